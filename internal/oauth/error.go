@@ -1,0 +1,66 @@
+package oauth
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Code names a way in which a request to the engine fails. The codes are
+// part of the engine's API: an error's text begins with its code.
+type Code string
+
+// The codes, in the order of the API's error table.
+const (
+	InvalidRequest       Code = "invalid_request"
+	NotFound             Code = "not_found"
+	NeedsReauth          Code = "needs_reauth"
+	Revoked              Code = "revoked"
+	Failed               Code = "failed"
+	Suspended            Code = "suspended"
+	InstallationRequired Code = "installation_required"
+	AccountMismatch      Code = "account_mismatch"
+	ActorMismatch        Code = "actor_mismatch"
+	SessionUsed          Code = "session_used"
+	SessionExpired       Code = "session_expired"
+	AccessDenied         Code = "access_denied"
+	Pending              Code = "pending"
+	Misconfigured        Code = "misconfigured"
+	Throttled            Code = "throttled"
+	Unavailable          Code = "unavailable"
+
+	// Interrupted and Cancelled are the errors of a session only; who completes
+	// such a session is answered SessionUsed.
+	Interrupted Code = "interrupted"
+	Cancelled   Code = "cancelled"
+)
+
+// An Error is a failure that the caller of the API is told about. Its message
+// says what happened and what to do; it never holds a secret, for Vault writes
+// errors to its audit log in the clear.
+type Error struct {
+	Code    Code
+	Message string
+	// Err is what made it fail, if anything did. It is for errors.Is and As;
+	// its text is not shown.
+	Err error
+}
+
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf returns an Error with the message that format and args make. An
+// error among args is kept as its cause if format has %w for it.
+func Errorf(c Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: c, Message: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// CodeOf returns the code of the first Error in err's chain, or "".
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}

@@ -1,0 +1,62 @@
+// Package oauth holds the words that every other room of the engine speaks:
+// the client registered with a provider, the token it is granted, secrets that
+// do not print, and the errors of the engine's API.
+//
+// The names are RFC 6749's. The package imports nothing of the engine and
+// calls nobody.
+package oauth
+
+import "time"
+
+// A Client is the OAuth client (the "app") as one provider knows it: what a
+// call to the provider needs to be made on the client's behalf (RFC 6749,
+// section 2).
+type Client struct {
+	// ID is the client identifier (RFC 6749, section 2.2).
+	ID string
+	// Secret is the client password (RFC 6749, section 2.3.1).
+	Secret Secret
+	// APIVersion is the version of the provider's API that calls name, "v26.0"
+	// for Facebook's Graph API.
+	APIVersion string
+	// AuthorizationBase and APIBase are URLs without a trailing slash, below
+	// which the provider's authorization endpoint and API stand.
+	AuthorizationBase, APIBase string
+}
+
+// A Token is an access token (RFC 6749, section 1.4) and what is known of it.
+type Token struct {
+	// AccessToken is the token itself.
+	AccessToken Secret `json:"-"`
+	// Type is how the token is presented, "bearer" (RFC 6749, section 7.1).
+	Type string `json:"token_type"`
+	// Account is the provider's id of the person or system user who granted
+	// the token. At Facebook it is scoped to the app.
+	Account string `json:"account"`
+	// Scopes are the scopes granted, sorted (RFC 6749, section 3.3).
+	Scopes []string `json:"scopes,omitempty"`
+	// IssuedAt is when the provider says it issued the token, else when the
+	// engine received it.
+	IssuedAt time.Time `json:"issued_at"`
+	// ExpiresAt is when the token ceases to work. Zero: it does not expire.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// DataAccessExpiresAt is when the token stops opening the person's data
+	// although it stays valid. Zero: the provider has no such thing.
+	DataAccessExpiresAt time.Time `json:"data_access_expires_at,omitzero"`
+	// ExpiryUnknown says that the provider has not yet told when the token
+	// expires: ExpiresAt means nothing until it was asked.
+	ExpiryUnknown bool `json:"expiry_unknown,omitempty"`
+}
+
+// Live reports whether the token has not expired at now.
+func (t Token) Live(now time.Time) bool {
+	return t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt)
+}
+
+// Outlives reports whether t is valid for longer than u.
+func (t Token) Outlives(u Token) bool {
+	if u.ExpiresAt.IsZero() {
+		return false
+	}
+	return t.ExpiresAt.IsZero() || t.ExpiresAt.After(u.ExpiresAt)
+}
