@@ -1,0 +1,114 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+)
+
+// A Class says what an error of the provider means for the credential, and who
+// can help.
+type Class string
+
+const (
+	// Transient: the provider could not be reached or failed; try again later.
+	// Whatever is not known to be something else is transient.
+	Transient Class = "transient"
+	// Throttled: too many calls; the provider is to be left alone for a while.
+	Throttled Class = "throttled"
+	// NeedsReauth: the token is dead and only its owner can get another.
+	NeedsReauth Class = "needs_reauth"
+	// Revoked: the owner or their organization took the grant away.
+	Revoked Class = "revoked"
+	// Permission: the token lives but does not cover the call.
+	Permission Class = "permission"
+	// Misconfigured: the provider refuses this client, whatever the token.
+	Misconfigured Class = "misconfigured"
+	// Caller: the call itself was wrong.
+	Caller Class = "caller"
+)
+
+var (
+	// ErrCodeUsed is returned if an authorization code was redeemed before.
+	ErrCodeUsed = errors.New("authorization code has been used")
+	// ErrCodeExpired is returned if an authorization code is too old.
+	ErrCodeExpired = errors.New("authorization code has expired")
+)
+
+// An Error is a provider's refusal or failure, classified.
+type Error struct {
+	Class Class
+	// Op is what was being done, as a gerund: "exchanging the code".
+	Op string
+	// Code, Subcode and TraceID are the provider's own, for its support desk.
+	// Zero: it gave none.
+	Code, Subcode int
+	TraceID       string
+	// Message is the provider's text, cut to a decent length and without any
+	// secret of the call.
+	Message string
+	// Until is when a throttled call may be tried again. Zero: not known.
+	Until time.Time
+	// Err is what went wrong below, or one of this package's sentinels.
+	Err error
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s: %s", e.Op, e.Message)
+	if e.Code != 0 {
+		s += fmt.Sprintf(" (code %d", e.Code)
+		if e.Subcode != 0 {
+			s += fmt.Sprintf(", subcode %d", e.Subcode)
+		}
+		if e.TraceID != "" {
+			s += ", trace " + e.TraceID
+		}
+		s += ")"
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ClassOf returns the class of the first Error in err's chain, and Transient
+// if it has none: what is not understood must not cost a credential its life.
+func ClassOf(err error) Class {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Class
+	}
+	return Transient
+}
+
+// Refusal returns err as the caller of the engine's API is told of it. An error
+// without an [Error] in its chain is returned as it is.
+func Refusal(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case errors.Is(e, ErrCodeUsed):
+		return oauth.Errorf(oauth.SessionUsed, "%w; begin again", e)
+	case errors.Is(e, ErrCodeExpired):
+		return oauth.Errorf(oauth.SessionExpired, "%w; begin again", e)
+	}
+	switch e.Class {
+	case Throttled:
+		if e.Until.IsZero() {
+			return oauth.Errorf(oauth.Throttled, "%w; the provider does not say until when, try again in some minutes", e)
+		}
+		return oauth.Errorf(oauth.Throttled, "%w; try again after %s", e, e.Until.UTC().Format(time.RFC3339))
+	case Misconfigured:
+		return oauth.Errorf(oauth.Misconfigured, "%w; the provider refuses this client: check client_id, client_secret, redirect_uris and graph_version in the provider's config", e)
+	case NeedsReauth, Permission:
+		return oauth.Errorf(oauth.NeedsReauth, "%w; the person must connect again", e)
+	case Revoked:
+		return oauth.Errorf(oauth.Revoked, "%w; the person must connect again", e)
+	case Caller:
+		return oauth.Errorf(oauth.InvalidRequest, "%w", e)
+	}
+	return oauth.Errorf(oauth.Unavailable, "%w; nothing was changed, try again", e)
+}

@@ -1,0 +1,122 @@
+package facebook
+
+import (
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+)
+
+// graphError is Facebook's error object (Meta: "Handle Errors").
+type graphError struct {
+	Message     string `json:"message"`
+	Type        string `json:"type"`
+	Code        int    `json:"code"`
+	Subcode     int    `json:"error_subcode"`
+	IsTransient bool   `json:"is_transient"`
+	TraceID     string `json:"fbtrace_id"`
+}
+
+// Subcodes of code 100 at the token endpoint.
+const (
+	subcodeCodeExpired      = 36007
+	subcodeRedirectMismatch = 36008
+	subcodeCodeUsed         = 36009
+)
+
+func (g *graphError) classified(r request, status int) error {
+	e := &provider.Error{
+		Class: g.class(r, status),
+		Op:    r.op, Code: g.Code, Subcode: g.Subcode, TraceID: clean(g.TraceID, r.secrets...),
+		Message: clean(g.Message, r.secrets...),
+	}
+	switch g.Subcode {
+	case subcodeCodeExpired:
+		e.Err = provider.ErrCodeExpired
+	case subcodeCodeUsed:
+		e.Err = provider.ErrCodeUsed
+	}
+	return e
+}
+
+// class decides by endpoint and code, and by text only where nothing else
+// tells. The order matters: throttling first, for a throttled call says
+// nothing about its token; unknown last, and never the credential's fault.
+func (g *graphError) class(r request, status int) provider.Class {
+	switch {
+	case g.throttled():
+		return provider.Throttled
+	case g.Code == 190 && strings.Contains(g.Message, "must be called with a"):
+		// The wrong kind of token, not a dead one.
+		return provider.Caller
+	case r.token && (g.Code == 1 || g.Code == 101 || g.Code == 191 || g.Subcode == subcodeRedirectMismatch):
+		// Documented as an unknown error, code 1 is how the token endpoint
+		// refuses a client secret or a PKCE verifier.
+		return provider.Misconfigured
+	case g.IsTransient || g.Code == 1 || g.Code == 2 || status >= http.StatusInternalServerError:
+		return provider.Transient
+	case g.Code == 3 || g.Code == 101 || g.Code == 104 || g.Code == 191 || g.Code == 2500 || g.Code == 2635:
+		return provider.Misconfigured
+	case g.Code == 100 && g.Type == "GraphMethodException":
+		// appsecret_proof missing or made with another secret.
+		return provider.Misconfigured
+	case g.Code == 100:
+		return provider.Caller
+	case r.client && (g.Code == 102 || g.Code == 190):
+		// The token that was refused is the app's own.
+		return provider.Misconfigured
+	case g.Code == 10 || 200 <= g.Code && g.Code < 300:
+		return provider.Permission
+	case g.Code == 102 || g.Code == 190:
+		return inspectedClass(g.Code, g.Subcode)
+	}
+	return provider.Transient
+}
+
+// throttled knows the codes of the app, user, page, ads and business use case
+// rate limits (Meta: "Rate Limits").
+func (g *graphError) throttled() bool {
+	switch g.Code {
+	case 4, 17, 32, 341, 613:
+		return true
+	}
+	return 80000 <= g.Code && g.Code <= 80014
+}
+
+// inspectedClass is the class of a token that Facebook calls invalid. Only
+// subcode 458 says that the person took the app's permissions away; 492 is a
+// lost page role, which a new login does not mend.
+func inspectedClass(code, subcode int) provider.Class {
+	switch {
+	case code == 190 && subcode == 458:
+		return provider.Revoked
+	case code == 190 && subcode == 492:
+		return provider.Permission
+	}
+	return provider.NeedsReauth
+}
+
+// maxMessage is how much of a provider's text is kept, in bytes.
+const maxMessage = 300
+
+// clean makes a provider's text fit to show: one line, not long, and without
+// the secrets of the call that it answers.
+func clean(s string, secrets ...oauth.Secret) string {
+	for _, secret := range secrets {
+		if secret != "" {
+			s = strings.ReplaceAll(s, secret.Reveal(), secret.String())
+		}
+	}
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
+	}
+	return s
+}

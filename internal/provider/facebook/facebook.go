@@ -1,0 +1,234 @@
+// Package facebook speaks Facebook's dialect of OAuth 2.0.
+//
+// Facebook issues no refresh tokens. A login yields a short-lived or a
+// long-lived user token; a short one is traded for a long one of about 60 days
+// with the grant type fb_exchange_token, and so is a long one for a fresh one
+// (Meta: "Long-Lived Access Tokens"). What is true of a token, debug_token
+// knows: the other answers are not trusted (Meta: "Debug-Token").
+package facebook
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+)
+
+// longLived separates the two kinds of user token. Meta promises a short-lived
+// token "hours" and a long-lived one about 60 days.
+const longLived = 7 * 24 * time.Hour
+
+// A Provider is Facebook. Make one with [New].
+type Provider struct {
+	http *http.Client
+	now  func() time.Time
+}
+
+var (
+	_ provider.Provider   = (*Provider)(nil)
+	_ provider.Revoker    = (*Provider)(nil)
+	_ provider.Prover     = (*Provider)(nil)
+	_ provider.PKCEBinder = (*Provider)(nil)
+)
+
+// New returns Facebook as seen through transport, by the clock now.
+func New(transport http.RoundTripper, now func() time.Time) *Provider {
+	return &Provider{
+		http: &http.Client{
+			Transport: bounded{transport},
+			// A redirect would carry a secret to a place that nobody chose.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		now: now,
+	}
+}
+
+// Defaults implements [provider.Provider].
+func (*Provider) Defaults() provider.Defaults {
+	return provider.Defaults{
+		InstallationScopes: []string{"pages_show_list", "pages_read_engagement", "pages_manage_posts"},
+		UserScopes:         []string{"public_profile", "email"},
+		APIVersion:         "v26.0",
+		AuthorizationBase:  "https://www.facebook.com",
+		APIBase:            "https://graph.facebook.com",
+		// Codes are believed to live 10 minutes; give up before they do.
+		CodeLife: 8 * time.Minute,
+	}
+}
+
+// AuthorizationURL implements [provider.Provider] (Meta: "Manually Build a
+// Login Flow").
+func (*Provider) AuthorizationURL(c oauth.Client, r provider.AuthorizationRequest) (string, error) {
+	q := url.Values{
+		"client_id":     {c.ID},
+		"redirect_uri":  {r.RedirectURI},
+		"state":         {r.State.Reveal()},
+		"response_type": {"code"},
+		"scope":         {strings.Join(r.Scopes, ",")},
+	}
+	if r.Reauthorize {
+		q.Set("auth_type", "rerequest")
+	}
+	if r.Verifier != "" {
+		q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(r.Verifier.Reveal()))
+		q.Set("code_challenge_method", "S256")
+	}
+	return c.AuthorizationBase + "/" + c.APIVersion + "/dialog/oauth?" + q.Encode(), nil
+}
+
+// BindsPKCE implements [provider.PKCEBinder]: Facebook documents PKCE for
+// OpenID Connect only, and is known to drop the challenge of other requests
+// and then to refuse the verifier.
+func (*Provider) BindsPKCE(scopes []string) bool { return slices.Contains(scopes, "openid") }
+
+// Exchange implements [provider.Provider].
+func (p *Provider) Exchange(ctx context.Context, c oauth.Client, g provider.Grant) (oauth.Token, error) {
+	config := oauth2.Config{
+		ClientID:     c.ID,
+		ClientSecret: c.Secret.Reveal(),
+		RedirectURL:  g.RedirectURI,
+		Endpoint: oauth2.Endpoint{
+			TokenURL: c.APIBase + "/" + c.APIVersion + "/oauth/access_token",
+			// Detection would send a refused code a second time.
+			AuthStyle: oauth2.AuthStyleInParams,
+		},
+	}
+	var options []oauth2.AuthCodeOption
+	if g.Verifier != "" {
+		options = append(options, oauth2.VerifierOption(g.Verifier.Reveal()))
+	}
+	t, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, p.http), g.Code.Reveal(), options...)
+	if err != nil {
+		return oauth.Token{}, exchangeError(err, c.Secret, g.Code, g.Verifier)
+	}
+	return p.token(tokenAnswer{t.AccessToken, t.TokenType, t.ExpiresIn}), nil
+}
+
+// Settle implements [provider.Provider].
+func (p *Provider) Settle(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	if t.ExpiryUnknown {
+		known, err := p.Inspect(ctx, c, t)
+		if err != nil {
+			return oauth.Token{}, err
+		}
+		t = known
+		if !p.short(t) {
+			return t, nil
+		}
+	}
+	if p.short(t) {
+		extended, err := p.extend(ctx, c, t)
+		if err != nil {
+			return oauth.Token{}, err
+		}
+		t = extended
+	}
+	return p.Inspect(ctx, c, t)
+}
+
+func (p *Provider) short(t oauth.Token) bool {
+	return !t.ExpiresAt.IsZero() && t.ExpiresAt.Sub(p.now()) < longLived
+}
+
+// Refresh implements [provider.Provider].
+func (p *Provider) Refresh(ctx context.Context, c oauth.Client, old oauth.Token) (oauth.Token, error) {
+	t, err := p.extend(ctx, c, old)
+	if err != nil {
+		return oauth.Token{}, err
+	}
+	return p.Inspect(ctx, c, t)
+}
+
+// extend trades a living token for a long-lived one (Meta: "Long-Lived Access
+// Tokens").
+func (p *Provider) extend(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	var answer tokenAnswer
+	err := p.call(ctx, request{
+		op:     "extending the token",
+		token:  true,
+		method: http.MethodPost,
+		url:    c.APIBase + "/" + c.APIVersion + "/oauth/access_token",
+		form: url.Values{
+			"grant_type":        {"fb_exchange_token"},
+			"client_id":         {c.ID},
+			"client_secret":     {c.Secret.Reveal()},
+			"fb_exchange_token": {t.AccessToken.Reveal()},
+		},
+		secrets: []oauth.Secret{c.Secret, t.AccessToken},
+	}, &answer)
+	if err != nil {
+		return oauth.Token{}, err
+	}
+	if answer.AccessToken == "" {
+		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: "extending the token", Message: "the answer holds no access_token"}
+	}
+	return p.token(answer), nil
+}
+
+// Revoke implements [provider.Revoker] (Meta: "User Permissions": deleting
+// without a permission's name uninstalls the app for that person). The app's
+// own token is used, for the person's may have expired.
+func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) error {
+	err := p.call(ctx, request{
+		op:      "revoking the grant",
+		method:  http.MethodDelete,
+		url:     c.APIBase + "/" + c.APIVersion + "/" + url.PathEscape(t.Account) + "/permissions",
+		bearer:  appToken(c),
+		secrets: []oauth.Secret{c.Secret, t.AccessToken},
+	}, nil)
+	if provider.ClassOf(err) == provider.Revoked {
+		return nil
+	}
+	return err
+}
+
+// Proof implements [provider.Prover] (Meta: "Login Security", appsecret_proof).
+// The time-stamped form is valid for five minutes.
+func (*Provider) Proof(c oauth.Client, t oauth.Token, at time.Time) map[string]any {
+	message := t.AccessToken.Reveal()
+	fields := map[string]any{}
+	if !at.IsZero() {
+		message += "|" + strconv.FormatInt(at.Unix(), 10)
+		fields["appsecret_time"] = at.Unix()
+	}
+	mac := hmac.New(sha256.New, []byte(c.Secret.Reveal()))
+	mac.Write([]byte(message))
+	fields["appsecret_proof"] = hex.EncodeToString(mac.Sum(nil))
+	return fields
+}
+
+// appToken is the app's own access token in its literal form (Meta: "Access
+// Tokens").
+func appToken(c oauth.Client) oauth.Secret {
+	return oauth.Secret(c.ID + "|" + c.Secret.Reveal())
+}
+
+// tokenAnswer is the successful answer of the token endpoint. An expires_in
+// that is absent or not positive says nothing: Facebook leaves it out of
+// answers for tokens that do expire.
+type tokenAnswer struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"`
+}
+
+func (p *Provider) token(a tokenAnswer) oauth.Token {
+	t := oauth.Token{AccessToken: oauth.Secret(a.AccessToken), Type: "bearer", IssuedAt: p.now().UTC()}
+	if a.ExpiresIn > 0 {
+		t.ExpiresAt = t.IssuedAt.Add(time.Duration(a.ExpiresIn) * time.Second)
+	} else {
+		t.ExpiryUnknown = true
+	}
+	return t
+}

@@ -1,0 +1,112 @@
+// Package provider is the seam between the engine and the authorization
+// servers whose tokens it keeps. A dialect (package facebook) implements
+// [Provider], and the optional interfaces for what else its server can do.
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+)
+
+// CallTimeout is how long all calls to a provider may take together that serve
+// one request or one piece of background work. Vault holds locks while a
+// request runs: a slow provider must not delay a change of leader.
+const CallTimeout = 10 * time.Second
+
+// Budget returns a context for the provider calls of one request. It ends
+// after [CallTimeout] but not with ctx: a code that was sent is spent, so the
+// answer is waited for and stored even if the caller has gone.
+func Budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), CallTimeout)
+}
+
+// A Provider speaks one authorization server's dialect of OAuth 2.0. It keeps
+// no state and is safe for concurrent use.
+//
+// Each method that calls the server returns an [*Error] if the server refused,
+// failed or could not be reached.
+type Provider interface {
+	// Defaults returns what a configuration falls back on.
+	Defaults() Defaults
+
+	// AuthorizationURL returns the authorization request (RFC 6749, section
+	// 4.1.1) that r describes. It calls nobody.
+	AuthorizationURL(c oauth.Client, r AuthorizationRequest) (string, error)
+
+	// Exchange redeems an authorization code (RFC 6749, section 4.1.3). The
+	// token may be short-lived, and little may be known of it: see Settle.
+	// The error wraps [ErrCodeUsed] or [ErrCodeExpired] if that is why.
+	Exchange(ctx context.Context, c oauth.Client, g Grant) (oauth.Token, error)
+
+	// Settle makes of a new token one worth keeping: it trades a short-lived
+	// token for a long-lived one, and asks the server for what it knows of it.
+	// It returns an error of class [Caller] if the token is not c's. Settle may
+	// be called again after an error.
+	Settle(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error)
+
+	// Refresh trades a living token for a fresh one. The fresh one may expire
+	// no later than the old: the caller compares. It must return an error of
+	// class [NeedsReauth] or [Revoked] if only the resource owner can help; any
+	// other error is taken to be passing, and Refresh is tried again.
+	Refresh(ctx context.Context, c oauth.Client, old oauth.Token) (oauth.Token, error)
+
+	// Inspect asks the server about a token: whose it is, its scopes, when it
+	// expires. Its errors are as those of Refresh.
+	Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error)
+}
+
+// A Revoker is a [Provider] that can take an account's grant away.
+type Revoker interface {
+	// Revoke ends the grant under which t was issued, and so every token of t's
+	// account at this client. A grant that is gone already is no error.
+	Revoke(ctx context.Context, c oauth.Client, t oauth.Token) error
+}
+
+// A Prover is a [Provider] that wants proof, with each use of a token, that
+// its bearer knows the client secret.
+type Prover interface {
+	// Proof returns the fields that prove possession of t, by their API names.
+	// If at is not zero, the proof says that it was made then and is valid for
+	// a short time only.
+	Proof(c oauth.Client, t oauth.Token, at time.Time) map[string]any
+}
+
+// A PKCEBinder is a [Provider] that binds PKCE challenges (RFC 7636) in some
+// requests only.
+type PKCEBinder interface {
+	// BindsPKCE reports whether a request for scopes would bind a challenge.
+	BindsPKCE(scopes []string) bool
+}
+
+// Defaults are a provider's own values for fields of its configuration.
+type Defaults struct {
+	InstallationScopes []string
+	UserScopes         []string
+	APIVersion         string
+	AuthorizationBase  string
+	APIBase            string
+	// CodeLife is how long an authorization code lasts; a parked one is given
+	// up after it.
+	CodeLife time.Duration
+}
+
+// An AuthorizationRequest says what to ask the resource owner for.
+type AuthorizationRequest struct {
+	State       oauth.Secret
+	RedirectURI string
+	Scopes      []string
+	// Verifier is the PKCE code verifier, or "" to send no challenge.
+	Verifier oauth.Secret
+	// Reauthorize asks again for permissions that were declined before.
+	Reauthorize bool
+}
+
+// A Grant is an authorization code and what must be repeated with it.
+type Grant struct {
+	Code        oauth.Secret
+	RedirectURI string
+	// Verifier is the PKCE code verifier, or "" if no challenge was sent.
+	Verifier oauth.Secret
+}
