@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+func (s *Store) accountName(ctx context.Context, provider, account string, create bool) (string, error) {
+	k, err := s.accountKey(ctx, create)
+	if err != nil {
+		return "", err
+	}
+	return k.Name(provider, account)
+}
+
+// LockAccount keeps others who lock the same account out until unlock is
+// called. It is held while a credential of the account is stored or deleted,
+// so that what [Store.Holders] says of the account stays true meanwhile.
+func (s *Store) LockAccount(provider, account string) (unlock func()) {
+	return s.accounts.lock(provider + "\x00" + account)
+}
+
+// Holders returns the refs of the credentials that hold the provider's
+// account, whatever their tenant.
+func (s *Store) Holders(ctx context.Context, provider, account string) ([]tenant.Ref, error) {
+	name, err := s.accountName(ctx, provider, account, false)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	hints, err := s.storage.List(ctx, accountDir(provider, name))
+	if err != nil {
+		return nil, err
+	}
+	var refs []tenant.Ref
+	for _, hint := range hints {
+		ref, err := tenant.ParseFlat(hint)
+		if err != nil {
+			return nil, corrupt(accountDir(provider, name)+hint, err)
+		}
+		switch c, err := s.Credential(ctx, ref); {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return nil, err
+		case c.Token.Account == account:
+			refs = append(refs, ref)
+		}
+	}
+	return refs, nil
+}
+
+// InUse reports whether any credential of the provider is kept.
+func (s *Store) InUse(ctx context.Context, provider string) (bool, error) {
+	dirs, err := s.storage.List(ctx, accountPrefix+provider+"/")
+	if err != nil {
+		return false, err
+	}
+	for _, dir := range dirs {
+		hints, err := s.storage.List(ctx, accountPrefix+provider+"/"+dir)
+		if err != nil {
+			return false, err
+		}
+		for _, hint := range hints {
+			ref, err := tenant.ParseFlat(hint)
+			if err != nil {
+				return false, corrupt(accountPrefix+provider+"/"+dir+hint, err)
+			}
+			if _, err := s.Credential(ctx, ref); !errors.Is(err, ErrNotFound) {
+				return err == nil, err
+			}
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,136 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+)
+
+// A Config is the OAuth client that the operator registered with a provider,
+// and how the mount uses it. A zero field (a nil pointer) was not set: it has
+// the provider's default.
+type Config struct {
+	ClientID            string         `json:"client_id"`
+	ClientSecret        oauth.Secret   `json:"-"`
+	RedirectURIs        []string       `json:"redirect_uris"`
+	PublicURL           string         `json:"public_url,omitempty"`
+	ReturnURLs          []string       `json:"return_urls,omitempty"`
+	InstallationScopes  []string       `json:"installation_scopes,omitempty"`
+	UserScopes          []string       `json:"user_scopes,omitempty"`
+	GraphVersion        string         `json:"graph_version,omitempty"`
+	PKCE                string         `json:"pkce,omitempty"`
+	Completion          string         `json:"completion,omitempty"`
+	RequireInstallation *bool          `json:"require_installation,omitempty"`
+	SessionTTL          time.Duration  `json:"session_ttl,omitempty"`
+	CheckInterval       *time.Duration `json:"check_interval,omitempty"`
+	Enabled             *bool          `json:"enabled,omitempty"`
+	DialogURL           string         `json:"dialog_url,omitempty"`
+	GraphURL            string         `json:"graph_url,omitempty"`
+}
+
+// configAtRest is a Config as it is sealed: with the secrets that a Config
+// does not marshal.
+type configAtRest struct {
+	Config
+	ClientSecret string `json:"client_secret"`
+}
+
+// Resolve returns c with every field that is not set taken from fallback.
+func (c Config) Resolve(fallback Config) Config {
+	if len(c.InstallationScopes) == 0 {
+		c.InstallationScopes = fallback.InstallationScopes
+	}
+	if len(c.UserScopes) == 0 {
+		c.UserScopes = fallback.UserScopes
+	}
+	c.GraphVersion = cmp.Or(c.GraphVersion, fallback.GraphVersion)
+	c.PKCE = cmp.Or(c.PKCE, fallback.PKCE)
+	c.Completion = cmp.Or(c.Completion, fallback.Completion)
+	c.RequireInstallation = cmp.Or(c.RequireInstallation, fallback.RequireInstallation)
+	c.SessionTTL = cmp.Or(c.SessionTTL, fallback.SessionTTL)
+	c.CheckInterval = cmp.Or(c.CheckInterval, fallback.CheckInterval)
+	c.Enabled = cmp.Or(c.Enabled, fallback.Enabled)
+	c.DialogURL = cmp.Or(c.DialogURL, fallback.DialogURL)
+	c.GraphURL = cmp.Or(c.GraphURL, fallback.GraphURL)
+	return c
+}
+
+// Client returns the client that a resolved c describes, as calls to the
+// provider want it.
+func (c Config) Client() oauth.Client {
+	return oauth.Client{
+		ID: c.ClientID, Secret: c.ClientSecret,
+		APIVersion: c.GraphVersion, AuthorizationBase: c.DialogURL, APIBase: c.GraphURL,
+	}
+}
+
+// Config returns the provider's configuration with every default filled in.
+// ErrNotFound is returned if there is none.
+func (s *Store) Config(ctx context.Context, provider string) (Config, error) {
+	c, err := s.ConfigAsWritten(ctx, provider)
+	return c.Resolve(s.fallbacks[provider]), err
+}
+
+// ConfigAsWritten is like [Store.Config], without the defaults.
+func (s *Store) ConfigAsWritten(ctx context.Context, provider string) (Config, error) {
+	key := configPrefix + provider
+	b, err := s.get(ctx, key)
+	if err != nil {
+		return Config{}, err
+	}
+	if b == nil {
+		return Config{}, ErrNotFound
+	}
+	k, err := s.mountKeyring(ctx, false)
+	if errors.Is(err, ErrNotFound) {
+		return Config{}, corrupt(key, err)
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	var r configAtRest
+	if err := open(k, key, b, &r); err != nil {
+		return Config{}, err
+	}
+	r.Config.ClientSecret = oauth.Secret(r.ClientSecret)
+	return r.Config, nil
+}
+
+// UpdateConfig stores what change makes of the provider's configuration as
+// written, the zero Config if there is none. No other change comes between. An
+// error of change is returned, and nothing is stored.
+func (s *Store) UpdateConfig(ctx context.Context, provider string, change func(Config) (Config, error)) error {
+	key := configPrefix + provider
+	defer s.records.lock(key)()
+	c, err := s.ConfigAsWritten(ctx, provider)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if c, err = change(c); err != nil {
+		return err
+	}
+	k, err := s.mountKeyring(ctx, true)
+	if err != nil {
+		return err
+	}
+	sealed, err := seal(k, key, configAtRest{c, c.ClientSecret.Reveal()})
+	if err != nil {
+		return err
+	}
+	return s.put(ctx, key, sealed)
+}
+
+// DeleteConfig forgets the provider's configuration.
+func (s *Store) DeleteConfig(ctx context.Context, provider string) error {
+	key := configPrefix + provider
+	defer s.records.lock(key)()
+	return s.storage.Delete(ctx, key)
+}
+
+// Configs returns the names of the configured providers, sorted.
+func (s *Store) Configs(ctx context.Context) ([]string, error) {
+	return s.storage.List(ctx, configPrefix)
+}

@@ -1,0 +1,338 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// Status is what can be said of a credential.
+type Status string
+
+// The states of a credential.
+const (
+	Active      Status = "active"
+	NeedsReauth Status = "needs_reauth" // only the person can help
+	Revoked     Status = "revoked"      // the person or the organization took it away
+	Failed      Status = "failed"       // refresh kept failing, and the token has expired meanwhile
+)
+
+// A Credential is what the engine keeps for one ref.
+type Credential struct {
+	// Birth is random and new at each connect or import; Generation grows with
+	// each token that is stored. The answer to a call that took a while is
+	// stored only if both are still what they were.
+	Birth      string `json:"birth"`
+	Generation uint64 `json:"generation"`
+
+	Status Status      `json:"status"`
+	Token  oauth.Token `json:"token"`
+	// AskedScopes are the scopes that were asked for, sorted; some may not have
+	// been granted.
+	AskedScopes []string `json:"asked_scopes,omitempty"`
+
+	ConnectedAt time.Time `json:"connected_at"`
+	ConnectedBy Caller    `json:"connected_by"`
+	// Session is the id of the session that the credential was born of.
+	Session     string    `json:"session,omitempty"`
+	RefreshedAt time.Time `json:"refreshed_at,omitzero"`
+	CheckedAt   time.Time `json:"checked_at,omitzero"`
+
+	// NextRefresh and NextCheck are when the engine will next touch the
+	// credential by itself. Zero: it will not.
+	NextRefresh time.Time `json:"next_refresh,omitzero"`
+	NextCheck   time.Time `json:"next_check,omitzero"`
+
+	// Exhausted says that the last refresh brought no longer life: before
+	// NextRefresh another would not either.
+	Exhausted bool `json:"exhausted,omitempty"`
+
+	LastError           *Failure  `json:"last_error,omitempty"`
+	ConsecutiveFailures int       `json:"consecutive_failures,omitempty"`
+	History             []Outcome `json:"history,omitempty"`
+
+	// Due is the key of the credential's entry in the due index. Empty: none.
+	Due string `json:"due,omitempty"`
+}
+
+// A Failure is the provider's last refusal, as its support desk wants it.
+type Failure struct {
+	Class   string    `json:"class"`
+	Code    int       `json:"code,omitempty"`
+	Subcode int       `json:"subcode,omitempty"`
+	Message string    `json:"message"`
+	TraceID string    `json:"fbtrace_id,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+// An Outcome is one line of a credential's history.
+type Outcome struct {
+	At     time.Time `json:"at"`
+	Event  string    `json:"event"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// historyKept is how many outcomes a credential remembers.
+const historyKept = 20
+
+// Record adds an outcome to the credential's history.
+func (c *Credential) Record(at time.Time, event, reason string) {
+	c.History = append(slices.Clone(c.History), Outcome{at, event, reason})
+	if extra := len(c.History) - historyKept; extra > 0 {
+		c.History = c.History[extra:]
+	}
+}
+
+// NextDue returns the earlier of the next refresh and the next check, or zero.
+func (c *Credential) NextDue() time.Time {
+	if c.NextCheck.IsZero() || !c.NextRefresh.IsZero() && c.NextRefresh.Before(c.NextCheck) {
+		return c.NextRefresh
+	}
+	return c.NextCheck
+}
+
+// MissingScopes returns the scopes that were asked for and not granted.
+func (c *Credential) MissingScopes() []string {
+	missing := []string{}
+	for _, scope := range c.AskedScopes {
+		if !slices.Contains(c.Token.Scopes, scope) {
+			missing = append(missing, scope)
+		}
+	}
+	return missing
+}
+
+// credentialAtRest is a Credential as it is sealed: with the token that a
+// Credential does not marshal.
+type credentialAtRest struct {
+	Credential
+	AccessToken string `json:"access_token"`
+}
+
+// Credential returns the credential that ref names, or ErrNotFound.
+func (s *Store) Credential(ctx context.Context, ref tenant.Ref) (Credential, error) {
+	key := credentialKey(ref)
+	b, err := s.get(ctx, key)
+	if err != nil {
+		return Credential{}, err
+	}
+	if b == nil {
+		return Credential{}, ErrNotFound
+	}
+	var r credentialAtRest
+	if err := s.openSealed(ctx, ref.Tenant, key, b, &r); err != nil {
+		return Credential{}, err
+	}
+	r.Credential.Token.AccessToken = oauth.Secret(r.AccessToken)
+	return r.Credential, nil
+}
+
+// UpdateCredential stores what change makes of ref's credential, under its
+// record lock. old is nil if there is none. An error of change is returned,
+// and nothing is stored; so is [ErrRemoving]. New hints come before the record
+// and outdated ones go after it.
+func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change func(old *Credential) (Credential, error)) (Credential, error) {
+	defer s.records.lock(credentialKey(ref))()
+	unlock, err := s.sealing(ctx, ref.Tenant)
+	if err != nil {
+		return Credential{}, err
+	}
+	defer unlock()
+	old, err := s.oldCredential(ctx, ref)
+	if err != nil {
+		return Credential{}, err
+	}
+	c, err := change(old)
+	if err != nil {
+		return Credential{}, err
+	}
+	if old == nil {
+		if err := s.ensureTenant(ctx, ref.Tenant); err != nil {
+			return Credential{}, err
+		}
+	}
+	if err := s.replan(ctx, ref, old, &c); err != nil {
+		return Credential{}, err
+	}
+	outdated, err := s.putNewHints(ctx, ref, old, &c)
+	if err != nil {
+		return Credential{}, err
+	}
+	if err := s.putSealed(ctx, ref.Tenant, credentialKey(ref), nil, credentialAtRest{c, c.Token.AccessToken.Reveal()}); err != nil {
+		return Credential{}, err
+	}
+	// What is left over here is harmless: whoever follows it finds it outdated.
+	return c, s.deleteHints(ctx, outdated)
+}
+
+// oldCredential returns the credential that is to be changed, or nil.
+func (s *Store) oldCredential(ctx context.Context, ref tenant.Ref) (*Credential, error) {
+	removal, err := s.removal(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if removal != nil {
+		return nil, ErrRemoving
+	}
+	c, err := s.Credential(ctx, ref)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return &c, err
+}
+
+// replan moves the credential's entry in the due index to when c is next due.
+func (s *Store) replan(ctx context.Context, ref tenant.Ref, old, c *Credential) error {
+	next := c.NextDue()
+	if old != nil && old.Due != "" && old.NextDue().Equal(next) && old.Token.ExpiresAt.Equal(c.Token.ExpiresAt) {
+		c.Due = old.Due
+		return nil
+	}
+	c.Due = ""
+	if next.IsZero() {
+		return nil
+	}
+	due, err := s.schedule(ctx, next, c.Token.ExpiresAt, DueCredential, ref.Flat())
+	if err != nil {
+		return err
+	}
+	c.Due = due.key()
+	return nil
+}
+
+// putNewHints writes the hints that c needs and old had not, and returns those
+// that old had and c does not need.
+func (s *Store) putNewHints(ctx context.Context, ref tenant.Ref, old, c *Credential) (outdated []string, err error) {
+	have, err := s.hints(ctx, ref, old, true)
+	if err != nil {
+		return nil, err
+	}
+	want, err := s.hints(ctx, ref, c, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range want {
+		// The due entry was written when it was planned.
+		if !slices.Contains(have, key) && key != c.Due {
+			if err := s.putHint(ctx, key); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return slices.DeleteFunc(have, func(key string) bool { return slices.Contains(want, key) }), nil
+}
+
+// hints returns the keys of every index entry that leads to c, which may be
+// nil.
+func (s *Store) hints(ctx context.Context, ref tenant.Ref, c *Credential, create bool) ([]string, error) {
+	if c == nil {
+		return nil, nil
+	}
+	var keys []string
+	if c.Token.Account != "" {
+		name, err := s.accountName(ctx, ref.Provider, c.Token.Account, create)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, accountDir(ref.Provider, name)+ref.Flat())
+	}
+	if c.Status != Active {
+		keys = append(keys, statusKey(c.Status, ref))
+	}
+	if c.Due != "" {
+		keys = append(keys, c.Due)
+	}
+	return keys, nil
+}
+
+func (s *Store) deleteHints(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		if err := s.storage.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteCredential forgets the credential that ref names if allow, called with
+// it under its record lock, returns no error. ErrNotFound is returned if there
+// is none.
+func (s *Store) DeleteCredential(ctx context.Context, ref tenant.Ref, allow func(Credential) error) error {
+	defer s.records.lock(credentialKey(ref))()
+	c, err := s.Credential(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if err := allow(c); err != nil {
+		return err
+	}
+	hints, err := s.hints(ctx, ref, &c, true)
+	if err != nil {
+		return err
+	}
+	if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {
+		return err
+	}
+	return s.deleteHints(ctx, hints)
+}
+
+// List returns the names one level below dir, which is "" or a prefix of refs
+// that ends in a slash, sorted by bytes. Names that end in a slash have more
+// below them.
+func (s *Store) List(ctx context.Context, dir string) ([]string, error) {
+	prefix := credentialPrefix + dir
+	if dir == "" {
+		prefix = tenantPrefix
+	}
+	names, err := s.storage.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	if dir == "" {
+		names = slices.Clone(names)
+		for i := range names {
+			names[i] = strings.TrimSuffix(names[i], "/") + "/"
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Under returns the refs of all that stands under an installation, pages
+// before the users that they are reached through.
+func (s *Store) Under(ctx context.Context, installation tenant.Ref) ([]tenant.Ref, error) {
+	dir := string(installation.Tenant) + "/" + installation.Provider + "/"
+	users, err := s.List(ctx, dir+"users/")
+	if err != nil {
+		return nil, err
+	}
+	dirs := []string{dir + "pages/"}
+	var refs []tenant.Ref
+	for _, user := range users {
+		if name, ok := strings.CutSuffix(user, "/"); ok {
+			dirs = append(dirs, dir+"users/"+name+"/pages/")
+			continue
+		}
+		refs = append(refs, tenant.Ref{Tenant: installation.Tenant, Provider: installation.Provider, User: user})
+	}
+	var pages []tenant.Ref
+	for _, dir := range dirs {
+		names, err := s.List(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			ref, err := tenant.ParseRef(dir + name)
+			if err != nil {
+				return nil, corrupt(credentialPrefix+dir+name, err)
+			}
+			pages = append(pages, ref)
+		}
+	}
+	return append(pages, refs...), nil
+}

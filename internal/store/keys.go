@@ -1,0 +1,38 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+const (
+	configPrefix        = "config/"
+	mountKeyringKey     = "keyring/mount"
+	accountKeyKey       = "keyring/account"
+	tenantKeyringPrefix = "keyring/tenant/"
+	tenantPrefix        = "tenant/"
+	credentialPrefix    = "cred/"
+	sessionPrefix       = "session/"
+	accountPrefix       = "account/"
+	statusPrefix        = "status/"
+	duePrefix           = "due/"
+	watermarkKey        = "watermark"
+)
+
+// SealWrapped are the storage prefixes that Vault should wrap with its seal,
+// where it can: the keysets, under which all else is sealed.
+var SealWrapped = []string{"keyring/", configPrefix}
+
+func tenantKeyringKey(id tenant.ID) string { return tenantKeyringPrefix + string(id) }
+func tenantKey(id tenant.ID) string        { return tenantPrefix + string(id) }
+func credentialKey(r tenant.Ref) string    { return credentialPrefix + r.String() }
+func sessionKey(id string) string          { return sessionPrefix + id }
+
+func statusKey(status Status, r tenant.Ref) string {
+	return statusPrefix + string(status) + "/" + r.Flat()
+}
+
+func accountDir(provider, name string) string { return accountPrefix + provider + "/" + name + "/" }
+
+func dueDir(minute int64) string { return fmt.Sprintf("%s%010d/", duePrefix, minute) }

@@ -1,0 +1,56 @@
+package store
+
+import "sync"
+
+// keyedLocks is a read-write lock for each key. A lock that nobody holds or
+// awaits takes no memory. The zero value is ready.
+//
+// Nobody holds a lock while calling a provider. Locks of several kinds are
+// taken in this order: an account's, a credential's or session's, the tenant's
+// keyring's, the tenant record's.
+type keyedLocks struct {
+	mu    sync.Mutex
+	locks map[string]*keyedLock
+}
+
+type keyedLock struct {
+	sync.RWMutex
+	users int
+}
+
+// lock takes the lock of key for the caller alone.
+func (l *keyedLocks) lock(key string) (unlock func()) {
+	k := l.use(key)
+	k.Lock()
+	return func() { k.Unlock(); l.leave(key, k) }
+}
+
+// rlock takes the lock of key together with others who call rlock.
+func (l *keyedLocks) rlock(key string) (unlock func()) {
+	k := l.use(key)
+	k.RLock()
+	return func() { k.RUnlock(); l.leave(key, k) }
+}
+
+func (l *keyedLocks) use(key string) *keyedLock {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.locks == nil {
+		l.locks = map[string]*keyedLock{}
+	}
+	k := l.locks[key]
+	if k == nil {
+		k = &keyedLock{}
+		l.locks[key] = k
+	}
+	k.users++
+	return k
+}
+
+func (l *keyedLocks) leave(key string, k *keyedLock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if k.users--; k.users == 0 {
+		delete(l.locks, key)
+	}
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// SessionStatus is how far a session has come.
+type SessionStatus string
+
+// The states of a session. Expired is never stored: it is what a pending or
+// authorized session becomes by itself.
+const (
+	SessionPending    SessionStatus = "pending"    // the resource owner has not come back yet
+	SessionAuthorized SessionStatus = "authorized" // the code is parked
+	SessionRedeeming  SessionStatus = "redeeming"  // a request is exchanging the code
+	SessionCompleted  SessionStatus = "completed"
+	SessionFailed     SessionStatus = "failed"
+	SessionExpired    SessionStatus = "expired"
+)
+
+// A Session is one run of the authorization code grant (RFC 6749, section
+// 4.1), from authorization URL to stored credential.
+type Session struct {
+	// ID is base64url(SHA-256(state)): whoever has the state finds the record,
+	// and the record does not tell the state.
+	ID     string        `json:"id"`
+	Ref    tenant.Ref    `json:"ref"`
+	Actor  string        `json:"actor"`
+	Status SessionStatus `json:"status"`
+	// Error and Message say why a session failed.
+	Error   oauth.Code `json:"error,omitempty"`
+	Message string     `json:"message,omitempty"`
+
+	CreatedAt time.Time `json:"created_at"`
+	// ExpiresAt is when an unfinished session is given up.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	RedirectURI        string       `json:"redirect_uri"`
+	ReturnURL          string       `json:"return_url,omitempty"`
+	Scopes             []string     `json:"scopes"`
+	Completion         string       `json:"completion"`
+	AllowAccountChange bool         `json:"allow_account_change,omitempty"`
+	StartedBy          Caller       `json:"started_by"`
+	Verifier           oauth.Secret `json:"-"`
+
+	// ConnectKey makes the connect code out of the authorization code, so that
+	// a callback that comes twice shows the same page without either code
+	// being kept.
+	ConnectKey oauth.Secret `json:"-"`
+	// Code is the parked authorization code, while the session is authorized.
+	Code oauth.Secret `json:"-"`
+	// Token is parked in place of the code once that was redeemed, if the
+	// provider then failed to tell about the token.
+	Token oauth.Token `json:"token,omitzero"`
+	// CallbackHash tells a callback that comes again from another one.
+	CallbackHash []byte `json:"callback_hash,omitempty"`
+	// ConnectCodeHash is SHA-256 of the connect code, WrongTries how often
+	// another one was offered.
+	ConnectCodeHash []byte `json:"connect_code_hash,omitempty"`
+	WrongTries      int    `json:"wrong_tries,omitempty"`
+
+	// Due is the key of the session's entry in the due index.
+	Due string `json:"due"`
+}
+
+// A Caller is who made a request to the engine, as Vault tells.
+type Caller struct {
+	Actor       string `json:"actor,omitempty"`
+	EntityID    string `json:"entity_id,omitempty"`
+	DisplayName string `json:"display_name,omitempty"`
+}
+
+// Fail ends the session with an error and destroys what it had parked.
+func (s *Session) Fail(code oauth.Code, message string) {
+	s.Status, s.Error, s.Message = SessionFailed, code, message
+	s.Unpark()
+}
+
+// Unpark destroys the parked code and token.
+func (s *Session) Unpark() { s.Code, s.Token = "", oauth.Token{} }
+
+// sessionAtRest is a Session as it is sealed: with the secrets that a Session
+// does not marshal.
+type sessionAtRest struct {
+	Session
+	Verifier    string `json:"verifier,omitempty"`
+	ConnectKey  string `json:"connect_key"`
+	Code        string `json:"code,omitempty"`
+	AccessToken string `json:"access_token,omitempty"`
+}
+
+// NewSession schedules the session's end for reapAt and stores it.
+func (s *Store) NewSession(ctx context.Context, session Session, reapAt time.Time) error {
+	due, err := s.schedule(ctx, reapAt, session.ExpiresAt, DueSession, session.ID)
+	if err != nil {
+		return err
+	}
+	session.Due = due.key()
+	return s.putSession(ctx, session)
+}
+
+// Session returns the session with that id, or ErrNotFound.
+func (s *Store) Session(ctx context.Context, id string) (Session, error) {
+	key := sessionKey(id)
+	b, err := s.get(ctx, key)
+	if err != nil {
+		return Session{}, err
+	}
+	if b == nil {
+		return Session{}, ErrNotFound
+	}
+	owner, sealed, ok := cutTenant(b)
+	if !ok {
+		return Session{}, corrupt(key, errVersion)
+	}
+	var r sessionAtRest
+	if err := s.openSealed(ctx, owner, key, sealed, &r); err != nil {
+		return Session{}, err
+	}
+	session := r.Session
+	session.Verifier, session.ConnectKey, session.Code = oauth.Secret(r.Verifier), oauth.Secret(r.ConnectKey), oauth.Secret(r.Code)
+	session.Token.AccessToken = oauth.Secret(r.AccessToken)
+	return session, nil
+}
+
+// TakeSession stores what take makes of the session, under the session's lock:
+// of two who would take the same step, one finds it taken. The session is
+// returned as it then is. If take returns an error nothing is stored; it is
+// returned with the session as it was.
+func (s *Store) TakeSession(ctx context.Context, id string, take func(*Session) error) (Session, error) {
+	defer s.records.lock(sessionKey(id))()
+	session, err := s.Session(ctx, id)
+	if err != nil {
+		return Session{}, err
+	}
+	taken := session
+	if err := take(&taken); err != nil {
+		return session, err
+	}
+	if err := s.putSession(ctx, taken); err != nil {
+		return session, err
+	}
+	return taken, nil
+}
+
+// ReapSession deletes the session, and then the hint that led to it.
+func (s *Store) ReapSession(ctx context.Context, due Due) error {
+	defer s.records.lock(sessionKey(due.ID))()
+	if err := s.storage.Delete(ctx, sessionKey(due.ID)); err != nil {
+		return err
+	}
+	return s.storage.Delete(ctx, due.key())
+}
+
+func (s *Store) putSession(ctx context.Context, session Session) error {
+	unlock, err := s.sealing(ctx, session.Ref.Tenant)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	owner := string(session.Ref.Tenant)
+	head := append([]byte{formatVersion, byte(len(owner))}, owner...)
+	return s.putSealed(ctx, session.Ref.Tenant, sessionKey(session.ID), head, sessionAtRest{
+		session, session.Verifier.Reveal(), session.ConnectKey.Reveal(), session.Code.Reveal(), session.Token.AccessToken.Reveal(),
+	})
+}
+
+// cutTenant splits a stored session: version ‖ length ‖ tenant ‖ sealed. The
+// callback brings a state and no tenant, so the record must name it.
+func cutTenant(b []byte) (owner tenant.ID, sealed []byte, ok bool) {
+	if len(b) < 2 || b[0] != formatVersion || len(b) < 2+int(b[1]) {
+		return "", nil, false
+	}
+	end := 2 + int(b[1])
+	return tenant.ID(b[2:end]), b[end:], true
+}

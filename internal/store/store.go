@@ -1,0 +1,136 @@
+// Package store keeps the engine's records in Vault's storage. It is the only
+// room that knows storage keys and the bytes at rest:
+//
+//	config/<provider>            the client, sealed under the mount keyring
+//	keyring/mount                the mount's keyring, a Tink keyset
+//	keyring/account              the key of the account index, a Tink keyset
+//	keyring/tenant/<tenant>      a tenant's keyring, a Tink keyset
+//	tenant/<tenant>              dates, removals in progress; lists are made from it
+//	cred/<ref>                   version ‖ AEAD under the tenant's keyring
+//	session/<session id>         version ‖ tenant in the clear ‖ AEAD likewise
+//	account/<provider>/<HMAC of the account>/<flat ref>
+//	                             who holds this account
+//	status/<status>/<flat ref>   what is not active
+//	due/<minute>/<expiry minute>,<kind>,<flat ref or id>
+//	                             what must happen, and when
+//	watermark                    the last minute of due/ that was emptied
+//
+// A sealed record's associated data is its version and its storage key: moved
+// to another key or tenant, it does not open. Keysets lie in the clear under
+// Vault's barrier. Those of tenants have a folder of their own, since a tenant
+// may be called "mount".
+//
+// One Put makes a thing true, that of the record. An index entry is a hint: it
+// is written before the record that it tells of, and the outdated one deleted
+// after it, so that a crash leaves a hint too many and never one too few.
+// Whoever follows a hint reads the record.
+//
+// Errors of storage are returned as they are: Vault recognizes [ErrReadOnly]
+// by identity and forwards the request to the node that may write.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+var (
+	// ErrReadOnly is returned if this node's storage may not be written to.
+	ErrReadOnly = logical.ErrReadOnly
+	// ErrNotFound is returned if there is no such record.
+	ErrNotFound = errors.New("record not found")
+	// ErrRemoving is returned if the installation that a ref stands under is
+	// being removed, and all under it along.
+	ErrRemoving = errors.New("installation is being removed")
+	// ErrCorrupt is returned if a record does not open: its bytes were changed
+	// or moved, or its tenant's keyring is another than it was.
+	ErrCorrupt = errors.New("record does not open")
+)
+
+// A Store reads and writes the records of one mount. Its locks live in memory:
+// Vault lets one node write. It is safe for concurrent use.
+type Store struct {
+	storage   logical.Storage
+	now       func() time.Time
+	fallbacks map[string]Config
+
+	records  keyedLocks // by storage key: around read, compare and put
+	tenants  keyedLocks // by tenant: sealing and putting share it; what must not fall between is done under it alone
+	accounts keyedLocks // by account name: around "who else holds it" and what follows from that
+
+	keyrings *lru.Cache[tenant.ID, *tenant.Keyring]
+	mount    mountKeys
+	due      dueIndex
+}
+
+// mountKeys are the keys that belong to no tenant.
+type mountKeys struct {
+	mu      sync.Mutex
+	keyring *tenant.Keyring
+	account *tenant.AccountKey
+}
+
+// keyringsKept bounds how many tenants' keyrings stay parsed in memory.
+const keyringsKept = 4096
+
+// New returns the Store over storage, which need not be ready before the first
+// call. Time is what now says. A provider's configuration falls back, field by
+// field, on that of its name in fallbacks.
+func New(storage logical.Storage, now func() time.Time, fallbacks map[string]Config) *Store {
+	keyrings, err := lru.New[tenant.ID, *tenant.Keyring](keyringsKept)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return &Store{storage: storage, now: now, fallbacks: fallbacks, keyrings: keyrings}
+}
+
+// Invalidate forgets what is remembered of the record under key, which another
+// node has written.
+func (s *Store) Invalidate(key string) {
+	if id, ok := strings.CutPrefix(key, tenantKeyringPrefix); ok {
+		s.keyrings.Remove(tenant.ID(id))
+		return
+	}
+	switch key {
+	case mountKeyringKey, accountKeyKey:
+		s.mount.mu.Lock()
+		s.mount.keyring, s.mount.account = nil, nil
+		s.mount.mu.Unlock()
+	case watermarkKey:
+		s.due.mu.Lock()
+		s.due.loaded = false
+		s.due.mu.Unlock()
+	}
+}
+
+// get returns the bytes under key, or nil.
+func (s *Store) get(ctx context.Context, key string) ([]byte, error) {
+	e, err := s.storage.Get(ctx, key)
+	if e == nil || err != nil {
+		return nil, err
+	}
+	return e.Value, nil
+}
+
+func (s *Store) put(ctx context.Context, key string, value []byte) error {
+	return s.storage.Put(ctx, &logical.StorageEntry{Key: key, Value: value})
+}
+
+// putHint writes an index entry. What it says is in its key; some storage
+// backends refuse an empty value.
+func (s *Store) putHint(ctx context.Context, key string) error {
+	return s.put(ctx, key, []byte{formatVersion})
+}
+
+func corrupt(key string, err error) error {
+	return fmt.Errorf("opening %s: %w: %w", key, ErrCorrupt, err)
+}
