@@ -1,0 +1,181 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/oauth2"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// A Request asks for a session. Empty fields have the configuration's values.
+type Request struct {
+	Ref                tenant.Ref
+	Actor              string
+	ReturnURL          string
+	RedirectURI        string
+	Scopes             []string
+	Completion         string
+	Reauthorize        bool
+	AllowAccountChange bool
+	// By is who asks, as Vault tells; its Actor is ignored.
+	By store.Caller
+}
+
+// A Begun is a session that waits for the resource owner.
+type Begun struct {
+	AuthorizationURL string
+	SessionID        string
+	ExpiresAt        time.Time
+	Completion       string
+}
+
+// Begin starts a session. It calls nobody.
+func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
+	p, config, err := f.client(ctx, r.Ref.Provider)
+	if err != nil {
+		return Begun{}, err
+	}
+	if !*config.Enabled {
+		return Begun{}, oauth.Errorf(oauth.Suspended, "provider %s takes no new sessions; write config/%s enabled=true to let it", r.Ref.Provider, r.Ref.Provider)
+	}
+	if err := r.fill(config); err != nil {
+		return Begun{}, err
+	}
+	if err := f.admit(ctx, r.Ref, config); err != nil {
+		return Begun{}, err
+	}
+
+	state, now := random(), f.Now().UTC()
+	session := store.Session{
+		ID:                 SessionID(state.Reveal()),
+		Ref:                r.Ref,
+		Actor:              r.Actor,
+		Status:             store.SessionPending,
+		CreatedAt:          now,
+		ExpiresAt:          now.Add(config.SessionTTL),
+		RedirectURI:        r.RedirectURI,
+		ReturnURL:          r.ReturnURL,
+		Scopes:             r.Scopes,
+		Completion:         r.Completion,
+		AllowAccountChange: r.AllowAccountChange,
+		StartedBy:          store.Caller{Actor: r.Actor, EntityID: r.By.EntityID, DisplayName: r.By.DisplayName},
+		ConnectKey:         random(),
+	}
+	if sendsPKCE(p, config.PKCE, r.Scopes) {
+		session.Verifier = oauth.Secret(oauth2.GenerateVerifier())
+	}
+	url, err := p.AuthorizationURL(config.Client(), provider.AuthorizationRequest{
+		State: state, RedirectURI: r.RedirectURI, Scopes: r.Scopes, Verifier: session.Verifier, Reauthorize: r.Reauthorize,
+	})
+	if err != nil {
+		return Begun{}, err
+	}
+	if err := f.Store.NewSession(ctx, session, session.ExpiresAt.Add(afterlife)); err != nil {
+		return Begun{}, err
+	}
+	return Begun{url, session.ID, session.ExpiresAt, session.Completion}, nil
+}
+
+// fill checks the request against the configuration and fills in what it
+// leaves open.
+func (r *Request) fill(c store.Config) error {
+	installation := r.Ref.Kind() == tenant.Installation
+	switch {
+	case r.Completion == "":
+		r.Completion = c.Completion
+	case r.Completion != Confirm && r.Completion != Callback:
+		return invalid("completion", "must be %q or %q", Confirm, Callback)
+	case r.Completion == Callback && c.Completion == Confirm:
+		return invalid("completion", "may only tighten the configuration's, which is %q", Confirm)
+	}
+	if r.Actor == "" && !installation {
+		r.Actor = r.Ref.User
+	}
+	if r.Actor == "" && r.Completion == Confirm {
+		return invalid("actor", "is required: your application's own id of the person who is signed in to it")
+	}
+	if r.Actor != "" {
+		if err := CheckActor(r.Actor); err != nil {
+			return err
+		}
+	}
+	if r.RedirectURI == "" {
+		r.RedirectURI = c.RedirectURIs[0]
+	} else if !slices.Contains(c.RedirectURIs, r.RedirectURI) {
+		return invalid("redirect_uri", "must be one of the configuration's redirect_uris, to the letter")
+	}
+	if r.ReturnURL != "" && !slices.Contains(c.ReturnURLs, r.ReturnURL) {
+		return invalid("return_url", "must be one of the configuration's return_urls, to the letter")
+	}
+	if len(r.Scopes) == 0 {
+		r.Scopes = c.UserScopes
+		if installation {
+			r.Scopes = c.InstallationScopes
+		}
+	}
+	r.Scopes = slices.Compact(slices.Sorted(slices.Values(r.Scopes)))
+	return CheckScopes("scopes", r.Scopes)
+}
+
+// CheckActor returns an error if s cannot be an actor.
+func CheckActor(s string) error {
+	if s == "" || len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return invalid("actor", "must be 1 to 256 printable characters: your application's own id of the person who is signed in to it")
+	}
+	return nil
+}
+
+// CheckScopes returns an error that names field if one of scopes is no
+// scope-token (RFC 6749, section 3.3). Facebook separates scopes by commas, so
+// they cannot stand in one.
+func CheckScopes(field string, scopes []string) error {
+	for _, scope := range scopes {
+		if scope == "" || len(scope) > 128 || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`",\`, r) }) {
+			return invalid(field, "must be scopes of 1 to 128 visible ASCII characters without comma, quote or backslash")
+		}
+	}
+	return nil
+}
+
+// admit refuses a ref that cannot be connected as things stand.
+func (f *Flow) admit(ctx context.Context, ref tenant.Ref, c store.Config) error {
+	switch _, err := f.Store.Removal(ctx, ref); {
+	case err == nil:
+		return errRemoving(ref)
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	if ref.Kind() == tenant.Installation || !*c.RequireInstallation {
+		return nil
+	}
+	_, err := f.Store.Credential(ctx, ref.Installation())
+	if errors.Is(err, store.ErrNotFound) {
+		return oauth.Errorf(oauth.InstallationRequired, "%s has no installation; an admin installs first, with connect/%s", ref.Tenant, ref.Installation())
+	}
+	return err
+}
+
+func errRemoving(ref tenant.Ref) error {
+	return oauth.Errorf(oauth.Pending, "the installation of %s is still being removed; watch connections/%s and try again when it is gone", ref.Tenant, ref.Installation())
+}
+
+func sendsPKCE(p provider.Provider, setting string, scopes []string) bool {
+	if setting != PKCEAuto {
+		return setting == PKCEAlways
+	}
+	b, ok := p.(provider.PKCEBinder)
+	return !ok || b.BindsPKCE(scopes)
+}
+
+func invalid(field, format string, args ...any) error {
+	return oauth.Errorf(oauth.InvalidRequest, `field %q `+format, append([]any{field}, args...)...)
+}

@@ -1,0 +1,210 @@
+package flow
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+// An Answer is what the provider sent to the redirect URI (RFC 6749, sections
+// 4.1.2 and 4.1.2.1, and Facebook's additions). It may come from anybody.
+type Answer struct {
+	State            string
+	Code             string
+	Error            string
+	ErrorReason      string
+	ErrorDescription string
+	ErrorCode        string
+	ErrorMessage     string
+}
+
+// The longest answers that are looked at. A state is 43 characters; Facebook
+// caps its codes nowhere, and they are a few hundred characters long.
+const (
+	stateLength = 43
+	maxCode     = 4096
+	maxError    = 1024
+)
+
+// denied reports whether the answer brings an error and no code.
+func (a Answer) denied() bool { return a.Error != "" || a.ErrorCode != "" || a.ErrorMessage != "" }
+
+// wellFormed reports whether the answer is one that a provider could have
+// sent: a state, and either a code or an error.
+func (a Answer) wellFormed() bool {
+	for _, s := range []string{a.Error, a.ErrorReason, a.ErrorDescription, a.ErrorCode, a.ErrorMessage} {
+		if len(s) > maxError {
+			return false
+		}
+	}
+	return len(a.State) == stateLength && len(a.Code) <= maxCode && (a.Code != "") != a.denied()
+}
+
+// hash tells two answers for one state apart.
+func (a Answer) hash() []byte {
+	text := "code\x00" + a.Code
+	if a.denied() {
+		text = strings.Join([]string{"error", a.Error, a.ErrorReason, a.ErrorDescription, a.ErrorCode, a.ErrorMessage}, "\x00")
+	}
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
+}
+
+// reason says why the resource owner came back without a code, in words that
+// the browser brought: fit for a log, not for a page.
+func (a Answer) reason() string {
+	var said []string
+	for _, s := range []string{a.Error, a.ErrorReason, a.ErrorDescription, a.ErrorCode, a.ErrorMessage} {
+		s = strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return -1
+			}
+			return r
+		}, strings.ToValidUTF8(s, ""))
+		if s != "" {
+			said = append(said, s[:min(len(s), 100)])
+		}
+	}
+	return strings.ToValidUTF8("the provider sent the person back without a code ("+strings.Join(said, ", ")+"); begin again if they want to", "")
+}
+
+// A Landing is what the browser is shown at the end of its way.
+type Landing struct {
+	// Error is why the session failed, or "".
+	Error oauth.Code
+	// Stranger says that the browser proved no part in any session: it is told
+	// nothing.
+	Stranger bool
+	// ConnectCode is to be shown, or handed on by ReturnURL.
+	ConnectCode oauth.Secret
+	// ReturnURL is where the browser goes on to, or "".
+	ReturnURL string
+}
+
+var (
+	errStranger = errors.New("the browser has no part in the session")
+	errRepeated = errors.New("the callback was seen before")
+)
+
+// Callback takes the provider's answer from a browser. What comes of it is in
+// the Landing; an error is one of storage.
+func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Landing, error) {
+	p, known := f.Providers[providerName]
+	if !known || !a.wellFormed() {
+		return stranger(), nil
+	}
+	var r *redemption
+	session, err := f.Store.TakeSession(ctx, SessionID(a.State), func(s *store.Session) (err error) {
+		r, err = f.land(s, p, providerName, a)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, errStranger):
+		return stranger(), nil
+	case err == nil && r != nil:
+		f.redeem(ctx, session, r)
+	case err != nil && !errors.Is(err, errRepeated):
+		f.abandon(r, err)
+		return Landing{}, err
+	}
+	if r == nil {
+		return f.landing(session, a, nil), nil
+	}
+	session, _, err = r.await(ctx)
+	if err != nil && session.ID == "" {
+		return Landing{}, err
+	}
+	return f.landing(session, a, err), nil
+}
+
+// land is the step that a callback takes, under the session's lock. It returns
+// the redemption that the callback starts or joins, if any.
+func (f *Flow) land(s *store.Session, p provider.Provider, providerName string, a Answer) (*redemption, error) {
+	if s.Ref.Provider != providerName {
+		return nil, errStranger
+	}
+	if s.CallbackHash != nil {
+		if !bytes.Equal(s.CallbackHash, a.hash()) {
+			return nil, errStranger
+		}
+		if r := f.runs(s.ID); r != nil {
+			return r, errRepeated
+		}
+		if s.Status != store.SessionAuthorized || s.Completion != Callback || expired(*s, f.Now()) {
+			return nil, errRepeated
+		}
+		// The provider could not be reached the first time.
+		return f.start(s), nil
+	}
+	if s.Status != store.SessionPending {
+		return nil, errStranger
+	}
+	if expired(*s, f.Now()) {
+		s.CallbackHash = a.hash()
+		s.Fail(oauth.SessionExpired, "the person came back too late; begin again")
+		return nil, nil
+	}
+	f.authorize(s, p, a)
+	if s.Status == store.SessionAuthorized && s.Completion == Callback {
+		return f.start(s), nil
+	}
+	return nil, nil
+}
+
+// authorize parks the code that the answer brings, or fails the session with
+// its error.
+func (f *Flow) authorize(s *store.Session, p provider.Provider, a Answer) {
+	s.CallbackHash = a.hash()
+	if a.denied() {
+		s.Fail(oauth.AccessDenied, a.reason())
+		return
+	}
+	s.Status, s.Code = store.SessionAuthorized, oauth.Secret(a.Code)
+	s.ConnectCodeHash = connectCodeHash(connectCode(*s, s.Code))
+	if end := f.Now().UTC().Add(p.Defaults().CodeLife); end.Before(s.ExpiresAt) {
+		s.ExpiresAt = end
+	}
+}
+
+func stranger() Landing { return Landing{Error: oauth.InvalidRequest, Stranger: true} }
+
+// landing says what to show the browser that brought a. err is what a
+// redemption ended with, if there was one.
+func (f *Flow) landing(s store.Session, a Answer, err error) Landing {
+	l := Landing{}
+	q := url.Values{"session_id": {s.ID}}
+	switch {
+	case s.Completion == Confirm && s.ConnectCodeHash != nil:
+		l.ConnectCode = connectCode(s, oauth.Secret(a.Code))
+		q.Set("connect_code", l.ConnectCode.Reveal())
+	case s.Error != "":
+		l.Error = s.Error
+	case err != nil:
+		l.Error = cmp.Or(oauth.CodeOf(err), oauth.Unavailable)
+	}
+	if l.Error != "" {
+		q.Set("error", string(l.Error))
+	}
+	if s.ReturnURL != "" {
+		l.ReturnURL = withQuery(s.ReturnURL, q)
+	}
+	return l
+}
+
+// withQuery adds q to a URL that may have a query already.
+func withQuery(u string, q url.Values) string {
+	separator := "?"
+	if strings.Contains(u, "?") {
+		separator = "&"
+	}
+	return u + separator + q.Encode()
+}

@@ -1,0 +1,181 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"errors"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// maxWrongTries is how many wrong connect codes end a session.
+const maxWrongTries = 5
+
+// A Proof shows that who completes a session has seen its end: the connect
+// code from the callback page, or what the provider sent, if the application
+// hosts the redirect URI itself.
+type Proof struct {
+	ConnectCode oauth.Secret
+	// Answer is nil if a connect code is offered.
+	Answer *Answer
+}
+
+// A Completion asks to complete a session.
+type Completion struct {
+	Tenant    tenant.ID
+	SessionID string
+	// Actor is who is signed in to the application now.
+	Actor string
+	Proof Proof
+}
+
+// Complete redeems the session's code and stores the credential. It may be
+// repeated: with the same proof it answers what the first answered.
+func (f *Flow) Complete(ctx context.Context, c Completion) (tenant.Ref, store.Credential, error) {
+	if err := CheckActor(c.Actor); err != nil {
+		return tenant.Ref{}, store.Credential{}, err
+	}
+	if err := c.Proof.check(); err != nil {
+		return tenant.Ref{}, store.Credential{}, err
+	}
+	var (
+		r       *redemption
+		refused error // the session was changed all the same
+	)
+	session, err := f.Store.TakeSession(ctx, c.SessionID, func(s *store.Session) (err error) {
+		r, refused, err = f.confirm(ctx, s, c)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return tenant.Ref{}, store.Credential{}, errNoSession
+	case errors.Is(err, errRepeated):
+	case err != nil:
+		f.abandon(r, err)
+		return tenant.Ref{}, store.Credential{}, err
+	case refused != nil:
+		return tenant.Ref{}, store.Credential{}, refused
+	case r != nil:
+		f.redeem(ctx, session, r)
+	}
+	if r == nil {
+		credential, err := f.Store.Connected(ctx, session.Ref)
+		if errors.Is(err, store.ErrNotFound) {
+			err = oauth.Errorf(oauth.NotFound, "the session was completed, but %s has been deleted since", session.Ref)
+		}
+		return session.Ref, credential, err
+	}
+	_, credential, err := r.await(ctx)
+	return session.Ref, credential, err
+}
+
+var errNoSession = oauth.Errorf(oauth.NotFound, "the tenant has no such session, or it ended a while ago; begin again")
+
+func (p Proof) check() error {
+	switch {
+	case p.Answer == nil && p.ConnectCode == "":
+		return invalid("connect_code", "is required, or state with what the provider sent to your redirect URI")
+	case p.Answer == nil:
+		return nil
+	case p.ConnectCode != "":
+		return invalid("connect_code", "cannot be given together with state")
+	case !p.Answer.wellFormed():
+		return invalid("state", "must be the state of the authorization URL, with either code or error as the provider sent them")
+	}
+	return nil
+}
+
+// confirm is the step that a completion takes, under the session's lock. It
+// returns the redemption that it starts, or errRepeated with the one that it
+// joins, if that still runs. refused is an error that the changed session is
+// stored along with; any other error leaves the session as it was.
+func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *redemption, refused, err error) {
+	if s.Ref.Tenant != c.Tenant {
+		return nil, nil, errNoSession
+	}
+	if s.Status == store.SessionRedeeming && f.runs(s.ID) == nil {
+		if err := f.mend(ctx, s); err != nil {
+			return nil, nil, err
+		}
+	}
+	if subtle.ConstantTimeCompare([]byte(s.Actor), []byte(c.Actor)) != 1 {
+		refused := oauth.Errorf(oauth.ActorMismatch, "the session was begun for somebody else; begin again as the person who is signed in")
+		if !unfinished(*s) {
+			return nil, nil, refused
+		}
+		s.Fail(oauth.ActorMismatch, "somebody else than its actor tried to complete the session; begin again")
+		return nil, refused, nil
+	}
+	if refused, err := f.prove(s, c.Proof); refused != nil || err != nil {
+		return nil, refused, err
+	}
+	switch {
+	case s.Status == store.SessionCompleted:
+		return nil, nil, errRepeated
+	case s.Status == store.SessionFailed:
+		return nil, nil, failure(*s)
+	case s.Status == store.SessionRedeeming:
+		return f.runs(s.ID), nil, errRepeated
+	case expired(*s, f.Now()):
+		return nil, nil, oauth.Errorf(oauth.SessionExpired, "the session expired; begin again")
+	}
+	return f.start(s), nil, nil
+}
+
+// prove holds the proof against the session. A relayed answer arrives with it.
+// Its results are as those of confirm.
+func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
+	if p.Answer == nil {
+		return f.proveConnectCode(s, p.ConnectCode)
+	}
+	if SessionID(p.Answer.State) != s.ID {
+		return nil, invalid("state", "is not that of this session")
+	}
+	if s.CallbackHash != nil {
+		if !bytes.Equal(s.CallbackHash, p.Answer.hash()) {
+			return nil, oauth.Errorf(oauth.SessionUsed, "another answer of the provider has come for this session; begin again")
+		}
+		return nil, nil
+	}
+	if s.Status != store.SessionPending || expired(*s, f.Now()) {
+		return nil, nil
+	}
+	f.authorize(s, f.Providers[s.Ref.Provider], *p.Answer)
+	if s.Status == store.SessionFailed {
+		return failure(*s), nil
+	}
+	return nil, nil
+}
+
+func (f *Flow) proveConnectCode(s *store.Session, code oauth.Secret) (refused, err error) {
+	right := s.ConnectCodeHash != nil && subtle.ConstantTimeCompare(s.ConnectCodeHash, connectCodeHash(code)) == 1
+	switch {
+	case right:
+		return nil, nil
+	case s.Status == store.SessionFailed:
+		return nil, failure(*s)
+	case s.Status == store.SessionPending && expired(*s, f.Now()):
+		return nil, oauth.Errorf(oauth.SessionExpired, "the session expired; begin again")
+	case s.Status == store.SessionPending:
+		return nil, oauth.Errorf(oauth.Pending, "the person has not come back from the provider yet; complete when they have")
+	case s.Status != store.SessionAuthorized:
+		return nil, oauth.Errorf(oauth.SessionUsed, "the session was completed with another connect code; begin again")
+	}
+	if s.WrongTries++; s.WrongTries >= maxWrongTries {
+		s.Fail(oauth.AccessDenied, "too many wrong connect codes; begin again")
+		return failure(*s), nil
+	}
+	return invalid("connect_code", "is not the one that the callback page shows; %d tries are left", maxWrongTries-s.WrongTries), nil
+}
+
+// failure returns the error that a failed session answers with.
+func failure(s store.Session) error {
+	code := s.Error
+	if code == oauth.Interrupted || code == oauth.Cancelled {
+		code = oauth.SessionUsed
+	}
+	return oauth.Errorf(code, "%s", s.Message)
+}

@@ -1,0 +1,219 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+// A redemption is one request's work at a session that it has taken. Others
+// who come for the same session await it.
+type redemption struct {
+	id string
+	// code or token is what the session had parked.
+	code  oauth.Secret
+	token oauth.Token
+
+	// done is closed when the rest is known.
+	done       chan struct{}
+	session    store.Session
+	credential store.Credential
+	err        error
+}
+
+// runs returns the redemption that is under way for the session, or nil.
+func (f *Flow) runs(id string) *redemption {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running[id]
+}
+
+// start takes an authorized session for redemption. It is called under the
+// session's lock, which tells others that it is owned before they can find it.
+func (f *Flow) start(s *store.Session) *redemption {
+	r := &redemption{id: s.ID, code: s.Code, token: s.Token, done: make(chan struct{})}
+	s.Status = store.SessionRedeeming
+	s.Unpark()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running[s.ID] = r
+	return r
+}
+
+// abandon ends a redemption whose session could not be taken after all.
+func (f *Flow) abandon(r *redemption, err error) {
+	if r != nil {
+		r.err = err
+		f.finish(r)
+	}
+}
+
+func (f *Flow) finish(r *redemption) {
+	f.mu.Lock()
+	delete(f.running, r.id)
+	f.mu.Unlock()
+	close(r.done)
+}
+
+// await returns what the redemption came to. The session's id is empty if its
+// end could not be stored.
+func (r *redemption) await(ctx context.Context) (store.Session, store.Credential, error) {
+	select {
+	case <-r.done:
+		return r.session, r.credential, r.err
+	case <-ctx.Done():
+		return store.Session{}, store.Credential{}, ctx.Err()
+	}
+}
+
+// redeem carries the redemption out, whatever becomes of the caller: a code is
+// spent once it was sent.
+func (f *Flow) redeem(ctx context.Context, s store.Session, r *redemption) {
+	defer f.finish(r)
+	defer func() {
+		if p := recover(); p != nil {
+			f.Log.Error("panic while redeeming a code", "ref", s.Ref.String(), "panic", p, "stack", string(debug.Stack()))
+			r.err = fmt.Errorf("redeeming the code of session %s: internal error", s.ID)
+		}
+	}()
+	ctx = context.WithoutCancel(ctx)
+	token, err := f.exchange(ctx, s, r)
+	if err == nil {
+		r.token = token
+		r.credential, err = f.keep(ctx, s, token)
+	}
+	r.session, r.err = f.settle(ctx, s, r, err)
+}
+
+// exchange turns the code, or a token that was parked, into a token worth
+// keeping.
+func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oauth.Token, error) {
+	p, config, err := f.client(ctx, s.Ref.Provider)
+	if err != nil {
+		return oauth.Token{}, err
+	}
+	calls, cancel := provider.Budget(ctx)
+	defer cancel()
+	if r.token.AccessToken == "" {
+		r.token, err = p.Exchange(calls, config.Client(), provider.Grant{Code: r.code, RedirectURI: s.RedirectURI, Verifier: s.Verifier})
+		if err != nil {
+			return oauth.Token{}, err
+		}
+	}
+	return p.Settle(calls, config.Client(), r.token)
+}
+
+// keep stores the token as the credential that the session is for.
+func (f *Flow) keep(ctx context.Context, s store.Session, token oauth.Token) (store.Credential, error) {
+	_, config, err := f.client(ctx, s.Ref.Provider)
+	if err != nil {
+		return store.Credential{}, err
+	}
+	defer f.Store.LockAccount(s.Ref.Provider, token.Account)()
+	credential, err := f.Store.UpdateCredential(ctx, s.Ref, func(old *store.Credential) (store.Credential, error) {
+		// Asked again here, where no removal can come between.
+		if err := f.admit(ctx, s.Ref, config); err != nil {
+			return store.Credential{}, err
+		}
+		if old != nil && old.Token.Account != token.Account && !s.AllowAccountChange {
+			return store.Credential{}, oauth.Errorf(oauth.AccountMismatch, "%s is connected with another account of the provider; begin again with that account, or with allow_account_change=true", s.Ref)
+		}
+		return f.newCredential(s, old, token, config), nil
+	})
+	if errors.Is(err, store.ErrRemoving) {
+		err = errRemoving(s.Ref)
+	}
+	return credential, err
+}
+
+func (f *Flow) newCredential(s store.Session, old *store.Credential, token oauth.Token, config store.Config) store.Credential {
+	now := f.Now().UTC()
+	c := store.Credential{
+		Birth:       random().Reveal(),
+		Generation:  1,
+		Status:      store.Active,
+		Token:       token,
+		AskedScopes: s.Scopes,
+		ConnectedAt: now,
+		ConnectedBy: s.StartedBy,
+		Session:     s.ID,
+		RefreshedAt: now,
+		CheckedAt:   now,
+	}
+	event := "connected"
+	if old != nil {
+		c.Generation, c.History = old.Generation+1, old.History
+		event = "reconnected"
+	}
+	c.Record(now, event, "")
+	f.Plan(s.Ref, &c, config, now)
+	return c
+}
+
+// settle stores how the redemption ended. Where the provider could not be
+// reached, what is left to redeem is parked again; where it answered, the
+// session has ended.
+func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause error) (store.Session, error) {
+	refusal := provider.Refusal(cause)
+	session, err := f.Store.TakeSession(ctx, s.ID, func(s *store.Session) error {
+		switch {
+		case cause == nil:
+			s.Status = store.SessionCompleted
+		case passing(cause):
+			s.Status, s.Token = store.SessionAuthorized, r.token
+			if r.token.AccessToken == "" {
+				s.Code = r.code
+			}
+		default:
+			var e *oauth.Error
+			if !errors.As(refusal, &e) {
+				e = oauth.Errorf(oauth.Interrupted, "the credential could not be stored; begin again")
+			}
+			s.Fail(e.Code, e.Message)
+		}
+		return nil
+	})
+	if cause == nil {
+		// The credential is stored, and that is what was asked for. The
+		// session's reader finds it by the credential's Session.
+		if err != nil {
+			f.Log.Warn("a completed session could not be marked so", "ref", s.Ref.String(), "error", err)
+			session = s
+			session.Status = store.SessionCompleted
+		}
+		f.Log.Info("connected", "ref", s.Ref.String())
+		return session, nil
+	}
+	f.Log.Warn("connecting failed", "ref", s.Ref.String(), "error", refusal)
+	return session, refusal
+}
+
+// passing reports whether trying again with the same code may do better: the
+// provider was not reached, or storage failed once the token was there.
+func passing(err error) bool {
+	var e *provider.Error
+	if errors.As(err, &e) {
+		return e.Class == provider.Transient || e.Class == provider.Throttled
+	}
+	return oauth.CodeOf(err) == ""
+}
+
+// mend finds out what became of a session that no request owns any more: its
+// credential tells whether the code was redeemed in time.
+func (f *Flow) mend(ctx context.Context, s *store.Session) error {
+	ref := s.Ref
+	switch c, err := f.Store.Credential(ctx, ref); {
+	case err == nil && c.Session == s.ID:
+		s.Status = store.SessionCompleted
+	case err == nil, errors.Is(err, store.ErrNotFound):
+		s.Fail(oauth.Interrupted, "the engine was interrupted while it redeemed the code; begin again")
+	default:
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package flow
+
+import (
+	"context"
+	"errors"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// Session returns the tenant's session as it stands now: expired if its time
+// is over, failed if the request that redeemed its code is gone.
+func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (store.Session, error) {
+	s, err := f.Store.Session(ctx, sessionID)
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && s.Ref.Tenant != id:
+		return store.Session{}, errNoSession
+	case err != nil:
+		return store.Session{}, err
+	case s.Status == store.SessionRedeeming && f.runs(s.ID) == nil:
+		// Whoever redeemed may have finished between the two looks.
+		if s, err = f.Store.Session(ctx, sessionID); err == nil && s.Status == store.SessionRedeeming {
+			err = f.mend(ctx, &s)
+		}
+	}
+	if unfinished(s) && expired(s, f.Now()) {
+		s.Status = store.SessionExpired
+	}
+	return s, err
+}
+
+// Cancel ends the tenant's session, if it has not ended yet. Its record stays
+// until it is reaped.
+func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error {
+	_, err := f.Store.TakeSession(ctx, sessionID, func(s *store.Session) error {
+		switch {
+		case s.Ref.Tenant != id:
+			return errNoSession
+		case f.runs(s.ID) != nil:
+			return oauth.Errorf(oauth.Pending, "the session is being completed right now; read it to see how it ended")
+		case !unfinished(*s):
+			return errRepeated
+		}
+		s.Fail(oauth.Cancelled, "the session was cancelled; begin again")
+		return nil
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return errNoSession
+	case errors.Is(err, errRepeated):
+		return nil
+	}
+	return err
+}
+
+// Reap deletes a session whose time, and some time after it, is over.
+func (f *Flow) Reap(ctx context.Context, due store.Due) error {
+	if f.runs(due.ID) != nil {
+		return nil
+	}
+	return f.Store.ReapSession(ctx, due)
+}
