@@ -1,0 +1,137 @@
+package refresh
+
+import (
+	"errors"
+	"hash/fnv"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// Plan sets when the credential is next refreshed and checked, as of now. A
+// refresh comes between 50 and 80 % of the token's remaining life: early
+// enough that a provider may be down for weeks, late enough that it gives more
+// life. The ref decides where between, so that what was connected on one day
+// does not come due on one day. A check comes within the check interval,
+// spread likewise.
+func Plan(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
+	now = now.UTC()
+	spread := fraction(ref)
+	c.NextRefresh, c.NextCheck = time.Time{}, time.Time{}
+	if life := c.Token.ExpiresAt.Sub(now); !c.Token.ExpiresAt.IsZero() && life > 0 {
+		at := time.Duration(float64(life) * (0.5 + 0.3*spread))
+		if c.Exhausted {
+			at = min(retryExhausted, at)
+		}
+		c.NextRefresh = now.Add(at)
+	}
+	if config.CheckInterval != nil && *config.CheckInterval > 0 {
+		c.NextCheck = now.Add(time.Duration(float64(*config.CheckInterval) * (0.7 + 0.3*spread)))
+	}
+}
+
+// retryExhausted is how soon a refresh that brought no longer life is tried
+// again. Facebook extends a token at most once a day.
+const retryExhausted = 24 * time.Hour
+
+// fraction maps a ref to [0, 1), the same at each call.
+func fraction(ref tenant.Ref) float64 {
+	h := fnv.New64a()
+	h.Write([]byte(ref.String()))
+	return float64(h.Sum64()>>11) / (1 << 53)
+}
+
+// refreshed takes in the answer to a refresh. The provider may have given a
+// token that lasts no longer than the one it was given: then that one stays.
+func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token) {
+	now := r.Now().UTC()
+	if fresh.AccessToken == c.Token.AccessToken || !fresh.Outlives(c.Token) {
+		c.Exhausted = true
+		r.checked(c, fresh)
+		return
+	}
+	c.Token, c.Exhausted = fresh, false
+	c.Generation++
+	c.RefreshedAt = now
+	r.recovered(c, now)
+	c.Record(now, "refreshed", "")
+}
+
+// checked takes in what the provider says of the token, or of another one
+// under the same grant.
+func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
+	now := r.Now().UTC()
+	c.Token.Scopes, c.Token.DataAccessExpiresAt = answer.Scopes, answer.DataAccessExpiresAt
+	if answer.AccessToken == c.Token.AccessToken {
+		c.Token.ExpiresAt = answer.ExpiresAt
+	}
+	r.recovered(c, now)
+}
+
+func (r *Refresher) recovered(c *store.Credential, now time.Time) {
+	c.CheckedAt = now
+	c.ConsecutiveFailures, c.LastError = 0, nil
+	if c.Status != store.Active {
+		c.Status = store.Active
+		c.Record(now, "recovered", "")
+	}
+}
+
+// backoff is how long to wait after the nth failure in a row: a minute for the
+// network's hiccups, an hour for a provider's bad hour, and no longer than six
+// hours, so that a token about to expire gets its tries.
+var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
+
+// providerTrouble is how long to wait if the provider is throttling, or
+// refuses the client.
+const providerTrouble = 15 * time.Minute
+
+// blame takes in a failure. Only what speaks of this token changes its status.
+func (r *Refresher) blame(c *store.Credential, cause error) {
+	now := r.Now().UTC()
+	class := provider.ClassOf(cause)
+	switch class {
+	case provider.Throttled, provider.Misconfigured:
+		r.postpone(c, now.Add(providerTrouble))
+		return
+	case provider.NeedsReauth:
+		c.Status = store.NeedsReauth
+	case provider.Revoked:
+		c.Status = store.Revoked
+	}
+	c.ConsecutiveFailures++
+	c.LastError = failure(cause, now)
+	if c.Status == store.Active && !c.Token.Live(now) {
+		c.Status = store.Failed
+	}
+	if c.Status != store.Active {
+		c.NextRefresh, c.NextCheck = time.Time{}, time.Time{}
+		c.Record(now, string(c.Status), c.LastError.Message)
+		return
+	}
+	c.Record(now, "refresh_failed", c.LastError.Message)
+	r.postpone(c, now.Add(backoff[min(c.ConsecutiveFailures, len(backoff))-1]))
+}
+
+// postpone moves what is due before at to at.
+func (r *Refresher) postpone(c *store.Credential, at time.Time) {
+	if !c.NextRefresh.IsZero() && c.NextRefresh.Before(at) {
+		c.NextRefresh = at
+	}
+	if !c.NextCheck.IsZero() && c.NextCheck.Before(at) {
+		c.NextCheck = at
+	}
+}
+
+func failure(cause error, at time.Time) *store.Failure {
+	f := &store.Failure{Class: string(provider.ClassOf(cause)), Message: "internal error", At: at}
+	var e *provider.Error
+	if errors.As(cause, &e) {
+		f.Code, f.Subcode, f.TraceID = e.Code, e.Subcode, e.TraceID
+		f.Message = e.Op + ": " + e.Message
+	}
+	return f
+}

@@ -1,0 +1,158 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// Work does one kind of due work. When it returns nil the entry that led to it
+// must be gone: done, moved or outdated. An entry that stays is met again by
+// the next sweep.
+type Work func(context.Context, store.Due) error
+
+// A Worker does what is due, in a goroutine of its own. It costs nothing
+// between pokes, and one storage call a poke if nothing is due.
+type Worker struct {
+	store *store.Store
+	works map[string]Work
+	log   hclog.Logger
+	life  context.Context
+	poke  chan struct{}
+	done  sync.WaitGroup
+}
+
+// parallel is how many pieces of due work are done at once.
+const parallel = 8
+
+// NewWorker returns a Worker that knows works, by the kinds of the due index.
+// It ends with life.
+func NewWorker(life context.Context, s *store.Store, works map[string]Work, log hclog.Logger) *Worker {
+	return &Worker{store: s, works: works, log: log, life: life, poke: make(chan struct{}, 1)}
+}
+
+// Start starts the goroutine.
+func (w *Worker) Start() {
+	w.done.Go(func() {
+		for {
+			select {
+			case <-w.life.Done():
+				return
+			case <-w.poke:
+				if err := w.Sweep(w.life); err != nil && w.life.Err() == nil {
+					w.log.Error("sweeping what is due", "error", err)
+				}
+			}
+		}
+	})
+}
+
+// Poke asks for a sweep and returns at once. Pokes that come during a sweep
+// make one more.
+func (w *Worker) Poke() {
+	select {
+	case w.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Wait returns when the goroutine has ended.
+func (w *Worker) Wait() { w.done.Wait() }
+
+// Sweep does all that is due by now, and returns the errors of what could not
+// be done. One piece's trouble does not keep the others from being done.
+func (w *Worker) Sweep(ctx context.Context) error {
+	first, last, err := w.store.DueMinutes(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for minute := first; minute <= last && ctx.Err() == nil; minute++ {
+		due, err := w.store.Pass(ctx, minute)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if len(due) == 0 {
+			continue
+		}
+		if err := w.do(ctx, due); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if _, err := w.store.Pass(ctx, minute); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Worker) do(ctx context.Context, due []store.Due) error {
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	errs := make([]error, len(due))
+	for i, d := range due {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			errs[i] = w.one(ctx, d)
+			return nil
+		})
+	}
+	group.Wait()
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+func (w *Worker) one(ctx context.Context, d store.Due) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("panic in due work", "kind", d.Kind, "id", d.ID, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s %s: internal error", d.Kind, d.ID)
+		}
+	}()
+	work, ok := w.works[d.Kind]
+	if !ok {
+		return fmt.Errorf("%s %s: due work of an unknown kind", d.Kind, d.ID)
+	}
+	return work(ctx, d)
+}
+
+// Keep is the due work at a credential: it refreshes or checks it, whatever is
+// due. How that went is in the credential; the error is one of storage.
+func (r *Refresher) Keep(ctx context.Context, due store.Due) error {
+	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+		return err
+	}
+	ref, err := tenant.ParseFlat(due.ID)
+	if err != nil {
+		return err
+	}
+	c, err := r.Store.Credential(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if !c.NextRefresh.IsZero() && !r.Now().Before(c.NextRefresh) {
+		_, err = r.Refresh(ctx, ref)
+	} else {
+		_, err = r.Check(ctx, ref)
+	}
+	if _, dropErr := r.Store.DropOutdated(ctx, due); dropErr != nil {
+		return dropErr
+	}
+	if oauth.CodeOf(err) != "" {
+		return nil
+	}
+	return err
+}
