@@ -1,0 +1,121 @@
+package paths
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+)
+
+// answerFields are what a provider sends to the redirect URI.
+var answerFields = map[string]*framework.FieldSchema{
+	"state":             {Type: framework.TypeString, Query: true, Description: "The state of the authorization URL."},
+	"code":              {Type: framework.TypeString, Query: true, Description: "The authorization code."},
+	"error":             {Type: framework.TypeString, Query: true, Description: "The provider's error."},
+	"error_reason":      {Type: framework.TypeString, Query: true, Description: "The provider's error_reason."},
+	"error_description": {Type: framework.TypeString, Query: true, Description: "The provider's error_description."},
+	"error_code":        {Type: framework.TypeString, Query: true, Description: "The provider's error_code."},
+	"error_message":     {Type: framework.TypeString, Query: true, Description: "The provider's error_message."},
+}
+
+func answerOf(d *framework.FieldData) flow.Answer {
+	return flow.Answer{
+		State:            d.Get("state").(string),
+		Code:             d.Get("code").(string),
+		Error:            d.Get("error").(string),
+		ErrorReason:      d.Get("error_reason").(string),
+		ErrorDescription: d.Get("error_description").(string),
+		ErrorCode:        d.Get("error_code").(string),
+		ErrorMessage:     d.Get("error_message").(string),
+	}
+}
+
+func callback(f *flow.Flow) []*framework.Path {
+	return []*framework.Path{{
+		Pattern: "callback/" + providerSegment,
+		Fields:  fields(answerFields, "provider"),
+		// A provider may send more than is known here, and does.
+		TakesArbitraryInput: true,
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: forwarded(callbackPaths{f}.read, "Take a browser back from the provider."),
+		},
+		HelpSynopsis:    "Where the provider sends the browser back to.",
+		HelpDescription: "Answers a browser with a small page. It is open to everybody; who brings no state of a session is told nothing.",
+	}}
+}
+
+type callbackPaths struct{ flow *flow.Flow }
+
+func (c callbackPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	landing, err := c.flow.Callback(ctx, d.Get("provider").(string), answerOf(d))
+	if err != nil {
+		return nil, err
+	}
+	return landingPage(landing)
+}
+
+//go:embed callback.html
+var landingHTML string
+
+//go:embed callback.css
+var landingCSS string
+
+// The page has no script, and its policy allows none. Where a mount is tuned
+// to let the headers pass, they add what a policy in the page cannot say.
+var (
+	landingTemplate = template.Must(template.New("callback").Parse(landingHTML))
+	landingPolicy   = func() string {
+		sum := sha256.Sum256([]byte(landingCSS))
+		return "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}()
+)
+
+// landingPage shows the landing. It says why something failed to nobody: the
+// session says it to the application.
+func landingPage(l flow.Landing) (*logical.Response, error) {
+	page := struct {
+		Policy, Title, Text, ConnectCode, ReturnURL string
+		Style                                       template.CSS
+	}{
+		Policy: landingPolicy, Style: template.CSS(landingCSS),
+		Title: "Connected", Text: "You can close this page.",
+		ReturnURL: l.ReturnURL,
+	}
+	status := http.StatusOK
+	switch {
+	case l.Stranger || l.Error != "":
+		status = http.StatusBadRequest
+		page.Title, page.Text = "Not connected", "This link is not valid, or not any more. Go back to the application you came from and begin again."
+	case l.ConnectCode != "" && l.ReturnURL == "":
+		page.Title, page.Text = "Almost connected", "Give this code to the terminal or the person that started this connection, and to nobody else:"
+		page.ConnectCode = l.ConnectCode.Reveal()
+	case l.ConnectCode != "":
+		page.Title, page.Text = "Almost connected", "You are being taken back to the application."
+	}
+	var html bytes.Buffer
+	if err := landingTemplate.Execute(&html, page); err != nil {
+		return nil, err
+	}
+	return &logical.Response{
+		Data: map[string]any{
+			logical.HTTPStatusCode:         status,
+			logical.HTTPContentType:        "text/html; charset=utf-8",
+			logical.HTTPRawBody:            html.Bytes(),
+			logical.HTTPCacheControlHeader: "no-store",
+		},
+		Headers: map[string][]string{
+			"Content-Security-Policy": {landingPolicy + "; frame-ancestors 'none'"},
+			"Referrer-Policy":         {"no-referrer"},
+			"X-Content-Type-Options":  {"nosniff"},
+			"X-Frame-Options":         {"DENY"},
+		},
+	}, nil
+}

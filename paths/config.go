@@ -1,0 +1,200 @@
+package paths
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+var configFields = map[string]*framework.FieldSchema{
+	"client_id":            {Type: framework.TypeString, Description: "The app id. Changing it while credentials exist needs force=true."},
+	"client_secret":        {Type: framework.TypeString, Description: "The app secret. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	"redirect_uris":        {Type: framework.TypeCommaStringSlice, Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
+	"public_url":           {Type: framework.TypeString, Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
+	"return_urls":          {Type: framework.TypeCommaStringSlice, Description: "The application URLs that a session may return the browser to, matched to the letter."},
+	"installation_scopes":  {Type: framework.TypeCommaStringSlice, Description: "The scopes asked for at installation."},
+	"user_scopes":          {Type: framework.TypeCommaStringSlice, Description: "The scopes asked of users."},
+	"graph_version":        {Type: framework.TypeString, Description: "The version of the provider's API, such as v26.0."},
+	"pkce":                 {Type: framework.TypeString, Description: "auto, always or never. auto sends PKCE where the provider is known to bind it."},
+	"completion":           {Type: framework.TypeString, Description: "confirm: the callback parks the code until the application completes the session. callback: the callback redeems it by itself."},
+	"require_installation": {Type: framework.TypeBool, Description: "Whether a user may connect only where the tenant has an installation. Default true."},
+	"session_ttl":          {Type: framework.TypeDurationSecond, Description: "The life of an unfinished session, at most 1h. Default 10m."},
+	"check_interval":       {Type: framework.TypeDurationSecond, Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
+	"enabled":              {Type: framework.TypeBool, Description: "false: no new sessions; credentials are still served and refreshed. Default true."},
+	"dialog_url":           {Type: framework.TypeString, Description: "Another base for the provider's login dialog: a test double or an egress proxy."},
+	"graph_url":            {Type: framework.TypeString, Description: "Another base for the provider's API."},
+	"force":                {Type: framework.TypeBool, Query: true, Description: "Change client_id, or delete the configuration, although credentials use it."},
+}
+
+type configPaths struct {
+	store     *store.Store
+	providers []string
+}
+
+func config(s *store.Store, providers []string) []*framework.Path {
+	c := configPaths{s, providers}
+	return []*framework.Path{
+		{
+			Pattern:         "config/?$",
+			Fields:          fields(listFields),
+			Operations:      map[logical.Operation]framework.OperationHandler{logical.ListOperation: local(c.list, "List the configured providers.")},
+			HelpSynopsis:    "List the configured providers.",
+			HelpDescription: "Each provider that has a configuration, by its short name.",
+		},
+		{
+			Pattern: "config/" + providerSegment,
+			Fields:  fields(configFields, "provider"),
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ReadOperation:   local(c.read, "Read the provider's configuration, without its secrets."),
+				logical.UpdateOperation: forwarded(c.write, "Write some or all fields of the provider's configuration."),
+				logical.DeleteOperation: forwarded(c.delete, "Delete the provider's configuration."),
+			},
+			HelpSynopsis: "The OAuth client that is registered with a provider.",
+			HelpDescription: `A write changes the fields that it names and keeps the rest; "" or an empty list resets a field to its default. ` +
+				"The whole is checked before any of it is stored. client_id, client_secret and redirect_uris are required.",
+		},
+	}
+}
+
+func (c configPaths) list(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	names, err := c.store.Configs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, err := pageOf(d, names)
+	if err != nil {
+		return nil, err
+	}
+	return logical.ListResponse(page), nil
+}
+
+func (c configPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("provider").(string)
+	config, err := c.store.Config(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errNotConfigured(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &logical.Response{Data: map[string]any{
+		"client_id":            config.ClientID,
+		"redirect_uris":        config.RedirectURIs,
+		"public_url":           publicURL(name, config),
+		"return_urls":          append([]string{}, config.ReturnURLs...),
+		"installation_scopes":  config.InstallationScopes,
+		"user_scopes":          config.UserScopes,
+		"graph_version":        config.GraphVersion,
+		"pkce":                 config.PKCE,
+		"completion":           config.Completion,
+		"require_installation": *config.RequireInstallation,
+		"session_ttl":          seconds(config.SessionTTL),
+		"check_interval":       seconds(*config.CheckInterval),
+		"enabled":              *config.Enabled,
+		"dialog_url":           config.DialogURL,
+		"graph_url":            config.GraphURL,
+	}}, nil
+}
+
+func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("provider").(string)
+	if !slices.Contains(c.providers, name) {
+		return nil, oauth.Errorf(oauth.NotFound, "there is no provider %q; this build knows %v", name, c.providers)
+	}
+	return nil, c.store.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
+		merged, err := mergeConfig(old, d)
+		if err != nil {
+			return store.Config{}, err
+		}
+		if err := checkConfig(name, merged); err != nil {
+			return store.Config{}, err
+		}
+		if old.ClientID == "" || old.ClientID == merged.ClientID || d.Get("force").(bool) {
+			return merged, nil
+		}
+		return merged, c.refuseInUse(ctx, name, "client_id cannot be changed")
+	})
+}
+
+func (c configPaths) delete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	name := d.Get("provider").(string)
+	if _, err := c.store.ConfigAsWritten(ctx, name); errors.Is(err, store.ErrNotFound) {
+		return nil, errNotConfigured(name)
+	}
+	if !d.Get("force").(bool) {
+		if err := c.refuseInUse(ctx, name, "the configuration cannot be deleted"); err != nil {
+			return nil, err
+		}
+	}
+	return nil, c.store.DeleteConfig(ctx, name)
+}
+
+func (c configPaths) refuseInUse(ctx context.Context, name, what string) error {
+	used, err := c.store.InUse(ctx, name)
+	if err != nil || !used {
+		return err
+	}
+	return oauth.Errorf(oauth.InvalidRequest, "%s while credentials of %s exist; delete them first, or say force=true", what, name)
+}
+
+func errNotConfigured(name string) error {
+	return oauth.Errorf(oauth.NotFound, "provider %s is not configured; write config/%s", name, name)
+}
+
+// mergeConfig returns old with the fields that the request names changed.
+func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error) {
+	c := old
+	for name, into := range map[string]*string{
+		"client_id": &c.ClientID, "client_secret": (*string)(&c.ClientSecret), "public_url": &c.PublicURL,
+		"graph_version": &c.GraphVersion, "pkce": &c.PKCE, "completion": &c.Completion,
+		"dialog_url": &c.DialogURL, "graph_url": &c.GraphURL,
+	} {
+		if _, named := d.Raw[name]; named {
+			*into = d.Get(name).(string)
+		}
+	}
+	for name, into := range map[string]*[]string{
+		"redirect_uris": &c.RedirectURIs, "return_urls": &c.ReturnURLs,
+		"installation_scopes": &c.InstallationScopes, "user_scopes": &c.UserScopes,
+	} {
+		if _, named := d.Raw[name]; named {
+			*into = d.Get(name).([]string)
+		}
+	}
+	for name, into := range map[string]**bool{"require_installation": &c.RequireInstallation, "enabled": &c.Enabled} {
+		if raw, named := d.Raw[name]; named {
+			value := d.Get(name).(bool)
+			*into = &value
+			if raw == "" {
+				*into = nil
+			}
+		}
+	}
+	if raw, named := d.Raw["session_ttl"]; named {
+		c.SessionTTL = duration(d, "session_ttl")
+		if raw != "" && (c.SessionTTL < time.Second || c.SessionTTL > time.Hour) {
+			return c, invalid("session_ttl", "must be from 1s to 1h")
+		}
+	}
+	if raw, named := d.Raw["check_interval"]; named {
+		value := duration(d, "check_interval")
+		c.CheckInterval = &value
+		if raw == "" {
+			c.CheckInterval = nil
+		} else if value != 0 && value < time.Minute {
+			return c, invalid("check_interval", "must be 0, which turns checks off, or at least 1m")
+		}
+	}
+	return c, nil
+}
+
+func duration(d *framework.FieldData, name string) time.Duration {
+	return time.Duration(d.Get(name).(int)) * time.Second
+}

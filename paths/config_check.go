@@ -1,0 +1,107 @@
+package paths
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+var graphVersion = regexp.MustCompile(`^v[1-9][0-9]{0,2}\.[0-9]{1,2}$`)
+
+// checkConfig judges a configuration as a whole, as it is to be stored.
+func checkConfig(name string, c store.Config) error {
+	for field, value := range map[string]string{"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal()} {
+		if value == "" {
+			return invalid(field, "is required")
+		}
+		if len(value) > 256 || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII }) {
+			return invalid(field, "must be 1 to 256 visible ASCII characters")
+		}
+	}
+	if len(c.RedirectURIs) == 0 {
+		return invalid("redirect_uris", "is required: one at least, exactly as registered with the provider")
+	}
+	for field, uris := range map[string][]string{"redirect_uris": c.RedirectURIs, "return_urls": c.ReturnURLs} {
+		for _, uri := range uris {
+			if err := checkURL(field, uri); err != nil {
+				return err
+			}
+		}
+	}
+	for field, base := range map[string]string{"dialog_url": c.DialogURL, "graph_url": c.GraphURL, "public_url": c.PublicURL} {
+		if base == "" {
+			continue
+		}
+		if err := checkURL(field, base); err != nil {
+			return err
+		}
+		if strings.HasSuffix(base, "/") || strings.Contains(base, "?") {
+			return invalid(field, "must have no query and no slash at its end")
+		}
+	}
+	for field, scopes := range map[string][]string{"installation_scopes": c.InstallationScopes, "user_scopes": c.UserScopes} {
+		if err := flow.CheckScopes(field, scopes); err != nil {
+			return err
+		}
+	}
+	return checkChoices(c)
+}
+
+func checkChoices(c store.Config) error {
+	switch {
+	case c.GraphVersion != "" && !graphVersion.MatchString(c.GraphVersion):
+		return invalid("graph_version", "must be a v and two numbers, such as v26.0")
+	case c.PKCE != "" && c.PKCE != flow.PKCEAuto && c.PKCE != flow.PKCEAlways && c.PKCE != flow.PKCENever:
+		return invalid("pkce", "must be auto, always or never")
+	case c.Completion != "" && c.Completion != flow.Confirm && c.Completion != flow.Callback:
+		return invalid("completion", "must be confirm or callback")
+	}
+	return nil
+}
+
+// checkURL accepts what a browser may be sent to with a code in its query: an
+// absolute https URL, or http on this machine's loopback, with nothing in it
+// that could make two readers see two hosts (RFC 9700, section 4.1).
+func checkURL(field, s string) error {
+	if len(s) > 2048 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' || r == '"' || r == '<' || r == '>' }) {
+		return invalid(field, "must be a URL of at most 2048 visible ASCII characters without backslash, quote or angle brackets")
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
+		return invalid(field, "must be an absolute URL")
+	case u.User != nil:
+		return invalid(field, "must have no user in it")
+	case strings.Contains(s, "#"):
+		return invalid(field, "must have no fragment")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && loopback(u.Hostname()):
+		return nil
+	}
+	return invalid(field, "must be https, or http on a loopback host")
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// publicURL returns the mount as browsers reach it: as configured, or cut from
+// a redirect URI that leads to the engine's own callback, or "".
+func publicURL(name string, c store.Config) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	for _, uri := range c.RedirectURIs {
+		if mount, ok := strings.CutSuffix(uri, "/callback/"+name); ok {
+			return mount
+		}
+	}
+	return ""
+}

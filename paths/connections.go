@@ -1,0 +1,93 @@
+package paths
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+type connectionPaths struct {
+	store   *store.Store
+	refresh *refresh.Refresher
+	now     func() time.Time
+}
+
+func connections(s *store.Store, r *refresh.Refresher, now func() time.Time) []*framework.Path {
+	c := connectionPaths{s, r, now}
+	all := tree{s, "connections"}.paths()
+	for _, leaf := range []struct {
+		pattern string
+		names   []string
+	}{
+		{"/installation", []string{"tenant", "provider"}},
+		{"/users/" + userSegment, []string{"tenant", "provider", "user"}},
+	} {
+		pattern := "connections/" + refPrefix + leaf.pattern
+		all = append(all, &framework.Path{
+			Pattern:         pattern,
+			Fields:          fields(nil, leaf.names...),
+			Operations:      map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(c.read, "Read the state of a credential.")},
+			HelpSynopsis:    "The state of a credential, without any secret.",
+			HelpDescription: "For those who may see state but no token: status, who connected it and when, what is due next, the last error and the last outcomes.",
+		}, &framework.Path{
+			Pattern:         pattern + "/refresh",
+			Fields:          fields(nil, leaf.names...),
+			Operations:      map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(c.asking(c.refresh.Refresh), "Refresh the token now.")},
+			HelpSynopsis:    "Refresh the token now.",
+			HelpDescription: "Trades the token for a fresh one and answers the connection. The provider may give a token that lasts no longer; then the old one is kept.",
+		}, &framework.Path{
+			Pattern:         pattern + "/check",
+			Fields:          fields(nil, leaf.names...),
+			Operations:      map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(c.asking(c.refresh.Check), "Ask the provider now whether the token is alive.")},
+			HelpSynopsis:    "Ask the provider now whether the token is alive.",
+			HelpDescription: "What an application calls after the provider refused a token. Answers the connection; a dead token is answered with its error, a living one that was taken for dead is served again.",
+		})
+	}
+	return all
+}
+
+func (c connectionPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ref, err := refOf(d)
+	if err != nil {
+		return nil, err
+	}
+	credential, err := c.store.Credential(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref)
+	}
+	if err != nil {
+		return nil, err
+	}
+	view := connectionView(ref, credential, c.now())
+	switch removal, err := c.store.Removal(ctx, ref); {
+	case err == nil:
+		view["removal"] = removalView(removal)
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	return &logical.Response{Data: view}, nil
+}
+
+// asking is an operation that asks the provider about a credential and answers
+// its connection.
+func (c connectionPaths) asking(ask func(context.Context, tenant.Ref) (store.Credential, error)) framework.OperationFunc {
+	return func(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+		ref, err := refOf(d)
+		if err != nil {
+			return nil, err
+		}
+		credential, err := ask(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		return &logical.Response{Data: connectionView(ref, credential, c.now())}, nil
+	}
+}

@@ -1,0 +1,93 @@
+package paths
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+var credsFields = map[string]*framework.FieldSchema{
+	"min_ttl": {Type: framework.TypeDurationSecond, Query: true, Description: "On a read: a token with less life than this is refreshed first."},
+	"proof":   {Type: framework.TypeString, Query: true, Description: `On a read: "now" asks for a proof of possession that is stamped with the time.`},
+	"force":   {Type: framework.TypeBool, Query: true, Description: "On a delete: forget the credential even if the provider could not be told."},
+	"revoke":  {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the provider is told. Default true."},
+}
+
+type credsPaths struct {
+	refresh *refresh.Refresher
+	now     func() time.Time
+}
+
+func creds(s *store.Store, r *refresh.Refresher, now func() time.Time) []*framework.Path {
+	c := credsPaths{r, now}
+	leaf := func(pattern string, names ...string) *framework.Path {
+		return &framework.Path{
+			Pattern: "creds/" + refPrefix + pattern,
+			Fields:  fields(credsFields, append(names, "tenant", "provider")...),
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ReadOperation:   local(c.read, "Read a credential that is ready to use."),
+				logical.DeleteOperation: forwarded(c.delete, "Revoke the grant at the provider, and forget the credential."),
+			},
+			HelpSynopsis: "A credential, ready to use.",
+			HelpDescription: "There is no lease: the token is shared, and one reader's revocation must not end another's use. Come back after ttl seconds. " +
+				"Deleting revokes at the provider first; if that fails nothing is deleted, unless force=true. With an installation goes all that stands under it.",
+		}
+	}
+	return framework.PathAppend(
+		tree{s, "creds"}.paths(),
+		[]*framework.Path{leaf("/installation"), leaf("/users/"+userSegment, "user")},
+	)
+}
+
+func (c credsPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ref, err := refOf(d)
+	if err != nil {
+		return nil, err
+	}
+	minTTL := duration(d, "min_ttl")
+	if minTTL < 0 {
+		return nil, invalid("min_ttl", "must not be negative")
+	}
+	proof := d.Get("proof").(string)
+	if proof != "" && proof != "now" {
+		return nil, invalid("proof", `must be "now", or left out`)
+	}
+	served, err := c.refresh.Token(ctx, ref, minTTL)
+	if err != nil {
+		return nil, err
+	}
+	now := c.now()
+	return &logical.Response{
+		Data:     credentialView(ref, served, proofOf(served, proof == "now", now), now),
+		Warnings: served.Warnings,
+	}, nil
+}
+
+func proofOf(s refresh.Served, stamped bool, now time.Time) map[string]any {
+	prover, ok := s.Provider.(provider.Prover)
+	if !ok {
+		return nil
+	}
+	if !stamped {
+		now = time.Time{}
+	}
+	return prover.Proof(s.Client, s.Credential.Token, now)
+}
+
+func (c credsPaths) delete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ref, err := refOf(d)
+	if err != nil {
+		return nil, err
+	}
+	warnings, err := c.refresh.Disconnect(ctx, ref, refresh.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
+	if err != nil || len(warnings) == 0 {
+		return nil, err
+	}
+	return &logical.Response{Warnings: warnings}, nil
+}

@@ -1,0 +1,153 @@
+package paths
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+var listFields = map[string]*framework.FieldSchema{
+	"after": {Type: framework.TypeString, Query: true, Description: "List what comes after this name."},
+	"limit": {Type: framework.TypeInt, Query: true, Description: "List so many names at the most: 1 to 10000, by default 1000."},
+}
+
+const (
+	defaultLimit = 1_000
+	maxLimit     = 10_000
+)
+
+// pageOf returns the page of sorted names that the request asks for.
+func pageOf(d *framework.FieldData, names []string) ([]string, error) {
+	limit := defaultLimit
+	if _, named := d.Raw["limit"]; named {
+		limit = d.Get("limit").(int)
+	}
+	if limit < 1 || limit > maxLimit {
+		return nil, invalid("limit", "must be from 1 to %d", maxLimit)
+	}
+	after := d.Get("after").(string)
+	page := []string{}
+	for _, name := range names {
+		if name > after && len(page) < limit {
+			page = append(page, name)
+		}
+	}
+	return page, nil
+}
+
+// tree lists refs one level at a time, below prefix.
+type tree struct {
+	store  *store.Store
+	prefix string
+}
+
+func (t tree) paths() []*framework.Path {
+	list := func(pattern string, names ...string) *framework.Path {
+		return &framework.Path{
+			Pattern:         t.prefix + pattern + "/?$",
+			Fields:          fields(listFields, names...),
+			Operations:      map[logical.Operation]framework.OperationHandler{logical.ListOperation: local(t.list, "List the refs one level below.")},
+			HelpSynopsis:    "List the refs one level below.",
+			HelpDescription: "Sorted by bytes; a name that ends in a slash has more below it. The others come with status, expires_at, missing_scopes and connected_at.",
+		}
+	}
+	return []*framework.Path{
+		list(""),
+		list("/"+tenantSegment, "tenant"),
+		list("/"+refPrefix, "tenant", "provider"),
+		list("/"+refPrefix+"/users", "tenant", "provider"),
+	}
+}
+
+func (t tree) list(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	dir, err := t.dir(req.Path, d)
+	if err != nil {
+		return nil, err
+	}
+	names, err := t.store.List(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	page, err := pageOf(d, names)
+	if err != nil {
+		return nil, err
+	}
+	info, err := t.leaves(ctx, dir, page)
+	if err != nil {
+		return nil, err
+	}
+	if len(info) == 0 {
+		return logical.ListResponse(page), nil
+	}
+	return logical.ListResponseWithInfo(page, info), nil
+}
+
+// dir returns the prefix of refs that the request's path names.
+func (t tree) dir(path string, d *framework.FieldData) (string, error) {
+	for name, check := range map[string]func(string) error{
+		"tenant":   func(s string) error { _, err := tenant.ParseID(s); return err },
+		"provider": tenant.CheckProvider,
+	} {
+		if _, ok := d.Schema[name]; ok {
+			if err := check(d.Get(name).(string)); err != nil {
+				return "", err
+			}
+		}
+	}
+	dir := strings.TrimPrefix(strings.TrimPrefix(path, t.prefix), "/")
+	if dir == "" {
+		return "", nil
+	}
+	return strings.TrimSuffix(dir, "/") + "/", nil
+}
+
+// leafReads is how many records are read at once for a list's key_info.
+const leafReads = 8
+
+// leaves returns the key_info of those of names that are credentials.
+func (t tree) leaves(ctx context.Context, dir string, names []string) (map[string]any, error) {
+	views := make([]map[string]any, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(leafReads)
+	for i, name := range names {
+		ref, err := tenant.ParseRef(dir + name)
+		if err != nil {
+			continue // a level with more below it
+		}
+		group.Go(func() error {
+			c, err := t.store.Credential(ctx, ref)
+			if errors.Is(err, store.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			views[i] = leafView(c)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	info := map[string]any{}
+	for i, view := range views {
+		if view != nil {
+			info[names[i]] = view
+		}
+	}
+	return info, nil
+}
+
+func leafView(c store.Credential) map[string]any {
+	view := map[string]any{"status": string(c.Status), "missing_scopes": c.MissingScopes()}
+	setTime(view, "expires_at", c.Token.ExpiresAt)
+	setTime(view, "connected_at", c.ConnectedAt)
+	return view
+}

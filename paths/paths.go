@@ -1,0 +1,172 @@
+// Package paths is the engine's HTTP API: one file a path family, named for
+// its word in the URL. It turns requests into calls of the rooms below and
+// their results into answers; it decides nothing.
+package paths
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// Deps are the rooms that the paths reach.
+type Deps struct {
+	Store   *store.Store
+	Flow    *flow.Flow
+	Refresh *refresh.Refresher
+	// Providers are the names of the providers that can be configured.
+	Providers []string
+	Now       func() time.Time
+}
+
+// All returns every path of the engine. The list is the map.
+func All(d Deps) []*framework.Path {
+	return framework.PathAppend(
+		config(d.Store, d.Providers),
+		connect(d.Flow),
+		callback(d.Flow),
+		sessions(d.Flow, d.Now),
+		creds(d.Store, d.Refresh, d.Now),
+		connections(d.Store, d.Refresh, d.Now),
+	)
+}
+
+// Unauthenticated are the paths that Vault serves without a token.
+var Unauthenticated = []string{"callback/+"}
+
+// Segments of patterns. They capture any text: a parser with a clear error
+// judges it, where a narrow pattern would say "unsupported path".
+const (
+	providerSegment = `(?P<provider>[^/]+)`
+	tenantSegment   = `(?P<tenant>[^/]+)`
+	userSegment     = `(?P<user>[^/]+)`
+	sessionSegment  = `(?P<session>[^/]+)`
+	refPrefix       = tenantSegment + "/" + providerSegment
+)
+
+// captured describes the fields that stand in the path itself.
+var captured = map[string]*framework.FieldSchema{
+	"provider": {Type: framework.TypeString, Description: "The provider's short name, such as facebook."},
+	"tenant":   {Type: framework.TypeString, Description: "The tenant: the organization or workspace that owns the credential."},
+	"user":     {Type: framework.TypeString, Description: "The application's id of the person who authorized."},
+	"session":  {Type: framework.TypeString, Description: "The id of the session, as connect/ answered it."},
+}
+
+// fields returns a schema of the named captured fields and of own.
+func fields(own map[string]*framework.FieldSchema, names ...string) map[string]*framework.FieldSchema {
+	all := map[string]*framework.FieldSchema{}
+	for name, schema := range own {
+		all[name] = schema
+	}
+	for _, name := range names {
+		all[name] = captured[name]
+	}
+	return all
+}
+
+// forwarded is an operation that writes, or calls a provider, or knows what
+// only the active node can know: other nodes pass it on.
+func forwarded(f framework.OperationFunc, summary string) *framework.PathOperation {
+	return &framework.PathOperation{Callback: f, Summary: summary, ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true}
+}
+
+// local is an operation that any node can serve.
+func local(f framework.OperationFunc, summary string) *framework.PathOperation {
+	return &framework.PathOperation{Callback: f, Summary: summary}
+}
+
+// refOf returns the ref that the request's path names.
+func refOf(d *framework.FieldData) (tenant.Ref, error) {
+	r := tenant.Ref{Tenant: tenant.ID(d.Get("tenant").(string)), Provider: d.Get("provider").(string)}
+	if _, ok := d.Schema["user"]; ok {
+		r.User = d.Get("user").(string)
+	}
+	return r, r.Check()
+}
+
+// Check refuses a request whose fields are unknown or of the wrong type, in
+// the words of the API. Vault would pass over the one, and turn a number into
+// the string of a float for the other.
+func Check(p *framework.Path, req *logical.Request) error {
+	for name, value := range req.Data {
+		schema, known := p.Fields[name]
+		switch {
+		case p.TakesArbitraryInput && !known, name == "list" && req.Operation == logical.ListOperation:
+			continue
+		case !known:
+			return oauth.Errorf(oauth.InvalidRequest, "field %q is unknown here; see vault path-help", name)
+		case captured[name] != nil:
+			return oauth.Errorf(oauth.InvalidRequest, "field %q stands in the path and cannot be given again", name)
+		}
+		if _, isString := value.(string); schema.Type == framework.TypeString && !isString {
+			return oauth.Errorf(oauth.InvalidRequest, "field %q must be a string", name)
+		}
+		field := framework.FieldData{Raw: map[string]any{name: value}, Schema: p.Fields}
+		if field.Validate() != nil {
+			return oauth.Errorf(oauth.InvalidRequest, "field %q must be a %s", name, schema.Type)
+		}
+	}
+	return nil
+}
+
+// statuses are the HTTP statuses of the API's error codes.
+var statuses = map[oauth.Code]int{
+	oauth.InvalidRequest:       http.StatusBadRequest,
+	oauth.NotFound:             http.StatusNotFound,
+	oauth.NeedsReauth:          http.StatusConflict,
+	oauth.Revoked:              http.StatusConflict,
+	oauth.Failed:               http.StatusConflict,
+	oauth.Suspended:            http.StatusConflict,
+	oauth.InstallationRequired: http.StatusConflict,
+	oauth.AccountMismatch:      http.StatusConflict,
+	oauth.ActorMismatch:        http.StatusConflict,
+	oauth.SessionUsed:          http.StatusConflict,
+	oauth.SessionExpired:       http.StatusConflict,
+	oauth.AccessDenied:         http.StatusConflict,
+	oauth.Pending:              http.StatusConflict,
+	oauth.Misconfigured:        http.StatusFailedDependency,
+	oauth.Throttled:            http.StatusTooManyRequests,
+	oauth.Unavailable:          http.StatusBadGateway,
+}
+
+// Coded turns an error of the rooms below into one that carries its HTTP
+// status through Vault. It must then be returned as it is and without a
+// response beside it. Errors of storage pass untouched: Vault knows them.
+func Coded(err error) error {
+	var invalid *tenant.InvalidError
+	if errors.As(err, &invalid) {
+		err = oauth.Errorf(oauth.InvalidRequest, "%w", invalid)
+	}
+	if errors.Is(err, store.ErrReadOnly) {
+		return logical.ErrReadOnly
+	}
+	err = provider.Refusal(err)
+	status, ok := statuses[oauth.CodeOf(err)]
+	if !ok {
+		return err
+	}
+	var e *oauth.Error
+	errors.As(err, &e)
+	return logical.CodedError(status, e.Error())
+}
+
+// seconds returns d as the API has durations.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// timestamp returns t as the API has times.
+func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func invalid(field, format string, args ...any) error {
+	return oauth.Errorf(oauth.InvalidRequest, "field %q %s", field, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,111 @@
+package paths
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+type sessionPaths struct {
+	flow *flow.Flow
+	now  func() time.Time
+}
+
+func sessions(f *flow.Flow, now func() time.Time) []*framework.Path {
+	s := sessionPaths{f, now}
+	complete := fields(answerFields, "tenant", "session")
+	complete["actor"] = &framework.FieldSchema{Type: framework.TypeString, Description: "Your application's own id of the person who is signed in to it now. It must be the actor of the session."}
+	complete["connect_code"] = &framework.FieldSchema{Type: framework.TypeString, Description: "The code that the callback page shows, or hands to return_url."}
+	return []*framework.Path{
+		{
+			Pattern: "sessions/" + tenantSegment + "/" + sessionSegment,
+			Fields:  fields(nil, "tenant", "session"),
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ReadOperation:   forwarded(s.read, "Read the state of a session."),
+				logical.DeleteOperation: forwarded(s.cancel, "Cancel an unfinished session."),
+			},
+			HelpSynopsis:    "The state of a session.",
+			HelpDescription: "status is pending, authorized (the code is parked), redeeming, completed, failed (with error) or expired. A deleted session reads as failed until it is forgotten.",
+		},
+		{
+			Pattern:      "sessions/" + tenantSegment + "/" + sessionSegment + "/complete",
+			Fields:       complete,
+			Operations:   map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(s.complete, "Complete a session.")},
+			HelpSynopsis: "Complete a session.",
+			HelpDescription: "Name as actor who is signed in to your application now, and bring the proof: the connect_code, or, if your application hosts the redirect URI, " +
+				"state with code or error as the provider sent them. Answers the connection. It may be repeated.",
+		},
+	}
+}
+
+func (s sessionPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	id, err := tenant.ParseID(d.Get("tenant").(string))
+	if err != nil {
+		return nil, err
+	}
+	session, err := s.flow.Session(ctx, id, d.Get("session").(string))
+	if err != nil {
+		return nil, err
+	}
+	return &logical.Response{Data: sessionView(session)}, nil
+}
+
+func sessionView(s store.Session) map[string]any {
+	view := refView(s.Ref)
+	for name, value := range map[string]any{
+		"session_id":   s.ID,
+		"ref":          s.Ref.String(),
+		"status":       string(s.Status),
+		"actor":        s.Actor,
+		"scopes":       s.Scopes,
+		"completion":   s.Completion,
+		"redirect_uri": s.RedirectURI,
+		"created_at":   timestamp(s.CreatedAt),
+		"expires_at":   timestamp(s.ExpiresAt),
+	} {
+		view[name] = value
+	}
+	if s.ReturnURL != "" {
+		view["return_url"] = s.ReturnURL
+	}
+	if s.Error != "" {
+		view["error"], view["error_description"] = string(s.Error), s.Message
+	}
+	return view
+}
+
+func (s sessionPaths) cancel(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	id, err := tenant.ParseID(d.Get("tenant").(string))
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.flow.Cancel(ctx, id, d.Get("session").(string))
+}
+
+func (s sessionPaths) complete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	id, err := tenant.ParseID(d.Get("tenant").(string))
+	if err != nil {
+		return nil, err
+	}
+	proof := flow.Proof{ConnectCode: oauth.Secret(d.Get("connect_code").(string))}
+	for name := range answerFields {
+		if _, named := d.Raw[name]; named {
+			answer := answerOf(d)
+			proof.Answer = &answer
+		}
+	}
+	ref, credential, err := s.flow.Complete(ctx, flow.Completion{
+		Tenant: id, SessionID: d.Get("session").(string), Actor: d.Get("actor").(string), Proof: proof,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &logical.Response{Data: connectionView(ref, credential, s.now())}, nil
+}

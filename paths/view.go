@@ -1,0 +1,108 @@
+package paths
+
+import (
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// How long a reader is told to wait: not less than minTTL, for Vault Agent
+// takes a ttl of 0 for "every second", and a little past the planned refresh,
+// so that its next read sees the new token.
+const (
+	minTTL      = 30 * time.Second
+	ttlPastPlan = 90 * time.Second // a sweep starts within a minute
+)
+
+// refView returns the ref in parts; those that apply.
+func refView(ref tenant.Ref) map[string]any {
+	view := map[string]any{
+		"tenant_id":      string(ref.Tenant),
+		"provider":       ref.Provider,
+		"credential_for": string(ref.Kind()),
+	}
+	if ref.User != "" {
+		view["user_id"] = ref.User
+	}
+	if ref.Page != "" {
+		view["page_id"] = ref.Page
+	}
+	return view
+}
+
+// publicView is what creds/ and connections/ both answer. Nothing in it but
+// the three rotation fields changes between two reads of the same token.
+func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]any {
+	view := refView(ref)
+	view["credential_type"] = "oauth_token"
+	view["token_type"] = c.Token.Type
+	view["provider_user_id"] = c.Token.Account
+	view["scopes"] = append([]string{}, c.Token.Scopes...)
+	view["missing_scopes"] = c.MissingScopes()
+	view["status"] = string(c.Status)
+	setTime(view, "expires_at", c.Token.ExpiresAt)
+	setTime(view, "data_access_expires_at", c.Token.DataAccessExpiresAt)
+	if !c.NextRefresh.IsZero() {
+		view["ttl"] = seconds(max(c.NextRefresh.Sub(now)+ttlPastPlan, minTTL))
+		view["rotation_period"] = seconds(max(c.NextRefresh.Sub(c.RefreshedAt), time.Second))
+		view["last_vault_rotation"] = timestamp(c.RefreshedAt)
+	}
+	return view
+}
+
+// credentialView is what creds/ answers: ready to use.
+func credentialView(ref tenant.Ref, s refresh.Served, proof map[string]any, now time.Time) map[string]any {
+	view := publicView(ref, s.Credential, now)
+	view["access_token"] = s.Credential.Token.AccessToken.Reveal()
+	for name, value := range proof {
+		view[name] = value
+	}
+	return view
+}
+
+// connectionView is what connections/ answers: no secret.
+func connectionView(ref tenant.Ref, c store.Credential, now time.Time) map[string]any {
+	view := publicView(ref, c, now)
+	view["ref"] = ref.String()
+	view["generation"] = c.Generation
+	view["consecutive_failures"] = c.ConsecutiveFailures
+	view["connected_by"] = map[string]any{
+		"actor": c.ConnectedBy.Actor, "entity_id": c.ConnectedBy.EntityID, "display_name": c.ConnectedBy.DisplayName,
+	}
+	setTime(view, "connected_at", c.ConnectedAt)
+	setTime(view, "refreshed_at", c.RefreshedAt)
+	setTime(view, "checked_at", c.CheckedAt)
+	setTime(view, "next_due_at", c.NextDue())
+	if f := c.LastError; f != nil {
+		view["last_error"] = map[string]any{
+			"class": f.Class, "code": f.Code, "subcode": f.Subcode, "message": f.Message, "fbtrace_id": f.TraceID, "at": timestamp(f.At),
+		}
+	}
+	history := make([]map[string]any, 0, len(c.History))
+	for _, outcome := range c.History {
+		line := map[string]any{"at": timestamp(outcome.At), "event": outcome.Event}
+		if outcome.Reason != "" {
+			line["reason"] = outcome.Reason
+		}
+		history = append(history, line)
+	}
+	view["history"] = history
+	return view
+}
+
+func removalView(r store.Removal) map[string]any {
+	return map[string]any{
+		"started_at": timestamp(r.StartedAt),
+		"attempts":   r.Attempts,
+		"removed":    r.Removed,
+		"unrevoked":  append([]string{}, r.Unrevoked...),
+	}
+}
+
+func setTime(view map[string]any, name string, t time.Time) {
+	if !t.IsZero() {
+		view[name] = timestamp(t)
+	}
+}
