@@ -1,0 +1,76 @@
+package authpipetest
+
+import "time"
+
+// code is an authorization code.
+type code struct {
+	app         string
+	grant       *grant
+	redirectURI string
+	issued      time.Time
+	used        bool
+	challenge   challenge
+}
+
+// tokenAnswer is the token endpoint's ("Manually Build a Login Flow"): never a scope, never a refresh token.
+type tokenAnswer struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in,omitempty"`
+}
+
+// tell answers a token, with what is left of its life unless that is to be left out.
+func (f *Facebook) tell(t *token, omitExpiresIn bool) tokenAnswer {
+	a := tokenAnswer{AccessToken: t.value, TokenType: "bearer"}
+	if !omitExpiresIn && !t.expires.IsZero() {
+		a.ExpiresIn = int64((t.expires.Sub(f.opts.Now()) - answerLag).Seconds())
+	}
+	return a
+}
+
+// exchangeCode is the token endpoint for an authorization code ("Manually Build a Login Flow").
+func (f *Facebook) exchangeCode(c *call) (any, error) {
+	app, secret, err := f.client(c)
+	if err != nil {
+		return nil, err
+	}
+	value := c.param("code")
+	switch {
+	case value == "":
+		return nil, oauthError(codeUnknown, "Missing authorization code")
+	case c.param("redirect_uri") == "":
+		return nil, oauthError(codeRedirectURI, "Missing redirect_uri parameter.")
+	}
+	presented := f.books.codes[value]
+	if presented == nil || presented.app != app.ID {
+		return nil, codeError(0, "Invalid verification code format.")
+	}
+	if err := f.redeem(presented, c, secret); err != nil {
+		return nil, err
+	}
+	return f.tell(f.issue(presented.grant, f.opts.CodeTokenLife), f.opts.CodeOmitsExpiresIn), nil
+}
+
+// redeem spends a code, once all that speaks against it has been looked at.
+func (f *Facebook) redeem(presented *code, c *call, secret string) error {
+	verifier := c.param("code_verifier")
+	switch {
+	case secret == "" && (verifier == "" || !presented.challenge.bound()):
+		return errClientSecret()
+	case presented.used:
+		return codeError(subcodeCodeUsed, "This authorization code has been used.")
+	case presented.grant.gone:
+		return flawed(f.sessionError(&token{app: c.app.ID, person: presented.grant.person}, SubcodeAppNotInstalled))
+	case !f.opts.Now().Before(presented.issued.Add(f.opts.CodeLife)):
+		return codeError(subcodeCodeExpired, "This authorization code has expired.")
+	case presented.redirectURI != c.param("redirect_uri"):
+		presented.used = f.opts.MismatchConsumesCode
+		return codeError(subcodeMismatch, "Error validating verification code. Please make sure your redirect_uri is "+
+			"identical to the one you used in the OAuth dialog request")
+	}
+	if err := f.checkVerifier(presented.challenge, verifier); err != nil {
+		return err
+	}
+	presented.used = true
+	return nil
+}

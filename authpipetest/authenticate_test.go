@@ -1,0 +1,147 @@
+package authpipetest_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// proof is an appsecret_proof.
+func proof(secret, message string) string {
+	sum := hmac.New(sha256.New, []byte(secret))
+	sum.Write([]byte(message))
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+func TestProofs(t *testing.T) {
+	const missing, wrong = "API calls from the server require an appsecret_proof argument", "Invalid appsecret_proof provided in the API argument"
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token("email")
+	stamped := func(age time.Duration) url.Values {
+		at := strconv.FormatInt(w.clock.Now().Add(-age).Unix(), 10)
+		return params("appsecret_proof", proof(appSecret, token+"|"+at), "appsecret_time", at)
+	}
+	for _, test := range []struct {
+		name     string
+		required bool
+		params   url.Values
+		want     string // empty: it is good
+	}{
+		{"none is needed", false, params(), ""},
+		{"a plain one is welcome", false, params("appsecret_proof", proof(appSecret, token)), ""},
+		{"a wrong one is refused even so", false, params("appsecret_proof", proof("OTHER", token)), wrong},
+		{"none where one is required", true, params(), missing},
+		{"a plain one", true, params("appsecret_proof", proof(appSecret, token)), ""},
+		{"one of another secret", true, params("appsecret_proof", proof("OTHER", token)), wrong},
+		{"one in capitals", true, params("appsecret_proof", "AB"+proof(appSecret, token)[2:]), wrong},
+		{"one with the time", true, stamped(0), ""},
+		{"one that is five minutes old", true, stamped(5 * time.Minute), ""},
+		{"one that is older", true, stamped(5*time.Minute + time.Second), wrong},
+		{"one with a time that is none", true, params("appsecret_proof", proof(appSecret, token+"|now"), "appsecret_time", "now"), wrong},
+		{"a plain one with a time beside it", true, params("appsecret_proof", proof(appSecret, token), "appsecret_time", strconv.FormatInt(w.clock.Now().Unix(), 10)), wrong},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := w.in(t)
+			w.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: test.required})
+			test.params.Set("access_token", token)
+			r := w.get("/v26.0/me", test.params)
+			if test.want == "" {
+				r.is(http.StatusOK, w.ada())
+				return
+			}
+			r.is(http.StatusBadRequest, fmt.Sprintf(
+				`{"error":{"message":%q,"type":"GraphMethodException","code":100,"fbtrace_id":"Ay8"}}`, test.want))
+			if got := r.header.Get("WWW-Authenticate"); got != "" {
+				t.Errorf("WWW-Authenticate: %s", got)
+			}
+		})
+	}
+}
+
+func TestProofsGoByTheSecret(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{ProofErrorOAuth: true})
+	token := w.token("email")
+	old := params("access_token", token, "appsecret_proof", proof(appSecret, token))
+	w.get("/me", old).is(http.StatusOK, w.ada())
+	w.SetAppSecret(appID, "NEW")
+	w.get("/me", old).refused(http.StatusBadRequest, 1, "Invalid appsecret_proof provided in the API argument")
+	w.get("/me", params("access_token", token, "appsecret_proof", proof("NEW", token))).is(http.StatusOK, w.ada())
+}
+
+func TestAppTokenNeedsNoProof(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token("email")
+	w.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true})
+	if r := w.debug(token); r.status != http.StatusOK {
+		t.Errorf("debug_token: status %d: %s", r.status, r.body)
+	}
+	w.revoke("/"+w.ScopedID(appID, "ada")+"/permissions", appToken).is(http.StatusOK, `{"success":true}`)
+}
+
+func TestKilledTokens(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	uid := w.ScopedID(appID, "ada")
+	for subcode, message := range map[int]string{
+		458: "Error validating access token: The user has not authorized application 123.",
+		459: "Error validating access token: You cannot access the app till you log in to www.facebook.com and follow the instructions given.",
+		460: "Error validating access token: The session has been invalidated because the user changed their password or Facebook has changed the session for security reasons.",
+		463: "Error validating access token: Session has expired on Monday, 16-Nov-26 00:00:00 PST. The current time is Monday, 16-Nov-26 00:00:00 PST.",
+		464: "Error validating access token: Sessions for the user " + uid + " are not allowed because the user is not a confirmed user.",
+		467: "Error validating access token: The session is invalid because the user logged out.",
+		492: "Error validating access token: User associated with the Page access token does not have an appropriate role on the Page.",
+		466: "Error validating access token.",
+	} {
+		t.Run(strconv.Itoa(subcode), func(t *testing.T) {
+			w := w.in(t)
+			token := w.token("email")
+			w.KillToken(token, 190, subcode, "")
+			w.get("/v26.0/me", params("access_token", token)).refusedSub(190, subcode, message)
+			w.extend(token).refusedSub(190, subcode, message)
+			w.debug(token).is(http.StatusOK, fmt.Sprintf(`{"data":{"app_id":"123","type":"USER","is_valid":false,
+				"expires_at":1800000000,"scopes":[],"error":{"code":190,"subcode":%d,"message":%q}}}`, subcode, message))
+		})
+	}
+	token := w.token("email")
+	w.KillToken(token, 102, 0, "Session key invalid")
+	w.get("/v26.0/me", params("access_token", token)).refused(http.StatusBadRequest, 102, "Session key invalid")
+	w.get("/v26.0/me", params("access_token", w.token("email"))).is(http.StatusOK, w.ada())
+}
+
+func TestChangedPasswordEndsTokensEverywhere(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	user := w.token(pageScope)
+	page := w.pageToken(user)
+	other := w.tokenAs(authpipetest.Consent{User: "uma"}, "email")
+	w.ChangePassword("ada")
+	for _, token := range []string{user, page} {
+		if seen, _ := w.Inspect(token); seen.Valid || seen.Error.Subcode != 460 {
+			t.Errorf("after the change: %+v", seen)
+		}
+	}
+	if seen, _ := w.Inspect(other); !seen.Valid {
+		t.Errorf("another person's token died: %v", seen.Error)
+	}
+}
+
+func TestInspectKnowsWhatWasIssued(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	if _, known := w.Inspect("EAAnever"); known {
+		t.Error("a token was known that was never issued")
+	}
+	if seen, known := w.Inspect(appToken); !known || seen.Kind != authpipetest.KindApp || !seen.Valid {
+		t.Errorf("app token: %+v", seen)
+	}
+	before := len(w.Requests())
+	w.Inspect(appToken)
+	if len(w.Requests()) != before {
+		t.Error("a look into the books is on the log")
+	}
+}

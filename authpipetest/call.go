@@ -1,0 +1,116 @@
+package authpipetest
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// bodyLimit is far above any call that the simulator understands.
+const bodyLimit = 1 << 20
+
+// call is a request as the endpoints see it.
+type call struct {
+	request    *http.Request
+	route      route
+	version    string // as asked, empty for an unversioned path
+	path       string // below the version, without a slash in front
+	node       string // the {node} of the route
+	permission string // the {permission} of the route
+	query      url.Values
+	form       url.Values // the body's parameters, whatever they were encoded as
+	entry      int        // index in the request log
+	consent    *Consent   // what the browser of Authorize does
+	app        *App       // whose call it is, as soon as that is known
+}
+
+// receive reads a request. What cannot be read is taken for absent.
+func (f *Facebook) receive(r *http.Request) *call {
+	c := &call{request: r, query: r.URL.Query(), form: bodyParameters(r)}
+	c.consent, _ = r.Context().Value(consentKey{}).(*Consent)
+	c.path = strings.Trim(r.URL.Path, "/")
+	if first, rest, _ := strings.Cut(c.path, "/"); versionSegment.MatchString(first) {
+		c.version, c.path = first, rest
+	}
+	c.route = c.findRoute()
+	return c
+}
+
+// param is a parameter of the body or, if that lacks it, of the query.
+func (c *call) param(name string) string {
+	if c.form.Has(name) {
+		return c.form.Get(name)
+	}
+	return c.query.Get(name)
+}
+
+// method is the request's, or what the parameter method says in its place, as Facebook's SDKs have it.
+func (c *call) method() string {
+	if override := c.param("method"); override != "" {
+		return strings.ToUpper(override)
+	}
+	return c.request.Method
+}
+
+// base is where the caller reaches the simulator.
+func (c *call) base() string {
+	scheme := "http"
+	if c.request.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + c.request.Host
+}
+
+// bodyParameters reads a body as a form, as multipart (curl -F, as in Meta's samples) or as a JSON object.
+func bodyParameters(r *http.Request) url.Values {
+	if r.Body == nil {
+		return url.Values{}
+	}
+	r.Body = http.MaxBytesReader(nil, r.Body, bodyLimit)
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind == "multipart/form-data" {
+		if err := r.ParseMultipartForm(bodyLimit); err != nil {
+			return url.Values{}
+		}
+		return url.Values(maps.Clone(r.MultipartForm.Value))
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return url.Values{}
+	}
+	switch kind {
+	case "application/json":
+		return jsonParameters(body)
+	case "application/x-www-form-urlencoded":
+		form, _ := url.ParseQuery(string(body)) // what it could read
+		return form
+	}
+	return url.Values{}
+}
+
+// jsonParameters reads an object's strings, numbers and booleans.
+func jsonParameters(body []byte) url.Values {
+	form := url.Values{}
+	object := map[string]any{}
+	decoder := json.NewDecoder(strings.NewReader(string(body)))
+	decoder.UseNumber() // an app id may be sent as a number above 2^53
+	if decoder.Decode(&object) != nil {
+		return form
+	}
+	for name, value := range object {
+		switch v := value.(type) {
+		case string:
+			form.Set(name, v)
+		case json.Number:
+			form.Set(name, v.String())
+		case bool:
+			form.Set(name, strconv.FormatBool(v))
+		}
+	}
+	return form
+}

@@ -1,0 +1,115 @@
+package authpipetest
+
+import (
+	"encoding/json"
+	"slices"
+)
+
+const (
+	wrongDebugger = "(#100) You must provide an app access token, or a user access token that is an owner or developer of the app"
+	wrongApp      = "(#100) The App_id in the input_token did not match the Viewing App"
+)
+
+// debugAnswer is the data of debug_token ("Debug Token").
+type debugAnswer struct {
+	AppID               any             `json:"app_id,omitempty"`
+	Type                string          `json:"type,omitempty"`
+	Application         string          `json:"application,omitempty"`
+	DataAccessExpiresAt *int64          `json:"data_access_expires_at,omitempty"`
+	ExpiresAt           *int64          `json:"expires_at,omitempty"`
+	IsValid             bool            `json:"is_valid"`
+	IssuedAt            int64           `json:"issued_at,omitempty"`
+	ProfileID           string          `json:"profile_id,omitempty"`
+	Scopes              []string        `json:"scopes"`
+	GranularScopes      []granularScope `json:"granular_scopes,omitempty"`
+	UserID              string          `json:"user_id,omitempty"`
+	Error               *debugError     `json:"error,omitempty"`
+}
+
+// granularScope lacks target_ids if it is for all pages.
+type granularScope struct {
+	Scope     string `json:"scope"`
+	TargetIDs []any  `json:"target_ids,omitempty"`
+}
+
+// debugError has a subcode, which everywhere else is called error_subcode.
+type debugError struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+	Subcode int    `json:"subcode,omitempty"`
+}
+
+// debugToken tells an app about a token of its own ("Debug Token"). That the token is dead is an answer, with status 200;
+// an error is about the token that the call is made with.
+func (f *Facebook) debugToken(c *call) (any, error) {
+	caller, err := f.authenticate(c)
+	switch {
+	case err != nil:
+		return nil, err
+	case caller.kind != KindApp && !slices.Contains(c.app.Developers, caller.person):
+		return nil, oauthError(codeInvalid, wrongDebugger)
+	case c.param("input_token") == "":
+		return nil, oauthError(codeInvalid, "(#100) The parameter input_token is required")
+	}
+	input, err := f.find(c.param("input_token"))
+	if err != nil {
+		return debugged(debugAnswer{Scopes: []string{}, Error: &debugError{Code: codeToken, Message: notAToken}}), nil
+	}
+	if input.app != caller.app {
+		return nil, oauthError(codeInvalid, wrongApp)
+	}
+	if flaw := f.flaw(input); flaw != nil {
+		return debugged(f.debugDead(input, flaw)), nil
+	}
+	return debugged(f.debugLive(input)), nil
+}
+
+func debugged(a debugAnswer) map[string]debugAnswer { return map[string]debugAnswer{"data": a} }
+
+func (f *Facebook) debugDead(t *token, flaw *GraphError) debugAnswer {
+	return debugAnswer{
+		AppID: f.appID(t.app), Type: t.kind, ExpiresAt: new(unix(t.expires)), Scopes: []string{},
+		Error: &debugError{Code: flaw.Code, Message: flaw.Message, Subcode: flaw.Subcode},
+	}
+}
+
+func (f *Facebook) debugLive(t *token) debugAnswer {
+	a := debugAnswer{
+		AppID: f.appID(t.app), Type: t.kind, Application: f.books.apps[t.app].Name, IsValid: true, Scopes: []string{},
+	}
+	if t.kind == KindApp {
+		return a
+	}
+	a.ExpiresAt, a.DataAccessExpiresAt = new(unix(t.expires)), new(unix(t.dataAccessExpires()))
+	a.ProfileID, a.UserID = t.page, f.ScopedID(t.app, t.person)
+	a.Scopes = append(a.Scopes, t.effective()...)
+	a.GranularScopes = f.granularScopes(t)
+	if t.kind != KindPage || !f.opts.PageTokenOmitsIssuedAt {
+		a.IssuedAt = unix(t.issued)
+	}
+	return a
+}
+
+func (f *Facebook) granularScopes(t *token) []granularScope {
+	var granular []granularScope
+	for _, scope := range t.effective() {
+		if !perAsset(scope) {
+			continue
+		}
+		g := granularScope{Scope: scope}
+		for _, page := range t.grant.pages {
+			g.TargetIDs = append(g.TargetIDs, asNumber(page, f.opts.TargetIDsAsNumbers))
+		}
+		granular = append(granular, g)
+	}
+	return granular
+}
+
+func (f *Facebook) appID(id string) any { return asNumber(id, f.opts.AppIDAsNumber) }
+
+func asNumber(id string, number bool) any {
+	if number {
+		return json.Number(id)
+	}
+	return id
+}

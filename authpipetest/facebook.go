@@ -1,0 +1,96 @@
+package authpipetest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+)
+
+// Facebook is a simulated Facebook: www.facebook.com, as far as its login dialog goes, and graph.facebook.com, both on
+// one [http.Handler]. It is safe for concurrent use. Make one with [NewFacebook]; the zero value does not work.
+type Facebook struct {
+	opts Options
+
+	mu    sync.Mutex
+	books books
+}
+
+// books is all that the simulator remembers, under its one lock.
+type books struct {
+	apps   map[string]*App
+	users  map[string]*User
+	people []string // ids of users, in the order in which they came
+	pages  map[string]*Page
+
+	grants     map[grantKey]*grant
+	codes      map[string]*code
+	tokens     map[string]*token
+	pageTokens map[pageTokenKey]string // the page token that was made of a user token
+	posts      map[string][]Post       // by page
+
+	faults  []*armedFault
+	log     []Request
+	arrival chan struct{} // closed and made anew when a request arrives
+}
+
+// NewFacebook returns a Facebook where nobody has an account yet.
+func NewFacebook(o Options) *Facebook {
+	return &Facebook{opts: o.withDefaults(), books: books{
+		apps:       map[string]*App{},
+		users:      map[string]*User{},
+		pages:      map[string]*Page{},
+		grants:     map[grantKey]*grant{},
+		codes:      map[string]*code{},
+		tokens:     map[string]*token{},
+		pageTokens: map[pageTokenKey]string{},
+		posts:      map[string][]Post{},
+		arrival:    make(chan struct{}),
+	}}
+}
+
+// Start serves f on a free port of 127.0.0.1 until the test ends, and returns the base URL: dialog and Graph API are both
+// below it. A request that a [Fault] still holds when the test ends is let go.
+func (f *Facebook) Start(tb testing.TB) (baseURL string) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	server := httptest.NewUnstartedServer(f)
+	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	server.Start()
+	tb.Cleanup(func() {
+		cancel() // before Close, which waits for the requests that are being answered
+		server.Close()
+	})
+	return server.URL
+}
+
+// ServeHTTP answers as Facebook: each path may be preceded by a version, such as /v26.0.
+func (f *Facebook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := f.receive(r)
+	fault := f.arrive(c)
+	if fault == nil {
+		f.send(w, c, f.answer(c))
+		return
+	}
+	if !fault.AfterEffect {
+		f.strike(w, c, fault, nil)
+		return
+	}
+	done := f.answer(c)
+	f.strike(w, c, fault, &done)
+}
+
+// answer does what the call asks for.
+func (f *Facebook) answer(c *call) answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return c.route.serve(f, c)
+}
+
+// send notes the status before it writes, so that whoever has the answer finds it in the log.
+func (f *Facebook) send(w http.ResponseWriter, c *call, a answer) {
+	f.settle(c, a.status)
+	a.write(w)
+}

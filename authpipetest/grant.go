@@ -1,0 +1,126 @@
+package authpipetest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What became of a permission ("User Permissions").
+const (
+	Granted  = "granted"
+	Declined = "declined"
+	Expired  = "expired" // unused for 90 days
+)
+
+// publicProfile is asked for at each login, and cannot be declined ("Permissions").
+const publicProfile = "public_profile"
+
+type grantKey struct{ app, person string }
+
+// grant is what one person allowed one app, from the login to the removal of the app. A later login after a removal makes
+// a new grant, so that the tokens of the old one stay dead.
+type grant struct {
+	app, person string
+	permissions map[string]string // Granted, Declined or Expired
+	pages       []string          // the selected ones; nil: all, later ones too
+	active      time.Time         // when the person was last active in the app
+	gone        bool
+}
+
+func (g *grant) granted() []string  { return g.having(Granted) }
+func (g *grant) declined() []string { return g.having(Declined) }
+
+func (g *grant) having(status string) []string {
+	var names []string
+	for name, s := range g.permissions {
+		if s == status {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (g *grant) names() []string { return slices.Sorted(maps.Keys(g.permissions)) }
+
+func (g *grant) selected(page string) bool {
+	return g.pages == nil || slices.Contains(g.pages, page)
+}
+
+// grantOf returns the standing grant, or nil.
+func (b *books) grantOf(app, person string) *grant { return b.grants[grantKey{app, person}] }
+
+// newGrant returns the standing grant, or opens one.
+func (b *books) newGrant(app, person string) *grant {
+	key := grantKey{app, person}
+	if b.grants[key] == nil {
+		b.grants[key] = &grant{app: app, person: person, permissions: map[string]string{}}
+	}
+	return b.grants[key]
+}
+
+// endGrant is the end of an app for a person, whoever brought it about.
+func (b *books) endGrant(app, person string) {
+	key := grantKey{app, person}
+	if g := b.grants[key]; g != nil {
+		g.gone = true
+		delete(b.grants, key)
+	}
+}
+
+// endPermission takes back a single permission. The tokens live on without it.
+func (f *Facebook) endPermission(g *grant, name string) {
+	switch {
+	case name == publicProfile:
+	case f.opts.RevokedPermissionVanishes:
+		delete(g.permissions, name)
+	case g.permissions[name] != "":
+		g.permissions[name] = Declined
+	}
+}
+
+// RemoveApp is what a person does under "Apps and Websites" in their settings: each token that the app has of them, for
+// themselves or for their pages, is refused with 190/458 from here on, even after a new login.
+func (f *Facebook) RemoveApp(appID, userID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.books.endGrant(appID, userID)
+}
+
+// SetPermission puts one permission of a standing grant into a state: [Granted], [Declined] or [Expired]. It does nothing
+// if the person has not authorized the app.
+func (f *Facebook) SetPermission(appID, userID, permission, status string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g := f.books.grantOf(appID, userID); g != nil {
+		g.permissions[permission] = status
+	}
+}
+
+// ChangePassword kills all tokens of a person, at every app, with 190/460.
+func (f *Facebook) ChangePassword(userID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.books.tokens {
+		if t.person == userID && t.dead == nil {
+			t.dead = f.sessionError(t, SubcodeSessionInvalidated)
+		}
+	}
+}
+
+// RemovePageRole takes a person's role on a page away: page tokens that they gave are refused with 190/492, and the page
+// is no longer among their accounts. Their user tokens live on.
+func (f *Facebook) RemovePageRole(pageID, userID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if u := f.books.users[userID]; u != nil {
+		u.Pages = slices.DeleteFunc(u.Pages, func(id string) bool { return id == pageID })
+	}
+}
+
+// perAsset tells whether a permission is granted page by page ("Permissions": all Page permissions and business_management).
+func perAsset(permission string) bool {
+	return strings.HasPrefix(permission, "pages_") || strings.HasPrefix(permission, "page_") || permission == "business_management"
+}

@@ -1,0 +1,103 @@
+package authpipetest
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// login is a request for the login dialog that is sound enough to be put before a person ("Manually Build a Login Flow").
+type login struct {
+	app          *App
+	redirectURI  string
+	state        string
+	responseType []string
+	scopes       []string // sorted, public_profile among them
+	rerequest    bool     // offer declined permissions again
+	returnScopes bool
+	challenge    challenge
+}
+
+// blocked is the error page that the dialog shows when it will not redirect. It is an error.
+type blocked struct{ title, text string }
+
+func (b blocked) Error() string { return b.title + ": " + b.text }
+
+// readLogin reads the dialog's parameters, which stand in the query even when the consent page posts.
+func (f *Facebook) readLogin(c *call) (login, error) {
+	q := c.query
+	l := login{app: f.books.apps[q.Get("client_id")], redirectURI: q.Get("redirect_uri"), state: q.Get("state")}
+	switch {
+	case !f.knows(c.version):
+		return l, blocked{"Sorry, something went wrong", "We're working on getting this fixed as soon as we can."}
+	case l.app == nil:
+		return l, blocked{"Invalid App ID", "The provided app ID does not look like a valid app ID."}
+	case l.redirectURI == "":
+		return l, blocked{"Error", "The parameter redirect_uri is required"}
+	case !l.app.redirectsTo(l.redirectURI):
+		return l, blocked{"URL Blocked", "This redirect failed because the redirect URI is not whitelisted in the app's Client " +
+			"OAuth Settings. Make sure Client and Web OAuth Login are on and add all your app domains as Valid OAuth Redirect URIs."}
+	case insecure(l.redirectURI):
+		return l, blocked{"Insecure Login Blocked", "You can't get an access token or log in to this app from an insecure page. " +
+			"Try re-loading the page as https://"}
+	case q.Has("config_id"):
+		return l, blocked{"Not simulated", "This simulator does not know configurations of Facebook Login for Business."}
+	}
+	f.readWishes(&l, q)
+	return l, nil
+}
+
+// readWishes reads what cannot be wrong.
+func (f *Facebook) readWishes(l *login, q url.Values) {
+	l.responseType = strings.Fields(q.Get("response_type"))
+	l.scopes = append(list(q.Get("scope")), publicProfile)
+	slices.Sort(l.scopes)
+	l.scopes = slices.Compact(l.scopes)
+	l.rerequest = slices.Contains(list(q.Get("auth_type")), "rerequest")
+	l.returnScopes = q.Get("return_scopes") == "true"
+	l.challenge = f.bind(q.Get("code_challenge"), q.Get("code_challenge_method"), slices.Contains(l.scopes, "openid"))
+}
+
+// list splits at commas and spaces, both of which Facebook takes in a scope.
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// redirectsTo is Strict Mode ("Login Security"): the whole URI to the letter, but for a state parameter.
+func (a *App) redirectsTo(uri string) bool {
+	return slices.Contains(a.RedirectURIs, uri) || slices.Contains(a.RedirectURIs, withoutState(uri))
+}
+
+func withoutState(uri string) string {
+	base, query, found := strings.Cut(uri, "?")
+	if !found {
+		return uri
+	}
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return strings.HasPrefix(p, "state=") })
+	if len(kept) == 0 {
+		return base
+	}
+	return base + "?" + strings.Join(kept, "&")
+}
+
+// insecure tells a URI that Facebook has refused since 2018: plain http, unless on the developer's own machine.
+func insecure(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" {
+		return err != nil
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback())
+}
+
+// offered are the permissions that the dialog asks the person about: what was granted once is not asked for again, and
+// what was declined only on a rerequest.
+func (l login) offered(g *grant) []string {
+	return slices.DeleteFunc(slices.Clone(l.scopes), func(s string) bool {
+		if s == publicProfile {
+			return false
+		}
+		return g != nil && (g.permissions[s] == Granted || g.permissions[s] == Declined && !l.rerequest)
+	})
+}

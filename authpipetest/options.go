@@ -1,0 +1,115 @@
+package authpipetest
+
+import (
+	"cmp"
+	"net/http"
+	"time"
+)
+
+// Options says how a [Facebook] behaves. The zero value is a Facebook that goes by the wall clock, asks a person at its
+// dialog, and behaves as most sources say that Facebook does. The fields under "switches" each choose between two
+// behaviours that have both been reported, or neither of which has been confirmed.
+type Options struct {
+	// Now is the simulator's clock: lifetimes, expiry texts, the Date header and the versions that are still alive all go
+	// by it. The zero value is time.Now. It is called with the simulator's lock held and must not call back.
+	Now func() time.Time
+
+	// AutoApprove makes the dialog consent at once instead of showing a page, as AutoApproveUser, or as the first person
+	// that was added if that is empty.
+	AutoApprove     bool
+	AutoApproveUser string
+
+	// Versions replaces the table of Graph API versions; the zero value is Meta's table of 2026. See [Version].
+	Versions []Version
+
+	// Switches of the dialog.
+
+	// BlockedStatus is the HTTP status of the page that is shown instead of a redirect ("URL Blocked"). Nobody has written
+	// it down. The zero value is 400.
+	BlockedStatus int
+	// PlatformErrorOmitsState leaves state out of a redirect that carries only error_code and error_message.
+	PlatformErrorOmitsState bool
+
+	// Switches of the code exchange ("Manually Build a Login Flow").
+
+	// CodeLife is how long an authorization code may be redeemed. The zero value is ten minutes.
+	CodeLife time.Duration
+	// CodeTokenLife is the life of the token that a code is exchanged for. The zero value is [LongLife]: servers mostly get a
+	// long-lived token at once, although "Long-Lived Access Tokens" promises only a short one. Try [ShortLife] too.
+	CodeTokenLife time.Duration
+	// CodeOmitsExpiresIn leaves expires_in out of the answer to a code exchange; the token expires all the same.
+	CodeOmitsExpiresIn bool
+	// MismatchConsumesCode spends the code when it is presented with another redirect_uri than the dialog's.
+	MismatchConsumesCode bool
+	// AcceptBasicAuth takes client_id and client_secret from HTTP Basic authentication if the parameters lack them.
+	AcceptBasicAuth bool
+	// PKCE says what becomes of a code_challenge. The zero value is [PKCEWithOpenID].
+	PKCE PKCEMode
+	// VerifierErrorCode is the error code of "Invalid code verifier. …", which no report tells. The zero value is 1, the
+	// code of the other PKCE error.
+	VerifierErrorCode int
+
+	// Switches of the exchange of a token for a longer one ("Long-Lived Access Tokens").
+
+	// ReexchangeNeverExtends keeps the expiry of a long-lived token for good. Otherwise an exchange counts 60 days anew when
+	// the last count began 24 hours ago or more.
+	ReexchangeNeverExtends bool
+	// RepeatOmitsExpiresIn leaves expires_in out when a long-lived token is exchanged again and keeps its expiry
+	// (huandu/facebook#41). Otherwise the answer counts down to the unchanged expiry (Thuzi/facebook-node-sdk#68).
+	RepeatOmitsExpiresIn bool
+	// ExchangeOmitsExpiresIn leaves expires_in out of every such answer; the token expires all the same.
+	ExchangeOmitsExpiresIn bool
+	// ExchangeNeverExpires makes the long-lived token one that does not expire: no expires_in, and debug_token tells
+	// expires_at 0 (pixelant/pxa_social_feed#105).
+	ExchangeNeverExpires bool
+
+	// Switches of the Graph API.
+
+	// TokenErrorStatus is the HTTP status of a token that is no token (190 "Cannot parse access token"). The zero value is
+	// 400; 401 has been recorded too.
+	TokenErrorStatus int
+	// PermissionErrorStatus is the HTTP status of a missing permission (200 to 299). The zero value is 403.
+	PermissionErrorStatus int
+	// ProofErrorOAuth answers a wrong appsecret_proof as OAuthException, code 1. Otherwise it is a GraphMethodException, code 100.
+	ProofErrorOAuth bool
+	// RevokeAnswersTrue answers a DELETE of permissions by true, as the reference of the edge says, instead of {"success":true}.
+	RevokeAnswersTrue bool
+	// RevokedPermissionVanishes removes a revoked permission from the list of permissions. Otherwise it is listed as declined.
+	RevokedPermissionVanishes bool
+	// AppIDAsNumber makes debug_token tell app_id as a number, as one sample in the documentation has it.
+	AppIDAsNumber bool
+	// TargetIDsAsNumbers makes debug_token tell target_ids as numbers, as its reference has it.
+	TargetIDsAsNumbers bool
+	// PageTokenOmitsIssuedAt leaves issued_at out of debug_token's answer about a page token.
+	PageTokenOmitsIssuedAt bool
+}
+
+// Lifetimes of user tokens ("Long-Lived Access Tokens").
+const (
+	// LongLife is the life of a long-lived token.
+	LongLife = 60 * 24 * time.Hour
+	// ShortLife is the life of a short-lived token, about an hour or two.
+	ShortLife = 90 * time.Minute
+)
+
+// dataAccessLife is how long an app may use a person's data after the person was last active in it.
+const dataAccessLife = 90 * 24 * time.Hour
+
+// answerLag is why expires_in is 5183999 and not 5184000: Facebook counts the seconds a moment after it made the token.
+const answerLag = time.Second
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Versions == nil {
+		o.Versions = versions()
+	}
+	o.BlockedStatus = cmp.Or(o.BlockedStatus, http.StatusBadRequest)
+	o.CodeLife = cmp.Or(o.CodeLife, 10*time.Minute)
+	o.CodeTokenLife = cmp.Or(o.CodeTokenLife, LongLife)
+	o.VerifierErrorCode = cmp.Or(o.VerifierErrorCode, codeUnknown)
+	o.TokenErrorStatus = cmp.Or(o.TokenErrorStatus, http.StatusBadRequest)
+	o.PermissionErrorStatus = cmp.Or(o.PermissionErrorStatus, http.StatusForbidden)
+	return o
+}

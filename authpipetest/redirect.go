@@ -1,0 +1,83 @@
+package authpipetest
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// facebookFragment is put behind every redirect that has no fragment of its own. It never reaches a server; a person who
+// copies the URL brings it along.
+const facebookFragment = "_=_"
+
+// redirectDenied is where the browser goes when the person cancels ("Manually Build a Login Flow").
+func (l login) redirectDenied() string {
+	return l.redirect(url.Values{
+		"error":             {"access_denied"},
+		"error_code":        {"200"},
+		"error_description": {"Permissions error"},
+		"error_reason":      {"user_denied"},
+	})
+}
+
+// redirectPlatformError is where the browser goes when Facebook has something against the app: without an "error".
+func (l login) redirectPlatformError(code int, message string, omitState bool) string {
+	if omitState {
+		l.state = ""
+	}
+	return l.redirect(url.Values{"error_code": {strconv.Itoa(code)}, "error_message": {message}})
+}
+
+// redirectGranted is where the browser goes with what was asked for.
+func (f *Facebook) redirectGranted(l login, g *grant) string {
+	answer := url.Values{}
+	inFragment := slices.Contains(l.responseType, "token")
+	if !inFragment || slices.Contains(l.responseType, "code") {
+		answer.Set("code", f.newCode(l, g))
+	}
+	if inFragment {
+		f.addToken(answer, g)
+	}
+	if l.returnScopes || slices.Contains(l.responseType, "granted_scopes") {
+		answer.Set("granted_scopes", strings.Join(g.granted(), ","))
+	}
+	if l.returnScopes {
+		answer.Set("denied_scopes", strings.Join(g.declined(), ","))
+	}
+	if !inFragment {
+		return l.redirect(answer)
+	}
+	if l.state != "" {
+		answer.Set("state", l.state)
+	}
+	return l.redirectURI + "#" + answer.Encode()
+}
+
+func (f *Facebook) newCode(l login, g *grant) string {
+	value := newCodeValue()
+	f.books.codes[value] = &code{
+		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.opts.Now(), challenge: l.challenge,
+	}
+	return value
+}
+
+// addToken is response_type=token: a short-lived token in the fragment.
+func (f *Facebook) addToken(answer url.Values, g *grant) {
+	t := f.issue(g, ShortLife)
+	answer.Set("access_token", t.value)
+	answer.Set("expires_in", strconv.FormatInt(f.tell(t, false).ExpiresIn, 10))
+	answer.Set("data_access_expiration_time", strconv.FormatInt(unix(t.dataAccessExpires()), 10))
+}
+
+// redirect adds the answer and the state to the redirect URI and leaves what it says already as it is.
+func (l login) redirect(answer url.Values) string {
+	if l.state != "" {
+		answer.Set("state", l.state)
+	}
+	separator := "?"
+	if strings.Contains(l.redirectURI, "?") {
+		separator = "&"
+	}
+	return l.redirectURI + separator + answer.Encode() + "#" + facebookFragment
+}

@@ -1,0 +1,84 @@
+package authpipetest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Request is an entry of the request log. It has everything in the clear, secrets and tokens too.
+type Request struct {
+	Time     time.Time // by the simulator's clock
+	Endpoint string    // one of the Endpoint names
+	Method   string
+	Path     string
+	Query    url.Values
+	Form     url.Values // the body's parameters; a JSON object's too
+	Header   http.Header
+	Status   int // zero while it is unanswered, and for good if a Fault broke it
+}
+
+// Requests returns the log so far, in the order in which the requests arrived.
+func (f *Facebook) Requests() []Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.books.log)
+}
+
+// Count tells how many requests an endpoint has had, answered or not. An empty name counts all.
+func (f *Facebook) Count(endpoint string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.books.count(endpoint)
+}
+
+func (b *books) count(endpoint string) int {
+	n := 0
+	for _, r := range b.log {
+		if endpoint == "" || r.Endpoint == endpoint {
+			n++
+		}
+	}
+	return n
+}
+
+// AwaitCount returns when an endpoint has had n requests, answered or not: what a test waits for before it goes on beside
+// a request that a [Fault] holds. An error is returned if ctx ends first.
+func (f *Facebook) AwaitCount(ctx context.Context, endpoint string, n int) error {
+	for {
+		f.mu.Lock()
+		have, arrival := f.books.count(endpoint), f.books.arrival
+		f.mu.Unlock()
+		if have >= n {
+			return nil
+		}
+		select {
+		case <-arrival:
+		case <-ctx.Done():
+			return fmt.Errorf("awaiting request %d of %q: %d so far: %w", n, endpoint, have, ctx.Err())
+		}
+	}
+}
+
+// arrive puts a request on the log and finds the fault that strikes it.
+func (f *Facebook) arrive(c *call) *armedFault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.entry = len(f.books.log)
+	f.books.log = append(f.books.log, Request{
+		Time: f.opts.Now(), Endpoint: c.route.endpoint, Method: c.request.Method, Path: c.request.URL.Path,
+		Query: c.query, Form: c.form, Header: c.request.Header.Clone(),
+	})
+	close(f.books.arrival)
+	f.books.arrival = make(chan struct{})
+	return f.books.take(c.route.endpoint)
+}
+
+func (f *Facebook) settle(c *call, status int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.books.log[c.entry].Status = status
+}

@@ -1,0 +1,64 @@
+package authpipetest_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+func TestRequestsAreLogged(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	w.authorize(authpipetest.Consent{Cancel: true})
+	w.clock.Advance(time.Minute)
+	w.send(http.MethodPost, "/v26.0/oauth/access_token", params("code", "x"), "application/json", `{"client_id":123,"deep":{}}`)
+	at := w.clock.Now()
+	want := []authpipetest.Request{
+		{
+			Time: at.Add(-time.Minute), Endpoint: authpipetest.EndpointDialog, Method: "GET", Path: "/v26.0/dialog/oauth",
+			Query: url.Values{"client_id": {appID}, "redirect_uri": {callback}, "state": {"s"}}, Form: url.Values{}, Status: 302,
+		},
+		{
+			Time: at, Endpoint: authpipetest.EndpointAccessToken, Method: "POST", Path: "/v26.0/oauth/access_token",
+			Query: url.Values{"code": {"x"}}, Form: url.Values{"client_id": {"123"}}, Status: 400,
+		},
+	}
+	if diff := cmp.Diff(want, w.Requests(), cmpopts.IgnoreFields(authpipetest.Request{}, "Header")); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+	if got := w.Requests()[1].Header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("the log has Content-Type %q", got)
+	}
+	if all, dialogs := w.Count(""), w.Count(authpipetest.EndpointDialog); all != 2 || dialogs != 1 {
+		t.Errorf("counted %d and %d", all, dialogs)
+	}
+}
+
+func TestAwaitCountGivesUp(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.AwaitCount(ctx, authpipetest.EndpointMe, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestClock(t *testing.T) {
+	start := time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
+	clock := authpipetest.NewClock(start)
+	clock.Advance(time.Hour)
+	if got := clock.Now(); !got.Equal(start.Add(time.Hour)) {
+		t.Errorf("after an hour it is %s", got)
+	}
+	clock.Set(start)
+	if got := clock.Now(); !got.Equal(start) {
+		t.Errorf("set back, it is %s", got)
+	}
+}

@@ -1,0 +1,108 @@
+package authpipetest
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Endpoints by name, for [Fault] and [Facebook.Count].
+const (
+	EndpointDialog        = "dialog"         // /dialog/oauth
+	EndpointAccessToken   = "access_token"   // /oauth/access_token with a code
+	EndpointExchangeToken = "exchange_token" // /oauth/access_token, grant_type fb_exchange_token
+	EndpointAppToken      = "app_token"      // /oauth/access_token, grant_type client_credentials
+	EndpointDebugToken    = "debug_token"    // /debug_token
+	EndpointMe            = "me"             // /me, and /{id} of a person or a page
+	EndpointPermissions   = "permissions"    // GET /{user}/permissions
+	EndpointRevoke        = "revoke"         // DELETE /{user}/permissions and /{user}/permissions/{permission}
+	EndpointAccounts      = "accounts"       // GET /{user}/accounts
+	EndpointFeed          = "feed"           // POST /{page}/feed
+	EndpointIndex         = "index"          // /, which Facebook does not have: what is here
+	EndpointUnknown       = "unknown"        // anything else
+)
+
+// route is a row of the route table.
+type route struct {
+	endpoint string
+	methods  string // separated by spaces
+	path     string // {node} and {permission} stand for any segment
+	grant    string // the grant_type that it is for; empty: any
+	serve    func(*Facebook, *call) answer
+}
+
+// routes is the map of the simulator; the first row that matches serves.
+func routes() []route {
+	return []route{
+		{EndpointIndex, "GET HEAD", "", "", (*Facebook).index},
+		{EndpointDialog, "GET HEAD POST", "dialog/oauth", "", (*Facebook).dialog},
+		{EndpointExchangeToken, "GET POST", "oauth/access_token", "fb_exchange_token", graph((*Facebook).exchangeToken)},
+		{EndpointAppToken, "GET POST", "oauth/access_token", "client_credentials", graph((*Facebook).appToken)},
+		{EndpointAccessToken, "GET POST", "oauth/access_token", "", graph((*Facebook).exchangeCode)},
+		{EndpointDebugToken, "GET", "debug_token", "", graph((*Facebook).debugToken)},
+		{EndpointPermissions, "GET", "{node}/permissions", "", graph((*Facebook).permissions)},
+		{EndpointRevoke, "DELETE", "{node}/permissions", "", graph((*Facebook).revoke)},
+		{EndpointRevoke, "DELETE", "{node}/permissions/{permission}", "", graph((*Facebook).revoke)},
+		{EndpointAccounts, "GET", "{node}/accounts", "", graph((*Facebook).accounts)},
+		{EndpointFeed, "POST", "{node}/feed", "", graph((*Facebook).feed)},
+		{EndpointMe, "GET", "{node}", "", graph((*Facebook).me)},
+	}
+}
+
+func (c *call) findRoute() route {
+	for _, r := range routes() {
+		if c.matches(r) {
+			return r
+		}
+	}
+	return route{endpoint: EndpointUnknown, serve: graph((*Facebook).unknown)}
+}
+
+// matches leaves the route's segments behind in the call.
+func (c *call) matches(r route) bool {
+	if !hasWord(r.methods, c.method()) || r.grant != "" && r.grant != c.param("grant_type") {
+		return false
+	}
+	have, want := strings.Split(c.path, "/"), strings.Split(r.path, "/")
+	if len(have) != len(want) {
+		return false
+	}
+	for i, segment := range want {
+		switch {
+		case segment == "{node}" && !strings.Contains(have[i], "."): // a browser's favicon.ico is nobody
+			c.node = have[i]
+		case segment == "{permission}":
+			c.permission = have[i]
+		case segment != have[i]:
+			return false
+		}
+	}
+	return true
+}
+
+func hasWord(words, word string) bool {
+	for w := range strings.FieldsSeq(words) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// graph makes a route of an endpoint of the Graph API, which answers JSON and knows its versions.
+func graph(serve func(*Facebook, *call) (any, error)) func(*Facebook, *call) answer {
+	return func(f *Facebook, c *call) answer {
+		if !f.knows(c.version) {
+			return f.graphAnswer(c, nil, unknownPath(c))
+		}
+		body, err := serve(f, c)
+		return f.graphAnswer(c, body, err)
+	}
+}
+
+// unknown answers what no route matches: a wrong method on a node, or nothing that Facebook has.
+func (f *Facebook) unknown(c *call) (any, error) {
+	if node, _, deeper := strings.Cut(c.path, "/"); !deeper && c.request.Method != http.MethodGet {
+		return nil, noSuchObject(c, node)
+	}
+	return nil, unknownPath(c)
+}

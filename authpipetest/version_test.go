@@ -1,0 +1,66 @@
+package authpipetest_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+func TestVersions(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token("email")
+	for _, test := range []struct{ name, path, served string }{
+		{"a version that is alive serves itself", "/v24.0/me", "v24.0"},
+		{"an expired one is served by the oldest that is alive", "/v20.0/me", "v21.0"},
+		{"a very old one too", "/v3.2/me", "v21.0"},
+		{"no version is the oldest that is alive", "/me", "v21.0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := w.in(t)
+			r := w.get(test.path, params("access_token", token))
+			r.is(http.StatusOK, w.ada())
+			if got := r.header.Get("Facebook-Api-Version"); got != test.served {
+				t.Errorf("facebook-api-version: %s, want %s", got, test.served)
+			}
+		})
+	}
+	w.AddApp(authpipetest.App{ID: appID, Secret: appSecret, Version: "v25.0"})
+	if got := w.get("/me", params("access_token", token)).header.Get("Facebook-Api-Version"); got != "v25.0" {
+		t.Errorf("without a version, by the app's setting: %s", got)
+	}
+	w.clock.Set(time.Date(2028, time.March, 1, 0, 0, 0, 0, time.UTC))
+	if got := w.get("/v24.0/me", nil).header.Get("Facebook-Api-Version"); got != "v25.0" {
+		t.Errorf("in 2028 v24.0 is served by %s", got)
+	}
+}
+
+func TestUnknownPaths(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	for path, components := range map[string]string{
+		"/v99.0/me":          "/me",
+		"/v26.1/me":          "/me",
+		"/v26.0/me/shoes":    "/me/shoes",
+		"/v26.0/favicon.ico": "/favicon.ico",
+		"/favicon.ico":       "/favicon.ico",
+	} {
+		r := w.get(path, nil)
+		r.refused(http.StatusBadRequest, 2500, "Unknown path components: "+components)
+		for _, header := range []string{"Facebook-Api-Version", "X-Fb-Trace-Id", "X-Fb-Rev", "X-Fb-Request-Id"} {
+			if r.header.Get(header) == "" {
+				t.Errorf("%s: no %s", path, header)
+			}
+		}
+	}
+	if got := w.Count(authpipetest.EndpointUnknown); got != 3 {
+		t.Errorf("%d unknown paths, want 3", got)
+	}
+}
+
+func TestVersionTableMayBeReplaced(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{Versions: []authpipetest.Version{{Name: "v27.0"}}})
+	w.get("/v26.0/me", nil).refused(http.StatusBadRequest, 2500, "Unknown path components: /me")
+	w.get("/v27.0/me", nil).refused(http.StatusBadRequest, 2500,
+		"An active access token must be used to query information about the current user.")
+}

@@ -1,0 +1,40 @@
+package main
+
+import "github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+
+// seeded is a Facebook with the app of the flags and a few people.
+func seeded(c config) *authpipetest.Facebook {
+	fb := authpipetest.NewFacebook(c.options)
+	c.app.Name = "Demo"
+	fb.AddApp(c.app)
+	fb.AddPage(authpipetest.Page{ID: "100000000000777", Name: "Ada's Bakery"})
+	fb.AddPage(authpipetest.Page{ID: "100000000000888", Name: "Ada's Bookshop"})
+	fb.AddUser(authpipetest.User{
+		ID: "ada", Name: "Ada Admin", Email: "ada@example.com", Pages: []string{"100000000000777", "100000000000888"},
+	})
+	fb.AddUser(authpipetest.User{ID: "uma", Name: "Uma User", Email: "uma@example.com"})
+	return fb
+}
+
+func firstOr(all []string, otherwise string) string {
+	if len(all) == 0 {
+		return otherwise
+	}
+	return all[0]
+}
+
+// usage is what the command prints; programs read the first line only.
+const usage = `facebook simulator: %[1]s
+
+Use this base URL for the dialog and for the Graph API; a browser finds an index there.
+
+  client_id      %[2]s
+  client_secret  %[3]s
+  redirect_uri   %[4]s
+
+  %[1]s/v26.0/dialog/oauth?client_id=%[2]s&redirect_uri=…&state=…&scope=email,pages_show_list
+
+People: ada (Ada Admin, two Pages), uma (Uma User). Scripts add to the dialog's URL any of
+_user=ada, _decline=email, _pages=100000000000777, _cancel=1, _error_code=1&_error_message=text,
+or send the header X-Simulator-User: ada; the dialog then redirects at once.
+`
