@@ -1,0 +1,186 @@
+// Package backend assembles the engine: it joins the rooms, names the
+// providers that this build knows, and answers Vault's calls.
+package backend
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/paths"
+)
+
+// Version is the version that the plugin reports to Vault. A release's build
+// sets it.
+var Version = "v0.1.0-dev"
+
+const help = `
+The authpipe secrets engine keeps other people's OAuth credentials: it runs the
+authorization code grant, keeps the tokens sealed under a key of each tenant's
+own, refreshes them before they expire, and hands them out.
+`
+
+// Options are what an engine needs of the world. The zero value is the real
+// one.
+type Options struct {
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+	// Transport carries the calls to providers. Nil: HTTP, through the proxy
+	// that the environment of the Vault server names.
+	Transport http.RoundTripper
+}
+
+// A Backend is one mount of the engine. No state lives outside it: several
+// mounts share a process.
+type Backend struct {
+	*framework.Backend
+	store  *store.Store
+	worker *refresh.Worker
+	start  sync.Once
+}
+
+// Factory makes an engine for Vault.
+func Factory(ctx context.Context, c *logical.BackendConfig) (logical.Backend, error) {
+	return New(ctx, c, Options{})
+}
+
+// New makes an engine. Its background work starts with Initialize and ends
+// with Cleanup.
+func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, error) {
+	if c == nil {
+		return nil, fmt.Errorf("making the engine: no configuration")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Transport == nil {
+		o.Transport = newTransport()
+	}
+	life, end := context.WithCancel(context.Background())
+	b := &Backend{}
+	b.Backend = &framework.Backend{
+		Help:           help,
+		BackendType:    logical.TypeLogical,
+		RunningVersion: Version,
+		PathsSpecial:   &logical.Paths{Unauthenticated: paths.Unauthenticated, SealWrapStorage: store.SealWrapped},
+		InitializeFunc: func(context.Context, *logical.InitializationRequest) error {
+			b.start.Do(b.worker.Start)
+			return nil
+		},
+		PeriodicFunc: b.tick,
+		Invalidate:   func(_ context.Context, key string) { b.store.Invalidate(key) },
+		Clean: func(context.Context) {
+			end()
+			b.worker.Wait()
+		},
+	}
+	if err := b.Setup(ctx, c); err != nil {
+		end()
+		return nil, err
+	}
+	b.assemble(life, c.StorageView, o)
+	return b, nil
+}
+
+// assemble joins the rooms.
+func (b *Backend) assemble(life context.Context, storage logical.Storage, o Options) {
+	providers := map[string]provider.Provider{"facebook": facebook.New(o.Transport, o.Now)}
+	b.store = store.New(storage, o.Now, fallbacks(providers))
+	refresher := refresh.New(refresh.Options{
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Life: life,
+		Writable: b.WriteSafeReplicationState,
+	})
+	sessions := flow.New(flow.Options{
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Plan: refresh.Plan,
+	})
+	b.worker = refresh.NewWorker(life, b.store, map[string]refresh.Work{
+		store.DueCredential: refresher.Keep,
+		store.DueRemoval:    refresher.Remove,
+		store.DueSession:    sessions.Reap,
+	}, b.Logger())
+	b.Paths = paths.All(paths.Deps{
+		Store: b.store, Flow: sessions, Refresh: refresher,
+		Providers: slices.Sorted(maps.Keys(providers)), Now: o.Now,
+	})
+}
+
+// fallbacks returns what each provider's configuration falls back on: the
+// engine's own defaults and the provider's.
+func fallbacks(providers map[string]provider.Provider) map[string]store.Config {
+	yes, checkInterval := true, 24*time.Hour
+	all := map[string]store.Config{}
+	for name, p := range providers {
+		d := p.Defaults()
+		all[name] = store.Config{
+			InstallationScopes:  d.InstallationScopes,
+			UserScopes:          d.UserScopes,
+			GraphVersion:        d.APIVersion,
+			DialogURL:           d.AuthorizationBase,
+			GraphURL:            d.APIBase,
+			PKCE:                flow.PKCEAuto,
+			Completion:          flow.Confirm,
+			RequireInstallation: &yes,
+			SessionTTL:          10 * time.Minute,
+			CheckInterval:       &checkInterval,
+			Enabled:             &yes,
+		}
+	}
+	return all
+}
+
+// newTransport returns a transport with connections enough for the worker, and
+// no wait that is longer than a call may be.
+func newTransport() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 16
+	t.TLSHandshakeTimeout = provider.CallTimeout
+	return t
+}
+
+// tick is called once a minute while Vault holds locks of its core, so it only
+// wakes the worker, and only on the node that may write.
+func (b *Backend) tick(context.Context, *logical.Request) error {
+	if b.WriteSafeReplicationState() {
+		b.worker.Poke()
+	}
+	return nil
+}
+
+// Sweep does what is due now and returns when it is done. The worker does so
+// by itself; tests and tools that have a clock of their own call it.
+func (b *Backend) Sweep(ctx context.Context) error { return b.worker.Sweep(ctx) }
+
+// HandleRequest implements [logical.Backend]. Around the framework's it checks
+// the fields of the request, gives errors their status, and turns a panic into
+// an error.
+func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.Logger().Error("panic in a handler", "operation", req.Operation, "path", req.Path, "panic", p, "stack", string(debug.Stack()))
+			resp, err = nil, fmt.Errorf("handling %s: internal error", req.Operation)
+		}
+	}()
+	if route := b.Route(req.Path); route != nil && req.Operation != logical.HelpOperation {
+		if err := paths.Check(route, req); err != nil {
+			return nil, paths.Coded(err)
+		}
+	}
+	resp, err = b.Backend.HandleRequest(ctx, req)
+	if err != nil {
+		return nil, paths.Coded(err)
+	}
+	return resp, nil
+}

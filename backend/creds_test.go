@@ -1,0 +1,342 @@
+package backend_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/vault/sdk/helper/consts"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+func both(t *testing.T, o authpipetest.Options) *engine {
+	t.Helper()
+	e := newEngine(t, o)
+	e.install()
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	return e
+}
+
+func TestTwoReadsOfATokenAreTheSame(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	first := e.read("creds/" + uma)
+	e.clock.Advance(time.Hour)
+	second := e.read("creds/" + uma)
+	if first["ttl"].(int64)-second["ttl"].(int64) != 3600 {
+		t.Errorf("ttl goes from %v to %v in an hour", first["ttl"], second["ttl"])
+	}
+	delete(first, "ttl")
+	delete(second, "ttl")
+	if diff := cmp.Diff(first, second); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAReaderIsToldToComeBackAfterThePlannedRefresh(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	before := e.read("creds/" + uma)
+	e.clock.Advance(time.Duration(before["ttl"].(int64)) * time.Second)
+	e.sweep()
+	after := e.read("creds/" + uma)
+	if after["access_token"] == before["access_token"] {
+		t.Error("the token is still the old one")
+	}
+	if after["last_vault_rotation"] == before["last_vault_rotation"] {
+		t.Error("last_vault_rotation is still the old one")
+	}
+	token, _ := e.fb.Inspect(after["access_token"].(string))
+	if !token.Valid || token.ExpiresAt.Sub(e.clock.Now()) < 59*24*time.Hour {
+		t.Errorf("the refreshed token is %+v", token)
+	}
+}
+
+func TestAReadMayDemandLife(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	n := e.fb.Count(authpipetest.EndpointExchangeToken)
+	e.read("creds/" + uma)
+	e.clock.Advance(25 * 24 * time.Hour)
+	before := e.must(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "30d"})
+	if got := e.fb.Count(authpipetest.EndpointExchangeToken); got != n {
+		t.Errorf("a token with life enough was refreshed %d times", got-n)
+	}
+	after := e.must(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "50d"})
+	if before["access_token"] == after["access_token"] {
+		t.Error("the token was not refreshed")
+	}
+	// More than the provider has to give is asked for once, and said.
+	for range 3 {
+		resp, err := e.do(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "90d"})
+		if err != nil || len(resp.Warnings) != 1 {
+			t.Fatalf("answered %v, %v", resp, err)
+		}
+	}
+	if got := e.fb.Count(authpipetest.EndpointExchangeToken); got != n+2 {
+		t.Errorf("refreshed %d times, want 2", got-n)
+	}
+	e.refused("invalid_request", 400, logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "-1s"})
+}
+
+func TestARefreshThatDoesNotExtendKeepsTheToken(t *testing.T) {
+	e := both(t, authpipetest.Options{ReexchangeNeverExtends: true})
+	before := e.read("creds/" + uma)
+	e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	if after := e.read("creds/" + uma); after["access_token"] != before["access_token"] {
+		t.Error("the token was replaced by one that lives no longer")
+	}
+}
+
+func TestADeadTokenIsRefusedAndAReconnectBringsItBack(t *testing.T) {
+	for code, kill := range map[string]func(*engine, string){
+		"revoked":      func(e *engine, _ string) { e.fb.RemoveApp(appID, "uma") },
+		"needs_reauth": func(e *engine, token string) { e.fb.KillToken(token, 190, 460, "") },
+	} {
+		t.Run(code, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			kill(e, e.read("creds/" + uma)["access_token"].(string))
+			e.refused(code, 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			text := e.refused(code, 409, logical.ReadOperation, "creds/"+uma, nil)
+			if !strings.Contains(text, "connect/"+uma) {
+				t.Errorf("the error names no way out: %s", text)
+			}
+			c := e.read("connections/" + uma)
+			if c["status"] != code || c["last_error"].(map[string]any)["code"] != 190 {
+				t.Errorf("the connection reads %v", c)
+			}
+			if keys, _ := e.storage.Keys(context.Background(), "status/"); len(keys) != 1 || keys[0] != "status/"+code+"/org_acme,facebook,users,uma" {
+				t.Errorf("the status index holds %v", keys)
+			}
+			e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+			if got := e.read("creds/" + uma)["status"]; got != "active" {
+				t.Errorf("after connecting again the status is %v", got)
+			}
+			if keys, _ := e.storage.Keys(context.Background(), "status/"); len(keys) != 0 {
+				t.Errorf("the status index still holds %v", keys)
+			}
+		})
+	}
+}
+
+func TestAProviderThatIsDownCostsNoLivingToken(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	before := e.read("creds/" + uma)
+	repair := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "<html>down</html>"})
+	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil)
+	if err != nil || resp.Data["access_token"] != before["access_token"] || len(resp.Warnings) != 1 {
+		t.Errorf("answered %v, %v", resp, err)
+	}
+	repair()
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || len(resp.Warnings) != 0 {
+		t.Errorf("after the repair: %v, %v", resp, err)
+	}
+}
+
+func TestAProofIsMadeOfTheServedToken(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{mountURL + "/callback/facebook"}})
+	e.install()
+	for _, data := range []map[string]any{nil, {"proof": "now"}} {
+		c := e.must(logical.ReadOperation, "creds/"+installation, data)
+		q := url.Values{"access_token": {c["access_token"].(string)}, "appsecret_proof": {c["appsecret_proof"].(string)}}
+		if data != nil {
+			q.Set("appsecret_time", fmt.Sprint(c["appsecret_time"]))
+		}
+		if status := e.get("/v26.0/me?" + q.Encode()); status != 200 {
+			t.Errorf("with the proof of %v the provider answers %d", data, status)
+		}
+		q.Set("appsecret_proof", strings.Repeat("0", 64))
+		if status := e.get("/v26.0/me?" + q.Encode()); status != 400 {
+			t.Errorf("with a wrong proof the provider answers %d", status)
+		}
+	}
+	e.refused("invalid_request", 400, logical.ReadOperation, "creds/"+installation, map[string]any{"proof": "later"})
+}
+
+func TestListsShowOneLevelAtATime(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
+	e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "ada"})
+	list := func(path string, data map[string]any) map[string]any {
+		return e.must(logical.ListOperation, path, data)
+	}
+	for _, prefix := range []string{"creds", "connections"} {
+		for path, want := range map[string][]string{
+			"/":                         {"org_acme/", "org_globex/"},
+			"/org_acme/":                {"facebook/"},
+			"/org_acme/facebook/":       {"installation", "users/"},
+			"/org_acme/facebook/users/": {"udo", "uma"},
+		} {
+			if diff := cmp.Diff(want, list(prefix+path, nil)["keys"]); diff != "" {
+				t.Errorf("%s%s: %s", prefix, path, diff)
+			}
+		}
+		info := list(prefix+"/org_acme/facebook/users/", nil)["key_info"].(map[string]any)["uma"]
+		want := map[string]any{"status": "active", "missing_scopes": []string{}, "expires_at": "2027-01-22T12:00:00Z", "connected_at": "2026-11-23T12:00:00Z"}
+		if diff := cmp.Diff(want, info); diff != "" {
+			t.Error("key_info: " + diff)
+		}
+		if diff := cmp.Diff([]string{"udo"}, list(prefix+"/org_acme/facebook/users/", map[string]any{"limit": 1})["keys"]); diff != "" {
+			t.Error("limit: " + diff)
+		}
+		if diff := cmp.Diff([]string{"uma"}, list(prefix+"/org_acme/facebook/users/", map[string]any{"after": "udo"})["keys"]); diff != "" {
+			t.Error("after: " + diff)
+		}
+		e.refused("invalid_request", 400, logical.ListOperation, prefix+"/", map[string]any{"limit": 0})
+		e.refused("invalid_request", 400, logical.ListOperation, prefix+"/", map[string]any{"limit": 10_001})
+	}
+}
+
+func TestADeleteRevokesAtTheProvider(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	token := e.read("creds/" + uma)["access_token"].(string)
+	e.must(logical.DeleteOperation, "creds/"+uma, nil)
+	if known, _ := e.fb.Inspect(token); known.Valid {
+		t.Error("the token still works")
+	}
+	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+uma, nil)
+	keys, _ := e.storage.Keys(context.Background(), "")
+	for _, key := range keys {
+		if strings.Contains(key, "uma") {
+			t.Errorf("%s is left", key)
+		}
+	}
+}
+
+func TestAFailedRevocationDeletesNothing(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Error: &authpipetest.GraphError{Message: "An unknown error occurred", Code: 1}})
+	defer repair()
+	e.refused("unavailable", 502, logical.DeleteOperation, "creds/"+uma, nil)
+	e.read("creds/" + uma)
+	e.refused("unavailable", 502, logical.DeleteOperation, "creds/"+installation, nil)
+	e.read("creds/" + installation)
+
+	resp, err := e.do(logical.DeleteOperation, "creds/"+uma, map[string]any{"force": true})
+	if err != nil || len(resp.Warnings) != 1 {
+		t.Errorf("with force: %v, %v", resp, err)
+	}
+	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+}
+
+func TestADeleteMayLeaveTheGrant(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	token := e.read("creds/" + uma)["access_token"].(string)
+	e.must(logical.DeleteOperation, "creds/"+uma, map[string]any{"revoke": false})
+	if known, _ := e.fb.Inspect(token); !known.Valid {
+		t.Error("the grant was revoked")
+	}
+}
+
+func TestTheLastHolderOfAnAccountRevokes(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	const other = "org_globex/facebook/installation"
+	e.connect(other, "boss", authpipetest.Consent{User: "ada"})
+	token := e.read("creds/" + other)["access_token"].(string)
+
+	resp, err := e.do(logical.DeleteOperation, "creds/"+installation, nil)
+	if err != nil || len(resp.Warnings) != 1 || strings.Contains(resp.Warnings[0], "globex") {
+		t.Fatalf("answered %v, %v", resp, err)
+	}
+	if known, _ := e.fb.Inspect(token); !known.Valid {
+		t.Error("the other tenant's token died along")
+	}
+	e.must(logical.DeleteOperation, "creds/"+other, nil)
+	if known, _ := e.fb.Inspect(token); known.Valid {
+		t.Error("the last holder did not revoke")
+	}
+}
+
+func TestWithAnInstallationGoesAllUnderIt(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	const ada = "org_acme/facebook/users/ada"
+	e.connect(ada, "ada", authpipetest.Consent{User: "ada"}) // the admin is a user too
+	var tokens []string
+	for _, ref := range []string{installation, uma, ada} {
+		tokens = append(tokens, e.read("creds/" + ref)["access_token"].(string))
+	}
+	resp, err := e.do(logical.DeleteOperation, "creds/"+installation, nil)
+	if err != nil || len(resp.Warnings) != 1 {
+		t.Fatalf("answered %v, %v", resp, err)
+	}
+	for _, ref := range []string{installation, uma, ada} {
+		e.refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
+	}
+	e.refused("not_found", 404, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	e.refused("pending", 409, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin"})
+	e.refused("pending", 409, logical.UpdateOperation, "connect/"+uma, nil)
+	if c := e.read("connections/" + installation); c["removal"] == nil {
+		t.Errorf("the connection tells nothing of its removal: %v", c)
+	}
+
+	repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"})
+	e.clock.Advance(2 * time.Minute)
+	e.sweep()
+	removal := e.read("connections/" + installation)["removal"].(map[string]any)
+	if !slices.Contains(removal["unrevoked"].([]string), uma) || removal["attempts"] != 1 {
+		t.Errorf("what could not be revoked reads %v", removal)
+	}
+	repair()
+	e.restart()
+	e.clock.Advance(10 * time.Minute)
+	e.sweep()
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	for _, token := range tokens {
+		if known, _ := e.fb.Inspect(token); known.Valid {
+			t.Errorf("a token of %s still works", known.User)
+		}
+	}
+	for _, prefix := range []string{"cred/", "account/", "status/", "due/"} {
+		keys, _ := e.storage.Keys(context.Background(), prefix)
+		for _, key := range keys {
+			if !strings.Contains(key, ",session,") {
+				t.Errorf("%s is left", key)
+			}
+		}
+	}
+	e.install()
+}
+
+func TestAStandbyAsksNobody(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.restartOn(standby{})
+	n := e.fb.Count("")
+	e.read("creds/" + uma)
+	for _, r := range []struct {
+		op   logical.Operation
+		path string
+		data map[string]any
+	}{
+		{logical.ReadOperation, "creds/" + uma, map[string]any{"min_ttl": "90d"}},
+		{logical.DeleteOperation, "creds/" + uma, nil},
+		{logical.UpdateOperation, "connections/" + uma + "/refresh", nil},
+		{logical.UpdateOperation, "connections/" + uma + "/check", nil},
+		{logical.UpdateOperation, "connect/" + uma, nil},
+		{logical.ReadOperation, "callback/facebook", nil},
+		{logical.ReadOperation, "sessions/org_acme/x", nil},
+		{logical.UpdateOperation, "sessions/org_acme/x/complete", nil},
+		{logical.UpdateOperation, "config/facebook", nil},
+	} {
+		if _, err := e.do(r.op, r.path, r.data); err != logical.ErrReadOnly {
+			t.Errorf("%s %s: %v, want ErrReadOnly itself", r.op, r.path, err)
+		}
+	}
+	if got := e.fb.Count(""); got != n {
+		t.Errorf("the provider was called %d times", got-n)
+	}
+}
+
+type standby struct{ logical.StaticSystemView }
+
+func (standby) ReplicationState() consts.ReplicationState {
+	return consts.ReplicationPerformanceStandby
+}
