@@ -19,8 +19,10 @@ type graphError struct {
 	TraceID     string `json:"fbtrace_id"`
 }
 
-// Subcodes of code 100 at the token endpoint.
+// Subcodes of code 100: three of the token endpoint, and "object does not
+// exist, cannot be loaded due to missing permissions, …".
 const (
+	subcodeNoObject         = 33
 	subcodeCodeExpired      = 36007
 	subcodeRedirectMismatch = 36008
 	subcodeCodeUsed         = 36009
@@ -64,7 +66,7 @@ func (g *graphError) class(r request, status int) provider.Class {
 		return provider.Misconfigured
 	case g.Code == 100:
 		return provider.Caller
-	case r.client && (g.Code == 102 || g.Code == 190):
+	case r.client && (g.Code == 102 || g.Code == 190 && g.Subcode != subcodeNotInstalled):
 		// The token that was refused is the app's own.
 		return provider.Misconfigured
 	case g.Code == 10 || 200 <= g.Code && g.Code < 300:
@@ -85,14 +87,20 @@ func (g *graphError) throttled() bool {
 	return 80000 <= g.Code && g.Code <= 80014
 }
 
-// inspectedClass is the class of a token that Facebook calls invalid. Only
-// subcode 458 says that the person took the app's permissions away; 492 is a
-// lost page role, which a new login does not mend.
+// Subcodes of code 190: the person took the app's permissions away, or has no
+// role on the page any more (Meta: "Handle Errors").
+const (
+	subcodeNotInstalled = 458
+	subcodeNoPageRole   = 492
+)
+
+// inspectedClass is the class of a token that Facebook calls invalid. A lost
+// page role is not mended by a new login.
 func inspectedClass(code, subcode int) provider.Class {
 	switch {
-	case code == 190 && subcode == 458:
+	case code == 190 && subcode == subcodeNotInstalled:
 		return provider.Revoked
-	case code == 190 && subcode == 492:
+	case code == 190 && subcode == subcodeNoPageRole:
 		return provider.Permission
 	}
 	return provider.NeedsReauth

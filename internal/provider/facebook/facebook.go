@@ -12,6 +12,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -185,9 +186,18 @@ func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) er
 		method:  http.MethodDelete,
 		url:     c.APIBase + "/" + c.APIVersion + "/" + url.PathEscape(t.Account) + "/permissions",
 		bearer:  appToken(c),
+		client:  true,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, nil)
-	if provider.ClassOf(err) == provider.Revoked {
+	var e *provider.Error
+	if errors.As(err, &e) && e.Code == 100 && e.Subcode == subcodeNoObject {
+		// For the app the person does not exist, or so it seems: the token tells.
+		_, err = p.Inspect(ctx, c, t)
+		if err == nil {
+			return e
+		}
+	}
+	if class := provider.ClassOf(err); err != nil && (class == provider.Revoked || class == provider.NeedsReauth) {
 		return nil
 	}
 	return err

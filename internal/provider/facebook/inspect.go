@@ -20,7 +20,7 @@ type inspection struct {
 	Data struct {
 		AppID               flexibleID `json:"app_id"`
 		UserID              flexibleID `json:"user_id"`
-		IsValid             bool       `json:"is_valid"`
+		IsValid             *bool      `json:"is_valid"`
 		IssuedAt            int64      `json:"issued_at"`
 		ExpiresAt           int64      `json:"expires_at"`
 		DataAccessExpiresAt int64      `json:"data_access_expires_at"`
@@ -63,13 +63,16 @@ func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 	}
 	d := answer.Data
 	switch {
-	case !d.IsValid && d.Error != nil:
+	case d.IsValid == nil:
+		// Not the answer that is documented: it says nothing of the token.
+		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: op, Message: "the answer does not say whether the token is valid"}
+	case !*d.IsValid && d.Error != nil:
 		return oauth.Token{}, &provider.Error{
 			Class: inspectedClass(d.Error.Code, d.Error.Subcode),
 			Op:    op, Code: d.Error.Code, Subcode: d.Error.Subcode,
 			Message: clean(d.Error.Message, c.Secret, t.AccessToken),
 		}
-	case !d.IsValid:
+	case !*d.IsValid:
 		return oauth.Token{}, &provider.Error{Class: provider.NeedsReauth, Op: op, Message: "the token is not valid"}
 	case string(d.AppID) != c.ID:
 		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: op, Message: "the token belongs to another app"}

@@ -1,0 +1,82 @@
+// Package internal_test keeps the rooms of the engine apart.
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/authpipe/vault-plugin-secrets-authpipe/"
+
+// A rule says what a room may import of ours, and what it must never import,
+// by prefix. Imports go down only.
+type rule struct{ may, never []string }
+
+const (
+	vault     = "github.com/hashicorp/vault"
+	framework = "github.com/hashicorp/vault/sdk/framework"
+)
+
+var rooms = map[string]rule{
+	"internal/oauth":                    {nil, []string{vault}},
+	"internal/tenant":                   {nil, []string{vault}},
+	"internal/provider":                 {[]string{"internal/oauth"}, []string{vault}},
+	"internal/provider/facebook":        {[]string{"internal/oauth", "internal/provider"}, []string{vault}},
+	"internal/store":                    {[]string{"internal/oauth", "internal/tenant"}, []string{framework}},
+	"internal/flow":                     {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store"}, []string{vault}},
+	"internal/refresh":                  {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store"}, []string{vault}},
+	"paths":                             {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/flow", "internal/refresh"}, nil},
+	"backend":                           {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/provider/facebook", "internal/store", "internal/flow", "internal/refresh", "paths"}, nil},
+	"authpipetest":                      {nil, nil},
+	"cmd/vault-plugin-secrets-authpipe": {[]string{"backend"}, nil},
+	"cmd/facebook-simulator":            {[]string{"authpipetest"}, nil},
+	"scripts/visit":                     {nil, []string{vault}},
+}
+
+func TestImportsGoDownOnly(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	seen := 0
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if name == "internal" {
+			continue // this test
+		}
+		seen++
+		r, ok := rooms[name]
+		if !ok {
+			t.Errorf("%s is no room of the house: say here what it may import", name)
+			continue
+		}
+		for _, path := range p.Imports {
+			if ours, ok := strings.CutPrefix(path, module); ok && !slices.Contains(r.may, ours) {
+				t.Errorf("%s imports %s", name, ours)
+			}
+			for _, prefix := range r.never {
+				if path == prefix || strings.HasPrefix(path, prefix+"/") {
+					t.Errorf("%s imports %s", name, path)
+				}
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d packages were looked at", seen)
+	}
+}

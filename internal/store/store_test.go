@@ -1,0 +1,441 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	noon = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
+	uma  = tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: "uma"}
+)
+
+func newStore() (*store.Store, *authpipetest.Storage, *authpipetest.Clock) {
+	storage, clock := authpipetest.NewStorage(), authpipetest.NewClock(noon)
+	return store.New(storage, clock.Now, nil), storage, clock
+}
+
+func credential() store.Credential {
+	return store.Credential{
+		Birth: "birth", Generation: 3, Status: store.Active,
+		Token: oauth.Token{
+			AccessToken: "EAABtoken", Type: "bearer", Account: "900", Scopes: []string{"email"},
+			IssuedAt: noon, ExpiresAt: noon.Add(60 * 24 * time.Hour), DataAccessExpiresAt: noon.Add(90 * 24 * time.Hour),
+		},
+		AskedScopes: []string{"email", "public_profile"},
+		ConnectedAt: noon, ConnectedBy: store.Caller{Actor: "uma", EntityID: "e", DisplayName: "d"}, Session: "s",
+		RefreshedAt: noon, CheckedAt: noon,
+		NextRefresh: noon.Add(40 * 24 * time.Hour), NextCheck: noon.Add(20 * time.Hour),
+		LastError:           &store.Failure{Class: "transient", Code: 2, Subcode: 1, Message: "m", TraceID: "t", At: noon},
+		ConsecutiveFailures: 1,
+		History:             []store.Outcome{{At: noon, Event: "connected"}, {At: noon, Event: "refresh_failed", Reason: "m"}},
+	}
+}
+
+func session() store.Session {
+	return store.Session{
+		ID: "id", Ref: uma, Actor: "uma", Status: store.SessionAuthorized, CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute),
+		RedirectURI: "https://e/cb", ReturnURL: "https://e/r", Scopes: []string{"email"}, Completion: "confirm", AllowAccountChange: true,
+		StartedBy: store.Caller{Actor: "uma"}, Verifier: "verifier", ConnectKey: "key", Code: "AQcode",
+		Token:        oauth.Token{AccessToken: "EAABparked", Type: "bearer", ExpiryUnknown: true, IssuedAt: noon},
+		CallbackHash: []byte("callback"), ConnectCodeHash: []byte("connect"), WrongTries: 2,
+	}
+}
+
+func config() store.Config {
+	no, interval := false, 12*time.Hour
+	return store.Config{
+		ClientID: "123", ClientSecret: "SEC", RedirectURIs: []string{"https://e/cb"}, PublicURL: "https://e", ReturnURLs: []string{"https://e/r"},
+		InstallationScopes: []string{"a"}, UserScopes: []string{"b"}, GraphVersion: "v26.0", PKCE: "auto", Completion: "confirm",
+		RequireInstallation: &no, SessionTTL: time.Minute, CheckInterval: &interval, Enabled: &no, DialogURL: "https://d", GraphURL: "https://g",
+	}
+}
+
+func put(t *testing.T, s *store.Store, ref tenant.Ref, c store.Credential) store.Credential {
+	t.Helper()
+	c, err := s.UpdateCredential(t.Context(), ref, func(*store.Credential) (store.Credential, error) { return c, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestWhatIsAtRest writes one record of each kind and reads it back from the
+// bytes of the first release, which testdata keeps: later versions of the
+// engine must still read them.
+func TestWhatIsAtRest(t *testing.T) {
+	const golden = "testdata/v1.json"
+	ctx := t.Context()
+	if *update {
+		s, storage, _ := newStore()
+		put(t, s, uma, credential())
+		if err := s.NewSession(ctx, session(), noon.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.UpdateConfig(ctx, "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.UpdateRemoval(ctx, uma, func(*store.Removal) (store.Removal, time.Time, error) {
+			return store.Removal{StartedAt: noon, Revoke: true, Revoked: true, Attempts: 1, Removed: 2, Unrevoked: []string{"u"}}, noon, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		writeGolden(t, storage, golden)
+	}
+	storage := readGolden(t, golden)
+	s := store.New(storage, authpipetest.NewClock(noon).Now, nil)
+
+	c, err := s.Credential(ctx, uma)
+	want := credential()
+	want.Due = c.Due
+	if diff := cmp.Diff(want, c); err != nil || diff != "" {
+		t.Errorf("credential: %v %s", err, diff)
+	}
+	// A Secret does not print, so a difference would not show.
+	if c.Token.AccessToken.Reveal() != "EAABtoken" {
+		t.Error("the token is another")
+	}
+	got, err := s.Session(ctx, "id")
+	wantSession := session()
+	wantSession.Due = got.Due
+	if diff := cmp.Diff(wantSession, got); err != nil || diff != "" {
+		t.Errorf("session: %v %s", err, diff)
+	}
+	gotConfig, err := s.ConfigAsWritten(ctx, "facebook")
+	if diff := cmp.Diff(config(), gotConfig); err != nil || diff != "" {
+		t.Errorf("config: %v %s", err, diff)
+	}
+	removal, err := s.Removal(ctx, uma)
+	if err != nil || removal.Attempts != 1 || removal.Due == "" {
+		t.Errorf("removal: %+v, %v", removal, err)
+	}
+	holders, err := s.Holders(ctx, "facebook", "900")
+	if diff := cmp.Diff([]tenant.Ref{uma}, holders); err != nil || diff != "" {
+		t.Errorf("account index: %v %s", err, diff)
+	}
+	due := map[string]int{}
+	for minute := int64(0); minute <= 24*60; minute++ {
+		entries, err := s.DueAt(ctx, noon.Unix()/60+minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range entries {
+			due[d.Kind]++
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"credential": 1, "session": 1, "removal": 1}, due); diff != "" {
+		t.Error("due index: " + diff)
+	}
+}
+
+func writeGolden(t *testing.T, storage *authpipetest.Storage, name string) {
+	t.Helper()
+	records := map[string][]byte{}
+	keys, err := storage.Keys(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		entry, err := storage.Get(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records[key] = entry.Value
+	}
+	b, err := json.MarshalIndent(records, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, append(b, '\n'), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readGolden(t *testing.T, name string) *authpipetest.Storage {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := map[string][]byte{}
+	if err := json.Unmarshal(b, &records); err != nil {
+		t.Fatal(err)
+	}
+	storage := authpipetest.NewStorage()
+	for key, value := range records {
+		if err := storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return storage
+}
+
+func TestAChangedByteDoesNotOpen(t *testing.T) {
+	for key, read := range map[string]func(*store.Store) error{
+		"cred/org_acme/facebook/users/uma": func(s *store.Store) error { _, err := s.Credential(context.Background(), uma); return err },
+		"session/id":                       func(s *store.Store) error { _, err := s.Session(context.Background(), "id"); return err },
+		"config/facebook":                  func(s *store.Store) error { _, err := s.Config(context.Background(), "facebook"); return err },
+	} {
+		storage := readGolden(t, "testdata/v1.json")
+		entry, err := storage.Get(t.Context(), key)
+		if err != nil || entry == nil {
+			t.Fatalf("%s: %v, %v", key, entry, err)
+		}
+		original := slices.Clone(entry.Value)
+		for i := range original {
+			changed := slices.Clone(original)
+			changed[i] ^= 1
+			for _, b := range [][]byte{changed, original[:i]} {
+				storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: b})
+				s := store.New(storage, authpipetest.NewClock(noon).Now, nil)
+				if err := read(s); !errors.Is(err, store.ErrCorrupt) {
+					t.Fatalf("%s with byte %d of %d changed or cut: %v", key, i, len(original), err)
+				}
+			}
+		}
+	}
+}
+
+func TestHintsFollowTheRecord(t *testing.T) {
+	s, storage, _ := newStore()
+	hints := func() string {
+		t.Helper()
+		var all []string
+		for _, prefix := range []string{"account/", "status/", "due/"} {
+			keys, err := storage.Keys(t.Context(), prefix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range keys {
+				all = append(all, prefix+"…"+key[strings.LastIndex(key, "/"):])
+			}
+		}
+		slices.Sort(all)
+		return strings.Join(all, " ")
+	}
+	const flat = "org_acme,facebook,users,uma"
+	c := put(t, s, uma, credential())
+	active := "account/…/" + flat + " due/…/0030010320,credential," + flat
+	if got := hints(); got != active {
+		t.Errorf("connected: %s\nwant %s", got, active)
+	}
+	c.Status, c.NextCheck, c.NextRefresh = store.Revoked, time.Time{}, time.Time{}
+	c = put(t, s, uma, c)
+	if got, want := hints(), "account/…/"+flat+" status/…/"+flat; got != want {
+		t.Errorf("revoked: %s\nwant %s", got, want)
+	}
+	c.Token.Account = "901"
+	c = put(t, s, uma, c)
+	if holders, err := s.Holders(t.Context(), "facebook", "900"); err != nil || len(holders) != 0 {
+		t.Errorf("the former account is held by %v, %v", holders, err)
+	}
+	if err := s.DeleteCredential(t.Context(), uma, func(store.Credential) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := hints(); got != "" {
+		t.Errorf("deleted: %s", got)
+	}
+}
+
+func TestTenantsMayBeCalledAnything(t *testing.T) {
+	s, _, _ := newStore()
+	for _, name := range []tenant.ID{"mount", "tenant", "account", "keyring"} {
+		ref := tenant.Ref{Tenant: name, Provider: "facebook"}
+		put(t, s, ref, credential())
+		if c, err := s.Credential(t.Context(), ref); err != nil || c.Token.AccessToken != "EAABtoken" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := s.UpdateConfig(t.Context(), "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Config(t.Context(), "facebook"); err != nil {
+		t.Error(err)
+	}
+}
+
+// minutes lists what is due, by minutes from noon, as a sweep finds it.
+func minutes(t *testing.T, s *store.Store) (found []string) {
+	t.Helper()
+	first, last, err := s.DueMinutes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for minute := first; minute <= last; minute++ {
+		due, err := s.Pass(t.Context(), minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range due {
+			found = append(found, fmt.Sprintf("%d %s", d.Minute-noon.Unix()/60, d.ID))
+		}
+	}
+	return found
+}
+
+func TestWhatIsDueIsFoundAtItsMinute(t *testing.T) {
+	s, _, clock := newStore()
+	ctx := t.Context()
+	if _, _, err := s.DueMinutes(ctx); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a mount that never scheduled anything: %v", err)
+	}
+	begin := func(id string, at time.Duration) {
+		t.Helper()
+		if err := s.NewSession(ctx, store.Session{ID: id, Ref: uma, ExpiresAt: noon.Add(time.Hour)}, noon.Add(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin("past", -time.Hour)
+	begin("now", 0)
+	begin("three", 3*time.Minute)
+	begin("three-and-a-bit", 3*time.Minute+time.Second)
+	if found := minutes(t, s); len(found) > 0 {
+		t.Errorf("at noon %v are due", found)
+	}
+	clock.Advance(time.Minute)
+	if diff := cmp.Diff([]string{"1 now", "1 past"}, minutes(t, s)); diff != "" {
+		t.Error("a minute later: " + diff)
+	}
+	clock.Advance(2 * time.Minute)
+	// What was not done stays and is found again.
+	if diff := cmp.Diff([]string{"1 now", "1 past", "3 three"}, minutes(t, s)); diff != "" {
+		t.Error("three minutes later: " + diff)
+	}
+}
+
+func TestTheClockIsSetBackAndForth(t *testing.T) {
+	s, _, clock := newStore()
+	ctx := t.Context()
+	begin := func(id string) {
+		t.Helper()
+		if err := s.NewSession(ctx, store.Session{ID: id, Ref: uma, ExpiresAt: clock.Now()}, clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reap := func() {
+		t.Helper()
+		first, last, err := s.DueMinutes(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for minute := first; minute <= last; minute++ {
+			due, err := s.Pass(ctx, minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range due {
+				if err := s.ReapSession(ctx, d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := s.Pass(ctx, minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	begin("before")
+	clock.Advance(24 * time.Hour)
+	reap()
+	begin("ahead")
+	clock.Advance(-24 * time.Hour)
+	reap()
+	begin("back")
+	clock.Advance(2 * time.Minute)
+	reap()
+	for _, id := range []string{"before", "back"} {
+		if _, err := s.Session(ctx, id); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("session %s is still there: %v", id, err)
+		}
+	}
+	clock.Advance(24 * time.Hour)
+	reap()
+	if _, err := s.Session(ctx, "ahead"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("what was scheduled by a clock that was ahead is forgotten: %v", err)
+	}
+}
+
+// TestNothingIsScheduledBehindTheSweep schedules and sweeps at once, by a
+// clock that runs: each entry must be found by some sweep.
+func TestNothingIsScheduledBehindTheSweep(t *testing.T) {
+	s, storage, clock := newStore()
+	ctx := t.Context()
+	const n = 200
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			clock.Advance(10 * time.Second)
+			if err := s.NewSession(ctx, store.Session{ID: fmt.Sprint(i), Ref: uma}, clock.Now()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	sweep := func() {
+		first, last, err := s.DueMinutes(ctx)
+		if err != nil {
+			return
+		}
+		for minute := first; minute <= last; minute++ {
+			due, _ := s.Pass(ctx, minute)
+			for _, d := range due {
+				s.ReapSession(ctx, d)
+			}
+			s.Pass(ctx, minute)
+		}
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }()
+	for sweeping := true; sweeping; {
+		select {
+		case <-done:
+			sweeping = false
+		default:
+		}
+		sweep()
+	}
+	clock.Advance(time.Hour)
+	sweep()
+	if keys, _ := storage.Keys(ctx, "due/"); len(keys) > 0 {
+		t.Errorf("%d entries were never found: %v", len(keys), keys[0])
+	}
+}
+
+func TestTheFirstKeyringIsMadeOnce(t *testing.T) {
+	s, storage, _ := newStore()
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			ref := tenant.Ref{Tenant: "org_new", Provider: "facebook", User: fmt.Sprint("u", i)}
+			put(t, s, ref, credential())
+		})
+	}
+	all.Wait()
+	again := store.New(storage, time.Now, nil)
+	for i := range 16 {
+		if _, err := again.Credential(t.Context(), tenant.Ref{Tenant: "org_new", Provider: "facebook", User: fmt.Sprint("u", i)}); err != nil {
+			t.Error(err)
+		}
+	}
+}
