@@ -70,15 +70,16 @@ func TestAReadMayDemandLife(t *testing.T) {
 	if before["access_token"] == after["access_token"] {
 		t.Error("the token was not refreshed")
 	}
-	// More than the provider has to give is asked for once, and said.
+	// What the provider did not give just now is not asked for again, and that
+	// is said.
 	for range 3 {
 		resp, err := e.do(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "90d"})
 		if err != nil || len(resp.Warnings) != 1 {
 			t.Fatalf("answered %v, %v", resp, err)
 		}
 	}
-	if got := e.fb.Count(authpipetest.EndpointExchangeToken); got != n+2 {
-		t.Errorf("refreshed %d times, want 2", got-n)
+	if got := e.fb.Count(authpipetest.EndpointExchangeToken); got != n+1 {
+		t.Errorf("refreshed %d times, want 1", got-n)
 	}
 	e.refused("invalid_request", 400, logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "-1s"})
 }
@@ -233,6 +234,20 @@ func TestADeleteMayLeaveTheGrant(t *testing.T) {
 	e.must(logical.DeleteOperation, "creds/"+uma, map[string]any{"revoke": false})
 	if known, _ := e.fb.Inspect(token); !known.Valid {
 		t.Error("the grant was revoked")
+	}
+}
+
+func TestAHolderWhoseGrantIsGoneDoesNotKeepAnotherFromRevoking(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	const other = "org_globex/facebook/installation"
+	e.fb.RemoveApp(appID, "ada")
+	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+installation+"/check", nil)
+	e.connect(other, "boss", authpipetest.Consent{User: "ada"})
+	token := e.read("creds/" + other)["access_token"].(string)
+	e.must(logical.DeleteOperation, "creds/"+other, nil)
+	if known, _ := e.fb.Inspect(token); known.Valid {
+		t.Error("the grant outlives its last living credential")
 	}
 }
 

@@ -53,11 +53,19 @@ func TestThePageIsSafeToShow(t *testing.T) {
 	}
 }
 
-func TestARepeatedParameterAtTheCallbackIsRefused(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	_, err := e.HandleRequest(t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.storage, Unauthenticated: true,
-		Data: map[string]any{"state": []any{"a", "b"}, "code": "c"},
-	})
-	checkCode(t, err, "invalid_request", 400)
+func TestWhateverComesToTheCallbackIsAnsweredWithAPage(t *testing.T) {
+	e, _, back, _ := authorized(t)
+	state := back.Query().Get("state")
+	for name, data := range map[string]map[string]any{
+		"a parameter twice":       {"state": []any{state, state}, "code": "c"},
+		"a number":                {"state": state, "code": 1.0},
+		"an object":               {"state": state, "code": map[string]any{"a": "b"}},
+		"what stands in the path": {"provider": "google", "state": state, "code": "c"},
+		"nothing":                 {},
+	} {
+		resp, err := e.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.storage, Unauthenticated: true, Data: data})
+		if err != nil || resp.IsError() || resp.Data[logical.HTTPStatusCode] != 400 {
+			t.Errorf("%s is answered %v, %v", name, resp, err)
+		}
+	}
 }

@@ -281,6 +281,35 @@ func TestTheProviderCannotBeReached(t *testing.T) {
 			t.Errorf("the browser sees %d\n%s", p.status, p.html)
 		}
 	})
+	t.Run("a callback that redeems is repeated too late", func(t *testing.T) {
+		e := newEngine(t, authpipetest.Options{})
+		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback"})
+		back := e.consent(e.begin(installation, nil), authpipetest.Consent{User: "ada"})
+		e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Reset: true})
+		e.callback(back)
+		e.clock.Advance(10 * time.Minute)
+		if p := e.callback(back); p.status != 400 {
+			t.Errorf("the browser sees %d\n%s", p.status, p.html)
+		}
+	})
+	t.Run("a callback that redeems was interrupted", func(t *testing.T) {
+		e := newEngine(t, authpipetest.Options{})
+		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback"})
+		back := e.consent(e.begin(installation, nil), authpipetest.Consent{User: "ada"})
+		e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+			if op.Verb == "put" && strings.HasPrefix(op.Key, "session/") && e.fb.Count(authpipetest.EndpointAccessToken) > 0 || strings.HasPrefix(op.Key, "cred/") {
+				return authpipetest.ErrStorage
+			}
+			return nil
+		})
+		if p, err := e.tryCallback(back); err == nil && p.status == 200 {
+			t.Error("the browser is told of success")
+		}
+		e.restart()
+		if p := e.callback(back); p.status != 400 {
+			t.Errorf("the browser sees %d\n%s", p.status, p.html)
+		}
+	})
 }
 
 func TestTheProviderRefuses(t *testing.T) {

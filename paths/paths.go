@@ -98,18 +98,27 @@ func refOf(d *framework.FieldData) (tenant.Ref, error) {
 // Check refuses a request whose fields are unknown or of the wrong type, in
 // the words of the API. Vault would pass over the one, and turn a number into
 // the string of a float for the other.
+//
+// A path that takes arbitrary input refuses nobody: what is not a string is
+// taken out of the request, as if it had not been there.
 func Check(p *framework.Path, req *logical.Request) error {
 	for name, value := range req.Data {
 		schema, known := p.Fields[name]
+		_, isString := value.(string)
 		switch {
-		case p.TakesArbitraryInput && !known, name == "list" && req.Operation == logical.ListOperation:
+		case p.TakesArbitraryInput:
+			if !isString || captured[name] != nil {
+				delete(req.Data, name)
+			}
+			continue
+		case name == "list" && req.Operation == logical.ListOperation:
 			continue
 		case !known:
 			return oauth.Errorf(oauth.InvalidRequest, "field %q is unknown here; see vault path-help", name)
 		case captured[name] != nil:
 			return oauth.Errorf(oauth.InvalidRequest, "field %q stands in the path and cannot be given again", name)
 		}
-		if _, isString := value.(string); schema.Type == framework.TypeString && !isString {
+		if schema.Type == framework.TypeString && !isString {
 			return oauth.Errorf(oauth.InvalidRequest, "field %q must be a string", name)
 		}
 		field := framework.FieldData{Raw: map[string]any{name: value}, Schema: p.Fields}

@@ -104,7 +104,7 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 	}
 	var r *redemption
 	session, err := f.Store.TakeSession(ctx, SessionID(a.State), func(s *store.Session) (err error) {
-		r, err = f.land(s, p, providerName, a)
+		r, err = f.land(ctx, s, p, providerName, a)
 		return err
 	})
 	switch {
@@ -128,7 +128,7 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 
 // land is the step that a callback takes, under the session's lock. It returns
 // the redemption that the callback starts or joins, if any.
-func (f *Flow) land(s *store.Session, p provider.Provider, providerName string, a Answer) (*redemption, error) {
+func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, providerName string, a Answer) (*redemption, error) {
 	if s.Ref.Provider != providerName {
 		return nil, errStranger
 	}
@@ -136,14 +136,16 @@ func (f *Flow) land(s *store.Session, p provider.Provider, providerName string, 
 		if !bytes.Equal(s.CallbackHash, a.hash()) {
 			return nil, errStranger
 		}
-		if r := f.runs(s.ID); r != nil {
+		switch r := f.runs(s.ID); {
+		case r != nil:
 			return r, errRepeated
+		case s.Status == store.SessionRedeeming:
+			return nil, f.mend(ctx, s)
+		case s.Status == store.SessionAuthorized && s.Completion == Callback && !expired(*s, f.Now()):
+			// The provider could not be reached the first time.
+			return f.start(s), nil
 		}
-		if s.Status != store.SessionAuthorized || s.Completion != Callback || expired(*s, f.Now()) {
-			return nil, errRepeated
-		}
-		// The provider could not be reached the first time.
-		return f.start(s), nil
+		return nil, errRepeated
 	}
 	if s.Status != store.SessionPending {
 		return nil, errStranger
@@ -186,10 +188,8 @@ func (f *Flow) landing(s store.Session, a Answer, err error) Landing {
 	case s.Completion == Confirm && s.ConnectCodeHash != nil:
 		l.ConnectCode = connectCode(s, oauth.Secret(a.Code))
 		q.Set("connect_code", l.ConnectCode.Reveal())
-	case s.Error != "":
-		l.Error = s.Error
-	case err != nil:
-		l.Error = cmp.Or(oauth.CodeOf(err), oauth.Unavailable)
+	case s.Status != store.SessionCompleted:
+		l.Error = cmp.Or(s.Error, oauth.CodeOf(err), oauth.SessionExpired)
 	}
 	if l.Error != "" {
 		q.Set("error", string(l.Error))

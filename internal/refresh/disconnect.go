@@ -32,6 +32,9 @@ const (
 // left alone. With an installation goes all that stands under it: from then on
 // nothing of it is served, and the background work removes it.
 func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnection) (warnings []string, err error) {
+	// A caller who goes away must not leave a grant revoked and its credential
+	// in service.
+	ctx = context.WithoutCancel(ctx)
 	c, err := r.connected(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -86,10 +89,16 @@ func (r *Refresher) forgetShared(ctx context.Context, ref tenant.Ref, c store.Cr
 	if err != nil {
 		return false, err
 	}
-	if !slices.ContainsFunc(holders, func(other tenant.Ref) bool { return other != ref }) {
+	if !shared(ref, holders) {
 		return false, nil
 	}
 	return true, r.Store.DeleteCredential(ctx, ref, func(store.Credential) error { return nil })
+}
+
+// shared reports whether another credential than ref's lives by the grant. One
+// that was revoked does not.
+func shared(ref tenant.Ref, holders []store.Holder) bool {
+	return slices.ContainsFunc(holders, func(other store.Holder) bool { return other.Ref != ref && other.Status != store.Revoked })
 }
 
 // forget deletes the credential if it is still the one that was revoked.
@@ -114,7 +123,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		if !ok {
 			return "", nil
 		}
-		calls, cancel := provider.Budget(ctx)
+		calls, cancel := context.WithTimeout(ctx, provider.CallTimeout)
 		defer cancel()
 		err = revoker.Revoke(calls, config.Client(), c.Token)
 	}
@@ -139,7 +148,7 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, c store.Crede
 	if err != nil {
 		return nil, err
 	}
-	shared := slices.ContainsFunc(holders, func(other tenant.Ref) bool { return other != ref })
+	shared := shared(ref, holders)
 	var warnings []string
 	if !shared {
 		warning, err := r.revoke(ctx, ref, c, d)

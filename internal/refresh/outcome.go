@@ -48,6 +48,7 @@ func fraction(ref tenant.Ref) float64 {
 // token that lasts no longer than the one it was given: then that one stays.
 func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token) {
 	now := r.Now().UTC()
+	c.AskedAt = now
 	if fresh.AccessToken == c.Token.AccessToken || !fresh.Outlives(c.Token) {
 		c.Exhausted = true
 		r.checked(c, fresh)

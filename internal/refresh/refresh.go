@@ -72,7 +72,7 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 		switch {
 		case err == nil:
 			c = fresh
-		case errors.Is(err, store.ErrReadOnly) || !c.Token.Live(r.Now()) || oauth.CodeOf(err) == oauth.NeedsReauth || oauth.CodeOf(err) == oauth.Revoked:
+		case errors.Is(err, store.ErrReadOnly), !c.Token.Live(r.Now()), oauth.CodeOf(err) == oauth.NeedsReauth, oauth.CodeOf(err) == oauth.Revoked:
 			return Served{}, err
 		default:
 			warnings = append(warnings, "the token lives but could not be refreshed: "+err.Error())
@@ -97,13 +97,16 @@ func (r *Refresher) outlasts(c store.Credential, d time.Duration) bool {
 }
 
 // shouldRefresh reports whether a read must wait for a fresh token. What the
-// provider could not give is not asked for again before the next planned
-// refresh.
+// provider could not give when it was last asked is not asked for again before
+// the next planned refresh.
 func (r *Refresher) shouldRefresh(c store.Credential, minTTL time.Duration) bool {
-	if r.outlasts(c, minTTL) {
+	switch now := r.Now(); {
+	case r.outlasts(c, minTTL):
 		return false
+	case !c.Token.Live(now), c.AskedAt.IsZero(), !now.Before(c.NextRefresh):
+		return true
 	}
-	return !c.Exhausted || !c.Token.Live(r.Now()) || !r.Now().Before(c.NextRefresh)
+	return !c.Exhausted && minTTL <= c.Token.ExpiresAt.Sub(c.AskedAt)
 }
 
 // troubles are the warnings that a living token is served with.

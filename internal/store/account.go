@@ -22,9 +22,15 @@ func (s *Store) LockAccount(provider, account string) (unlock func()) {
 	return s.accounts.lock(provider + "\x00" + account)
 }
 
-// Holders returns the refs of the credentials that hold the provider's
-// account, whatever their tenant.
-func (s *Store) Holders(ctx context.Context, provider, account string) ([]tenant.Ref, error) {
+// A Holder is a credential that holds an account.
+type Holder struct {
+	Ref    tenant.Ref
+	Status Status
+}
+
+// Holders returns the credentials that hold the provider's account, whatever
+// their tenant.
+func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder, error) {
 	name, err := s.accountName(ctx, provider, account, false)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
@@ -36,7 +42,7 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]tenant
 	if err != nil {
 		return nil, err
 	}
-	var refs []tenant.Ref
+	var holders []Holder
 	for _, hint := range hints {
 		ref, err := tenant.ParseFlat(hint)
 		if err != nil {
@@ -47,10 +53,10 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]tenant
 		case err != nil:
 			return nil, err
 		case c.Token.Account == account:
-			refs = append(refs, ref)
+			holders = append(holders, Holder{ref, c.Status})
 		}
 	}
-	return refs, nil
+	return holders, nil
 }
 
 // InUse reports whether any credential of the provider is kept.

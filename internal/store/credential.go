@@ -48,6 +48,8 @@ type Credential struct {
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 	NextCheck   time.Time `json:"next_check,omitzero"`
 
+	// AskedAt is when the provider was last asked for a fresh token and gave one.
+	AskedAt time.Time `json:"asked_at,omitzero"`
 	// Exhausted says that the last refresh brought no longer life: before
 	// NextRefresh another would not either.
 	Exhausted bool `json:"exhausted,omitempty"`
@@ -166,8 +168,10 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 	if err := s.putSealed(ctx, ref.Tenant, credentialKey(ref), nil, credentialAtRest{c, c.Token.AccessToken.Reveal()}); err != nil {
 		return Credential{}, err
 	}
-	// What is left over here is harmless: whoever follows it finds it outdated.
-	return c, s.deleteHints(ctx, outdated)
+	// The record is stored, and that is what was asked for. A hint that cannot
+	// be deleted is harmless: whoever follows it finds it outdated.
+	_ = s.deleteHints(ctx, outdated)
+	return c, nil
 }
 
 // oldCredential returns the credential that is to be changed, or nil.
@@ -278,7 +282,8 @@ func (s *Store) DeleteCredential(ctx context.Context, ref tenant.Ref, allow func
 	if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {
 		return err
 	}
-	return s.deleteHints(ctx, hints)
+	_ = s.deleteHints(ctx, hints) // as in UpdateCredential
+	return nil
 }
 
 // List returns the names one level below dir, which is "" or a prefix of refs

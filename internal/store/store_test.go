@@ -130,7 +130,7 @@ func TestWhatIsAtRest(t *testing.T) {
 		t.Errorf("removal: %+v, %v", removal, err)
 	}
 	holders, err := s.Holders(ctx, "facebook", "900")
-	if diff := cmp.Diff([]tenant.Ref{uma}, holders); err != nil || diff != "" {
+	if diff := cmp.Diff([]store.Holder{{Ref: uma, Status: store.Active}}, holders); err != nil || diff != "" {
 		t.Errorf("account index: %v %s", err, diff)
 	}
 	due := map[string]int{}
