@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
 // answerFields are what a provider sends to the redirect URI.
@@ -54,7 +55,11 @@ func callback(f *flow.Flow) []*framework.Path {
 
 type callbackPaths struct{ flow *flow.Flow }
 
-func (c callbackPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (c callbackPaths) read(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	if req.WrapInfo != nil && req.WrapInfo.TTL > 0 {
+		// Anybody could fill Vault's storage with wrapped pages.
+		return nil, oauth.Errorf(oauth.InvalidRequest, "the callback's page cannot be wrapped")
+	}
 	landing, err := c.flow.Callback(ctx, d.Get("provider").(string), answerOf(d))
 	if err != nil {
 		return nil, err

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
@@ -32,6 +34,9 @@ var configFields = map[string]*framework.FieldSchema{
 	"graph_url":            {Type: framework.TypeString, Description: "Another base for the provider's API."},
 	"force":                {Type: framework.TypeBool, Query: true, Description: "Change client_id, or delete the configuration, although credentials use it."},
 }
+
+// resettable are the fields that "" resets although they are no strings.
+var resettable = map[string]bool{"require_installation": true, "session_ttl": true, "check_interval": true, "enabled": true}
 
 type configPaths struct {
 	store     *store.Store
@@ -77,9 +82,12 @@ func (c configPaths) list(ctx context.Context, _ *logical.Request, d *framework.
 
 func (c configPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("provider").(string)
+	if !slices.Contains(c.providers, name) {
+		return nil, c.unknown(name)
+	}
 	config, err := c.store.Config(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, errNotConfigured(name)
+		return nil, flow.NotConfigured(name)
 	}
 	if err != nil {
 		return nil, err
@@ -106,7 +114,7 @@ func (c configPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("provider").(string)
 	if !slices.Contains(c.providers, name) {
-		return nil, oauth.Errorf(oauth.NotFound, "there is no provider %q; this build knows %v", name, c.providers)
+		return nil, c.unknown(name)
 	}
 	return nil, c.store.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
 		merged, err := mergeConfig(old, d)
@@ -125,8 +133,11 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 
 func (c configPaths) delete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("provider").(string)
+	if !slices.Contains(c.providers, name) {
+		return nil, c.unknown(name)
+	}
 	if _, err := c.store.ConfigAsWritten(ctx, name); errors.Is(err, store.ErrNotFound) {
-		return nil, errNotConfigured(name)
+		return nil, flow.NotConfigured(name)
 	}
 	if !d.Get("force").(bool) {
 		if err := c.refuseInUse(ctx, name, "the configuration cannot be deleted"); err != nil {
@@ -144,8 +155,8 @@ func (c configPaths) refuseInUse(ctx context.Context, name, what string) error {
 	return oauth.Errorf(oauth.InvalidRequest, "%s while credentials of %s exist; delete them first, or say force=true", what, name)
 }
 
-func errNotConfigured(name string) error {
-	return oauth.Errorf(oauth.NotFound, "provider %s is not configured; write config/%s", name, name)
+func (c configPaths) unknown(name string) error {
+	return oauth.Errorf(oauth.NotFound, "there is no provider %q; this build knows %s", name, strings.Join(c.providers, ", "))
 }
 
 // mergeConfig returns old with the fields that the request names changed.
@@ -180,7 +191,7 @@ func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error)
 	if raw, named := d.Raw["session_ttl"]; named {
 		c.SessionTTL = duration(d, "session_ttl")
 		if raw != "" && (c.SessionTTL < time.Second || c.SessionTTL > time.Hour) {
-			return c, invalid("session_ttl", "must be from 1s to 1h")
+			return c, oauth.Invalid("session_ttl", "must be from 1s to 1h")
 		}
 	}
 	if raw, named := d.Raw["check_interval"]; named {
@@ -189,7 +200,7 @@ func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error)
 		if raw == "" {
 			c.CheckInterval = nil
 		} else if value != 0 && value < time.Minute {
-			return c, invalid("check_interval", "must be 0, which turns checks off, or at least 1m")
+			return c, oauth.Invalid("check_interval", "must be 0, which turns checks off, or at least 1m")
 		}
 	}
 	return c, nil

@@ -8,25 +8,32 @@ import (
 	"unicode"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
 var graphVersion = regexp.MustCompile(`^v[1-9][0-9]{0,2}\.[0-9]{1,2}$`)
 
+// maxURIs is more than anybody needs, and keeps the record small.
+const maxURIs = 100
+
 // checkConfig judges a configuration as a whole, as it is to be stored.
 func checkConfig(name string, c store.Config) error {
 	for field, value := range map[string]string{"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal()} {
 		if value == "" {
-			return invalid(field, "is required")
+			return oauth.Invalid(field, "is required")
 		}
 		if len(value) > 256 || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII }) {
-			return invalid(field, "must be 1 to 256 visible ASCII characters")
+			return oauth.Invalid(field, "must be 1 to 256 visible ASCII characters")
 		}
 	}
 	if len(c.RedirectURIs) == 0 {
-		return invalid("redirect_uris", "is required: one at least, exactly as registered with the provider")
+		return oauth.Invalid("redirect_uris", "is required: one at least, exactly as registered with the provider")
 	}
 	for field, uris := range map[string][]string{"redirect_uris": c.RedirectURIs, "return_urls": c.ReturnURLs} {
+		if len(uris) > maxURIs {
+			return oauth.Invalid(field, "must be %d URLs at the most", maxURIs)
+		}
 		for _, uri := range uris {
 			if err := checkURL(field, uri); err != nil {
 				return err
@@ -41,7 +48,7 @@ func checkConfig(name string, c store.Config) error {
 			return err
 		}
 		if strings.HasSuffix(base, "/") || strings.Contains(base, "?") {
-			return invalid(field, "must have no query and no slash at its end")
+			return oauth.Invalid(field, "must have no query and no slash at its end")
 		}
 	}
 	for field, scopes := range map[string][]string{"installation_scopes": c.InstallationScopes, "user_scopes": c.UserScopes} {
@@ -55,11 +62,11 @@ func checkConfig(name string, c store.Config) error {
 func checkChoices(c store.Config) error {
 	switch {
 	case c.GraphVersion != "" && !graphVersion.MatchString(c.GraphVersion):
-		return invalid("graph_version", "must be a v and two numbers, such as v26.0")
+		return oauth.Invalid("graph_version", "must be a v and two numbers, such as v26.0")
 	case c.PKCE != "" && c.PKCE != flow.PKCEAuto && c.PKCE != flow.PKCEAlways && c.PKCE != flow.PKCENever:
-		return invalid("pkce", "must be auto, always or never")
+		return oauth.Invalid("pkce", "must be auto, always or never")
 	case c.Completion != "" && c.Completion != flow.Confirm && c.Completion != flow.Callback:
-		return invalid("completion", "must be confirm or callback")
+		return oauth.Invalid("completion", "must be confirm or callback")
 	}
 	return nil
 }
@@ -69,22 +76,22 @@ func checkChoices(c store.Config) error {
 // that could make two readers see two hosts (RFC 9700, section 4.1).
 func checkURL(field, s string) error {
 	if len(s) > 2048 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' || r == '"' || r == '<' || r == '>' }) {
-		return invalid(field, "must be a URL of at most 2048 visible ASCII characters without backslash, quote or angle brackets")
+		return oauth.Invalid(field, "must be a URL of at most 2048 visible ASCII characters without backslash, quote or angle brackets")
 	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Opaque != "":
-		return invalid(field, "must be an absolute URL")
+		return oauth.Invalid(field, "must be an absolute URL")
 	case u.User != nil:
-		return invalid(field, "must have no user in it")
+		return oauth.Invalid(field, "must have no user in it")
 	case strings.Contains(s, "#"):
-		return invalid(field, "must have no fragment")
+		return oauth.Invalid(field, "must have no fragment")
 	case u.Scheme == "https":
 		return nil
 	case u.Scheme == "http" && loopback(u.Hostname()):
 		return nil
 	}
-	return invalid(field, "must be https, or http on a loopback host")
+	return oauth.Invalid(field, "must be https, or http on a loopback host")
 }
 
 func loopback(host string) bool {

@@ -8,7 +8,6 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -61,7 +60,7 @@ func (c connectionPaths) read(ctx context.Context, _ *logical.Request, d *framew
 	}
 	credential, err := c.store.Credential(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref)
+		err = refresh.NotFound(ref)
 	}
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -52,11 +53,11 @@ func (c credsPaths) read(ctx context.Context, _ *logical.Request, d *framework.F
 	}
 	minTTL := duration(d, "min_ttl")
 	if minTTL < 0 {
-		return nil, invalid("min_ttl", "must not be negative")
+		return nil, oauth.Invalid("min_ttl", "must not be negative")
 	}
 	proof := d.Get("proof").(string)
 	if proof != "" && proof != "now" {
-		return nil, invalid("proof", `must be "now", or left out`)
+		return nil, oauth.Invalid("proof", `must be "now", or left out`)
 	}
 	served, err := c.refresh.Token(ctx, ref, minTTL)
 	if err != nil {

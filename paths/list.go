@@ -3,12 +3,14 @@ package paths
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -30,7 +32,7 @@ func pageOf(d *framework.FieldData, names []string) ([]string, error) {
 		limit = d.Get("limit").(int)
 	}
 	if limit < 1 || limit > maxLimit {
-		return nil, invalid("limit", "must be from 1 to %d", maxLimit)
+		return nil, oauth.Invalid("limit", "must be from 1 to %d", maxLimit)
 	}
 	after := d.Get("after").(string)
 	page := []string{}
@@ -114,6 +116,10 @@ const leafReads = 8
 // leaves returns the key_info of those of names that are credentials.
 func (t tree) leaves(ctx context.Context, dir string, names []string) (map[string]any, error) {
 	views := make([]map[string]any, len(names))
+	removing, err := t.removing(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(leafReads)
 	for i, name := range names {
@@ -121,16 +127,9 @@ func (t tree) leaves(ctx context.Context, dir string, names []string) (map[strin
 		if err != nil {
 			continue // a level with more below it
 		}
-		group.Go(func() error {
-			c, err := t.store.Credential(ctx, ref)
-			if errors.Is(err, store.ErrNotFound) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			views[i] = leafView(c)
-			return nil
+		group.Go(func() (err error) {
+			views[i], err = t.leaf(ctx, ref)
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -138,16 +137,47 @@ func (t tree) leaves(ctx context.Context, dir string, names []string) (map[strin
 	}
 	info := map[string]any{}
 	for i, view := range views {
-		if view != nil {
-			info[names[i]] = view
+		if view == nil {
+			continue
 		}
+		if removing {
+			view["removing"] = true
+		}
+		info[names[i]] = view
 	}
 	return info, nil
 }
 
-func leafView(c store.Credential) map[string]any {
-	view := map[string]any{"status": string(c.Status), "missing_scopes": c.MissingScopes()}
+// removing reports whether what is listed at dir is being removed: it has a
+// status still, and is not served any more.
+func (t tree) removing(ctx context.Context, dir string) (bool, error) {
+	part := strings.Split(dir, "/")
+	if len(part) < 3 {
+		return false, nil
+	}
+	_, err := t.store.Removal(ctx, tenant.Ref{Tenant: tenant.ID(part[0]), Provider: part[1]})
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// leaf returns the key_info of ref, or nil if it is gone.
+func (t tree) leaf(ctx context.Context, ref tenant.Ref) (view map[string]any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading %s: internal error: %v", ref, p)
+		}
+	}()
+	c, err := t.store.Credential(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	view = map[string]any{"status": string(c.Status), "missing_scopes": c.MissingScopes()}
 	setTime(view, "expires_at", c.Token.ExpiresAt)
 	setTime(view, "connected_at", c.ConnectedAt)
-	return view
+	return view, nil
 }

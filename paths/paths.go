@@ -5,7 +5,6 @@ package paths
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -114,19 +113,38 @@ func Check(p *framework.Path, req *logical.Request) error {
 		case name == "list" && req.Operation == logical.ListOperation:
 			continue
 		case !known:
-			return oauth.Errorf(oauth.InvalidRequest, "field %q is unknown here; see vault path-help", name)
+			return oauth.Invalid(name, "is unknown here; see vault path-help")
 		case captured[name] != nil:
-			return oauth.Errorf(oauth.InvalidRequest, "field %q stands in the path and cannot be given again", name)
-		}
-		if schema.Type == framework.TypeString && !isString {
-			return oauth.Errorf(oauth.InvalidRequest, "field %q must be a string", name)
-		}
-		field := framework.FieldData{Raw: map[string]any{name: value}, Schema: p.Fields}
-		if field.Validate() != nil {
-			return oauth.Errorf(oauth.InvalidRequest, "field %q must be a %s", name, schema.Type)
+			return oauth.Invalid(name, "stands in the path and cannot be given again")
+		case !fits(p, name, value):
+			return oauth.Invalid(name, "must be %s", nouns[schema.Type])
 		}
 	}
 	return nil
+}
+
+// fits reports whether value is of the field's type. What Vault would take for
+// the type's zero is not: null, and "" where it does not mean a reset.
+func fits(p *framework.Path, name string, value any) bool {
+	schema := p.Fields[name]
+	_, isString := value.(string)
+	switch {
+	case value == nil, schema.Type == framework.TypeString && !isString:
+		return false
+	case value == "" && schema.Type != framework.TypeString && schema.Type != framework.TypeCommaStringSlice:
+		return resettable[name]
+	}
+	field := framework.FieldData{Raw: map[string]any{name: value}, Schema: p.Fields}
+	return field.Validate() == nil
+}
+
+// nouns say in an error what a field must be.
+var nouns = map[framework.FieldType]string{
+	framework.TypeString:           "a string",
+	framework.TypeBool:             "true or false",
+	framework.TypeInt:              "a whole number",
+	framework.TypeDurationSecond:   `a duration, such as "10m" or 600`,
+	framework.TypeCommaStringSlice: "a list of strings, or a string with commas",
 }
 
 // statuses are the HTTP statuses of the API's error codes.
@@ -175,7 +193,3 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // timestamp returns t as the API has times.
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-func invalid(field, format string, args ...any) error {
-	return oauth.Errorf(oauth.InvalidRequest, "field %q %s", field, fmt.Sprintf(format, args...))
-}

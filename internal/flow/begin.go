@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/oauth2"
 
@@ -93,15 +94,15 @@ func (r *Request) fill(c store.Config) error {
 	case r.Completion == "":
 		r.Completion = c.Completion
 	case r.Completion != Confirm && r.Completion != Callback:
-		return invalid("completion", "must be %q or %q", Confirm, Callback)
+		return oauth.Invalid("completion", "must be %q or %q", Confirm, Callback)
 	case r.Completion == Callback && c.Completion == Confirm:
-		return invalid("completion", "may only tighten the configuration's, which is %q", Confirm)
+		return oauth.Invalid("completion", "may only tighten the configuration's, which is %q", Confirm)
 	}
 	if r.Actor == "" && !installation {
 		r.Actor = r.Ref.User
 	}
 	if r.Actor == "" && r.Completion == Confirm {
-		return invalid("actor", "is required: your application's own id of the person who is signed in to it")
+		return oauth.Invalid("actor", "is required: your application's own id of the person who is signed in to it")
 	}
 	if r.Actor != "" {
 		if err := CheckActor(r.Actor); err != nil {
@@ -111,10 +112,10 @@ func (r *Request) fill(c store.Config) error {
 	if r.RedirectURI == "" {
 		r.RedirectURI = c.RedirectURIs[0]
 	} else if !slices.Contains(c.RedirectURIs, r.RedirectURI) {
-		return invalid("redirect_uri", "must be one of the configuration's redirect_uris, to the letter")
+		return oauth.Invalid("redirect_uri", "must be one of the configuration's redirect_uris, to the letter")
 	}
 	if r.ReturnURL != "" && !slices.Contains(c.ReturnURLs, r.ReturnURL) {
-		return invalid("return_url", "must be one of the configuration's return_urls, to the letter")
+		return oauth.Invalid("return_url", "must be one of the configuration's return_urls, to the letter")
 	}
 	if len(r.Scopes) == 0 {
 		r.Scopes = c.UserScopes
@@ -128,19 +129,25 @@ func (r *Request) fill(c store.Config) error {
 
 // CheckActor returns an error if s cannot be an actor.
 func CheckActor(s string) error {
-	if s == "" || len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return invalid("actor", "must be 1 to 256 printable characters: your application's own id of the person who is signed in to it")
+	if s == "" || utf8.RuneCountInString(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return oauth.Invalid("actor", "must be 1 to 256 printable characters: your application's own id of the person who is signed in to it")
 	}
 	return nil
 }
+
+// maxScopes keeps an authorization URL shorter than what servers accept.
+const maxScopes = 100
 
 // CheckScopes returns an error that names field if one of scopes is no
 // scope-token (RFC 6749, section 3.3). Facebook separates scopes by commas, so
 // they cannot stand in one.
 func CheckScopes(field string, scopes []string) error {
+	if len(scopes) > maxScopes {
+		return oauth.Invalid(field, "must be %d scopes at the most", maxScopes)
+	}
 	for _, scope := range scopes {
 		if scope == "" || len(scope) > 128 || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`",\`, r) }) {
-			return invalid(field, "must be scopes of 1 to 128 visible ASCII characters without comma, quote or backslash")
+			return oauth.Invalid(field, "must be scopes of 1 to 128 visible ASCII characters without comma, quote or backslash")
 		}
 	}
 	return nil
@@ -174,8 +181,4 @@ func sendsPKCE(p provider.Provider, setting string, scopes []string) bool {
 	}
 	b, ok := p.(provider.PKCEBinder)
 	return !ok || b.BindsPKCE(scopes)
-}
-
-func invalid(field, format string, args ...any) error {
-	return oauth.Errorf(oauth.InvalidRequest, `field %q `+format, append([]any{field}, args...)...)
 }

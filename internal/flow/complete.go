@@ -41,6 +41,9 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (tenant.Ref, store.Cr
 	if err := c.Proof.check(); err != nil {
 		return tenant.Ref{}, store.Credential{}, err
 	}
+	if !isSessionID(c.SessionID) {
+		return tenant.Ref{}, store.Credential{}, errNoSession
+	}
 	var (
 		r       *redemption
 		refused error // the session was changed all the same
@@ -77,13 +80,13 @@ var errNoSession = oauth.Errorf(oauth.NotFound, "the tenant has no such session,
 func (p Proof) check() error {
 	switch {
 	case p.Answer == nil && p.ConnectCode == "":
-		return invalid("connect_code", "is required, or state with what the provider sent to your redirect URI")
+		return oauth.Invalid("connect_code", "is required, or state with what the provider sent to your redirect URI")
 	case p.Answer == nil:
 		return nil
 	case p.ConnectCode != "":
-		return invalid("connect_code", "cannot be given together with state")
+		return oauth.Invalid("connect_code", "cannot be given together with state")
 	case !p.Answer.wellFormed():
-		return invalid("state", "must be the state of the authorization URL, with either code or error as the provider sent them")
+		return oauth.Invalid("state", "must be the state of the authorization URL, with either code or error as the provider sent them")
 	}
 	return nil
 }
@@ -134,7 +137,7 @@ func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
 		return f.proveConnectCode(s, p.ConnectCode)
 	}
 	if SessionID(p.Answer.State) != s.ID {
-		return nil, invalid("state", "is not that of this session")
+		return nil, oauth.Invalid("state", "is not that of this session")
 	}
 	if s.CallbackHash != nil {
 		if !bytes.Equal(s.CallbackHash, p.Answer.hash()) {
@@ -170,7 +173,7 @@ func (f *Flow) proveConnectCode(s *store.Session, code oauth.Secret) (refused, e
 		s.Fail(oauth.AccessDenied, "too many wrong connect codes; begin again")
 		return failure(*s), nil
 	}
-	return invalid("connect_code", "is not the one that the callback page shows; %d tries are left", maxWrongTries-s.WrongTries), nil
+	return oauth.Invalid("connect_code", "is not the one that the callback page shows; %d tries are left", maxWrongTries-s.WrongTries), nil
 }
 
 // failure returns the error that a failed session answers with.

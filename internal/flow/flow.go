@@ -88,15 +88,26 @@ func (f *Flow) client(ctx context.Context, name string) (provider.Provider, stor
 	}
 	c, err := f.Store.Config(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, store.Config{}, oauth.Errorf(oauth.NotFound, "provider %s is not configured; write config/%s", name, name)
+		return nil, store.Config{}, NotConfigured(name)
 	}
 	return p, c, err
+}
+
+// NotConfigured is the error of a provider that has no configuration.
+func NotConfigured(name string) error {
+	return oauth.Errorf(oauth.NotFound, "provider %s is not configured; write config/%s", name, name)
 }
 
 // SessionID returns the id of the session that state belongs to.
 func SessionID(state string) string {
 	sum := sha256.Sum256([]byte(state))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// isSessionID reports whether s can be one: anything else is not looked up.
+func isSessionID(s string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(b) == sha256.Size && !strings.ContainsAny(s, "\r\n")
 }
 
 // random returns 256 random bits in base64url.

@@ -12,6 +12,9 @@ import (
 // Session returns the tenant's session as it stands now: expired if its time
 // is over, failed if the request that redeemed its code is gone.
 func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (store.Session, error) {
+	if !isSessionID(sessionID) {
+		return store.Session{}, errNoSession
+	}
 	s, err := f.Store.Session(ctx, sessionID)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && s.Ref.Tenant != id:
@@ -33,6 +36,9 @@ func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (sto
 // Cancel ends the tenant's session, if it has not ended yet. Its record stays
 // until it is reaped.
 func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error {
+	if !isSessionID(sessionID) {
+		return errNoSession
+	}
 	_, err := f.Store.TakeSession(ctx, sessionID, func(s *store.Session) error {
 		switch {
 		case s.Ref.Tenant != id:

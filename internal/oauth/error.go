@@ -56,6 +56,12 @@ func Errorf(c Code, format string, args ...any) *Error {
 	return &Error{Code: c, Message: err.Error(), Err: errors.Unwrap(err)}
 }
 
+// Invalid returns an InvalidRequest error that names the field and says the
+// rule that it breaks: "must be …".
+func Invalid(field, rule string, args ...any) *Error {
+	return Errorf(InvalidRequest, `field %q `+rule, append([]any{field}, args...)...)
+}
+
 // CodeOf returns the code of the first Error in err's chain, or "".
 func CodeOf(err error) Code {
 	var e *Error

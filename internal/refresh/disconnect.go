@@ -55,7 +55,7 @@ func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential
 		shared, err := r.forgetShared(ctx, ref, c)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			return "", notFound(ref)
+			return "", NotFound(ref)
 		case err != nil:
 			return "", err
 		case shared && d.Revoke:
@@ -161,7 +161,7 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, c store.Crede
 	}
 	err = r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old != nil {
-			return store.Removal{}, time.Time{}, notFound(ref) // another request was first
+			return store.Removal{}, time.Time{}, NotFound(ref) // another request was first
 		}
 		return store.Removal{StartedAt: r.Now().UTC(), Revoke: d.Revoke, Revoked: !shared}, r.Now(), nil
 	})

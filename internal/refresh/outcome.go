@@ -21,7 +21,8 @@ func Plan(ref tenant.Ref, c *store.Credential, config store.Config, now time.Tim
 	now = now.UTC()
 	spread := fraction(ref)
 	c.NextRefresh, c.NextCheck = time.Time{}, time.Time{}
-	if life := c.Token.ExpiresAt.Sub(now); !c.Token.ExpiresAt.IsZero() && life > 0 {
+	if !c.Token.ExpiresAt.IsZero() {
+		life := max(c.Token.ExpiresAt.Sub(now), 0)
 		at := time.Duration(float64(life) * (0.5 + 0.3*spread))
 		if c.Exhausted {
 			at = min(retryExhausted, at)

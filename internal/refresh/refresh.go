@@ -9,6 +9,7 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,9 +52,11 @@ func New(o Options) *Refresher { return &Refresher{Options: o} }
 // know.
 type Served struct {
 	Credential store.Credential
-	Client     oauth.Client
-	Provider   provider.Provider
-	Warnings   []string
+	// Client and Provider are what a proof of possession is made with. Provider
+	// is nil if the provider's configuration is gone.
+	Client   oauth.Client
+	Provider provider.Provider
+	Warnings []string
 }
 
 // Token returns the credential that ref names, ready to use. It refreshes the
@@ -68,25 +71,34 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 	}
 	var warnings []string
 	if r.shouldRefresh(c, minTTL) {
-		fresh, err := r.Refresh(ctx, ref)
-		switch {
-		case err == nil:
-			c = fresh
-		case errors.Is(err, store.ErrReadOnly), !c.Token.Live(r.Now()), oauth.CodeOf(err) == oauth.NeedsReauth, oauth.CodeOf(err) == oauth.Revoked:
-			return Served{}, err
-		default:
-			warnings = append(warnings, "the token lives but could not be refreshed: "+err.Error())
+		fresh, cause := r.Refresh(ctx, ref)
+		if cause != nil && oauth.CodeOf(cause) == "" {
+			return Served{}, cause
 		}
+		if cause != nil {
+			// What the refusal means for the credential, the credential tells.
+			if fresh, err = r.connected(ctx, ref); err != nil {
+				return Served{}, err
+			}
+			warnings = append(warnings, "the token lives but could not be refreshed: "+cause.Error())
+		}
+		c = fresh
 		if err := servable(ref, c); err != nil {
 			return Served{}, err
+		}
+		if !c.Token.Live(r.Now()) {
+			return Served{}, cmp.Or(cause, expired(ref))
 		}
 	}
 	if !r.outlasts(c, minTTL) && len(warnings) == 0 {
 		warnings = append(warnings, "the provider gives this token no more life than it has; it is served with less than min_ttl")
 	}
 	p, config, err := r.client(ctx, ref.Provider)
-	if err != nil {
+	if err != nil && provider.ClassOf(err) != provider.Misconfigured {
 		return Served{}, err
+	}
+	if err != nil {
+		warnings = append(warnings, "config/"+ref.Provider+" is missing: the token is served without a proof, and will not be refreshed")
 	}
 	return Served{c, config.Client(), p, append(warnings, r.troubles(c)...)}, nil
 }
@@ -135,6 +147,10 @@ func servable(ref tenant.Ref, c store.Credential) error {
 		return oauth.Errorf(oauth.Failed, "the token expired while it could not be refreshed%s; connect it again with connect/%s", why, ref)
 	}
 	return nil
+}
+
+func expired(ref tenant.Ref) error {
+	return oauth.Errorf(oauth.Failed, "the token has expired, and the provider gave no other; connect it again with connect/%s", ref)
 }
 
 // Refresh trades the credential's token for a fresh one now. A token that does
@@ -220,7 +236,7 @@ func (r *Refresher) flight(ctx context.Context, ref tenant.Ref, name string, ask
 	case errors.Is(err, errSuperseded):
 		return r.connected(ctx, ref)
 	case errors.Is(err, store.ErrRemoving):
-		return store.Credential{}, notFound(ref)
+		return store.Credential{}, NotFound(ref)
 	case err != nil:
 		return store.Credential{}, err
 	case cause != nil:
@@ -238,12 +254,13 @@ var errSuperseded = errors.New("credential has changed meanwhile")
 func (r *Refresher) connected(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
 	c, err := r.Store.Connected(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
-		err = notFound(ref)
+		err = NotFound(ref)
 	}
 	return c, err
 }
 
-func notFound(ref tenant.Ref) error {
+// NotFound is the error of a ref that names no credential.
+func NotFound(ref tenant.Ref) error {
 	return oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref)
 }
 

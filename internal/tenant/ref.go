@@ -65,14 +65,13 @@ func CheckProvider(s string) error {
 	return checkName("provider", s, 32, "_-")
 }
 
-// CheckUser, CheckPage and CheckName return an [*InvalidError] if s cannot be
-// the id of a user or page, or the name of a static credential.
+// CheckUser returns an [*InvalidError] if s cannot be the id of a user.
 func CheckUser(s string) error { return checkName("user", s, 128, userMarks) }
 
-// CheckPage is like [CheckUser].
+// CheckPage is like [CheckUser], for the id of a page.
 func CheckPage(s string) error { return checkName("page", s, 128, userMarks) }
 
-// CheckName is like [CheckUser].
+// CheckName is like [CheckUser], for the name of a static credential.
 func CheckName(s string) error { return checkName("name", s, 128, userMarks) }
 
 func checkName(field, s string, max int, marks string) error {

@@ -1,15 +1,19 @@
 package facebook
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
-
-	"golang.org/x/oauth2"
+	"syscall"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -34,8 +38,7 @@ type request struct {
 	secrets []oauth.Secret
 }
 
-// call sends r and decodes a successful answer into into, unless that is nil.
-// Its errors are [*provider.Error].
+// call sends r and decodes a successful answer into into. Its errors are [*provider.Error].
 func (p *Provider) call(ctx context.Context, r request, into any) error {
 	var body io.Reader
 	if r.form != nil {
@@ -61,11 +64,8 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 	if err != nil {
 		return unreachable(r.op, err)
 	}
-	if failure := refusal(r, resp, b); failure != nil {
+	if failure := refusal(r, resp.StatusCode, b); failure != nil {
 		return failure
-	}
-	if into == nil {
-		return nil
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
@@ -75,50 +75,91 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 
 // refusal returns the error that an answer holds, or nil. An error object is
 // one whatever the status; a status that is not 200 is one whatever the body.
-func refusal(r request, resp *http.Response, body []byte) error {
+func refusal(r request, status int, body []byte) error {
 	var answer struct {
-		Error *graphError `json:"error"`
+		Error json.RawMessage `json:"error"`
 	}
-	err := json.Unmarshal(body, &answer)
-	if err == nil && answer.Error != nil {
-		return answer.Error.classified(r, resp.StatusCode)
+	if json.Unmarshal(body, &answer) == nil && len(answer.Error) > 0 {
+		var object graphError
+		if json.Unmarshal(answer.Error, &object) == nil {
+			return object.classified(r, status)
+		}
+		if r.token && status < http.StatusInternalServerError {
+			// An error as RFC 6749, section 5.2, has it.
+			return &provider.Error{Class: provider.Caller, Op: r.op, Message: "the provider answered with the error " + clean(string(answer.Error), r.secrets...)}
+		}
 	}
-	if resp.StatusCode != http.StatusOK {
-		return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the provider answered " + resp.Status}
+	if status != http.StatusOK {
+		return &provider.Error{Class: provider.Transient, Op: r.op, Message: fmt.Sprintf("the provider answered with status %d %s", status, http.StatusText(status))}
 	}
 	return nil
 }
 
-// exchangeError classifies an error of x/oauth2. That library's own text is
-// not shown: it holds the answer's body.
-func exchangeError(err error, secrets ...oauth.Secret) error {
-	r := request{op: "exchanging the code", token: true, secrets: secrets}
-	var retrieve *oauth2.RetrieveError
-	if errors.As(err, &retrieve) && retrieve.Response != nil {
-		if failure := refusal(r, retrieve.Response, retrieve.Body); failure != nil {
-			return failure
-		}
+// A recorder is a transport that remembers the last answer, or why there was
+// none.
+type recorder struct {
+	next   http.RoundTripper
+	status int
+	body   []byte
+	err    error
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.next.RoundTrip(r)
+	if err != nil {
+		t.err = err
+		return nil, err
 	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		return unreachable(r.op, u)
+	t.status = resp.StatusCode
+	t.body, t.err = io.ReadAll(resp.Body)
+	resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(t.body))
+	return resp, t.err
+}
+
+// refusal returns the error of an exchange that failed. An answer that is an
+// object but holds neither a token nor an error is the provider's, and final;
+// one that is no object is somebody's in between.
+func (t *recorder) refusal(r request) error {
+	if t.err != nil || t.status == 0 {
+		return unreachable(r.op, t.err)
+	}
+	if failure := refusal(r, t.status, t.body); failure != nil {
+		return failure
+	}
+	if json.Unmarshal(t.body, &struct{}{}) == nil {
+		return &provider.Error{Class: provider.Caller, Op: r.op, Message: "the answer holds no usable access_token"}
 	}
 	return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
 }
 
-// unreachable wraps an error of the transport. A [url.Error] is peeled off: it
-// prints the URL, and that may hold a token.
+// unreachable says why there was no answer, in words of its own: an error of
+// the transport may show the URL or, of a peer that speaks no HTTP, what was
+// sent to it.
 func unreachable(op string, err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	e := &provider.Error{Class: provider.Transient, Op: op, Message: "the provider could not be reached: " + err.Error(), Err: err}
+	e := &provider.Error{Class: provider.Transient, Op: op, Message: "the provider could not be reached"}
+	var (
+		dns     *net.DNSError
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+	)
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Message = "the provider did not answer within " + provider.CallTimeout.String()
 	case errors.Is(err, errTooLong):
 		e.Message = "the answer is longer than 1 MiB"
+	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
+		e.Message = "the provider did not answer within " + provider.CallTimeout.String()
+	case errors.Is(err, context.Canceled):
+		e.Message = "the call was given up"
+	case errors.As(err, &dns):
+		e.Message += ": its host name is not known"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		e.Message += ": the connection was refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		e.Message += ": the connection broke"
+	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid):
+		e.Message += ": its certificate is not good"
 	}
 	return e
 }

@@ -2,6 +2,8 @@ package facebook
 
 import (
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -13,10 +15,23 @@ import (
 type graphError struct {
 	Message     string `json:"message"`
 	Type        string `json:"type"`
-	Code        int    `json:"code"`
-	Subcode     int    `json:"error_subcode"`
+	Code        number `json:"code"`
+	Subcode     number `json:"error_subcode"`
 	IsTransient bool   `json:"is_transient"`
 	TraceID     string `json:"fbtrace_id"`
+}
+
+// number is an integer that may come as a string.
+type number int
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (n *number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	i, err := strconv.Atoi(strings.Trim(string(b), `"`))
+	*n = number(i)
+	return err
 }
 
 // Subcodes of code 100: three of the token endpoint, and "object does not
@@ -31,7 +46,7 @@ const (
 func (g *graphError) classified(r request, status int) error {
 	e := &provider.Error{
 		Class: g.class(r, status),
-		Op:    r.op, Code: g.Code, Subcode: g.Subcode, TraceID: clean(g.TraceID, r.secrets...),
+		Op:    r.op, Code: int(g.Code), Subcode: int(g.Subcode), TraceID: clean(g.TraceID, r.secrets...),
 		Message: clean(g.Message, r.secrets...),
 	}
 	switch g.Subcode {
@@ -72,7 +87,7 @@ func (g *graphError) class(r request, status int) provider.Class {
 	case g.Code == 10 || 200 <= g.Code && g.Code < 300:
 		return provider.Permission
 	case g.Code == 102 || g.Code == 190:
-		return inspectedClass(g.Code, g.Subcode)
+		return inspectedClass(int(g.Code), int(g.Subcode))
 	}
 	return provider.Transient
 }
@@ -113,8 +128,10 @@ const maxMessage = 300
 // the secrets of the call that it answers.
 func clean(s string, secrets ...oauth.Secret) string {
 	for _, secret := range secrets {
-		if secret != "" {
-			s = strings.ReplaceAll(s, secret.Reveal(), secret.String())
+		for _, form := range []string{secret.Reveal(), url.QueryEscape(secret.Reveal())} {
+			if form != "" {
+				s = strings.ReplaceAll(s, form, secret.String())
+			}
 		}
 	}
 	s = strings.Map(func(r rune) rune {

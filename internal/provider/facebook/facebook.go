@@ -12,6 +12,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -109,9 +110,13 @@ func (p *Provider) Exchange(ctx context.Context, c oauth.Client, g provider.Gran
 	if g.Verifier != "" {
 		options = append(options, oauth2.VerifierOption(g.Verifier.Reveal()))
 	}
-	t, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, p.http), g.Code.Reveal(), options...)
+	// x/oauth2 tells little of an answer that it does not expect, and its errors
+	// show all of it: the answer is judged here.
+	heard := &recorder{next: p.http.Transport}
+	client := &http.Client{Transport: heard, CheckRedirect: p.http.CheckRedirect}
+	t, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, client), g.Code.Reveal(), options...)
 	if err != nil {
-		return oauth.Token{}, exchangeError(err, c.Secret, g.Code, g.Verifier)
+		return oauth.Token{}, heard.refusal(request{op: "exchanging the code", token: true, secrets: []oauth.Secret{c.Secret, g.Code, g.Verifier}})
 	}
 	return p.token(tokenAnswer{t.AccessToken, t.TokenType, t.ExpiresIn}), nil
 }
@@ -120,20 +125,13 @@ func (p *Provider) Exchange(ctx context.Context, c oauth.Client, g provider.Gran
 func (p *Provider) Settle(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	if t.ExpiryUnknown {
 		known, err := p.Inspect(ctx, c, t)
-		if err != nil {
-			return oauth.Token{}, err
+		if err != nil || !p.short(known) {
+			return known, err
 		}
 		t = known
-		if !p.short(t) {
-			return t, nil
-		}
 	}
 	if p.short(t) {
-		extended, err := p.extend(ctx, c, t)
-		if err != nil {
-			return oauth.Token{}, err
-		}
-		t = extended
+		return p.Refresh(ctx, c, t)
 	}
 	return p.Inspect(ctx, c, t)
 }
@@ -181,6 +179,7 @@ func (p *Provider) extend(ctx context.Context, c oauth.Client, t oauth.Token) (o
 // without a permission's name uninstalls the app for that person). The app's
 // own token is used, for the person's may have expired.
 func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) error {
+	var done success
 	err := p.call(ctx, request{
 		op:      "revoking the grant",
 		method:  http.MethodDelete,
@@ -188,7 +187,10 @@ func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) er
 		bearer:  appToken(c),
 		client:  true,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
-	}, nil)
+	}, &done)
+	if err == nil && !done {
+		return &provider.Error{Class: provider.Transient, Op: "revoking the grant", Message: "the answer does not say that it was done"}
+	}
 	var e *provider.Error
 	if errors.As(err, &e) && e.Code == 100 && e.Subcode == subcodeNoObject {
 		// For the app the person does not exist, or so it seems: the token tells.
@@ -197,9 +199,26 @@ func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) er
 			return e
 		}
 	}
-	if class := provider.ClassOf(err); err != nil && (class == provider.Revoked || class == provider.NeedsReauth) {
+	if provider.ClassOf(err) == provider.Revoked {
 		return nil
 	}
+	return err
+}
+
+// success is the answer of an edge that does something. Meta's reference has
+// true, its examples {"success":true}.
+type success bool
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (s *success) UnmarshalJSON(b []byte) error {
+	var object struct {
+		Success bool `json:"success"`
+	}
+	if json.Unmarshal(b, (*bool)(s)) == nil {
+		return nil
+	}
+	err := json.Unmarshal(b, &object)
+	*s = success(object.Success)
 	return err
 }
 

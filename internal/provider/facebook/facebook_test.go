@@ -3,6 +3,8 @@ package facebook_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -198,6 +200,17 @@ func TestErrorsAreClassified(t *testing.T) {
 		"more than a mebibyte":                  {refresh, authpipetest.Fault{Body: `{"access_token":"` + strings.Repeat("A", 1<<20) + `"}`}, provider.Transient},
 		"more than a mebibyte at the exchange":  {exchange, authpipetest.Fault{Body: `{"access_token":"` + strings.Repeat("A", 1<<20) + `"}`}, provider.Transient},
 		"a redirect":                            {revoke, authpipetest.Fault{Status: 302, Header: http.Header{"Location": {"https://evil.example/"}}, Body: "{}"}, provider.Transient},
+		"a revocation that says false":          {revoke, authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Body: `false`}, provider.Transient},
+		"a revocation without success":          {revoke, authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Body: `{"success":false}`}, provider.Transient},
+		"a revocation that says nothing":        {revoke, authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 200, Body: " "}, provider.Transient},
+		"a revocation answered in HTML":         {revoke, authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Body: "<html>"}, provider.Transient},
+		"no word of expiry":                     {refresh, authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: `{"data":{"is_valid":true,"app_id":"123","user_id":null}}`}, provider.Transient},
+		"an account that is no number":          {inspect, authpipetest.Fault{Body: `{"data":{"is_valid":true,"app_id":"123","user_id":"../x","expires_at":0}}`}, provider.Transient},
+		"an account that is an object":          {inspect, authpipetest.Fault{Body: `{"data":{"is_valid":true,"app_id":"123","user_id":{"a":1},"expires_at":0}}`}, provider.Transient},
+		"a code that is a string":               {refresh, authpipetest.Fault{Status: 400, Body: `{"error":{"message":"x","code":"190","error_subcode":"460"}}`}, provider.NeedsReauth},
+		"an exchange error with status 200":     {exchange, authpipetest.Fault{Status: 200, Error: graph(100, 36009, "")}, provider.Caller},
+		"an exchange error as the RFC has it":   {exchange, authpipetest.Fault{Status: 400, Body: `{"error":"invalid_grant"}`}, provider.Caller},
+		"an exchange without a token":           {exchange, authpipetest.Fault{Body: `{"token_type":"bearer"}`}, provider.Caller},
 		"a connection that breaks":              {revoke, authpipetest.Fault{Reset: true}, provider.Transient},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,6 +237,62 @@ func TestACallEndsWithItsTime(t *testing.T) {
 	cancel()
 	if _, err := w.Inspect(ctx, w.client, token); provider.ClassOf(err) != provider.Transient {
 		t.Error(err)
+	}
+}
+
+// TestAPeerThatEchoesShowsNothing has a peer that speaks no HTTP send back what
+// it was sent, where Go's HTTP client puts it into its errors.
+func TestAPeerThatEchoesShowsNothing(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token(t)
+	for name, echo := range map[string]string{"in the status line": "HTTP/1.1 500 %s\r\n\r\n", "for a status code": "HTTP/1.1 %s\r\n\r\n", "for a header": "HTTP/1.1 200 OK\r\n%s\r\n\r\n", "for all": "%s\r\n\r\n"} {
+		peer := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			conn, _, err := rw.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, echo, string(body)+" "+r.URL.String()+" "+r.Header.Get("Authorization"))
+		}))
+		defer peer.Close()
+		w.client.APIBase = peer.URL
+		code := oauth.Secret("AQcode-that-must-not-show")
+		_, exchange := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI})
+		_, refresh := w.Refresh(t.Context(), w.client, token)
+		_, inspect := w.Inspect(t.Context(), w.client, token)
+		for _, err := range []error{exchange, refresh, inspect, w.Revoke(t.Context(), w.client, token)} {
+			if err == nil {
+				t.Errorf("%s: no error", name)
+				continue
+			}
+			for _, secret := range []string{token.AccessToken.Reveal(), code.Reveal(), "SEC"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatDebugTokenLeavesOutIsKept(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token(t)
+	for body, want := range map[string]time.Time{
+		`{"data":{"is_valid":true,"app_id":123,"user_id":"9"}}`:                           token.ExpiresAt,
+		`{"data":{"is_valid":true,"app_id":123,"user_id":"9","expires_at":null}}`:         token.ExpiresAt,
+		`{"data":{"is_valid":true,"app_id":123,"user_id":"9","expires_at":-1}}`:           token.ExpiresAt,
+		`{"data":{"is_valid":true,"app_id":123,"user_id":"9","expires_at":0}}`:            {},
+		`{"data":{"is_valid":true,"app_id":123,"user_id":"9","expires_at":999999999999}}`: {},
+		`{"data":{"is_valid":true,"app_id":123,"user_id":"9","expires_at":1900000000}}`:   time.Unix(1900000000, 0),
+	} {
+		clear := w.fb.Fail(authpipetest.Fault{Body: body})
+		got, err := w.Inspect(t.Context(), w.client, token)
+		clear()
+		if err != nil || !got.ExpiresAt.Equal(want) || got.Account != "9" {
+			t.Errorf("%s: expires at %v, %v", body, got.ExpiresAt, err)
+		}
 	}
 }
 

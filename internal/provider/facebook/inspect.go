@@ -2,7 +2,7 @@ package facebook
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,31 +18,35 @@ import (
 // error_subcode.
 type inspection struct {
 	Data struct {
-		AppID               flexibleID `json:"app_id"`
-		UserID              flexibleID `json:"user_id"`
-		IsValid             *bool      `json:"is_valid"`
-		IssuedAt            int64      `json:"issued_at"`
-		ExpiresAt           int64      `json:"expires_at"`
-		DataAccessExpiresAt int64      `json:"data_access_expires_at"`
-		Scopes              []string   `json:"scopes"`
+		AppID               decimalID `json:"app_id"`
+		UserID              decimalID `json:"user_id"`
+		IsValid             *bool     `json:"is_valid"`
+		IssuedAt            int64     `json:"issued_at"`
+		ExpiresAt           *int64    `json:"expires_at"`
+		DataAccessExpiresAt int64     `json:"data_access_expires_at"`
+		Scopes              []string  `json:"scopes"`
 		Error               *struct {
-			Code    int    `json:"code"`
-			Subcode int    `json:"subcode"`
+			Code    number `json:"code"`
+			Subcode number `json:"subcode"`
 			Message string `json:"message"`
 		} `json:"error"`
 	} `json:"data"`
 }
 
-// flexibleID is an id that Facebook's reference shows as a string and its
-// examples as a number.
-type flexibleID string
+// decimalID is an id that Facebook's reference shows as a string and its
+// examples as a number: decimal digits either way.
+type decimalID string
+
+// maxID is more digits than any id has.
+const maxID = 32
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (id *flexibleID) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		return json.Unmarshal(b, (*string)(id))
+func (id *decimalID) UnmarshalJSON(b []byte) error {
+	digits := strings.Trim(string(b), `"`)
+	if digits == "" || len(digits) > maxID || strings.Trim(digits, "0123456789") != "" {
+		return errors.New("an id is not a decimal number")
 	}
-	*id = flexibleID(strings.Trim(string(b), " "))
+	*id = decimalID(digits)
 	return nil
 }
 
@@ -68,8 +72,8 @@ func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: op, Message: "the answer does not say whether the token is valid"}
 	case !*d.IsValid && d.Error != nil:
 		return oauth.Token{}, &provider.Error{
-			Class: inspectedClass(d.Error.Code, d.Error.Subcode),
-			Op:    op, Code: d.Error.Code, Subcode: d.Error.Subcode,
+			Class: inspectedClass(int(d.Error.Code), int(d.Error.Subcode)),
+			Op:    op, Code: int(d.Error.Code), Subcode: int(d.Error.Subcode),
 			Message: clean(d.Error.Message, c.Secret, t.AccessToken),
 		}
 	case !*d.IsValid:
@@ -81,7 +85,12 @@ func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 	}
 	t.Account = string(d.UserID)
 	t.Scopes = slices.Compact(slices.Sorted(slices.Values(d.Scopes)))
-	t.ExpiresAt, t.ExpiryUnknown = unixTime(d.ExpiresAt), false
+	switch {
+	case d.ExpiresAt != nil && *d.ExpiresAt >= 0:
+		t.ExpiresAt, t.ExpiryUnknown = unixTime(*d.ExpiresAt), false
+	case t.ExpiryUnknown:
+		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: op, Message: "the answer does not say when the token expires"}
+	}
 	t.DataAccessExpiresAt = unixTime(d.DataAccessExpiresAt)
 	if d.IssuedAt > 0 {
 		t.IssuedAt = unixTime(d.IssuedAt)
@@ -90,9 +99,11 @@ func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 }
 
 // unixTime returns the time of a Unix time stamp, and the zero time for 0,
-// Facebook's "never".
+// Facebook's "never", and for what lies beyond the year 9999, which no time
+// stamp of the API can write.
 func unixTime(s int64) time.Time {
-	if s <= 0 {
+	const year10000 = 253_402_300_800
+	if s <= 0 || s >= year10000 {
 		return time.Time{}
 	}
 	return time.Unix(s, 0).UTC()
