@@ -86,9 +86,9 @@ func (c credsPaths) delete(ctx context.Context, _ *logical.Request, d *framework
 	if err != nil {
 		return nil, err
 	}
-	warnings, err := c.refresh.Disconnect(ctx, ref, refresh.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
-	if err != nil || len(warnings) == 0 {
+	warning, err := c.refresh.Disconnect(ctx, ref, refresh.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
+	if err != nil || warning == "" {
 		return nil, err
 	}
-	return &logical.Response{Warnings: warnings}, nil
+	return &logical.Response{Warnings: []string{warning}}, nil
 }

@@ -94,10 +94,11 @@ func connectionView(ref tenant.Ref, c store.Credential, now time.Time) map[strin
 
 func removalView(r store.Removal) map[string]any {
 	return map[string]any{
-		"started_at": timestamp(r.StartedAt),
-		"attempts":   r.Attempts,
-		"removed":    r.Removed,
-		"unrevoked":  append([]string{}, r.Unrevoked...),
+		"started_at":      timestamp(r.StartedAt),
+		"attempts":        r.Attempts,
+		"removed":         r.Removed,
+		"unrevoked":       append([]string{}, r.Unrevoked...),
+		"unrevoked_count": r.UnrevokedCount,
 	}
 }
 

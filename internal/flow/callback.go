@@ -103,7 +103,7 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 		return stranger(), nil
 	}
 	var r *redemption
-	session, err := f.Store.TakeSession(ctx, SessionID(a.State), func(s *store.Session) (err error) {
+	session, err := f.Store.TakeSession(context.WithoutCancel(ctx), SessionID(a.State), func(s *store.Session) (err error) {
 		r, err = f.land(ctx, s, p, providerName, a)
 		return err
 	})
@@ -142,8 +142,8 @@ func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, 
 		case s.Status == store.SessionRedeeming:
 			return nil, f.mend(ctx, s)
 		case s.Status == store.SessionAuthorized && s.Completion == Callback && !expired(*s, f.Now()):
-			// The provider could not be reached the first time.
-			return f.start(s), nil
+			// It could not be redeemed the first time.
+			return f.startAdmitted(ctx, s)
 		}
 		return nil, errRepeated
 	}
@@ -157,9 +157,25 @@ func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, 
 	}
 	f.authorize(s, p, a)
 	if s.Status == store.SessionAuthorized && s.Completion == Callback {
-		return f.start(s), nil
+		return f.startAdmitted(ctx, s)
 	}
 	return nil, nil
+}
+
+// startAdmitted starts the redemption of a session whose ref can be connected
+// as things stand. Any other stays authorized: the browser may come again.
+func (f *Flow) startAdmitted(ctx context.Context, s *store.Session) (*redemption, error) {
+	_, config, err := f.client(ctx, s.Ref.Provider)
+	if err == nil {
+		err = f.admit(ctx, s.Ref, config)
+	}
+	switch {
+	case err == nil:
+		return f.start(s), nil
+	case oauth.CodeOf(err) != "":
+		return nil, nil
+	}
+	return nil, err
 }
 
 // authorize parks the code that the answer brings, or fails the session with
@@ -189,7 +205,11 @@ func (f *Flow) landing(s store.Session, a Answer, err error) Landing {
 		l.ConnectCode = connectCode(s, oauth.Secret(a.Code))
 		q.Set("connect_code", l.ConnectCode.Reveal())
 	case s.Status != store.SessionCompleted:
-		l.Error = cmp.Or(s.Error, oauth.CodeOf(err), oauth.SessionExpired)
+		l.Error = cmp.Or(s.Error, oauth.CodeOf(err))
+		if l.Error == "" && expired(s, f.Now()) {
+			l.Error = oauth.SessionExpired
+		}
+		l.Error = cmp.Or(l.Error, oauth.Unavailable)
 	}
 	if l.Error != "" {
 		q.Set("error", string(l.Error))

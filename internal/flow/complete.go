@@ -48,7 +48,7 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (tenant.Ref, store.Cr
 		r       *redemption
 		refused error // the session was changed all the same
 	)
-	session, err := f.Store.TakeSession(ctx, c.SessionID, func(s *store.Session) (err error) {
+	session, err := f.Store.TakeSession(context.WithoutCancel(ctx), c.SessionID, func(s *store.Session) (err error) {
 		r, refused, err = f.confirm(ctx, s, c)
 		return err
 	})
@@ -127,7 +127,19 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 	case expired(*s, f.Now()):
 		return nil, nil, oauth.Errorf(oauth.SessionExpired, "the session expired; begin again")
 	}
-	return f.start(s), nil, nil
+	// A code is not spent on a ref that cannot be connected as things stand. What
+	// was relayed stays parked.
+	_, config, err := f.client(ctx, s.Ref.Provider)
+	if err == nil {
+		err = f.admit(ctx, s.Ref, config)
+	}
+	switch {
+	case err == nil:
+		return f.start(s), nil, nil
+	case oauth.CodeOf(err) != "":
+		return nil, err, nil
+	}
+	return nil, nil, err
 }
 
 // prove holds the proof against the session. A relayed answer arrives with it.
@@ -173,7 +185,7 @@ func (f *Flow) proveConnectCode(s *store.Session, code oauth.Secret) (refused, e
 		s.Fail(oauth.AccessDenied, "too many wrong connect codes; begin again")
 		return failure(*s), nil
 	}
-	return oauth.Invalid("connect_code", "is not the one that the callback page shows; %d tries are left", maxWrongTries-s.WrongTries), nil
+	return oauth.Invalid("connect_code", "is not the one that the callback page shows; tries left: %d", maxWrongTries-s.WrongTries), nil
 }
 
 // failure returns the error that a failed session answers with.

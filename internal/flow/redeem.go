@@ -193,14 +193,19 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 	return session, refusal
 }
 
-// passing reports whether trying again with the same code may do better: the
-// provider was not reached, or storage failed once the token was there.
+// passing reports whether trying again may do better: the provider was not
+// reached, or the token is there and storage failed, or an installation is
+// being removed or made.
 func passing(err error) bool {
 	var e *provider.Error
 	if errors.As(err, &e) {
 		return e.Class == provider.Transient || e.Class == provider.Throttled
 	}
-	return oauth.CodeOf(err) == ""
+	switch oauth.CodeOf(err) {
+	case "", oauth.Pending, oauth.InstallationRequired:
+		return true
+	}
+	return false
 }
 
 // mend finds out what became of a session that no request owns any more: its

@@ -23,7 +23,7 @@ func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (sto
 		return store.Session{}, err
 	case s.Status == store.SessionRedeeming && f.runs(s.ID) == nil:
 		// Whoever redeemed may have finished between the two looks.
-		if s, err = f.Store.Session(ctx, sessionID); err == nil && s.Status == store.SessionRedeeming {
+		if s, err = f.Store.Session(ctx, sessionID); err == nil && s.Status == store.SessionRedeeming && f.runs(s.ID) == nil {
 			err = f.mend(ctx, &s)
 		}
 	}

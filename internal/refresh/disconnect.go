@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -20,63 +19,66 @@ type Disconnection struct {
 	Force bool
 }
 
-// Warnings of a disconnection.
-const (
-	warnShared   = "the grant was not revoked at the provider, for another credential of this mount holds the same account"
-	warnRemoving = "the installation is out of service; what stands under it is being revoked and removed in the background: watch connections/<ref>"
-)
+// warnShared is the warning of a disconnection that left the grant alone.
+const warnShared = "the grant was not revoked at the provider, for another credential of this mount holds the same account"
 
 // Disconnect revokes the grant at the provider and then forgets the
 // credential. If the provider cannot be told, nothing is forgotten, unless d
 // says Force. The grant of an account that another credential holds too is
-// left alone. With an installation goes all that stands under it: from then on
-// nothing of it is served, and the background work removes it.
-func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnection) (warnings []string, err error) {
+// left alone. With an installation goes all that stands under it: see
+// [Refresher.Remove].
+func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
 	// A caller who goes away must not leave a grant revoked and its credential
 	// in service.
 	ctx = context.WithoutCancel(ctx)
+	if ref.Kind() == tenant.Installation {
+		return r.uninstall(ctx, ref, d)
+	}
 	c, err := r.connected(ctx, ref)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	if ref.Kind() == tenant.Installation {
-		return r.uninstall(ctx, ref, c, d)
-	}
-	warning, err := r.part(ctx, ref, c, d)
-	if warning != "" {
-		warnings = append(warnings, warning)
-	}
-	return warnings, err
+	return r.part(ctx, ref, c, d)
 }
 
 // part is Disconnect for a credential that nothing stands under.
 func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
 	for {
-		shared, err := r.forgetShared(ctx, ref, c)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			return "", NotFound(ref)
-		case err != nil:
-			return "", err
-		case shared && d.Revoke:
-			return warnShared, nil
-		case shared:
-			return "", nil
+		warning, err = r.partOnce(ctx, ref, c, d)
+		if !errors.Is(err, errSuperseded) {
+			break
 		}
-		if warning, err = r.revoke(ctx, ref, c, d); err != nil {
-			return "", err
+		// It was connected again meanwhile, perhaps with another account.
+		if c, err = r.Store.Credential(ctx, ref); err != nil {
+			break
 		}
-		switch err := r.forget(ctx, ref, c); {
-		case errors.Is(err, errSuperseded):
-			// It was connected again meanwhile, perhaps with another account.
-			if c, err = r.Store.Credential(ctx, ref); err != nil {
-				return "", err
-			}
-		case errors.Is(err, store.ErrNotFound):
-			return warning, nil
-		default:
-			return warning, err
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = NotFound(ref)
+	}
+	return warning, err
+}
+
+func (r *Refresher) partOnce(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+	if forgotten, err := r.forgetShared(ctx, ref, c); forgotten || err != nil {
+		if err == nil && d.Revoke {
+			warning = warnShared
 		}
+		return warning, err
+	}
+	if warning, err = r.revoke(ctx, ref, c, d); err != nil {
+		return "", err
+	}
+	return warning, r.Store.DeleteCredential(ctx, ref, unchanged(c))
+}
+
+// unchanged allows what is to be done to a credential only while it is c.
+func unchanged(c store.Credential) func(store.Credential) error {
+	return func(now store.Credential) error {
+		if now.Birth != c.Birth {
+			return errSuperseded
+		}
+		return nil
 	}
 }
 
@@ -85,30 +87,20 @@ func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential
 // time, each sees the others or is the last.
 func (r *Refresher) forgetShared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
 	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
-	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
-	if err != nil {
+	if shared, err := r.shared(ctx, ref, c); !shared || err != nil {
 		return false, err
 	}
-	if !shared(ref, holders) {
-		return false, nil
-	}
-	return true, r.Store.DeleteCredential(ctx, ref, func(store.Credential) error { return nil })
+	err := r.Store.DeleteCredential(ctx, ref, unchanged(c))
+	return err == nil, err
 }
 
-// shared reports whether another credential than ref's lives by the grant. One
-// that was revoked does not.
-func shared(ref tenant.Ref, holders []store.Holder) bool {
-	return slices.ContainsFunc(holders, func(other store.Holder) bool { return other.Ref != ref && other.Status != store.Revoked })
-}
-
-// forget deletes the credential if it is still the one that was revoked.
-func (r *Refresher) forget(ctx context.Context, ref tenant.Ref, c store.Credential) error {
-	return r.Store.DeleteCredential(ctx, ref, func(now store.Credential) error {
-		if now.Birth != c.Birth {
-			return errSuperseded
-		}
-		return nil
-	})
+// shared reports whether another credential lives by the same grant. One that
+// was revoked does not.
+func (r *Refresher) shared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
+	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
+	return slices.ContainsFunc(holders, func(other store.Holder) bool {
+		return other.Ref != ref && other.Status != store.Revoked
+	}), err
 }
 
 // revoke tells the provider, if there is anything to tell. The warning says
@@ -116,6 +108,9 @@ func (r *Refresher) forget(ctx context.Context, ref tenant.Ref, c store.Credenti
 func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
 	if !d.Revoke || c.Status == store.Revoked {
 		return "", nil
+	}
+	if !r.Writable() {
+		return "", store.ErrReadOnly
 	}
 	p, config, err := r.client(ctx, ref.Provider)
 	if err == nil {
@@ -125,135 +120,108 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		}
 		calls, cancel := context.WithTimeout(ctx, provider.CallTimeout)
 		defer cancel()
-		err = revoker.Revoke(calls, config.Client(), c.Token)
+		err = r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), c.Token) })
 	}
 	var e *provider.Error
 	switch {
 	case err == nil:
 		r.Log.Info("revoked", "ref", ref.String())
-		return "", nil
+		return "", r.suspect(ctx, ref, c)
 	case !errors.As(err, &e):
 		return "", err // storage's
 	case d.Force:
+		r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", e)
 		return "the grant could not be revoked at the provider: " + e.Error(), nil
 	}
-	r.Log.Warn("revoking failed", "ref", ref.String(), "error", provider.Refusal(err))
+	r.Log.Warn("revoking failed", "ref", ref.String(), "error", e)
 	return "", provider.Refusal(err)
+}
+
+// suspect has every other credential of the account checked at once. One that
+// was connected while the grant was being revoked may have died with it.
+func (r *Refresher) suspect(ctx context.Context, ref tenant.Ref, c store.Credential) error {
+	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
+	if err != nil {
+		return err
+	}
+	for _, other := range holders {
+		if other.Ref == ref || other.Status != store.Active {
+			continue
+		}
+		_, err := r.Store.UpdateCredential(ctx, other.Ref, func(old *store.Credential) (store.Credential, error) {
+			if old == nil {
+				return store.Credential{}, store.ErrNotFound
+			}
+			suspected := *old
+			suspected.NextCheck = r.Now().UTC()
+			return suspected, nil
+		})
+		if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrRemoving) {
+			return err
+		}
+	}
+	return nil
 }
 
 // uninstall parts with an installation. Its own grant goes first: if that
 // fails, nothing has changed. Then one write takes all of it out of service.
-func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) ([]string, error) {
-	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
-	if err != nil {
-		return nil, err
+// Said again with Force, a removal forgets what it cannot revoke.
+func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
+	const under = "the installation is out of service; it, and what stands under it, is being revoked and removed in the background: see connections/"
+	if _, err := r.Store.Removal(ctx, ref); err == nil && d.Force {
+		return under + ref.String(), r.hasten(ctx, ref)
 	}
-	shared := shared(ref, holders)
-	var warnings []string
+	c, err := r.connected(ctx, ref)
+	if err != nil {
+		return "", err
+	}
+	shared, err := r.shared(ctx, ref, c)
+	if err != nil {
+		return "", err
+	}
+	removal := store.Removal{ID: random(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
 	if !shared {
-		warning, err := r.revoke(ctx, ref, c, d)
-		if err != nil {
-			return nil, err
+		if warning, err = r.revoke(ctx, ref, c, d); err != nil {
+			return "", err
 		}
-		if warning != "" {
-			warnings = append(warnings, warning)
-		}
+		removal.RevokedBirth = c.Birth
 	}
 	err = r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old != nil {
 			return store.Removal{}, time.Time{}, NotFound(ref) // another request was first
 		}
-		return store.Removal{StartedAt: r.Now().UTC(), Revoke: d.Revoke, Revoked: !shared}, r.Now(), nil
+		return removal, r.Now(), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	under, err := r.Store.Under(ctx, ref)
-	if err != nil || len(under) > 0 {
-		// The removal stands, whatever came after it.
-		return append(warnings, warnRemoving), nil
-	}
-	last, err := r.removeLast(ctx, ref, !shared || !d.Revoke)
-	if err != nil {
-		return append(warnings, warnRemoving), nil
-	}
-	if last != "" {
-		warnings = append(warnings, last)
-	}
-	return warnings, nil
-}
-
-// removeLast deletes the installation that nothing stands under any more, and
-// ends its removal.
-func (r *Refresher) removeLast(ctx context.Context, ref tenant.Ref, revoked bool) (warning string, err error) {
-	c, err := r.Store.Credential(ctx, ref)
-	if err == nil {
-		warning, err = r.part(ctx, ref, c, Disconnection{Revoke: !revoked})
-	}
-	if err != nil && !errors.Is(err, store.ErrNotFound) && oauth.CodeOf(err) != oauth.NotFound {
-		return "", err
-	}
-	return warning, r.Store.EndRemoval(ctx, ref)
-}
-
-// maxRemovals is how often the background work goes through what is left of an
-// installation before it forgets what cannot be revoked.
-const maxRemovals = 5
-
-// Remove is the background work at an installation's removal: all that stands
-// under it is revoked and removed, and then itself. What cannot be revoked
-// stays for the next attempt; after the last it is forgotten, and named in the
-// log.
-func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
-	ref, err := tenant.ParseFlat(due.ID)
-	if err != nil {
-		return err
-	}
-	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
-		return err
-	}
-	removal, err := r.Store.Removal(ctx, ref)
-	if err != nil {
-		return err
-	}
-	under, err := r.Store.Under(ctx, ref)
-	if err != nil {
-		return err
-	}
-	removal.Attempts++
-	d := Disconnection{Revoke: removal.Revoke, Force: removal.Attempts >= maxRemovals}
-	removal.Unrevoked = nil
-	for _, child := range under {
-		warning, err := r.removeOne(ctx, child, d)
-		if err != nil || warning != "" && warning != warnShared {
-			removal.Unrevoked = append(removal.Unrevoked, child.String())
-			r.Log.Warn("revoking failed", "ref", child.String(), "forgotten", err == nil)
-		}
-		if err == nil {
-			removal.Removed++
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if len(removal.Unrevoked) == 0 || d.Force {
-		if _, err = r.removeLast(ctx, ref, removal.Revoked || !removal.Revoke || d.Force); err == nil {
-			return nil
-		}
-		r.Log.Warn("removing the installation failed", "ref", ref.String(), "error", err)
-	}
-	return r.Store.UpdateRemoval(ctx, ref, func(*store.Removal) (store.Removal, time.Time, error) {
-		return removal, r.Now().Add(backoff[min(removal.Attempts, len(backoff))-1]), nil
-	})
-}
-
-func (r *Refresher) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
-	c, err := r.Store.Credential(ctx, ref)
-	if errors.Is(err, store.ErrNotFound) {
-		return "", nil
-	}
 	if err != nil {
 		return "", err
 	}
-	return r.part(ctx, ref, c, d)
+	// From here on the removal stands, whatever comes. What is soon done is done
+	// now.
+	left, err := r.Store.Under(ctx, ref)
+	if err == nil && len(left) == 0 {
+		last, ended, err := r.removeLast(ctx, ref, removal)
+		if err == nil && ended {
+			return join(warning, last), nil
+		}
+	}
+	return join(warning, under+ref.String()), nil
+}
+
+// hasten lets a removal forget what it cannot revoke, and takes it up at once.
+func (r *Refresher) hasten(ctx context.Context, ref tenant.Ref) error {
+	return r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
+		if old == nil {
+			return store.Removal{}, time.Time{}, NotFound(ref)
+		}
+		removal := *old
+		removal.Force = true
+		return removal, r.Now(), nil
+	})
+}
+
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }

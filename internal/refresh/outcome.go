@@ -75,7 +75,7 @@ func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
 
 func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 	c.CheckedAt = now
-	c.ConsecutiveFailures, c.LastError = 0, nil
+	c.ConsecutiveFailures, c.LastError, c.RetryAt = 0, nil, time.Time{}
 	if c.Status != store.Active {
 		c.Status = store.Active
 		c.Record(now, "recovered", "")
@@ -84,7 +84,8 @@ func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 
 // backoff is how long to wait after the nth failure in a row: a minute for the
 // network's hiccups, an hour for a provider's bad hour, and no longer than six
-// hours, so that a token about to expire gets its tries.
+// hours. A token about to expire gets its tries all the same: the wait is never
+// more than half of what it has left.
 var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
 
 // providerTrouble is how long to wait if the provider is throttling, or
@@ -97,7 +98,7 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 	class := provider.ClassOf(cause)
 	switch class {
 	case provider.Throttled, provider.Misconfigured:
-		r.postpone(c, now.Add(providerTrouble))
+		r.rest(c, providerTrouble)
 		return
 	case provider.NeedsReauth:
 		c.Status = store.NeedsReauth
@@ -114,12 +115,22 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 		c.Record(now, string(c.Status), c.LastError.Message)
 		return
 	}
-	c.Record(now, "refresh_failed", c.LastError.Message)
-	r.postpone(c, now.Add(backoff[min(c.ConsecutiveFailures, len(backoff))-1]))
+	if c.ConsecutiveFailures == 1 {
+		c.Record(now, "refresh_failed", c.LastError.Message)
+	}
+	r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
 }
 
-// postpone moves what is due before at to at.
-func (r *Refresher) postpone(c *store.Credential, at time.Time) {
+// rest leaves the provider alone about the credential for d, or half of the
+// life that its token has left, but a minute at least. What was due before is
+// due then.
+func (r *Refresher) rest(c *store.Credential, d time.Duration) {
+	now := r.Now().UTC()
+	if life := c.Token.ExpiresAt.Sub(now); !c.Token.ExpiresAt.IsZero() {
+		d = max(min(d, life/2), time.Minute)
+	}
+	at := now.Add(d)
+	c.RetryAt = at
 	if !c.NextRefresh.IsZero() && c.NextRefresh.Before(at) {
 		c.NextRefresh = at
 	}

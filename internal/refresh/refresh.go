@@ -60,7 +60,8 @@ type Served struct {
 }
 
 // Token returns the credential that ref names, ready to use. It refreshes the
-// token first if that has expired or lasts less than minTTL.
+// token first if that has expired or lasts less than minTTL. A living token is
+// served whatever the provider answers to that, unless it says that it is dead.
 func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Duration) (Served, error) {
 	c, err := r.connected(ctx, ref)
 	if err != nil {
@@ -69,38 +70,56 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 	if err := servable(ref, c); err != nil {
 		return Served{}, err
 	}
-	var warnings []string
+	var cause error
 	if r.shouldRefresh(c, minTTL) {
-		fresh, cause := r.Refresh(ctx, ref)
-		if cause != nil && oauth.CodeOf(cause) == "" {
-			return Served{}, cause
-		}
-		if cause != nil {
-			// What the refusal means for the credential, the credential tells.
-			if fresh, err = r.connected(ctx, ref); err != nil {
-				return Served{}, err
-			}
-			warnings = append(warnings, "the token lives but could not be refreshed: "+cause.Error())
-		}
-		c = fresh
-		if err := servable(ref, c); err != nil {
+		if c, cause, err = r.renew(ctx, ref, minTTL); err != nil {
 			return Served{}, err
 		}
-		if !c.Token.Live(r.Now()) {
-			return Served{}, cmp.Or(cause, expired(ref))
-		}
 	}
-	if !r.outlasts(c, minTTL) && len(warnings) == 0 {
-		warnings = append(warnings, "the provider gives this token no more life than it has; it is served with less than min_ttl")
+	if !c.Token.Live(r.Now()) {
+		return Served{}, cmp.Or(cause, r.resting(c))
 	}
 	p, config, err := r.client(ctx, ref.Provider)
 	if err != nil && provider.ClassOf(err) != provider.Misconfigured {
 		return Served{}, err
 	}
+	served := Served{c, config.Client(), p, r.troubles(c)}
 	if err != nil {
-		warnings = append(warnings, "config/"+ref.Provider+" is missing: the token is served without a proof, and will not be refreshed")
+		served.Warnings = append(served.Warnings, "config/"+ref.Provider+" is missing: the token is served without a proof, and cannot be refreshed")
 	}
-	return Served{c, config.Client(), p, append(warnings, r.troubles(c)...)}, nil
+	switch {
+	case cause != nil:
+		served.Warnings = append(served.Warnings, "the token lives but could not be refreshed: "+cause.Error())
+	case !r.outlasts(c, minTTL):
+		served.Warnings = append(served.Warnings, "the token is served with less life than min_ttl: the provider gave no more when it was last asked")
+	}
+	return served, nil
+}
+
+// renew refreshes the token for a reader who wants it to last minTTL. cause is
+// why that failed, if the credential is not known to be dead.
+func (r *Refresher) renew(ctx context.Context, ref tenant.Ref, minTTL time.Duration) (c store.Credential, cause, err error) {
+	c, cause = r.refresh(ctx, ref, func(c store.Credential) bool { return r.shouldRefresh(c, minTTL) })
+	if cause != nil && oauth.CodeOf(cause) == "" {
+		return c, nil, cause
+	}
+	if cause != nil {
+		// What the refusal means for the credential, the credential tells.
+		if c, err = r.connected(ctx, ref); err != nil {
+			return c, nil, err
+		}
+	}
+	return c, cause, servable(ref, c)
+}
+
+// resting is the error of an expired token about which the provider is left
+// alone for a while.
+func (r *Refresher) resting(c store.Credential) error {
+	message := "the provider has not given another"
+	if c.LastError != nil {
+		message = c.LastError.Message
+	}
+	return oauth.Errorf(oauth.Unavailable, "the token has expired: %s; it is tried again after %s", message, c.RetryAt.Format(time.RFC3339))
 }
 
 // outlasts reports whether the token lives, and for d at least.
@@ -108,12 +127,13 @@ func (r *Refresher) outlasts(c store.Credential, d time.Duration) bool {
 	return c.Token.Live(r.Now().Add(max(d, 0)))
 }
 
-// shouldRefresh reports whether a read must wait for a fresh token. What the
-// provider could not give when it was last asked is not asked for again before
-// the next planned refresh.
+// shouldRefresh reports whether a read must wait for a fresh token. After a
+// failure the provider is left alone until RetryAt, and what it could not give
+// when it was last asked is not asked for again before the next planned
+// refresh.
 func (r *Refresher) shouldRefresh(c store.Credential, minTTL time.Duration) bool {
 	switch now := r.Now(); {
-	case r.outlasts(c, minTTL):
+	case r.outlasts(c, minTTL), now.Before(c.RetryAt):
 		return false
 	case !c.Token.Live(now), c.AskedAt.IsZero(), !now.Before(c.NextRefresh):
 		return true
@@ -149,49 +169,50 @@ func servable(ref tenant.Ref, c store.Credential) error {
 	return nil
 }
 
-func expired(ref tenant.Ref) error {
-	return oauth.Errorf(oauth.Failed, "the token has expired, and the provider gave no other; connect it again with connect/%s", ref)
-}
-
 // Refresh trades the credential's token for a fresh one now. A token that does
 // not expire is left as it is.
 func (r *Refresher) Refresh(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
-	return r.fly(ctx, ref, "refresh", func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
+	return r.refresh(ctx, ref, func(store.Credential) bool { return true })
+}
+
+func (r *Refresher) refresh(ctx context.Context, ref tenant.Ref, wanted func(store.Credential) bool) (store.Credential, error) {
+	return r.fly(ctx, ref, flight{"refresh", wanted, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
 		if c.Token.ExpiresAt.IsZero() {
 			return p.Inspect(ctx, client, c.Token)
 		}
 		return p.Refresh(ctx, client, c.Token)
-	}, r.refreshed)
+	}, r.refreshed})
 }
 
 // Check asks the provider now whether the token is alive. It brings back a
 // credential that was taken for dead.
 func (r *Refresher) Check(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
-	return r.fly(ctx, ref, "check", func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
+	return r.fly(ctx, ref, flight{"check", func(store.Credential) bool { return true }, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
 		return p.Inspect(ctx, client, c.Token)
-	}, r.checked)
+	}, r.checked})
 }
 
-type (
-	ask   func(context.Context, provider.Provider, oauth.Client, store.Credential) (oauth.Token, error)
+// A flight is one question to the provider about a credential.
+type flight struct {
+	name string
+	// wanted says whether the question is still worth asking: another flight may
+	// just have brought the answer.
+	wanted func(store.Credential) bool
+	ask    func(context.Context, provider.Provider, oauth.Client, store.Credential) (oauth.Token, error)
+	// learn takes the answer in.
 	learn func(c *store.Credential, answer oauth.Token)
-)
+}
 
-// fly joins or starts the flight of that name for ref: it asks the provider
-// and stores what is to be learned from the answer. The error is the
+// fly joins the flight of that name for ref, or starts it. The error is the
 // provider's, as its caller is told of it.
-func (r *Refresher) fly(ctx context.Context, ref tenant.Ref, name string, ask ask, learn learn) (store.Credential, error) {
+func (r *Refresher) fly(ctx context.Context, ref tenant.Ref, f flight) (store.Credential, error) {
 	if !r.Writable() {
 		return store.Credential{}, store.ErrReadOnly
 	}
-	arrival := r.flights.DoChan(name+" "+ref.String(), func() (c any, err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				r.Log.Error("panic while calling the provider", "ref", ref.String(), "panic", p, "stack", string(debug.Stack()))
-				c, err = store.Credential{}, fmt.Errorf("%s of %s: internal error", name, ref)
-			}
-		}()
-		return r.flight(r.Life, ref, name, ask, learn)
+	arrival := r.flights.DoChan(f.name+" "+ref.String(), func() (any, error) {
+		c, err := store.Credential{}, error(nil)
+		crash := r.guarded(ref, func() error { c, err = r.land(r.Life, ref, f); return nil })
+		return c, cmp.Or(crash, err)
 	})
 	select {
 	case a := <-arrival:
@@ -201,31 +222,37 @@ func (r *Refresher) fly(ctx context.Context, ref tenant.Ref, name string, ask as
 	}
 }
 
-func (r *Refresher) flight(ctx context.Context, ref tenant.Ref, name string, ask ask, learn learn) (store.Credential, error) {
-	before, err := r.connected(ctx, ref)
-	if err != nil {
-		return store.Credential{}, err
-	}
-	p, config, cause := r.client(ctx, ref.Provider)
-	var answer oauth.Token
-	if cause == nil {
-		calls, cancel := context.WithTimeout(ctx, provider.CallTimeout)
-		answer, cause = ask(calls, p, config.Client(), before)
-		cancel()
-		if ctx.Err() != nil {
-			return store.Credential{}, ctx.Err()
+// guarded turns a panic of call, the provider's code or a stranger's answer,
+// into a passing error and a log line.
+func (r *Refresher) guarded(ref tenant.Ref, call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.Log.Error("panic while calling the provider", "ref", ref.String(), "panic", p, "stack", string(debug.Stack()))
+			err = &provider.Error{Class: provider.Transient, Op: "calling the provider", Message: "internal error"}
 		}
+	}()
+	return call()
+}
+
+// land flies the flight and stores what was learned.
+func (r *Refresher) land(ctx context.Context, ref tenant.Ref, f flight) (store.Credential, error) {
+	before, err := r.connected(ctx, ref)
+	if err != nil || !f.wanted(before) {
+		return before, err
 	}
-	after, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
-		if old == nil || old.Birth != before.Birth || old.Generation != before.Generation {
+	answer, config, cause := r.ask(ctx, ref, f, before)
+	var refused *provider.Error
+	if cause != nil && !errors.As(cause, &refused) {
+		return store.Credential{}, cause // storage's, or the mount's end
+	}
+	// What was obtained is stored even if the mount ends now.
+	after, err := r.Store.UpdateCredential(context.WithoutCancel(ctx), ref, func(old *store.Credential) (store.Credential, error) {
+		if old == nil || old.Birth != before.Birth || old.Revision != before.Revision {
 			return store.Credential{}, errSuperseded
 		}
 		c := *old
-		if cause == nil && answer.Account != c.Token.Account {
-			cause = &provider.Error{Class: provider.Transient, Op: name, Message: "the provider answered for another account"}
-		}
 		if cause == nil {
-			learn(&c, answer)
+			f.learn(&c, answer)
 			Plan(ref, &c, config, r.Now())
 		} else {
 			r.blame(&c, cause)
@@ -240,11 +267,32 @@ func (r *Refresher) flight(ctx context.Context, ref tenant.Ref, name string, ask
 	case err != nil:
 		return store.Credential{}, err
 	case cause != nil:
-		r.Log.Warn(name+" failed", "ref", ref.String(), "error", provider.Refusal(cause))
+		r.Log.Warn(f.name+" failed", "ref", ref.String(), "error", cause)
 	case after.Generation != before.Generation:
 		r.Log.Info("refreshed", "ref", ref.String(), "expires_at", after.Token.ExpiresAt)
 	}
 	return after, provider.Refusal(cause)
+}
+
+// ask puts the flight's question to the provider.
+func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.Credential) (answer oauth.Token, config store.Config, err error) {
+	p, config, err := r.client(ctx, ref.Provider)
+	if err != nil {
+		return oauth.Token{}, config, err
+	}
+	calls, cancel := context.WithTimeout(ctx, provider.CallTimeout)
+	defer cancel()
+	err = r.guarded(ref, func() (err error) {
+		answer, err = f.ask(calls, p, config.Client(), c)
+		return err
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return oauth.Token{}, config, ctx.Err()
+	case err == nil && answer.Account != c.Token.Account:
+		err = &provider.Error{Class: provider.Transient, Op: f.name, Message: "the provider answered for another account"}
+	}
+	return answer, config, err
 }
 
 // errSuperseded is returned if the credential has changed while the provider

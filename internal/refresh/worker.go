@@ -15,9 +15,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// Work does one kind of due work. When it returns nil the entry that led to it
-// must be gone: done, moved or outdated. An entry that stays is met again by
-// the next sweep.
+// Work does one kind of due work. The entry that led to it is then gone: done,
+// moved or outdated. One that stays is met again by each sweep, which costs a
+// storage call for its minute and keeps nothing else from being done.
 type Work func(context.Context, store.Due) error
 
 // A Worker does what is due, in a goroutine of its own. It costs nothing
@@ -71,7 +71,7 @@ func (w *Worker) Wait() { w.done.Wait() }
 // Sweep does all that is due by now, and returns the errors of what could not
 // be done. One piece's trouble does not keep the others from being done.
 func (w *Worker) Sweep(ctx context.Context) error {
-	first, last, err := w.store.DueMinutes(ctx)
+	stuck, first, last, err := w.store.DueMinutes(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -79,23 +79,27 @@ func (w *Worker) Sweep(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	for _, minute := range stuck {
+		errs = append(errs, w.minute(ctx, minute))
+	}
 	for minute := first; minute <= last && ctx.Err() == nil; minute++ {
-		due, err := w.store.Pass(ctx, minute)
-		if err != nil {
-			return errors.Join(append(errs, err)...)
-		}
-		if len(due) == 0 {
-			continue
-		}
-		if err := w.do(ctx, due); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if _, err := w.store.Pass(ctx, minute); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, w.minute(ctx, minute))
 	}
 	return errors.Join(errs...)
+}
+
+// minute does what is due at one minute.
+func (w *Worker) minute(ctx context.Context, minute int64) error {
+	due, err := w.store.Pass(ctx, minute, false)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	err = w.do(ctx, due)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	_, passErr := w.store.Pass(ctx, minute, true)
+	return errors.Join(err, passErr)
 }
 
 func (w *Worker) do(ctx context.Context, due []store.Due) error {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -49,14 +50,34 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 			return nil, corrupt(accountDir(provider, name)+hint, err)
 		}
 		switch c, err := s.Credential(ctx, ref); {
-		case errors.Is(err, ErrNotFound):
-		case err != nil:
-			return nil, err
-		case c.Token.Account == account:
+		case err == nil && c.Token.Account == account:
 			holders = append(holders, Holder{ref, c.Status})
+		case err == nil, errors.Is(err, ErrNotFound):
+			if err := s.dropHint(ctx, ref, accountDir(provider, name)+hint); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
 		}
 	}
 	return holders, nil
+}
+
+// dropHint deletes a hint that leads to ref's credential, if that does not
+// need it.
+func (s *Store) dropHint(ctx context.Context, ref tenant.Ref, key string) error {
+	defer s.records.lock(credentialKey(ref))()
+	c, err := s.Credential(ctx, ref)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err == nil {
+		needed, err := s.hints(ctx, ref, &c, false)
+		if err != nil || slices.Contains(needed, key) {
+			return err
+		}
+	}
+	return s.storage.Delete(ctx, key)
 }
 
 // InUse reports whether any credential of the provider is kept.

@@ -25,10 +25,11 @@ const (
 // A Credential is what the engine keeps for one ref.
 type Credential struct {
 	// Birth is random and new at each connect or import; Generation grows with
-	// each token that is stored. The answer to a call that took a while is
-	// stored only if both are still what they were.
+	// each token that is stored, Revision with whatever is stored. The answer to
+	// a call that took a while is stored only if they are still what they were.
 	Birth      string `json:"birth"`
 	Generation uint64 `json:"generation"`
+	Revision   uint64 `json:"revision"`
 
 	Status Status      `json:"status"`
 	Token  oauth.Token `json:"token"`
@@ -50,6 +51,9 @@ type Credential struct {
 
 	// AskedAt is when the provider was last asked for a fresh token and gave one.
 	AskedAt time.Time `json:"asked_at,omitzero"`
+	// RetryAt is until when the provider is left alone about this credential,
+	// after a failure. Zero: there was none.
+	RetryAt time.Time `json:"retry_at,omitzero"`
 	// Exhausted says that the last refresh brought no longer life: before
 	// NextRefresh another would not either.
 	Exhausted bool `json:"exhausted,omitempty"`
@@ -157,6 +161,8 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 		if err := s.ensureTenant(ctx, ref.Tenant); err != nil {
 			return Credential{}, err
 		}
+	} else {
+		c.Revision = old.Revision + 1
 	}
 	if err := s.replan(ctx, ref, old, &c); err != nil {
 		return Credential{}, err
@@ -275,6 +281,11 @@ func (s *Store) DeleteCredential(ctx context.Context, ref tenant.Ref, allow func
 	if err := allow(c); err != nil {
 		return err
 	}
+	return s.deleteCredential(ctx, ref, c)
+}
+
+// deleteCredential deletes the record and then its hints.
+func (s *Store) deleteCredential(ctx context.Context, ref tenant.Ref, c Credential) error {
 	hints, err := s.hints(ctx, ref, &c, true)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,24 +40,39 @@ func (d Due) key() string {
 	return fmt.Sprintf("%s%010d,%s,%s", dueDir(d.Minute), d.Expiry, d.Kind, d.ID)
 }
 
-func parseDue(minute int64, name string) (Due, bool) {
+// parseDue reads the name of an entry. One that it does not understand comes
+// back with an empty Kind: nobody knows how to do it, and nothing else is kept
+// from being done.
+func parseDue(minute int64, name string) Due {
 	part := strings.SplitN(name, ",", 3)
-	if len(part) != 3 {
-		return Due{}, false
+	if len(part) == 3 {
+		if expiry, err := strconv.ParseInt(part[0], 10, 64); err == nil {
+			return Due{minute, expiry, part[1], part[2]}
+		}
 	}
-	expiry, err := strconv.ParseInt(part[0], 10, 64)
-	return Due{minute, expiry, part[1], part[2]}, err == nil
+	return Due{Minute: minute, ID: name}
 }
 
 // dueIndex guards the watermark. Whoever writes an entry shares mu from the
-// choice of its minute until it is written; the watermark passes a minute
-// under mu alone, after that minute was seen empty. So no entry comes to lie
-// behind the watermark.
+// choice of its minute until it is written; a minute is passed under mu alone,
+// after a look at it. So no entry comes to lie in a minute that was passed.
 type dueIndex struct {
-	mu        sync.RWMutex
-	loaded    bool
-	watermark int64 // the last minute that was emptied
-	saved     int64 // what storage says it is
+	mu     sync.RWMutex
+	loaded bool
+	// passed is the last minute that was looked at; stuck are the minutes up to
+	// it where something is left, which each sweep looks at again. The watermark
+	// is the minute before the first of them.
+	passed int64
+	stuck  map[int64]bool
+	saved  int64 // the watermark in storage
+}
+
+func (x *dueIndex) watermark() int64 {
+	w := x.passed
+	for minute := range x.stuck {
+		w = min(w, minute-1)
+	}
+	return w
 }
 
 // watermarkLag is by how many minutes the stored watermark may lag behind. A
@@ -75,65 +91,63 @@ func (s *Store) schedule(ctx context.Context, t, expiry time.Time, kind, id stri
 	s.due.mu.RLock()
 	defer s.due.mu.RUnlock()
 	minute := minuteOf(t.Add(time.Minute - time.Nanosecond))
-	d := Due{max(minute, max(minuteOf(s.now()), s.due.watermark)+1), neverExpires, kind, id}
+	d := Due{max(minute, max(minuteOf(s.now()), s.due.passed)+1), neverExpires, kind, id}
 	if !expiry.IsZero() {
 		d.Expiry = max(minuteOf(expiry), 0)
 	}
 	return d, s.putHint(ctx, d.key())
 }
 
-// loadWatermark reads the watermark once, and makes one if there is none and
-// create says so: before the first entry, all minutes up to now are empty.
+// loadWatermark reads the watermark, once, and makes one if there is none and
+// create says so: before the first entry, all minutes up to now are empty. A
+// watermark that stands in the future, because the clock was set back, is set
+// back too: what is scheduled now must not wait for the clock to come there
+// again.
 func (s *Store) loadWatermark(ctx context.Context, create bool) error {
 	s.due.mu.Lock()
 	defer s.due.mu.Unlock()
-	if s.due.loaded {
-		return nil
-	}
-	b, err := s.get(ctx, watermarkKey)
-	if err != nil {
-		return err
-	}
-	if b == nil {
-		if !create {
+	now := minuteOf(s.now())
+	if !s.due.loaded {
+		b, err := s.get(ctx, watermarkKey)
+		switch {
+		case err != nil:
+			return err
+		case b == nil && !create:
 			return ErrNotFound
+		case b == nil:
+			return s.saveWatermark(ctx, now-1)
 		}
-		return s.saveWatermark(ctx, minuteOf(s.now())-1)
+		minute, err := strconv.ParseInt(string(b), 10, 64)
+		if err != nil {
+			return corrupt(watermarkKey, err)
+		}
+		s.due.loaded, s.due.passed, s.due.saved, s.due.stuck = true, minute, minute, map[int64]bool{}
 	}
-	minute, err := strconv.ParseInt(string(b), 10, 64)
-	if err != nil {
-		return corrupt(watermarkKey, err)
+	if s.due.passed > now+2 {
+		return s.saveWatermark(ctx, now-1)
 	}
-	s.due.loaded, s.due.watermark, s.due.saved = true, minute, minute
 	return nil
 }
 
-// saveWatermark is called with mu held.
+// saveWatermark starts the index over from minute. It is called with mu held.
 func (s *Store) saveWatermark(ctx context.Context, minute int64) error {
 	if err := s.put(ctx, watermarkKey, []byte(strconv.FormatInt(minute, 10))); err != nil {
 		return err
 	}
-	s.due.loaded, s.due.watermark, s.due.saved = true, minute, minute
+	s.due.loaded, s.due.passed, s.due.saved, s.due.stuck = true, minute, minute, map[int64]bool{}
 	return nil
 }
 
-// DueMinutes returns the minutes that a sweep must look at, those after the
-// watermark up to the current one. On a mount that never scheduled anything
-// there are none. A watermark that stands in the future, because the clock was
-// set back, is set back too.
-func (s *Store) DueMinutes(ctx context.Context) (first, last int64, err error) {
+// DueMinutes returns the minutes that a sweep must look at: those where the
+// last one left something, and those since, up to the current one. On a mount
+// that never scheduled anything ErrNotFound is returned.
+func (s *Store) DueMinutes(ctx context.Context) (stuck []int64, first, last int64, err error) {
 	if err := s.loadWatermark(ctx, false); err != nil {
-		return 0, -1, err
+		return nil, 0, 0, err
 	}
-	now := minuteOf(s.now())
-	s.due.mu.Lock()
-	defer s.due.mu.Unlock()
-	if s.due.watermark > now+2 {
-		if err := s.saveWatermark(ctx, now-1); err != nil {
-			return 0, -1, err
-		}
-	}
-	return s.due.watermark + 1, now, nil
+	s.due.mu.RLock()
+	defer s.due.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.due.stuck)), s.due.passed + 1, minuteOf(s.now()), nil
 }
 
 // DueAt returns what is due at minute, soonest expiry first.
@@ -145,29 +159,40 @@ func (s *Store) DueAt(ctx context.Context, minute int64) ([]Due, error) {
 	slices.Sort(names) // the expiry comes first in a name
 	due := make([]Due, 0, len(names))
 	for _, name := range names {
-		d, ok := parseDue(minute, name)
-		if !ok {
-			return nil, corrupt(dueDir(minute)+name, errVersion)
-		}
-		due = append(due, d)
+		due = append(due, parseDue(minute, name))
 	}
 	return due, nil
 }
 
-// Pass moves the watermark to minute, if that follows it and is empty. It
-// returns what is due at the minute if it is not.
-func (s *Store) Pass(ctx context.Context, minute int64) ([]Due, error) {
+// Pass returns what is due at minute, and moves past it if that is nothing, or
+// if leave says that what is there has had its turn: the next sweep will find
+// it again.
+func (s *Store) Pass(ctx context.Context, minute int64, leave bool) ([]Due, error) {
 	s.due.mu.Lock()
 	defer s.due.mu.Unlock()
 	due, err := s.DueAt(ctx, minute)
-	if err != nil || len(due) > 0 || s.due.watermark != minute-1 {
+	if err != nil || len(due) > 0 && !leave {
 		return due, err
 	}
-	s.due.watermark = minute
-	if minute-s.due.saved >= watermarkLag {
-		return nil, s.saveWatermark(ctx, minute)
+	switch {
+	case minute > s.due.passed+1:
+		// One before it could not be looked at.
+		return due, nil
+	case minute == s.due.passed+1:
+		s.due.passed = minute
 	}
-	return nil, nil
+	if len(due) > 0 {
+		s.due.stuck[minute] = true
+	} else {
+		delete(s.due.stuck, minute)
+	}
+	if w := s.due.watermark(); w-s.due.saved >= watermarkLag {
+		err = s.put(ctx, watermarkKey, []byte(strconv.FormatInt(w, 10)))
+		if err == nil {
+			s.due.saved = w
+		}
+	}
+	return due, err
 }
 
 // DropOutdated deletes the hint d if the record that it leads to is gone or

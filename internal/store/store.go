@@ -132,5 +132,5 @@ func (s *Store) putHint(ctx context.Context, key string) error {
 }
 
 func corrupt(key string, err error) error {
-	return fmt.Errorf("opening %s: %w: %w", key, ErrCorrupt, err)
+	return fmt.Errorf("opening %s: %w: %v", key, ErrCorrupt, err) // not %w: a keyring that is not found is no record that is not found
 }

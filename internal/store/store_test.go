@@ -96,7 +96,7 @@ func TestWhatIsAtRest(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := s.UpdateRemoval(ctx, uma, func(*store.Removal) (store.Removal, time.Time, error) {
-			return store.Removal{StartedAt: noon, Revoke: true, Revoked: true, Attempts: 1, Removed: 2, Unrevoked: []string{"u"}}, noon, nil
+			return store.Removal{StartedAt: noon, ID: "removal", Revoke: true, RevokedBirth: "birth", Attempts: 1, Removed: 2, Unrevoked: []string{"u"}, UnrevokedCount: 1}, noon, nil
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -277,15 +277,23 @@ func TestTenantsMayBeCalledAnything(t *testing.T) {
 	}
 }
 
-// minutes lists what is due, by minutes from noon, as a sweep finds it.
-func minutes(t *testing.T, s *store.Store) (found []string) {
+func dueMinutes(t *testing.T, s *store.Store) []int64 {
 	t.Helper()
-	first, last, err := s.DueMinutes(t.Context())
+	minutes, first, last, err := s.DueMinutes(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for minute := first; minute <= last; minute++ {
-		due, err := s.Pass(t.Context(), minute)
+		minutes = append(minutes, minute)
+	}
+	return minutes
+}
+
+// minutes lists what is due, by minutes from noon, as a sweep finds it.
+func minutes(t *testing.T, s *store.Store) (found []string) {
+	t.Helper()
+	for _, minute := range dueMinutes(t, s) {
+		due, err := s.Pass(t.Context(), minute, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +307,7 @@ func minutes(t *testing.T, s *store.Store) (found []string) {
 func TestWhatIsDueIsFoundAtItsMinute(t *testing.T) {
 	s, _, clock := newStore()
 	ctx := t.Context()
-	if _, _, err := s.DueMinutes(ctx); !errors.Is(err, store.ErrNotFound) {
+	if _, _, _, err := s.DueMinutes(ctx); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a mount that never scheduled anything: %v", err)
 	}
 	begin := func(id string, at time.Duration) {
@@ -326,6 +334,71 @@ func TestWhatIsDueIsFoundAtItsMinute(t *testing.T) {
 	}
 }
 
+// reapAll sweeps, and reaps every session that is due.
+func reapAll(t *testing.T, s *store.Store) {
+	t.Helper()
+	for _, minute := range dueMinutes(t, s) {
+		due, err := s.Pass(t.Context(), minute, false)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, d := range due {
+			if err := s.ReapSession(t.Context(), d); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := s.Pass(t.Context(), minute, true); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestWhatIsLeftCostsItsOwnMinuteOnly leaves one entry undone for a day: the
+// sweeps meanwhile look at its minute and at the new ones, and a restart finds
+// it again.
+func TestWhatIsLeftCostsItsOwnMinuteOnly(t *testing.T) {
+	s, storage, clock := newStore()
+	if err := s.NewSession(t.Context(), store.Session{ID: "stuck", Ref: uma}, noon); err != nil {
+		t.Fatal(err)
+	}
+	for range 24 * 60 {
+		clock.Advance(time.Minute)
+		if n := len(dueMinutes(t, s)); n > 2 {
+			t.Fatalf("%v after noon a sweep looks at %d minutes", clock.Now().Sub(noon), n)
+		}
+		minutes(t, s)
+	}
+	again := store.New(storage, clock.Now, nil)
+	if diff := cmp.Diff([]string{"1 stuck"}, minutes(t, again)); diff != "" {
+		t.Error("after a restart: " + diff)
+	}
+}
+
+// TestAMinuteThatCannotBeListedIsNotPassed has the storage fail at one of
+// several minutes: what was due then is found once it works again.
+func TestAMinuteThatCannotBeListedIsNotPassed(t *testing.T) {
+	s, storage, clock := newStore()
+	if err := s.NewSession(t.Context(), store.Session{ID: "one", Ref: uma}, noon); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(5 * time.Minute)
+	failed := false
+	storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "list" && !failed {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	})
+	for _, minute := range dueMinutes(t, s) {
+		s.Pass(t.Context(), minute, true)
+		failed = true
+	}
+	storage.Reset()
+	if !slices.Contains(minutes(t, s), "1 one") {
+		t.Error("what was due at the minute that failed is forgotten")
+	}
+}
+
 func TestTheClockIsSetBackAndForth(t *testing.T) {
 	s, _, clock := newStore()
 	ctx := t.Context()
@@ -335,27 +408,7 @@ func TestTheClockIsSetBackAndForth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reap := func() {
-		t.Helper()
-		first, last, err := s.DueMinutes(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for minute := first; minute <= last; minute++ {
-			due, err := s.Pass(ctx, minute)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, d := range due {
-				if err := s.ReapSession(ctx, d); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := s.Pass(ctx, minute); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	reap := func() { t.Helper(); reapAll(t, s) }
 	begin("before")
 	clock.Advance(24 * time.Hour)
 	reap()
@@ -392,18 +445,9 @@ func TestNothingIsScheduledBehindTheSweep(t *testing.T) {
 			}
 		})
 	}
-	sweep := func() {
-		first, last, err := s.DueMinutes(ctx)
-		if err != nil {
-			return
-		}
-		for minute := first; minute <= last; minute++ {
-			due, _ := s.Pass(ctx, minute)
-			for _, d := range due {
-				s.ReapSession(ctx, d)
-			}
-			s.Pass(ctx, minute)
-		}
+	sweep := func() { reapAll(t, s) }
+	if err := s.NewSession(ctx, store.Session{ID: "first", Ref: uma}, clock.Now()); err != nil {
+		t.Fatal(err) // there is a watermark from here on
 	}
 	done := make(chan struct{})
 	go func() { all.Wait(); close(done) }()

@@ -23,17 +23,24 @@ type Tenant struct {
 // A Removal is the deletion of an installation and all under it. While it
 // stands nothing under the installation is served, connected or refreshed.
 type Removal struct {
+	// ID is random: an installation may be removed, connected and removed again.
+	ID        string    `json:"id"`
 	StartedAt time.Time `json:"started_at"`
-	// Revoke says whether the provider is told.
+	// Revoke says whether the provider is told. Force says that what it cannot
+	// be told is forgotten all the same.
 	Revoke bool `json:"revoke"`
-	// Revoked says that the installation's own grant has been taken away.
-	Revoked bool `json:"revoked,omitempty"`
+	Force  bool `json:"force,omitempty"`
+	// RevokedBirth is the birth of the installation whose own grant has been
+	// taken away. Empty: it has not, or need not be.
+	RevokedBirth string `json:"revoked_birth,omitempty"`
 	// Attempts is how often the worker went through what is left.
 	Attempts int `json:"attempts"`
 	// Removed counts the credentials that are gone.
 	Removed int `json:"removed"`
-	// Unrevoked are the refs of those whose grants could not be taken away.
-	Unrevoked []string `json:"unrevoked,omitempty"`
+	// Unrevoked are refs of those whose grants could not be taken away at the
+	// last attempt, the first hundred; UnrevokedCount is how many there are.
+	Unrevoked      []string `json:"unrevoked,omitempty"`
+	UnrevokedCount int      `json:"unrevoked_count,omitempty"`
 	// Due is the key of the removal's entry in the due index.
 	Due string `json:"due"`
 }
@@ -75,17 +82,14 @@ func (s *Store) putTenant(ctx context.Context, id tenant.ID, t Tenant) error {
 
 // removal returns the removal that ref falls under, or nil.
 func (s *Store) removal(ctx context.Context, ref tenant.Ref) (*Removal, error) {
-	t, err := s.Tenant(ctx, ref.Tenant)
+	if ref.Kind() == tenant.Static {
+		return nil, nil
+	}
+	_, removal, err := s.tenantRemoval(ctx, ref)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	if r, ok := t.Removals[ref.Provider]; ok && ref.Kind() != tenant.Static {
-		return &r, nil
-	}
-	return nil, nil
+	return removal, err
 }
 
 // Removal returns the removal that ref falls under, or ErrNotFound.
@@ -121,13 +125,9 @@ func (s *Store) Connected(ctx context.Context, ref tenant.Ref) (Credential, erro
 func (s *Store) UpdateRemoval(ctx context.Context, ref tenant.Ref, change func(old *Removal) (Removal, time.Time, error)) error {
 	defer s.tenants.lock(string(ref.Tenant))()
 	defer s.records.lock(tenantKey(ref.Tenant))()
-	t, err := s.Tenant(ctx, ref.Tenant)
+	t, old, err := s.tenantRemoval(ctx, ref)
 	if err != nil {
 		return err
-	}
-	var old *Removal
-	if r, ok := t.Removals[ref.Provider]; ok {
-		old = &r
 	}
 	removal, at, err := change(old)
 	if err != nil {
@@ -146,24 +146,54 @@ func (s *Store) UpdateRemoval(ctx context.Context, ref tenant.Ref, change func(o
 	if err := s.putTenant(ctx, ref.Tenant, t); err != nil || old == nil || old.Due == removal.Due {
 		return err
 	}
-	return s.storage.Delete(ctx, old.Due)
+	_ = s.storage.Delete(ctx, old.Due) // a hint, as in UpdateCredential
+	return nil
 }
 
-// EndRemoval forgets the removal of ref's installation.
-func (s *Store) EndRemoval(ctx context.Context, ref tenant.Ref) error {
-	defer s.records.lock(tenantKey(ref.Tenant))()
+// tenantRemoval returns the tenant, and the removal of ref's installation or
+// nil.
+func (s *Store) tenantRemoval(ctx context.Context, ref tenant.Ref) (Tenant, *Removal, error) {
 	t, err := s.Tenant(ctx, ref.Tenant)
 	if err != nil {
-		return err
+		return Tenant{}, nil, err
 	}
-	removal, ok := t.Removals[ref.Provider]
-	if !ok {
-		return nil
+	if r, ok := t.Removals[ref.Provider]; ok {
+		return t, &r, nil
+	}
+	return t, nil, nil
+}
+
+// EndRemoval deletes the installation and ends its removal, if that is still
+// the one called id and nothing stands under the installation any more. It
+// reports whether it did. allow is asked about the installation's credential
+// first, if there still is one; its error is returned.
+func (s *Store) EndRemoval(ctx context.Context, ref tenant.Ref, id string, allow func(Credential) error) (bool, error) {
+	ref = ref.Installation()
+	defer s.tenants.lock(string(ref.Tenant))()
+	defer s.records.lock(tenantKey(ref.Tenant))()
+	t, removal, err := s.tenantRemoval(ctx, ref)
+	if err != nil || removal == nil || removal.ID != id {
+		return false, err
+	}
+	if under, err := s.Under(ctx, ref); err != nil || len(under) > 0 {
+		return false, err
+	}
+	switch c, err := s.Credential(ctx, ref); {
+	case err == nil:
+		if err := allow(c); err != nil {
+			return false, err
+		}
+		if err := s.deleteCredential(ctx, ref, c); err != nil {
+			return false, err
+		}
+	case !errors.Is(err, ErrNotFound):
+		return false, err
 	}
 	t.Removals = maps.Clone(t.Removals)
 	delete(t.Removals, ref.Provider)
 	if err := s.putTenant(ctx, ref.Tenant, t); err != nil {
-		return err
+		return false, err
 	}
-	return s.storage.Delete(ctx, removal.Due)
+	_ = s.storage.Delete(ctx, removal.Due) // a hint, as in UpdateCredential
+	return true, nil
 }

@@ -1,0 +1,262 @@
+package backend_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// hold keeps the first storage operation that matches until release is called.
+// reached is closed when it has come.
+func (e *engine) hold(verb, prefix string) (reached chan struct{}, release func()) {
+	reached, gate := make(chan struct{}), make(chan struct{})
+	var arrive, open sync.Once
+	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == verb && strings.HasPrefix(op.Key, prefix) {
+			first := false
+			arrive.Do(func() { first = true })
+			if first {
+				close(reached)
+				<-gate
+			}
+		}
+		return nil
+	})
+	return reached, func() { open.Do(func() { close(gate) }) }
+}
+
+// during starts act, waits until it hangs at the provider's endpoint, does
+// what comes between, and lets it go on.
+func (e *engine) during(fault authpipetest.Fault, act, between func()) {
+	e.t.Helper()
+	n := e.fb.Count(fault.Endpoint)
+	fault.Hang = true
+	release := e.fb.Fail(fault)
+	var acting sync.WaitGroup
+	acting.Go(act)
+	if err := e.fb.AwaitCount(e.t.Context(), fault.Endpoint, n+1); err != nil {
+		e.t.Fatal(err)
+	}
+	between()
+	release()
+	acting.Wait()
+}
+
+func (e *engine) alive(ref string) bool {
+	e.t.Helper()
+	known, _ := e.fb.Inspect(e.read("creds/" + ref)["access_token"].(string))
+	return known.Valid
+}
+
+func TestAConnectWinsOverADeleteThatBeganBefore(t *testing.T) {
+	t.Run("of another account, while the provider revokes", func(t *testing.T) {
+		e := both(t, authpipetest.Options{})
+		s := e.begin(uma, map[string]any{"allow_account_change": true})
+		code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+		var token string
+		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke},
+			func() { e.must(logical.DeleteOperation, "creds/"+uma, nil) },
+			func() {
+				e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
+				token = e.read("creds/" + uma)["access_token"].(string)
+			})
+		// The delete goes on until what is there is gone: revoked, too.
+		e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+		if known, _ := e.fb.Inspect(token); known.Valid {
+			t.Error("the new grant was forgotten without being revoked")
+		}
+	})
+	t.Run("of another account, while the shared one is looked at", func(t *testing.T) {
+		e := both(t, authpipetest.Options{})
+		e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
+		s := e.begin(uma, map[string]any{"allow_account_change": true})
+		code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+		reached, release := e.hold("list", "account/")
+		var deleting sync.WaitGroup
+		deleting.Go(func() { e.must(logical.DeleteOperation, "creds/"+uma, nil) })
+		<-reached
+		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
+		token := e.read("creds/" + uma)["access_token"].(string)
+		release()
+		deleting.Wait()
+		if known, _ := e.fb.Inspect(token); known.Valid {
+			t.Error("udo's credential was deleted, and his grant lives")
+		}
+	})
+	t.Run("of another tenant, by the grant that is being revoked", func(t *testing.T) {
+		e := both(t, authpipetest.Options{})
+		const other = "org_globex/facebook/installation"
+		s := e.begin(other, map[string]any{"actor": "boss"})
+		code := e.callback(e.consent(s, authpipetest.Consent{User: "uma"})).code(t)
+		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke},
+			func() { e.must(logical.DeleteOperation, "creds/"+uma, nil) },
+			func() {
+				e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "boss", "connect_code": code})
+			})
+		e.clock.Advance(time.Minute)
+		e.sweep()
+		e.refused("revoked", 409, logical.ReadOperation, "creds/"+other, nil) // noticed within a minute
+	})
+}
+
+func TestAnOldAnswerDoesNotBringTheDeadBack(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, AfterEffect: true, Times: 1},
+		func() { e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil) },
+		func() {
+			e.fb.RemoveApp(appID, "uma")
+			e.refused("revoked", 409, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+		})
+	if got := e.read("connections/" + uma)["status"]; got != "revoked" {
+		t.Errorf("status is %v again", got)
+	}
+}
+
+func TestADeleteWinsOverARefreshThatBeganBefore(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.clock.Advance(20 * 24 * time.Hour)
+	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken},
+		func() {
+			_, err := e.do(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "50d"})
+			checkCode(e.t, err, "not_found", 404)
+		},
+		func() { e.must(logical.DeleteOperation, "creds/"+uma, nil) })
+	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+}
+
+func TestManyReadersShareOneRefresh(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.clock.Advance(20 * 24 * time.Hour)
+	n := e.fb.Count(authpipetest.EndpointExchangeToken)
+	var readers sync.WaitGroup
+	for range 50 {
+		readers.Go(func() { e.must(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "50d"}) })
+	}
+	readers.Wait()
+	if got := e.fb.Count(authpipetest.EndpointExchangeToken) - n; got != 1 {
+		t.Errorf("refreshed %d times", got)
+	}
+}
+
+func TestReadersOfALivingTokenDoNotWearTheProviderOut(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	expiry, err := time.Parse(time.RFC3339, e.read("creds/" + uma)["expires_at"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.clock.Set(expiry.Add(-3 * time.Hour))
+	repair := e.fb.Fail(authpipetest.Fault{Reset: true})
+	n := e.fb.Count("")
+	for range 30 {
+		if resp, err := e.do(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "24h"}); err != nil || len(resp.Warnings) == 0 {
+			t.Fatalf("answered %v, %v", resp, err)
+		}
+	}
+	if got := e.fb.Count("") - n; got > 2 { // a connection that breaks is tried twice
+		t.Errorf("30 reads made %d calls", got)
+	}
+	if history := e.read("connections/" + uma)["history"].([]map[string]any); len(history) != 2 {
+		t.Errorf("the history reads %v", history)
+	}
+	repair()
+	for range 5 {
+		e.clock.Advance(time.Minute)
+		e.sweep()
+	}
+	if !e.alive(uma) || e.read("connections/" + uma)["generation"] != uint64(2) {
+		t.Error("the token was not refreshed when the provider was back")
+	}
+}
+
+func TestAnExpiredTokenIsNotServed(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	repair := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "<html>down</html>"})
+	defer repair()
+	e.clock.Advance(61 * 24 * time.Hour)
+	e.refused("failed", 409, logical.ReadOperation, "creds/"+uma, nil)
+	n := e.fb.Count("")
+	e.refused("failed", 409, logical.ReadOperation, "creds/"+uma, nil)
+	if got := e.fb.Count("") - n; got != 0 {
+		t.Errorf("a failed credential asked the provider %d times", got)
+	}
+}
+
+func TestAnExpiredTokenUnderAThrottleIsAnsweredFromMemory(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	repair := e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Message: "Application request limit reached", Code: 4}})
+	defer repair()
+	e.clock.Advance(61 * 24 * time.Hour)
+	e.refused("throttled", 429, logical.ReadOperation, "creds/"+uma, nil)
+	n := e.fb.Count("")
+	e.refused("unavailable", 502, logical.ReadOperation, "creds/"+uma, nil)
+	if got := e.fb.Count("") - n; got != 0 {
+		t.Errorf("the provider was called %d times", got)
+	}
+}
+
+func TestAMissingPermissionCostsNoLivingToken(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.clock.Advance(20 * 24 * time.Hour)
+	defer e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Message: "(#10) Application does not have permission for this action", Code: 10}})()
+	resp, err := e.do(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "50d"})
+	if err != nil || len(resp.Warnings) == 0 || resp.Data["status"] != "active" {
+		t.Errorf("answered %v, %v", resp, err)
+	}
+}
+
+func TestStorageTroubleIsNotBlamedOnTheCredential(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Key == "config/facebook" {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	})
+	if _, err := e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil); err == nil {
+		t.Error("a refresh without a configuration succeeds")
+	}
+	e.storage.Reset()
+	if c := e.read("connections/" + uma); c["consecutive_failures"] != 0 {
+		t.Errorf("the connection reads %v", c)
+	}
+}
+
+func TestACredentialWhoseConfigurationIsGoneIsServed(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true})
+	resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil)
+	if err != nil || len(resp.Warnings) != 1 || resp.Data["access_token"] == nil || resp.Data["appsecret_proof"] != nil {
+		t.Errorf("answered %v, %v", resp, err)
+	}
+}
+
+func TestTheEndOfTheMountEndsWhatRuns(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	if err := e.Initialize(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	due, err := time.Parse(time.RFC3339, e.read("connections/" + uma)["next_due_at"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.clock.Set(due.Add(time.Minute))
+	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	defer e.fb.Fail(authpipetest.Fault{Hang: true})()
+	if _, err := e.do(logical.RollbackOperation, "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointDebugToken, n+1); err != nil {
+		t.Fatal(err)
+	}
+	e.Cleanup(context.Background()) // returns although the provider hangs
+	e.restart()
+	if c := e.read("connections/" + uma); c["consecutive_failures"] != 0 {
+		t.Errorf("the end of the mount was blamed on the credential: %v", c)
+	}
+}

@@ -1,0 +1,197 @@
+package backend_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+var down = authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"}
+
+func (e *engine) removal() map[string]any {
+	e.t.Helper()
+	removal, ok := e.read("connections/" + installation)["removal"].(map[string]any)
+	if !ok {
+		e.t.Fatalf("the installation is not being removed: %v", e.read("connections/"+installation))
+	}
+	return removal
+}
+
+func (e *engine) after(d time.Duration) {
+	e.t.Helper()
+	e.clock.Advance(d)
+	e.sweep()
+}
+
+func TestWhatCannotBeRevokedIsNotForgotten(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	token := e.read("creds/" + uma)["access_token"].(string)
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	repair := e.fb.Fail(down)
+	for range 12 {
+		e.after(7 * time.Hour)
+	}
+	if got := e.removal(); got["unrevoked_count"] != 1 || got["attempts"] != 12 {
+		t.Errorf("the removal reads %v", got)
+	}
+	repair()
+	e.after(7 * time.Hour)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	if known, _ := e.fb.Inspect(token); known.Valid {
+		t.Error("uma's grant was forgotten, not revoked")
+	}
+}
+
+func TestARemovalIsForced(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	defer e.fb.Fail(down)()
+	e.after(2 * time.Minute)
+	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+installation, nil)
+	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
+	e.log.Reset()
+	e.after(2 * time.Minute)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	if log := e.log.String(); !strings.Contains(log, "forgotten without revoking") || !strings.Contains(log, uma) {
+		t.Errorf("the log does not say what was forgotten: %s", log)
+	}
+}
+
+func TestAnInstallationIsRevokedAfterItsUsers(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	const ada = "org_acme/facebook/users/ada"
+	e.connect(ada, "ada", authpipetest.Consent{User: "ada"}) // so its grant is not told at once
+	token := e.read("creds/" + installation)["access_token"].(string)
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	repair := e.fb.Fail(down)
+	e.after(2 * time.Minute)
+	repair()
+	for range 5 {
+		e.after(7 * time.Hour)
+	}
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	if known, _ := e.fb.Inspect(token); known.Valid {
+		t.Error("the installation is gone, and its grant lives")
+	}
+}
+
+func TestNobodyIsServedWithoutTheInstallationThatWentAlong(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
+	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "delete" && op.Key == "cred/"+uma {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	})
+	for range 8 {
+		e.after(7 * time.Hour)
+	}
+	e.storage.Reset()
+	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+	e.removal() // stands until the user is gone
+	e.after(7 * time.Hour)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+uma, nil)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+}
+
+func TestAReconnectDuringAnUninstallIsRevokedToo(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	s := e.begin(installation, map[string]any{"actor": "admin", "allow_account_change": true})
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	var token string
+	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke},
+		func() { e.must(logical.DeleteOperation, "creds/"+installation, nil) },
+		func() {
+			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+			token = e.read("creds/" + installation)["access_token"].(string)
+		})
+	e.after(2 * time.Minute)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	if known, _ := e.fb.Inspect(token); known.Valid {
+		t.Error("udo's grant lives")
+	}
+}
+
+func TestALateRequestDoesNotRemoveANewInstallation(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	reached, release := e.hold("list", "cred/org_acme/facebook/users/")
+	var deleting sync.WaitGroup
+	deleting.Go(func() { e.must(logical.DeleteOperation, "creds/"+installation, nil) })
+	<-reached
+	e.after(time.Minute) // the worker is done with it
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	e.install()
+	release()
+	deleting.Wait()
+	if !e.alive(installation) {
+		t.Error("the new installation's grant was revoked")
+	}
+}
+
+func TestACodeIsNotSpentOnWhatCannotBeConnected(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	s := e.begin(udo, nil)
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	proof := map[string]any{"actor": "udo", "connect_code": code}
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	n := e.fb.Count(authpipetest.EndpointAccessToken)
+	e.refused("pending", 409, logical.UpdateOperation, s.path+"/complete", proof)
+	e.after(2 * time.Minute)
+	e.refused("installation_required", 409, logical.UpdateOperation, s.path+"/complete", proof)
+	if got := e.fb.Count(authpipetest.EndpointAccessToken) - n; got != 0 {
+		t.Errorf("the code was sent %d times", got)
+	}
+	e.install()
+	e.must(logical.UpdateOperation, s.path+"/complete", proof)
+	e.read("creds/" + udo)
+}
+
+func TestARemovalBeginsWhateverTheClockDid(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.after(48 * time.Hour)
+	e.clock.Advance(-48 * time.Hour)
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	e.after(2 * time.Minute)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+}
+
+func TestAListSaysWhatIsBeingRemoved(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	info := e.must(logical.ListOperation, "creds/org_acme/facebook/users/", nil)["key_info"].(map[string]any)["uma"].(map[string]any)
+	if info["removing"] != true {
+		t.Errorf("key_info is %v", info)
+	}
+}
+
+func TestOneBadRecordKeepsNothingElseFromBeingDone(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	entry, err := e.storage.Storage.Get(t.Context(), "cred/"+installation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "cred/" + uma, Value: entry.Value})                          // does not open there
+	e.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "due/0029923922/0000000000,unheard-of,x", Value: []byte{1}}) // another release's
+	e.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "due/0029923923/no entry at all", Value: []byte{1}})
+	checked := e.read("connections/" + installation)["checked_at"]
+	e.clock.Advance(25 * time.Hour)
+	if err := e.Sweep(t.Context()); err == nil {
+		t.Error("the sweep does not tell of what could not be done")
+	}
+	if e.read("connections/" + installation)["checked_at"] == checked {
+		t.Error("the good record was not checked")
+	}
+	e.clock.Advance(time.Minute)
+	e.storage.Reset()
+	e.Sweep(t.Context())
+	if n := len(e.storage.Operations()); n > 20 {
+		t.Errorf("a sweep with three bad entries makes %d storage calls", n)
+	}
+}

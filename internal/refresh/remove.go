@@ -1,0 +1,182 @@
+package refresh
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+const (
+	// removalSlice is how long one attempt at a removal may take, so that the
+	// sweep that it is part of ends.
+	removalSlice = 20 * time.Second
+	// unrevokedKept is how many refs a removal names; a record has its limits.
+	unrevokedKept = 100
+)
+
+// Remove is the background work at an installation's removal: all that stands
+// under it is revoked and removed, and then itself. What cannot be revoked is
+// tried again, for as long as it takes; with Force it is forgotten.
+func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
+	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+		return err
+	}
+	ref, err := tenant.ParseFlat(due.ID)
+	if err != nil {
+		return err
+	}
+	removal, err := r.Store.Removal(ctx, ref)
+	if err != nil {
+		return err
+	}
+	left, err := r.Store.Under(ctx, ref)
+	if err != nil {
+		return err
+	}
+	done, err := r.removeAll(ctx, &removal, left)
+	if err != nil {
+		return err
+	}
+	if done {
+		_, ended, err := r.removeLast(ctx, ref, removal)
+		if ended {
+			r.Log.Info("removed", "ref", ref.String(), "credentials", removal.Removed+1)
+			return nil
+		}
+		if err != nil {
+			unrevoked(&removal, ref)
+			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
+		}
+	}
+	return r.Store.UpdateRemoval(ctx, ref, func(now *store.Removal) (store.Removal, time.Time, error) {
+		if now == nil || now.ID != removal.ID {
+			return store.Removal{}, time.Time{}, errSuperseded
+		}
+		removal.Force = removal.Force || now.Force
+		if removal.UnrevokedCount == 0 {
+			return removal, r.Now(), nil // a slice ended: go on
+		}
+		removal.Attempts++
+		return removal, r.Now().Add(backoff[min(removal.Attempts, len(backoff))-1]), nil
+	})
+}
+
+// removeAll parts with those of refs that there is time for, and writes down
+// in the removal how that went. It reports whether none is left.
+func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs []tenant.Ref) (done bool, err error) {
+	begun := r.Now()
+	// Those that failed before come last: they must not keep the others.
+	slices.SortStableFunc(refs, func(a, b tenant.Ref) int {
+		return compareBool(slices.Contains(removal.Unrevoked, a.String()), slices.Contains(removal.Unrevoked, b.String()))
+	})
+	removal.Unrevoked, removal.UnrevokedCount = nil, 0
+	d := Disconnection{Revoke: removal.Revoke, Force: removal.Force}
+	for i, ref := range refs {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if r.Now().Sub(begun) > removalSlice {
+			for _, ref := range refs[i:] {
+				if removal.UnrevokedCount > 0 {
+					unrevoked(removal, ref)
+				}
+			}
+			return false, nil
+		}
+		c, err := r.Store.Credential(ctx, ref)
+		if err == nil {
+			_, err = r.part(ctx, ref, c, d)
+		}
+		switch {
+		case err == nil:
+			removal.Removed++
+		case !errors.Is(err, store.ErrNotFound):
+			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
+			unrevoked(removal, ref)
+		}
+	}
+	return removal.UnrevokedCount == 0, nil
+}
+
+func unrevoked(removal *store.Removal, ref tenant.Ref) {
+	removal.UnrevokedCount++
+	if len(removal.Unrevoked) < unrevokedKept {
+		removal.Unrevoked = append(removal.Unrevoked, ref.String())
+	}
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// removeLast revokes the installation's own grant, if that has not been done,
+// and ends the removal. It does nothing if something still stands under the
+// installation, or the removal is over. One caller does it, those who come
+// meanwhile share what comes of it: so the removal stands, and nothing can be
+// connected, from the look at it to its end.
+func (r *Refresher) removeLast(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
+	_, err, _ = r.flights.Do("removal "+ref.String(), func() (any, error) {
+		switch standing, err := r.Store.Removal(ctx, ref); {
+		case errors.Is(err, store.ErrNotFound) || err == nil && standing.ID != removal.ID:
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		var err error
+		warning, ended, err = r.endRemoval(ctx, ref, removal)
+		return nil, err
+	})
+	return warning, ended, err
+}
+
+func (r *Refresher) endRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
+	c, err := r.Store.Credential(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) {
+		ended, err = r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
+		return "", ended, err
+	}
+	if err != nil {
+		return "", false, err
+	}
+	if c.Birth != removal.RevokedBirth {
+		if warning, err = r.revokeUnshared(ctx, ref, c, Disconnection{Revoke: removal.Revoke, Force: removal.Force}); err != nil {
+			return "", false, err
+		}
+	}
+	// Nobody takes the account up or lays it down before the end.
+	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
+	ended, err = r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
+	return warning, ended, err
+}
+
+// revokeUnshared revokes the grant unless another credential lives by it.
+func (r *Refresher) revokeUnshared(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+	shared, err := r.shared(ctx, ref, c)
+	switch {
+	case err != nil:
+		return "", err
+	case shared && d.Revoke:
+		return warnShared, nil
+	case shared:
+		return "", nil
+	}
+	return r.revoke(ctx, ref, c, d)
+}
+
+func random() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
