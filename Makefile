@@ -1,0 +1,31 @@
+# Verbs. Each does one thing, through one script or one go command.
+
+.DEFAULT_GOAL := help
+.PHONY: help build vault test demo dev lint fmt clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the plugin and the Facebook simulator into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+vault: ## find a Vault to test with, or build one into bin/ (minutes, once)
+	@scripts/vault.sh
+
+test: ## run all tests: packages, and the built plugin in a real Vault
+	@scripts/test.sh
+
+demo: ## walk the whole story with the vault CLI, then stop everything
+	@scripts/demo.sh
+
+dev: ## leave a dev Vault and a simulated Facebook running until Ctrl-C
+	@scripts/dev.sh
+
+lint: ## gofmt, go vet, staticcheck, govulncheck
+	@scripts/lint.sh
+
+fmt: ## format all Go files
+	go fmt ./...
+
+clean: ## remove what was built, Vault included
+	rm -rf bin

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs every test: the packages', and the acceptance suite that drives the built plugin in a real Vault.
+# Arguments go to go test in place of ./...: scripts/test.sh -v -run Acceptance/connect ./cmd/...
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Found or built here and not in the test: building Vault would eat up go test's time limit.
+VAULT_BIN=$(scripts/vault.sh)
+export VAULT_BIN
+exec go test -race -timeout 20m "${@:-./...}"
