@@ -1,0 +1,161 @@
+// Package main_test drives the plugin as its users do: the built program, in a real Vault server,
+// by the vault CLI and plain HTTP.
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// root is the module's root, seen from this package.
+var root = filepath.Join("..", "..")
+
+// TestAcceptance runs testdata/script. Each script has a Vault server and a Facebook to itself, so that all run in
+// parallel, all mount at authpipe/ as the documentation does, and each may kill, audit and misconfigure as it likes.
+// (A dev server is up in a quarter of a second.) What a script can say is listed at commands.
+func TestAcceptance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a Vault server, which takes its time: left out with -short")
+	}
+	vault, plugin := findVault(t), buildPlugin(t)
+	testscript.Run(t, testscript.Params{
+		Dir:   filepath.Join(root, "testdata", "script"),
+		Cmds:  commands(),
+		Setup: func(env *testscript.Env) error { return setup(env, vault, plugin) },
+	})
+}
+
+// findVault asks scripts/vault.sh, without letting it build: that would take longer than a test may.
+func findVault(t *testing.T) string {
+	t.Helper()
+	if bin := os.Getenv("VAULT_BIN"); bin != "" { // read here so that go test caches no result across binaries
+		return bin
+	}
+	find := exec.Command(filepath.Join(root, "scripts", "vault.sh"), "--find")
+	var why strings.Builder
+	find.Stderr = &why
+	path, err := find.Output()
+	if err != nil {
+		t.Fatalf("finding a Vault server to test in: %v: %s", err, why.String())
+	}
+	return strings.TrimSpace(string(path))
+}
+
+// buildPlugin builds the program under test. In a test with the race detector the plugin has it too: what it finds is
+// in the server's log, which every script is held to.
+func buildPlugin(t *testing.T) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), pluginName)
+	args := []string{"build", "-trimpath", "-o", program}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		t.Fatalf("building the plugin: %v\n%s", err, out)
+	}
+	return program
+}
+
+// setup gives a script its world: a Vault server where the plugin is registered and not yet mounted, and a Facebook
+// with two apps and three people.
+func setup(env *testscript.Env, vault, plugin string) error {
+	tb := env.T().(testing.TB)
+	facebook := authpipetest.NewFacebook(authpipetest.Options{})
+	graph := facebook.Start(tb)
+	server := startVault(tb, vault, plugin)
+
+	w := &world{vault: vault, server: server, facebook: facebook, secrets: []string{appSecret, secondAppSecret}}
+	env.Values[worldKey{}] = w
+	tb.Cleanup(func() {
+		server.stop(tb) // its last words are in the log too
+		w.inspectLog(tb)
+	})
+
+	callback := server.addr + "/v1/authpipe/callback/facebook"
+	secondCallback := server.addr + "/v1/second/callback/facebook"
+	relay := "https://app.example.com/facebook/callback"
+	facebook.AddApp(authpipetest.App{ID: appID, Secret: appSecret, Name: "Acme Social",
+		RedirectURIs: []string{callback, relay}, RequireAppSecret: true})
+	facebook.AddApp(authpipetest.App{ID: secondAppID, Secret: secondAppSecret, Name: "Acme Ads",
+		RedirectURIs: []string{secondCallback}})
+	facebook.AddPage(authpipetest.Page{ID: "900000000000001", Name: "Acme Inc."})
+	facebook.AddUser(authpipetest.User{ID: alice, Name: "Alice Admin", Email: "alice@example.com", Pages: []string{"900000000000001"}})
+	facebook.AddUser(authpipetest.User{ID: bob, Name: "Bob Member", Email: "bob@example.com"})
+	facebook.AddUser(authpipetest.User{ID: mallory, Name: "Mallory Stranger", Email: "mallory@example.com"})
+
+	for _, v := range [][2]string{
+		{"VAULT_ADDR", server.addr}, {"VAULT_TOKEN", server.token}, {"HOME", env.WorkDir},
+		{"FACEBOOK", graph},
+		{"APP_ID", appID}, {"APP_SECRET", appSecret}, {"CALLBACK", callback}, {"RELAY", relay},
+		{"SECOND_APP_ID", secondAppID}, {"SECOND_APP_SECRET", secondAppSecret}, {"SECOND_CALLBACK", secondCallback},
+		{"ALICE", alice}, {"BOB", bob}, {"MALLORY", mallory},
+	} {
+		env.Setenv(v[0], v[1])
+	}
+	return nil
+}
+
+// The apps, and the people as Facebook's own books know them.
+const (
+	appID, appSecret             = "1024222333444555", "0123456789abcdef0123456789abcdef"
+	secondAppID, secondAppSecret = "1024222333444666", "fedcba9876543210fedcba9876543210"
+
+	alice, bob, mallory = "1000000001", "1000000002", "1000000003"
+)
+
+// world is what a script's commands act on.
+type world struct {
+	vault    string // the CLI
+	server   *vaultServer
+	facebook *authpipetest.Facebook
+	secrets  []string // what the script has seen of tokens, codes, states and secrets
+}
+
+type worldKey struct{}
+
+// secretName are the names of variables whose values must not be found in a log.
+var secretName = regexp.MustCompile(`TOKEN|CODE|STATE|SECRET|PROOF`)
+
+// keep remembers a variable's value when its name says that it is a secret.
+func (w *world) keep(name, value string) {
+	if secretName.MatchString(name) && value != "" {
+		w.secrets = append(w.secrets, value)
+	}
+}
+
+var (
+	// anyToken is what any token of Facebook's looks like, seen by the script or not.
+	anyToken = regexp.MustCompile(`EAA[A-Za-z0-9]{100,}`)
+	defect   = regexp.MustCompile(`(?m)^.*(DATA RACE|\bpanic\b).*$`)
+)
+
+// inspectLog holds the server's log, which has the plugin's in it at every level, to what no log may contain.
+func (w *world) inspectLog(tb testing.TB) {
+	log, err := os.ReadFile(w.server.log)
+	if err != nil {
+		tb.Errorf("reading the server's log: %v", err)
+	}
+	if token := anyToken.Find(log); token != nil {
+		tb.Errorf("the server's log contains a token: %s", token)
+	}
+	for _, secret := range w.secrets {
+		if strings.Contains(string(log), secret) {
+			tb.Errorf("the server's log contains a secret: %s", secret)
+		}
+	}
+	if line := defect.Find(log); line != nil {
+		tb.Errorf("the server's log tells of a defect: %s", line)
+	}
+	if tb.Failed() {
+		_, sinceUp, _ := strings.Cut(string(log), "Development mode should NOT be used in production")
+		tb.Logf("the server's log since it was up:\n%s", sinceUp)
+	}
+}

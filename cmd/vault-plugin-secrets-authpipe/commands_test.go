@@ -1,0 +1,263 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"html"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// commands are what a script can say, beyond what testscript knows. The first five print, and may be expected to fail
+// with a "!"; the others keep what was printed in a variable.
+//
+//	vault ARG...                  the vault CLI, with the script's VAULT_ADDR and VAULT_TOKEN
+//	http URL [HEADER...]          GETs as a stranger does: no Vault token, no redirect followed. Prints the status, the
+//	                              headers and the body; fails from status 400 on
+//	consent [FLAG...] URL         answers Facebook's dialog at URL, and prints where it sends the browser. -as ID: who is
+//	                              signed in to Facebook (Alice), -decline SCOPE, -cancel
+//	connect REF ACTOR [FLAG...]   all of install.txt at once; the flags are consent's. connect -mount PATH … does it
+//	                              elsewhere than at authpipe/
+//	plugins [-kill]               prints the ids of the plugin's processes, and kills them [linux]
+//
+//	let NAME COMMAND...           runs one of the above and keeps its output, trimmed, in $NAME
+//	json NAME PATH                keeps a field of the JSON that was last printed: json URL data.authorization_url
+//	match NAME REGEXP             keeps what the regexp's first group matches in what was last printed, HTML unescaped
+//	eventually COMMAND...         repeats one of the above until it succeeds
+func commands() map[string]func(*testscript.TestScript, bool, []string) {
+	all := map[string]func(*testscript.TestScript, bool, []string){
+		"let": let, "json": jsonField, "match": match, "eventually": eventually,
+	}
+	for name, c := range printing {
+		all[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+			out, err := c(ts, args)
+			show(ts, out)
+			switch {
+			case err == nil && neg:
+				ts.Fatalf("unexpected success")
+			case err != nil && !neg:
+				ts.Fatalf("%v", err)
+			}
+		}
+	}
+	return all
+}
+
+// printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
+var printing = map[string]func(*testscript.TestScript, []string) (output, error){
+	"vault": vaultCLI, "http": get, "consent": consent, "connect": connect, "plugins": plugins,
+}
+
+// output is what a command printed.
+type output struct{ stdout, stderr string }
+
+func show(ts *testscript.TestScript, out output) {
+	_, _ = io.WriteString(ts.Stdout(), out.stdout)
+	_, _ = io.WriteString(ts.Stderr(), out.stderr)
+}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+
+func vaultCLI(ts *testscript.TestScript, args []string) (output, error) {
+	cmd := exec.Command(worldOf(ts).vault, args...)
+	cmd.Dir = ts.MkAbs(".")
+	// Nothing of the developer's own Vault, and the first answer: the CLI would ask again after a 502.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "VAULT_MAX_RETRIES=0"}
+	for _, name := range []string{"HOME", "VAULT_ADDR", "VAULT_TOKEN"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	return output{stdout.String(), stderr.String()}, err
+}
+
+func get(ts *testscript.TestScript, args []string) (output, error) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: http URL [HEADER...]")
+	}
+	req, err := http.NewRequest(http.MethodGet, args[0], nil)
+	ts.Check(err)
+	for _, header := range args[1:] {
+		name, value, _ := strings.Cut(header, ":")
+		req.Header.Set(name, strings.TrimSpace(value))
+	}
+	client := http.Client{
+		Timeout:       patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return output{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if resp.StatusCode >= http.StatusBadRequest {
+		err = errors.New(resp.Status)
+	}
+	return output{stdout: render(resp, body)}, err
+}
+
+// render writes a response as a script's reader and its regexps like it, without its date, so that two can be compared.
+func render(resp *http.Response, body []byte) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "HTTP %d\n", resp.StatusCode)
+	resp.Header.Del("Date")
+	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
+		fmt.Fprintf(&text, "%s: %s\n", name, strings.Join(resp.Header[name], ", "))
+	}
+	fmt.Fprintf(&text, "\n%s\n", bytes.TrimRight(body, "\n"))
+	return text.String()
+}
+
+func consent(ts *testscript.TestScript, args []string) (output, error) {
+	var answer authpipetest.Consent
+	flags := flag.NewFlagSet("consent", flag.ContinueOnError)
+	flags.StringVar(&answer.User, "as", alice, "")
+	flags.BoolVar(&answer.Cancel, "cancel", false, "")
+	flags.Func("decline", "", func(scope string) error { answer.Decline = append(answer.Decline, scope); return nil })
+	ts.Check(flags.Parse(args))
+	to, err := worldOf(ts).facebook.Authorize(flags.Arg(0), answer)
+	if err != nil {
+		return output{}, err
+	}
+	return output{stdout: to.String() + "\n"}, nil
+}
+
+// connect fails the script where the way is blocked, but for its first and last step, which may be expected to be refused.
+func connect(ts *testscript.TestScript, args []string) (output, error) {
+	mount := "authpipe"
+	if len(args) > 2 && args[0] == "-mount" {
+		mount, args = args[1], args[2:]
+	}
+	if len(args) < 2 {
+		ts.Fatalf("usage: connect [-mount PATH] REF ACTOR [FLAG...]")
+	}
+	ref, actor, flags := args[0], args[1], args[2:]
+	begun, err := vaultCLI(ts, []string{"write", "-format=json", mount + "/connect/" + ref, "actor=" + actor})
+	if err != nil {
+		return begun, err
+	}
+	url, session := field(ts, begun.stdout, "data.authorization_url"), field(ts, begun.stdout, "data.session_id")
+	back, err := consent(ts, append(flags, url))
+	ts.Check(err)
+	page, err := get(ts, []string{strings.TrimSpace(back.stdout)})
+	ts.Check(err)
+	code := group(ts, page.stdout, connectCode)
+	worldOf(ts).keep("CODE", code)
+	tenant, _, _ := strings.Cut(ref, "/")
+	return vaultCLI(ts, []string{"write", mount + "/sessions/" + tenant + "/" + session + "/complete",
+		"actor=" + actor, "connect_code=" + code})
+}
+
+// connectCode finds the connect code on the callback's page.
+const connectCode = `<code[^>]*>([^<]+)</code>`
+
+func plugins(ts *testscript.TestScript, args []string) (output, error) {
+	var out output
+	for _, pid := range processesOf(worldOf(ts).server.plugin) {
+		out.stdout += strconv.Itoa(pid) + "\n"
+		if !slices.Equal(args, []string{"-kill"}) {
+			continue
+		}
+		process, err := os.FindProcess(pid)
+		ts.Check(err)
+		ts.Check(process.Kill())
+	}
+	return out, nil
+}
+
+func let(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || printing[args[1]] == nil {
+		ts.Fatalf("usage: let NAME COMMAND...")
+	}
+	out, err := printing[args[1]](ts, args[2:])
+	show(ts, out)
+	ts.Check(err)
+	set(ts, args[0], strings.TrimSpace(out.stdout))
+}
+
+func jsonField(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: json NAME PATH")
+	}
+	set(ts, args[0], field(ts, ts.ReadFile("stdout"), args[1]))
+}
+
+func match(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: match NAME REGEXP")
+	}
+	set(ts, args[0], group(ts, ts.ReadFile("stdout"), args[1]))
+}
+
+func set(ts *testscript.TestScript, name, value string) {
+	worldOf(ts).keep(name, value)
+	ts.Setenv(name, value)
+}
+
+// field walks a path of dots into a JSON document. The script fails where it leads nowhere.
+func field(ts *testscript.TestScript, document, path string) string {
+	var value any
+	decoder := json.NewDecoder(strings.NewReader(document))
+	decoder.UseNumber()
+	ts.Check(decoder.Decode(&value))
+	for _, key := range strings.Split(path, ".") {
+		object, _ := value.(map[string]any)
+		var found bool
+		if value, found = object[key]; !found {
+			ts.Fatalf("no %s in %s: no %q", path, document, key)
+		}
+	}
+	return fmt.Sprint(value)
+}
+
+// group returns what a regexp's first group matches. The script fails where it does not match.
+func group(ts *testscript.TestScript, text, pattern string) string {
+	re, err := regexp.Compile(pattern)
+	ts.Check(err)
+	found := re.FindStringSubmatch(text)
+	if len(found) < 2 {
+		ts.Fatalf("no match for %s in\n%s", pattern, text)
+	}
+	return html.UnescapeString(found[1])
+}
+
+// eventually is for what another process does in its own time: it asks again, and gives up after patience.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || printing[args[0]] == nil {
+		ts.Fatalf("usage: eventually COMMAND...")
+	}
+	deadline := time.After(patience)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		out, err := printing[args[0]](ts, args[1:])
+		if err == nil {
+			show(ts, out)
+			return
+		}
+		select {
+		case <-deadline:
+			show(ts, out)
+			ts.Fatalf("not within %v: %v", patience, err)
+		case <-again.C:
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package main_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long anything may take that a test waits for. It is generous: only a failing test spends it.
+const patience = 30 * time.Second
+
+// pluginName is the plugin's file name and so, in a dev server, its name in the catalog.
+const pluginName = "authpipe"
+
+// vaultServer is a Vault in dev mode: in memory, unsealed, and gone with the test.
+type vaultServer struct {
+	addr   string // http://127.0.0.1:port
+	token  string // the root token
+	log    string // the file that it logs to, at trace level, its plugins' logs included
+	plugin string // the plugin's program, which no other server runs
+
+	process *os.Process
+	exited  <-chan struct{}
+}
+
+// startVault starts a server with the plugin in its catalog, and stops it with the test.
+func startVault(tb testing.TB, bin, plugin string) *vaultServer {
+	tb.Helper()
+	plugin = linkPlugin(tb, plugin)
+	for range 5 { // another process may take the port between our finding it free and Vault's listening on it
+		s := &vaultServer{
+			addr:   "http://" + freeAddress(tb),
+			token:  rand.Text(),
+			log:    filepath.Join(tb.TempDir(), "vault.log"),
+			plugin: plugin,
+		}
+		if err := s.launch(bin); err != nil {
+			tb.Fatalf("starting Vault: %v", err)
+		}
+		tb.Cleanup(func() { s.stop(tb) })
+		if s.ready() {
+			return s
+		}
+		log, _ := os.ReadFile(s.log)
+		if !strings.Contains(string(log), "address already in use") {
+			tb.Fatalf("starting Vault: it does not answer\n%s", log)
+		}
+	}
+	tb.Fatal("starting Vault: found no free port")
+	return nil
+}
+
+// linkPlugin links the program into a directory that holds nothing else, of which a dev server registers every file.
+func linkPlugin(tb testing.TB, program string) string {
+	tb.Helper()
+	dir, err := filepath.EvalSymlinks(tb.TempDir()) // Vault and the kernel know the directory by its real name
+	if err != nil {
+		tb.Fatal(err)
+	}
+	link := filepath.Join(dir, pluginName)
+	if err := os.Link(program, link); err != nil {
+		tb.Fatal(err)
+	}
+	return link
+}
+
+// nextPort is where the search for ports goes on. It begins somewhere below the range that kernels hand out by
+// themselves, where other processes, this one's simulators too, would come across it.
+var nextPort = func() *atomic.Int32 {
+	var port atomic.Int32
+	port.Store(20000 + 2*mathrand.Int32N(4000))
+	return &port
+}()
+
+// freeAddress returns an address with a free port. Vault listens on the port after it too.
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
+	for range 1000 {
+		port := nextPort.Add(2)
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if free(address) && free(fmt.Sprintf("127.0.0.1:%d", port+1)) {
+			return address
+		}
+	}
+	tb.Fatal("found no free port")
+	return ""
+}
+
+func free(address string) bool {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+func (s *vaultServer) launch(bin string) error {
+	log, err := os.Create(s.log)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(bin, "server", "-dev", "-dev-no-store-token",
+		"-dev-listen-address="+strings.TrimPrefix(s.addr, "http://"),
+		"-dev-plugin-dir="+filepath.Dir(s.plugin), "-log-level=trace")
+	cmd.Env = []string{ // nothing of the developer's own Vault
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + filepath.Dir(s.log),
+		"VAULT_DEV_ROOT_TOKEN_ID=" + s.token,
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	s.exited, err = startProcess(cmd)
+	s.process = cmd.Process
+	return err
+}
+
+// startProcess starts a process that ends, at the latest, when this one does, however that comes about.
+func startProcess(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
+	dieWithParent(cmd)
+	started, done := make(chan error), make(chan struct{})
+	go func() {
+		// The kernel takes the thread that forked for the parent, so that thread must live as long as the child.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is in its log
+			close(done)
+		}
+	}()
+	return done, <-started
+}
+
+// ready waits until the plugin is in the catalog, which comes last when a dev server starts.
+func (s *vaultServer) ready() bool {
+	deadline := time.After(patience)
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		select {
+		case <-s.exited:
+			return false
+		case <-deadline:
+			return false
+		case <-retry.C:
+			if s.hasPlugin() {
+				return true
+			}
+		}
+	}
+}
+
+func (s *vaultServer) hasPlugin() bool {
+	req, err := http.NewRequest(http.MethodGet, s.addr+"/v1/sys/plugins/catalog", nil)
+	if err != nil {
+		return false
+	}
+	req.Header.Set("X-Vault-Token", s.token)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return err == nil && strings.Contains(string(body), `"`+pluginName+`"`)
+}
+
+// stop lets Vault stop its plugins and itself; a server that will not is killed, and is a failure. It may be repeated.
+func (s *vaultServer) stop(tb testing.TB) {
+	if err := s.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		tb.Errorf("stopping Vault: %v", err)
+	}
+	select {
+	case <-s.exited:
+	case <-time.After(patience):
+		_ = s.process.Kill()
+		<-s.exited
+		tb.Error("stopping Vault: it had to be killed")
+	}
+	for _, pid := range processesOf(s.plugin) {
+		tb.Errorf("stopping Vault: a process of the plugin is left: %d", pid)
+	}
+}
