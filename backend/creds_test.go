@@ -91,6 +91,10 @@ func TestARefreshThatDoesNotExtendKeepsTheToken(t *testing.T) {
 	if after := e.read("creds/" + uma); after["access_token"] != before["access_token"] {
 		t.Error("the token was replaced by one that lives no longer")
 	}
+	history := e.read("connections/" + uma)["history"].([]map[string]any)
+	if last := history[len(history)-1]; last["event"] != "not_extended" {
+		t.Errorf("the last outcome is %v", last)
+	}
 }
 
 func TestADeadTokenIsRefusedAndAReconnectBringsItBack(t *testing.T) {
@@ -122,6 +126,19 @@ func TestADeadTokenIsRefusedAndAReconnectBringsItBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestACheckBringsBackWhatWasTakenForDead(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Body: `{"data":{"is_valid":false,"error":{"code":190,"subcode":459,"message":"checkpoint"}}}`})
+	e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.refused("needs_reauth", 409, logical.ReadOperation, "creds/"+uma, nil)
+	c := e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	if c["status"] != "active" || c["last_error"] != nil || c["next_due_at"] == nil {
+		t.Errorf("after a check the connection reads %v", c)
+	}
+	e.read("creds/" + uma)
+	e.checkInvariants("after a recovery")
 }
 
 func TestAProviderThatIsDownCostsNoLivingToken(t *testing.T) {

@@ -47,6 +47,25 @@ func TestWhatCannotBeRevokedIsNotForgotten(t *testing.T) {
 	}
 }
 
+func TestOneUserWhoCannotBeRevokedDoesNotKeepTheOthers(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
+	token := e.read("creds/" + uma)["access_token"].(string)
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	fault := down
+	fault.Times = 1 // udo, the first, at the first attempt
+	e.fb.Fail(fault)
+	e.after(2 * time.Minute)
+	if known, _ := e.fb.Inspect(token); known.Valid {
+		t.Error("uma was not revoked")
+	}
+	if got := e.removal(); got["unrevoked"].([]string)[0] != udo || got["removed"] != 1 {
+		t.Errorf("the removal reads %v", got)
+	}
+	e.after(10 * time.Minute)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+}
+
 func TestARemovalIsForced(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.must(logical.DeleteOperation, "creds/"+installation, nil)

@@ -96,9 +96,12 @@ func landingPage(l flow.Landing) (*logical.Response, error) {
 	}
 	status := http.StatusOK
 	switch {
-	case l.Stranger || l.Error != "":
+	case l.Stranger:
 		status = http.StatusBadRequest
 		page.Title, page.Text = "Not connected", "This link is not valid, or not any more. Go back to the application you came from and begin again."
+	case l.Error != "":
+		status = http.StatusBadRequest
+		page.Title, page.Text = "Not connected", "Nothing was connected. Go back to the application you came from; you can begin again there."
 	case l.ConnectCode != "" && l.ReturnURL == "":
 		page.Title, page.Text = "Almost connected", "Give this code to the terminal or the person that started this connection, and to nobody else:"
 		page.ConnectCode = l.ConnectCode.Reveal()

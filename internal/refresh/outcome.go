@@ -51,6 +51,9 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token) {
 	now := r.Now().UTC()
 	c.AskedAt = now
 	if fresh.AccessToken == c.Token.AccessToken || !fresh.Outlives(c.Token) {
+		if !c.Exhausted && !c.Token.ExpiresAt.IsZero() {
+			c.Record(now, "not_extended", "the provider gave a token that lasts no longer")
+		}
 		c.Exhausted = true
 		r.checked(c, fresh)
 		return

@@ -71,10 +71,7 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 // in the removal how that went. It reports whether none is left.
 func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs []tenant.Ref) (done bool, err error) {
 	begun := r.Now()
-	// Those that failed before come last: they must not keep the others.
-	slices.SortStableFunc(refs, func(a, b tenant.Ref) int {
-		return compareBool(slices.Contains(removal.Unrevoked, a.String()), slices.Contains(removal.Unrevoked, b.String()))
-	})
+	refs = failedLast(refs, removal.Unrevoked)
 	removal.Unrevoked, removal.UnrevokedCount = nil, 0
 	d := Disconnection{Revoke: removal.Revoke, Force: removal.Force}
 	for i, ref := range refs {
@@ -111,14 +108,18 @@ func unrevoked(removal *store.Removal, ref tenant.Ref) {
 	}
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
+// failedLast moves those refs that failed before to the end: they must not keep
+// the others from their turn.
+func failedLast(refs []tenant.Ref, failed []string) []tenant.Ref {
+	var first, last []tenant.Ref
+	for _, ref := range refs {
+		if slices.Contains(failed, ref.String()) {
+			last = append(last, ref)
+		} else {
+			first = append(first, ref)
+		}
 	}
-	return -1
+	return append(first, last...)
 }
 
 // removeLast revokes the installation's own grant, if that has not been done,

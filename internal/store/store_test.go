@@ -37,7 +37,7 @@ func newStore() (*store.Store, *authpipetest.Storage, *authpipetest.Clock) {
 
 func credential() store.Credential {
 	return store.Credential{
-		Birth: "birth", Generation: 3, Status: store.Active,
+		Birth: "birth", Generation: 3, Revision: 4, Status: store.Active,
 		Token: oauth.Token{
 			AccessToken: "EAABtoken", Type: "bearer", Account: "900", Scopes: []string{"email"},
 			IssuedAt: noon, ExpiresAt: noon.Add(60 * 24 * time.Hour), DataAccessExpiresAt: noon.Add(90 * 24 * time.Hour),
@@ -46,6 +46,7 @@ func credential() store.Credential {
 		ConnectedAt: noon, ConnectedBy: store.Caller{Actor: "uma", EntityID: "e", DisplayName: "d"}, Session: "s",
 		RefreshedAt: noon, CheckedAt: noon,
 		NextRefresh: noon.Add(40 * 24 * time.Hour), NextCheck: noon.Add(20 * time.Hour),
+		RetryAt: noon.Add(time.Hour), AskedAt: noon, Exhausted: true,
 		LastError:           &store.Failure{Class: "transient", Code: 2, Subcode: 1, Message: "m", TraceID: "t", At: noon},
 		ConsecutiveFailures: 1,
 		History:             []store.Outcome{{At: noon, Event: "connected"}, {At: noon, Event: "refresh_failed", Reason: "m"}},
@@ -481,5 +482,105 @@ func TestTheFirstKeyringIsMadeOnce(t *testing.T) {
 		if _, err := again.Credential(t.Context(), tenant.Ref{Tenant: "org_new", Provider: "facebook", User: fmt.Sprint("u", i)}); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestALeftOverHintIsDroppedByWhoFollowsIt(t *testing.T) {
+	s, storage, _ := newStore()
+	c := put(t, s, uma, credential())
+	other := uma
+	other.User = "other"
+	put(t, s, other, credential())
+	storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "delete" && strings.HasPrefix(op.Key, "account/") {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	})
+	if err := s.DeleteCredential(t.Context(), uma, func(store.Credential) error { return nil }); err != nil {
+		t.Errorf("the record is gone, and that is what was asked for: %v", err)
+	}
+	storage.Reset()
+	for range 2 {
+		holders, err := s.Holders(t.Context(), "facebook", c.Token.Account)
+		if diff := cmp.Diff([]store.Holder{{Ref: other, Status: store.Active}}, holders); err != nil || diff != "" {
+			t.Errorf("held by: %v %s", err, diff)
+		}
+	}
+	if keys, _ := storage.Keys(t.Context(), "account/"); len(keys) != 1 {
+		t.Errorf("hints left: %v", keys)
+	}
+}
+
+// TestWhatAnotherNodeWroteIsRead has a second store over the same storage make
+// every key anew, as the active node may while this one is a standby.
+func TestWhatAnotherNodeWroteIsRead(t *testing.T) {
+	s, storage, clock := newStore()
+	ctx := t.Context()
+	write := func(s *store.Store) {
+		t.Helper()
+		put(t, s, uma, credential())
+		if err := s.UpdateConfig(ctx, "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(s)
+	keys, err := storage.Keys(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if err := storage.Delete(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(store.New(storage, clock.Now, nil))
+	for _, key := range keys {
+		s.Invalidate(key)
+	}
+	if _, err := s.Credential(ctx, uma); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Config(ctx, "facebook"); err != nil {
+		t.Error(err)
+	}
+	if holders, err := s.Holders(ctx, "facebook", "900"); err != nil || len(holders) != 1 {
+		t.Errorf("held by %v, %v", holders, err)
+	}
+}
+
+func TestAMissingKeyringIsNoMissingRecord(t *testing.T) {
+	s, storage, clock := newStore()
+	put(t, s, uma, credential())
+	if err := storage.Delete(t.Context(), "keyring/tenant/org_acme"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := store.New(storage, clock.Now, nil).Credential(t.Context(), uma)
+	if !errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
+		t.Errorf("reading it: %v", err)
+	}
+}
+
+func TestUnderAnInstallationPagesComeBeforeTheirUsers(t *testing.T) {
+	s, _, _ := newStore()
+	installation := uma.Installation()
+	page, userPage := installation, uma
+	page.Page, userPage.Page = "777", "778"
+	for _, ref := range []tenant.Ref{installation, uma, page, userPage, {Tenant: "org_acme2", Provider: "facebook", User: "x"}} {
+		put(t, s, ref, credential())
+	}
+	under, err := s.Under(t.Context(), installation)
+	if diff := cmp.Diff([]tenant.Ref{page, userPage, uma}, under); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+}
+
+func TestACredentialRemembersTwentyOutcomes(t *testing.T) {
+	var c store.Credential
+	for i := range 25 {
+		c.Record(noon, fmt.Sprint(i), "")
+	}
+	if len(c.History) != 20 || c.History[0].Event != "5" || c.History[19].Event != "24" {
+		t.Errorf("history is %v", c.History)
 	}
 }
