@@ -27,12 +27,16 @@ type call struct {
 	entry      int        // index in the request log
 	consent    *Consent   // what the browser of Authorize does
 	app        *App       // whose call it is, as soon as that is known
+	batched    bool       // an entry of a batch
+	literal    bool       // the parameter method is a parameter like any other
 }
 
 // receive reads a request. What cannot be read is taken for absent.
 func (f *Facebook) receive(r *http.Request) *call {
 	c := &call{request: r, query: r.URL.Query(), form: bodyParameters(r)}
+	c.literal = f.opts.NoMethodOverride
 	c.consent, _ = r.Context().Value(consentKey{}).(*Consent)
+	c.batched, _ = r.Context().Value(batchKey{}).(bool)
 	c.path = strings.Trim(r.URL.Path, "/")
 	if first, rest, _ := strings.Cut(c.path, "/"); versionSegment.MatchString(first) {
 		c.version, c.path = first, rest
@@ -49,9 +53,10 @@ func (c *call) param(name string) string {
 	return c.query.Get(name)
 }
 
-// method is the request's, or what the parameter method says in its place, as Facebook's SDKs have it.
+// method is the request's, or what the parameter method says in its place: a call that is too long for a URL is posted with
+// method=get ("Graph API Overview"), and Facebook's SDKs post method=delete.
 func (c *call) method() string {
-	if override := c.param("method"); override != "" {
+	if override := c.param("method"); override != "" && !c.literal {
 		return strings.ToUpper(override)
 	}
 	return c.request.Method
@@ -93,7 +98,7 @@ func bodyParameters(r *http.Request) url.Values {
 	return url.Values{}
 }
 
-// jsonParameters reads an object's strings, numbers and booleans.
+// jsonParameters reads an object's strings, numbers and booleans, and arrays as their own text.
 func jsonParameters(body []byte) url.Values {
 	form := url.Values{}
 	object := map[string]any{}
@@ -110,6 +115,8 @@ func jsonParameters(body []byte) url.Values {
 			form.Set(name, v.String())
 		case bool:
 			form.Set(name, strconv.FormatBool(v))
+		case []any: // such as a batch that is not wrapped in a string
+			form.Set(name, string(encode(v)))
 		}
 	}
 	return form

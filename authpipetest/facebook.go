@@ -84,6 +84,9 @@ func (f *Facebook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer does what the call asks for.
 func (f *Facebook) answer(c *call) answer {
+	if c.route.endpoint == EndpointBatch {
+		return f.batch(c)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return c.route.serve(f, c)

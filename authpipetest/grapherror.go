@@ -9,8 +9,8 @@ import (
 // GraphError is the error object of the Graph API ("Handle Errors"). It is an error.
 type GraphError struct {
 	Message     string `json:"message"`
-	Type        string `json:"type"` // OAuthException, GraphMethodException, …
-	Code        int    `json:"code"`
+	Type        string `json:"type"`                    // OAuthException, GraphMethodException, …
+	Code        int    `json:"code,omitempty"`          // zero: absent
 	Subcode     int    `json:"error_subcode,omitempty"` // zero: absent
 	IsTransient *bool  `json:"is_transient,omitempty"`  // nil: absent
 	UserTitle   string `json:"error_user_title,omitempty"`

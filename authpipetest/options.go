@@ -65,6 +65,15 @@ type Options struct {
 
 	// Switches of the Graph API.
 
+	// NoMethodOverride has the parameter method mean nothing. Otherwise any call may be posted with its method in there.
+	NoMethodOverride bool
+	// BatchProofPerCall asks for an appsecret_proof in each entry of a batch. Otherwise one beside the batch is good for the
+	// entries that are made with the batch's token. Entries with a token of their own need their own either way
+	// (arsduo/koala#507).
+	BatchProofPerCall bool
+	// BatchWithoutToken takes a batch that brings neither an access_token nor a batch_app_id, as long as its entries bring
+	// theirs. Otherwise it is refused as a whole: the token beside a batch is said to be a fallback, but not an optional one.
+	BatchWithoutToken bool
 	// TokenErrorStatus is the HTTP status of a token that is no token (190 "Cannot parse access token"). The zero value is
 	// 400; 401 has been recorded too.
 	TokenErrorStatus int

@@ -18,7 +18,8 @@ type Request struct {
 	Query    url.Values
 	Form     url.Values // the body's parameters; a JSON object's too
 	Header   http.Header
-	Status   int // zero while it is unanswered, and for good if a Fault broke it
+	Batched  bool // an entry of a batch; the batch itself stands before it
+	Status   int  // zero while it is unanswered, and for good if a Fault broke it
 }
 
 // Requests returns the log so far, in the order in which the requests arrived.
@@ -28,7 +29,8 @@ func (f *Facebook) Requests() []Request {
 	return slices.Clone(f.books.log)
 }
 
-// Count tells how many requests an endpoint has had, answered or not. An empty name counts all.
+// Count tells how many requests an endpoint has had, answered or not, entries of batches among them. An empty name counts
+// what came over the wire: a batch is one.
 func (f *Facebook) Count(endpoint string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -38,7 +40,7 @@ func (f *Facebook) Count(endpoint string) int {
 func (b *books) count(endpoint string) int {
 	n := 0
 	for _, r := range b.log {
-		if endpoint == "" || r.Endpoint == endpoint {
+		if (endpoint == "" && !r.Batched) || (endpoint != "" && r.Endpoint == endpoint) {
 			n++
 		}
 	}
@@ -70,7 +72,7 @@ func (f *Facebook) arrive(c *call) *armedFault {
 	c.entry = len(f.books.log)
 	f.books.log = append(f.books.log, Request{
 		Time: f.opts.Now(), Endpoint: c.route.endpoint, Method: c.request.Method, Path: c.request.URL.Path,
-		Query: c.query, Form: c.form, Header: c.request.Header.Clone(),
+		Query: c.query, Form: c.form, Header: c.request.Header.Clone(), Batched: c.batched,
 	})
 	close(f.books.arrival)
 	f.books.arrival = make(chan struct{})

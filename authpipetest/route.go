@@ -17,6 +17,7 @@ const (
 	EndpointRevoke        = "revoke"         // DELETE /{user}/permissions and /{user}/permissions/{permission}
 	EndpointAccounts      = "accounts"       // GET /{user}/accounts
 	EndpointFeed          = "feed"           // POST /{page}/feed
+	EndpointBatch         = "batch"          // POST of anything with the parameter batch
 	EndpointIndex         = "index"          // /, which Facebook does not have: what is here
 	EndpointUnknown       = "unknown"        // anything else
 )
@@ -49,6 +50,9 @@ func routes() []route {
 }
 
 func (c *call) findRoute() route {
+	if c.method() == http.MethodPost && c.param("batch") != "" && !c.batched {
+		return route{endpoint: EndpointBatch} // whatever its path: Meta's sample posts a batch to /me
+	}
 	for _, r := range routes() {
 		if c.matches(r) {
 			return r

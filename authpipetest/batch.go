@@ -1,0 +1,157 @@
+package authpipetest
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// batchLimit is how many calls fit into a batch ("Batch Requests").
+const batchLimit = 50
+
+// batchedCall is an entry of the parameter batch. Dependencies between entries (name, depends_on) are not simulated.
+type batchedCall struct {
+	Method      string   `json:"method"`
+	RelativeURL string   `json:"relative_url"`
+	Body        string   `json:"body"`    // as a form would be posted
+	Headers     []string `json:"headers"` // "Name: value"
+}
+
+// batchedAnswer is an entry of the answer.
+type batchedAnswer struct {
+	Code    int             `json:"code"`
+	Headers []batchedHeader `json:"headers,omitempty"`
+	Body    string          `json:"body"` // JSON within a string
+}
+
+type batchedHeader struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// batchKey is where a batch leaves its mark on the requests that it makes.
+type batchKey struct{}
+
+// batch makes the calls one after the other and gathers their answers, in order ("Batch Requests"). It runs without the
+// lock, which each call takes for itself.
+func (f *Facebook) batch(c *call) answer {
+	calls, err := f.readBatch(c)
+	if err != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.graphAnswer(c, nil, err)
+	}
+	answers := []*batchedAnswer{}
+	for _, b := range calls {
+		answers = append(answers, f.serveBatched(c, b))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.graphAnswer(c, answers, nil)
+}
+
+func (f *Facebook) readBatch(c *call) ([]batchedCall, error) {
+	var calls []batchedCall
+	switch err := json.Unmarshal([]byte(c.param("batch")), &calls); {
+	case !f.knows(c.version):
+		return nil, unknownPath(c)
+	case err != nil:
+		return nil, oauthError(codeInvalid, "(#100) param batch must be an array.")
+	case len(calls) > batchLimit:
+		return nil, batchError("Too many requests in batch message. Maximum batch size is 50")
+	case c.accessToken() == "" && c.param("batch_app_id") == "" && !f.opts.BatchWithoutToken:
+		return nil, oauthError(codeTokenRequired, noToken)
+	}
+	return calls, nil
+}
+
+// batchError refuses a batch as a whole. Reports of it show no code.
+func batchError(message string) refusal {
+	return refusal{GraphError: GraphError{Message: message, Type: "GraphBatchException"}, status: http.StatusBadRequest}
+}
+
+// serveBatched answers one entry as if it had been sent alone, or nil if a [Fault] broke it: Facebook gives null for an
+// entry that timed out.
+func (f *Facebook) serveBatched(c *call, b batchedCall) *batchedAnswer {
+	request, err := f.unpack(c, b)
+	if err != nil {
+		return &batchedAnswer{Code: http.StatusBadRequest, Body: string(encode(map[string]GraphError{"error": {
+			Message: "Invalid relative_url", Type: "GraphBatchException", TraceID: "A" + random(alphanumerics, 22),
+		}}))}
+	}
+	page := httptest.NewRecorder()
+	if f.browse(page, request) != nil {
+		return nil
+	}
+	answered := &batchedAnswer{Code: page.Code, Body: page.Body.String()}
+	if c.param("include_headers") != "false" {
+		answered.Headers = batchedHeaders(page.Header())
+	}
+	return answered
+}
+
+// unpack makes a request of an entry: of the batch's version unless it names its own, and with the batch's token unless
+// it brings one. The proof of the batch's token comes along with it; a token of the entry's own needs a proof of its own.
+func (f *Facebook) unpack(c *call, b batchedCall) (*http.Request, error) {
+	target, err := url.Parse(strings.TrimPrefix(b.RelativeURL, "/"))
+	if err != nil {
+		return nil, err
+	}
+	if first, _, _ := strings.Cut(target.Path, "/"); c.version != "" && !versionSegment.MatchString(first) {
+		target.Path = c.version + "/" + target.Path
+	}
+	q, form := target.Query(), url.Values{}
+	if form, err = url.ParseQuery(b.Body); err != nil {
+		return nil, err
+	}
+	if !q.Has("access_token") && !form.Has("access_token") {
+		f.lendToken(c, q)
+	}
+	address := "/" + strings.TrimPrefix(target.Path, "/") + "?" + q.Encode()
+	ctx := context.WithValue(c.request.Context(), batchKey{}, true)
+	request, err := http.NewRequestWithContext(ctx, methodOr(b.Method, http.MethodGet), address, strings.NewReader(b.Body))
+	if err != nil {
+		return nil, err
+	}
+	request.Host, request.TLS = c.request.Host, c.request.TLS
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for _, line := range b.Headers {
+		name, value, _ := strings.Cut(line, ":")
+		request.Header.Set(name, strings.TrimSpace(value))
+	}
+	return request, nil
+}
+
+// lendToken gives an entry the batch's token, and the proof of it unless each entry has to have its own.
+func (f *Facebook) lendToken(c *call, q url.Values) {
+	if token := c.accessToken(); token != "" {
+		q.Set("access_token", token)
+	}
+	for _, name := range []string{"appsecret_proof", "appsecret_time"} {
+		if value := c.param(name); value != "" && !q.Has(name) && !f.opts.BatchProofPerCall {
+			q.Set(name, value)
+		}
+	}
+}
+
+func batchedHeaders(h http.Header) []batchedHeader {
+	var listed []batchedHeader
+	for name, values := range h {
+		for _, value := range values {
+			listed = append(listed, batchedHeader{name, value})
+		}
+	}
+	slices.SortFunc(listed, func(a, b batchedHeader) int { return strings.Compare(a.Name, b.Name) })
+	return listed
+}
+
+func methodOr(method, otherwise string) string {
+	if method == "" {
+		return otherwise
+	}
+	return strings.ToUpper(method)
+}
