@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -27,6 +28,7 @@ func (a answer) write(w http.ResponseWriter) {
 // graphAnswer is what the Graph API says: the body, or the error if there is one.
 func (f *Facebook) graphAnswer(c *call, body any, err error) answer {
 	a := answer{status: http.StatusOK, header: f.graphHeader(c)}
+	maps.Copy(a.header, c.header)
 	var refused refusal
 	if errors.As(err, &refused) {
 		a.status = refused.status

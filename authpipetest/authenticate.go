@@ -23,7 +23,7 @@ const (
 // proofLife is how long a time-stamped proof is good ("Login Security").
 const proofLife = 5 * time.Minute
 
-// authenticate finds the live token that a call is made with, and checks its proof.
+// authenticate finds the live token that a call is made with, checks its proof, and counts the call.
 func (f *Facebook) authenticate(c *call) (*token, error) {
 	value := c.accessToken()
 	if value == "" && c.node == "me" {
@@ -40,7 +40,10 @@ func (f *Facebook) authenticate(c *call) (*token, error) {
 	if flaw := f.flaw(t); flaw != nil {
 		return nil, flawed(flaw)
 	}
-	return t, f.checkProof(c, t)
+	if err := f.checkProof(c, t); err != nil {
+		return nil, err
+	}
+	return t, f.limit(c, t)
 }
 
 // accessToken is the call's: a parameter, or the Authorization header.

@@ -23,12 +23,13 @@ type call struct {
 	node       string // the {node} of the route
 	permission string // the {permission} of the route
 	query      url.Values
-	form       url.Values // the body's parameters, whatever they were encoded as
-	entry      int        // index in the request log
-	consent    *Consent   // what the browser of Authorize does
-	app        *App       // whose call it is, as soon as that is known
-	batched    bool       // an entry of a batch
-	literal    bool       // the parameter method is a parameter like any other
+	form       url.Values  // the body's parameters, whatever they were encoded as
+	entry      int         // index in the request log
+	consent    *Consent    // what the browser of Authorize does
+	app        *App        // whose call it is, as soon as that is known
+	header     http.Header // of the answer, besides what all answers have
+	batched    bool        // an entry of a batch
+	literal    bool        // the parameter method is a parameter like any other
 }
 
 // receive reads a request. What cannot be read is taken for absent.

@@ -31,9 +31,10 @@ type books struct {
 	pageTokens map[pageTokenKey]string // the page token that was made of a user token
 	posts      map[string][]Post       // by page
 
-	faults  []*armedFault
-	log     []Request
-	arrival chan struct{} // closed and made anew when a request arrives
+	faults    []*armedFault
+	throttles []*armedThrottle
+	log       []Request
+	arrival   chan struct{} // closed and made anew when a request arrives
 }
 
 // NewFacebook returns a Facebook where nobody has an account yet.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -229,3 +230,6 @@ func (w world) authorize(c authpipetest.Consent, pairs ...string) *url.URL {
 	}
 	return back
 }
+
+// tokenIn is the first token that stands in a body.
+func tokenIn(body string) string { return regexp.MustCompile(`EAA[A-Za-z0-9]+`).FindString(body) }

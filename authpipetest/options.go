@@ -79,6 +79,8 @@ type Options struct {
 	TokenErrorStatus int
 	// PermissionErrorStatus is the HTTP status of a missing permission (200 to 299). The zero value is 403.
 	PermissionErrorStatus int
+	// ThrottleStatus is the HTTP status of a call beyond a limit ([Throttle]). Nobody has written it down. The zero value is 400.
+	ThrottleStatus int
 	// ProofErrorOAuth answers a wrong appsecret_proof as OAuthException, code 1. Otherwise it is a GraphMethodException, code 100.
 	ProofErrorOAuth bool
 	// RevokeAnswersTrue answers a DELETE of permissions by true, as the reference of the edge says, instead of {"success":true}.
@@ -120,5 +122,6 @@ func (o Options) withDefaults() Options {
 	o.VerifierErrorCode = cmp.Or(o.VerifierErrorCode, codeUnknown)
 	o.TokenErrorStatus = cmp.Or(o.TokenErrorStatus, http.StatusBadRequest)
 	o.PermissionErrorStatus = cmp.Or(o.PermissionErrorStatus, http.StatusForbidden)
+	o.ThrottleStatus = cmp.Or(o.ThrottleStatus, http.StatusBadRequest)
 	return o
 }
