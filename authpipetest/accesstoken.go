@@ -10,6 +10,8 @@ type code struct {
 	issued      time.Time
 	used        bool
 	challenge   challenge
+	business    string // the token will be one of this business; such a code may be exchanged without a redirect_uri
+	expires     bool   // after 60 days, if it is
 }
 
 // tokenAnswer is the token endpoint's ("Manually Build a Login Flow"): never a scope, never a refresh token.
@@ -35,20 +37,28 @@ func (f *Facebook) exchangeCode(c *call) (any, error) {
 		return nil, err
 	}
 	value := c.param("code")
+	presented := f.books.codes[value]
 	switch {
 	case value == "":
 		return nil, oauthError(codeUnknown, "Missing authorization code")
-	case c.param("redirect_uri") == "":
+	case c.param("redirect_uri") == "" && (presented == nil || presented.business == ""):
 		return nil, oauthError(codeRedirectURI, "Missing redirect_uri parameter.")
 	}
-	presented := f.books.codes[value]
 	if presented == nil || presented.app != app.ID {
 		return nil, codeError(0, "Invalid verification code format.")
 	}
 	if err := f.redeem(presented, c, secret); err != nil {
 		return nil, err
 	}
-	return f.tell(f.issue(presented.grant, f.opts.CodeTokenLife), f.opts.CodeOmitsExpiresIn), nil
+	return f.tell(f.bought(presented), f.opts.CodeOmitsExpiresIn), nil
+}
+
+// bought is the token for a code.
+func (f *Facebook) bought(presented *code) *token {
+	if presented.business != "" {
+		return f.issueSystem(presented.grant, presented.business, presented.expires)
+	}
+	return f.issue(presented.grant, f.opts.CodeTokenLife)
 }
 
 // redeem spends a code, once all that speaks against it has been looked at.
@@ -63,7 +73,7 @@ func (f *Facebook) redeem(presented *code, c *call, secret string) error {
 		return flawed(f.sessionError(&token{app: c.app.ID, person: presented.grant.person}, SubcodeAppNotInstalled))
 	case !f.opts.Now().Before(presented.issued.Add(f.opts.CodeLife)):
 		return codeError(subcodeCodeExpired, "This authorization code has expired.")
-	case presented.redirectURI != c.param("redirect_uri"):
+	case presented.redirectURI != c.param("redirect_uri") && (presented.business == "" || c.param("redirect_uri") != ""):
 		presented.used = f.opts.MismatchConsumesCode
 		return codeError(subcodeMismatch, "Error validating verification code. Please make sure your redirect_uri is "+
 			"identical to the one you used in the OAuth dialog request")

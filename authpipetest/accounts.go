@@ -38,6 +38,8 @@ func (f *Facebook) accounts(c *call) (any, error) {
 		return nil, err
 	case whom.page != "":
 		return nil, noSuchField("accounts", "Page")
+	case whom.business != "":
+		return nil, noSuchField("accounts", "Business")
 	case t.kind == KindApp:
 		return nil, oauthError(codeSession, "A user access token is required to request this resource.")
 	}
@@ -68,7 +70,7 @@ func (f *Facebook) readable(t *token) []string {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(f.books.users[t.person].Pages), func(page string) bool {
-		return f.books.pages[page] == nil || !t.grant.selected(page)
+		return f.books.pages[page] == nil || !t.selected(page)
 	})
 }
 
@@ -80,7 +82,7 @@ func (f *Facebook) pageFields(t *token, p *Page) map[string]any {
 		"id": p.ID, "name": p.Name, "category": p.Category, "tasks": p.Tasks, "access_token": t.value,
 		"category_list": []object{{{"id", "1605186416478696"}, {"name", p.Category}}},
 	}
-	if t.kind == KindUser {
+	if t.personal() {
 		fields["access_token"] = f.pageTokenOf(t, p.ID).value
 	}
 	return fields

@@ -16,8 +16,12 @@ type Consent struct {
 	// ErrorCode and ErrorMessage have Facebook refuse the app: the redirect carries only error_code and error_message.
 	ErrorCode    int
 	ErrorMessage string
-	// Pages are the pages that the person selects among theirs. Nil: all, those of the future too.
+	// Pages are the pages that the person selects among theirs, or among those of the business. Nil: all, those of the future
+	// too.
 	Pages []string
+	// Business is the business that the person connects, at the dialog of a [Configuration] for system user tokens. Zero: the
+	// first of those that the person is an admin of.
+	Business string
 }
 
 // Parameters that steer the dialog, for scripts. Facebook does not have them. Any of them, or the header
@@ -27,6 +31,7 @@ const (
 	steerDecline      = "_decline" // comma separated
 	steerCancel       = "_cancel"  // anything but empty
 	steerPages        = "_pages"   // comma separated; present and empty: none
+	steerBusiness     = "_business"
 	steerErrorCode    = "_error_code"
 	steerErrorMessage = "_error_message"
 	steerHeader       = "X-Simulator-User"
@@ -49,13 +54,13 @@ func (f *Facebook) consentOf(c *call, l login) (Consent, bool) {
 
 func (c *call) steered() bool {
 	return c.request.Header.Get(steerHeader) != "" || slices.ContainsFunc(
-		[]string{steerUser, steerDecline, steerCancel, steerPages, steerErrorCode, steerErrorMessage}, c.query.Has)
+		[]string{steerUser, steerDecline, steerCancel, steerPages, steerBusiness, steerErrorCode, steerErrorMessage}, c.query.Has)
 }
 
 func steeredConsent(q url.Values, user string) Consent {
 	consent := Consent{
 		User: user, Decline: list(q.Get(steerDecline)), Cancel: q.Get(steerCancel) != "",
-		ErrorMessage: q.Get(steerErrorMessage),
+		ErrorMessage: q.Get(steerErrorMessage), Business: q.Get(steerBusiness),
 	}
 	if q.Has(steerUser) {
 		consent.User = q.Get(steerUser)
@@ -78,6 +83,9 @@ func (f *Facebook) conclude(l login, consent Consent) (location string, err erro
 	person := f.personOf(consent)
 	if f.books.users[person] == nil {
 		return "", fmt.Errorf("logging in: there is no user %q", person)
+	}
+	if l.configuration != nil {
+		return f.concludeBusiness(l, person, consent)
 	}
 	return f.redirectGranted(l, f.allow(l, person, consent)), nil
 }

@@ -97,12 +97,23 @@ func (f *Facebook) granularScopes(t *token) []granularScope {
 			continue
 		}
 		g := granularScope{Scope: scope}
-		for _, page := range t.grant.pages {
+		for _, page := range t.targets(scope) {
 			g.TargetIDs = append(g.TargetIDs, asNumber(page, f.opts.TargetIDsAsNumbers))
 		}
 		granular = append(granular, g)
 	}
 	return granular
+}
+
+// targets are the assets that a permission is narrowed down to; none means all.
+func (t *token) targets(scope string) []string {
+	switch {
+	case t.business != "" && scope == "business_management":
+		return []string{t.business}
+	case t.assets != nil:
+		return t.assets
+	}
+	return t.grant.pages
 }
 
 func (f *Facebook) appID(id string) any { return asNumber(id, f.opts.AppIDAsNumber) }

@@ -74,7 +74,7 @@ func TestDialogShowsErrorPages(t *testing.T) {
 		{"an unknown app", w.dialog("client_id", "1"), "does not look like a valid app ID"},
 		{"an unknown version", w.base + "/v99.0" + strings.TrimPrefix(w.dialog(), w.base+"/v26.0"), "something went wrong"},
 		{"an unknown person", w.dialog("_user", "<nobody>"), "there is no user &#34;&lt;nobody&gt;&#34;"},
-		{"a configuration", w.dialog("config_id", "5"), "does not know configurations"},
+		{"a configuration", w.dialog("config_id", "5"), "is no configuration of this app"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := w.in(t).round(must(http.NewRequest(http.MethodGet, test.url, nil)))

@@ -31,13 +31,23 @@ func (f *Facebook) exchangeToken(c *call) (any, error) {
 	if flaw := f.flaw(old); flaw != nil {
 		return nil, flawed(flaw)
 	}
+	if old.kind == KindSystemUser {
+		expires, err := f.asksToExpire(c, *old)
+		switch {
+		case err != nil:
+			return nil, err
+		case expires:
+			return f.tell(f.keepSystem(*old, true), f.opts.ExchangeOmitsExpiresIn), nil
+		}
+	}
 	extended, again := f.extend(old)
 	omit := f.opts.ExchangeOmitsExpiresIn || again && f.opts.RepeatOmitsExpiresIn
 	return f.tell(f.books.keep(extended), omit), nil
 }
 
 // extend makes the token that an exchange gives for old, and tells whether the same day brought the same expiry again. A
-// token that never expires, such as a page's, stays one.
+// token that never expires, such as a page's, stays one; and a system user's keeps its expiry unless the call has
+// set_token_expires_in_60_days.
 func (f *Facebook) extend(old *token) (extended token, again bool) {
 	now := f.opts.Now()
 	extended = *old
@@ -45,7 +55,7 @@ func (f *Facebook) extend(old *token) (extended token, again bool) {
 	switch {
 	case old.expires.IsZero() || f.opts.ExchangeNeverExpires:
 		extended.expires = time.Time{}
-	case old.long && (f.opts.ReexchangeNeverExtends || now.Sub(old.counted) < countingDay):
+	case old.long && (old.kind == KindSystemUser || f.opts.ReexchangeNeverExtends || now.Sub(old.counted) < countingDay):
 		again = true
 	default:
 		extended.counted, extended.expires = now, now.Add(LongLife)

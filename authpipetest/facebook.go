@@ -25,6 +25,10 @@ type books struct {
 	people []string // ids of users, in the order in which they came
 	pages  map[string]*Page
 
+	businesses     map[string]*Business
+	configurations map[string]*Configuration
+	systemUsers    map[string]*SystemUser
+
 	grants     map[grantKey]*grant
 	codes      map[string]*code
 	tokens     map[string]*token
@@ -43,6 +47,7 @@ func NewFacebook(o Options) *Facebook {
 		apps:       map[string]*App{},
 		users:      map[string]*User{},
 		pages:      map[string]*Page{},
+		businesses: map[string]*Business{}, configurations: map[string]*Configuration{}, systemUsers: map[string]*SystemUser{},
 		grants:     map[grantKey]*grant{},
 		codes:      map[string]*code{},
 		tokens:     map[string]*token{},

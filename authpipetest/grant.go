@@ -27,6 +27,8 @@ type grant struct {
 	pages       []string          // the selected ones; nil: all, later ones too
 	active      time.Time         // when the person was last active in the app
 	gone        bool
+	business    string   // the client's, if the person is the system user that acts for the app there
+	tokens      []string // of system users, in the order in which they were issued
 }
 
 func (g *grant) granted() []string  { return g.having(Granted) }
@@ -62,11 +64,11 @@ func (b *books) newGrant(app, person string) *grant {
 }
 
 // endGrant is the end of an app for a person, whoever brought it about.
-func (b *books) endGrant(app, person string) {
+func (f *Facebook) endGrant(app, person string) {
 	key := grantKey{app, person}
-	if g := b.grants[key]; g != nil {
+	if g := f.books.grants[key]; g != nil {
 		g.gone = true
-		delete(b.grants, key)
+		delete(f.books.grants, key)
 	}
 }
 
@@ -86,7 +88,7 @@ func (f *Facebook) endPermission(g *grant, name string) {
 func (f *Facebook) RemoveApp(appID, userID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.books.endGrant(appID, userID)
+	f.endGrant(appID, userID)
 }
 
 // SetPermission puts one permission of a standing grant into a state: [Granted], [Declined] or [Expired]. It does nothing

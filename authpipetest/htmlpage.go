@@ -55,7 +55,13 @@ func (f *Facebook) consentPage(c *call, l login) answer {
 		shown["Granted"] = g.granted()
 	}
 	shown["AsksPages"] = slices.ContainsFunc(l.scopes, perAsset)
-	shown["Pages"] = f.pagesOf(as)
+	shown["Pages"] = f.pagesOf(as.Pages)
+	if l.configuration != nil {
+		shown["Offered"], shown["Granted"] = l.configuration.Permissions, nil
+	}
+	if l.configuration != nil && l.configuration.TokenKind == KindSystemUser {
+		f.showBusinesses(shown, as)
+	}
 	return f.htmlAnswer(http.StatusOK, consentTemplate, shown)
 }
 
@@ -71,9 +77,20 @@ func (f *Facebook) choices(c *call) []choice {
 	return people
 }
 
-func (f *Facebook) pagesOf(u *User) []*Page {
+// showBusinesses has the page ask for a business, and offer its pages instead of the person's.
+func (f *Facebook) showBusinesses(shown map[string]any, as *User) {
+	var businesses []*Business
+	var pages []string
+	for _, id := range f.books.businessesOf(&token{kind: KindUser, person: as.ID}) {
+		businesses = append(businesses, f.books.businesses[id])
+		pages = append(pages, f.books.businesses[id].Pages...)
+	}
+	shown["Businesses"], shown["Pages"] = businesses, f.pagesOf(pages)
+}
+
+func (f *Facebook) pagesOf(ids []string) []*Page {
 	var pages []*Page
-	for _, id := range u.Pages {
+	for _, id := range ids {
 		if p := f.books.pages[id]; p != nil {
 			pages = append(pages, p)
 		}
@@ -84,9 +101,13 @@ func (f *Facebook) pagesOf(u *User) []*Page {
 // posted is what the consent page says: the boxes that are still ticked, and the button.
 func (f *Facebook) posted(form url.Values, l login) Consent {
 	consent := Consent{User: form.Get("user"), Cancel: form.Get("action") != "continue"}
+	consent.Business = form.Get("business")
 	consent.Decline = slices.DeleteFunc(l.offered(f.books.grantOf(l.app.ID, consent.User)), func(s string) bool {
 		return slices.Contains(form["allow"], s)
 	})
+	if l.configuration != nil {
+		consent.Decline = beyond(l.configuration.Permissions, form["allow"])
+	}
 	if form.Has("pages") {
 		consent.Pages = append([]string{}, form["page"]...)
 	}

@@ -17,6 +17,9 @@ type login struct {
 	rerequest    bool     // offer declined permissions again
 	returnScopes bool
 	challenge    challenge
+
+	configuration *Configuration // of Facebook Login for Business; nil: none
+	business      string         // the one that was chosen
 }
 
 // blocked is the error page that the dialog shows when it will not redirect. It is an error.
@@ -28,6 +31,7 @@ func (b blocked) Error() string { return b.title + ": " + b.text }
 func (f *Facebook) readLogin(c *call) (login, error) {
 	q := c.query
 	l := login{app: f.books.apps[q.Get("client_id")], redirectURI: q.Get("redirect_uri"), state: q.Get("state")}
+	l.configuration = f.books.configurations[q.Get("config_id")]
 	switch {
 	case !f.knows(c.version):
 		return l, blocked{"Sorry, something went wrong", "We're working on getting this fixed as soon as we can."}
@@ -41,17 +45,36 @@ func (f *Facebook) readLogin(c *call) (login, error) {
 	case insecure(l.redirectURI):
 		return l, blocked{"Insecure Login Blocked", "You can't get an access token or log in to this app from an insecure page. " +
 			"Try re-loading the page as https://"}
-	case q.Has("config_id"):
-		return l, blocked{"Not simulated", "This simulator does not know configurations of Facebook Login for Business."}
 	}
 	f.readWishes(&l, q)
-	return l, nil
+	return l, l.checkConfiguration(q)
+}
+
+// checkConfiguration is the dialog's view of config_id ("Facebook Login for Business"). What it shows instead of
+// redirecting is nowhere written down.
+func (l login) checkConfiguration(q url.Values) error {
+	switch {
+	case !q.Has("config_id"):
+		return nil
+	case l.configuration == nil || l.configuration.App != l.app.ID:
+		return blocked{"Invalid configuration", "The parameter config_id is no configuration of this app."}
+	case l.configuration.TokenKind == KindUser:
+		return nil
+	case q.Get("scope") != "":
+		return blocked{"Invalid Scopes", "A configuration for system user tokens does not go together with the parameter scope."}
+	case len(beyond(l.responseType, []string{"code"})) > 0:
+		return blocked{"Invalid response type", "A configuration for system user tokens is for the response type code only."}
+	}
+	return nil
 }
 
 // readWishes reads what cannot be wrong.
 func (f *Facebook) readWishes(l *login, q url.Values) {
 	l.responseType = strings.Fields(q.Get("response_type"))
 	l.scopes = append(list(q.Get("scope")), publicProfile)
+	if l.configuration != nil {
+		l.scopes = append(l.scopes, l.configuration.Permissions...)
+	}
 	slices.Sort(l.scopes)
 	l.scopes = slices.Compact(l.scopes)
 	l.rerequest = slices.Contains(list(q.Get("auth_type")), "rerequest")

@@ -1,9 +1,12 @@
 package authpipetest
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// target is whom a node of the Graph API stands for: a person, or a page.
-type target struct{ person, page string }
+// target is whom a node of the Graph API stands for: a person, a page, or a business.
+type target struct{ person, page, business string }
 
 // target finds the node of the call that this token may see. For others a node does not exist.
 func (f *Facebook) target(c *call, t *token) (target, error) {
@@ -14,8 +17,12 @@ func (f *Facebook) target(c *call, t *token) (target, error) {
 		return target{page: t.page}, nil
 	case c.node == "me":
 		return target{person: t.person}, nil
-	case t.kind == KindUser && f.mayRead(t, c.node):
+	case t.personal() && f.mayRead(t, c.node):
 		return target{page: c.node}, nil
+	case t.personal() && t.has("business_management") && slices.Contains(f.books.businessesOf(t), c.node):
+		return target{business: c.node}, nil
+	case t.business != "" && t.person == c.node:
+		return target{person: t.person}, nil
 	}
 	for person := range f.books.users {
 		if c.node == f.ScopedID(t.app, person) && (t.kind == KindApp && f.books.grantOf(t.app, person) != nil || t.person == person) {
@@ -35,6 +42,10 @@ func (f *Facebook) me(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if whom.business != "" {
+		b := f.books.businesses[whom.business]
+		return pick(c, "Business", []string{"id", "name"}, map[string]any{"id": b.ID, "name": b.Name})
+	}
 	if whom.page != "" {
 		return pick(c, "Page", []string{"id", "name"}, f.pageFields(t, f.books.pages[whom.page]))
 	}
@@ -49,6 +60,9 @@ func (f *Facebook) userFields(t *token, u *User) map[string]any {
 	}
 	if t.kind == KindUser && t.has("email") && u.Email != "" {
 		fields["email"] = u.Email
+	}
+	if t.client && t.kind == KindSystemUser {
+		fields["client_business_id"] = t.business
 	}
 	return fields
 }

@@ -30,7 +30,7 @@ func (f *Facebook) revoke(c *call) (any, error) {
 	if c.permission != "" {
 		f.endPermission(g, c.permission)
 	} else {
-		f.books.endGrant(g.app, g.person)
+		f.endGrant(g.app, g.person)
 	}
 	if f.opts.RevokeAnswersTrue {
 		return true, nil
@@ -50,6 +50,9 @@ func (f *Facebook) permissionsOf(c *call) (*grant, error) {
 	}
 	if whom.page != "" {
 		return nil, noSuchField("permissions", "Page")
+	}
+	if whom.business != "" {
+		return nil, noSuchField("permissions", "Business")
 	}
 	return f.books.grantOf(t.app, whom.person), nil
 }

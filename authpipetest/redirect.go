@@ -56,9 +56,13 @@ func (f *Facebook) redirectGranted(l login, g *grant) string {
 
 func (f *Facebook) newCode(l login, g *grant) string {
 	value := newCodeValue()
-	f.books.codes[value] = &code{
-		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.opts.Now(), challenge: l.challenge,
+	made := &code{
+		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.opts.Now(), challenge: l.challenge, business: l.business,
 	}
+	if l.business != "" {
+		made.expires = l.configuration.ExpiresIn60Days || f.books.businesses[l.business].RequireExpiringTokens
+	}
+	f.books.codes[value] = made
 	return value
 }
 

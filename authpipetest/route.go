@@ -7,19 +7,25 @@ import (
 
 // Endpoints by name, for [Fault] and [Facebook.Count].
 const (
-	EndpointDialog        = "dialog"         // /dialog/oauth
-	EndpointAccessToken   = "access_token"   // /oauth/access_token with a code
-	EndpointExchangeToken = "exchange_token" // /oauth/access_token, grant_type fb_exchange_token
-	EndpointAppToken      = "app_token"      // /oauth/access_token, grant_type client_credentials
-	EndpointDebugToken    = "debug_token"    // /debug_token
-	EndpointMe            = "me"             // /me, and /{id} of a person or a page
-	EndpointPermissions   = "permissions"    // GET /{user}/permissions
-	EndpointRevoke        = "revoke"         // DELETE /{user}/permissions and /{user}/permissions/{permission}
-	EndpointAccounts      = "accounts"       // GET /{user}/accounts
-	EndpointFeed          = "feed"           // POST /{page}/feed
-	EndpointBatch         = "batch"          // POST of anything with the parameter batch
-	EndpointIndex         = "index"          // /, which Facebook does not have: what is here
-	EndpointUnknown       = "unknown"        // anything else
+	EndpointDialog           = "dialog"            // /dialog/oauth
+	EndpointAccessToken      = "access_token"      // /oauth/access_token with a code
+	EndpointExchangeToken    = "exchange_token"    // /oauth/access_token, grant_type fb_exchange_token
+	EndpointAppToken         = "app_token"         // /oauth/access_token, grant_type client_credentials
+	EndpointDebugToken       = "debug_token"       // /debug_token
+	EndpointMe               = "me"                // /me, and /{id} of a person or a page
+	EndpointPermissions      = "permissions"       // GET /{user}/permissions
+	EndpointRevoke           = "revoke"            // DELETE /{user}/permissions and /{user}/permissions/{permission}
+	EndpointAccounts         = "accounts"          // GET /{user}/accounts
+	EndpointFeed             = "feed"              // POST /{page}/feed
+	EndpointBusinesses       = "businesses"        // GET /{user}/businesses
+	EndpointIntegrationToken = "integration_token" // POST /{business}/system_user_access_tokens
+	EndpointSystemUsers      = "system_users"      // POST /{business}/system_users
+	EndpointInstallApp       = "install_app"       // POST /{system user}/applications
+	EndpointSystemToken      = "system_token"      // POST /{system user}/access_tokens
+	EndpointRevokeToken      = "revoke_token"      // /oauth/revoke
+	EndpointBatch            = "batch"             // POST of anything with the parameter batch
+	EndpointIndex            = "index"             // /, which Facebook does not have: what is here
+	EndpointUnknown          = "unknown"           // anything else
 )
 
 // route is a row of the route table.
@@ -40,6 +46,12 @@ func routes() []route {
 		{EndpointAppToken, "GET POST", "oauth/access_token", "client_credentials", graph((*Facebook).appToken)},
 		{EndpointAccessToken, "GET POST", "oauth/access_token", "", graph((*Facebook).exchangeCode)},
 		{EndpointDebugToken, "GET", "debug_token", "", graph((*Facebook).debugToken)},
+		{EndpointRevokeToken, "GET POST", "oauth/revoke", "", graph((*Facebook).revokeToken)},
+		{EndpointBusinesses, "GET", "{node}/businesses", "", graph((*Facebook).businessList)},
+		{EndpointIntegrationToken, "POST", "{node}/system_user_access_tokens", "", graph((*Facebook).integrationToken)},
+		{EndpointSystemUsers, "POST", "{node}/system_users", "", graph((*Facebook).createSystemUser)},
+		{EndpointInstallApp, "POST", "{node}/applications", "", graph((*Facebook).installApp)},
+		{EndpointSystemToken, "POST", "{node}/access_tokens", "", graph((*Facebook).systemToken)},
 		{EndpointPermissions, "GET", "{node}/permissions", "", graph((*Facebook).permissions)},
 		{EndpointRevoke, "DELETE", "{node}/permissions", "", graph((*Facebook).revoke)},
 		{EndpointRevoke, "DELETE", "{node}/permissions/{permission}", "", graph((*Facebook).revoke)},

@@ -14,6 +14,7 @@ const (
 	SubcodeSessionInvalidated = 460 // the password was changed
 	SubcodeExpired            = 463
 	SubcodeUnconfirmed        = 464 // the account is not confirmed
+	SubcodeRevoked            = 466 // ended by the app, by way of the API
 	SubcodeLoggedOut          = 467
 	SubcodeNoPageRole         = 492 // the giver of a page token has no role on the page any more
 )

@@ -100,7 +100,7 @@ func (c *call) tell(header string, value any) {
 }
 
 // inUseCase tells the tokens whose calls are counted by business use case: those of pages and system users.
-func (t *token) inUseCase() bool { return t.kind == KindPage }
+func (t *token) inUseCase() bool { return t.kind == KindPage || t.kind == KindSystemUser }
 
 // applies tells whether the limit is the call's, and the code of the error when it is reached.
 func (a *armedThrottle) applies(c *call, t *token) (code int, applies bool) {
@@ -108,7 +108,7 @@ func (a *armedThrottle) applies(c *call, t *token) (code int, applies bool) {
 	case a.App != "" && a.App != t.app:
 		return 0, false
 	case a.Object != "" && t.inUseCase():
-		return useCaseCodes[a.UseCase], a.Object == t.page
+		return useCaseCodes[a.UseCase], slices.Contains([]string{t.page, t.business, c.node}, a.Object)
 	case a.Object != "":
 		return codePageLimit, t.kind == KindUser && a.Object == c.node
 	case a.User != "":

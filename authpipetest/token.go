@@ -10,15 +10,23 @@ const (
 	KindUser = "USER"
 	KindPage = "PAGE"
 	KindApp  = "APP"
+	// KindSystemUser is a token of a business, by one of its system users. What debug_token calls those that Facebook Login for
+	// Business gives is nowhere written down; this is taken for granted.
+	KindSystemUser = "SYSTEM_USER"
 )
 
 // token is an access token of a person or a page. App tokens are not kept: see [Facebook.appTokenOf].
 type token struct {
-	value   string
-	kind    string
-	app     string
-	person  string
-	page    string // page tokens only
+	value  string
+	kind   string
+	app    string
+	person string
+	page   string // page tokens only
+
+	business string   // tokens of system users, and their page tokens
+	client   bool     // the system user acts for the app at a client's business
+	assets   []string // narrows the grant's pages; nil: all of them
+
 	grant   *grant
 	scopes  []string  // what was granted as the token was made
 	issued  time.Time // and its life began
@@ -79,7 +87,21 @@ func (t *token) effective() []string {
 
 func (t *token) has(permission string) bool { return slices.Contains(t.effective(), permission) }
 
-func (t *token) dataAccessExpires() time.Time { return t.grant.active.Add(dataAccessLife) }
+// selected tells whether the page is among those that the token is for.
+func (t *token) selected(page string) bool {
+	return t.grant.selected(page) && (t.assets == nil || slices.Contains(t.assets, page))
+}
+
+// personal tells the tokens that are not a page's or an app's.
+func (t *token) personal() bool { return t.kind == KindUser || t.kind == KindSystemUser }
+
+// dataAccessExpires is zero, which means never, for a business: nobody there can be inactive.
+func (t *token) dataAccessExpires() time.Time {
+	if t.business != "" {
+		return time.Time{}
+	}
+	return t.grant.active.Add(dataAccessLife)
+}
 
 // flaw tells why a token is refused, or nil.
 func (f *Facebook) flaw(t *token) *GraphError {
@@ -101,15 +123,16 @@ func (f *Facebook) flaw(t *token) *GraphError {
 // Inspection is what the simulator's own books say about a token, where debug_token says only what Facebook lets an app
 // know.
 type Inspection struct {
-	Kind      string // KindUser, KindPage or KindApp
+	Kind      string // KindUser, KindPage, KindSystemUser or KindApp
 	App       string
-	User      string // the person; empty for an app token
+	User      string // the person or system user; empty for an app token
 	ScopedID  string // the app's id of the person
 	Page      string // page tokens only
+	Business  string // tokens of system users, and page tokens made of them
 	Scopes    []string
 	IssuedAt  time.Time
 	ExpiresAt time.Time // zero: never
-	// DataAccessExpiresAt is 90 days after the person was last active in the app.
+	// DataAccessExpiresAt is 90 days after the person was last active in the app. Zero: never, for a business.
 	DataAccessExpiresAt time.Time
 	Valid               bool
 	Error               *GraphError // why it is not valid
@@ -126,7 +149,7 @@ func (f *Facebook) Inspect(value string) (Inspection, bool) {
 	}
 	flaw := f.flaw(t)
 	seen := Inspection{
-		Kind: t.kind, App: t.app, User: t.person, Page: t.page,
+		Kind: t.kind, App: t.app, User: t.person, Page: t.page, Business: t.business,
 		IssuedAt: t.issued, ExpiresAt: t.expires, Valid: flaw == nil, Error: flaw,
 	}
 	if t.kind != KindApp {
