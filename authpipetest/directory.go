@@ -11,7 +11,9 @@ import (
 type App struct {
 	ID     string // the client id, a decimal string at Facebook
 	Secret string
-	Name   string // shown at the dialog and told by debug_token; zero: "Demo"
+	// ClientToken is the half of a client access token that is no secret ("Login for Devices"). Empty: no device login.
+	ClientToken string
+	Name        string // shown at the dialog and told by debug_token; zero: "Demo"
 	// RedirectURIs are the "Valid OAuth Redirect URIs", which a login has to match to the letter.
 	RedirectURIs []string
 	// RequireAppSecret is the setting "Require App Secret": calls with a token need an appsecret_proof ("Login Security").

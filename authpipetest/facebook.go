@@ -35,6 +35,7 @@ type books struct {
 	pageTokens map[pageTokenKey]string // the page token that was made of a user token
 	posts      map[string][]Post       // by page
 
+	devices   []*deviceLogin
 	faults    []*armedFault
 	throttles []*armedThrottle
 	log       []Request

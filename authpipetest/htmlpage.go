@@ -124,14 +124,10 @@ func host(uri string) string {
 
 // index tells a person what is here. Facebook has no such page.
 func (f *Facebook) index(*call) answer {
-	var people []*User
-	for _, id := range f.books.people {
-		people = append(people, f.books.users[id])
-	}
 	apps := make([]*App, 0, len(f.books.apps))
 	for _, app := range f.books.apps {
 		apps = append(apps, app)
 	}
 	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.ID, b.ID) })
-	return f.htmlAnswer(http.StatusOK, indexTemplate, map[string]any{"Apps": apps, "People": people})
+	return f.htmlAnswer(http.StatusOK, indexTemplate, map[string]any{"Apps": apps, "People": f.peopleInOrder()})
 }

@@ -65,6 +65,9 @@ type Options struct {
 
 	// Switches of the Graph API.
 
+	// DeviceDenied is what a device hears after the person said no; nobody has written it down. Nil: that it is to wait, until
+	// its code expires.
+	DeviceDenied *GraphError
 	// NoMethodOverride has the parameter method mean nothing. Otherwise any call may be posted with its method in there.
 	NoMethodOverride bool
 	// BatchProofPerCall asks for an appsecret_proof in each entry of a batch. Otherwise one beside the batch is good for the

@@ -23,6 +23,9 @@ const (
 	EndpointInstallApp       = "install_app"       // POST /{system user}/applications
 	EndpointSystemToken      = "system_token"      // POST /{system user}/access_tokens
 	EndpointRevokeToken      = "revoke_token"      // /oauth/revoke
+	EndpointDeviceLogin      = "device_login"      // POST /device/login
+	EndpointDeviceStatus     = "device_status"     // POST /device/login_status
+	EndpointDevicePage       = "device_page"       // /device: where a person types in a user code
 	EndpointBatch            = "batch"             // POST of anything with the parameter batch
 	EndpointIndex            = "index"             // /, which Facebook does not have: what is here
 	EndpointUnknown          = "unknown"           // anything else
@@ -45,6 +48,9 @@ func routes() []route {
 		{EndpointExchangeToken, "GET POST", "oauth/access_token", "fb_exchange_token", graph((*Facebook).exchangeToken)},
 		{EndpointAppToken, "GET POST", "oauth/access_token", "client_credentials", graph((*Facebook).appToken)},
 		{EndpointAccessToken, "GET POST", "oauth/access_token", "", graph((*Facebook).exchangeCode)},
+		{EndpointDeviceLogin, "POST", "device/login", "", graph((*Facebook).deviceBegin)},
+		{EndpointDeviceStatus, "POST", "device/login_status", "", graph((*Facebook).deviceStatus)},
+		{EndpointDevicePage, "GET HEAD POST", "device", "", (*Facebook).devicePage},
 		{EndpointDebugToken, "GET", "debug_token", "", graph((*Facebook).debugToken)},
 		{EndpointRevokeToken, "GET POST", "oauth/revoke", "", graph((*Facebook).revokeToken)},
 		{EndpointBusinesses, "GET", "{node}/businesses", "", graph((*Facebook).businessList)},

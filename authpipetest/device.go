@@ -1,0 +1,132 @@
+package authpipetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Device login ("Login for Devices"): lifetimes as its answers tell them.
+const (
+	deviceLife     = 420 * time.Second
+	deviceInterval = 5 * time.Second
+)
+
+// deviceLogin is a login that waits for a person to type in its user code.
+type deviceLogin struct {
+	code, userCode string
+	app            *App
+	scopes         []string
+	issued, polled time.Time // polled: zero before the first time
+	grant          *grant    // what the person allowed; nil: nothing yet
+	denied, used   bool
+}
+
+type deviceAnswer struct {
+	Code            string `json:"code"`
+	UserCode        string `json:"user_code"`
+	VerificationURI string `json:"verification_uri"`
+	ExpiresIn       int64  `json:"expires_in"`
+	Interval        int64  `json:"interval"`
+}
+
+// deviceTokenAnswer has no token_type.
+type deviceTokenAnswer struct {
+	AccessToken          string `json:"access_token"`
+	DataAccessExpiration int64  `json:"data_access_expiration_time"`
+	ExpiresIn            int64  `json:"expires_in"`
+}
+
+// deviceBegin gives a device its codes ("Login for Devices"). The verification_uri is the simulator's own page, where
+// Facebook's is https://www.facebook.com/device.
+func (f *Facebook) deviceBegin(c *call) (any, error) {
+	app, err := f.clientTokenApp(c)
+	if err != nil {
+		return nil, err
+	}
+	scopes := append(list(c.param("scope")), publicProfile)
+	slices.Sort(scopes)
+	d := &deviceLogin{
+		code: random("0123456789abcdef", 32), userCode: random("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", 8),
+		app: app, scopes: slices.Compact(scopes), issued: f.opts.Now(),
+	}
+	f.books.devices = append(f.books.devices, d)
+	return deviceAnswer{
+		Code: d.code, UserCode: d.userCode, VerificationURI: c.base() + "/device",
+		ExpiresIn: int64(deviceLife.Seconds()), Interval: int64(deviceInterval.Seconds()),
+	}, nil
+}
+
+// clientTokenApp is the app whose client token the call is made with: {app id}|{client token}. A secret will not do.
+func (f *Facebook) clientTokenApp(c *call) (*App, error) {
+	id, rest, _ := strings.Cut(c.accessToken(), "|")
+	c.app = f.books.apps[id]
+	if c.app == nil || rest == "" || rest != c.app.ClientToken {
+		return nil, tokenError(0, "(#190) This method must be called with a client access token")
+	}
+	return c.app, nil
+}
+
+// deviceStatus is what the device polls ("Login for Devices").
+func (f *Facebook) deviceStatus(c *call) (any, error) {
+	app, err := f.clientTokenApp(c)
+	if err != nil {
+		return nil, err
+	}
+	now := f.opts.Now()
+	at := slices.IndexFunc(f.books.devices, func(d *deviceLogin) bool { return d.app.ID == app.ID && d.code == c.param("code") })
+	if at < 0 {
+		return nil, oauthError(codeInvalid, "(#100) Invalid parameter")
+	}
+	d := f.books.devices[at]
+	last := d.polled
+	d.polled = now
+	switch {
+	case d.used || !now.Before(d.issued.Add(deviceLife)):
+		return nil, deviceExpired()
+	case !last.IsZero() && now.Before(last.Add(deviceInterval)):
+		return nil, deviceTooFast()
+	case d.denied && f.opts.DeviceDenied != nil:
+		return nil, flawed(f.opts.DeviceDenied)
+	case d.grant == nil:
+		return nil, devicePending()
+	case d.grant.gone:
+		return nil, flawed(f.sessionError(&token{app: app.ID, person: d.grant.person}, SubcodeAppNotInstalled))
+	}
+	d.used = true
+	t := f.issue(d.grant, LongLife)
+	return deviceTokenAnswer{t.value, unix(t.dataAccessExpires()), f.tell(t, false).ExpiresIn}, nil
+}
+
+// ApproveDevice plays the person who types the user code of a device login in and does what c says. An error is returned
+// if no login waits for that code, or if there is no such person. What the device hears about a Cancel is a matter of
+// [Options].DeviceDenied.
+func (f *Facebook) ApproveDevice(userCode string, c Consent) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.approveDevice(userCode, c)
+}
+
+func (f *Facebook) approveDevice(userCode string, c Consent) error {
+	at := slices.IndexFunc(f.books.devices, func(d *deviceLogin) bool {
+		return d.userCode == strings.ToUpper(userCode) && d.waits(f.opts.Now())
+	})
+	if at < 0 {
+		return fmt.Errorf("approving a device: no login waits for the code %q", userCode)
+	}
+	d, person := f.books.devices[at], f.personOf(c)
+	switch {
+	case c.Cancel:
+		d.denied = true
+		return nil
+	case f.books.users[person] == nil:
+		return fmt.Errorf("approving a device: there is no user %q", person)
+	}
+	d.grant = f.allow(login{app: d.app, scopes: d.scopes}, person, c)
+	return nil
+}
+
+func (d *deviceLogin) waits(now time.Time) bool {
+	return d.grant == nil && !d.denied && now.Before(d.issued.Add(deviceLife))
+}
