@@ -10,6 +10,7 @@ type code struct {
 	issued      time.Time
 	used        bool
 	challenge   challenge
+	nonce       string // for the ID token
 	business    string // the token will be one of this business; such a code may be exchanged without a redirect_uri
 	expires     bool   // after 60 days, if it is
 }
@@ -19,6 +20,7 @@ type tokenAnswer struct {
 	AccessToken string `json:"access_token"`
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int64  `json:"expires_in,omitempty"`
+	IDToken     string `json:"id_token,omitempty"` // with the scope openid
 }
 
 // tell answers a token, with what is left of its life unless that is to be left out.
@@ -50,7 +52,8 @@ func (f *Facebook) exchangeCode(c *call) (any, error) {
 	if err := f.redeem(presented, c, secret); err != nil {
 		return nil, err
 	}
-	return f.tell(f.bought(presented), f.opts.CodeOmitsExpiresIn), nil
+	t := f.bought(presented)
+	return f.withIDToken(f.tell(t, f.opts.CodeOmitsExpiresIn), t, presented.nonce), nil
 }
 
 // bought is the token for a code.

@@ -63,6 +63,13 @@ func (f *Facebook) noStore() http.Header {
 	return h
 }
 
+// jsonAnswer is JSON that does not come from the Graph API.
+func (f *Facebook) jsonAnswer(body any) answer {
+	a := answer{status: http.StatusOK, header: f.noStore(), body: encode(body)}
+	a.header.Set("Content-Type", "application/json; charset=utf-8")
+	return a
+}
+
 // encode writes JSON on one line, URLs legible.
 func encode(body any) []byte {
 	var b bytes.Buffer

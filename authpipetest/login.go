@@ -17,6 +17,7 @@ type login struct {
 	rerequest    bool     // offer declined permissions again
 	returnScopes bool
 	challenge    challenge
+	nonce        string // of OpenID Connect
 
 	configuration *Configuration // of Facebook Login for Business; nil: none
 	business      string         // the one that was chosen
@@ -78,8 +79,9 @@ func (f *Facebook) readWishes(l *login, q url.Values) {
 	slices.Sort(l.scopes)
 	l.scopes = slices.Compact(l.scopes)
 	l.rerequest = slices.Contains(list(q.Get("auth_type")), "rerequest")
+	l.nonce = q.Get("nonce")
 	l.returnScopes = q.Get("return_scopes") == "true"
-	l.challenge = f.bind(q.Get("code_challenge"), q.Get("code_challenge_method"), slices.Contains(l.scopes, "openid"))
+	l.challenge = f.bind(q.Get("code_challenge"), q.Get("code_challenge_method"), slices.Contains(l.scopes, openID))
 }
 
 // list splits at commas and spaces, both of which Facebook takes in a scope.

@@ -49,6 +49,10 @@ type Options struct {
 	// code of the other PKCE error.
 	VerifierErrorCode int
 
+	// Issuer is the issuer of ID tokens. The zero value is Facebook's, https://www.facebook.com, which is not where the
+	// simulator is: a client that insists on finding the discovery document there needs the base URL here.
+	Issuer string
+
 	// Switches of the exchange of a token for a longer one ("Long-Lived Access Tokens").
 
 	// ReexchangeNeverExtends keeps the expiry of a long-lived token for good. Otherwise an exchange counts 60 days anew when
@@ -122,6 +126,7 @@ func (o Options) withDefaults() Options {
 	o.BlockedStatus = cmp.Or(o.BlockedStatus, http.StatusBadRequest)
 	o.CodeLife = cmp.Or(o.CodeLife, 10*time.Minute)
 	o.CodeTokenLife = cmp.Or(o.CodeTokenLife, LongLife)
+	o.Issuer = cmp.Or(o.Issuer, "https://www.facebook.com")
 	o.VerifierErrorCode = cmp.Or(o.VerifierErrorCode, codeUnknown)
 	o.TokenErrorStatus = cmp.Or(o.TokenErrorStatus, http.StatusBadRequest)
 	o.PermissionErrorStatus = cmp.Or(o.PermissionErrorStatus, http.StatusForbidden)

@@ -57,7 +57,8 @@ func (f *Facebook) redirectGranted(l login, g *grant) string {
 func (f *Facebook) newCode(l login, g *grant) string {
 	value := newCodeValue()
 	made := &code{
-		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.opts.Now(), challenge: l.challenge, business: l.business,
+		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.opts.Now(), challenge: l.challenge,
+		nonce: l.nonce, business: l.business,
 	}
 	if l.business != "" {
 		made.expires = l.configuration.ExpiresIn60Days || f.books.businesses[l.business].RequireExpiringTokens

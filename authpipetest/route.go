@@ -11,6 +11,8 @@ const (
 	EndpointAccessToken      = "access_token"      // /oauth/access_token with a code
 	EndpointExchangeToken    = "exchange_token"    // /oauth/access_token, grant_type fb_exchange_token
 	EndpointAppToken         = "app_token"         // /oauth/access_token, grant_type client_credentials
+	EndpointDiscovery        = "discovery"         // /.well-known/openid-configuration/
+	EndpointJWKS             = "jwks"              // /.well-known/oauth/openid/jwks/
 	EndpointDebugToken       = "debug_token"       // /debug_token
 	EndpointMe               = "me"                // /me, and /{id} of a person or a page
 	EndpointPermissions      = "permissions"       // GET /{user}/permissions
@@ -51,6 +53,8 @@ func routes() []route {
 		{EndpointDeviceLogin, "POST", "device/login", "", graph((*Facebook).deviceBegin)},
 		{EndpointDeviceStatus, "POST", "device/login_status", "", graph((*Facebook).deviceStatus)},
 		{EndpointDevicePage, "GET HEAD POST", "device", "", (*Facebook).devicePage},
+		{EndpointDiscovery, "GET HEAD", ".well-known/openid-configuration", "", (*Facebook).discovery},
+		{EndpointJWKS, "GET HEAD", ".well-known/oauth/openid/jwks", "", (*Facebook).jwks},
 		{EndpointDebugToken, "GET", "debug_token", "", graph((*Facebook).debugToken)},
 		{EndpointRevokeToken, "GET POST", "oauth/revoke", "", graph((*Facebook).revokeToken)},
 		{EndpointBusinesses, "GET", "{node}/businesses", "", graph((*Facebook).businessList)},

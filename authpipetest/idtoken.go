@@ -1,0 +1,104 @@
+package authpipetest
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"math/big"
+	"strings"
+	"time"
+)
+
+// idTokenLife is how long an ID token is good.
+const idTokenLife = time.Hour
+
+// openID is the scope that brings an ID token along ("OIDC Token with Manual Flow").
+const openID = "openid"
+
+// idToken is the ID token that comes with t, as OpenID Connect Core 1.0, section 2, has it.
+func (f *Facebook) idToken(t *token, nonce string) string {
+	now, person := f.opts.Now(), f.books.users[t.person]
+	first, last, _ := strings.Cut(person.Name, " ")
+	claims := object{
+		{"iss", f.opts.Issuer}, {"aud", t.app}, {"sub", f.ScopedID(t.app, t.person)}, {"iat", unix(now)}, {"exp", unix(now.Add(idTokenLife))},
+		{"jti", random(alphanumerics, 24)}, {"at_hash", leftHalf(t.value)},
+	}
+	if nonce != "" {
+		claims = append(claims, member{"nonce", nonce})
+	}
+	if t.has("email") && person.Email != "" {
+		claims = append(claims, member{"email", person.Email})
+	}
+	claims = append(claims, member{"given_name", first}, member{"family_name", last}, member{"name", person.Name})
+	return f.sign(claims)
+}
+
+// leftHalf is the claim at_hash: OpenID Connect Core 1.0, section 3.1.3.6.
+func leftHalf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+}
+
+// sign makes a JWT: RFC 7515 with RS256.
+func (f *Facebook) sign(claims object) string {
+	key := f.signingKey()
+	header := object{{"kid", keyID(key)}, {"typ", "JWT"}, {"alg", "RS256"}}
+	signed := base64.RawURLEncoding.EncodeToString(encode(header)) + "." + base64.RawURLEncoding.EncodeToString(encode(claims))
+	sum := sha256.Sum256([]byte(signed))
+	signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum[:])
+	if err != nil {
+		panic("signing an ID token: " + err.Error()) // the key is the simulator's own
+	}
+	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// signingKey is made when it is first asked for: most tests never do, and it takes a while.
+func (f *Facebook) signingKey() *rsa.PrivateKey {
+	f.keyOnce.Do(func() {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			panic("making a key: " + err.Error())
+		}
+		f.key = key
+	})
+	return f.key
+}
+
+func keyID(key *rsa.PrivateKey) string {
+	sum := sha256.Sum256(key.N.Bytes())
+	return base64.RawURLEncoding.EncodeToString(sum[:15])
+}
+
+// jwks is where the key of the ID tokens is told: RFC 7517.
+func (f *Facebook) jwks(*call) answer {
+	key := f.signingKey()
+	exponent := big.NewInt(int64(key.E)).Bytes()
+	return f.jsonAnswer(map[string]any{"keys": []object{{
+		{"kid", keyID(key)}, {"kty", "RSA"}, {"alg", "RS256"}, {"use", "sig"},
+		{"n", base64.RawURLEncoding.EncodeToString(key.N.Bytes())}, {"e", base64.RawURLEncoding.EncodeToString(exponent)},
+	}}})
+}
+
+// discovery is the OpenID Provider's metadata. As at Facebook it names no token endpoint, and its response types lack the
+// one that "OIDC Token with Manual Flow" is about. Where Facebook's endpoints are at www.facebook.com, these are here.
+func (f *Facebook) discovery(c *call) answer {
+	return f.jsonAnswer(object{
+		{"issuer", f.opts.Issuer},
+		{"authorization_endpoint", c.base() + "/dialog/oauth/"},
+		{"jwks_uri", c.base() + "/.well-known/oauth/openid/jwks/"},
+		{"response_types_supported", []string{"id_token", "token id_token"}},
+		{"subject_types_supported", []string{"pairwise"}},
+		{"id_token_signing_alg_values_supported", []string{"RS256"}},
+		{"claims_supported", []string{"iss", "aud", "sub", "iat", "exp", "jti", "nonce", "at_hash", "name", "given_name", "family_name", "email"}},
+	})
+}
+
+// withIDToken adds the ID token if the login had the scope openid.
+func (f *Facebook) withIDToken(a tokenAnswer, t *token, nonce string) tokenAnswer {
+	if t.kind == KindUser && t.has(openID) {
+		a.IDToken = f.idToken(t, nonce)
+	}
+	return a
+}
