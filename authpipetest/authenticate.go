@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"strconv"
 	"strings"
 	"time"
@@ -101,9 +100,7 @@ func (f *Facebook) checkProof(c *call, t *token) error {
 		}
 		message += "|" + stamp
 	}
-	sum := hmac.New(sha256.New, []byte(c.app.Secret))
-	sum.Write([]byte(message))
-	if proof != hex.EncodeToString(sum.Sum(nil)) { // plainly: the simulator guards nothing
+	if proof != hexHMAC(c.app.Secret, message) { // plainly: the simulator guards nothing
 		return f.wrongProof()
 	}
 	return nil

@@ -105,6 +105,7 @@ func (f *Facebook) personOf(consent Consent) string {
 // allow writes down what the person allows the app.
 func (f *Facebook) allow(l login, person string, consent Consent) *grant {
 	g := f.books.newGrant(l.app.ID, person)
+	before := g.granted()
 	for _, scope := range l.offered(g) {
 		g.permissions[scope] = Granted
 		if scope != publicProfile && slices.Contains(consent.Decline, scope) {
@@ -115,5 +116,6 @@ func (f *Facebook) allow(l login, person string, consent Consent) *grant {
 		return !f.books.mayHave(person, page)
 	})
 	g.active = f.opts.Now()
+	f.permissionsChanged(g, "granted", beyond(g.granted(), before)...)
 	return g
 }

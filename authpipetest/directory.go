@@ -20,6 +20,9 @@ type App struct {
 	RequireAppSecret bool
 	// Version serves calls that name none ("Upgrade API version"). Zero: the oldest version that is alive.
 	Version string
+	// DeauthorizeURL is told when a person removes the app, DataDeletionURL when they want their data deleted as well. Empty:
+	// nobody is told. See [Facebook.Deliver].
+	DeauthorizeURL, DataDeletionURL string
 	// Developers are the people whose user tokens debug_token accepts besides the app token.
 	Developers []string
 }

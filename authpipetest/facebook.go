@@ -39,6 +39,10 @@ type books struct {
 	pageTokens map[pageTokenKey]string // the page token that was made of a user token
 	posts      map[string][]Post       // by page
 
+	subscriptions map[subscriptionKey]*Subscription
+	events        []event // that the apps are to be told
+	delivered     []event // that they were told
+
 	devices   []*deviceLogin
 	faults    []*armedFault
 	throttles []*armedThrottle
@@ -53,12 +57,13 @@ func NewFacebook(o Options) *Facebook {
 		users:      map[string]*User{},
 		pages:      map[string]*Page{},
 		businesses: map[string]*Business{}, configurations: map[string]*Configuration{}, systemUsers: map[string]*SystemUser{},
-		grants:     map[grantKey]*grant{},
-		codes:      map[string]*code{},
-		tokens:     map[string]*token{},
-		pageTokens: map[pageTokenKey]string{},
-		posts:      map[string][]Post{},
-		arrival:    make(chan struct{}),
+		subscriptions: map[subscriptionKey]*Subscription{},
+		grants:        map[grantKey]*grant{},
+		codes:         map[string]*code{},
+		tokens:        map[string]*token{},
+		pageTokens:    map[pageTokenKey]string{},
+		posts:         map[string][]Post{},
+		arrival:       make(chan struct{}),
 	}}
 }
 
@@ -95,8 +100,11 @@ func (f *Facebook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer does what the call asks for.
 func (f *Facebook) answer(c *call) answer {
-	if c.route.endpoint == EndpointBatch {
+	switch c.route.endpoint { // what makes requests of its own runs without the lock
+	case EndpointBatch:
 		return f.batch(c)
+	case EndpointSubscribe:
+		return f.subscribe(c)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -63,17 +63,29 @@ func (b *books) newGrant(app, person string) *grant {
 	return b.grants[key]
 }
 
-// endGrant is the end of an app for a person, whoever brought it about.
+// endGrant is the end of an app for a person or a business, whoever brought it about, and the app is told.
 func (f *Facebook) endGrant(app, person string) {
 	key := grantKey{app, person}
-	if g := f.books.grants[key]; g != nil {
-		g.gone = true
-		delete(f.books.grants, key)
+	g := f.books.grants[key]
+	if g == nil {
+		return
+	}
+	g.gone = true
+	delete(f.books.grants, key)
+	switch {
+	case g.business != "":
+		f.integrationChanged(app, "business_integration_uninstall", g.business, "")
+	case f.books.systemUsers[person] == nil:
+		f.queueSigned(EventDeauthorize, app, f.ScopedID(app, person))
+		f.permissionsChanged(g, "revoked", append(g.granted(), connected)...)
 	}
 }
 
 // endPermission takes back a single permission. The tokens live on without it.
 func (f *Facebook) endPermission(g *grant, name string) {
+	if name != publicProfile && g.permissions[name] == Granted {
+		f.permissionsChanged(g, "revoked", name)
+	}
 	switch {
 	case name == publicProfile:
 	case f.opts.RevokedPermissionVanishes:

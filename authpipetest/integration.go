@@ -97,6 +97,3 @@ func (f *Facebook) connect(l login, business *Business, consent Consent) *grant 
 	f.integrationChanged(l.app.ID, field, business.ID, l.configuration.ID)
 	return g
 }
-
-// integrationChanged tells the app's webhook.
-func (f *Facebook) integrationChanged(app, field, business, configuration string) {}

@@ -22,6 +22,10 @@ type Options struct {
 	// Versions replaces the table of Graph API versions; the zero value is Meta's table of 2026. See [Version].
 	Versions []Version
 
+	// HTTPClient makes the requests that Facebook makes of an app: webhooks and the like. The zero value is
+	// http.DefaultClient.
+	HTTPClient *http.Client
+
 	// Switches of the dialog.
 
 	// BlockedStatus is the HTTP status of the page that is shown instead of a redirect ("URL Blocked"). Nobody has written
@@ -92,6 +96,8 @@ type Options struct {
 	ProofErrorOAuth bool
 	// RevokeAnswersTrue answers a DELETE of permissions by true, as the reference of the edge says, instead of {"success":true}.
 	RevokeAnswersTrue bool
+	// ConnectedVerbBeside has the webhook for permissions tell the verb of the field connected beside it, not in its value.
+	ConnectedVerbBeside bool
 	// RevokedPermissionVanishes removes a revoked permission from the list of permissions. Otherwise it is listed as declined.
 	RevokedPermissionVanishes bool
 	// AppIDAsNumber makes debug_token tell app_id as a number, as one sample in the documentation has it.
@@ -119,6 +125,9 @@ const answerLag = time.Second
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.HTTPClient == nil {
+		o.HTTPClient = http.DefaultClient
 	}
 	if o.Versions == nil {
 		o.Versions = versions()

@@ -28,6 +28,8 @@ const (
 	EndpointDeviceLogin      = "device_login"      // POST /device/login
 	EndpointDeviceStatus     = "device_status"     // POST /device/login_status
 	EndpointDevicePage       = "device_page"       // /device: where a person types in a user code
+	EndpointSubscribe        = "subscribe"         // POST /{app}/subscriptions
+	EndpointSubscriptions    = "subscriptions"     // GET and DELETE /{app}/subscriptions
 	EndpointBatch            = "batch"             // POST of anything with the parameter batch
 	EndpointIndex            = "index"             // /, which Facebook does not have: what is here
 	EndpointUnknown          = "unknown"           // anything else
@@ -62,6 +64,9 @@ func routes() []route {
 		{EndpointSystemUsers, "POST", "{node}/system_users", "", graph((*Facebook).createSystemUser)},
 		{EndpointInstallApp, "POST", "{node}/applications", "", graph((*Facebook).installApp)},
 		{EndpointSystemToken, "POST", "{node}/access_tokens", "", graph((*Facebook).systemToken)},
+		{EndpointSubscribe, "POST", "{node}/subscriptions", "", nil}, // see Facebook.answer
+		{EndpointSubscriptions, "GET", "{node}/subscriptions", "", graph((*Facebook).subscriptionList)},
+		{EndpointSubscriptions, "DELETE", "{node}/subscriptions", "", graph((*Facebook).unsubscribe)},
 		{EndpointPermissions, "GET", "{node}/permissions", "", graph((*Facebook).permissions)},
 		{EndpointRevoke, "DELETE", "{node}/permissions", "", graph((*Facebook).revoke)},
 		{EndpointRevoke, "DELETE", "{node}/permissions/{permission}", "", graph((*Facebook).revoke)},
