@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +62,46 @@ func TestProofs(t *testing.T) {
 				`{"error":{"message":%q,"type":"GraphMethodException","code":100,"fbtrace_id":"Ay8"}}`, test.want))
 			if got := r.header.Get("WWW-Authenticate"); got != "" {
 				t.Errorf("WWW-Authenticate: %s", got)
+			}
+		})
+	}
+}
+
+// TestTokensAndProofsTravelInAnyWay: in the query, in a form, in JSON, or the token in a header.
+func TestTokensAndProofsTravelInAnyWay(t *testing.T) {
+	w := newBusiness(t, authpipetest.Options{})
+	token := w.connect(authpipetest.Consent{})
+	w.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true})
+	good := proof(appSecret, token)
+	for _, test := range []struct {
+		name, method string
+		query        url.Values
+		header       string
+		kind, body   string
+	}{
+		{"a query", "POST", params("access_token", token, "appsecret_proof", good), "", "", ""},
+		{"a form", "POST", nil, "", "application/x-www-form-urlencoded", params("access_token", token, "appsecret_proof", good).Encode()},
+		{"JSON", "POST", nil, "", "application/json", `{"access_token":"` + token + `","appsecret_proof":"` + good + `"}`},
+		{"a header and a query", "GET", params("appsecret_proof", good), "Bearer " + token, "", ""},
+		{"a header and a form", "POST", nil, "Bearer " + token, "application/x-www-form-urlencoded", "appsecret_proof=" + good},
+		{"another kind of header", "GET", params("appsecret_proof", good), "OAuth " + token, "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, path := range []string{"/v26.0/me", "/v26.0/5566/system_user_access_tokens"} {
+				q := url.Values{}
+				for name, values := range test.query {
+					q[name] = values
+				}
+				if path == "/v26.0/me" {
+					q.Set("method", "get")
+				} else {
+					q.Set("method", "post")
+				}
+				r := must(http.NewRequest(test.method, w.base+path+"?"+q.Encode(), strings.NewReader(test.body)))
+				r.Header = http.Header{"Content-Type": {test.kind}, "Authorization": {test.header}}
+				if got := w.in(t).round(r); got.status != http.StatusOK {
+					t.Errorf("%s: status %d: %s", path, got.status, got.body)
+				}
 			}
 		})
 	}

@@ -6,12 +6,13 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // Fault is trouble on demand, for [Facebook.Fail]. The simulator first waits (Delay, Hang), then breaks (Reset) or answers
-// (Error, Body or Status). A Fault that only waits lets the call through afterwards.
+// (Error, Body or Status), perhaps by half (Truncate). A Fault that only waits lets the call through afterwards.
 type Fault struct {
 	Endpoint string // one of the Endpoint names; empty: any
 	Times    int    // how many requests it strikes; zero: all, until it is cleared
@@ -25,6 +26,8 @@ type Fault struct {
 	Hang bool
 
 	Reset bool // ends the connection without an answer
+	// Truncate cuts the connection in the middle of the answer's body, be it the fault's or the call's own.
+	Truncate bool
 
 	Status int         // zero: 400 with an Error, 200 with a Body
 	Error  *GraphError // an empty Type is OAuthException
@@ -79,15 +82,26 @@ func (f *Facebook) strike(w http.ResponseWriter, c *call, fault *armedFault, don
 	if !fault.wait(c.request.Context()) {
 		panic(http.ErrAbortHandler) // nobody is there to be answered
 	}
+	var a answer
 	switch {
 	case fault.Reset:
 		reset(w)
+		return
 	case fault.answers():
-		f.send(w, c, f.faultAnswer(c, fault))
+		a = f.faultAnswer(c, fault)
 	case done != nil:
-		f.send(w, c, *done)
+		a = *done
 	default:
-		f.send(w, c, f.answer(c))
+		a = f.answer(c)
+	}
+	if fault.Truncate {
+		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
+		a.body = a.body[:len(a.body)/2]
+	}
+	f.send(w, c, a)
+	if fault.Truncate {
+		_ = http.NewResponseController(w).Flush() // or nothing at all might leave
+		panic(http.ErrAbortHandler)               // net/http would keep the connection, and the client wait for the rest
 	}
 }
 

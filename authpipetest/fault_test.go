@@ -3,6 +3,7 @@ package authpipetest_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -95,6 +96,27 @@ func TestReset(t *testing.T) {
 	}
 	if log := w.Requests(); log[0].Status != 0 {
 		t.Errorf("the log has status %d for a request without an answer", log[0].Status)
+	}
+}
+
+func TestTruncated(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token("email")
+	for name, fault := range map[string]authpipetest.Fault{
+		"the call's own answer": {Truncate: true, Times: 1},
+		"after its effect":      {Truncate: true, Times: 1, AfterEffect: true},
+		"the fault's answer":    {Truncate: true, Times: 1, Body: w.ada()},
+	} {
+		w.Fail(fault)
+		response, err := http.Get(w.base + "/me?access_token=" + token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if half := w.ada()[:len(w.ada())/2]; !errors.Is(err, io.ErrUnexpectedEOF) || string(body) != half {
+			t.Errorf("%s: %q, %v", name, body, err)
+		}
 	}
 }
 

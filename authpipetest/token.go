@@ -17,6 +17,7 @@ const (
 
 // token is an access token of a person or a page. App tokens are not kept: see [Facebook.appTokenOf].
 type token struct {
+	number int // in the order in which they were issued, from 1
 	value  string
 	kind   string
 	app    string
@@ -40,7 +41,7 @@ type pageTokenKey struct{ userToken, page string }
 
 // keep gives a token its value and puts it on the books.
 func (b *books) keep(t token) *token {
-	t.value = newTokenValue()
+	t.value, t.number = newTokenValue(), len(b.tokens)+1
 	b.tokens[t.value] = &t
 	return &t
 }

@@ -4,8 +4,17 @@
 //	facebook-simulator -redirect-uri http://127.0.0.1:8200/v1/authpipe/callback/facebook
 //	facebook simulator: http://127.0.0.1:40123
 //
-// There is one app, and two people: Ada Admin, who has two Pages, and Uma User, who has none. Its dialog asks the person in
-// front of the browser, unless -auto-approve is given or the dialog's URL says what to do: see the package authpipetest.
+// There is one app, and two people: Ada Admin, who has two Pages and a business, and Uma User, who has neither. The dialog
+// asks the person in front of the browser, unless -auto-approve is given or the dialog's URL says what to do: see the package
+// authpipetest.
+//
+// Below the base URL, /_control is a page that shows what has happened and has buttons to break things: remove the app,
+// expire a token, change a password, throttle, go down, come back. It answers to this machine only. Whoever wants to see how
+// an integration takes it opens both side by side.
+//
+// With -deauthorize-url, -data-deletion-url and -webhook-url the app is told what happens to its grants, every two seconds
+// and until it answers as it should.
+//
 // It ends on SIGINT and SIGTERM, and forgets everything.
 package main
 
@@ -28,9 +37,11 @@ import (
 
 // config is what the flags say.
 type config struct {
-	listen  string
-	app     authpipetest.App
-	options authpipetest.Options
+	listen      string
+	app         authpipetest.App
+	options     authpipetest.Options
+	webhook     string
+	verifyToken string
 }
 
 func main() {
@@ -55,17 +66,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	fb := seeded(c)
+	go (&teller{fb: fb, app: c.app.ID, webhook: c.webhook, verifyToken: c.verifyToken, stderr: stderr}).run(ctx)
 	server := &http.Server{
-		Handler:           seeded(c),
+		Handler:           withControl(fb),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	// Close and not Shutdown: nothing here is worth waiting for
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	fmt.Fprintf(stdout, usage, "http://"+listener.Addr().String(), c.app.ID, c.app.Secret, firstOr(c.app.RedirectURIs, "(none: pass -redirect-uri)"))
+	fmt.Fprintf(stdout, usage, "http://"+listener.Addr().String(), c.app.ID, c.app.Secret, firstOr(c.app.RedirectURIs, "(none: pass -redirect-uri)"), c.app.ClientToken)
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil
+}
+
+// withControl puts the control page where Facebook has nothing.
+func withControl(fb *authpipetest.Facebook) http.Handler {
+	control := fb.Control()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a ServeMux would tidy Facebook's paths
+		if r.URL.Path == "/_control" {
+			control.ServeHTTP(w, r)
+			return
+		}
+		fb.ServeHTTP(w, r)
+	})
 }
 
 func parse(args []string, stderr io.Writer) (config, error) {
@@ -79,6 +104,11 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		c.app.RedirectURIs = append(c.app.RedirectURIs, uri)
 		return nil
 	})
+	flags.StringVar(&c.app.ClientToken, "client-token", "facebook-simulator-client", "the app's client `token`, for device login")
+	flags.StringVar(&c.app.DeauthorizeURL, "deauthorize-url", "", "`URL` to tell when a person removes the app")
+	flags.StringVar(&c.app.DataDeletionURL, "data-deletion-url", "", "`URL` to tell when a person wants their data deleted")
+	flags.StringVar(&c.webhook, "webhook-url", "", "`URL` of the app's webhook for permissions and business integrations")
+	flags.StringVar(&c.verifyToken, "webhook-verify-token", "", "the `token` that the webhook knows Facebook by")
 	flags.BoolVar(&c.app.RequireAppSecret, "require-app-secret", false, "refuse calls without an appsecret_proof")
 	flags.BoolVar(&c.options.AutoApprove, "auto-approve", false, "let the dialog consent at once, without a page")
 	flags.StringVar(&c.options.AutoApproveUser, "auto-approve-user", "ada", "who consents: ada or uma, by `id`")

@@ -12,9 +12,21 @@ func seeded(c config) *authpipetest.Facebook {
 	fb.AddUser(authpipetest.User{
 		ID: "ada", Name: "Ada Admin", Email: "ada@example.com", Pages: []string{"100000000000777", "100000000000888"},
 	})
+	fb.AddBusiness(authpipetest.Business{
+		ID: businessID, Name: "Ada's Group", Admins: []string{"ada"}, Pages: []string{"100000000000777", "100000000000888"},
+	})
+	fb.AddConfiguration(authpipetest.Configuration{
+		ID: configID, App: c.app.ID, Permissions: []string{"business_management", "pages_show_list", "pages_read_engagement", "pages_manage_posts"},
+	})
 	fb.AddUser(authpipetest.User{ID: "uma", Name: "Uma User", Email: "uma@example.com"})
 	return fb
 }
+
+// What Facebook Login for Business needs.
+const (
+	businessID = "200000000000555"
+	configID   = "300000000000001"
+)
 
 func firstOr(all []string, otherwise string) string {
 	if len(all) == 0 {
@@ -30,11 +42,15 @@ Use this base URL for the dialog and for the Graph API; a browser finds an index
 
   client_id      %[2]s
   client_secret  %[3]s
+  client token   %[5]s
+  config_id      ` + configID + `
   redirect_uri   %[4]s
 
   %[1]s/v26.0/dialog/oauth?client_id=%[2]s&redirect_uri=…&state=…&scope=email,pages_show_list
 
-People: ada (Ada Admin, two Pages), uma (Uma User). Scripts add to the dialog's URL any of
+Break things at %[1]s/_control
+
+People: ada (Ada Admin, two Pages, a business), uma (Uma User). Scripts add to the dialog's URL any of
 _user=ada, _decline=email, _pages=100000000000777, _cancel=1, _error_code=1&_error_message=text,
 or send the header X-Simulator-User: ada; the dialog then redirects at once.
 `

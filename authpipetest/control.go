@@ -1,0 +1,178 @@
+package authpipetest
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// control is the page by which a person breaks things.
+type control struct {
+	f *Facebook
+
+	mu   sync.Mutex
+	down string // the name of an outage; empty: none
+	up   func() // ends it
+}
+
+// Control returns a page that shows what the simulator knows and has buttons to break it: remove an app, expire or kill a
+// token, change a password, throttle, go down and come back. It works without scripts, shows no token in full, and answers
+// under whatever path it is mounted, to loopback clients and under loopback names only. It is apart from f: an outage that
+// it brings about does not reach it.
+func (f *Facebook) Control() http.Handler {
+	c := &control{f: f}
+	return loopbackOnly(http.NewCrossOriginProtection().Handler(http.HandlerFunc(c.serve)))
+}
+
+// loopbackOnly keeps strangers out, and with the look at the Host also pages of the web that have their name resolve to
+// 127.0.0.1.
+func loopbackOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopback(r.RemoteAddr) || !isLoopback(r.Host) {
+			http.Error(w, "the control page is for this machine only", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isLoopback(address string) bool {
+	name, _, err := net.SplitHostPort(address)
+	if err != nil {
+		name = address
+	}
+	ip, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (c *control) serve(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		c.f.htmlAnswer(http.StatusOK, controlTemplate, c.state()).write(w)
+	case http.MethodPost:
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
+		if !c.act(r) {
+			http.Error(w, "there is no such action, or nothing by that name", http.StatusBadRequest)
+			return
+		}
+		http.Redirect(w, r, r.URL.Path, http.StatusSeeOther) // so that a reload does not do it again
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		http.Error(w, "the control page is read or posted to", http.StatusMethodNotAllowed)
+	}
+}
+
+// throttleFor is how long a throttle of the control page lasts.
+const throttleFor = 5 * time.Minute
+
+// act does what a button says, and tells whether there is such a button.
+func (c *control) act(r *http.Request) bool {
+	app, user, business := r.PostFormValue("app"), r.PostFormValue("user"), r.PostFormValue("business")
+	over := Throttle{CallCount: 100, RegainAccess: throttleFor}
+	switch r.PostFormValue("action") {
+	case "remove":
+		c.f.RemoveApp(app, user)
+	case "delete":
+		c.f.RequestDeletion(app, user)
+	case "disconnect":
+		c.f.RemoveIntegration(app, business)
+	case "password":
+		c.f.ChangePassword(user)
+	case "throttle-app":
+		over.App = app
+		c.f.Throttle(over)
+	case "throttle-user":
+		over.User = user
+		c.f.Throttle(over)
+	case "throttle-object":
+		over.Object = r.PostFormValue("object")
+		c.f.Throttle(over)
+	case "lift":
+		c.f.liftThrottles()
+	case "deliver":
+		c.f.Deliver(r.Context())
+	case "down":
+		return c.goDown(r.PostFormValue("how"))
+	case "up":
+		c.comeBack()
+	default:
+		return c.actOnToken(r)
+	}
+	return true
+}
+
+func (c *control) actOnToken(r *http.Request) bool {
+	value, known := c.f.tokenNumbered(r.PostFormValue("token"))
+	if !known {
+		return false
+	}
+	switch r.PostFormValue("action") {
+	case "expire":
+		c.f.ExpireToken(value)
+	case "checkpoint":
+		c.f.KillToken(value, codeToken, SubcodeCheckpoint, "")
+	case "logout":
+		c.f.KillToken(value, codeToken, SubcodeLoggedOut, "")
+	default:
+		return false
+	}
+	return true
+}
+
+// outage is a way to be down.
+type outage struct {
+	Name  string
+	Fault Fault
+}
+
+var outages = []outage{
+	{"a page and status 503", Fault{Status: http.StatusServiceUnavailable, Body: "<!doctype html><title>Sorry</title><h1>Sorry, something went wrong.</h1>"}},
+	{"error 2, temporarily unavailable", Fault{Status: http.StatusInternalServerError, Error: &GraphError{
+		Message: "Service temporarily unavailable", Code: 2, IsTransient: new(true),
+	}}},
+	{"broken connections", Fault{Reset: true}},
+	{"no answer at all", Fault{Hang: true}},
+}
+
+func (c *control) goDown(how string) bool {
+	at, err := strconv.Atoi(how)
+	if err != nil || at < 0 || at >= len(outages) {
+		return false
+	}
+	c.comeBack()
+	up := c.f.Fail(outages[at].Fault)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down, c.up = outages[at].Name, up
+	return true
+}
+
+func (c *control) comeBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.up != nil {
+		c.up()
+	}
+	c.down, c.up = "", nil
+}
+
+func (f *Facebook) liftThrottles() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.books.throttles = nil
+}
+
+// tokenNumbered finds a token by the number that the page shows.
+func (f *Facebook) tokenNumbered(number string) (value string, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.books.tokens {
+		if strconv.Itoa(t.number) == number {
+			return t.value, true
+		}
+	}
+	return "", false
+}
