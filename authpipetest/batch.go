@@ -55,6 +55,8 @@ func (f *Facebook) batch(c *call) answer {
 }
 
 func (f *Facebook) readBatch(c *call) ([]batchedCall, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var calls []batchedCall
 	switch err := json.Unmarshal([]byte(c.param("batch")), &calls); {
 	case !f.knows(c.version):
@@ -97,21 +99,23 @@ func (f *Facebook) serveBatched(c *call, b batchedCall) *batchedAnswer {
 // unpack makes a request of an entry: of the batch's version unless it names its own, and with the batch's token unless
 // it brings one. The proof of the batch's token comes along with it; a token of the entry's own needs a proof of its own.
 func (f *Facebook) unpack(c *call, b batchedCall) (*http.Request, error) {
-	target, err := url.Parse(strings.TrimPrefix(b.RelativeURL, "/"))
+	target, err := url.Parse(b.RelativeURL)
 	if err != nil {
 		return nil, err
 	}
+	target.Path = strings.TrimLeft(target.Path, "/")
 	if first, _, _ := strings.Cut(target.Path, "/"); c.version != "" && !versionSegment.MatchString(first) {
 		target.Path = c.version + "/" + target.Path
 	}
-	q, form := target.Query(), url.Values{}
-	if form, err = url.ParseQuery(b.Body); err != nil {
+	form, err := url.ParseQuery(b.Body)
+	if err != nil {
 		return nil, err
 	}
+	q := target.Query()
 	if !q.Has("access_token") && !form.Has("access_token") {
 		f.lendToken(c, q)
 	}
-	address := "/" + strings.TrimPrefix(target.Path, "/") + "?" + q.Encode()
+	address := (&url.URL{Path: "/" + target.Path, RawQuery: q.Encode()}).String()
 	ctx := context.WithValue(c.request.Context(), batchKey{}, true)
 	request, err := http.NewRequestWithContext(ctx, methodOr(b.Method, http.MethodGet), address, strings.NewReader(b.Body))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -126,6 +127,12 @@ func TestBatchIsRefused(t *testing.T) {
 	w.send(http.MethodPost, "/", params("batch", "me"), "", "").refused(http.StatusBadRequest, 100, "(#100) param batch must be an array.")
 	w.send(http.MethodPost, "/v99.0/", params("batch", "[]", "access_token", "EAA"), "", "").
 		refused(http.StatusBadRequest, 2500, "Unknown path components: /")
+	pages := w.batch([]map[string]any{get(""), get("dialog/oauth?client_id=123"), get("device")}, "access_token", "EAA").batched()
+	for i, e := range pages {
+		if e.Code != http.StatusBadRequest || !strings.HasPrefix(e.Body, `{"error":`) {
+			t.Errorf("page %d of www.facebook.com in a batch: %+v", i, e)
+		}
+	}
 	nested := w.batch([]map[string]any{{"method": "POST", "relative_url": "?batch=" + url.QueryEscape(`[{"relative_url":"me"}]`)}}, "access_token", "EAA")
 	if e := nested.batched()[0]; e.Code != http.StatusBadRequest {
 		t.Errorf("a batch in a batch: %+v", e)
@@ -191,4 +198,25 @@ func TestAnyGetMayBePosted(t *testing.T) {
 	if r.status != http.StatusBadRequest {
 		t.Errorf("with the switch off: status %d: %s", r.status, r.body)
 	}
+}
+
+func FuzzBatch(f *testing.F) {
+	f.Add(`[{"method":"GET","relative_url":"me"}]`)
+	f.Add(`[{"method":"\u0000","relative_url":"//x/%2f?%zz","headers":["a","b:\n"],"body":"%"},null,{}]`)
+	f.Add(`[{"relative_url":"http://evil@example.com:99/me"},{"relative_url":"../../dialog/oauth?client_id=123"}]`)
+	f.Fuzz(func(t *testing.T, batch string) {
+		fb := authpipetest.NewFacebook(authpipetest.Options{})
+		fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret})
+		form := params("batch", batch, "access_token", appToken)
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		page := httptest.NewRecorder()
+		fb.ServeHTTP(page, r)
+		var sent, answered []json.RawMessage
+		if json.Unmarshal([]byte(batch), &sent) == nil && page.Code == http.StatusOK && batch != "" {
+			if err := json.Unmarshal(page.Body.Bytes(), &answered); err != nil || len(answered) != len(sent) {
+				t.Errorf("%d answers to %d calls: %v", len(answered), len(sent), err)
+			}
+		}
+	})
 }

@@ -51,7 +51,7 @@ func isLoopback(address string) bool {
 func (c *control) serve(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		c.f.htmlAnswer(http.StatusOK, controlTemplate, c.state()).write(w)
+		c.page().write(w)
 	case http.MethodPost:
 		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
 		if !c.act(r) {

@@ -3,6 +3,7 @@ package authpipetest
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -49,13 +50,17 @@ const (
 	shownRequests = 30
 )
 
-func (c *control) state() controlState {
+func (c *control) page() answer {
 	c.mu.Lock()
 	down := c.down
 	c.mu.Unlock()
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
-	f, b := c.f, &c.f.books
+	return c.f.htmlAnswer(http.StatusOK, controlTemplate, c.f.controlState(down))
+}
+
+func (f *Facebook) controlState(down string) controlState {
+	b := &f.books
 	return controlState{
 		Now: clockTime(f.opts.Now()), Down: down, Outages: outages, Pending: len(b.events), Throttles: f.throttleRows(),
 		Apps: sorted(b.apps), People: f.peopleInOrder(), Businesses: sorted(b.businesses),

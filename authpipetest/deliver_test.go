@@ -259,3 +259,24 @@ func TestOnlyTheSubscribedFields(t *testing.T) {
 		t.Errorf("told %v", sent)
 	}
 }
+
+func FuzzWebhookBodiesMeanWhatTheySay(f *testing.F) {
+	f.Add("Café \"<b>\" \\ / % @ \u2028 🙂, : {")
+	f.Add("\x00\x7f\xff")
+	f.Fuzz(func(t *testing.T, text string) {
+		w, l := newListening(t, authpipetest.Options{})
+		w.Notify(appID, "permissions", map[string]string{text: text})
+		w.told(appSecret)
+		var got struct{ Entry []map[string]string }
+		if err := json.Unmarshal([]byte(l.heard[0].body), &got); err != nil {
+			t.Fatalf("%v: %s", err, l.heard[0].body)
+		}
+		var want map[string]string
+		if err := json.Unmarshal(must(json.Marshal(map[string]string{text: text})), &want); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got.Entry[0]); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package authpipetest
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -81,11 +82,16 @@ func (c *call) findRoute() route {
 		return route{endpoint: EndpointBatch} // whatever its path: Meta's sample posts a batch to /me
 	}
 	for _, r := range routes() {
-		if c.matches(r) {
+		if c.matches(r) && !(c.batched && r.isPage()) {
 			return r
 		}
 	}
 	return route{endpoint: EndpointUnknown, serve: graph((*Facebook).unknown)}
+}
+
+// isPage tells what www.facebook.com has, and no batch reaches.
+func (r route) isPage() bool {
+	return slices.Contains([]string{EndpointIndex, EndpointDialog, EndpointDevicePage, EndpointDiscovery, EndpointJWKS}, r.endpoint)
 }
 
 // matches leaves the route's segments behind in the call.

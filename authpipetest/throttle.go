@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Throttle is a rate limit and how much of it is used up ("Rate Limits"). Say whose limit it is by App, User and Object.
-// Answers within the limit tell the usage in a header, as Facebook does once there is some; calls beyond it are refused.
+// Throttle is a rate limit and how much of it is used up ("Rate Limits"). Say whose limit it is by App, User and Object;
+// without any, it is each app's. Answers within the limit tell the usage in a header, as Facebook does once there is some; calls beyond it are refused.
 // There is no Retry-After.
 type Throttle struct {
 	App  string // calls with app tokens and user tokens of this app: code 4
