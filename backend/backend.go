@@ -120,7 +120,7 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 // fallbacks returns what each provider's configuration falls back on: the
 // engine's own defaults and the provider's.
 func fallbacks(providers map[string]provider.Provider) map[string]store.Config {
-	yes, checkInterval := true, 24*time.Hour
+	yes, day := true, 24*time.Hour
 	all := map[string]store.Config{}
 	for name, p := range providers {
 		d := p.Defaults()
@@ -134,7 +134,8 @@ func fallbacks(providers map[string]provider.Provider) map[string]store.Config {
 			Completion:          flow.Confirm,
 			RequireInstallation: &yes,
 			SessionTTL:          10 * time.Minute,
-			CheckInterval:       &checkInterval,
+			CheckInterval:       &day,
+			ClientSecretOverlap: &day,
 			Enabled:             &yes,
 		}
 	}

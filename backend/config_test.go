@@ -14,21 +14,22 @@ import (
 func TestAConfigurationReadsBackWithoutItsSecret(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	want := map[string]any{
-		"client_id":            appID,
-		"redirect_uris":        []string{mountURL + "/callback/facebook", "https://app.example.com/oauth"},
-		"public_url":           mountURL,
-		"return_urls":          []string{returnURL},
-		"installation_scopes":  []string{"pages_show_list", "pages_read_engagement", "pages_manage_posts"},
-		"user_scopes":          []string{"public_profile", "email"},
-		"graph_version":        "v26.0",
-		"pkce":                 "auto",
-		"completion":           "confirm",
-		"require_installation": true,
-		"session_ttl":          int64(600),
-		"check_interval":       int64(86400),
-		"enabled":              true,
-		"dialog_url":           e.base,
-		"graph_url":            e.base,
+		"client_id":             appID,
+		"redirect_uris":         []string{mountURL + "/callback/facebook", "https://app.example.com/oauth"},
+		"public_url":            mountURL,
+		"return_urls":           []string{returnURL},
+		"installation_scopes":   []string{"pages_show_list", "pages_read_engagement", "pages_manage_posts"},
+		"user_scopes":           []string{"public_profile", "email"},
+		"graph_version":         "v26.0",
+		"pkce":                  "auto",
+		"completion":            "confirm",
+		"require_installation":  true,
+		"session_ttl":           int64(600),
+		"check_interval":        int64(86400),
+		"client_secret_overlap": int64(86400),
+		"enabled":               true,
+		"dialog_url":            e.base,
+		"graph_url":             e.base,
 	}
 	if diff := cmp.Diff(want, e.read("config/facebook")); diff != "" {
 		t.Error(diff)

@@ -16,35 +16,37 @@ import (
 )
 
 var configFields = map[string]*framework.FieldSchema{
-	"client_id":            {Type: framework.TypeString, Description: "The app id. Changing it while credentials exist needs force=true."},
-	"client_secret":        {Type: framework.TypeString, Description: "The app secret. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-	"redirect_uris":        {Type: framework.TypeCommaStringSlice, Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
-	"public_url":           {Type: framework.TypeString, Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
-	"return_urls":          {Type: framework.TypeCommaStringSlice, Description: "The application URLs that a session may return the browser to, matched to the letter."},
-	"installation_scopes":  {Type: framework.TypeCommaStringSlice, Description: "The scopes asked for at installation."},
-	"user_scopes":          {Type: framework.TypeCommaStringSlice, Description: "The scopes asked of users."},
-	"graph_version":        {Type: framework.TypeString, Description: "The version of the provider's API, such as v26.0."},
-	"pkce":                 {Type: framework.TypeString, Description: "auto, always or never. auto sends PKCE where the provider is known to bind it."},
-	"completion":           {Type: framework.TypeString, Description: "confirm: the callback parks the code until the application completes the session. callback: the callback redeems it by itself."},
-	"require_installation": {Type: framework.TypeBool, Description: "Whether a user may connect only where the tenant has an installation. Default true."},
-	"session_ttl":          {Type: framework.TypeDurationSecond, Description: "The life of an unfinished session, at most 1h. Default 10m."},
-	"check_interval":       {Type: framework.TypeDurationSecond, Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
-	"enabled":              {Type: framework.TypeBool, Description: "false: no new sessions; credentials are still served and refreshed. Default true."},
-	"dialog_url":           {Type: framework.TypeString, Description: "Another base for the provider's login dialog: a test double or an egress proxy."},
-	"graph_url":            {Type: framework.TypeString, Description: "Another base for the provider's API."},
-	"force":                {Type: framework.TypeBool, Query: true, Description: "Change client_id, or delete the configuration, although credentials use it."},
+	"client_id":             {Type: framework.TypeString, Description: "The app id. Changing it while credentials exist needs force=true."},
+	"client_secret":         {Type: framework.TypeString, Description: "The app secret. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	"client_secret_overlap": {Type: framework.TypeDurationSecond, Description: "How long a replaced secret is still tried where the new one is refused. Default 24h; 0 forgets it at once."},
+	"redirect_uris":         {Type: framework.TypeCommaStringSlice, Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
+	"public_url":            {Type: framework.TypeString, Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
+	"return_urls":           {Type: framework.TypeCommaStringSlice, Description: "The application URLs that a session may return the browser to, matched to the letter."},
+	"installation_scopes":   {Type: framework.TypeCommaStringSlice, Description: "The scopes asked for at installation."},
+	"user_scopes":           {Type: framework.TypeCommaStringSlice, Description: "The scopes asked of users."},
+	"graph_version":         {Type: framework.TypeString, Description: "The version of the provider's API, such as v26.0."},
+	"pkce":                  {Type: framework.TypeString, Description: "auto, always or never. auto sends PKCE where the provider is known to bind it."},
+	"completion":            {Type: framework.TypeString, Description: "confirm: the callback parks the code until the application completes the session. callback: the callback redeems it by itself."},
+	"require_installation":  {Type: framework.TypeBool, Description: "Whether a user may connect only where the tenant has an installation. Default true."},
+	"session_ttl":           {Type: framework.TypeDurationSecond, Description: "The life of an unfinished session, at most 1h. Default 10m."},
+	"check_interval":        {Type: framework.TypeDurationSecond, Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
+	"enabled":               {Type: framework.TypeBool, Description: "false: no new sessions; credentials are still served and refreshed. Default true."},
+	"dialog_url":            {Type: framework.TypeString, Description: "Another base for the provider's login dialog: a test double or an egress proxy."},
+	"graph_url":             {Type: framework.TypeString, Description: "Another base for the provider's API."},
+	"force":                 {Type: framework.TypeBool, Query: true, Description: "Change client_id, or delete the configuration, although credentials use it."},
 }
 
 // resettable are the fields that "" resets although they are no strings.
-var resettable = map[string]bool{"require_installation": true, "session_ttl": true, "check_interval": true, "enabled": true}
+var resettable = map[string]bool{"require_installation": true, "session_ttl": true, "check_interval": true, "enabled": true, "client_secret_overlap": true}
 
 type configPaths struct {
 	store     *store.Store
 	providers []string
+	now       func() time.Time
 }
 
-func config(s *store.Store, providers []string) []*framework.Path {
-	c := configPaths{s, providers}
+func config(s *store.Store, providers []string, now func() time.Time) []*framework.Path {
+	c := configPaths{s, providers, now}
 	return []*framework.Path{
 		{
 			Pattern:         "config/?$",
@@ -92,23 +94,26 @@ func (c configPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 	if err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: map[string]any{
-		"client_id":            config.ClientID,
-		"redirect_uris":        config.RedirectURIs,
-		"public_url":           publicURL(name, config),
-		"return_urls":          append([]string{}, config.ReturnURLs...),
-		"installation_scopes":  config.InstallationScopes,
-		"user_scopes":          config.UserScopes,
-		"graph_version":        config.GraphVersion,
-		"pkce":                 config.PKCE,
-		"completion":           config.Completion,
-		"require_installation": *config.RequireInstallation,
-		"session_ttl":          seconds(config.SessionTTL),
-		"check_interval":       seconds(*config.CheckInterval),
-		"enabled":              *config.Enabled,
-		"dialog_url":           config.DialogURL,
-		"graph_url":            config.GraphURL,
-	}}, nil
+	view := map[string]any{
+		"client_id":             config.ClientID,
+		"client_secret_overlap": seconds(*config.ClientSecretOverlap),
+		"redirect_uris":         config.RedirectURIs,
+		"public_url":            publicURL(name, config),
+		"return_urls":           append([]string{}, config.ReturnURLs...),
+		"installation_scopes":   config.InstallationScopes,
+		"user_scopes":           config.UserScopes,
+		"graph_version":         config.GraphVersion,
+		"pkce":                  config.PKCE,
+		"completion":            config.Completion,
+		"require_installation":  *config.RequireInstallation,
+		"session_ttl":           seconds(config.SessionTTL),
+		"check_interval":        seconds(*config.CheckInterval),
+		"enabled":               *config.Enabled,
+		"dialog_url":            config.DialogURL,
+		"graph_url":             config.GraphURL,
+	}
+	setTime(view, "former_secret_until", config.FormerSecretUntil)
+	return &logical.Response{Data: view}, nil
 }
 
 func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -124,11 +129,27 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 		if err := checkConfig(name, merged); err != nil {
 			return store.Config{}, err
 		}
+		merged = c.rotate(name, old, merged)
 		if old.ClientID == "" || old.ClientID == merged.ClientID || d.Get("force").(bool) {
 			return merged, nil
 		}
 		return merged, c.refuseInUse(ctx, name, "client_id cannot be changed")
 	})
+}
+
+// rotate keeps the secret that merged replaces, if the client is still the
+// same.
+func (c configPaths) rotate(name string, old, merged store.Config) store.Config {
+	secret := merged.ClientSecret
+	if old.ClientSecret == secret {
+		return merged
+	}
+	overlap := *c.store.Resolve(name, merged).ClientSecretOverlap
+	if old.ClientID != merged.ClientID {
+		overlap = 0
+	}
+	merged.ClientSecret = old.ClientSecret
+	return merged.ReplaceSecret(secret, c.now(), overlap)
 }
 
 func (c configPaths) delete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -194,13 +215,15 @@ func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error)
 			return c, oauth.Invalid("session_ttl", "must be from 1s to 1h")
 		}
 	}
-	if raw, named := d.Raw["check_interval"]; named {
-		value := duration(d, "check_interval")
-		c.CheckInterval = &value
-		if raw == "" {
-			c.CheckInterval = nil
-		} else if value != 0 && value < time.Minute {
-			return c, oauth.Invalid("check_interval", "must be 0, which turns checks off, or at least 1m")
+	for name, into := range map[string]**time.Duration{"check_interval": &c.CheckInterval, "client_secret_overlap": &c.ClientSecretOverlap} {
+		if raw, named := d.Raw[name]; named {
+			value := duration(d, name)
+			*into = &value
+			if raw == "" {
+				*into = nil
+			} else if value != 0 && value < time.Minute {
+				return c, oauth.Invalid(name, "must be 0, which turns it off, or at least 1m")
+			}
 		}
 	}
 	return c, nil

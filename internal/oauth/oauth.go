@@ -6,7 +6,10 @@
 // calls nobody.
 package oauth
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // A Client is the OAuth client (the "app") as one provider knows it: what a
 // call to the provider needs to be made on the client's behalf (RFC 6749,
@@ -14,8 +17,12 @@ import "time"
 type Client struct {
 	// ID is the client identifier (RFC 6749, section 2.2).
 	ID string
-	// Secret is the client password (RFC 6749, section 2.3.1).
-	Secret Secret
+	// Secret is the client password (RFC 6749, section 2.3.1) that the provider
+	// accepted last. OtherSecret is tried where it is refused; "": there is none.
+	Secret, OtherSecret Secret
+	// Accepted, if it is not nil, is told that the provider accepted OtherSecret
+	// in place of Secret.
+	Accepted func(ctx context.Context, secret Secret) `json:"-"`
 	// APIVersion is the version of the provider's API that calls name, "v26.0"
 	// for Facebook's Graph API.
 	APIVersion string

@@ -15,6 +15,7 @@ import (
 type Config struct {
 	ClientID            string         `json:"client_id"`
 	ClientSecret        oauth.Secret   `json:"-"`
+	ClientSecretOverlap *time.Duration `json:"client_secret_overlap,omitempty"`
 	RedirectURIs        []string       `json:"redirect_uris"`
 	PublicURL           string         `json:"public_url,omitempty"`
 	ReturnURLs          []string       `json:"return_urls,omitempty"`
@@ -29,6 +30,16 @@ type Config struct {
 	Enabled             *bool          `json:"enabled,omitempty"`
 	DialogURL           string         `json:"dialog_url,omitempty"`
 	GraphURL            string         `json:"graph_url,omitempty"`
+
+	// FormerSecret is the secret that ClientSecret replaced, until
+	// FormerSecretUntil. FormerAccepted says that the provider still accepted it
+	// when it was last asked: nobody tells when it changes its mind.
+	FormerSecret      oauth.Secret `json:"-"`
+	FormerSecretUntil time.Time    `json:"former_secret_until,omitzero"`
+	FormerAccepted    bool         `json:"former_accepted,omitempty"`
+
+	// accepted is told which secret the provider accepted.
+	accepted func(ctx context.Context, secret oauth.Secret)
 }
 
 // configAtRest is a Config as it is sealed: with the secrets that a Config
@@ -36,6 +47,21 @@ type Config struct {
 type configAtRest struct {
 	Config
 	ClientSecret string `json:"client_secret"`
+	FormerSecret string `json:"former_secret,omitempty"`
+}
+
+// ReplaceSecret makes secret the client's, and keeps the one that the provider
+// accepted last for overlap.
+func (c Config) ReplaceSecret(secret oauth.Secret, now time.Time, overlap time.Duration) Config {
+	former := c.ClientSecret
+	if c.FormerAccepted && now.Before(c.FormerSecretUntil) {
+		former = c.FormerSecret
+	}
+	c.ClientSecret, c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = secret, "", time.Time{}, false
+	if former != "" && former != secret && overlap > 0 {
+		c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = former, now.Add(overlap).UTC(), true
+	}
+	return c
 }
 
 // Resolve returns c with every field that is not set taken from fallback.
@@ -52,6 +78,7 @@ func (c Config) Resolve(fallback Config) Config {
 	c.RequireInstallation = cmp.Or(c.RequireInstallation, fallback.RequireInstallation)
 	c.SessionTTL = cmp.Or(c.SessionTTL, fallback.SessionTTL)
 	c.CheckInterval = cmp.Or(c.CheckInterval, fallback.CheckInterval)
+	c.ClientSecretOverlap = cmp.Or(c.ClientSecretOverlap, fallback.ClientSecretOverlap)
 	c.Enabled = cmp.Or(c.Enabled, fallback.Enabled)
 	c.DialogURL = cmp.Or(c.DialogURL, fallback.DialogURL)
 	c.GraphURL = cmp.Or(c.GraphURL, fallback.GraphURL)
@@ -61,17 +88,41 @@ func (c Config) Resolve(fallback Config) Config {
 // Client returns the client that a resolved c describes, as calls to the
 // provider want it.
 func (c Config) Client() oauth.Client {
-	return oauth.Client{
-		ID: c.ClientID, Secret: c.ClientSecret,
+	client := oauth.Client{
+		ID: c.ClientID, Secret: c.ClientSecret, OtherSecret: c.FormerSecret, Accepted: c.accepted,
 		APIVersion: c.GraphVersion, AuthorizationBase: c.DialogURL, APIBase: c.GraphURL,
 	}
+	if c.FormerAccepted {
+		client.Secret, client.OtherSecret = client.OtherSecret, client.Secret
+	}
+	return client
 }
 
 // Config returns the provider's configuration with every default filled in.
 // ErrNotFound is returned if there is none.
 func (s *Store) Config(ctx context.Context, provider string) (Config, error) {
 	c, err := s.ConfigAsWritten(ctx, provider)
-	return c.Resolve(s.fallbacks[provider]), err
+	if !s.now().Before(c.FormerSecretUntil) {
+		c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = "", time.Time{}, false
+	}
+	c.accepted = func(ctx context.Context, secret oauth.Secret) { s.acceptSecret(ctx, provider, secret) }
+	return s.Resolve(provider, c), err
+}
+
+// Resolve returns c, a configuration of the provider as written, with every
+// default filled in.
+func (s *Store) Resolve(provider string, c Config) Config { return c.Resolve(s.fallbacks[provider]) }
+
+// acceptSecret remembers that the provider accepted secret. If that cannot be
+// stored, the next call finds out again.
+func (s *Store) acceptSecret(ctx context.Context, provider string, secret oauth.Secret) {
+	_ = s.UpdateConfig(context.WithoutCancel(ctx), provider, func(c Config) (Config, error) {
+		if secret != c.ClientSecret && secret != c.FormerSecret {
+			return c, ErrNotFound // it was replaced meanwhile
+		}
+		c.FormerAccepted = secret == c.FormerSecret
+		return c, nil
+	})
 }
 
 // ConfigAsWritten is like [Store.Config], without the defaults.
@@ -95,7 +146,7 @@ func (s *Store) ConfigAsWritten(ctx context.Context, provider string) (Config, e
 	if err := open(k, key, b, &r); err != nil {
 		return Config{}, err
 	}
-	r.Config.ClientSecret = oauth.Secret(r.ClientSecret)
+	r.Config.ClientSecret, r.Config.FormerSecret = oauth.Secret(r.ClientSecret), oauth.Secret(r.FormerSecret)
 	return r.Config, nil
 }
 
@@ -116,7 +167,7 @@ func (s *Store) UpdateConfig(ctx context.Context, provider string, change func(C
 	if err != nil {
 		return err
 	}
-	sealed, err := seal(k, key, configAtRest{c, c.ClientSecret.Reveal()})
+	sealed, err := seal(k, key, configAtRest{c, c.ClientSecret.Reveal(), c.FormerSecret.Reveal()})
 	if err != nil {
 		return err
 	}

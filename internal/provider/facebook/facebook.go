@@ -96,6 +96,10 @@ func (*Provider) BindsPKCE(scopes []string) bool { return slices.Contains(scopes
 
 // Exchange implements [provider.Provider].
 func (p *Provider) Exchange(ctx context.Context, c oauth.Client, g provider.Grant) (oauth.Token, error) {
+	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.exchange(ctx, c, g) })
+}
+
+func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Grant) (oauth.Token, error) {
 	config := oauth2.Config{
 		ClientID:     c.ID,
 		ClientSecret: c.Secret.Reveal(),
@@ -152,6 +156,10 @@ func (p *Provider) Refresh(ctx context.Context, c oauth.Client, old oauth.Token)
 // extend trades a living token for a long-lived one (Meta: "Long-Lived Access
 // Tokens").
 func (p *Provider) extend(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.exchangeToken(ctx, c, t) })
+}
+
+func (p *Provider) exchangeToken(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	var answer tokenAnswer
 	err := p.call(ctx, request{
 		op:     "extending the token",
@@ -179,6 +187,11 @@ func (p *Provider) extend(ctx context.Context, c oauth.Client, t oauth.Token) (o
 // without a permission's name uninstalls the app for that person). The app's
 // own token is used, for the person's may have expired.
 func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) error {
+	_, err := withEither(ctx, c, func(c oauth.Client) (success, error) { return p.revoke(ctx, c, t) })
+	return err
+}
+
+func (p *Provider) revoke(ctx context.Context, c oauth.Client, t oauth.Token) (success, error) {
 	var done success
 	err := p.call(ctx, request{
 		op:      "revoking the grant",
@@ -189,20 +202,20 @@ func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) er
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, &done)
 	if err == nil && !done {
-		return &provider.Error{Class: provider.Transient, Op: "revoking the grant", Message: "the answer does not say that it was done"}
+		return false, &provider.Error{Class: provider.Transient, Op: "revoking the grant", Message: "the answer does not say that it was done"}
 	}
 	var e *provider.Error
 	if errors.As(err, &e) && e.Code == 100 && e.Subcode == subcodeNoObject {
 		// For the app the person does not exist, or so it seems: the token tells.
-		_, err = p.Inspect(ctx, c, t)
+		_, err = p.inspect(ctx, c, t)
 		if err == nil {
-			return e
+			return false, e
 		}
 	}
 	if provider.ClassOf(err) == provider.Revoked {
-		return nil
+		return true, nil
 	}
-	return err
+	return done, err
 }
 
 // success is the answer of an edge that does something. Meta's reference has

@@ -52,6 +52,10 @@ func (id *decimalID) UnmarshalJSON(b []byte) error {
 
 // Inspect implements [provider.Provider].
 func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.inspect(ctx, c, t) })
+}
+
+func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	const op = "inspecting the token"
 	var answer inspection
 	err := p.call(ctx, request{
