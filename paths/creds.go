@@ -2,11 +2,13 @@ package paths
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
@@ -14,29 +16,35 @@ import (
 )
 
 var credsFields = map[string]*framework.FieldSchema{
-	"min_ttl": {Type: framework.TypeDurationSecond, Query: true, Description: "On a read: a token with less life than this is refreshed first."},
-	"proof":   {Type: framework.TypeString, Query: true, Description: `On a read: "now" asks for a proof of possession that is stamped with the time.`},
-	"force":   {Type: framework.TypeBool, Query: true, Description: "On a delete: forget the credential even if the provider could not be told."},
-	"revoke":  {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the provider is told. Default true."},
+	"min_ttl":              {Type: framework.TypeDurationSecond, Query: true, Description: "On a read: a token with less life than this is refreshed first."},
+	"proof":                {Type: framework.TypeString, Query: true, Description: `On a read: "now" asks for a proof of possession that is stamped with the time.`},
+	"force":                {Type: framework.TypeBool, Query: true, Description: "On a delete: forget the credential even if the provider could not be told."},
+	"access_token":         {Type: framework.TypeString, Description: "On a write: a token that was obtained elsewhere, for this client.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	"actor":                {Type: framework.TypeString, Description: "On a write: your application's own id of the person who connected it, for the record."},
+	"allow_account_change": {Type: framework.TypeBool, Description: "On a write: let another account of the provider take the place of the one that is connected."},
+	"revoke":               {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the provider is told. Default true."},
 }
 
 type credsPaths struct {
 	refresh *refresh.Refresher
+	keep    func(context.Context, flow.Import) (store.Credential, error)
 	now     func() time.Time
 }
 
-func creds(s *store.Store, r *refresh.Refresher, now func() time.Time) []*framework.Path {
-	c := credsPaths{r, now}
+func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow.Import) (store.Credential, error), now func() time.Time) []*framework.Path {
+	c := credsPaths{r, keep, now}
 	leaf := func(pattern string, names ...string) *framework.Path {
 		return &framework.Path{
 			Pattern: "creds/" + refPrefix + pattern,
 			Fields:  fields(credsFields, append(names, "tenant", "provider")...),
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.ReadOperation:   local(c.read, "Read a credential that is ready to use."),
+				logical.UpdateOperation: forwarded(c.write, "Import a token that was obtained elsewhere."),
 				logical.DeleteOperation: forwarded(c.delete, "Revoke the grant at the provider, and forget the credential."),
 			},
 			HelpSynopsis: "A credential, ready to use.",
 			HelpDescription: "There is no lease: the token is shared, and one reader's revocation must not end another's use. Come back after ttl seconds. " +
+				"Writing imports a token, which the provider must know as this client's and alive. " +
 				"Deleting revokes at the provider first; if that fails nothing is deleted, unless force=true. With an installation goes all that stands under it.",
 		}
 	}
@@ -80,6 +88,33 @@ func proofOf(s refresh.Served, stamped bool, now time.Time) map[string]any {
 	}
 	return prover.Proof(s.Client, s.Credential.Token, now)
 }
+
+func (c credsPaths) write(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ref, err := refOf(d)
+	if err != nil {
+		return nil, err
+	}
+	token, actor := d.Get("access_token").(string), d.Get("actor").(string)
+	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, oauth.Invalid("access_token", "is required: 1 to %d visible ASCII characters", maxToken)
+	}
+	if actor != "" {
+		if err := flow.CheckActor(actor); err != nil {
+			return nil, err
+		}
+	}
+	credential, err := c.keep(ctx, flow.Import{
+		Ref: ref, AccessToken: oauth.Secret(token), AllowAccountChange: d.Get("allow_account_change").(bool),
+		By: store.Caller{Actor: actor, EntityID: req.EntityID, DisplayName: req.DisplayName},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &logical.Response{Data: connectionView(ref, credential, c.now())}, nil
+}
+
+// maxToken is longer than any token that a provider issues.
+const maxToken = 4096
 
 func (c credsPaths) delete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	ref, err := refOf(d)

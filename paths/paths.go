@@ -36,7 +36,7 @@ func All(d Deps) []*framework.Path {
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),
-		creds(d.Store, d.Refresh, d.Now),
+		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
 		connections(d.Store, d.Refresh, d.Now),
 	)
 }

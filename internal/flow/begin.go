@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +50,7 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if err := r.fill(config); err != nil {
 		return Begun{}, err
 	}
-	if err := f.admit(ctx, r.Ref, config); err != nil {
+	if err := f.Store.Admit(ctx, r.Ref, *config.RequireInstallation); err != nil {
 		return Begun{}, err
 	}
 
@@ -118,10 +117,7 @@ func (r *Request) fill(c store.Config) error {
 		return oauth.Invalid("return_url", "must be one of the configuration's return_urls, to the letter")
 	}
 	if len(r.Scopes) == 0 {
-		r.Scopes = c.UserScopes
-		if installation {
-			r.Scopes = c.InstallationScopes
-		}
+		r.Scopes = c.ScopesFor(r.Ref)
 	}
 	r.Scopes = slices.Compact(slices.Sorted(slices.Values(r.Scopes)))
 	return CheckScopes("scopes", r.Scopes)
@@ -151,28 +147,6 @@ func CheckScopes(field string, scopes []string) error {
 		}
 	}
 	return nil
-}
-
-// admit refuses a ref that cannot be connected as things stand.
-func (f *Flow) admit(ctx context.Context, ref tenant.Ref, c store.Config) error {
-	switch _, err := f.Store.Removal(ctx, ref); {
-	case err == nil:
-		return errRemoving(ref)
-	case !errors.Is(err, store.ErrNotFound):
-		return err
-	}
-	if ref.Kind() == tenant.Installation || !*c.RequireInstallation {
-		return nil
-	}
-	_, err := f.Store.Credential(ctx, ref.Installation())
-	if errors.Is(err, store.ErrNotFound) {
-		return oauth.Errorf(oauth.InstallationRequired, "%s has no installation; an admin installs first, with connect/%s", ref.Tenant, ref.Installation())
-	}
-	return err
-}
-
-func errRemoving(ref tenant.Ref) error {
-	return oauth.Errorf(oauth.Pending, "the installation of %s is still being removed; watch connections/%s and try again when it is gone", ref.Tenant, ref.Installation())
 }
 
 func sendsPKCE(p provider.Provider, setting string, scopes []string) bool {

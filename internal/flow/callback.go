@@ -167,7 +167,7 @@ func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, 
 func (f *Flow) startAdmitted(ctx context.Context, s *store.Session) (*redemption, error) {
 	_, config, err := f.client(ctx, s.Ref.Provider)
 	if err == nil {
-		err = f.admit(ctx, s.Ref, config)
+		err = f.Store.Admit(ctx, s.Ref, *config.RequireInstallation)
 	}
 	switch {
 	case err == nil:

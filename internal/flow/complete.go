@@ -131,7 +131,7 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 	// was relayed stays parked.
 	_, config, err := f.client(ctx, s.Ref.Provider)
 	if err == nil {
-		err = f.admit(ctx, s.Ref, config)
+		err = f.Store.Admit(ctx, s.Ref, *config.RequireInstallation)
 	}
 	switch {
 	case err == nil:

@@ -85,7 +85,9 @@ func (f *Flow) redeem(ctx context.Context, s store.Session, r *redemption) {
 	token, err := f.exchange(ctx, s, r)
 	if err == nil {
 		r.token = token
-		r.credential, err = f.keep(ctx, s, token)
+		r.credential, err = f.keep(ctx, birth{
+			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, allowAccountChange: s.AllowAccountChange,
+		}, token)
 	}
 	r.session, r.err = f.settle(ctx, s, r, err)
 }
@@ -106,53 +108,6 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 		}
 	}
 	return p.Settle(calls, config.Client(), r.token)
-}
-
-// keep stores the token as the credential that the session is for.
-func (f *Flow) keep(ctx context.Context, s store.Session, token oauth.Token) (store.Credential, error) {
-	_, config, err := f.client(ctx, s.Ref.Provider)
-	if err != nil {
-		return store.Credential{}, err
-	}
-	defer f.Store.LockAccount(s.Ref.Provider, token.Account)()
-	credential, err := f.Store.UpdateCredential(ctx, s.Ref, func(old *store.Credential) (store.Credential, error) {
-		// Asked again here, where no removal can come between.
-		if err := f.admit(ctx, s.Ref, config); err != nil {
-			return store.Credential{}, err
-		}
-		if old != nil && old.Token.Account != token.Account && !s.AllowAccountChange {
-			return store.Credential{}, oauth.Errorf(oauth.AccountMismatch, "%s is connected with another account of the provider; begin again with that account, or with allow_account_change=true", s.Ref)
-		}
-		return f.newCredential(s, old, token, config), nil
-	})
-	if errors.Is(err, store.ErrRemoving) {
-		err = errRemoving(s.Ref)
-	}
-	return credential, err
-}
-
-func (f *Flow) newCredential(s store.Session, old *store.Credential, token oauth.Token, config store.Config) store.Credential {
-	now := f.Now().UTC()
-	c := store.Credential{
-		Birth:       random().Reveal(),
-		Generation:  1,
-		Status:      store.Active,
-		Token:       token,
-		AskedScopes: s.Scopes,
-		ConnectedAt: now,
-		ConnectedBy: s.StartedBy,
-		Session:     s.ID,
-		RefreshedAt: now,
-		CheckedAt:   now,
-	}
-	event := "connected"
-	if old != nil {
-		c.Generation, c.History = old.Generation+1, old.History
-		event = "reconnected"
-	}
-	c.Record(now, event, "")
-	f.Plan(s.Ref, &c, config, now)
-	return c
 }
 
 // settle stores how the redemption ended. Where the provider could not be

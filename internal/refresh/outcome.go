@@ -101,7 +101,7 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 	class := provider.ClassOf(cause)
 	switch class {
 	case provider.Throttled, provider.Misconfigured:
-		r.rest(c, providerTrouble)
+		r.rest(c, max(providerTrouble, until(cause).Sub(now)))
 		return
 	case provider.NeedsReauth:
 		c.Status = store.NeedsReauth
@@ -122,6 +122,15 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 		c.Record(now, "refresh_failed", c.LastError.Message)
 	}
 	r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
+}
+
+// until is when the provider says that it may be asked again, or zero.
+func until(cause error) time.Time {
+	var e *provider.Error
+	if errors.As(cause, &e) {
+		return e.Until
+	}
+	return time.Time{}
 }
 
 // rest leaves the provider alone about the credential for d, or half of the

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // A Config is the OAuth client that the operator registered with a provider,
@@ -83,6 +85,15 @@ func (c Config) Resolve(fallback Config) Config {
 	c.DialogURL = cmp.Or(c.DialogURL, fallback.DialogURL)
 	c.GraphURL = cmp.Or(c.GraphURL, fallback.GraphURL)
 	return c
+}
+
+// ScopesFor returns the scopes that a resolved c has asked for at ref, sorted.
+func (c Config) ScopesFor(ref tenant.Ref) []string {
+	scopes := c.UserScopes
+	if ref.Kind() == tenant.Installation {
+		scopes = c.InstallationScopes
+	}
+	return slices.Compact(slices.Sorted(slices.Values(scopes)))
 }
 
 // Client returns the client that a resolved c describes, as calls to the

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -115,6 +116,32 @@ func (s *Store) Connected(ctx context.Context, ref tenant.Ref) (Credential, erro
 		return Credential{}, ErrNotFound
 	}
 	return s.Credential(ctx, ref)
+}
+
+// Admit returns an error for the caller if ref cannot be connected as things
+// stand: its installation is being removed, or is required and missing.
+func (s *Store) Admit(ctx context.Context, ref tenant.Ref, requireInstallation bool) error {
+	removal, err := s.removal(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if removal != nil {
+		return Removing(ref)
+	}
+	if ref.Kind() == tenant.Installation || !requireInstallation {
+		return nil
+	}
+	_, err = s.Credential(ctx, ref.Installation())
+	if errors.Is(err, ErrNotFound) {
+		return oauth.Errorf(oauth.InstallationRequired, "%s has no installation; an admin installs first, with connect/%s", ref.Tenant, ref.Installation())
+	}
+	return err
+}
+
+// Removing is the error for who would connect under an installation that is
+// being removed.
+func Removing(ref tenant.Ref) error {
+	return oauth.Errorf(oauth.Pending, "the installation of %s is still being removed; watch connections/%s and try again when it is gone", ref.Tenant, ref.Installation())
 }
 
 // UpdateRemoval stores what change makes of the removal of ref's installation

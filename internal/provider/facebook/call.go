@@ -65,7 +65,7 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 		return unreachable(r.op, err)
 	}
 	if failure := refusal(r, resp.StatusCode, b); failure != nil {
-		return failure
+		return p.throttled(failure, resp.Header)
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
@@ -100,6 +100,7 @@ func refusal(r request, status int, body []byte) error {
 type recorder struct {
 	next   http.RoundTripper
 	status int
+	header http.Header
 	body   []byte
 	err    error
 }
@@ -111,22 +112,22 @@ func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.err = err
 		return nil, err
 	}
-	t.status = resp.StatusCode
+	t.status, t.header = resp.StatusCode, resp.Header
 	t.body, t.err = io.ReadAll(resp.Body)
 	resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(t.body))
 	return resp, t.err
 }
 
-// refusal returns the error of an exchange that failed. An answer that is an
+// heard returns the error of an exchange that failed. An answer that is an
 // object but holds neither a token nor an error is the provider's, and final;
 // one that is no object is somebody's in between.
-func (t *recorder) refusal(r request) error {
+func (p *Provider) heard(t *recorder, r request) error {
 	if t.err != nil || t.status == 0 {
 		return unreachable(r.op, t.err)
 	}
 	if failure := refusal(r, t.status, t.body); failure != nil {
-		return failure
+		return p.throttled(failure, t.header)
 	}
 	if json.Unmarshal(t.body, &struct{}{}) == nil {
 		return &provider.Error{Class: provider.Caller, Op: r.op, Message: "the answer holds no usable access_token"}

@@ -120,9 +120,24 @@ func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Gran
 	client := &http.Client{Transport: heard, CheckRedirect: p.http.CheckRedirect}
 	t, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, client), g.Code.Reveal(), options...)
 	if err != nil {
-		return oauth.Token{}, heard.refusal(request{op: "exchanging the code", token: true, secrets: []oauth.Secret{c.Secret, g.Code, g.Verifier}})
+		err = p.heard(heard, request{op: "exchanging the code", token: true, secrets: []oauth.Secret{c.Secret, g.Code, g.Verifier}})
+	}
+	if g.Verifier != "" && dropsChallenge(err) {
+		g.Verifier = ""
+		return p.exchange(ctx, c, g)
+	}
+	if err != nil {
+		return oauth.Token{}, err
 	}
 	return p.token(tokenAnswer{t.AccessToken, t.TokenType, t.ExpiresIn}), nil
+}
+
+// dropsChallenge reports whether the code verifier was refused because the
+// login dialog had dropped its challenge. Facebook does that without a word,
+// and only the text tells.
+func dropsChallenge(err error) bool {
+	var e *provider.Error
+	return errors.As(err, &e) && e.Code == 1 && strings.Contains(e.Message, "code_verifier param is provided without a code_challenge")
 }
 
 // Settle implements [provider.Provider].

@@ -92,10 +92,37 @@ func TestPKCEIsBoundWithOpenID(t *testing.T) {
 	if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier}); err != nil {
 		t.Errorf("exchanging with the verifier: %v", err)
 	}
-	code = w.code(t, provider.AuthorizationRequest{Scopes: []string{"email"}, Verifier: verifier})
-	_, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier})
-	if provider.ClassOf(err) != provider.Misconfigured {
-		t.Errorf("a verifier that Facebook did not bind: %v", err)
+	for name, verifier := range map[string]oauth.Secret{"that Facebook dropped": verifier, "that is another's": "another-verifier-that-was-never-sent-by-us"} {
+		code = w.code(t, provider.AuthorizationRequest{Scopes: []string{"email"}, Verifier: verifier})
+		if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier}); err != nil {
+			t.Errorf("a verifier %s: %v", name, err)
+		}
+	}
+}
+
+func TestAThrottleTellsUntilWhen(t *testing.T) {
+	for name, row := range map[string]struct {
+		header string
+		want   time.Duration
+	}{
+		"the longest of several": {`{"1":[{"type":"pages","estimated_time_to_regain_access":3},{"estimated_time_to_regain_access":19}],"2":[{"estimated_time_to_regain_access":0}]}`, 19 * time.Minute},
+		"longer than a day":      {`{"1":[{"estimated_time_to_regain_access":1e300}]}`, 24 * time.Hour},
+		"nothing":                {``, 0},
+		"no time":                {`{"1":[{"call_count":100}]}`, 0},
+		"nonsense":               {`{"1":"soon"}`, 0},
+		"a time that is over":    {`{"1":[{"estimated_time_to_regain_access":-5}]}`, 0},
+	} {
+		w := newWorld(t, authpipetest.Options{})
+		token := w.token(t)
+		w.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 80001}, Header: http.Header{"X-Business-Use-Case-Usage": {row.header}}})
+		_, err := w.Refresh(t.Context(), w.client, token)
+		var e *provider.Error
+		if !errors.As(err, &e) || e.Class != provider.Throttled {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if want := w.clock.Now().Add(row.want); row.want == 0 && !e.Until.IsZero() || row.want > 0 && !e.Until.Equal(want) {
+			t.Errorf("%s: until %v, want %v", name, e.Until, row.want)
+		}
 	}
 }
 

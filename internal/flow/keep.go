@@ -1,0 +1,68 @@
+package flow
+
+import (
+	"context"
+	"errors"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// A birth is how a credential comes to be.
+type birth struct {
+	ref                tenant.Ref
+	event              string // for its history
+	scopes             []string
+	by                 store.Caller
+	session            string // the id of the session that it is born of, if any
+	allowAccountChange bool
+}
+
+// keep stores the token as the credential that is born.
+func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Credential, error) {
+	_, config, err := f.client(ctx, b.ref.Provider)
+	if err != nil {
+		return store.Credential{}, err
+	}
+	defer f.Store.LockAccount(b.ref.Provider, token.Account)()
+	credential, err := f.Store.UpdateCredential(ctx, b.ref, func(old *store.Credential) (store.Credential, error) {
+		// Asked again here, where no removal can come between.
+		if err := f.Store.Admit(ctx, b.ref, *config.RequireInstallation); err != nil {
+			return store.Credential{}, err
+		}
+		if old != nil && old.Token.Account != token.Account && !b.allowAccountChange {
+			return store.Credential{}, oauth.Errorf(oauth.AccountMismatch, "%s is connected with another account of the provider; begin again with that account, or with allow_account_change=true", b.ref)
+		}
+		return f.newCredential(b, old, token, config), nil
+	})
+	if errors.Is(err, store.ErrRemoving) {
+		err = store.Removing(b.ref)
+	}
+	return credential, err
+}
+
+func (f *Flow) newCredential(b birth, old *store.Credential, token oauth.Token, config store.Config) store.Credential {
+	now := f.Now().UTC()
+	c := store.Credential{
+		Birth:       random().Reveal(),
+		Generation:  1,
+		Status:      store.Active,
+		Token:       token,
+		AskedScopes: b.scopes,
+		ConnectedAt: now,
+		ConnectedBy: b.by,
+		Session:     b.session,
+		RefreshedAt: now,
+		CheckedAt:   now,
+	}
+	if old != nil {
+		c.Generation, c.History = old.Generation+1, old.History
+		if b.event == "connected" {
+			b.event = "reconnected"
+		}
+	}
+	c.Record(now, b.event, "")
+	f.Plan(b.ref, &c, config, now)
+	return c
+}
