@@ -60,8 +60,12 @@ func TestTheProcessMayDieAtAnyStorageOperation(t *testing.T) {
 			connectUma(e)
 			return write(e, logical.DeleteOperation, "creds/"+uma, nil)
 		}, connectUma},
+		{"read a page", func(e *engine) func() error {
+			return write(e, logical.ReadOperation, "creds/"+page777, nil)
+		}, func(e *engine) error { e.read("creds/" + page777); e.read("creds/org_acme/facebook/pages/778"); return nil }},
 		{"delete an installation", func(e *engine) func() error {
 			connectUma(e)
+			e.read("creds/" + page777)
 			return write(e, logical.DeleteOperation, "creds/"+installation, nil)
 		}, func(e *engine) error {
 			e.do(logical.DeleteOperation, "creds/"+installation, nil)
@@ -133,7 +137,9 @@ func (e *engine) checkInvariants(when string) {
 		if !strings.Contains(all, "tenant/"+tenant+"\n") {
 			e.t.Errorf("%s: %s belongs to a tenant that is not listed", when, ref)
 		}
-		if !strings.Contains(all, "/"+flat+"\n") {
+		// A page is found through what is above it.
+		page := strings.Contains(ref, "/pages/")
+		if !page && !strings.Contains(all, "/"+flat+"\n") {
 			e.t.Errorf("%s: %s is in no index", when, ref)
 		}
 		c, err := e.do(logical.ReadOperation, "connections/"+ref, nil)
@@ -142,7 +148,7 @@ func (e *engine) checkInvariants(when string) {
 			continue
 		}
 		status := c.Data["status"].(string)
-		if status == "active" && !strings.Contains(all, ",credential,"+flat+"\n") {
+		if !page && status == "active" && !strings.Contains(all, ",credential,"+flat+"\n") {
 			e.t.Errorf("%s: nothing will refresh %s", when, ref)
 		}
 		if status != "active" && !strings.Contains(all, "status/"+status+"/"+flat+"\n") {

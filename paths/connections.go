@@ -3,6 +3,7 @@ package paths
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -21,14 +22,8 @@ type connectionPaths struct {
 
 func connections(s *store.Store, r *refresh.Refresher, now func() time.Time) []*framework.Path {
 	c := connectionPaths{s, r, now}
-	all := tree{s, "connections"}.paths()
-	for _, leaf := range []struct {
-		pattern string
-		names   []string
-	}{
-		{"/installation", []string{"tenant", "provider"}},
-		{"/users/" + userSegment, []string{"tenant", "provider", "user"}},
-	} {
+	all := tree{s, r, "connections"}.paths()
+	for _, leaf := range append(slices.Clone(connectable), pages...) {
 		pattern := "connections/" + refPrefix + leaf.pattern
 		all = append(all, &framework.Path{
 			Pattern:         pattern,

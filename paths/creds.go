@@ -33,10 +33,11 @@ type credsPaths struct {
 
 func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow.Import) (store.Credential, error), now func() time.Time) []*framework.Path {
 	c := credsPaths{r, keep, now}
-	leaf := func(pattern string, names ...string) *framework.Path {
-		return &framework.Path{
-			Pattern: "creds/" + refPrefix + pattern,
-			Fields:  fields(credsFields, append(names, "tenant", "provider")...),
+	all := tree{s, r, "creds"}.paths()
+	for _, leaf := range connectable {
+		all = append(all, &framework.Path{
+			Pattern: "creds/" + refPrefix + leaf.pattern,
+			Fields:  fields(credsFields, leaf.names...),
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.ReadOperation:   local(c.read, "Read a credential that is ready to use."),
 				logical.UpdateOperation: forwarded(c.write, "Import a token that was obtained elsewhere."),
@@ -46,12 +47,19 @@ func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow
 			HelpDescription: "There is no lease: the token is shared, and one reader's revocation must not end another's use. Come back after ttl seconds. " +
 				"Writing imports a token, which the provider must know as this client's and alive. " +
 				"Deleting revokes at the provider first; if that fails nothing is deleted, unless force=true. With an installation goes all that stands under it.",
-		}
+		})
 	}
-	return framework.PathAppend(
-		tree{s, "creds"}.paths(),
-		[]*framework.Path{leaf("/installation"), leaf("/users/"+userSegment, "user")},
-	)
+	for _, leaf := range pages {
+		all = append(all, &framework.Path{
+			Pattern:      "creds/" + refPrefix + leaf.pattern,
+			Fields:       fields(map[string]*framework.FieldSchema{"min_ttl": credsFields["min_ttl"], "proof": credsFields["proof"]}, leaf.names...),
+			Operations:   map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(c.read, "Read a page's own credential.")},
+			HelpSynopsis: "A page's own credential, ready to use.",
+			HelpDescription: "It is derived from the credential above it: fetched when it is first read and when that changes, gone when that goes. " +
+				"What is done in the page's name needs this token, not the user's.",
+		})
+	}
+	return all
 }
 
 func (c credsPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

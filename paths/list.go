@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -46,8 +47,9 @@ func pageOf(d *framework.FieldData, names []string) ([]string, error) {
 
 // tree lists refs one level at a time, below prefix.
 type tree struct {
-	store  *store.Store
-	prefix string
+	store   *store.Store
+	refresh *refresh.Refresher
+	prefix  string
 }
 
 func (t tree) paths() []*framework.Path {
@@ -65,7 +67,32 @@ func (t tree) paths() []*framework.Path {
 		list("/"+tenantSegment, "tenant"),
 		list("/"+refPrefix, "tenant", "provider"),
 		list("/"+refPrefix+"/users", "tenant", "provider"),
+		t.pages("/pages", "tenant", "provider"),
+		t.pages("/users/"+userSegment+"/pages", "tenant", "provider", "user"),
 	}
+}
+
+// pages is the list of the pages under a credential, which the provider may
+// have to be asked for.
+func (t tree) pages(pattern string, names ...string) *framework.Path {
+	return &framework.Path{
+		Pattern:         t.prefix + "/" + refPrefix + pattern + "/?$",
+		Fields:          fields(listFields, names...),
+		Operations:      map[logical.Operation]framework.OperationHandler{logical.ListOperation: forwarded(t.listPages, "List the pages that a credential reaches.")},
+		HelpSynopsis:    "List the pages that a credential reaches.",
+		HelpDescription: "By id, with name and tasks. The provider is asked when the credential has changed since it last was.",
+	}
+}
+
+func (t tree) listPages(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ref, err := refOf(d)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.refresh.Pages(ctx, ref); err != nil {
+		return nil, err
+	}
+	return t.list(ctx, req, d)
 }
 
 func (t tree) list(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -96,6 +123,7 @@ func (t tree) dir(path string, d *framework.FieldData) (string, error) {
 	for name, check := range map[string]func(string) error{
 		"tenant":   func(s string) error { _, err := tenant.ParseID(s); return err },
 		"provider": tenant.CheckProvider,
+		"user":     tenant.CheckUser,
 	} {
 		if _, ok := d.Schema[name]; ok {
 			if err := check(d.Get(name).(string)); err != nil {
@@ -179,5 +207,6 @@ func (t tree) leaf(ctx context.Context, ref tenant.Ref) (view map[string]any, er
 	view = map[string]any{"status": string(c.Status), "missing_scopes": c.MissingScopes()}
 	setTime(view, "expires_at", c.Token.ExpiresAt)
 	setTime(view, "connected_at", c.ConnectedAt)
+	setPage(view, c.Page)
 	return view, nil
 }

@@ -50,6 +50,7 @@ const (
 	providerSegment = `(?P<provider>[^/]+)`
 	tenantSegment   = `(?P<tenant>[^/]+)`
 	userSegment     = `(?P<user>[^/]+)`
+	pageSegment     = `(?P<page>[^/]+)`
 	sessionSegment  = `(?P<session>[^/]+)`
 	refPrefix       = tenantSegment + "/" + providerSegment
 )
@@ -59,6 +60,7 @@ var captured = map[string]*framework.FieldSchema{
 	"provider": {Type: framework.TypeString, Description: "The provider's short name, such as facebook."},
 	"tenant":   {Type: framework.TypeString, Description: "The tenant: the organization or workspace that owns the credential."},
 	"user":     {Type: framework.TypeString, Description: "The application's id of the person who authorized."},
+	"page":     {Type: framework.TypeString, Description: "The provider's id of a page."},
 	"session":  {Type: framework.TypeString, Description: "The id of the session, as connect/ answered it."},
 }
 
@@ -85,11 +87,32 @@ func local(f framework.OperationFunc, summary string) *framework.PathOperation {
 	return &framework.PathOperation{Callback: f, Summary: summary}
 }
 
+// A leaf is a pattern of refs, below <tenant>/<provider>.
+type leaf struct {
+	pattern string
+	names   []string
+}
+
+var (
+	// connectable are the refs that a person connects.
+	connectable = []leaf{
+		{"/installation", []string{"tenant", "provider"}},
+		{"/users/" + userSegment, []string{"tenant", "provider", "user"}},
+	}
+	// pages are the refs of pages, reached through those.
+	pages = []leaf{
+		{"/pages/" + pageSegment, []string{"tenant", "provider", "page"}},
+		{"/users/" + userSegment + "/pages/" + pageSegment, []string{"tenant", "provider", "user", "page"}},
+	}
+)
+
 // refOf returns the ref that the request's path names.
 func refOf(d *framework.FieldData) (tenant.Ref, error) {
 	r := tenant.Ref{Tenant: tenant.ID(d.Get("tenant").(string)), Provider: d.Get("provider").(string)}
-	if _, ok := d.Schema["user"]; ok {
-		r.User = d.Get("user").(string)
+	for name, into := range map[string]*string{"user": &r.User, "page": &r.Page} {
+		if _, ok := d.Schema[name]; ok {
+			*into = d.Get(name).(string)
+		}
 	}
 	return r, r.Check()
 }

@@ -38,7 +38,10 @@ func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]an
 	view := refView(ref)
 	view["credential_type"] = "oauth_token"
 	view["token_type"] = c.Token.Type
-	view["provider_user_id"] = c.Token.Account
+	if c.Token.Account != "" {
+		view["provider_user_id"] = c.Token.Account
+	}
+	setPage(view, c.Page)
 	view["scopes"] = append([]string{}, c.Token.Scopes...)
 	view["missing_scopes"] = c.MissingScopes()
 	view["status"] = string(c.Status)
@@ -99,6 +102,13 @@ func removalView(r store.Removal) map[string]any {
 		"removed":         r.Removed,
 		"unrevoked":       append([]string{}, r.Unrevoked...),
 		"unrevoked_count": r.UnrevokedCount,
+	}
+}
+
+// setPage sets what is known of a page, if it is one.
+func setPage(view map[string]any, p *store.Page) {
+	if p != nil {
+		view["name"], view["tasks"] = p.Name, append([]string{}, p.Tasks...)
 	}
 }
 

@@ -73,6 +73,22 @@ type Prover interface {
 	Proof(c oauth.Client, t oauth.Token, at time.Time) map[string]any
 }
 
+// A Pager is a [Provider] whose tokens open pages that have tokens of their
+// own.
+type Pager interface {
+	// Pages returns the pages that t reaches, each with its own token, of which
+	// little may be known. Its errors are as those of Refresh.
+	Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]Page, error)
+}
+
+// A Page is one that a token reaches.
+type Page struct {
+	ID, Name string
+	// Tasks are what the account may do on the page: "CREATE_CONTENT", ….
+	Tasks []string
+	Token oauth.Token
+}
+
 // A PKCEBinder is a [Provider] that binds PKCE challenges (RFC 7636) in some
 // requests only.
 type PKCEBinder interface {

@@ -43,6 +43,13 @@ func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnect
 
 // part is Disconnect for a credential that nothing stands under.
 func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+	if ref.Kind() == tenant.Page {
+		// It lives by the grant above it, and comes back with the next fetch.
+		return "", r.dropPage(ctx, ref.Above(), ref.Page)
+	}
+	if err := r.dropPages(ctx, ref); err != nil {
+		return "", err
+	}
 	for {
 		warning, err = r.partOnce(ctx, ref, c, d)
 		if !errors.Is(err, errSuperseded) {

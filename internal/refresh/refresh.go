@@ -63,11 +63,11 @@ type Served struct {
 // token first if that has expired or lasts less than minTTL. A living token is
 // served whatever the provider answers to that, unless it says that it is dead.
 func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Duration) (Served, error) {
-	c, err := r.connected(ctx, ref)
-	if err != nil {
-		return Served{}, err
+	c, warning, err := r.find(ctx, ref)
+	if err == nil {
+		err = servable(ref, c)
 	}
-	if err := servable(ref, c); err != nil {
+	if err != nil {
 		return Served{}, err
 	}
 	var cause error
@@ -84,6 +84,9 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 		return Served{}, err
 	}
 	served := Served{c, config.Client(), p, r.troubles(c)}
+	if warning != "" {
+		served.Warnings = append(served.Warnings, warning)
+	}
 	if err != nil {
 		served.Warnings = append(served.Warnings, "config/"+ref.Provider+" is missing: the token is served without a proof, and cannot be refreshed")
 	}
@@ -94,6 +97,16 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 		served.Warnings = append(served.Warnings, "the token is served with less life than min_ttl: the provider gave no more when it was last asked")
 	}
 	return served, nil
+}
+
+// find returns the credential that ref names; the warning tells of trouble
+// that does not keep it from being served.
+func (r *Refresher) find(ctx context.Context, ref tenant.Ref) (c store.Credential, warning string, err error) {
+	if ref.Kind() == tenant.Page {
+		return r.page(ctx, ref)
+	}
+	c, err = r.connected(ctx, ref)
+	return c, "", err
 }
 
 // renew refreshes the token for a reader who wants it to last minTTL. cause is
@@ -160,18 +173,25 @@ func servable(ref tenant.Ref, c store.Credential) error {
 	}
 	switch c.Status {
 	case store.NeedsReauth:
-		return oauth.Errorf(oauth.NeedsReauth, "only the person can bring this credential back%s; connect it again with connect/%s", why, ref)
+		return oauth.Errorf(oauth.NeedsReauth, "only the person can bring this credential back%s; connect it again with connect/%s", why, ref.Above())
 	case store.Revoked:
-		return oauth.Errorf(oauth.Revoked, "the grant was taken away at the provider%s; connect it again with connect/%s", why, ref)
+		return oauth.Errorf(oauth.Revoked, "the grant was taken away at the provider%s; connect it again with connect/%s", why, ref.Above())
 	case store.Failed:
-		return oauth.Errorf(oauth.Failed, "the token expired while it could not be refreshed%s; connect it again with connect/%s", why, ref)
+		return oauth.Errorf(oauth.Failed, "the token expired while it could not be refreshed%s; connect it again with connect/%s", why, ref.Above())
 	}
 	return nil
 }
 
 // Refresh trades the credential's token for a fresh one now. A token that does
 // not expire is left as it is.
+// A page's is fetched anew with the credential above it.
 func (r *Refresher) Refresh(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
+	if ref.Kind() == tenant.Page {
+		if err := r.FetchPages(ctx, ref.Above()); err != nil {
+			return store.Credential{}, err
+		}
+		return r.connected(ctx, ref)
+	}
 	return r.refresh(ctx, ref, func(store.Credential) bool { return true })
 }
 
@@ -289,7 +309,7 @@ func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.C
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return oauth.Token{}, config, ctx.Err()
-	case err == nil && answer.Account != c.Token.Account:
+	case err == nil && c.Page == nil && answer.Account != c.Token.Account:
 		err = &provider.Error{Class: provider.Transient, Op: f.name, Message: "the provider answered for another account"}
 	}
 	return answer, config, err
@@ -309,7 +329,7 @@ func (r *Refresher) connected(ctx context.Context, ref tenant.Ref) (store.Creden
 
 // NotFound is the error of a ref that names no credential.
 func NotFound(ref tenant.Ref) error {
-	return oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref)
+	return oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref.Above())
 }
 
 // client returns the provider that is called name, and its configuration. Its

@@ -58,12 +58,34 @@ type Credential struct {
 	// NextRefresh another would not either.
 	Exhausted bool `json:"exhausted,omitempty"`
 
+	// Page says what a page's credential is derived from. Nil: it is no page's.
+	Page *Page `json:"page,omitempty"`
+	// PagesAt is the generation at which the pages under the credential were
+	// fetched. Zero: they never were.
+	PagesAt uint64 `json:"pages_at,omitempty"`
+
 	LastError           *Failure  `json:"last_error,omitempty"`
 	ConsecutiveFailures int       `json:"consecutive_failures,omitempty"`
 	History             []Outcome `json:"history,omitempty"`
 
 	// Due is the key of the credential's entry in the due index. Empty: none.
 	Due string `json:"due,omitempty"`
+}
+
+// A Page is what is known of a page whose credential is kept.
+type Page struct {
+	Name  string   `json:"name"`
+	Tasks []string `json:"tasks,omitempty"`
+	// Birth and Generation are those of the credential that the page's token was
+	// fetched with.
+	Birth      string `json:"birth"`
+	Generation uint64 `json:"generation"`
+}
+
+// FetchedWith reports whether the page's token was fetched with above as it is
+// now.
+func (p *Page) FetchedWith(above Credential) bool {
+	return p != nil && p.Birth == above.Birth && p.Generation == above.Generation
 }
 
 // A Failure is the provider's last refusal, as its support desk wants it.

@@ -146,6 +146,13 @@ func (r Ref) Kind() Kind {
 	return Installation
 }
 
+// Above returns the ref of the credential that a page is reached through. That
+// of any other ref is itself.
+func (r Ref) Above() Ref {
+	r.Page = ""
+	return r
+}
+
 // Installation returns the ref of the installation that r stands under.
 func (r Ref) Installation() Ref { return Ref{Tenant: r.Tenant, Provider: r.Provider} }
 

@@ -42,6 +42,7 @@ var (
 	_ provider.Revoker    = (*Provider)(nil)
 	_ provider.Prover     = (*Provider)(nil)
 	_ provider.PKCEBinder = (*Provider)(nil)
+	_ provider.Pager      = (*Provider)(nil)
 )
 
 // New returns Facebook as seen through transport, by the clock now.
@@ -259,10 +260,14 @@ func (*Provider) Proof(c oauth.Client, t oauth.Token, at time.Time) map[string]a
 		message += "|" + strconv.FormatInt(at.Unix(), 10)
 		fields["appsecret_time"] = at.Unix()
 	}
+	fields["appsecret_proof"] = proof(c, message)
+	return fields
+}
+
+func proof(c oauth.Client, message string) string {
 	mac := hmac.New(sha256.New, []byte(c.Secret.Reveal()))
 	mac.Write([]byte(message))
-	fields["appsecret_proof"] = hex.EncodeToString(mac.Sum(nil))
-	return fields
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // appToken is the app's own access token in its literal form (Meta: "Access

@@ -1,0 +1,80 @@
+package facebook
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+)
+
+const (
+	// pagesAtOnce is how many pages one call asks for; maxPages is more than
+	// anybody was seen to manage, and ends a list that does not.
+	pagesAtOnce = 100
+	maxPages    = 5000
+)
+
+// accounts is the answer of the accounts edge (Meta: "User Accounts").
+type accounts struct {
+	Data []struct {
+		ID          decimalID `json:"id"`
+		Name        string    `json:"name"`
+		AccessToken string    `json:"access_token"`
+		Tasks       []string  `json:"tasks"`
+	} `json:"data"`
+	Paging struct {
+		Cursors struct {
+			After string `json:"after"`
+		} `json:"cursors"`
+		// Next leads to the rest of the list. It holds the token and no proof, so
+		// the cursor is followed instead.
+		Next string `json:"next"`
+	} `json:"paging"`
+}
+
+// Pages implements [provider.Pager]. A page token of a long-lived user token
+// does not expire (Meta: "Long-Lived Access Tokens").
+func (p *Provider) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]provider.Page, error) {
+	var pages []provider.Page
+	for after := ""; len(pages) < maxPages; {
+		answer, err := withEither(ctx, c, func(c oauth.Client) (accounts, error) { return p.accounts(ctx, c, t, after) })
+		if err != nil {
+			return nil, err
+		}
+		for _, page := range answer.Data {
+			if page.AccessToken == "" {
+				continue // the account lists it, and may do nothing on it
+			}
+			pages = append(pages, provider.Page{ID: string(page.ID), Name: page.Name, Tasks: page.Tasks, Token: oauth.Token{
+				AccessToken: oauth.Secret(page.AccessToken), Type: "bearer", IssuedAt: p.now().UTC(),
+			}})
+		}
+		if answer.Paging.Next == "" || answer.Paging.Cursors.After == after {
+			break
+		}
+		after = answer.Paging.Cursors.After
+	}
+	return pages, nil
+}
+
+func (p *Provider) accounts(ctx context.Context, c oauth.Client, t oauth.Token, after string) (answer accounts, err error) {
+	q := url.Values{
+		"fields":          {"id,name,access_token,tasks"},
+		"limit":           {strconv.Itoa(pagesAtOnce)},
+		"appsecret_proof": {proof(c, t.AccessToken.Reveal())},
+	}
+	if after != "" {
+		q.Set("after", after)
+	}
+	err = p.call(ctx, request{
+		op:      "listing the pages",
+		method:  http.MethodGet,
+		url:     c.APIBase + "/" + c.APIVersion + "/me/accounts?" + q.Encode(),
+		bearer:  t.AccessToken,
+		secrets: []oauth.Secret{c.Secret, t.AccessToken},
+	}, &answer)
+	return answer, err
+}

@@ -1,0 +1,208 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// page returns a page's credential. It is only as good as the one above it,
+// and fetched anew when that has changed; if the provider cannot be reached,
+// the one that was fetched before is served with a warning.
+func (r *Refresher) page(ctx context.Context, ref tenant.Ref) (c store.Credential, warning string, err error) {
+	above, err := r.connected(ctx, ref.Above())
+	if err == nil {
+		err = servable(ref.Above(), above)
+	}
+	if err != nil {
+		return c, "", err
+	}
+	c, err = r.Store.Connected(ctx, ref)
+	known := err == nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return c, "", err
+	}
+	if !c.Page.FetchedWith(above) {
+		switch err := r.FetchPages(ctx, ref.Above()); {
+		case err != nil && known && oauth.CodeOf(err) == oauth.Unavailable:
+			warning = "the page's token could not be fetched anew: " + err.Error()
+		case err != nil:
+			return c, "", err
+		}
+		if c, err = r.Store.Connected(ctx, ref); errors.Is(err, store.ErrNotFound) {
+			err = oauth.Errorf(oauth.NotFound, "%s does not reach a page %s, or was not let to when it was connected; connect it again with connect/%s reauthorize=true", ref.Above(), ref.Page, ref.Above())
+		}
+		if err != nil {
+			return c, "", err
+		}
+	}
+	if c.CheckedAt.IsZero() {
+		// The list of pages does not tell all: ask about this one, once.
+		switch checked, err := r.Check(ctx, ref); {
+		case err == nil:
+			c = checked
+		case oauth.CodeOf(err) != oauth.Unavailable:
+			return c, "", err
+		}
+	}
+	return c, warning, nil
+}
+
+// Pages fetches the pages under above if that has changed since they were, and
+// has not been told of them.
+func (r *Refresher) Pages(ctx context.Context, above tenant.Ref) error {
+	c, err := r.connected(ctx, above)
+	if err != nil || c.PagesAt == c.Generation {
+		return err
+	}
+	if err := servable(above, c); err != nil {
+		return err
+	}
+	return r.FetchPages(ctx, above)
+}
+
+// FetchPages asks the provider for the pages that above reaches and stores
+// them, each under a ref of its own; those that it does not reach any more are
+// forgotten.
+func (r *Refresher) FetchPages(ctx context.Context, above tenant.Ref) error {
+	if !r.Writable() {
+		return store.ErrReadOnly
+	}
+	arrival := r.flights.DoChan("pages "+above.String(), func() (any, error) {
+		var err error
+		crash := r.guarded(above, func() error { err = r.fetchPages(r.Life, above); return nil })
+		return nil, errors.Join(provider.Refusal(crash), err)
+	})
+	select {
+	case a := <-arrival:
+		return a.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
+	c, err := r.connected(ctx, above)
+	if err != nil {
+		return err
+	}
+	pages, err := r.askPages(ctx, above, c)
+	if err != nil {
+		return provider.Refusal(err)
+	}
+	names, err := r.Store.List(ctx, pagesDir(above))
+	if err != nil {
+		return err
+	}
+	for _, page := range pages {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == page.ID })
+		if err := r.keepPage(ctx, above, c, page); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := r.dropPage(ctx, above, name); err != nil {
+			return err
+		}
+	}
+	_, err = r.Store.UpdateCredential(ctx, above, func(old *store.Credential) (store.Credential, error) {
+		if old == nil || old.Birth != c.Birth || old.Generation != c.Generation {
+			return store.Credential{}, errSuperseded
+		}
+		marked := *old
+		marked.PagesAt = c.Generation
+		return marked, nil
+	})
+	switch {
+	case errors.Is(err, errSuperseded):
+		return nil // what was fetched is outdated already; the next reader fetches anew
+	case errors.Is(err, store.ErrRemoving):
+		return NotFound(above)
+	}
+	return err
+}
+
+// askPages puts the question to the provider. If it says that the token above
+// is dead, it is asked about that token, too: it knows best.
+func (r *Refresher) askPages(ctx context.Context, above tenant.Ref, c store.Credential) ([]provider.Page, error) {
+	p, config, err := r.client(ctx, above.Provider)
+	if err != nil {
+		return nil, err
+	}
+	pager, ok := p.(provider.Pager)
+	if !ok {
+		return nil, oauth.Errorf(oauth.NotFound, "provider %s has no pages", above.Provider)
+	}
+	calls, cancel := context.WithTimeout(ctx, provider.CallTimeout)
+	defer cancel()
+	pages, err := pager.Pages(calls, config.Client(), c.Token)
+	if class := provider.ClassOf(err); err != nil && (class == provider.NeedsReauth || class == provider.Revoked) {
+		if _, checkErr := r.Check(ctx, above); checkErr != nil {
+			return nil, checkErr
+		}
+	}
+	return pages, err
+}
+
+// keepPage stores a page that was fetched with above.
+func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Credential, page provider.Page) error {
+	ref := above
+	ref.Page = page.ID
+	if err := ref.Check(); err != nil {
+		return err
+	}
+	now := r.Now().UTC()
+	_, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+		fetched := store.Credential{
+			Birth: c.Birth, Generation: 1, Status: store.Active, Token: page.Token,
+			ConnectedAt: now, ConnectedBy: c.ConnectedBy, RefreshedAt: now,
+			Page: &store.Page{Name: page.Name, Tasks: page.Tasks, Birth: c.Birth, Generation: c.Generation},
+		}
+		fetched.Token.Scopes, fetched.Token.DataAccessExpiresAt = c.Token.Scopes, c.Token.DataAccessExpiresAt
+		if old != nil {
+			fetched.Generation, fetched.ConnectedAt, fetched.History = old.Generation+1, old.ConnectedAt, old.History
+		}
+		fetched.Record(now, "fetched", "")
+		return fetched, nil
+	})
+	if errors.Is(err, store.ErrRemoving) {
+		return NotFound(above)
+	}
+	return err
+}
+
+// dropPages forgets the pages under above.
+func (r *Refresher) dropPages(ctx context.Context, above tenant.Ref) error {
+	names, err := r.Store.List(ctx, pagesDir(above))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := r.dropPage(ctx, above, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Refresher) dropPage(ctx context.Context, above tenant.Ref, name string) error {
+	ref := above
+	ref.Page = name
+	err := r.Store.DeleteCredential(ctx, ref, func(store.Credential) error { return nil })
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// pagesDir is where the pages under above are listed.
+func pagesDir(above tenant.Ref) string {
+	above.Page = "x"
+	return strings.TrimSuffix(above.String(), "x")
+}
