@@ -62,7 +62,11 @@ func TestTheProcessMayDieAtAnyStorageOperation(t *testing.T) {
 		}, connectUma},
 		{"read a page", func(e *engine) func() error {
 			return write(e, logical.ReadOperation, "creds/"+page777, nil)
-		}, func(e *engine) error { e.read("creds/" + page777); e.read("creds/org_acme/facebook/pages/778"); return nil }},
+		}, func(e *engine) error {
+			e.read("creds/" + page777)
+			e.read("creds/org_acme/facebook/pages/778")
+			return nil
+		}},
 		{"delete an installation", func(e *engine) func() error {
 			connectUma(e)
 			e.read("creds/" + page777)

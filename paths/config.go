@@ -12,6 +12,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -41,12 +42,13 @@ var resettable = map[string]bool{"require_installation": true, "session_ttl": tr
 
 type configPaths struct {
 	store     *store.Store
+	verifier  func(ctx context.Context, name string) ([]provider.Finding, error)
 	providers []string
 	now       func() time.Time
 }
 
-func config(s *store.Store, providers []string, now func() time.Time) []*framework.Path {
-	c := configPaths{s, providers, now}
+func config(s *store.Store, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
+	c := configPaths{s, verifier, providers, now}
 	return []*framework.Path{
 		{
 			Pattern:         "config/?$",
@@ -66,6 +68,14 @@ func config(s *store.Store, providers []string, now func() time.Time) []*framewo
 			HelpSynopsis: "The OAuth client that is registered with a provider.",
 			HelpDescription: `A write changes the fields that it names and keeps the rest; "" or an empty list resets a field to its default. ` +
 				"The whole is checked before any of it is stored. client_id, client_secret and redirect_uris are required.",
+		},
+		{
+			Pattern:      "config/" + providerSegment + "/verify",
+			Fields:       fields(nil, "provider"),
+			Operations:   map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(c.verify, "Ask the provider whether the client is set up as it should be.")},
+			HelpSynopsis: "Ask the provider whether the client is set up as it should be.",
+			HelpDescription: "Answers findings, each with check, ok and detail: the client's secret (and the former one, during the overlap), the API version and " +
+				"how long it lives, the redirect URIs, and how far the clocks are apart. It changes nothing.",
 		},
 	}
 }
@@ -135,6 +145,19 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 		}
 		return merged, c.refuseInUse(ctx, name, "client_id cannot be changed")
 	})
+}
+
+func (c configPaths) verify(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	findings, err := c.verifier(ctx, d.Get("provider").(string))
+	if err != nil {
+		return nil, err
+	}
+	views, ok := make([]map[string]any, 0, len(findings)), true
+	for _, f := range findings {
+		views = append(views, map[string]any{"check": f.Check, "ok": f.OK, "detail": f.Detail})
+		ok = ok && f.OK
+	}
+	return &logical.Response{Data: map[string]any{"ok": ok, "findings": views}}, nil
 }
 
 // rotate keeps the secret that merged replaces, if the client is still the

@@ -32,7 +32,7 @@ type Deps struct {
 // All returns every path of the engine. The list is the map.
 func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
-		config(d.Store, d.Providers, d.Now),
+		config(d.Store, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),

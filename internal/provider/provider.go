@@ -89,6 +89,23 @@ type Page struct {
 	Token oauth.Token
 }
 
+// A Verifier is a [Provider] that can be asked whether a client is set up as it
+// should be.
+type Verifier interface {
+	// Verify asks the server about c. OtherSecret, if there is one, is looked at
+	// as well as Secret. What cannot be found out is a finding, too.
+	Verify(ctx context.Context, c oauth.Client) []Finding
+}
+
+// A Finding is the outcome of one check of a client.
+type Finding struct {
+	// Check names what was looked at: "client_secret", "graph_version", ….
+	Check string
+	OK    bool
+	// Detail says what was found and, if that is not well, what to do.
+	Detail string
+}
+
 // A PKCEBinder is a [Provider] that binds PKCE challenges (RFC 7636) in some
 // requests only.
 type PKCEBinder interface {

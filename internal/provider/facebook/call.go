@@ -34,6 +34,8 @@ type request struct {
 	// where code 1 means the client, or a call that the client's own token
 	// makes, where code 190 does.
 	token, client bool
+	// header, if it is not nil, is given the answer's.
+	header *http.Header
 	// secrets must not stand in an error.
 	secrets []oauth.Secret
 }
@@ -60,6 +62,9 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 		return unreachable(r.op, err)
 	}
 	defer resp.Body.Close()
+	if r.header != nil {
+		*r.header = resp.Header
+	}
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return unreachable(r.op, err)

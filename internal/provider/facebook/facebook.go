@@ -43,6 +43,7 @@ var (
 	_ provider.Prover     = (*Provider)(nil)
 	_ provider.PKCEBinder = (*Provider)(nil)
 	_ provider.Pager      = (*Provider)(nil)
+	_ provider.Verifier   = (*Provider)(nil)
 )
 
 // New returns Facebook as seen through transport, by the clock now.

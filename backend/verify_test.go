@@ -1,0 +1,81 @@
+package backend_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// findings returns what verify finds, by check.
+func (e *engine) findings() (ok bool, found map[string]map[string]any) {
+	e.t.Helper()
+	answer := e.must(logical.UpdateOperation, "config/facebook/verify", nil)
+	found = map[string]map[string]any{}
+	for _, f := range answer["findings"].([]map[string]any) {
+		found[f["check"].(string)] = f
+	}
+	return answer["ok"].(bool), found
+}
+
+func TestAConfigurationIsVerified(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	if ok, found := e.findings(); !ok || len(found) != 4 {
+		t.Errorf("all is well, and found is %v", found)
+	}
+	for check, row := range map[string]struct {
+		trouble func(*engine)
+		says    string
+	}{
+		"client_secret": {func(e *engine) { e.fb.SetAppSecret(appID, newSecret) }, "client secret"},
+		"former_client_secret": {func(e *engine) {
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
+			e.fb.SetAppSecret(appID, newSecret)
+		}, "client secret"},
+		"graph_version": {func(e *engine) {
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v97.0"})
+		}, "not known"},
+		"redirect_uris": {func(e *engine) {
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": "http://localhost/callback/facebook"})
+		}, "not https"},
+		"clock_skew": {func(e *engine) {
+			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Status: 400, Error: &authpipetest.GraphError{Code: 2500, Message: "An active access token must be used"},
+				Header: map[string][]string{"Date": {"Mon, 23 Nov 2026 11:50:00 GMT"}}})
+		}, "10m"},
+	} {
+		e := newEngine(t, authpipetest.Options{})
+		row.trouble(e)
+		ok, found := e.findings()
+		if ok || found[check]["ok"] != false || !strings.Contains(found[check]["detail"].(string), row.says) {
+			t.Errorf("%s: found is %v", check, found)
+		}
+		for other, f := range found {
+			if other != check && f["ok"] != true {
+				t.Errorf("with trouble in %s, %s is %v", check, other, f)
+			}
+			if detail := f["detail"].(string); strings.Contains(detail, appSecret) || strings.Contains(detail, newSecret) {
+				t.Errorf("%s shows a secret: %s", other, detail)
+			}
+		}
+	}
+}
+
+func TestAVersionTellsHowLongItLives(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v22.0"})
+	if _, found := e.findings(); found["graph_version"]["ok"] != true || !strings.Contains(found["graph_version"]["detail"].(string), "2027-05-20") {
+		t.Errorf("found is %v", found["graph_version"])
+	}
+	e.clock.Set(time.Date(2027, time.June, 1, 0, 0, 0, 0, time.UTC))
+	if _, found := e.findings(); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
+		t.Errorf("after its end, found is %v", found["graph_version"])
+	}
+	e.fb.Fail(authpipetest.Fault{Reset: true})
+	if ok, found := e.findings(); ok || found["graph_version"]["ok"] != false || found["client_secret"]["ok"] != false {
+		t.Errorf("with the provider down, found is %v", found)
+	}
+	e.refused("not_found", 404, logical.UpdateOperation, "config/google/verify", nil)
+}
