@@ -104,7 +104,7 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 		Writable: b.WriteSafeReplicationState,
 	})
 	sessions := flow.New(flow.Options{
-		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Plan: refresh.Plan,
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Plan: refresh.Plan, Suspects: refresher.Suspects,
 	})
 	b.worker = refresh.NewWorker(life, b.store, map[string]refresh.Work{
 		store.DueCredential: refresher.Keep,

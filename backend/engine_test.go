@@ -71,7 +71,7 @@ func (e *engine) restartOn(system logical.SystemView) {
 		StorageView: e.storage,
 		System:      system,
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.log}),
-	}, backend.Options{Now: e.clock.Now, Transport: panics{http.DefaultTransport}})
+	}, backend.Options{Now: e.clock.Now, Transport: panics{http.DefaultTransport, e.t}})
 	if err != nil {
 		e.t.Fatalf("making the engine: %v", err)
 	}
@@ -80,10 +80,17 @@ func (e *engine) restartOn(system logical.SystemView) {
 
 func logicalSystem() logical.SystemView { return &logical.StaticSystemView{} }
 
-// panics is a transport that panics where a request asks for it.
-type panics struct{ http.RoundTripper }
+// panics is a transport that panics where a request asks for it. It holds each
+// call to the time that it may take.
+type panics struct {
+	http.RoundTripper
+	t *testing.T
+}
 
 func (p panics) RoundTrip(r *http.Request) (*http.Response, error) {
+	if end, ok := r.Context().Deadline(); !ok || time.Until(end) > 10*time.Second {
+		p.t.Errorf("a call to %s may take until %v", r.URL.Path, end)
+	}
 	if strings.Contains(r.URL.Path, "v99.9") {
 		panic("a provider's answer that nobody thought of")
 	}

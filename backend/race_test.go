@@ -2,8 +2,10 @@ package backend_test
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,20 +17,29 @@ import (
 // hold keeps the first storage operation that matches until release is called.
 // reached is closed when it has come.
 func (e *engine) hold(verb, prefix string) (reached chan struct{}, release func()) {
+	return e.holdNth(1, verb, prefix)
+}
+
+// yield lets the others run for a while. It proves nothing by itself: a request
+// that waits for a lock cannot be told from one that has not begun.
+func yield() {
+	for range 2000 {
+		runtime.Gosched()
+	}
+}
+
+// holdNth is hold for the nth operation that matches.
+func (e *engine) holdNth(n int64, verb, prefix string) (reached chan struct{}, release func()) {
 	reached, gate := make(chan struct{}), make(chan struct{})
-	var arrive, open sync.Once
+	var count atomic.Int64
 	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
-		if op.Verb == verb && strings.HasPrefix(op.Key, prefix) {
-			first := false
-			arrive.Do(func() { first = true })
-			if first {
-				close(reached)
-				<-gate
-			}
+		if op.Verb == verb && strings.HasPrefix(op.Key, prefix) && count.Add(1) == n {
+			close(reached)
+			<-gate
 		}
 		return nil
 	})
-	return reached, func() { open.Do(func() { close(gate) }) }
+	return reached, sync.OnceFunc(func() { close(gate) })
 }
 
 // during starts act, waits until it hangs at the provider's endpoint, does
@@ -259,4 +270,166 @@ func TestTheEndOfTheMountEndsWhatRuns(t *testing.T) {
 	if c := e.read("connections/" + uma); c["consecutive_failures"] != 0 {
 		t.Errorf("the end of the mount was blamed on the credential: %v", c)
 	}
+}
+
+func TestOfTwoWhoGoTogetherTheLastRevokes(t *testing.T) {
+	const other = "org_globex/facebook/installation"
+	t.Run("two requests", func(t *testing.T) {
+		e := newEngine(t, authpipetest.Options{})
+		e.install()
+		e.connect(other, "boss", authpipetest.Consent{User: "ada"})
+		token := e.read("creds/" + installation)["access_token"].(string)
+		// The first hangs after it has found the other to share its account.
+		reached, release := e.holdNth(2, "list", "cred/org_acme/facebook/users/")
+		var deleting sync.WaitGroup
+		deleting.Go(func() { e.must(logical.DeleteOperation, "creds/"+installation, nil) })
+		<-reached
+		deleting.Go(func() { e.must(logical.DeleteOperation, "creds/"+other, nil) })
+		yield()
+		release()
+		deleting.Wait()
+		for range 3 {
+			e.after(2 * time.Minute)
+		}
+		if known, _ := e.fb.Inspect(token); known.Valid {
+			t.Errorf("both are gone, and the grant lives after %d revocations", e.fb.Count(authpipetest.EndpointRevoke))
+		}
+	})
+	t.Run("in one sweep", func(t *testing.T) {
+		for range 10 {
+			e := both(t, authpipetest.Options{})
+			e.connect(other, "boss", authpipetest.Consent{User: "ada"})
+			e.connect("org_globex/facebook/users/udo", "udo", authpipetest.Consent{User: "udo"})
+			token := e.read("creds/" + installation)["access_token"].(string)
+			e.must(logical.DeleteOperation, "creds/"+installation, nil)
+			e.must(logical.DeleteOperation, "creds/"+other, nil)
+			for range 3 {
+				e.clock.Advance(2 * time.Minute)
+				e.Sweep(t.Context())
+			}
+			if known, _ := e.fb.Inspect(token); known.Valid {
+				t.Fatal("both are gone, and the grant lives")
+			}
+		}
+	})
+}
+
+func TestWhatIsStoredAfterItsGrantWasRevokedIsCheckedAtOnce(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	const other = "org_globex/facebook/installation"
+	s := e.begin(other, map[string]any{"actor": "boss"})
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "uma"})).code(t)
+	// Held after the provider has answered, before the account is locked.
+	reached, release := e.holdNth(3, "get", "config/facebook")
+	var completing sync.WaitGroup
+	completing.Go(func() {
+		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "boss", "connect_code": code})
+	})
+	<-reached
+	if e.fb.Count(authpipetest.EndpointDebugToken) < 3 {
+		t.Fatal("the session is held before the provider was asked")
+	}
+	e.must(logical.DeleteOperation, "creds/"+uma, nil)
+	release()
+	completing.Wait()
+	e.after(2 * time.Minute)
+	e.refused("revoked", 409, logical.ReadOperation, "creds/"+other, nil)
+}
+
+func TestARevocationWhoseAnswerIsLostIsLookedInto(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	fault := down
+	fault.AfterEffect, fault.Times = true, 1
+	e.fb.Fail(fault)
+	e.refused("unavailable", 502, logical.DeleteOperation, "creds/"+uma, nil)
+	e.after(2 * time.Minute)
+	e.refused("revoked", 409, logical.ReadOperation, "creds/"+uma, nil)
+	e.must(logical.DeleteOperation, "creds/"+uma, nil)
+}
+
+func TestTwoCompletionsOfWhichOneIsHeldInItsStep(t *testing.T) {
+	e, s, _, code := authorized(t)
+	proof := map[string]any{"actor": "admin", "connect_code": code}
+	reached, release := e.hold("get", "config/facebook")
+	var completing sync.WaitGroup
+	for range 2 {
+		completing.Go(func() { e.must(logical.UpdateOperation, s.path+"/complete", proof) })
+	}
+	<-reached
+	yield()
+	release()
+	completing.Wait()
+	if n := e.fb.Count(authpipetest.EndpointAccessToken); n != 1 {
+		t.Errorf("the code was sent %d times", n)
+	}
+	if got := e.read("connections/" + installation)["generation"]; got != uint64(1) {
+		t.Errorf("generation is %v", got)
+	}
+}
+
+// TestTheCallerGoesAway has the caller of each path that calls out leave while
+// the provider is at it: what was begun is carried through.
+func TestTheCallerGoesAway(t *testing.T) {
+	leaving := func(e *engine, endpoint string, op logical.Operation, path string, data map[string]any) {
+		ctx, leave := context.WithCancel(t.Context())
+		e.during(authpipetest.Fault{Endpoint: endpoint},
+			func() {
+				e.HandleRequest(ctx, &logical.Request{Operation: op, Path: path, Data: data, Storage: e.storage})
+			},
+			func() { leave(); yield() })
+	}
+	t.Run("from a completion", func(t *testing.T) {
+		e, s, _, code := authorized(t)
+		leaving(e, authpipetest.EndpointDebugToken, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+		if got := e.read(s.path)["status"]; got != "completed" {
+			t.Errorf("the session is %v", got)
+		}
+	})
+	t.Run("from a delete", func(t *testing.T) {
+		e := both(t, authpipetest.Options{})
+		leaving(e, authpipetest.EndpointRevoke, logical.DeleteOperation, "creds/"+uma, nil)
+		e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+	})
+	t.Run("from a refresh", func(t *testing.T) {
+		e := both(t, authpipetest.Options{})
+		e.clock.Advance(20 * 24 * time.Hour)
+		leaving(e, authpipetest.EndpointExchangeToken, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+		// The next one joins what is under way, or finds it done.
+		e.must(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "50d"})
+		if n := e.read("connections/" + uma)["generation"]; n != uint64(2) {
+			t.Errorf("generation is %v", n)
+		}
+	})
+}
+
+func TestAPanicInTheSweepDoesNotEndTheWorker(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	if err := e.Initialize(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	defer e.Cleanup(context.Background())
+	panicked, swept := make(chan struct{}), make(chan struct{})
+	var lists atomic.Int64
+	e.clock.Advance(2 * time.Minute)
+	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "list" && strings.HasPrefix(op.Key, "due/") {
+			switch lists.Add(1) {
+			case 1:
+				close(panicked)
+				panic("in the worker's goroutine")
+			case 2:
+				close(swept)
+			}
+		}
+		return nil
+	})
+	tick := func() {
+		if _, err := e.do(logical.RollbackOperation, "", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tick()
+	<-panicked
+	tick()
+	<-swept
 }

@@ -214,3 +214,91 @@ func TestOneBadRecordKeepsNothingElseFromBeingDone(t *testing.T) {
 		t.Errorf("a sweep with three bad entries makes %d storage calls", n)
 	}
 }
+
+func TestForceIsHeardWhileTheWorkerIsAtIt(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	repair := e.fb.Fail(down)
+	for range 8 {
+		e.after(7 * time.Hour)
+	}
+	repair()
+	e.clock.Advance(7 * time.Hour)
+	e.during(down,
+		func() { e.Sweep(t.Context()) },
+		func() {
+			e.fb.Fail(down)
+			e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
+		})
+	e.after(2 * time.Minute)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+}
+
+func TestWhatWasLeftUndoneSurvivesAClockStep(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	due, err := time.Parse(time.RFC3339, e.read("connections/" + uma)["next_due_at"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing := func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "put" && op.Key == "cred/"+uma {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	}
+	e.clock.Set(due.Add(2 * time.Minute))
+	for range 2 {
+		e.storage.Fail(failing)
+		e.Sweep(t.Context())
+		e.clock.Advance(10 * time.Minute)
+	}
+	e.storage.Reset()
+	e.clock.Advance(-20 * time.Minute)
+	before := e.read("connections/" + uma)["checked_at"]
+	e.after(time.Minute)
+	if after := e.read("connections/" + uma)["checked_at"]; after == before {
+		t.Errorf("it is not checked: due at %v, now %v", due, e.clock.Now())
+	}
+}
+
+func TestARecordThatDoesNotOpenCanBeGotRidOf(t *testing.T) {
+	spoiled := func(ref, with string) *engine {
+		e := both(t, authpipetest.Options{})
+		entry, err := e.storage.Storage.Get(t.Context(), "cred/"+with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "cred/" + ref, Value: entry.Value})
+		if _, err := e.do(logical.DeleteOperation, "creds/"+ref, nil); err == nil {
+			t.Error("without force it is deleted")
+		}
+		return e
+	}
+	t.Run("by force", func(t *testing.T) {
+		e := spoiled(uma, installation)
+		if resp, err := e.do(logical.DeleteOperation, "creds/"+uma, map[string]any{"force": true}); err != nil || len(resp.Warnings) != 1 {
+			t.Errorf("answered %v, %v", resp, err)
+		}
+		e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+		e.after(48 * time.Hour) // its due entry is found outdated
+	})
+	t.Run("by connecting again", func(t *testing.T) {
+		e := spoiled(uma, installation)
+		e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+		e.read("creds/" + uma)
+	})
+	t.Run("with its installation", func(t *testing.T) {
+		e := spoiled(uma, installation)
+		e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
+		e.after(2 * time.Minute)
+		e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+		e.refused("not_found", 404, logical.ReadOperation, "connections/"+uma, nil)
+	})
+	t.Run("an installation", func(t *testing.T) {
+		e := spoiled(installation, uma)
+		e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
+		e.after(2 * time.Minute)
+		e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+		e.install()
+	})
+}

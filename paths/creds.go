@@ -39,6 +39,8 @@ func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow
 			Pattern: "creds/" + refPrefix + leaf.pattern,
 			Fields:  fields(credsFields, leaf.names...),
 			Operations: map[logical.Operation]framework.OperationHandler{
+				// Not forwarded: any node serves what needs no call; a read that does is
+				// refused with ErrReadOnly where it may not be made, and so passed on.
 				logical.ReadOperation:   local(c.read, "Read a credential that is ready to use."),
 				logical.UpdateOperation: forwarded(c.write, "Import a token that was obtained elsewhere."),
 				logical.DeleteOperation: forwarded(c.delete, "Revoke the grant at the provider, and forget the credential."),

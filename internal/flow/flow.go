@@ -61,6 +61,9 @@ type Options struct {
 	Providers map[string]provider.Provider
 	Now       func() time.Time
 	Log       hclog.Logger
+	// Suspects reports whether the account's grant was revoked since a session
+	// was begun, so that what it brings must be checked.
+	Suspects func(provider, account string, begun time.Time) bool
 	// Plan sets when a new credential is next due.
 	Plan func(tenant.Ref, *store.Credential, store.Config, time.Time)
 }

@@ -28,6 +28,7 @@ func (f *Flow) Import(ctx context.Context, i Import) (store.Credential, error) {
 	if err := f.Store.Admit(ctx, i.Ref, *config.RequireInstallation); err != nil {
 		return store.Credential{}, err
 	}
+	begun := f.Now()
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
 	token, err := p.Settle(calls, config.Client(), oauth.Token{
@@ -37,6 +38,6 @@ func (f *Flow) Import(ctx context.Context, i Import) (store.Credential, error) {
 		return store.Credential{}, provider.Refusal(err)
 	}
 	return f.keep(ctx, birth{
-		ref: i.Ref, event: "imported", scopes: config.ScopesFor(i.Ref), by: i.By, allowAccountChange: i.AllowAccountChange,
+		ref: i.Ref, event: "imported", scopes: config.ScopesFor(i.Ref), by: i.By, begun: begun, allowAccountChange: i.AllowAccountChange,
 	}, token)
 }

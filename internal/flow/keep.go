@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -16,6 +17,7 @@ type birth struct {
 	scopes             []string
 	by                 store.Caller
 	session            string // the id of the session that it is born of, if any
+	begun              time.Time
 	allowAccountChange bool
 }
 
@@ -64,5 +66,8 @@ func (f *Flow) newCredential(b birth, old *store.Credential, token oauth.Token, 
 	}
 	c.Record(now, b.event, "")
 	f.Plan(b.ref, &c, config, now)
+	if f.Suspects(b.ref.Provider, token.Account, b.begun) {
+		c.NextCheck = now
+	}
 	return c
 }

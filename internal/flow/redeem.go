@@ -86,7 +86,7 @@ func (f *Flow) redeem(ctx context.Context, s store.Session, r *redemption) {
 	if err == nil {
 		r.token = token
 		r.credential, err = f.keep(ctx, birth{
-			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, allowAccountChange: s.AllowAccountChange,
+			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, begun: s.CreatedAt, allowAccountChange: s.AllowAccountChange,
 		}, token)
 	}
 	r.session, r.err = f.settle(ctx, s, r, err)

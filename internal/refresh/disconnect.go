@@ -22,6 +22,9 @@ type Disconnection struct {
 // warnShared is the warning of a disconnection that left the grant alone.
 const warnShared = "the grant was not revoked at the provider, for another credential of this mount holds the same account"
 
+// warnCorrupt is the warning of one that could not know the grant.
+const warnCorrupt = "the record did not open, so the grant could not be revoked at the provider; it is forgotten"
+
 // Disconnect revokes the grant at the provider and then forgets the
 // credential. If the provider cannot be told, nothing is forgotten, unless d
 // says Force. The grant of an account that another credential holds too is
@@ -35,6 +38,9 @@ func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnect
 		return r.uninstall(ctx, ref, d)
 	}
 	c, err := r.connected(ctx, ref)
+	if errors.Is(err, store.ErrCorrupt) && d.Force {
+		return warnCorrupt, r.Store.Discard(ctx, ref)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -133,9 +139,16 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 	switch {
 	case err == nil:
 		r.Log.Info("revoked", "ref", ref.String())
-		return "", r.suspect(ctx, ref, c)
+		return "", r.suspect(ctx, ref.Provider, ref, c)
 	case !errors.As(err, &e):
 		return "", err // storage's
+	case e.Class == provider.Transient:
+		// It may have been done, and only the answer been lost.
+		if err := r.suspect(ctx, ref.Provider, tenant.Ref{}, c); err != nil {
+			return "", err
+		}
+	}
+	switch {
 	case d.Force:
 		r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", e)
 		return "the grant could not be revoked at the provider: " + e.Error(), nil
@@ -144,10 +157,12 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 	return "", provider.Refusal(err)
 }
 
-// suspect has every other credential of the account checked at once. One that
-// was connected while the grant was being revoked may have died with it.
-func (r *Refresher) suspect(ctx context.Context, ref tenant.Ref, c store.Credential) error {
-	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
+// suspect has every credential of the account but ref's checked at once: one
+// that was connected while the grant was being revoked may have died with it.
+// Who stores one later that was begun before is told by [Refresher.Suspects].
+func (r *Refresher) suspect(ctx context.Context, providerName string, ref tenant.Ref, c store.Credential) error {
+	r.revoked.note(providerName, c.Token.Account, r.Now())
+	holders, err := r.Store.Holders(ctx, providerName, c.Token.Account)
 	if err != nil {
 		return err
 	}
@@ -179,7 +194,10 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 		return under + ref.String(), r.hasten(ctx, ref)
 	}
 	c, err := r.connected(ctx, ref)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrCorrupt) && d.Force:
+		warning, c.Status = warnCorrupt, store.Revoked // nothing to tell the provider
+	case err != nil:
 		return "", err
 	}
 	shared, err := r.shared(ctx, ref, c)
@@ -188,10 +206,11 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 	}
 	removal := store.Removal{ID: random(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
 	if !shared {
-		if warning, err = r.revoke(ctx, ref, c, d); err != nil {
+		told, err := r.revoke(ctx, ref, c, d)
+		if err != nil {
 			return "", err
 		}
-		removal.RevokedBirth = c.Birth
+		warning, removal.RevokedBirth = join(warning, told), c.Birth
 	}
 	err = r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old != nil {
@@ -206,9 +225,8 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 	// now.
 	left, err := r.Store.Under(ctx, ref)
 	if err == nil && len(left) == 0 {
-		last, ended, err := r.removeLast(ctx, ref, removal)
-		if err == nil && ended {
-			return join(warning, last), nil
+		if end, err := r.removeLast(ctx, ref, removal); err == nil && end.ended {
+			return join(warning, end.warning), nil
 		}
 	}
 	return join(warning, under+ref.String()), nil

@@ -43,6 +43,7 @@ type Options struct {
 type Refresher struct {
 	Options
 	flights singleflight.Group
+	revoked revocations
 }
 
 // New returns a Refresher.

@@ -44,8 +44,8 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 		return err
 	}
 	if done {
-		_, ended, err := r.removeLast(ctx, ref, removal)
-		if ended {
+		end, err := r.removeLast(ctx, ref, removal)
+		if end.ended {
 			r.Log.Info("removed", "ref", ref.String(), "credentials", removal.Removed+1)
 			return nil
 		}
@@ -58,7 +58,10 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 		if now == nil || now.ID != removal.ID {
 			return store.Removal{}, time.Time{}, errSuperseded
 		}
-		removal.Force = removal.Force || now.Force
+		if now.Force && !removal.Force {
+			removal.Force = true
+			return removal, r.Now(), nil // said meanwhile: at once
+		}
 		if removal.UnrevokedCount == 0 {
 			return removal, r.Now(), nil // a slice ended: go on
 		}
@@ -87,8 +90,11 @@ func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs 
 			return false, nil
 		}
 		c, err := r.Store.Credential(ctx, ref)
-		if err == nil {
+		switch {
+		case err == nil:
 			_, err = r.part(ctx, ref, c, d)
+		case errors.Is(err, store.ErrCorrupt) && d.Force:
+			err = r.Store.Discard(ctx, ref)
 		}
 		switch {
 		case err == nil:
@@ -122,58 +128,68 @@ func failedLast(refs []tenant.Ref, failed []string) []tenant.Ref {
 	return append(first, last...)
 }
 
+// An ending is what came of the last step of a removal.
+type ending struct {
+	warning string
+	ended   bool
+}
+
 // removeLast revokes the installation's own grant, if that has not been done,
 // and ends the removal. It does nothing if something still stands under the
 // installation, or the removal is over. One caller does it, those who come
 // meanwhile share what comes of it: so the removal stands, and nothing can be
 // connected, from the look at it to its end.
-func (r *Refresher) removeLast(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
-	_, err, _ = r.flights.Do("removal "+ref.String(), func() (any, error) {
-		switch standing, err := r.Store.Removal(ctx, ref); {
-		case errors.Is(err, store.ErrNotFound) || err == nil && standing.ID != removal.ID:
-			return nil, nil
-		case err != nil:
-			return nil, err
+func (r *Refresher) removeLast(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
+	end, err, _ := r.flights.Do("removal "+ref.String(), func() (any, error) {
+		standing, err := r.Store.Removal(ctx, ref)
+		if errors.Is(err, store.ErrNotFound) || err == nil && standing.ID != removal.ID {
+			return ending{ended: true}, nil
 		}
-		var err error
-		warning, ended, err = r.endRemoval(ctx, ref, removal)
-		return nil, err
+		if err != nil {
+			return ending{}, err
+		}
+		return r.endRemoval(ctx, ref, removal)
 	})
-	return warning, ended, err
+	return end.(ending), err
 }
 
-func (r *Refresher) endRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
+func (r *Refresher) endRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
 	c, err := r.Store.Credential(ctx, ref)
-	if errors.Is(err, store.ErrNotFound) {
-		ended, err = r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
-		return "", ended, err
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCorrupt) && removal.Force:
+		ended, err := r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
+		return ending{"", ended}, err
+	case err != nil:
+		return ending{}, err
 	}
-	if err != nil {
-		return "", false, err
+	shared, ended, err := r.endShared(ctx, ref, removal, c)
+	if shared || err != nil {
+		warning := ""
+		if removal.Revoke {
+			warning = warnShared
+		}
+		return ending{warning, ended}, err
 	}
+	warning := ""
 	if c.Birth != removal.RevokedBirth {
-		if warning, err = r.revokeUnshared(ctx, ref, c, Disconnection{Revoke: removal.Revoke, Force: removal.Force}); err != nil {
-			return "", false, err
+		if warning, err = r.revoke(ctx, ref, c, Disconnection{Revoke: removal.Revoke, Force: removal.Force}); err != nil {
+			return ending{}, err
 		}
 	}
-	// Nobody takes the account up or lays it down before the end.
 	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
 	ended, err = r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
-	return warning, ended, err
+	return ending{warning, ended}, err
 }
 
-// revokeUnshared revokes the grant unless another credential lives by it.
-func (r *Refresher) revokeUnshared(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
-	shared, err := r.shared(ctx, ref, c)
-	switch {
-	case err != nil:
-		return "", err
-	case shared && d.Revoke:
-		return warnShared, nil
-	case shared:
-		return "", nil
+// endShared is forgetShared for an installation: of the holders of one account
+// that go at the same time, each sees the others or is the last.
+func (r *Refresher) endShared(ctx context.Context, ref tenant.Ref, removal store.Removal, c store.Credential) (shared, ended bool, err error) {
+	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
+	if shared, err = r.shared(ctx, ref, c); !shared || err != nil {
+		return shared, false, err
 	}
-	return r.revoke(ctx, ref, c, d)
+	ended, err = r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
+	return true, ended, err
 }
 
 func random() string {

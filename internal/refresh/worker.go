@@ -48,12 +48,24 @@ func (w *Worker) Start() {
 			case <-w.life.Done():
 				return
 			case <-w.poke:
-				if err := w.Sweep(w.life); err != nil && w.life.Err() == nil {
+				if err := w.guarded(); err != nil && w.life.Err() == nil {
 					w.log.Error("sweeping what is due", "error", err)
 				}
 			}
 		}
 	})
+}
+
+// guarded is Sweep for the goroutine, which a panic must not end: it would take
+// every mount of the process along.
+func (w *Worker) guarded() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("panic in the sweep", "panic", p, "stack", string(debug.Stack()))
+			err = errors.New("internal error")
+		}
+	}()
+	return w.Sweep(w.life)
 }
 
 // Poke asks for a sweep and returns at once. Pokes that come during a sweep
@@ -82,7 +94,7 @@ func (w *Worker) Sweep(ctx context.Context) error {
 	for _, minute := range stuck {
 		errs = append(errs, w.minute(ctx, minute))
 	}
-	for minute := first; minute <= last && ctx.Err() == nil; minute++ {
+	for minute := first; minute <= last && w.store.Begun(minute) && ctx.Err() == nil; minute++ {
 		errs = append(errs, w.minute(ctx, minute))
 	}
 	return errors.Join(errs...)

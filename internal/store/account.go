@@ -23,7 +23,8 @@ func (s *Store) LockAccount(provider, account string) (unlock func()) {
 	return s.accounts.lock(provider + "\x00" + account)
 }
 
-// A Holder is a credential that holds an account.
+// A Holder is a credential that holds an account. Its status is empty if its
+// record does not open.
 type Holder struct {
 	Ref    tenant.Ref
 	Status Status
@@ -52,6 +53,9 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 		switch c, err := s.Credential(ctx, ref); {
 		case err == nil && c.Token.Account == account:
 			holders = append(holders, Holder{ref, c.Status})
+		case errors.Is(err, ErrCorrupt):
+			// Nobody knows: it counts.
+			holders = append(holders, Holder{Ref: ref})
 		case err == nil, errors.Is(err, ErrNotFound):
 			if err := s.dropHint(ctx, ref, accountDir(provider, name)+hint); err != nil {
 				return nil, err

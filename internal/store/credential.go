@@ -212,7 +212,8 @@ func (s *Store) oldCredential(ctx context.Context, ref tenant.Ref) (*Credential,
 		return nil, ErrRemoving
 	}
 	c, err := s.Credential(ctx, ref)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) {
+		// What does not open can only be replaced.
 		return nil, nil
 	}
 	return &c, err
@@ -304,6 +305,16 @@ func (s *Store) DeleteCredential(ctx context.Context, ref tenant.Ref, allow func
 		return err
 	}
 	return s.deleteCredential(ctx, ref, c)
+}
+
+// Discard deletes a record that does not open. Its hints are found outdated by
+// who follows them.
+func (s *Store) Discard(ctx context.Context, ref tenant.Ref) error {
+	defer s.records.lock(credentialKey(ref))()
+	if _, err := s.Credential(ctx, ref); !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	return s.storage.Delete(ctx, credentialKey(ref))
 }
 
 // deleteCredential deletes the record and then its hints.

@@ -115,7 +115,10 @@ func (s *Store) loadWatermark(ctx context.Context, create bool) error {
 		case b == nil && !create:
 			return ErrNotFound
 		case b == nil:
-			return s.saveWatermark(ctx, now-1)
+			s.due.passed, s.due.stuck = now-1, map[int64]bool{}
+			err := s.storeWatermark(ctx)
+			s.due.loaded = err == nil
+			return err
 		}
 		minute, err := strconv.ParseInt(string(b), 10, 64)
 		if err != nil {
@@ -124,18 +127,22 @@ func (s *Store) loadWatermark(ctx context.Context, create bool) error {
 		s.due.loaded, s.due.passed, s.due.saved, s.due.stuck = true, minute, minute, map[int64]bool{}
 	}
 	if s.due.passed > now+2 {
-		return s.saveWatermark(ctx, now-1)
+		// What is left undone before now stays known.
+		maps.DeleteFunc(s.due.stuck, func(minute int64, _ bool) bool { return minute >= now })
+		s.due.passed = now - 1
+		return s.storeWatermark(ctx)
 	}
 	return nil
 }
 
-// saveWatermark starts the index over from minute. It is called with mu held.
-func (s *Store) saveWatermark(ctx context.Context, minute int64) error {
-	if err := s.put(ctx, watermarkKey, []byte(strconv.FormatInt(minute, 10))); err != nil {
-		return err
+// storeWatermark is called with mu held.
+func (s *Store) storeWatermark(ctx context.Context) error {
+	w := s.due.watermark()
+	err := s.put(ctx, watermarkKey, []byte(strconv.FormatInt(w, 10)))
+	if err == nil {
+		s.due.saved = w
 	}
-	s.due.loaded, s.due.passed, s.due.saved, s.due.stuck = true, minute, minute, map[int64]bool{}
-	return nil
+	return err
 }
 
 // DueMinutes returns the minutes that a sweep must look at: those where the
@@ -164,6 +171,10 @@ func (s *Store) DueAt(ctx context.Context, minute int64) ([]Due, error) {
 	return due, nil
 }
 
+// Begun reports whether minute has begun. A sweep that was started by a clock
+// that stood ahead stops when that is set right.
+func (s *Store) Begun(minute int64) bool { return minute <= minuteOf(s.now()) }
+
 // Pass returns what is due at minute, and moves past it if that is nothing, or
 // if leave says that what is there has had its turn: the next sweep will find
 // it again.
@@ -186,11 +197,8 @@ func (s *Store) Pass(ctx context.Context, minute int64, leave bool) ([]Due, erro
 	} else {
 		delete(s.due.stuck, minute)
 	}
-	if w := s.due.watermark(); w-s.due.saved >= watermarkLag {
-		err = s.put(ctx, watermarkKey, []byte(strconv.FormatInt(w, 10)))
-		if err == nil {
-			s.due.saved = w
-		}
+	if s.due.watermark()-s.due.saved >= watermarkLag {
+		err = s.storeWatermark(ctx)
 	}
 	return due, err
 }

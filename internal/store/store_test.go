@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -471,19 +473,55 @@ func TestNothingIsScheduledBehindTheSweep(t *testing.T) {
 
 func TestTheFirstKeyringIsMadeOnce(t *testing.T) {
 	s, storage, _ := newStore()
+	const n = 16
+	var arrived sync.WaitGroup
+	arrived.Add(n)
+	var looks atomic.Int64
+	storage.Fail(func(_ int, op authpipetest.Operation) error {
+		// Nobody goes on before all have seen that there is none.
+		if op == (authpipetest.Operation{Verb: "get", Key: "keyring/tenant/org_new"}) && looks.Add(1) <= n {
+			arrived.Done()
+			arrived.Wait()
+		}
+		return nil
+	})
+	ref := func(i int) tenant.Ref {
+		return tenant.Ref{Tenant: "org_new", Provider: "facebook", User: fmt.Sprint("u", i)}
+	}
 	var all sync.WaitGroup
-	for i := range 16 {
-		all.Go(func() {
-			ref := tenant.Ref{Tenant: "org_new", Provider: "facebook", User: fmt.Sprint("u", i)}
-			put(t, s, ref, credential())
-		})
+	for i := range n {
+		all.Go(func() { put(t, s, ref(i), credential()) })
 	}
 	all.Wait()
 	again := store.New(storage, time.Now, nil)
-	for i := range 16 {
-		if _, err := again.Credential(t.Context(), tenant.Ref{Tenant: "org_new", Provider: "facebook", User: fmt.Sprint("u", i)}); err != nil {
+	for i := range n {
+		if _, err := again.Credential(t.Context(), ref(i)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestNoChangeOfACredentialIsLost(t *testing.T) {
+	s, storage, _ := newStore()
+	put(t, s, uma, store.Credential{Status: store.Active})
+	storage.Fail(func(int, authpipetest.Operation) error { runtime.Gosched(); return nil })
+	const n = 32
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			_, err := s.UpdateCredential(t.Context(), uma, func(old *store.Credential) (store.Credential, error) {
+				c := *old
+				c.Generation++
+				return c, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if c, err := s.Credential(t.Context(), uma); err != nil || c.Generation != n || c.Revision != n {
+		t.Errorf("after %d changes: %+v, %v", n, c, err)
 	}
 }
 

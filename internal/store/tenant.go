@@ -213,6 +213,10 @@ func (s *Store) EndRemoval(ctx context.Context, ref tenant.Ref, id string, allow
 		if err := s.deleteCredential(ctx, ref, c); err != nil {
 			return false, err
 		}
+	case errors.Is(err, ErrCorrupt) && removal.Force:
+		if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {
+			return false, err
+		}
 	case !errors.Is(err, ErrNotFound):
 		return false, err
 	}

@@ -256,6 +256,39 @@ func TestErrorsAreClassified(t *testing.T) {
 	}
 }
 
+func TestATokenOfAnotherAppIsNotTakenForOurs(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token(t)
+	w.fb.Fail(authpipetest.Fault{Body: `{"data":{"is_valid":true,"app_id":"999","user_id":"9","expires_at":0}}`})
+	if _, err := w.Inspect(t.Context(), w.client, token); provider.ClassOf(err) != provider.Caller {
+		t.Errorf("inspecting it: %v", err)
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token(t)
+	visited := 0
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { visited++ }))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		clear := w.fb.Fail(authpipetest.Fault{Status: status, Header: http.Header{"Location": {elsewhere.URL}}, Body: "{}"})
+		_, exchange := w.Exchange(t.Context(), w.client, provider.Grant{Code: "AQ", RedirectURI: redirectURI})
+		_, refresh := w.Refresh(t.Context(), w.client, token)
+		_, inspect := w.Inspect(t.Context(), w.client, token)
+		revoke := w.Revoke(t.Context(), w.client, token)
+		for _, err := range []error{exchange, refresh, inspect, revoke} {
+			if err == nil {
+				t.Errorf("a redirect with status %d is a success", status)
+			}
+		}
+		clear()
+	}
+	if visited > 0 {
+		t.Errorf("%d calls followed a redirect", visited)
+	}
+}
+
 func TestACallEndsWithItsTime(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(t)
