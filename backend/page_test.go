@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -51,6 +52,15 @@ func TestThePageIsSafeToShow(t *testing.T) {
 	if err != nil || u.Host != "app.example.com" || u.Query().Get("error") != "access_denied" {
 		t.Errorf("the browser is returned to %v, %v", u, err)
 	}
+}
+
+func TestThePageIsNotWrapped(t *testing.T) {
+	e, _, back, _ := authorized(t)
+	_, err := e.HandleRequest(t.Context(), &logical.Request{
+		Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.storage, Unauthenticated: true,
+		Data: map[string]any{"state": back.Query().Get("state"), "code": "c"}, WrapInfo: &logical.RequestWrapInfo{TTL: time.Hour},
+	})
+	checkCode(t, err, "invalid_request", 400)
 }
 
 func TestWhateverComesToTheCallbackIsAnsweredWithAPage(t *testing.T) {

@@ -20,11 +20,19 @@ func (e *engine) hold(verb, prefix string) (reached chan struct{}, release func(
 	return e.holdNth(1, verb, prefix)
 }
 
-// yield lets the others run for a while. It proves nothing by itself: a request
-// that waits for a lock cannot be told from one that has not begun.
-func yield() {
-	for range 2000 {
-		runtime.Gosched()
+// settle lets the others run until the storage has been quiet for a while. It
+// proves nothing by itself: a request that waits for a lock cannot be told from
+// one that has not begun.
+func (e *engine) settle() {
+	quiet, before := 0, -1
+	for quiet < 50 {
+		for range 1000 {
+			runtime.Gosched()
+		}
+		n := len(e.storage.Operations())
+		if quiet++; n != before {
+			quiet, before = 0, n
+		}
 	}
 }
 
@@ -285,7 +293,7 @@ func TestOfTwoWhoGoTogetherTheLastRevokes(t *testing.T) {
 		deleting.Go(func() { e.must(logical.DeleteOperation, "creds/"+installation, nil) })
 		<-reached
 		deleting.Go(func() { e.must(logical.DeleteOperation, "creds/"+other, nil) })
-		yield()
+		e.settle()
 		release()
 		deleting.Wait()
 		for range 3 {
@@ -356,7 +364,7 @@ func TestTwoCompletionsOfWhichOneIsHeldInItsStep(t *testing.T) {
 		completing.Go(func() { e.must(logical.UpdateOperation, s.path+"/complete", proof) })
 	}
 	<-reached
-	yield()
+	e.settle()
 	release()
 	completing.Wait()
 	if n := e.fb.Count(authpipetest.EndpointAccessToken); n != 1 {
@@ -376,7 +384,7 @@ func TestTheCallerGoesAway(t *testing.T) {
 			func() {
 				e.HandleRequest(ctx, &logical.Request{Operation: op, Path: path, Data: data, Storage: e.storage})
 			},
-			func() { leave(); yield() })
+			func() { leave(); e.settle() })
 	}
 	t.Run("from a completion", func(t *testing.T) {
 		e, s, _, code := authorized(t)

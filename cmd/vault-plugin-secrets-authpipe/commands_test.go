@@ -23,12 +23,14 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// commands are what a script can say, beyond what testscript knows. The first five print, and may be expected to fail
+// commands are what a script can say, beyond what testscript knows. The first six print, and may be expected to fail
 // with a "!"; the others keep what was printed in a variable.
 //
 //	vault ARG...                  the vault CLI, with the script's VAULT_ADDR and VAULT_TOKEN
-//	http URL [HEADER...]          GETs as a stranger does: no Vault token, no redirect followed. Prints the status, the
-//	                              headers and the body; fails from status 400 on
+//	http [-post FORM] URL [HEADER...]
+//	                              GETs (or POSTs a form) as a stranger does: no Vault token, no redirect followed. Prints
+//	                              the status, the headers and the body; fails from status 400 on
+//	dashboard SECRET              resets the app's secret at Facebook
 //	consent [FLAG...] URL         answers Facebook's dialog at URL, and prints where it sends the browser. -as ID: who is
 //	                              signed in to Facebook (Alice), -decline SCOPE, -cancel
 //	connect REF ACTOR [FLAG...]   all of install.txt at once; the flags are consent's. connect -mount PATH … does it
@@ -60,7 +62,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 
 // printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
-	"vault": vaultCLI, "http": get, "consent": consent, "connect": connect, "plugins": plugins,
+	"vault": vaultCLI, "http": get, "dashboard": dashboard, "consent": consent, "connect": connect, "plugins": plugins,
 }
 
 // output is what a command printed.
@@ -88,12 +90,23 @@ func vaultCLI(ts *testscript.TestScript, args []string) (output, error) {
 }
 
 func get(ts *testscript.TestScript, args []string) (output, error) {
-	if len(args) == 0 {
-		ts.Fatalf("usage: http URL [HEADER...]")
+	var form string
+	flags := flag.NewFlagSet("http", flag.ContinueOnError)
+	flags.StringVar(&form, "post", "", "")
+	ts.Check(flags.Parse(args))
+	if flags.NArg() == 0 {
+		ts.Fatalf("usage: http [-post FORM] URL [HEADER...]")
 	}
-	req, err := http.NewRequest(http.MethodGet, args[0], nil)
+	method := http.MethodGet
+	if form != "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequest(method, flags.Arg(0), strings.NewReader(form))
 	ts.Check(err)
-	for _, header := range args[1:] {
+	if form != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, header := range flags.Args()[1:] {
 		name, value, _ := strings.Cut(header, ":")
 		req.Header.Set(name, strings.TrimSpace(value))
 	}
@@ -124,6 +137,14 @@ func render(resp *http.Response, body []byte) string {
 	}
 	fmt.Fprintf(&text, "\n%s\n", bytes.TrimRight(body, "\n"))
 	return text.String()
+}
+
+func dashboard(ts *testscript.TestScript, args []string) (output, error) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: dashboard SECRET")
+	}
+	worldOf(ts).facebook.SetAppSecret(appID, args[0])
+	return output{stdout: "the app has another secret\n"}, nil
 }
 
 func consent(ts *testscript.TestScript, args []string) (output, error) {

@@ -404,6 +404,28 @@ func TestAMinuteThatCannotBeListedIsNotPassed(t *testing.T) {
 	}
 }
 
+// TestNothingIsScheduledForAMinuteThatWasPassed has the clock stand two minutes
+// back, which is too little for the watermark to be set back.
+func TestNothingIsScheduledForAMinuteThatWasPassed(t *testing.T) {
+	s, _, clock := newStore()
+	begin := func(id string) {
+		t.Helper()
+		if err := s.NewSession(t.Context(), store.Session{ID: id, Ref: uma}, clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin("first")
+	clock.Advance(10 * time.Minute)
+	reapAll(t, s)
+	clock.Advance(-2 * time.Minute)
+	begin("second")
+	clock.Advance(5 * time.Minute)
+	reapAll(t, s)
+	if _, err := s.Session(t.Context(), "second"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("it was scheduled behind the sweep: %v", err)
+	}
+}
+
 func TestTheClockIsSetBackAndForth(t *testing.T) {
 	s, _, clock := newStore()
 	ctx := t.Context()
@@ -482,6 +504,9 @@ func TestTheFirstKeyringIsMadeOnce(t *testing.T) {
 		if op == (authpipetest.Operation{Verb: "get", Key: "keyring/tenant/org_new"}) && looks.Add(1) <= n {
 			arrived.Done()
 			arrived.Wait()
+		}
+		for range 100 {
+			runtime.Gosched()
 		}
 		return nil
 	})
