@@ -81,6 +81,25 @@ func TestOnlySelectedPagesAreReached(t *testing.T) {
 	e.refused("not_found", 404, logical.ReadOperation, "connections/"+page777, nil)
 }
 
+func TestGranularScopesNameTheirTargets(t *testing.T) {
+	for _, numbers := range []bool{false, true} {
+		e := newEngine(t, authpipetest.Options{TargetIDsAsNumbers: numbers})
+		e.connect(installation, "admin", authpipetest.Consent{User: "ada", Pages: []string{"778"}})
+		want := []map[string]any{
+			{"scope": "pages_manage_posts", "target_ids": []string{"778"}},
+			{"scope": "pages_read_engagement", "target_ids": []string{"778"}},
+			{"scope": "pages_show_list", "target_ids": []string{"778"}},
+		}
+		if diff := cmp.Diff(want, e.read("creds/" + installation)["granular_scopes"]); diff != "" {
+			t.Errorf("numbers %v: %s", numbers, diff)
+		}
+		e.connect(installation, "admin", authpipetest.Consent{User: "ada"})
+		if got := e.read("creds/" + installation)["granular_scopes"]; got != nil {
+			t.Errorf("granted for all, and granular_scopes is %v", got)
+		}
+	}
+}
+
 func TestAPageLivesAndDiesWithWhatIsAboveIt(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	e.install()

@@ -193,6 +193,30 @@ func TestReadersOfALivingTokenDoNotWearTheProviderOut(t *testing.T) {
 	}
 }
 
+func TestAfterADayOfRiddlesTheTokenItselfIsAskedAbout(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	e.install()
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	due, err := time.Parse(time.RFC3339, e.read("connections/" + uma)["next_due_at"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Message: "a riddle", Code: 987654}})
+	e.fb.RemoveApp(appID, "uma")
+	e.clock.Set(due.Add(time.Minute))
+	for range 20 {
+		e.sweep()
+		e.clock.Advance(time.Hour)
+	}
+	e.read("creds/" + uma) // for less than a day a riddle is no verdict
+	for range 12 {
+		e.sweep()
+		e.clock.Advance(time.Hour)
+	}
+	e.refused("revoked", 409, logical.ReadOperation, "creds/"+uma, nil)
+}
+
 func TestAnExpiredTokenIsNotServed(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	repair := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "<html>down</html>"})

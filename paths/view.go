@@ -44,6 +44,13 @@ func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]an
 	setPage(view, c.Page)
 	view["scopes"] = append([]string{}, c.Token.Scopes...)
 	view["missing_scopes"] = c.MissingScopes()
+	if len(c.Token.Granular) > 0 {
+		granular := make([]map[string]any, 0, len(c.Token.Granular))
+		for _, g := range c.Token.Granular {
+			granular = append(granular, map[string]any{"scope": g.Scope, "target_ids": g.Targets})
+		}
+		view["granular_scopes"] = granular
+	}
 	view["status"] = string(c.Status)
 	setTime(view, "expires_at", c.Token.ExpiresAt)
 	setTime(view, "data_access_expires_at", c.Token.DataAccessExpiresAt)

@@ -42,6 +42,9 @@ type Token struct {
 	Account string `json:"account"`
 	// Scopes are the scopes granted, sorted (RFC 6749, section 3.3).
 	Scopes []string `json:"scopes,omitempty"`
+	// Granular says of some scopes for which of the provider's objects they were
+	// granted. A scope that is not here was granted for all.
+	Granular []GranularScope `json:"granular,omitempty"`
 	// IssuedAt is when the provider says it issued the token, else when the
 	// engine received it.
 	IssuedAt time.Time `json:"issued_at"`
@@ -53,6 +56,13 @@ type Token struct {
 	// ExpiryUnknown says that the provider has not yet told when the token
 	// expires: ExpiresAt means nothing until it was asked.
 	ExpiryUnknown bool `json:"expiry_unknown,omitempty"`
+}
+
+// A GranularScope is a scope that was granted for some objects only.
+type GranularScope struct {
+	Scope string `json:"scope"`
+	// Targets are the provider's ids of the objects, sorted.
+	Targets []string `json:"targets"`
 }
 
 // Live reports whether the token has not expired at now.

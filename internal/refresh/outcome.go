@@ -69,7 +69,7 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token) {
 // under the same grant.
 func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
 	now := r.Now().UTC()
-	c.Token.Scopes, c.Token.DataAccessExpiresAt = answer.Scopes, answer.DataAccessExpiresAt
+	c.Token.Scopes, c.Token.Granular, c.Token.DataAccessExpiresAt = answer.Scopes, answer.Granular, answer.DataAccessExpiresAt
 	if answer.AccessToken == c.Token.AccessToken {
 		c.Token.ExpiresAt = answer.ExpiresAt
 	}
@@ -78,7 +78,7 @@ func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
 
 func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 	c.CheckedAt = now
-	c.ConsecutiveFailures, c.LastError, c.RetryAt = 0, nil, time.Time{}
+	c.ConsecutiveFailures, c.LastError, c.RetryAt, c.FailingSince = 0, nil, time.Time{}, time.Time{}
 	if c.Status != store.Active {
 		c.Status = store.Active
 		c.Record(now, "recovered", "")
@@ -108,7 +108,9 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 	case provider.Revoked:
 		c.Status = store.Revoked
 	}
-	c.ConsecutiveFailures++
+	if c.ConsecutiveFailures++; c.ConsecutiveFailures == 1 {
+		c.FailingSince = now
+	}
 	c.LastError = failure(cause, now)
 	if c.Status == store.Active && !c.Token.Live(now) {
 		c.Status = store.Failed

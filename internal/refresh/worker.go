@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
@@ -145,6 +146,10 @@ func (w *Worker) one(ctx context.Context, d store.Due) (err error) {
 	return work(ctx, d)
 }
 
+// failingLong is for how long a refresh may fail for reasons that are not
+// understood before the provider is asked whether the token lives at all.
+const failingLong = 24 * time.Hour
+
 // Keep is the due work at a credential: it refreshes or checks it, whatever is
 // due. How that went is in the credential; the error is one of storage.
 func (r *Refresher) Keep(ctx context.Context, due store.Due) error {
@@ -161,6 +166,10 @@ func (r *Refresher) Keep(ctx context.Context, due store.Due) error {
 	}
 	if !c.NextRefresh.IsZero() && !r.Now().Before(c.NextRefresh) {
 		_, err = r.Refresh(ctx, ref)
+		if err != nil && !c.FailingSince.IsZero() && r.Now().Sub(c.FailingSince) >= failingLong {
+			// Nobody knows what the refusals mean: ask about the token itself.
+			_, err = r.Check(ctx, ref)
+		}
 	} else {
 		_, err = r.Check(ctx, ref)
 	}

@@ -64,7 +64,9 @@ type Credential struct {
 	// fetched. Zero: they never were.
 	PagesAt uint64 `json:"pages_at,omitempty"`
 
-	LastError           *Failure  `json:"last_error,omitempty"`
+	LastError *Failure `json:"last_error,omitempty"`
+	// FailingSince is when the first of the consecutive failures was.
+	FailingSince        time.Time `json:"failing_since,omitzero"`
 	ConsecutiveFailures int       `json:"consecutive_failures,omitempty"`
 	History             []Outcome `json:"history,omitempty"`
 

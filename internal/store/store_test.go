@@ -43,6 +43,7 @@ func credential() store.Credential {
 		Birth: "birth", Generation: 3, Revision: 4, Status: store.Active,
 		Token: oauth.Token{
 			AccessToken: "EAABtoken", Type: "bearer", Account: "900", Scopes: []string{"email"},
+			Granular: []oauth.GranularScope{{Scope: "pages_show_list", Targets: []string{"777"}}},
 			IssuedAt: noon, ExpiresAt: noon.Add(60 * 24 * time.Hour), DataAccessExpiresAt: noon.Add(90 * 24 * time.Hour),
 		},
 		AskedScopes: []string{"email", "public_profile"},
@@ -51,8 +52,9 @@ func credential() store.Credential {
 		NextRefresh: noon.Add(40 * 24 * time.Hour), NextCheck: noon.Add(20 * time.Hour),
 		RetryAt: noon.Add(time.Hour), AskedAt: noon, Exhausted: true,
 		LastError:           &store.Failure{Class: "transient", Code: 2, Subcode: 1, Message: "m", TraceID: "t", At: noon},
-		ConsecutiveFailures: 1,
-		History:             []store.Outcome{{At: noon, Event: "connected"}, {At: noon, Event: "refresh_failed", Reason: "m"}},
+		ConsecutiveFailures: 1, FailingSince: noon,
+		Page: &store.Page{Name: "n", Tasks: []string{"t"}, Birth: "b", Generation: 2}, PagesAt: 3,
+		History: []store.Outcome{{At: noon, Event: "connected"}, {At: noon, Event: "refresh_failed", Reason: "m"}},
 	}
 }
 

@@ -25,7 +25,11 @@ type inspection struct {
 		ExpiresAt           *int64    `json:"expires_at"`
 		DataAccessExpiresAt int64     `json:"data_access_expires_at"`
 		Scopes              []string  `json:"scopes"`
-		Error               *struct {
+		GranularScopes      []struct {
+			Scope     string      `json:"scope"`
+			TargetIDs []decimalID `json:"target_ids"`
+		} `json:"granular_scopes"`
+		Error *struct {
 			Code    number `json:"code"`
 			Subcode number `json:"subcode"`
 			Message string `json:"message"`
@@ -89,6 +93,18 @@ func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 	}
 	t.Account = string(d.UserID)
 	t.Scopes = slices.Compact(slices.Sorted(slices.Values(d.Scopes)))
+	t.Granular = nil
+	for _, granular := range d.GranularScopes {
+		// Without targets it was granted for all there are.
+		if len(granular.TargetIDs) > 0 {
+			targets := make([]string, len(granular.TargetIDs))
+			for i, id := range granular.TargetIDs {
+				targets[i] = string(id)
+			}
+			slices.Sort(targets)
+			t.Granular = append(t.Granular, oauth.GranularScope{Scope: granular.Scope, Targets: targets})
+		}
+	}
 	switch {
 	case d.ExpiresAt != nil && *d.ExpiresAt >= 0:
 		t.ExpiresAt, t.ExpiryUnknown = unixTime(*d.ExpiresAt), false
