@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -76,6 +77,36 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 		return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
 	}
 	return nil
+}
+
+// ask makes a call that reads with r's form, which holds a secret: in a body,
+// for a URL ends up in logs. Graph takes any call as a POST that names its
+// method. Nobody promises that it does so everywhere: where it is not
+// understood, the form goes into the URL after all.
+func (p *Provider) ask(ctx context.Context, r request, into any) error {
+	plain := r
+	plain.method, plain.form = http.MethodGet, nil
+	plain.url += "?" + r.form.Encode()
+	if p.plainGET.Load() {
+		return p.call(ctx, plain, into)
+	}
+	r.method = http.MethodPost
+	r.form = maps.Clone(r.form)
+	r.form.Set("method", "get")
+	err := p.call(ctx, r, into)
+	if !misunderstood(err) {
+		return err
+	}
+	if err = p.call(ctx, plain, into); !misunderstood(err) {
+		p.plainGET.Store(true)
+	}
+	return err
+}
+
+// misunderstood reports whether err says that there is no such call.
+func misunderstood(err error) bool {
+	var e *provider.Error
+	return errors.As(err, &e) && (e.Code == 100 && e.Subcode == subcodeNoObject || e.Code == 3 || e.Code == 2500)
 }
 
 // refusal returns the error that an answer holds, or nil. An error object is

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -35,6 +36,8 @@ const longLived = 7 * 24 * time.Hour
 type Provider struct {
 	http *http.Client
 	now  func() time.Time
+	// plainGET is set where calls that read are not understood when posted.
+	plainGET atomic.Bool
 }
 
 var (

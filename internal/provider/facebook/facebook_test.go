@@ -356,6 +356,35 @@ func TestWhatDebugTokenLeavesOutIsKept(t *testing.T) {
 	}
 }
 
+func TestSecretsTravelInBodiesAndHeaders(t *testing.T) {
+	for name, o := range map[string]authpipetest.Options{
+		"where a call that reads may be posted": {CodeTokenLife: authpipetest.ShortLife},
+		"where it may not":                      {CodeTokenLife: authpipetest.ShortLife, NoMethodOverride: true},
+	} {
+		w := newWorld(t, o)
+		for range 2 {
+			token := w.token(t)
+			if _, err := w.Refresh(t.Context(), w.client, token); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if _, err := w.Pages(t.Context(), w.client, token); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			w.Verify(t.Context(), w.client)
+			if err := w.Revoke(t.Context(), w.client, token); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		for _, r := range w.fb.Requests() {
+			query := r.Query.Encode()
+			if strings.Contains(query, "SEC") || strings.Contains(query, "AQ") && r.Endpoint != authpipetest.EndpointDialog ||
+				strings.Contains(query, "EAA") && !o.NoMethodOverride {
+				t.Errorf("%s: %s %s?%s", name, r.Method, r.Path, query)
+			}
+		}
+	}
+}
+
 func TestNoURLIsShownInAnError(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(t)

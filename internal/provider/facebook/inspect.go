@@ -3,7 +3,6 @@ package facebook
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -62,10 +61,10 @@ func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	const op = "inspecting the token"
 	var answer inspection
-	err := p.call(ctx, request{
+	err := p.ask(ctx, request{
 		op:      op,
-		method:  http.MethodGet,
-		url:     c.APIBase + "/" + c.APIVersion + "/debug_token?" + url.Values{"input_token": {t.AccessToken.Reveal()}}.Encode(),
+		url:     c.APIBase + "/" + c.APIVersion + "/debug_token",
+		form:    url.Values{"input_token": {t.AccessToken.Reveal()}},
 		bearer:  appToken(c),
 		client:  true,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
