@@ -162,7 +162,6 @@ func TestBadRequestsNameTheField(t *testing.T) {
 		{"completion", "connect/" + installation, map[string]any{"actor": "admin", "completion": "later"}},
 		{"scope", "connect/" + installation, map[string]any{"actor": "admin", "scope": "email"}},
 		{"tenant", "connect/" + installation, map[string]any{"actor": "admin", "tenant": "org_globex"}},
-		{"connect_code", "sessions/org_acme/x/complete", map[string]any{"actor": "admin"}},
 		{"state", "sessions/org_acme/x/complete", map[string]any{"actor": "admin", "state": "x", "code": "y"}},
 	} {
 		text := e.refused("invalid_request", 400, logical.UpdateOperation, r.path, r.data)

@@ -47,6 +47,7 @@ func TestASessionTellsHowFarItHasCome(t *testing.T) {
 func TestOnlyTheActorCompletes(t *testing.T) {
 	e, s, back, code := authorized(t)
 	e.refused("invalid_request", 400, logical.UpdateOperation, s.path+"/complete", map[string]any{"connect_code": code})
+	e.refused("invalid_request", 400, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
 	e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": code})
 	if got := e.read(s.path); got["status"] != "failed" || got["error"] != "actor_mismatch" {
 		t.Errorf("the session reads %v", got)

@@ -19,6 +19,7 @@ import (
 var configFields = map[string]*framework.FieldSchema{
 	"client_id":             {Type: framework.TypeString, Description: "The app id. Changing it while credentials exist needs force=true."},
 	"client_secret":         {Type: framework.TypeString, Description: "The app secret. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	"client_token":          {Type: framework.TypeString, Description: "Facebook's client token, for device login. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
 	"client_secret_overlap": {Type: framework.TypeDurationSecond, Description: "How long a replaced secret is still tried where the new one is refused. Default 24h; 0 forgets it at once."},
 	"redirect_uris":         {Type: framework.TypeCommaStringSlice, Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
 	"public_url":            {Type: framework.TypeString, Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
@@ -207,7 +208,7 @@ func (c configPaths) unknown(name string) error {
 func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error) {
 	c := old
 	for name, into := range map[string]*string{
-		"client_id": &c.ClientID, "client_secret": (*string)(&c.ClientSecret), "public_url": &c.PublicURL,
+		"client_id": &c.ClientID, "client_secret": (*string)(&c.ClientSecret), "client_token": (*string)(&c.ClientToken), "public_url": &c.PublicURL,
 		"graph_version": &c.GraphVersion, "pkce": &c.PKCE, "completion": &c.Completion,
 		"dialog_url": &c.DialogURL, "graph_url": &c.GraphURL,
 	} {

@@ -19,8 +19,8 @@ const maxURIs = 100
 
 // checkConfig judges a configuration as a whole, as it is to be stored.
 func checkConfig(name string, c store.Config) error {
-	for field, value := range map[string]string{"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal()} {
-		if value == "" {
+	for field, value := range map[string]string{"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal(), "client_token": c.ClientToken.Reveal()} {
+		if value == "" && field != "client_token" {
 			return oauth.Invalid(field, "is required")
 		}
 		if len(value) > 256 || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII }) {

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -16,6 +17,7 @@ var connectFields = map[string]*framework.FieldSchema{
 	"redirect_uri":         {Type: framework.TypeString, Description: "One of the configuration's redirect_uris. Default: the first."},
 	"scopes":               {Type: framework.TypeCommaStringSlice, Description: "The scopes to ask for instead of the configuration's."},
 	"completion":           {Type: framework.TypeString, Description: "confirm, where the configuration says callback. It may only tighten."},
+	"grant":                {Type: framework.TypeString, Description: "code (the default), or device: a login where there is no browser."},
 	"reauthorize":          {Type: framework.TypeBool, Description: "Ask again for permissions that were declined before."},
 	"allow_account_change": {Type: framework.TypeBool, Description: "Let another account of the provider take the place of the one that is connected."},
 }
@@ -49,6 +51,10 @@ func (c connectPaths) begin(ctx context.Context, req *logical.Request, d *framew
 	if err != nil {
 		return nil, err
 	}
+	grant := d.Get("grant").(string)
+	if grant != "" && grant != "code" && grant != "device" {
+		return nil, oauth.Invalid("grant", "must be code or device")
+	}
 	begun, err := c.flow.Begin(ctx, flow.Request{
 		Ref:                ref,
 		Actor:              d.Get("actor").(string),
@@ -58,15 +64,21 @@ func (c connectPaths) begin(ctx context.Context, req *logical.Request, d *framew
 		Completion:         d.Get("completion").(string),
 		Reauthorize:        d.Get("reauthorize").(bool),
 		AllowAccountChange: d.Get("allow_account_change").(bool),
+		Device:             grant == "device",
 		By:                 store.Caller{EntityID: req.EntityID, DisplayName: req.DisplayName},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: map[string]any{
-		"authorization_url": begun.AuthorizationURL,
-		"session_id":        begun.SessionID,
-		"expires_at":        timestamp(begun.ExpiresAt),
-		"completion":        begun.Completion,
-	}}, nil
+	view := map[string]any{
+		"session_id": begun.SessionID,
+		"expires_at": timestamp(begun.ExpiresAt),
+		"completion": begun.Completion,
+	}
+	if device := begun.Device; device != nil {
+		view["user_code"], view["verification_uri"], view["interval"] = device.UserCode, device.VerificationURI, seconds(device.Interval)
+	} else {
+		view["authorization_url"] = begun.AuthorizationURL
+	}
+	return &logical.Response{Data: view}, nil
 }

@@ -40,7 +40,7 @@ func sessions(f *flow.Flow, now func() time.Time) []*framework.Path {
 			Operations:   map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(s.complete, "Complete a session.")},
 			HelpSynopsis: "Complete a session.",
 			HelpDescription: "Name as actor who is signed in to your application now, and bring the proof: the connect_code, or, if your application hosts the redirect URI, " +
-				"state with code or error as the provider sent them. Answers the connection. It may be repeated.",
+				"state with code or error as the provider sent them; nothing for a session on a device, which asks the provider once. Answers the connection. It may be repeated.",
 		},
 	}
 }
@@ -60,17 +60,20 @@ func (s sessionPaths) read(ctx context.Context, _ *logical.Request, d *framework
 func sessionView(s store.Session) map[string]any {
 	view := refView(s.Ref)
 	for name, value := range map[string]any{
-		"session_id":   s.ID,
-		"ref":          s.Ref.String(),
-		"status":       string(s.Status),
-		"actor":        s.Actor,
-		"scopes":       s.Scopes,
-		"completion":   s.Completion,
-		"redirect_uri": s.RedirectURI,
-		"created_at":   timestamp(s.CreatedAt),
-		"expires_at":   timestamp(s.ExpiresAt),
+		"session_id": s.ID,
+		"ref":        s.Ref.String(),
+		"status":     string(s.Status),
+		"actor":      s.Actor,
+		"scopes":     s.Scopes,
+		"completion": s.Completion,
+		"grant":      map[bool]string{true: "device", false: "code"}[s.Device],
+		"created_at": timestamp(s.CreatedAt),
+		"expires_at": timestamp(s.ExpiresAt),
 	} {
 		view[name] = value
+	}
+	if s.RedirectURI != "" {
+		view["redirect_uri"] = s.RedirectURI
 	}
 	if s.ReturnURL != "" {
 		view["return_url"] = s.ReturnURL

@@ -82,7 +82,7 @@ func setup(env *testscript.Env, vault, plugin string) error {
 	callback := server.addr + "/v1/authpipe/callback/facebook"
 	secondCallback := server.addr + "/v1/second/callback/facebook"
 	relay := "https://app.example.com/facebook/callback"
-	facebook.AddApp(authpipetest.App{ID: appID, Secret: appSecret, Name: "Acme Social",
+	facebook.AddApp(authpipetest.App{ID: appID, Secret: appSecret, ClientToken: clientToken, Name: "Acme Social",
 		RedirectURIs: []string{callback, relay}, RequireAppSecret: true})
 	facebook.AddApp(authpipetest.App{ID: secondAppID, Secret: secondAppSecret, Name: "Acme Ads",
 		RedirectURIs: []string{secondCallback}})
@@ -94,7 +94,7 @@ func setup(env *testscript.Env, vault, plugin string) error {
 	for _, v := range [][2]string{
 		{"VAULT_ADDR", server.addr}, {"VAULT_TOKEN", server.token}, {"HOME", env.WorkDir},
 		{"FACEBOOK", graph},
-		{"APP_ID", appID}, {"APP_SECRET", appSecret}, {"CALLBACK", callback}, {"RELAY", relay},
+		{"APP_ID", appID}, {"APP_SECRET", appSecret}, {"CLIENT_TOKEN", clientToken}, {"CALLBACK", callback}, {"RELAY", relay},
 		{"SECOND_APP_ID", secondAppID}, {"SECOND_APP_SECRET", secondAppSecret}, {"SECOND_CALLBACK", secondCallback},
 		{"ALICE", alice}, {"BOB", bob}, {"MALLORY", mallory},
 	} {
@@ -106,6 +106,7 @@ func setup(env *testscript.Env, vault, plugin string) error {
 // The apps, and the people as Facebook's own books know them.
 const (
 	appID, appSecret             = "1024222333444555", "0123456789abcdef0123456789abcdef"
+	clientToken                  = "89abcdef0123456789abcdef01234567"
 	secondAppID, secondAppSecret = "1024222333444666", "fedcba9876543210fedcba9876543210"
 
 	alice, bob, mallory = "1000000001", "1000000002", "1000000003"

@@ -23,7 +23,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// commands are what a script can say, beyond what testscript knows. The first six print, and may be expected to fail
+// commands are what a script can say, beyond what testscript knows. The first seven print, and may be expected to fail
 // with a "!"; the others keep what was printed in a variable.
 //
 //	vault ARG...                  the vault CLI, with the script's VAULT_ADDR and VAULT_TOKEN
@@ -33,6 +33,7 @@ import (
 //	dashboard SECRET              resets the app's secret at Facebook
 //	consent [FLAG...] URL         answers Facebook's dialog at URL, and prints where it sends the browser. -as ID: who is
 //	                              signed in to Facebook (Alice), -decline SCOPE, -cancel
+//	device CODE                   enters a user code at Facebook, as Alice
 //	connect REF ACTOR [FLAG...]   all of install.txt at once; the flags are consent's. connect -mount PATH … does it
 //	                              elsewhere than at authpipe/
 //	plugins [-kill]               prints the ids of the plugin's processes, and kills them [linux]
@@ -62,7 +63,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 
 // printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
-	"vault": vaultCLI, "http": get, "dashboard": dashboard, "consent": consent, "connect": connect, "plugins": plugins,
+	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "consent": consent, "connect": connect, "plugins": plugins,
 }
 
 // output is what a command printed.
@@ -145,6 +146,13 @@ func dashboard(ts *testscript.TestScript, args []string) (output, error) {
 	}
 	worldOf(ts).facebook.SetAppSecret(appID, args[0])
 	return output{stdout: "the app has another secret\n"}, nil
+}
+
+func device(ts *testscript.TestScript, args []string) (output, error) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: device CODE")
+	}
+	return output{}, worldOf(ts).facebook.ApproveDevice(args[0], authpipetest.Consent{User: alice})
 }
 
 func consent(ts *testscript.TestScript, args []string) (output, error) {

@@ -26,6 +26,8 @@ type Request struct {
 	Completion         string
 	Reauthorize        bool
 	AllowAccountChange bool
+	// Device asks for a login on a device (RFC 8628) instead of one by browser.
+	Device bool
 	// By is who asks, as Vault tells; its Actor is ignored.
 	By store.Caller
 }
@@ -33,12 +35,15 @@ type Request struct {
 // A Begun is a session that waits for the resource owner.
 type Begun struct {
 	AuthorizationURL string
-	SessionID        string
-	ExpiresAt        time.Time
-	Completion       string
+	// Device is what to tell the person of a login on a device; nil if it is
+	// none.
+	Device     *provider.DeviceCode
+	SessionID  string
+	ExpiresAt  time.Time
+	Completion string
 }
 
-// Begin starts a session. It calls nobody.
+// Begin starts a session. It calls nobody, except for a login on a device.
 func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	p, config, err := f.client(ctx, r.Ref.Provider)
 	if err != nil {
@@ -70,6 +75,9 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 		StartedBy:          store.Caller{Actor: r.Actor, EntityID: r.By.EntityID, DisplayName: r.By.DisplayName},
 		ConnectKey:         random(),
 	}
+	if r.Device {
+		return f.beginDevice(ctx, p, config, session)
+	}
 	if sendsPKCE(p, config.PKCE, r.Scopes) {
 		session.Verifier = oauth.Secret(oauth2.GenerateVerifier())
 	}
@@ -82,7 +90,7 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if err := f.Store.NewSession(ctx, session, session.ExpiresAt.Add(afterlife)); err != nil {
 		return Begun{}, err
 	}
-	return Begun{url, session.ID, session.ExpiresAt, session.Completion}, nil
+	return Begun{AuthorizationURL: url, SessionID: session.ID, ExpiresAt: session.ExpiresAt, Completion: session.Completion}, nil
 }
 
 // fill checks the request against the configuration and fills in what it
@@ -96,6 +104,12 @@ func (r *Request) fill(c store.Config) error {
 		return oauth.Invalid("completion", "must be %q or %q", Confirm, Callback)
 	case r.Completion == Callback && c.Completion == Confirm:
 		return oauth.Invalid("completion", "may only tighten the configuration's, which is %q", Confirm)
+	}
+	if r.Device {
+		if r.ReturnURL != "" || r.RedirectURI != "" {
+			return oauth.Invalid("grant", "is device: no browser comes back, so return_url and redirect_uri cannot be given")
+		}
+		r.Completion = Confirm // the application polls
 	}
 	if r.Actor == "" && !installation {
 		r.Actor = r.Ref.User

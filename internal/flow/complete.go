@@ -16,7 +16,8 @@ const maxWrongTries = 5
 
 // A Proof shows that who completes a session has seen its end: the connect
 // code from the callback page, or what the provider sent, if the application
-// hosts the redirect URI itself.
+// hosts the redirect URI itself. The zero Proof is for a session on a device,
+// which the provider is asked about.
 type Proof struct {
 	ConnectCode oauth.Secret
 	// Answer is nil if a connect code is offered.
@@ -79,8 +80,6 @@ var errNoSession = oauth.Errorf(oauth.NotFound, "the tenant has no such session,
 
 func (p Proof) check() error {
 	switch {
-	case p.Answer == nil && p.ConnectCode == "":
-		return oauth.Invalid("connect_code", "is required, or state with what the provider sent to your redirect URI")
 	case p.Answer == nil:
 		return nil
 	case p.ConnectCode != "":
@@ -145,7 +144,14 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 // prove holds the proof against the session. A relayed answer arrives with it.
 // Its results are as those of confirm.
 func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
-	if p.Answer == nil {
+	switch {
+	case s.Device && (p.Answer != nil || p.ConnectCode != ""):
+		return nil, oauth.Invalid("connect_code", "and state are not for a session on a device: complete it with the actor alone")
+	case s.Device:
+		return nil, f.mayPoll(*s)
+	case p.Answer == nil && p.ConnectCode == "":
+		return nil, oauth.Invalid("connect_code", "is required, or state with what the provider sent to your redirect URI")
+	case p.Answer == nil:
 		return f.proveConnectCode(s, p.ConnectCode)
 	}
 	if SessionID(p.Answer.State) != s.ID {

@@ -38,7 +38,9 @@ func (f *Flow) runs(id string) *redemption {
 func (f *Flow) start(s *store.Session) *redemption {
 	r := &redemption{id: s.ID, code: s.Code, token: s.Token, done: make(chan struct{})}
 	s.Status = store.SessionRedeeming
-	s.Unpark()
+	if s.Unpark(); s.Device {
+		s.Code = r.code // a poll does not spend it
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.running[s.ID] = r
@@ -101,6 +103,12 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 	}
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
+	if r.token.AccessToken == "" && s.Device {
+		r.token, err = f.poll(calls, p, config.Client(), r.code)
+		if err != nil {
+			return oauth.Token{}, err
+		}
+	}
 	if r.token.AccessToken == "" {
 		r.token, err = p.Exchange(calls, config.Client(), provider.Grant{Code: r.code, RedirectURI: s.RedirectURI, Verifier: s.Verifier})
 		if err != nil {
@@ -119,6 +127,9 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 		switch {
 		case cause == nil:
 			s.Status = store.SessionCompleted
+			s.Unpark()
+		case s.Device && r.token.AccessToken == "" && passing(cause):
+			f.waitOn(s, cause)
 		case passing(cause):
 			s.Status, s.Token = store.SessionAuthorized, r.token
 			if r.token.AccessToken == "" {
@@ -144,7 +155,9 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 		f.Log.Info("connected", "ref", s.Ref.String())
 		return session, nil
 	}
-	f.Log.Warn("connecting failed", "ref", s.Ref.String(), "error", refusal)
+	if oauth.CodeOf(refusal) != oauth.Pending {
+		f.Log.Warn("connecting failed", "ref", s.Ref.String(), "error", refusal)
+	}
 	return session, refusal
 }
 
@@ -153,7 +166,10 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 // being removed or made.
 func passing(err error) bool {
 	var e *provider.Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e.Err != nil {
+		return errors.Is(e, provider.ErrPending) || errors.Is(e, provider.ErrSlowDown)
+	}
+	if e != nil {
 		return e.Class == provider.Transient || e.Class == provider.Throttled
 	}
 	switch oauth.CodeOf(err) {
@@ -170,6 +186,8 @@ func (f *Flow) mend(ctx context.Context, s *store.Session) error {
 	switch c, err := f.Store.Credential(ctx, ref); {
 	case err == nil && c.Session == s.ID:
 		s.Status = store.SessionCompleted
+	case (err == nil || errors.Is(err, store.ErrNotFound)) && s.Device && !expired(*s, f.Now()):
+		s.Status = store.SessionPending // it is polled again
 	case err == nil, errors.Is(err, store.ErrNotFound):
 		s.Fail(oauth.Interrupted, "the engine was interrupted while it redeemed the code; begin again")
 	default:

@@ -23,6 +23,9 @@ type Client struct {
 	// Accepted, if it is not nil, is told that the provider accepted OtherSecret
 	// in place of Secret.
 	Accepted func(ctx context.Context, secret Secret) `json:"-"`
+	// Token is what the provider gives a client in place of its secret, for
+	// programs that cannot keep one. "": none is known.
+	Token Secret
 	// APIVersion is the version of the provider's API that calls name, "v26.0"
 	// for Facebook's Graph API.
 	APIVersion string

@@ -33,8 +33,14 @@ const (
 var (
 	// ErrCodeUsed is returned if an authorization code was redeemed before.
 	ErrCodeUsed = errors.New("authorization code has been used")
-	// ErrCodeExpired is returned if an authorization code is too old.
+	// ErrCodeExpired is returned if an authorization code or a device code is too
+	// old.
 	ErrCodeExpired = errors.New("authorization code has expired")
+	// ErrPending is returned if the person has not approved a device login yet.
+	ErrPending = errors.New("authorization is pending")
+	// ErrSlowDown is returned if a device login is polled too often; it is
+	// pending.
+	ErrSlowDown = errors.New("polling too often")
 )
 
 // An Error is a provider's refusal or failure, classified.
@@ -94,6 +100,8 @@ func Refusal(err error) error {
 		return oauth.Errorf(oauth.SessionUsed, "%w; begin again", e)
 	case errors.Is(e, ErrCodeExpired):
 		return oauth.Errorf(oauth.SessionExpired, "%w; begin again", e)
+	case errors.Is(e, ErrPending), errors.Is(e, ErrSlowDown):
+		return &oauth.Error{Code: oauth.Pending, Message: "the person has not approved at the provider yet; complete again after the interval", Err: e}
 	}
 	switch e.Class {
 	case Throttled:

@@ -89,6 +89,29 @@ type Page struct {
 	Token oauth.Token
 }
 
+// A DeviceFlow is a [Provider] that can log a person in where there is no
+// browser (RFC 8628).
+type DeviceFlow interface {
+	// BeginDevice asks for a device code and a user code (RFC 8628, section 3.1).
+	BeginDevice(ctx context.Context, c oauth.Client, scopes []string) (DeviceCode, error)
+	// PollDevice asks once whether the person has approved (RFC 8628, section
+	// 3.4). The error wraps [ErrPending] or [ErrSlowDown] if they have not yet,
+	// and [ErrCodeExpired] if it is too late. The token is as that of Exchange.
+	PollDevice(ctx context.Context, c oauth.Client, code oauth.Secret) (oauth.Token, error)
+}
+
+// A DeviceCode is what a login on a device begins with (RFC 8628, section 3.2).
+type DeviceCode struct {
+	// Code is the device code, which stays with the engine; UserCode is what the
+	// person types at VerificationURI.
+	Code            oauth.Secret
+	UserCode        string
+	VerificationURI string
+	// ExpiresIn is how long the codes last, Interval how long to wait between
+	// polls.
+	ExpiresIn, Interval time.Duration
+}
+
 // A Verifier is a [Provider] that can be asked whether a client is set up as it
 // should be.
 type Verifier interface {

@@ -18,6 +18,7 @@ type Config struct {
 	ClientID            string         `json:"client_id"`
 	ClientSecret        oauth.Secret   `json:"-"`
 	ClientSecretOverlap *time.Duration `json:"client_secret_overlap,omitempty"`
+	ClientToken         oauth.Secret   `json:"-"`
 	RedirectURIs        []string       `json:"redirect_uris"`
 	PublicURL           string         `json:"public_url,omitempty"`
 	ReturnURLs          []string       `json:"return_urls,omitempty"`
@@ -50,6 +51,7 @@ type configAtRest struct {
 	Config
 	ClientSecret string `json:"client_secret"`
 	FormerSecret string `json:"former_secret,omitempty"`
+	ClientToken  string `json:"client_token,omitempty"`
 }
 
 // ReplaceSecret makes secret the client's, and keeps the one that the provider
@@ -100,7 +102,7 @@ func (c Config) ScopesFor(ref tenant.Ref) []string {
 // provider want it.
 func (c Config) Client() oauth.Client {
 	client := oauth.Client{
-		ID: c.ClientID, Secret: c.ClientSecret, OtherSecret: c.FormerSecret, Accepted: c.accepted,
+		ID: c.ClientID, Secret: c.ClientSecret, OtherSecret: c.FormerSecret, Token: c.ClientToken, Accepted: c.accepted,
 		APIVersion: c.GraphVersion, AuthorizationBase: c.DialogURL, APIBase: c.GraphURL,
 	}
 	if c.FormerAccepted {
@@ -158,6 +160,7 @@ func (s *Store) ConfigAsWritten(ctx context.Context, provider string) (Config, e
 		return Config{}, err
 	}
 	r.Config.ClientSecret, r.Config.FormerSecret = oauth.Secret(r.ClientSecret), oauth.Secret(r.FormerSecret)
+	r.Config.ClientToken = oauth.Secret(r.ClientToken)
 	return r.Config, nil
 }
 
@@ -178,7 +181,7 @@ func (s *Store) UpdateConfig(ctx context.Context, provider string, change func(C
 	if err != nil {
 		return err
 	}
-	sealed, err := seal(k, key, configAtRest{c, c.ClientSecret.Reveal(), c.FormerSecret.Reveal()})
+	sealed, err := seal(k, key, configAtRest{c, c.ClientSecret.Reveal(), c.FormerSecret.Reveal(), c.ClientToken.Reveal()})
 	if err != nil {
 		return err
 	}

@@ -47,11 +47,19 @@ type Session struct {
 	StartedBy          Caller       `json:"started_by"`
 	Verifier           oauth.Secret `json:"-"`
 
+	// Device says that the session is a login on a device (RFC 8628): Code is
+	// then its device code, parked from the first. It may be polled from PollAt
+	// on, every Interval.
+	Device   bool          `json:"device,omitempty"`
+	PollAt   time.Time     `json:"poll_at,omitzero"`
+	Interval time.Duration `json:"interval,omitempty"`
+
 	// ConnectKey makes the connect code out of the authorization code, so that
 	// a callback that comes twice shows the same page without either code
 	// being kept.
 	ConnectKey oauth.Secret `json:"-"`
 	// Code is the parked authorization code, while the session is authorized.
+	// A device's stays until the session ends.
 	Code oauth.Secret `json:"-"`
 	// Token is parked in place of the code once that was redeemed, if the
 	// provider then failed to tell about the token.

@@ -63,7 +63,8 @@ func session() store.Session {
 		ID: "id", Ref: uma, Actor: "uma", Status: store.SessionAuthorized, CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute),
 		RedirectURI: "https://e/cb", ReturnURL: "https://e/r", Scopes: []string{"email"}, Completion: "confirm", AllowAccountChange: true,
 		StartedBy: store.Caller{Actor: "uma"}, Verifier: "verifier", ConnectKey: "key", Code: "AQcode",
-		Token:        oauth.Token{AccessToken: "EAABparked", Type: "bearer", ExpiryUnknown: true, IssuedAt: noon},
+		Token:  oauth.Token{AccessToken: "EAABparked", Type: "bearer", ExpiryUnknown: true, IssuedAt: noon},
+		Device: true, PollAt: noon, Interval: 5 * time.Second,
 		CallbackHash: []byte("callback"), ConnectCodeHash: []byte("connect"), WrongTries: 2,
 	}
 }
@@ -73,7 +74,7 @@ func config() store.Config {
 	return store.Config{
 		ClientID: "123", ClientSecret: "SEC", RedirectURIs: []string{"https://e/cb"}, PublicURL: "https://e", ReturnURLs: []string{"https://e/r"},
 		InstallationScopes: []string{"a"}, UserScopes: []string{"b"}, GraphVersion: "v26.0", PKCE: "auto", Completion: "confirm",
-		ClientSecretOverlap: &interval, FormerSecret: "OLD", FormerSecretUntil: noon.Add(time.Hour), FormerAccepted: true,
+		ClientSecretOverlap: &interval, ClientToken: "CT", FormerSecret: "OLD", FormerSecretUntil: noon.Add(time.Hour), FormerAccepted: true,
 		RequireInstallation: &no, SessionTTL: time.Minute, CheckInterval: &interval, Enabled: &no, DialogURL: "https://d", GraphURL: "https://g",
 	}
 }

@@ -151,8 +151,11 @@ func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.status, t.header = resp.StatusCode, resp.Header
 	t.body, t.err = io.ReadAll(resp.Body)
 	resp.Body.Close()
+	if t.err != nil {
+		return nil, t.err
+	}
 	resp.Body = io.NopCloser(bytes.NewReader(t.body))
-	return resp, t.err
+	return resp, nil
 }
 
 // heard returns the error of an exchange that failed. An answer that is an

@@ -65,6 +65,8 @@ func (g *graphError) class(r request, status int) provider.Class {
 	switch {
 	case g.throttled():
 		return provider.Throttled
+	case g.Code == 190 && strings.Contains(g.Message, "must be called with a") && r.client:
+		return provider.Misconfigured
 	case g.Code == 190 && strings.Contains(g.Message, "must be called with a"):
 		// The wrong kind of token, not a dead one.
 		return provider.Caller

@@ -47,6 +47,7 @@ var (
 	_ provider.PKCEBinder = (*Provider)(nil)
 	_ provider.Pager      = (*Provider)(nil)
 	_ provider.Verifier   = (*Provider)(nil)
+	_ provider.DeviceFlow = (*Provider)(nil)
 )
 
 // New returns Facebook as seen through transport, by the clock now.
