@@ -17,25 +17,27 @@ import (
 )
 
 var configFields = map[string]*framework.FieldSchema{
-	"client_id":             {Type: framework.TypeString, Description: "The app id. Changing it while credentials exist needs force=true."},
-	"client_secret":         {Type: framework.TypeString, Description: "The app secret. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-	"client_token":          {Type: framework.TypeString, Description: "Facebook's client token, for device login. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-	"client_secret_overlap": {Type: framework.TypeDurationSecond, Description: "How long a replaced secret is still tried where the new one is refused. Default 24h; 0 forgets it at once."},
-	"redirect_uris":         {Type: framework.TypeCommaStringSlice, Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
-	"public_url":            {Type: framework.TypeString, Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
-	"return_urls":           {Type: framework.TypeCommaStringSlice, Description: "The application URLs that a session may return the browser to, matched to the letter."},
-	"installation_scopes":   {Type: framework.TypeCommaStringSlice, Description: "The scopes asked for at installation."},
-	"user_scopes":           {Type: framework.TypeCommaStringSlice, Description: "The scopes asked of users."},
-	"graph_version":         {Type: framework.TypeString, Description: "The version of the provider's API, such as v26.0."},
-	"pkce":                  {Type: framework.TypeString, Description: "auto, always or never. auto sends PKCE where the provider is known to bind it."},
-	"completion":            {Type: framework.TypeString, Description: "confirm: the callback parks the code until the application completes the session. callback: the callback redeems it by itself."},
-	"require_installation":  {Type: framework.TypeBool, Description: "Whether a user may connect only where the tenant has an installation. Default true."},
-	"session_ttl":           {Type: framework.TypeDurationSecond, Description: "The life of an unfinished session, at most 1h. Default 10m."},
-	"check_interval":        {Type: framework.TypeDurationSecond, Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
-	"enabled":               {Type: framework.TypeBool, Description: "false: no new sessions; credentials are still served and refreshed. Default true."},
-	"dialog_url":            {Type: framework.TypeString, Description: "Another base for the provider's login dialog: a test double or an egress proxy."},
-	"graph_url":             {Type: framework.TypeString, Description: "Another base for the provider's API."},
-	"force":                 {Type: framework.TypeBool, Query: true, Description: "Change client_id, or delete the configuration, although credentials use it."},
+	"client_id":              {Type: framework.TypeString, Description: "The app id. Changing it while credentials exist needs force=true."},
+	"client_secret":          {Type: framework.TypeString, Description: "The app secret. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	"installation_config_id": {Type: framework.TypeString, Description: "A Facebook Login for Business configuration, used for installations instead of scopes."},
+	"user_config_id":         {Type: framework.TypeString, Description: "A Facebook Login for Business configuration, used for users instead of scopes."},
+	"client_token":           {Type: framework.TypeString, Description: "Facebook's client token, for device login. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	"client_secret_overlap":  {Type: framework.TypeDurationSecond, Description: "How long a replaced secret is still tried where the new one is refused. Default 24h; 0 forgets it at once."},
+	"redirect_uris":          {Type: framework.TypeCommaStringSlice, Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
+	"public_url":             {Type: framework.TypeString, Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
+	"return_urls":            {Type: framework.TypeCommaStringSlice, Description: "The application URLs that a session may return the browser to, matched to the letter."},
+	"installation_scopes":    {Type: framework.TypeCommaStringSlice, Description: "The scopes asked for at installation."},
+	"user_scopes":            {Type: framework.TypeCommaStringSlice, Description: "The scopes asked of users."},
+	"graph_version":          {Type: framework.TypeString, Description: "The version of the provider's API, such as v26.0."},
+	"pkce":                   {Type: framework.TypeString, Description: "auto, always or never. auto sends PKCE where the provider is known to bind it."},
+	"completion":             {Type: framework.TypeString, Description: "confirm: the callback parks the code until the application completes the session. callback: the callback redeems it by itself."},
+	"require_installation":   {Type: framework.TypeBool, Description: "Whether a user may connect only where the tenant has an installation. Default true."},
+	"session_ttl":            {Type: framework.TypeDurationSecond, Description: "The life of an unfinished session, at most 1h. Default 10m."},
+	"check_interval":         {Type: framework.TypeDurationSecond, Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
+	"enabled":                {Type: framework.TypeBool, Description: "false: no new sessions; credentials are still served and refreshed. Default true."},
+	"dialog_url":             {Type: framework.TypeString, Description: "Another base for the provider's login dialog: a test double or an egress proxy."},
+	"graph_url":              {Type: framework.TypeString, Description: "Another base for the provider's API."},
+	"force":                  {Type: framework.TypeBool, Query: true, Description: "Change client_id, or delete the configuration, although credentials use it."},
 }
 
 // resettable are the fields that "" resets although they are no strings.
@@ -123,6 +125,7 @@ func (c configPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 		"dialog_url":            config.DialogURL,
 		"graph_url":             config.GraphURL,
 	}
+	view["installation_config_id"], view["user_config_id"] = config.InstallationConfig, config.UserConfig
 	setTime(view, "former_secret_until", config.FormerSecretUntil)
 	return &logical.Response{Data: view}, nil
 }
@@ -208,7 +211,8 @@ func (c configPaths) unknown(name string) error {
 func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error) {
 	c := old
 	for name, into := range map[string]*string{
-		"client_id": &c.ClientID, "client_secret": (*string)(&c.ClientSecret), "client_token": (*string)(&c.ClientToken), "public_url": &c.PublicURL,
+		"client_id": &c.ClientID, "client_secret": (*string)(&c.ClientSecret), "client_token": (*string)(&c.ClientToken),
+		"installation_config_id": &c.InstallationConfig, "user_config_id": &c.UserConfig, "public_url": &c.PublicURL,
 		"graph_version": &c.GraphVersion, "pkce": &c.PKCE, "completion": &c.Completion,
 		"dialog_url": &c.DialogURL, "graph_url": &c.GraphURL,
 	} {

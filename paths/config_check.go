@@ -19,8 +19,10 @@ const maxURIs = 100
 
 // checkConfig judges a configuration as a whole, as it is to be stored.
 func checkConfig(name string, c store.Config) error {
-	for field, value := range map[string]string{"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal(), "client_token": c.ClientToken.Reveal()} {
-		if value == "" && field != "client_token" {
+	for field, value := range map[string]string{"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal(), "client_token": c.ClientToken.Reveal(),
+		"installation_config_id": c.InstallationConfig, "user_config_id": c.UserConfig,
+	} {
+		if value == "" && (field == "client_id" || field == "client_secret") {
 			return oauth.Invalid(field, "is required")
 		}
 		if len(value) > 256 || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII }) {

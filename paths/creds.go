@@ -27,11 +27,11 @@ var credsFields = map[string]*framework.FieldSchema{
 
 type credsPaths struct {
 	refresh *refresh.Refresher
-	keep    func(context.Context, flow.Import) (store.Credential, error)
+	keep    func(context.Context, flow.Import) (c store.Credential, warning string, err error)
 	now     func() time.Time
 }
 
-func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow.Import) (store.Credential, error), now func() time.Time) []*framework.Path {
+func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow.Import) (store.Credential, string, error), now func() time.Time) []*framework.Path {
 	c := credsPaths{r, keep, now}
 	all := tree{s, r, "creds"}.paths()
 	for _, leaf := range connectable {
@@ -113,14 +113,14 @@ func (c credsPaths) write(ctx context.Context, req *logical.Request, d *framewor
 			return nil, err
 		}
 	}
-	credential, err := c.keep(ctx, flow.Import{
+	credential, warning, err := c.keep(ctx, flow.Import{
 		Ref: ref, AccessToken: oauth.Secret(token), AllowAccountChange: d.Get("allow_account_change").(bool),
 		By: store.Caller{Actor: actor, EntityID: req.EntityID, DisplayName: req.DisplayName},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: connectionView(ref, credential, c.now())}, nil
+	return warned(connectionView(ref, credential, c.now()), warning), nil
 }
 
 // maxToken is longer than any token that a provider issues.
@@ -135,5 +135,5 @@ func (c credsPaths) delete(ctx context.Context, _ *logical.Request, d *framework
 	if err != nil || warning == "" {
 		return nil, err
 	}
-	return &logical.Response{Warnings: []string{warning}}, nil
+	return warned(nil, warning), nil
 }

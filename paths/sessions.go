@@ -104,11 +104,11 @@ func (s sessionPaths) complete(ctx context.Context, _ *logical.Request, d *frame
 			proof.Answer = &answer
 		}
 	}
-	ref, credential, err := s.flow.Complete(ctx, flow.Completion{
+	done, err := s.flow.Complete(ctx, flow.Completion{
 		Tenant: id, SessionID: d.Get("session").(string), Actor: d.Get("actor").(string), Proof: proof,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: connectionView(ref, credential, s.now())}, nil
+	return warned(connectionView(done.Ref, done.Credential, s.now()), done.Warning), nil
 }

@@ -3,6 +3,8 @@ package paths
 import (
 	"time"
 
+	"github.com/hashicorp/vault/sdk/logical"
+
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -40,6 +42,9 @@ func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]an
 	view["token_type"] = c.Token.Type
 	if c.Token.Account != "" {
 		view["provider_user_id"] = c.Token.Account
+	}
+	if c.Token.Business != "" {
+		view["business_id"] = c.Token.Business
 	}
 	setPage(view, c.Page)
 	view["scopes"] = append([]string{}, c.Token.Scopes...)
@@ -110,6 +115,15 @@ func removalView(r store.Removal) map[string]any {
 		"unrevoked":       append([]string{}, r.Unrevoked...),
 		"unrevoked_count": r.UnrevokedCount,
 	}
+}
+
+// warned returns an answer with a warning, unless that is "".
+func warned(data map[string]any, warning string) *logical.Response {
+	resp := &logical.Response{Data: data}
+	if warning != "" {
+		resp.AddWarning(warning)
+	}
+	return resp
 }
 
 // setPage sets what is known of a page, if it is one.

@@ -88,13 +88,15 @@ func setup(env *testscript.Env, vault, plugin string) error {
 		RedirectURIs: []string{secondCallback}})
 	facebook.AddPage(authpipetest.Page{ID: "900000000000001", Name: "Acme Inc."})
 	facebook.AddUser(authpipetest.User{ID: alice, Name: "Alice Admin", Email: "alice@example.com", Pages: []string{"900000000000001"}})
+	facebook.AddBusiness(authpipetest.Business{ID: "5566", Name: "Acme Inc.", Admins: []string{alice}, Pages: []string{"900000000000001"}})
+	facebook.AddConfiguration(authpipetest.Configuration{ID: configID, App: appID, Permissions: []string{"pages_show_list", "pages_manage_posts"}})
 	facebook.AddUser(authpipetest.User{ID: bob, Name: "Bob Member", Email: "bob@example.com"})
 	facebook.AddUser(authpipetest.User{ID: mallory, Name: "Mallory Stranger", Email: "mallory@example.com"})
 
 	for _, v := range [][2]string{
 		{"VAULT_ADDR", server.addr}, {"VAULT_TOKEN", server.token}, {"HOME", env.WorkDir},
 		{"FACEBOOK", graph},
-		{"APP_ID", appID}, {"APP_SECRET", appSecret}, {"CLIENT_TOKEN", clientToken}, {"CALLBACK", callback}, {"RELAY", relay},
+		{"APP_ID", appID}, {"APP_SECRET", appSecret}, {"CLIENT_TOKEN", clientToken}, {"CONFIG_ID", configID}, {"CALLBACK", callback}, {"RELAY", relay},
 		{"SECOND_APP_ID", secondAppID}, {"SECOND_APP_SECRET", secondAppSecret}, {"SECOND_CALLBACK", secondCallback},
 		{"ALICE", alice}, {"BOB", bob}, {"MALLORY", mallory},
 	} {
@@ -106,6 +108,7 @@ func setup(env *testscript.Env, vault, plugin string) error {
 // The apps, and the people as Facebook's own books know them.
 const (
 	appID, appSecret             = "1024222333444555", "0123456789abcdef0123456789abcdef"
+	configID                     = "31"
 	clientToken                  = "89abcdef0123456789abcdef01234567"
 	secondAppID, secondAppSecret = "1024222333444666", "fedcba9876543210fedcba9876543210"
 

@@ -26,6 +26,9 @@ type Request struct {
 	Completion         string
 	Reauthorize        bool
 	AllowAccountChange bool
+	// configID is the configuration at the provider that takes the place of
+	// Scopes, if the request names none.
+	configID string
 	// Device asks for a login on a device (RFC 8628) instead of one by browser.
 	Device bool
 	// By is who asks, as Vault tells; its Actor is ignored.
@@ -82,7 +85,7 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 		session.Verifier = oauth.Secret(oauth2.GenerateVerifier())
 	}
 	url, err := p.AuthorizationURL(config.Client(), provider.AuthorizationRequest{
-		State: state, RedirectURI: r.RedirectURI, Scopes: r.Scopes, Verifier: session.Verifier, Reauthorize: r.Reauthorize,
+		State: state, RedirectURI: r.RedirectURI, Scopes: r.Scopes, ConfigID: r.configID, Verifier: session.Verifier, Reauthorize: r.Reauthorize,
 	})
 	if err != nil {
 		return Begun{}, err
@@ -130,7 +133,10 @@ func (r *Request) fill(c store.Config) error {
 	if r.ReturnURL != "" && !slices.Contains(c.ReturnURLs, r.ReturnURL) {
 		return oauth.Invalid("return_url", "must be one of the configuration's return_urls, to the letter")
 	}
-	if len(r.Scopes) == 0 {
+	if len(r.Scopes) == 0 && !r.Device {
+		r.configID = c.ConfigFor(r.Ref)
+	}
+	if len(r.Scopes) == 0 && r.configID == "" {
 		r.Scopes = c.ScopesFor(r.Ref)
 	}
 	r.Scopes = slices.Compact(slices.Sorted(slices.Values(r.Scopes)))

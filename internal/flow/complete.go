@@ -33,17 +33,25 @@ type Completion struct {
 	Proof Proof
 }
 
+// A Completed is the credential that a session brought.
+type Completed struct {
+	Ref        tenant.Ref
+	Credential store.Credential
+	// Warning is for who completed the session; "": none.
+	Warning string
+}
+
 // Complete redeems the session's code and stores the credential. It may be
 // repeated: with the same proof it answers what the first answered.
-func (f *Flow) Complete(ctx context.Context, c Completion) (tenant.Ref, store.Credential, error) {
+func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 	if err := CheckActor(c.Actor); err != nil {
-		return tenant.Ref{}, store.Credential{}, err
+		return Completed{}, err
 	}
 	if err := c.Proof.check(); err != nil {
-		return tenant.Ref{}, store.Credential{}, err
+		return Completed{}, err
 	}
 	if !isSessionID(c.SessionID) {
-		return tenant.Ref{}, store.Credential{}, errNoSession
+		return Completed{}, errNoSession
 	}
 	var (
 		r       *redemption
@@ -55,13 +63,13 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (tenant.Ref, store.Cr
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return tenant.Ref{}, store.Credential{}, errNoSession
+		return Completed{}, errNoSession
 	case errors.Is(err, errRepeated):
 	case err != nil:
 		f.abandon(r, err)
-		return tenant.Ref{}, store.Credential{}, err
+		return Completed{}, err
 	case refused != nil:
-		return tenant.Ref{}, store.Credential{}, refused
+		return Completed{}, refused
 	case r != nil:
 		f.redeem(ctx, session, r)
 	}
@@ -70,10 +78,13 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (tenant.Ref, store.Cr
 		if errors.Is(err, store.ErrNotFound) {
 			err = oauth.Errorf(oauth.NotFound, "the session was completed, but %s has been deleted since", session.Ref)
 		}
-		return session.Ref, credential, err
+		return Completed{Ref: session.Ref, Credential: credential}, err
 	}
 	_, credential, err := r.await(ctx)
-	return session.Ref, credential, err
+	if err != nil {
+		return Completed{}, err
+	}
+	return Completed{session.Ref, credential, r.warning}, nil
 }
 
 var errNoSession = oauth.Errorf(oauth.NotFound, "the tenant has no such session, or it ended a while ago; begin again")

@@ -20,13 +20,13 @@ type Import struct {
 // Import stores a token that was obtained elsewhere as the credential of its
 // ref. The provider is asked about it: it must be this client's, and alive.
 // Nothing is stored if it is not, or cannot be asked.
-func (f *Flow) Import(ctx context.Context, i Import) (store.Credential, error) {
+func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warning string, err error) {
 	p, config, err := f.client(ctx, i.Ref.Provider)
 	if err != nil {
-		return store.Credential{}, err
+		return c, "", err
 	}
 	if err := f.Store.Admit(ctx, i.Ref, *config.RequireInstallation); err != nil {
-		return store.Credential{}, err
+		return c, "", err
 	}
 	begun := f.Now()
 	calls, cancel := provider.Budget(ctx)
@@ -35,7 +35,7 @@ func (f *Flow) Import(ctx context.Context, i Import) (store.Credential, error) {
 		AccessToken: i.AccessToken, Type: "bearer", IssuedAt: f.Now().UTC(), ExpiryUnknown: true,
 	})
 	if err != nil {
-		return store.Credential{}, provider.Refusal(err)
+		return c, "", provider.Refusal(err)
 	}
 	return f.keep(ctx, birth{
 		ref: i.Ref, event: "imported", scopes: config.ScopesFor(i.Ref), by: i.By, begun: begun, allowAccountChange: i.AllowAccountChange,

@@ -22,10 +22,10 @@ type birth struct {
 }
 
 // keep stores the token as the credential that is born.
-func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Credential, error) {
+func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Credential, string, error) {
 	_, config, err := f.client(ctx, b.ref.Provider)
 	if err != nil {
-		return store.Credential{}, err
+		return store.Credential{}, "", err
 	}
 	defer f.Store.LockAccount(b.ref.Provider, token.Account)()
 	credential, err := f.Store.UpdateCredential(ctx, b.ref, func(old *store.Credential) (store.Credential, error) {
@@ -41,7 +41,29 @@ func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Cred
 	if errors.Is(err, store.ErrRemoving) {
 		err = store.Removing(b.ref)
 	}
-	return credential, err
+	if err != nil {
+		return credential, "", err
+	}
+	warning, err := f.sharedBusiness(ctx, b.ref, token)
+	if err != nil {
+		f.Log.Warn("looking for others who installed for the same business", "ref", b.ref.String(), "error", err)
+	}
+	return credential, warning, nil
+}
+
+// sharedBusiness warns of another tenant that has installed for the same
+// business, without naming it.
+func (f *Flow) sharedBusiness(ctx context.Context, ref tenant.Ref, token oauth.Token) (warning string, err error) {
+	if token.Business == "" || ref.Kind() != tenant.Installation {
+		return "", nil
+	}
+	holders, err := f.Store.Holders(ctx, ref.Provider, store.BusinessAccount(token.Business))
+	for _, other := range holders {
+		if other.Ref.Tenant != ref.Tenant {
+			return "another tenant of this mount has installed for the same business", err
+		}
+	}
+	return "", err
 }
 
 func (f *Flow) newCredential(b birth, old *store.Credential, token oauth.Token, config store.Config) store.Credential {

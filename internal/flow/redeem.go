@@ -23,6 +23,7 @@ type redemption struct {
 	done       chan struct{}
 	session    store.Session
 	credential store.Credential
+	warning    string
 	err        error
 }
 
@@ -87,7 +88,7 @@ func (f *Flow) redeem(ctx context.Context, s store.Session, r *redemption) {
 	token, err := f.exchange(ctx, s, r)
 	if err == nil {
 		r.token = token
-		r.credential, err = f.keep(ctx, birth{
+		r.credential, r.warning, err = f.keep(ctx, birth{
 			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, begun: s.CreatedAt, allowAccountChange: s.AllowAccountChange,
 		}, token)
 	}

@@ -43,6 +43,12 @@ type Token struct {
 	// Account is the provider's id of the person or system user who granted
 	// the token. At Facebook it is scoped to the app.
 	Account string `json:"account"`
+	// Kind is what the token stands for, in the provider's word: "USER", "PAGE",
+	// "SYSTEM_USER" at Facebook. "": not known.
+	Kind string `json:"kind,omitempty"`
+	// Business is the provider's id of the business that the token is for. "":
+	// it is for none, or not known.
+	Business string `json:"business,omitempty"`
 	// Scopes are the scopes granted, sorted (RFC 6749, section 3.3).
 	Scopes []string `json:"scopes,omitempty"`
 	// Granular says of some scopes for which of the provider's objects they were

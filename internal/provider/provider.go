@@ -153,6 +153,9 @@ type AuthorizationRequest struct {
 	State       oauth.Secret
 	RedirectURI string
 	Scopes      []string
+	// ConfigID names a configuration that is kept at the provider, in place of
+	// Scopes; "": none.
+	ConfigID string
 	// Verifier is the PKCE code verifier, or "" to send no challenge.
 	Verifier oauth.Secret
 	// Reauthorize asks again for permissions that were declined before.

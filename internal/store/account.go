@@ -16,6 +16,23 @@ func (s *Store) accountName(ctx context.Context, provider, account string, creat
 	return k.Name(provider, account)
 }
 
+// BusinessAccount is the name under which a business is looked up with
+// [Store.Holders].
+func BusinessAccount(business string) string { return "business:" + business }
+
+// accountsOf returns what the credential is looked up by: the account that
+// granted it, and the business that it is for.
+func accountsOf(c Credential) []string {
+	var accounts []string
+	if c.Token.Account != "" {
+		accounts = append(accounts, c.Token.Account)
+	}
+	if c.Token.Business != "" && c.Page == nil {
+		accounts = append(accounts, BusinessAccount(c.Token.Business))
+	}
+	return accounts
+}
+
 // LockAccount keeps others who lock the same account out until unlock is
 // called. It is held while a credential of the account is stored or deleted,
 // so that what [Store.Holders] says of the account stays true meanwhile.
@@ -51,7 +68,7 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 			return nil, corrupt(accountDir(provider, name)+hint, err)
 		}
 		switch c, err := s.Credential(ctx, ref); {
-		case err == nil && c.Token.Account == account:
+		case err == nil && slices.Contains(accountsOf(c), account):
 			holders = append(holders, Holder{ref, c.Status})
 		case errors.Is(err, ErrCorrupt):
 			// Nobody knows: it counts.

@@ -19,6 +19,8 @@ type Config struct {
 	ClientSecret        oauth.Secret   `json:"-"`
 	ClientSecretOverlap *time.Duration `json:"client_secret_overlap,omitempty"`
 	ClientToken         oauth.Secret   `json:"-"`
+	InstallationConfig  string         `json:"installation_config_id,omitempty"`
+	UserConfig          string         `json:"user_config_id,omitempty"`
 	RedirectURIs        []string       `json:"redirect_uris"`
 	PublicURL           string         `json:"public_url,omitempty"`
 	ReturnURLs          []string       `json:"return_urls,omitempty"`
@@ -96,6 +98,15 @@ func (c Config) ScopesFor(ref tenant.Ref) []string {
 		scopes = c.InstallationScopes
 	}
 	return slices.Compact(slices.Sorted(slices.Values(scopes)))
+}
+
+// ConfigFor returns the id of the configuration at the provider that is used at
+// ref in place of scopes, or "".
+func (c Config) ConfigFor(ref tenant.Ref) string {
+	if ref.Kind() == tenant.Installation {
+		return c.InstallationConfig
+	}
+	return c.UserConfig
 }
 
 // Client returns the client that a resolved c describes, as calls to the

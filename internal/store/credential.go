@@ -269,8 +269,8 @@ func (s *Store) hints(ctx context.Context, ref tenant.Ref, c *Credential, create
 		return nil, nil
 	}
 	var keys []string
-	if c.Token.Account != "" {
-		name, err := s.accountName(ctx, ref.Provider, c.Token.Account, create)
+	for _, account := range accountsOf(*c) {
+		name, err := s.accountName(ctx, ref.Provider, account, create)
 		if err != nil {
 			return nil, err
 		}

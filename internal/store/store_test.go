@@ -42,7 +42,7 @@ func credential() store.Credential {
 	return store.Credential{
 		Birth: "birth", Generation: 3, Revision: 4, Status: store.Active,
 		Token: oauth.Token{
-			AccessToken: "EAABtoken", Type: "bearer", Account: "900", Scopes: []string{"email"},
+			AccessToken: "EAABtoken", Type: "bearer", Account: "900", Kind: "SYSTEM_USER", Business: "5566", Scopes: []string{"email"},
 			Granular: []oauth.GranularScope{{Scope: "pages_show_list", Targets: []string{"777"}}},
 			IssuedAt: noon, ExpiresAt: noon.Add(60 * 24 * time.Hour), DataAccessExpiresAt: noon.Add(90 * 24 * time.Hour),
 		},
@@ -74,7 +74,7 @@ func config() store.Config {
 	return store.Config{
 		ClientID: "123", ClientSecret: "SEC", RedirectURIs: []string{"https://e/cb"}, PublicURL: "https://e", ReturnURLs: []string{"https://e/r"},
 		InstallationScopes: []string{"a"}, UserScopes: []string{"b"}, GraphVersion: "v26.0", PKCE: "auto", Completion: "confirm",
-		ClientSecretOverlap: &interval, ClientToken: "CT", FormerSecret: "OLD", FormerSecretUntil: noon.Add(time.Hour), FormerAccepted: true,
+		ClientSecretOverlap: &interval, ClientToken: "CT", InstallationConfig: "31", UserConfig: "32", FormerSecret: "OLD", FormerSecretUntil: noon.Add(time.Hour), FormerAccepted: true,
 		RequireInstallation: &no, SessionTTL: time.Minute, CheckInterval: &interval, Enabled: &no, DialogURL: "https://d", GraphURL: "https://g",
 	}
 }
@@ -245,14 +245,16 @@ func TestHintsFollowTheRecord(t *testing.T) {
 		return strings.Join(all, " ")
 	}
 	const flat = "org_acme,facebook,users,uma"
-	c := put(t, s, uma, credential())
-	active := "account/…/" + flat + " due/…/0030010320,credential," + flat
+	first := credential()
+	first.Page = nil
+	c := put(t, s, uma, first)
+	active := "account/…/" + flat + " account/…/" + flat + " due/…/0030010320,credential," + flat
 	if got := hints(); got != active {
 		t.Errorf("connected: %s\nwant %s", got, active)
 	}
 	c.Status, c.NextCheck, c.NextRefresh = store.Revoked, time.Time{}, time.Time{}
 	c = put(t, s, uma, c)
-	if got, want := hints(), "account/…/"+flat+" status/…/"+flat; got != want {
+	if got, want := hints(), "account/…/"+flat+" account/…/"+flat+" status/…/"+flat; got != want {
 		t.Errorf("revoked: %s\nwant %s", got, want)
 	}
 	c.Token.Account = "901"

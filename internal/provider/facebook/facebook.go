@@ -83,7 +83,13 @@ func (*Provider) AuthorizationURL(c oauth.Client, r provider.AuthorizationReques
 		"redirect_uri":  {r.RedirectURI},
 		"state":         {r.State.Reveal()},
 		"response_type": {"code"},
-		"scope":         {strings.Join(r.Scopes, ",")},
+	}
+	if r.ConfigID != "" {
+		// The configuration says the permissions; a scope beside one for system
+		// users must not be (Meta: "Facebook Login for Business").
+		q.Set("config_id", r.ConfigID)
+	} else {
+		q.Set("scope", strings.Join(r.Scopes, ","))
 	}
 	if r.Reauthorize {
 		q.Set("auth_type", "rerequest")
@@ -148,21 +154,21 @@ func dropsChallenge(err error) bool {
 
 // Settle implements [provider.Provider].
 func (p *Provider) Settle(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	if t.ExpiryUnknown {
+	if !p.short(t) {
 		known, err := p.Inspect(ctx, c, t)
-		if err != nil || !p.short(known) {
-			return known, err
+		if err != nil {
+			return oauth.Token{}, err
 		}
-		t = known
+		if t = known; !p.short(t) {
+			return p.withBusiness(ctx, c, t)
+		}
 	}
-	if p.short(t) {
-		return p.Refresh(ctx, c, t)
-	}
-	return p.Inspect(ctx, c, t)
+	return p.Refresh(ctx, c, t)
 }
 
+// short reports whether the token is known to be short-lived.
 func (p *Provider) short(t oauth.Token) bool {
-	return !t.ExpiresAt.IsZero() && t.ExpiresAt.Sub(p.now()) < longLived
+	return !t.ExpiryUnknown && !t.ExpiresAt.IsZero() && t.ExpiresAt.Sub(p.now()) < longLived
 }
 
 // Refresh implements [provider.Provider].
@@ -181,18 +187,22 @@ func (p *Provider) extend(ctx context.Context, c oauth.Client, t oauth.Token) (o
 }
 
 func (p *Provider) exchangeToken(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	form := url.Values{
+		"grant_type":        {"fb_exchange_token"},
+		"client_id":         {c.ID},
+		"client_secret":     {c.Secret.Reveal()},
+		"fb_exchange_token": {t.AccessToken.Reveal()},
+	}
+	if t.Kind == systemUser {
+		form.Set("set_token_expires_in_60_days", "true")
+	}
 	var answer tokenAnswer
 	err := p.call(ctx, request{
-		op:     "extending the token",
-		token:  true,
-		method: http.MethodPost,
-		url:    c.APIBase + "/" + c.APIVersion + "/oauth/access_token",
-		form: url.Values{
-			"grant_type":        {"fb_exchange_token"},
-			"client_id":         {c.ID},
-			"client_secret":     {c.Secret.Reveal()},
-			"fb_exchange_token": {t.AccessToken.Reveal()},
-		},
+		op:      "extending the token",
+		token:   true,
+		method:  http.MethodPost,
+		url:     c.APIBase + "/" + c.APIVersion + "/oauth/access_token",
+		form:    form,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, &answer)
 	if err != nil {
@@ -201,7 +211,9 @@ func (p *Provider) exchangeToken(ctx context.Context, c oauth.Client, t oauth.To
 	if answer.AccessToken == "" {
 		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: "extending the token", Message: "the answer holds no access_token"}
 	}
-	return p.token(answer), nil
+	fresh := p.token(answer)
+	fresh.Business = t.Business
+	return fresh, nil
 }
 
 // Revoke implements [provider.Revoker] (Meta: "User Permissions": deleting
@@ -213,6 +225,9 @@ func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) er
 }
 
 func (p *Provider) revoke(ctx context.Context, c oauth.Client, t oauth.Token) (success, error) {
+	if t.Kind == systemUser {
+		return p.revokeSystemUser(ctx, c, t)
+	}
 	var done success
 	err := p.call(ctx, request{
 		op:      "revoking the grant",

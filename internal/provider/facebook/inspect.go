@@ -17,6 +17,7 @@ import (
 // error_subcode.
 type inspection struct {
 	Data struct {
+		Type                string    `json:"type"`
 		AppID               decimalID `json:"app_id"`
 		UserID              decimalID `json:"user_id"`
 		IsValid             *bool     `json:"is_valid"`
@@ -90,7 +91,7 @@ func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 	case d.UserID == "":
 		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: op, Message: "the token belongs to no person or system user"}
 	}
-	t.Account = string(d.UserID)
+	t.Account, t.Kind = string(d.UserID), d.Type
 	t.Scopes = slices.Compact(slices.Sorted(slices.Values(d.Scopes)))
 	t.Granular = nil
 	for _, granular := range d.GranularScopes {

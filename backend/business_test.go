@@ -1,0 +1,113 @@
+package backend_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+const (
+	businessID = "5566"
+	configID   = "31"
+)
+
+// business returns an engine whose installations go by a configuration of
+// Facebook Login for Business.
+func business(t *testing.T, b authpipetest.Business, c authpipetest.Configuration) *engine {
+	t.Helper()
+	e := newEngine(t, authpipetest.Options{})
+	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{mountURL + "/callback/facebook"}})
+	b.ID, b.Name, b.Admins, b.Pages = businessID, "Bakery Ltd", []string{"ada"}, []string{"777"}
+	c.ID, c.App, c.Permissions = configID, appID, []string{"business_management", "pages_show_list", "pages_read_engagement", "pages_manage_posts"}
+	e.fb.AddBusiness(b)
+	e.fb.AddConfiguration(c)
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_config_id": configID})
+	return e
+}
+
+func TestABusinessInstallsTheApp(t *testing.T) {
+	e := business(t, authpipetest.Business{}, authpipetest.Configuration{})
+	s := e.begin(installation, map[string]any{"actor": "admin"})
+	u, err := url.Parse(s.url)
+	if err != nil || u.Query().Get("config_id") != configID || u.Query().Has("scope") {
+		t.Errorf("the authorization URL is %s", s.url)
+	}
+	e.install()
+	c := e.read("creds/" + installation)
+	token, _ := e.fb.Inspect(c["access_token"].(string))
+	if token.Kind != authpipetest.KindSystemUser || c["business_id"] != businessID || c["expires_at"] != nil || len(c["missing_scopes"].([]string)) != 0 {
+		t.Errorf("served is %v, which is %+v", c, token)
+	}
+	if next := e.read("connections/" + installation)["next_due_at"]; next == nil {
+		t.Error("a token that never expires is never checked")
+	}
+	e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+	if got := e.read("creds/" + installation); got["access_token"] != c["access_token"] || got["business_id"] != businessID {
+		t.Errorf("after a refresh served is %v", got)
+	}
+	e.read("creds/" + page777) // of the business
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	e.after(2 * time.Minute)
+	if known, _ := e.fb.Inspect(c["access_token"].(string)); known.Valid || e.fb.Count(authpipetest.EndpointRevokeToken) != 1 {
+		t.Errorf("the token lives on: %+v", known)
+	}
+}
+
+func TestABusinessMayWantTokensThatExpire(t *testing.T) {
+	for name, e := range map[string]*engine{
+		"the configuration says so": business(t, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true}),
+		"the business does":         business(t, authpipetest.Business{RequireExpiringTokens: true}, authpipetest.Configuration{}),
+	} {
+		e.install()
+		before := e.read("creds/" + installation)
+		if before["expires_at"] == nil {
+			t.Fatalf("%s: the token does not expire", name)
+		}
+		e.clock.Advance(time.Duration(before["ttl"].(int64)) * time.Second)
+		e.sweep()
+		after := e.read("creds/" + installation)
+		token, _ := e.fb.Inspect(after["access_token"].(string))
+		if !token.Valid || token.ExpiresAt.Sub(e.clock.Now()) < 59*24*time.Hour || after["business_id"] != businessID {
+			t.Errorf("%s: refreshed is %v, which expires at %v", name, after, token.ExpiresAt)
+		}
+	}
+}
+
+func TestTwoTenantsOfOneBusinessAreTold(t *testing.T) {
+	e := business(t, authpipetest.Business{}, authpipetest.Configuration{})
+	connect := func(ref string) *logical.Response {
+		t.Helper()
+		s := e.begin(ref, map[string]any{"actor": "admin"})
+		s.path = "sessions/" + strings.SplitN(ref, "/", 2)[0] + "/" + s.id
+		code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
+		resp, err := e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	if resp := connect(installation); len(resp.Warnings) != 0 {
+		t.Errorf("the first is warned: %v", resp.Warnings)
+	}
+	if resp := connect(installation); len(resp.Warnings) != 0 {
+		t.Errorf("connecting again is warned of: %v", resp.Warnings)
+	}
+	resp := connect("org_globex/facebook/installation")
+	if len(resp.Warnings) != 1 || strings.Contains(resp.Warnings[0], "acme") {
+		t.Errorf("the second is warned: %v", resp.Warnings)
+	}
+}
+
+func TestABusinessTakesTheAppAway(t *testing.T) {
+	e := business(t, authpipetest.Business{}, authpipetest.Configuration{})
+	e.install()
+	e.fb.RemoveIntegration(appID, businessID)
+	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+installation+"/check", nil)
+	e.install()
+	e.read("creds/" + installation)
+}

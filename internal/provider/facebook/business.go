@@ -1,0 +1,69 @@
+package facebook
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+)
+
+// systemUser is what debug_token calls the token of a business integration
+// system user (Meta: "Facebook Login for Business").
+const systemUser = "SYSTEM_USER"
+
+// withBusiness returns t with the client's business that it is for, if it is a
+// system user's.
+func (p *Provider) withBusiness(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	if t.Kind != systemUser {
+		return t, nil
+	}
+	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.askBusiness(ctx, c, t) })
+}
+
+func (p *Provider) askBusiness(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	var answer struct {
+		Business decimalID `json:"client_business_id"`
+	}
+	q := url.Values{"fields": {"client_business_id"}, "appsecret_proof": {proof(c, t.AccessToken.Reveal())}}
+	err := p.call(ctx, request{
+		op:      "asking for the business",
+		method:  http.MethodGet,
+		url:     c.APIBase + "/" + c.APIVersion + "/me?" + q.Encode(),
+		bearer:  t.AccessToken,
+		secrets: []oauth.Secret{c.Secret, t.AccessToken},
+	}, &answer)
+	if provider.ClassOf(err) == provider.Caller {
+		return t, nil // a system user of the app's own business has no such field
+	}
+	t.Business = string(answer.Business)
+	return t, err
+}
+
+// revokeSystemUser revokes the one token (Meta: "System Users: Install Apps,
+// Generate, Refresh, and Revoke Tokens"). A token that is dead already is gone.
+func (p *Provider) revokeSystemUser(ctx context.Context, c oauth.Client, t oauth.Token) (success, error) {
+	var done success
+	err := p.call(ctx, request{
+		op:     "revoking the token",
+		token:  true,
+		method: http.MethodPost,
+		url:    c.APIBase + "/" + c.APIVersion + "/oauth/revoke",
+		form: url.Values{
+			"client_id": {c.ID}, "client_secret": {c.Secret.Reveal()},
+			"revoke_token": {t.AccessToken.Reveal()}, "access_token": {t.AccessToken.Reveal()},
+			"appsecret_proof": {proof(c, t.AccessToken.Reveal())},
+		},
+		secrets: []oauth.Secret{c.Secret, t.AccessToken},
+	}, &done)
+	var e *provider.Error
+	if errors.As(err, &e) && (e.Class == provider.Revoked || e.Class == provider.NeedsReauth) {
+		return true, nil
+	}
+	if err == nil && !done {
+		return false, &provider.Error{Class: provider.Transient, Op: "revoking the token", Message: "the answer does not say that it was done"}
+	}
+	return done, err
+}
