@@ -84,8 +84,11 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if sendsPKCE(p, config.PKCE, r.Scopes) {
 		session.Verifier = oauth.Secret(oauth2.GenerateVerifier())
 	}
+	if slices.Contains(r.Scopes, "openid") {
+		session.Nonce = random()
+	}
 	url, err := p.AuthorizationURL(config.Client(), provider.AuthorizationRequest{
-		State: state, RedirectURI: r.RedirectURI, Scopes: r.Scopes, ConfigID: r.configID, Verifier: session.Verifier, Reauthorize: r.Reauthorize,
+		State: state, RedirectURI: r.RedirectURI, Scopes: r.Scopes, ConfigID: r.configID, Verifier: session.Verifier, Nonce: session.Nonce, Reauthorize: r.Reauthorize,
 	})
 	if err != nil {
 		return Begun{}, err

@@ -111,7 +111,7 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 		}
 	}
 	if r.token.AccessToken == "" {
-		r.token, err = p.Exchange(calls, config.Client(), provider.Grant{Code: r.code, RedirectURI: s.RedirectURI, Verifier: s.Verifier})
+		r.token, err = p.Exchange(calls, config.Client(), provider.Grant{Code: r.code, RedirectURI: s.RedirectURI, Verifier: s.Verifier, Nonce: s.Nonce})
 		if err != nil {
 			return oauth.Token{}, err
 		}

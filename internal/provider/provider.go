@@ -158,6 +158,9 @@ type AuthorizationRequest struct {
 	ConfigID string
 	// Verifier is the PKCE code verifier, or "" to send no challenge.
 	Verifier oauth.Secret
+	// Nonce binds the ID token of an OpenID Connect request to it (OpenID Connect
+	// Core 1.0, section 3.1.2.1); "": it is none.
+	Nonce oauth.Secret
 	// Reauthorize asks again for permissions that were declined before.
 	Reauthorize bool
 }
@@ -168,4 +171,6 @@ type Grant struct {
 	RedirectURI string
 	// Verifier is the PKCE code verifier, or "" if no challenge was sent.
 	Verifier oauth.Secret
+	// Nonce is what the ID token must hold, or "" if none was asked for.
+	Nonce oauth.Secret
 }

@@ -47,6 +47,9 @@ type Session struct {
 	StartedBy          Caller       `json:"started_by"`
 	Verifier           oauth.Secret `json:"-"`
 
+	// Nonce binds the ID token to the session; "": none is asked for.
+	Nonce oauth.Secret `json:"-"`
+
 	// Device says that the session is a login on a device (RFC 8628): Code is
 	// then its device code, parked from the first. It may be polled from PollAt
 	// on, every Interval.
@@ -96,6 +99,7 @@ func (s *Session) Unpark() { s.Code, s.Token = "", oauth.Token{} }
 type sessionAtRest struct {
 	Session
 	Verifier    string `json:"verifier,omitempty"`
+	Nonce       string `json:"nonce,omitempty"`
 	ConnectKey  string `json:"connect_key"`
 	Code        string `json:"code,omitempty"`
 	AccessToken string `json:"access_token,omitempty"`
@@ -131,7 +135,7 @@ func (s *Store) Session(ctx context.Context, id string) (Session, error) {
 	}
 	session := r.Session
 	session.Verifier, session.ConnectKey, session.Code = oauth.Secret(r.Verifier), oauth.Secret(r.ConnectKey), oauth.Secret(r.Code)
-	session.Token.AccessToken = oauth.Secret(r.AccessToken)
+	session.Token.AccessToken, session.Nonce = oauth.Secret(r.AccessToken), oauth.Secret(r.Nonce)
 	return session, nil
 }
 
@@ -173,7 +177,7 @@ func (s *Store) putSession(ctx context.Context, session Session) error {
 	owner := string(session.Ref.Tenant)
 	head := append([]byte{formatVersion, byte(len(owner))}, owner...)
 	return s.putSealed(ctx, session.Ref.Tenant, sessionKey(session.ID), head, sessionAtRest{
-		session, session.Verifier.Reveal(), session.ConnectKey.Reveal(), session.Code.Reveal(), session.Token.AccessToken.Reveal(),
+		session, session.Verifier.Reveal(), session.Nonce.Reveal(), session.ConnectKey.Reveal(), session.Code.Reveal(), session.Token.AccessToken.Reveal(),
 	})
 }
 

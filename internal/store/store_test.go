@@ -62,7 +62,7 @@ func session() store.Session {
 	return store.Session{
 		ID: "id", Ref: uma, Actor: "uma", Status: store.SessionAuthorized, CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute),
 		RedirectURI: "https://e/cb", ReturnURL: "https://e/r", Scopes: []string{"email"}, Completion: "confirm", AllowAccountChange: true,
-		StartedBy: store.Caller{Actor: "uma"}, Verifier: "verifier", ConnectKey: "key", Code: "AQcode",
+		StartedBy: store.Caller{Actor: "uma"}, Verifier: "verifier", Nonce: "nonce", ConnectKey: "key", Code: "AQcode",
 		Token:  oauth.Token{AccessToken: "EAABparked", Type: "bearer", ExpiryUnknown: true, IssuedAt: noon},
 		Device: true, PollAt: noon, Interval: 5 * time.Second,
 		CallbackHash: []byte("callback"), ConnectCodeHash: []byte("connect"), WrongTries: 2,

@@ -91,6 +91,9 @@ func (*Provider) AuthorizationURL(c oauth.Client, r provider.AuthorizationReques
 	} else {
 		q.Set("scope", strings.Join(r.Scopes, ","))
 	}
+	if r.Nonce != "" {
+		q.Set("nonce", r.Nonce.Reveal())
+	}
 	if r.Reauthorize {
 		q.Set("auth_type", "rerequest")
 	}
@@ -112,6 +115,10 @@ func (p *Provider) Exchange(ctx context.Context, c oauth.Client, g provider.Gran
 }
 
 func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Grant) (oauth.Token, error) {
+	keys, err := p.keysFor(ctx, c, g)
+	if err != nil {
+		return oauth.Token{}, err
+	}
 	config := oauth2.Config{
 		ClientID:     c.ID,
 		ClientSecret: c.Secret.Reveal(),
@@ -137,6 +144,9 @@ func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Gran
 	if g.Verifier != "" && dropsChallenge(err) {
 		g.Verifier = ""
 		return p.exchange(ctx, c, g)
+	}
+	if err == nil {
+		err = p.verifyIDToken(ctx, c, g, keys, t)
 	}
 	if err != nil {
 		return oauth.Token{}, err
