@@ -111,3 +111,27 @@ func TestABusinessTakesTheAppAway(t *testing.T) {
 	e.install()
 	e.read("creds/" + installation)
 }
+
+func TestAnotherTokenOfABusinessLeavesNoneBehind(t *testing.T) {
+	e := business(t, authpipetest.Business{}, authpipetest.Configuration{})
+	e.install()
+	first := e.read("creds/" + installation)["access_token"].(string)
+	const other = "org_globex/facebook/installation"
+	e.connect(other, "boss", authpipetest.Consent{User: "ada"})
+	second := e.read("creds/" + other)["access_token"].(string)
+	e.install()
+	third := e.read("creds/" + installation)["access_token"].(string)
+	alive := func(want ...bool) {
+		t.Helper()
+		for i, token := range []string{first, second, third} {
+			if known, _ := e.fb.Inspect(token); known.Valid != want[i] {
+				t.Errorf("token %d is alive: %v", i+1, known.Valid)
+			}
+		}
+	}
+	alive(false, true, true) // replaced, and revoked by itself
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	alive(false, true, false)
+	e.must(logical.DeleteOperation, "creds/"+other, nil)
+	alive(false, false, false)
+}

@@ -152,6 +152,10 @@ func TestAProviderThatIsDownCostsNoLivingToken(t *testing.T) {
 	}
 	repair()
 	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || len(resp.Warnings) != 1 {
+		t.Errorf("after a check: %v, %v", resp, err)
+	}
+	e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
 	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || len(resp.Warnings) != 0 {
 		t.Errorf("after the repair: %v, %v", resp, err)
 	}

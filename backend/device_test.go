@@ -153,3 +153,23 @@ func TestADeviceLoginThatCannotBegin(t *testing.T) {
 	e.refused("invalid_request", 400, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "device", "return_url": returnURL})
 	e.refused("invalid_request", 400, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "password"})
 }
+
+func TestADeviceSessionThatWasInterruptedIsCancelled(t *testing.T) {
+	e, s, _ := device(t, installation, "admin")
+	e.clock.Advance(5 * time.Second)
+	puts := 0
+	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "put" {
+			if puts++; puts > 1 {
+				return authpipetest.ErrStorage
+			}
+		}
+		return nil
+	})
+	e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
+	e.restart()
+	e.must(logical.DeleteOperation, s.path, nil)
+	if got := e.read(s.path); got["status"] != "failed" || got["error"] != "cancelled" {
+		t.Errorf("the session reads %v", got)
+	}
+}

@@ -217,6 +217,30 @@ func TestAfterADayOfRiddlesTheTokenItselfIsAskedAbout(t *testing.T) {
 	e.refused("revoked", 409, logical.ReadOperation, "creds/"+uma, nil)
 }
 
+func TestADayOfRiddlesAboutALivingTokenIsNotForgotten(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	due, err := time.Parse(time.RFC3339, e.read("creds/" + uma)["last_vault_rotation"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	planned := time.Duration(e.read("creds/" + uma)["rotation_period"].(int64)) * time.Second
+	repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Message: "a riddle", Code: 987654}})
+	e.clock.Set(due.Add(planned + time.Minute))
+	for range 60 {
+		e.sweep()
+		e.clock.Advance(time.Hour)
+	}
+	if c := e.read("connections/" + uma); c["consecutive_failures"].(int) < 5 || c["last_error"] == nil || c["status"] != "active" {
+		t.Errorf("the connection reads %v", c)
+	}
+	repair()
+	e.after(7 * time.Hour)
+	e.after(time.Hour)
+	if c := e.read("connections/" + uma); c["generation"] != uint64(2) || c["consecutive_failures"] != 0 {
+		t.Errorf("after the repair the connection reads %v", c)
+	}
+}
+
 func TestAnExpiredTokenIsNotServed(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	repair := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "<html>down</html>"})
@@ -464,4 +488,20 @@ func TestAPanicInTheSweepDoesNotEndTheWorker(t *testing.T) {
 	<-panicked
 	tick()
 	<-swept
+}
+
+// TestChecksDoNotPutTheRefreshOff lives through a token's days with its daily
+// checks: it is refreshed when it was planned, and not when it is nearly over.
+func TestChecksDoNotPutTheRefreshOff(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	before := e.read("creds/" + uma)
+	planned := time.Duration(before["ttl"].(int64)) * time.Second
+	for passed := time.Duration(0); passed < planned; passed += 6 * time.Hour {
+		e.clock.Advance(6 * time.Hour)
+		e.sweep()
+	}
+	e.after(6 * time.Hour)
+	if after := e.read("creds/" + uma); after["access_token"] == before["access_token"] {
+		t.Errorf("after %v the token is still the old one, to be refreshed in %v s", planned, after["ttl"])
+	}
 }

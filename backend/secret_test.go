@@ -117,3 +117,12 @@ func TestOfThreeSecretsTheLastAcceptedIsKept(t *testing.T) {
 		t.Errorf("the connection reads %v", got)
 	}
 }
+
+func TestAFormerSecretIsForgottenAtOnce(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret_overlap": 0})
+	if got := e.read("config/facebook")["former_secret_until"]; got != nil {
+		t.Errorf("the former secret is kept until %v", got)
+	}
+}

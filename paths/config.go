@@ -168,12 +168,15 @@ func (c configPaths) verify(ctx context.Context, _ *logical.Request, d *framewor
 // same.
 func (c configPaths) rotate(name string, old, merged store.Config) store.Config {
 	secret := merged.ClientSecret
-	if old.ClientSecret == secret {
-		return merged
-	}
 	overlap := *c.store.Resolve(name, merged).ClientSecretOverlap
 	if old.ClientID != merged.ClientID {
 		overlap = 0
+	}
+	if end := c.now().Add(overlap).UTC(); end.Before(merged.FormerSecretUntil) {
+		merged.FormerSecretUntil = end
+	}
+	if old.ClientSecret == secret {
+		return merged.Forget(c.now())
 	}
 	merged.ClientSecret = old.ClientSecret
 	return merged.ReplaceSecret(secret, c.now(), overlap)

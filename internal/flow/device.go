@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -34,7 +35,7 @@ func (f *Flow) beginDevice(ctx context.Context, p provider.Provider, config stor
 
 // mayPoll returns an error if it is too early to ask the provider again.
 func (f *Flow) mayPoll(s store.Session) error {
-	if s.Device && s.Status == store.SessionPending && f.Now().Before(s.PollAt) {
+	if s.Device && s.Status == store.SessionPending && !expired(s, f.Now()) && f.Now().Before(s.PollAt) {
 		return provider.Refusal(&provider.Error{Class: provider.Transient, Err: provider.ErrPending})
 	}
 	return nil
@@ -49,11 +50,15 @@ func (f *Flow) poll(ctx context.Context, p provider.Provider, c oauth.Client, co
 	return device.PollDevice(ctx, c, code)
 }
 
+// slowDown is how much longer to wait after polling too often (RFC 8628,
+// section 3.5).
+const slowDown = 5 * time.Second
+
 // waitOn puts a device's session back to where it is polled again, after a
 // poll that ended in cause.
 func (f *Flow) waitOn(s *store.Session, cause error) {
 	if errors.Is(cause, provider.ErrSlowDown) {
-		s.Interval += s.Interval // RFC 8628, section 3.5: five seconds more; Facebook's interval is five
+		s.Interval += slowDown
 	}
 	s.Status, s.PollAt = store.SessionPending, f.Now().UTC().Add(s.Interval)
 }

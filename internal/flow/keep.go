@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -23,24 +24,11 @@ type birth struct {
 
 // keep stores the token as the credential that is born.
 func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Credential, string, error) {
-	_, config, err := f.client(ctx, b.ref.Provider)
+	p, config, err := f.client(ctx, b.ref.Provider)
 	if err != nil {
 		return store.Credential{}, "", err
 	}
-	defer f.Store.LockAccount(b.ref.Provider, token.Account)()
-	credential, err := f.Store.UpdateCredential(ctx, b.ref, func(old *store.Credential) (store.Credential, error) {
-		// Asked again here, where no removal can come between.
-		if err := f.Store.Admit(ctx, b.ref, *config.RequireInstallation); err != nil {
-			return store.Credential{}, err
-		}
-		if old != nil && old.Token.Account != token.Account && !b.allowAccountChange {
-			return store.Credential{}, oauth.Errorf(oauth.AccountMismatch, "%s is connected with another account of the provider; begin again with that account, or with allow_account_change=true", b.ref)
-		}
-		return f.newCredential(b, old, token, config), nil
-	})
-	if errors.Is(err, store.ErrRemoving) {
-		err = store.Removing(b.ref)
-	}
+	credential, former, err := f.store(ctx, b, token, config)
 	if err != nil {
 		return credential, "", err
 	}
@@ -48,7 +36,60 @@ func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Cred
 	if err != nil {
 		f.Log.Warn("looking for others who installed for the same business", "ref", b.ref.String(), "error", err)
 	}
+	f.revokeFormer(ctx, b.ref, p, config, former, token)
 	return credential, warning, nil
+}
+
+// store stores the token and returns the one that it replaces, if any.
+func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config store.Config) (c store.Credential, former oauth.Token, err error) {
+	defer f.Store.LockAccount(b.ref.Provider, token.Account)()
+	c, err = f.Store.UpdateCredential(ctx, b.ref, func(old *store.Credential) (store.Credential, error) {
+		// Asked again here, where no removal can come between.
+		if err := f.Store.Admit(ctx, b.ref, *config.RequireInstallation); err != nil {
+			return store.Credential{}, err
+		}
+		if old != nil && !sameOwner(old.Token, token) && !b.allowAccountChange {
+			return store.Credential{}, oauth.Errorf(oauth.AccountMismatch, "%s is connected with another account of the provider; begin again with that account, or with allow_account_change=true", b.ref)
+		}
+		if old != nil {
+			former = old.Token
+		}
+		return f.newCredential(b, old, token, config), nil
+	})
+	if errors.Is(err, store.ErrRemoving) {
+		err = store.Removing(b.ref)
+	}
+	return c, former, err
+}
+
+// revokeFormer revokes a token that was replaced, if it is one that is revoked
+// by itself: a business's may never expire, and nobody would know of it any
+// more. A person's dies with their grant, which lives on.
+func (f *Flow) revokeFormer(ctx context.Context, ref tenant.Ref, p provider.Provider, config store.Config, former, token oauth.Token) {
+	tokens, ok := p.(provider.TokenRevoker)
+	if !ok || former.AccessToken == "" || former.AccessToken == token.AccessToken || !tokens.RevokesAlone(former) {
+		return
+	}
+	holders, err := f.Store.Holders(ctx, ref.Provider, former.Account)
+	for _, other := range holders {
+		if other.Token == former.AccessToken || other.Token == "" {
+			return // another tenant lives by it
+		}
+	}
+	if err == nil {
+		calls, cancel := provider.Budget(ctx)
+		defer cancel()
+		err = tokens.Revoke(calls, config.Client(), former)
+	}
+	if err != nil {
+		f.Log.Warn("the token that was replaced could not be revoked", "ref", ref.String(), "error", err)
+	}
+}
+
+// sameOwner reports whether two tokens are of one account, or for one business,
+// whose system user is another after it has installed the app again.
+func sameOwner(a, b oauth.Token) bool {
+	return a.Account == b.Account || a.Business != "" && a.Business == b.Business
 }
 
 // sharedBusiness warns of another tenant that has installed for the same
@@ -59,7 +100,7 @@ func (f *Flow) sharedBusiness(ctx context.Context, ref tenant.Ref, token oauth.T
 	}
 	holders, err := f.Store.Holders(ctx, ref.Provider, store.BusinessAccount(token.Business))
 	for _, other := range holders {
-		if other.Ref.Tenant != ref.Tenant {
+		if other.Ref.Tenant != ref.Tenant && other.Status != store.Revoked {
 			return "another tenant of this mount has installed for the same business", err
 		}
 	}

@@ -58,7 +58,9 @@ func (f *Flow) abandon(r *redemption, err error) {
 
 func (f *Flow) finish(r *redemption) {
 	f.mu.Lock()
-	delete(f.running, r.id)
+	if f.running[r.id] == r { // the next one may have begun: the session's end is stored already
+		delete(f.running, r.id)
+	}
 	f.mu.Unlock()
 	close(r.done)
 }

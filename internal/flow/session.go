@@ -45,6 +45,10 @@ func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error
 			return errNoSession
 		case f.runs(s.ID) != nil:
 			return oauth.Errorf(oauth.Pending, "the session is being completed right now; read it to see how it ended")
+		case s.Status == store.SessionRedeeming:
+			if err := f.mend(ctx, s); err != nil || !unfinished(*s) {
+				return err
+			}
 		case !unfinished(*s):
 			return errRepeated
 		}

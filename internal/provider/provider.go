@@ -64,6 +64,14 @@ type Revoker interface {
 	Revoke(ctx context.Context, c oauth.Client, t oauth.Token) error
 }
 
+// A TokenRevoker is a [Revoker] that revokes some tokens one by one.
+type TokenRevoker interface {
+	Revoker
+	// RevokesAlone reports whether revoking t leaves the account's other tokens
+	// alone.
+	RevokesAlone(t oauth.Token) bool
+}
+
 // A Prover is a [Provider] that wants proof, with each use of a token, that
 // its bearer knows the client secret.
 type Prover interface {

@@ -69,7 +69,10 @@ func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential
 	if errors.Is(err, store.ErrNotFound) {
 		err = NotFound(ref)
 	}
-	return warning, err
+	if err != nil {
+		return warning, err
+	}
+	return warning, r.dropPages(ctx, ref) // what was fetched meanwhile
 }
 
 func (r *Refresher) partOnce(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
@@ -107,12 +110,14 @@ func (r *Refresher) forgetShared(ctx context.Context, ref tenant.Ref, c store.Cr
 	return err == nil, err
 }
 
-// shared reports whether another credential lives by the same grant. One that
-// was revoked does not.
+// shared reports whether another credential lives by what would be revoked: the
+// account's grant, or this one token. One that was revoked does not.
 func (r *Refresher) shared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
+	tokens, ok := r.Providers[ref.Provider].(provider.TokenRevoker)
+	alone := ok && tokens.RevokesAlone(c.Token)
 	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
-		return other.Ref != ref && other.Status != store.Revoked
+		return other.Ref != ref && other.Status != store.Revoked && (!alone || other.Token == c.Token.AccessToken)
 	}), err
 }
 

@@ -11,26 +11,36 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// Plan sets when the credential is next refreshed and checked, as of now. A
+// Plan sets when a new token is next refreshed and checked, as of now. A
 // refresh comes between 50 and 80 % of the token's remaining life: early
 // enough that a provider may be down for weeks, late enough that it gives more
 // life. The ref decides where between, so that what was connected on one day
 // does not come due on one day. A check comes within the check interval,
 // spread likewise.
 func Plan(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
-	now = now.UTC()
-	spread := fraction(ref)
-	c.NextRefresh, c.NextCheck = time.Time{}, time.Time{}
-	if !c.Token.ExpiresAt.IsZero() {
-		life := max(c.Token.ExpiresAt.Sub(now), 0)
-		at := time.Duration(float64(life) * (0.5 + 0.3*spread))
-		if c.Exhausted {
-			at = min(retryExhausted, at)
-		}
-		c.NextRefresh = now.Add(at)
+	planRefresh(ref, c, now)
+	planCheck(ref, c, config, now)
+}
+
+func planRefresh(ref tenant.Ref, c *store.Credential, now time.Time) {
+	c.NextRefresh = time.Time{}
+	if c.Token.ExpiresAt.IsZero() {
+		return
 	}
+	life := max(c.Token.ExpiresAt.Sub(now), 0)
+	at := time.Duration(float64(life) * (0.5 + 0.3*fraction(ref)))
+	if c.Exhausted {
+		at = min(retryExhausted, at)
+	}
+	c.NextRefresh = now.UTC().Add(at)
+}
+
+// planCheck leaves the planned refresh where it is: of a life that is checked
+// each day, every day's remainder is half over later.
+func planCheck(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
+	c.NextCheck = time.Time{}
 	if config.CheckInterval != nil && *config.CheckInterval > 0 {
-		c.NextCheck = now.Add(time.Duration(float64(*config.CheckInterval) * (0.7 + 0.3*spread)))
+		c.NextCheck = now.UTC().Add(time.Duration(float64(*config.CheckInterval) * (0.7 + 0.3*fraction(ref))))
 	}
 }
 
@@ -55,12 +65,14 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token) {
 			c.Record(now, "not_extended", "the provider gave a token that lasts no longer")
 		}
 		c.Exhausted = true
+		c.RefreshFailing = false
 		r.checked(c, fresh)
 		return
 	}
 	c.Token, c.Exhausted = fresh, false
 	c.Generation++
 	c.RefreshedAt = now
+	c.RefreshFailing = false
 	r.recovered(c, now)
 	c.Record(now, "refreshed", "")
 }
@@ -78,6 +90,10 @@ func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
 
 func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 	c.CheckedAt = now
+	if c.RefreshFailing && c.Status == store.Active {
+		return // that the token lives does not mend what ails its refresh
+	}
+	c.RefreshFailing = false
 	c.ConsecutiveFailures, c.LastError, c.RetryAt, c.FailingSince = 0, nil, time.Time{}, time.Time{}
 	if c.Status != store.Active {
 		c.Status = store.Active

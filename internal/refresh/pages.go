@@ -1,10 +1,12 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -13,46 +15,100 @@ import (
 )
 
 // page returns a page's credential. It is only as good as the one above it,
-// and fetched anew when that has changed; if the provider cannot be reached,
-// the one that was fetched before is served with a warning.
+// and fetched anew when that has changed. If that fails while the one above
+// lives, the one that was fetched before is served with a warning, as long as
+// it is the same connection's.
 func (r *Refresher) page(ctx context.Context, ref tenant.Ref) (c store.Credential, warning string, err error) {
-	above, err := r.connected(ctx, ref.Above())
-	if err == nil {
-		err = servable(ref.Above(), above)
+	above, c, err := r.pageAndAbove(ctx, ref)
+	// A flight that was joined may have begun with what was above before.
+	for range 2 {
+		if err != nil || c.Page.FetchedWith(above) && c.Status == store.Active {
+			break
+		}
+		cause := r.refetch(ctx, ref.Above(), above)
+		if above, c, err = r.pageAndAbove(ctx, ref); err != nil {
+			break
+		}
+		if cause == nil {
+			continue
+		}
+		if c.Page == nil || c.Page.Birth != above.Birth || oauth.CodeOf(cause) == "" {
+			return c, "", cause
+		}
+		warning = "the page's token could not be fetched anew: " + cause.Error()
+		break
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return c, "", err
-	}
-	c, err = r.Store.Connected(ctx, ref)
-	known := err == nil
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return c, "", err
-	}
-	if !c.Page.FetchedWith(above) {
-		switch err := r.FetchPages(ctx, ref.Above()); {
-		case err != nil && known && oauth.CodeOf(err) == oauth.Unavailable:
-			warning = "the page's token could not be fetched anew: " + err.Error()
-		case err != nil:
-			return c, "", err
-		}
-		if c, err = r.Store.Connected(ctx, ref); errors.Is(err, store.ErrNotFound) {
-			err = oauth.Errorf(oauth.NotFound, "%s does not reach a page %s, or was not let to when it was connected; connect it again with connect/%s reauthorize=true", ref.Above(), ref.Page, ref.Above())
-		}
-		if err != nil {
-			return c, "", err
-		}
-	}
-	if c.CheckedAt.IsZero() {
+	case c.Page == nil || warning == "" && !c.Page.FetchedWith(above):
+		return c, "", oauth.Errorf(oauth.NotFound, "%s does not reach a page %s, or was not let to when it was connected; connect it again with connect/%s reauthorize=true", ref.Above(), ref.Page, ref.Above())
+	case c.CheckedAt.IsZero() && !r.Now().Before(c.RetryAt):
 		// The list of pages does not tell all: ask about this one, once.
 		switch checked, err := r.Check(ctx, ref); {
 		case err == nil:
 			c = checked
-		case oauth.CodeOf(err) != oauth.Unavailable:
+		case oauth.CodeOf(err) == "", oauth.CodeOf(err) == oauth.NeedsReauth, oauth.CodeOf(err) == oauth.Revoked:
 			return c, "", err
 		}
 	}
 	return c, warning, nil
 }
+
+// pageAndAbove returns what is stored of a page, the zero Credential if
+// nothing, and the credential above it, which must be one that is served.
+func (r *Refresher) pageAndAbove(ctx context.Context, ref tenant.Ref) (above, c store.Credential, err error) {
+	above, err = r.connected(ctx, ref.Above())
+	if err == nil {
+		err = servable(ref.Above(), above)
+	}
+	if err != nil {
+		return above, c, err
+	}
+	c, err = r.Store.Connected(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return above, store.Credential{}, nil
+	}
+	return above, c, err
+}
+
+// pagesRest is how long the provider is left alone about a credential's pages
+// after it could not tell them.
+const pagesRest = time.Minute
+
+// refetch is FetchPages for a reader, of whom there may be many: after a
+// failure the answer comes from memory for a while.
+func (r *Refresher) refetch(ctx context.Context, ref tenant.Ref, above store.Credential) error {
+	key := pageFetch{ref, above.Birth, above.Generation}
+	if failed, ok := r.pageFailures.Load(key); ok && r.Now().Before(failed.(pageFailure).until) {
+		return failed.(pageFailure).err
+	}
+	err := r.FetchPages(ctx, ref)
+	if c := oauth.CodeOf(err); c == "" || c == oauth.NotFound {
+		return err
+	}
+	r.pageFailures.Range(func(key, failed any) bool {
+		if !r.Now().Before(failed.(pageFailure).until) {
+			r.pageFailures.Delete(key)
+		}
+		return true
+	})
+	r.pageFailures.Store(key, pageFailure{err, r.Now().Add(pagesRest)})
+	return err
+}
+
+type (
+	// A pageFetch is a question for the pages under a credential as it was.
+	pageFetch struct {
+		above      tenant.Ref
+		birth      string
+		generation uint64
+	}
+	pageFailure struct {
+		err   error
+		until time.Time
+	}
+)
 
 // Pages fetches the pages under above if that has changed since they were, and
 // has not been told of them.
@@ -159,6 +215,9 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 	}
 	now := r.Now().UTC()
 	_, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+		if still, err := r.Store.Credential(ctx, above); err != nil || still.Birth != c.Birth || still.Generation != c.Generation {
+			return store.Credential{}, cmp.Or(err, errSuperseded)
+		}
 		fetched := store.Credential{
 			Birth: c.Birth, Generation: 1, Status: store.Active, Token: page.Token,
 			ConnectedAt: now, ConnectedBy: c.ConnectedBy, RefreshedAt: now,
@@ -171,8 +230,11 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 		fetched.Record(now, "fetched", "")
 		return fetched, nil
 	})
-	if errors.Is(err, store.ErrRemoving) {
+	switch {
+	case errors.Is(err, store.ErrRemoving), errors.Is(err, store.ErrNotFound):
 		return NotFound(above)
+	case errors.Is(err, errSuperseded):
+		return nil // the reader sees that, and fetches anew
 	}
 	return err
 }

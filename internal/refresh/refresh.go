@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -44,6 +45,8 @@ type Refresher struct {
 	Options
 	flights singleflight.Group
 	revoked revocations
+	// pageFailures are the pageFailure of each pageFetch that failed lately.
+	pageFailures sync.Map
 }
 
 // New returns a Refresher.
@@ -272,11 +275,15 @@ func (r *Refresher) land(ctx context.Context, ref tenant.Ref, f flight) (store.C
 			return store.Credential{}, errSuperseded
 		}
 		c := *old
-		if cause == nil {
-			f.learn(&c, answer)
-			Plan(ref, &c, config, r.Now())
-		} else {
+		if cause != nil {
 			r.blame(&c, cause)
+			c.RefreshFailing = c.RefreshFailing || f.name == "refresh" && c.ConsecutiveFailures > 0
+			return c, nil
+		}
+		f.learn(&c, answer)
+		planCheck(ref, &c, config, r.Now())
+		if f.name == "refresh" || old.Status != store.Active || !old.Token.ExpiresAt.Equal(c.Token.ExpiresAt) {
+			planRefresh(ref, &c, r.Now())
 		}
 		return c, nil
 	})

@@ -160,6 +160,11 @@ func (r *Refresher) Keep(ctx context.Context, due store.Due) error {
 	if err != nil {
 		return err
 	}
+	if ref.Kind() == tenant.Page {
+		if _, err := r.Store.Credential(ctx, ref.Above()); errors.Is(err, store.ErrNotFound) {
+			return r.dropPage(ctx, ref.Above(), ref.Page)
+		}
+	}
 	c, err := r.Store.Credential(ctx, ref)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -45,6 +46,7 @@ func (s *Store) LockAccount(provider, account string) (unlock func()) {
 type Holder struct {
 	Ref    tenant.Ref
 	Status Status
+	Token  oauth.Secret
 }
 
 // Holders returns the credentials that hold the provider's account, whatever
@@ -69,7 +71,7 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 		}
 		switch c, err := s.Credential(ctx, ref); {
 		case err == nil && slices.Contains(accountsOf(c), account):
-			holders = append(holders, Holder{ref, c.Status})
+			holders = append(holders, Holder{ref, c.Status, c.Token.AccessToken})
 		case errors.Is(err, ErrCorrupt):
 			// Nobody knows: it counts.
 			holders = append(holders, Holder{Ref: ref})

@@ -56,6 +56,14 @@ type configAtRest struct {
 	ClientToken  string `json:"client_token,omitempty"`
 }
 
+// Forget returns c without a former secret whose time is over.
+func (c Config) Forget(now time.Time) Config {
+	if !now.Before(c.FormerSecretUntil) {
+		c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = "", time.Time{}, false
+	}
+	return c
+}
+
 // ReplaceSecret makes secret the client's, and keeps the one that the provider
 // accepted last for overlap.
 func (c Config) ReplaceSecret(secret oauth.Secret, now time.Time, overlap time.Duration) Config {
@@ -126,9 +134,7 @@ func (c Config) Client() oauth.Client {
 // ErrNotFound is returned if there is none.
 func (s *Store) Config(ctx context.Context, provider string) (Config, error) {
 	c, err := s.ConfigAsWritten(ctx, provider)
-	if !s.now().Before(c.FormerSecretUntil) {
-		c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = "", time.Time{}, false
-	}
+	c = c.Forget(s.now())
 	c.accepted = func(ctx context.Context, secret oauth.Secret) { s.acceptSecret(ctx, provider, secret) }
 	return s.Resolve(provider, c), err
 }

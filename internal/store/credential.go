@@ -65,6 +65,9 @@ type Credential struct {
 	PagesAt uint64 `json:"pages_at,omitempty"`
 
 	LastError *Failure `json:"last_error,omitempty"`
+	// RefreshFailing says that the failures are of refreshes, which a check that
+	// finds the token alive does not mend.
+	RefreshFailing bool `json:"refresh_failing,omitempty"`
 	// FailingSince is when the first of the consecutive failures was.
 	FailingSince        time.Time `json:"failing_since,omitzero"`
 	ConsecutiveFailures int       `json:"consecutive_failures,omitempty"`
@@ -186,7 +189,12 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 			return Credential{}, err
 		}
 	} else {
-		c.Revision = old.Revision + 1
+		// That its pages were fetched changes nothing that a flight could have
+		// started from.
+		c.Revision = old.Revision
+		if c.PagesAt == old.PagesAt {
+			c.Revision++
+		}
 	}
 	if err := s.replan(ctx, ref, old, &c); err != nil {
 		return Credential{}, err

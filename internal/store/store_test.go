@@ -138,7 +138,7 @@ func TestWhatIsAtRest(t *testing.T) {
 		t.Errorf("removal: %+v, %v", removal, err)
 	}
 	holders, err := s.Holders(ctx, "facebook", "900")
-	if diff := cmp.Diff([]store.Holder{{Ref: uma, Status: store.Active}}, holders); err != nil || diff != "" {
+	if diff := cmp.Diff([]store.Holder{{Ref: uma, Status: store.Active, Token: "EAABtoken"}}, holders); err != nil || diff != "" {
 		t.Errorf("account index: %v %s", err, diff)
 	}
 	due := map[string]int{}
@@ -573,7 +573,7 @@ func TestALeftOverHintIsDroppedByWhoFollowsIt(t *testing.T) {
 	storage.Reset()
 	for range 2 {
 		holders, err := s.Holders(t.Context(), "facebook", c.Token.Account)
-		if diff := cmp.Diff([]store.Holder{{Ref: other, Status: store.Active}}, holders); err != nil || diff != "" {
+		if diff := cmp.Diff([]store.Holder{{Ref: other, Status: store.Active, Token: "EAABtoken"}}, holders); err != nil || diff != "" {
 			t.Errorf("held by: %v %s", err, diff)
 		}
 	}

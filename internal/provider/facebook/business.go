@@ -5,19 +5,25 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 )
 
-// systemUser is what debug_token calls the token of a business integration
-// system user (Meta: "Facebook Login for Business").
-const systemUser = "SYSTEM_USER"
+// The kinds of token, as debug_token calls them. That of a business integration
+// system user (Meta: "Facebook Login for Business") is not written down.
+const (
+	kindUser       = "USER"
+	kindPage       = "PAGE"
+	kindApp        = "APP"
+	kindSystemUser = "SYSTEM_USER"
+)
 
-// withBusiness returns t with the client's business that it is for, if it is a
-// system user's.
+// withBusiness returns t with the client's business that it is for, unless it
+// is a person's.
 func (p *Provider) withBusiness(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	if t.Kind != systemUser {
+	if t.Kind == kindUser {
 		return t, nil
 	}
 	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.askBusiness(ctx, c, t) })
@@ -35,11 +41,17 @@ func (p *Provider) askBusiness(ctx context.Context, c oauth.Client, t oauth.Toke
 		bearer:  t.AccessToken,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, &answer)
-	if provider.ClassOf(err) == provider.Caller {
-		return t, nil // a system user of the app's own business has no such field
+	var e *provider.Error
+	if errors.As(err, &e) && strings.Contains(e.Message, "nonexisting field") {
+		return t, nil // a person, or a system user of the app's own business
 	}
 	t.Business = string(answer.Business)
 	return t, err
+}
+
+// RevokesAlone implements [provider.TokenRevoker].
+func (*Provider) RevokesAlone(t oauth.Token) bool {
+	return t.Kind == kindSystemUser || t.Business != ""
 }
 
 // revokeSystemUser revokes the one token (Meta: "System Users: Install Apps,

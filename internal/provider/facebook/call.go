@@ -97,7 +97,7 @@ func (p *Provider) ask(ctx context.Context, r request, into any) error {
 	if !misunderstood(err) {
 		return err
 	}
-	if err = p.call(ctx, plain, into); !misunderstood(err) {
+	if err = p.call(ctx, plain, into); err == nil {
 		p.plainGET.Store(true)
 	}
 	return err

@@ -65,6 +65,9 @@ func (g *graphError) class(r request, status int) provider.Class {
 	switch {
 	case g.throttled():
 		return provider.Throttled
+	case strings.Contains(g.Message, "appsecret_proof"):
+		// Missing, or made with another secret; the codes differ.
+		return provider.Misconfigured
 	case g.Code == 190 && strings.Contains(g.Message, "must be called with a") && r.client:
 		return provider.Misconfigured
 	case g.Code == 190 && strings.Contains(g.Message, "must be called with a"):
@@ -77,9 +80,6 @@ func (g *graphError) class(r request, status int) provider.Class {
 	case g.IsTransient || g.Code == 1 || g.Code == 2 || status >= http.StatusInternalServerError:
 		return provider.Transient
 	case g.Code == 3 || g.Code == 101 || g.Code == 104 || g.Code == 191 || g.Code == 2500 || g.Code == 2635:
-		return provider.Misconfigured
-	case g.Code == 100 && g.Type == "GraphMethodException":
-		// appsecret_proof missing or made with another secret.
 		return provider.Misconfigured
 	case g.Code == 100:
 		return provider.Caller

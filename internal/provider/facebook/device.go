@@ -47,7 +47,7 @@ func (p *Provider) BeginDevice(ctx context.Context, c oauth.Client, scopes []str
 	code := provider.DeviceCode{
 		Code: oauth.Secret(answer.Code), UserCode: answer.UserCode, VerificationURI: answer.VerificationURI,
 		ExpiresIn: time.Duration(min(answer.ExpiresIn, 3600)) * time.Second,
-		Interval:  time.Duration(min(answer.Interval, 3600)) * time.Second,
+		Interval:  time.Duration(min(answer.Interval, 60)) * time.Second,
 	}
 	if code.Interval <= 0 {
 		code.Interval = deviceInterval

@@ -41,13 +41,13 @@ type Provider struct {
 }
 
 var (
-	_ provider.Provider   = (*Provider)(nil)
-	_ provider.Revoker    = (*Provider)(nil)
-	_ provider.Prover     = (*Provider)(nil)
-	_ provider.PKCEBinder = (*Provider)(nil)
-	_ provider.Pager      = (*Provider)(nil)
-	_ provider.Verifier   = (*Provider)(nil)
-	_ provider.DeviceFlow = (*Provider)(nil)
+	_ provider.Provider     = (*Provider)(nil)
+	_ provider.TokenRevoker = (*Provider)(nil)
+	_ provider.Prover       = (*Provider)(nil)
+	_ provider.PKCEBinder   = (*Provider)(nil)
+	_ provider.Pager        = (*Provider)(nil)
+	_ provider.Verifier     = (*Provider)(nil)
+	_ provider.DeviceFlow   = (*Provider)(nil)
 )
 
 // New returns Facebook as seen through transport, by the clock now.
@@ -164,16 +164,22 @@ func dropsChallenge(err error) bool {
 
 // Settle implements [provider.Provider].
 func (p *Provider) Settle(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	settled, err := t, error(nil)
 	if !p.short(t) {
-		known, err := p.Inspect(ctx, c, t)
-		if err != nil {
-			return oauth.Token{}, err
-		}
-		if t = known; !p.short(t) {
-			return p.withBusiness(ctx, c, t)
-		}
+		settled, err = p.Inspect(ctx, c, t)
 	}
-	return p.Refresh(ctx, c, t)
+	if err == nil && p.short(settled) {
+		settled, err = p.Refresh(ctx, c, settled)
+	}
+	switch {
+	case err != nil:
+		return oauth.Token{}, err
+	case settled.Kind == kindPage || settled.Kind == kindApp:
+		// A page's names the person as its account, whose whole grant would hang on
+		// it.
+		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: "inspecting the token", Message: "it is a page's or an app's, and no person's or system user's"}
+	}
+	return p.withBusiness(ctx, c, settled)
 }
 
 // short reports whether the token is known to be short-lived.
@@ -203,7 +209,7 @@ func (p *Provider) exchangeToken(ctx context.Context, c oauth.Client, t oauth.To
 		"client_secret":     {c.Secret.Reveal()},
 		"fb_exchange_token": {t.AccessToken.Reveal()},
 	}
-	if t.Kind == systemUser {
+	if p.RevokesAlone(t) {
 		form.Set("set_token_expires_in_60_days", "true")
 	}
 	var answer tokenAnswer
@@ -235,7 +241,7 @@ func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) er
 }
 
 func (p *Provider) revoke(ctx context.Context, c oauth.Client, t oauth.Token) (success, error) {
-	if t.Kind == systemUser {
+	if p.RevokesAlone(t) {
 		return p.revokeSystemUser(ctx, c, t)
 	}
 	var done success

@@ -46,6 +46,9 @@ const maxID = 32
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (id *decimalID) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
 	digits := strings.Trim(string(b), `"`)
 	if digits == "" || len(digits) > maxID || strings.Trim(digits, "0123456789") != "" {
 		return errors.New("an id is not a decimal number")

@@ -39,25 +39,41 @@ type accounts struct {
 // does not expire (Meta: "Long-Lived Access Tokens").
 func (p *Provider) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]provider.Page, error) {
 	var pages []provider.Page
-	for after := ""; len(pages) < maxPages; {
+	after := ""
+	for range maxPages / pagesAtOnce {
 		answer, err := withEither(ctx, c, func(c oauth.Client) (accounts, error) { return p.accounts(ctx, c, t, after) })
 		if err != nil {
 			return nil, err
 		}
 		for _, page := range answer.Data {
-			if page.AccessToken == "" {
-				continue // the account lists it, and may do nothing on it
+			// One without a token is listed, and the account may do nothing on it.
+			if page.AccessToken != "" && page.ID != "" {
+				pages = append(pages, p.page(string(page.ID), page.Name, page.Tasks, page.AccessToken))
 			}
-			pages = append(pages, provider.Page{ID: string(page.ID), Name: page.Name, Tasks: page.Tasks, Token: oauth.Token{
-				AccessToken: oauth.Secret(page.AccessToken), Type: "bearer", IssuedAt: p.now().UTC(),
-			}})
 		}
-		if answer.Paging.Next == "" || answer.Paging.Cursors.After == after {
+		if answer.Paging.Next == "" {
+			return pages, nil
+		}
+		if answer.Paging.Cursors.After == "" || answer.Paging.Cursors.After == after {
 			break
 		}
 		after = answer.Paging.Cursors.After
 	}
-	return pages, nil
+	// What was not listed to its end says nothing of what is missing.
+	return nil, &provider.Error{Class: provider.Transient, Op: "listing the pages", Message: "the list does not end"}
+}
+
+// maxTasks is more than Facebook has.
+const maxTasks = 32
+
+func (p *Provider) page(id, name string, tasks []string, token string) provider.Page {
+	page := provider.Page{ID: id, Name: clean(name), Token: oauth.Token{
+		AccessToken: oauth.Secret(token), Type: "bearer", IssuedAt: p.now().UTC(),
+	}}
+	for _, task := range tasks[:min(len(tasks), maxTasks)] {
+		page.Tasks = append(page.Tasks, clean(task))
+	}
+	return page
 }
 
 func (p *Provider) accounts(ctx context.Context, c oauth.Client, t oauth.Token, after string) (answer accounts, err error) {
