@@ -142,6 +142,26 @@ func TestADisabledProviderTakesNoNewSessions(t *testing.T) {
 	e.read("creds/" + installation)
 }
 
+func TestAFieldOfAnotherOperationIsRefused(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	for _, r := range []struct {
+		op    logical.Operation
+		field string
+		value any
+	}{
+		{logical.ReadOperation, "access_token", "EAA"},
+		{logical.ReadOperation, "actor", "uma"},
+		{logical.UpdateOperation, "min_ttl", "1h"},
+		{logical.UpdateOperation, "revoke", false},
+		{logical.DeleteOperation, "access_token", "EAA"},
+	} {
+		text := e.refused("invalid_request", 400, r.op, "creds/"+uma, map[string]any{r.field: r.value})
+		if !strings.Contains(text, `"`+r.field+`"`) {
+			t.Errorf("the error does not name %s: %s", r.field, text)
+		}
+	}
+}
+
 func TestBadRequestsNameTheField(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	e.install()

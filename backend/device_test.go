@@ -115,9 +115,9 @@ func TestADeviceLoginEnds(t *testing.T) {
 	})
 }
 
-func TestAPollThatWasInterruptedIsRepeated(t *testing.T) {
-	e, s, userCode := device(t, installation, "admin")
-	e.clock.Advance(5 * time.Second)
+// interrupt completes the session and dies before what came of it is stored.
+func (e *engine) interrupt(s session) {
+	e.t.Helper()
 	puts := 0
 	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
 		if op.Verb == "put" {
@@ -129,6 +129,12 @@ func TestAPollThatWasInterruptedIsRepeated(t *testing.T) {
 	})
 	e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
 	e.restart()
+}
+
+func TestAPollThatWasInterruptedIsRepeated(t *testing.T) {
+	e, s, userCode := device(t, installation, "admin")
+	e.clock.Advance(5 * time.Second)
+	e.interrupt(s)
 	if got := e.read(s.path)["status"]; got != "pending" {
 		t.Errorf("the session is %v", got)
 	}
@@ -157,17 +163,7 @@ func TestADeviceLoginThatCannotBegin(t *testing.T) {
 func TestADeviceSessionThatWasInterruptedIsCancelled(t *testing.T) {
 	e, s, _ := device(t, installation, "admin")
 	e.clock.Advance(5 * time.Second)
-	puts := 0
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
-		if op.Verb == "put" {
-			if puts++; puts > 1 {
-				return authpipetest.ErrStorage
-			}
-		}
-		return nil
-	})
-	e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
-	e.restart()
+	e.interrupt(s)
 	e.must(logical.DeleteOperation, s.path, nil)
 	if got := e.read(s.path); got["status"] != "failed" || got["error"] != "cancelled" {
 		t.Errorf("the session reads %v", got)

@@ -137,6 +137,8 @@ func Check(p *framework.Path, req *logical.Request) error {
 			continue
 		case !known:
 			return oauth.Invalid(name, "is unknown here; see vault path-help")
+		case len(p.Operations) > 1 && schema.Query == (req.Operation == logical.UpdateOperation) && !both[name]:
+			return oauth.Invalid(name, "is not for this operation; see vault path-help")
 		case captured[name] != nil:
 			return oauth.Invalid(name, "stands in the path and cannot be given again")
 		case !fits(p, name, value):
@@ -145,6 +147,11 @@ func Check(p *framework.Path, req *logical.Request) error {
 	}
 	return nil
 }
+
+// both are the fields that are for reads or deletes, and for writes too. Of a
+// path with several operations any other is for writes, or else marked as one
+// that stands in a query.
+var both = map[string]bool{"force": true}
 
 // fits reports whether value is of the field's type. What Vault would take for
 // the type's zero is not: null, and "" where it does not mean a reset.
