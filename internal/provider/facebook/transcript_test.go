@@ -1,0 +1,197 @@
+package facebook_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
+)
+
+var update = flag.Bool("update", false, "write the transcripts anew")
+
+// A transcript is a transport that writes down what goes over it, with the
+// random parts replaced by names.
+type transcript struct{ text strings.Builder }
+
+var (
+	// randomParts are told apart in a transcript, and shown by these names.
+	randomParts = []struct {
+		name  string
+		match *regexp.Regexp
+	}{
+		{"token", regexp.MustCompile(`EAA[A-Za-z0-9]{20,}`)},
+		{"code", regexp.MustCompile(`AQ[A-Za-z0-9_-]{20,}`)},
+		{"hmac", regexp.MustCompile(`\b[0-9a-f]{64}\b`)},
+		{"device code", regexp.MustCompile(`\b[0-9a-f]{32}\b`)},
+	}
+	// untold are left out.
+	untold = regexp.MustCompile(`("fbtrace_id"|"user_code"):"[^"]*"`)
+	peer   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+)
+
+func (t *transcript) RoundTrip(r *http.Request) (*http.Response, error) {
+	var body []byte
+	if r.Body != nil {
+		body, _ = io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := io.ReadAll(resp.Body)
+	resp.Body = io.NopCloser(bytes.NewReader(answer))
+	fmt.Fprintf(&t.text, "%s %s\n", r.Method, r.URL.RequestURI())
+	if bearer := r.Header.Get("Authorization"); bearer != "" {
+		fmt.Fprintf(&t.text, "Authorization: %s\n", bearer)
+	}
+	if form, formErr := url.ParseQuery(string(body)); formErr == nil && len(body) > 0 {
+		fmt.Fprintf(&t.text, "%s\n", form.Encode())
+	}
+	fmt.Fprintf(&t.text, "%d\n%s\n\n", resp.StatusCode, bytes.TrimSpace(answer))
+	return resp, err
+}
+
+// String is the transcript with every random part named by its kind and the
+// order in which it came.
+func (t *transcript) String() string {
+	text := peer.ReplaceAllString(untold.ReplaceAllString(t.text.String(), `$1:"…"`), "facebook")
+	for _, part := range randomParts {
+		seen := map[string]int{}
+		text = part.match.ReplaceAllStringFunc(text, func(s string) string {
+			if seen[s] == 0 {
+				seen[s] = len(seen) + 1
+			}
+			return fmt.Sprintf("<%s %d>", part.name, seen[s])
+		})
+	}
+	return text
+}
+
+// TestTranscripts plays what the engine says to Facebook, and holds it against
+// what testdata keeps: a change of the dialogue shows as one.
+func TestTranscripts(t *testing.T) {
+	scopes := []string{"pages_show_list", "public_profile"}
+	connect := func(w world, t *testing.T, r provider.AuthorizationRequest) oauth.Token {
+		t.Helper()
+		token, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: w.code(t, r), RedirectURI: redirectURI})
+		if err == nil {
+			token, err = w.Settle(t.Context(), w.client, token)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	for name, row := range map[string]struct {
+		options authpipetest.Options
+		play    func(w world, t *testing.T)
+	}{
+		"connect": {authpipetest.Options{}, func(w world, t *testing.T) { connect(w, t, provider.AuthorizationRequest{Scopes: scopes}) }},
+		"connect-short-lived": {authpipetest.Options{CodeTokenLife: authpipetest.ShortLife}, func(w world, t *testing.T) {
+			connect(w, t, provider.AuthorizationRequest{Scopes: scopes})
+		}},
+		"connect-without-expires-in": {authpipetest.Options{CodeOmitsExpiresIn: true, CodeTokenLife: authpipetest.ShortLife}, func(w world, t *testing.T) {
+			connect(w, t, provider.AuthorizationRequest{Scopes: scopes})
+		}},
+		"connect-refused": {authpipetest.Options{}, func(w world, t *testing.T) {
+			code := w.code(t, provider.AuthorizationRequest{Scopes: scopes})
+			wrong := w.client
+			wrong.Secret = "WRONG"
+			w.Exchange(t.Context(), wrong, provider.Grant{Code: code, RedirectURI: redirectURI})
+			w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: "https://e/other"})
+			w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI})
+			w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI})
+		}},
+		"business": {authpipetest.Options{}, func(w world, t *testing.T) {
+			w.fb.AddBusiness(authpipetest.Business{ID: "5566", Admins: []string{"ada"}})
+			w.fb.AddConfiguration(authpipetest.Configuration{ID: "31", App: "123", Permissions: []string{"pages_show_list"}, ExpiresIn60Days: true})
+			token := connect(w, t, provider.AuthorizationRequest{ConfigID: "31"})
+			w.clock.Advance(30 * 24 * time.Hour)
+			if _, err := w.Refresh(t.Context(), w.client, token); err != nil {
+				t.Error(err)
+			}
+			if err := w.Revoke(t.Context(), w.client, token); err != nil {
+				t.Error(err)
+			}
+		}},
+		"refresh-pages-revoke": {authpipetest.Options{}, func(w world, t *testing.T) {
+			token := connect(w, t, provider.AuthorizationRequest{Scopes: scopes})
+			w.clock.Advance(30 * 24 * time.Hour)
+			if _, err := w.Refresh(t.Context(), w.client, token); err != nil {
+				t.Error(err)
+			}
+			if _, err := w.Pages(t.Context(), w.client, token); err != nil {
+				t.Error(err)
+			}
+			if err := w.Revoke(t.Context(), w.client, token); err != nil {
+				t.Error(err)
+			}
+			w.Refresh(t.Context(), w.client, token)
+			w.Inspect(t.Context(), w.client, token)
+		}},
+		"device": {authpipetest.Options{}, func(w world, t *testing.T) {
+			begun, err := w.BeginDevice(t.Context(), w.client, scopes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.clock.Advance(begun.Interval)
+			w.PollDevice(t.Context(), w.client, begun.Code)
+			w.PollDevice(t.Context(), w.client, begun.Code)
+			if err := w.fb.ApproveDevice(begun.UserCode, authpipetest.Consent{User: "ada"}); err != nil {
+				t.Fatal(err)
+			}
+			w.clock.Advance(2 * begun.Interval)
+			if _, err := w.PollDevice(t.Context(), w.client, begun.Code); err != nil {
+				t.Error(err)
+			}
+		}},
+		"verify": {authpipetest.Options{}, func(w world, _ *testing.T) {
+			w.client.OtherSecret = "FORMER"
+			w.Verify(context.Background(), w.client)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, row.options)
+			w.fb.AddApp(authpipetest.App{ID: "123", Secret: "SEC", ClientToken: "CT", RedirectURIs: []string{redirectURI}})
+			w.fb.AddPage(authpipetest.Page{ID: "777", Name: "Page A", Tasks: []string{"CREATE_CONTENT"}})
+			w.fb.AddUser(authpipetest.User{ID: "ada", Pages: []string{"777"}})
+			w.client.Token = "CT"
+			heard := &transcript{}
+			w.Provider = facebook.New(heard, w.clock.Now)
+			row.play(w, t)
+			golden := filepath.Join("..", "..", "..", "testdata", "facebook", name+".txt")
+			if *update {
+				if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(golden, []byte(heard.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), heard.String()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
