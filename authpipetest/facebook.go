@@ -32,6 +32,7 @@ type books struct {
 	businesses     map[string]*Business
 	configurations map[string]*Configuration
 	systemUsers    map[string]*SystemUser
+	uninstalls     map[grantKey]int // by app and business: how often it took the app away
 
 	grants     map[grantKey]*grant
 	codes      map[string]*code
@@ -56,7 +57,7 @@ func NewFacebook(o Options) *Facebook {
 		apps:       map[string]*App{},
 		users:      map[string]*User{},
 		pages:      map[string]*Page{},
-		businesses: map[string]*Business{}, configurations: map[string]*Configuration{}, systemUsers: map[string]*SystemUser{},
+		businesses: map[string]*Business{}, configurations: map[string]*Configuration{}, systemUsers: map[string]*SystemUser{}, uninstalls: map[grantKey]int{},
 		subscriptions: map[subscriptionKey]*Subscription{},
 		grants:        map[grantKey]*grant{},
 		codes:         map[string]*code{},

@@ -74,6 +74,7 @@ func (f *Facebook) endGrant(app, person string) {
 	delete(f.books.grants, key)
 	switch {
 	case g.business != "":
+		f.books.uninstalls[grantKey{app, g.business}]++
 		f.integrationChanged(app, "business_integration_uninstall", g.business, "")
 	case f.books.systemUsers[person] == nil:
 		f.queueSigned(EventDeauthorize, app, f.ScopedID(app, person))

@@ -5,9 +5,11 @@ import (
 	"slices"
 )
 
-// integrationUser is the id of the system user that acts for an app at a client's business.
+// integrationUser is the id of the system user that acts for an app at a client's business. An uninstall deletes it, and
+// the next installation makes another ("Business Integration Webhooks").
 func (f *Facebook) integrationUser(app, business string) string {
-	return f.ScopedID("business integration of "+app, business)
+	former := f.books.uninstalls[grantKey{app, business}]
+	return f.ScopedID(fmt.Sprintf("business integration %d of %s", former, app), business)
 }
 
 // Integration tells which system user acts for an app at a client's business, by the id that debug_token tells for its

@@ -106,10 +106,14 @@ func TestTwoTenantsOfOneBusinessAreTold(t *testing.T) {
 func TestABusinessTakesTheAppAway(t *testing.T) {
 	e := business(t, authpipetest.Business{}, authpipetest.Configuration{})
 	e.install()
+	before := e.read("creds/" + installation)["provider_user_id"]
 	e.fb.RemoveIntegration(appID, businessID)
 	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+installation+"/check", nil)
+	// Installed again it is another system user, and the same business.
 	e.install()
-	e.read("creds/" + installation)
+	if after := e.read("creds/" + installation)["provider_user_id"]; after == before {
+		t.Errorf("the system user is %v again", after)
+	}
 }
 
 func TestAnotherTokenOfABusinessLeavesNoneBehind(t *testing.T) {
