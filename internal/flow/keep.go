@@ -36,6 +36,9 @@ func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Cred
 	if err != nil {
 		f.Log.Warn("looking for others who installed for the same business", "ref", b.ref.String(), "error", err)
 	}
+	if warning != "" {
+		f.Log.Warn(warning, "ref", b.ref.String()) // a callback that redeems has nobody else to tell
+	}
 	f.revokeFormer(ctx, b.ref, p, config, former, token)
 	return credential, warning, nil
 }
