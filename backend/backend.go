@@ -165,8 +165,8 @@ func (b *Backend) tick(context.Context, *logical.Request) error {
 func (b *Backend) Sweep(ctx context.Context) error { return b.worker.Sweep(ctx) }
 
 // HandleRequest implements [logical.Backend]. Around the framework's it checks
-// the fields of the request, gives errors their status, and turns a panic into
-// an error.
+// the fields of the request, gives it its budget of provider calls and errors
+// their status, and turns a panic into an error.
 func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -179,7 +179,7 @@ func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 			return nil, paths.Coded(err)
 		}
 	}
-	resp, err = b.Backend.HandleRequest(ctx, req)
+	resp, err = b.Backend.HandleRequest(provider.WithBudget(ctx), req)
 	if err != nil {
 		return nil, paths.Coded(err)
 	}

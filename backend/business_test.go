@@ -139,3 +139,21 @@ func TestAnotherTokenOfABusinessLeavesNoneBehind(t *testing.T) {
 	e.must(logical.DeleteOperation, "creds/"+other, nil)
 	alive(false, false, false)
 }
+
+// TestTheCallsOfOneRequestShareTheirTime reconnects a business: the code's
+// exchange, two questions and the former token's revocation are one request.
+func TestTheCallsOfOneRequestShareTheirTime(t *testing.T) {
+	e := business(t, authpipetest.Business{}, authpipetest.Configuration{})
+	e.install()
+	n := e.fb.Count("")
+	e.ends.Clear()
+	e.install()
+	if got := e.fb.Count("") - n; got < 4 {
+		t.Errorf("only %d calls were made", got)
+	}
+	ends := 0
+	e.ends.Range(func(any, any) bool { ends++; return true })
+	if ends != 1 {
+		t.Errorf("the calls end at %d different times", ends)
+	}
+}

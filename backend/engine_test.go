@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type engine struct {
 	clock   *authpipetest.Clock
 	base    string
 	log     *strings.Builder
+	ends    sync.Map
 }
 
 // newEngine returns an engine that is configured for a Facebook where Ada, an
@@ -71,7 +73,7 @@ func (e *engine) restartOn(system logical.SystemView) {
 		StorageView: e.storage,
 		System:      system,
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.log}),
-	}, backend.Options{Now: e.clock.Now, Transport: panics{http.DefaultTransport, e.t}})
+	}, backend.Options{Now: e.clock.Now, Transport: panics{http.DefaultTransport, e.t, &e.ends}})
 	if err != nil {
 		e.t.Fatalf("making the engine: %v", err)
 	}
@@ -84,12 +86,15 @@ func logicalSystem() logical.SystemView { return &logical.StaticSystemView{} }
 // call to the time that it may take.
 type panics struct {
 	http.RoundTripper
-	t *testing.T
+	t    *testing.T
+	ends *sync.Map // when each call must be over
 }
 
 func (p panics) RoundTrip(r *http.Request) (*http.Response, error) {
 	if end, ok := r.Context().Deadline(); !ok || time.Until(end) > 10*time.Second {
 		p.t.Errorf("a call to %s may take until %v", r.URL.Path, end)
+	} else {
+		p.ends.Store(end, true)
 	}
 	if strings.Contains(r.URL.Path, "v99.9") {
 		panic("a provider's answer that nobody thought of")

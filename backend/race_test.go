@@ -241,29 +241,29 @@ func TestADayOfRiddlesAboutALivingTokenIsNotForgotten(t *testing.T) {
 	}
 }
 
-func TestAnExpiredTokenIsNotServed(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	repair := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "<html>down</html>"})
-	defer repair()
-	e.clock.Advance(61 * 24 * time.Hour)
-	e.refused("failed", 409, logical.ReadOperation, "creds/"+uma, nil)
-	n := e.fb.Count("")
-	e.refused("failed", 409, logical.ReadOperation, "creds/"+uma, nil)
-	if got := e.fb.Count("") - n; got != 0 {
-		t.Errorf("a failed credential asked the provider %d times", got)
+func TestAnExpiredTokenIsNotServedAndTheProviderIsAskedOnce(t *testing.T) {
+	type answer struct {
+		code   string
+		status int
 	}
-}
-
-func TestAnExpiredTokenUnderAThrottleIsAnsweredFromMemory(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	repair := e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Message: "Application request limit reached", Code: 4}})
-	defer repair()
-	e.clock.Advance(61 * 24 * time.Hour)
-	e.refused("throttled", 429, logical.ReadOperation, "creds/"+uma, nil)
-	n := e.fb.Count("")
-	e.refused("unavailable", 502, logical.ReadOperation, "creds/"+uma, nil)
-	if got := e.fb.Count("") - n; got != 0 {
-		t.Errorf("the provider was called %d times", got)
+	for name, row := range map[string]struct {
+		fault       authpipetest.Fault
+		first, then answer
+	}{
+		"when it is down":      {authpipetest.Fault{Status: 503, Body: "<html>down</html>"}, answer{"failed", 409}, answer{"failed", 409}},
+		"when it is throttled": {authpipetest.Fault{Error: &authpipetest.GraphError{Message: "Application request limit reached", Code: 4}}, answer{"throttled", 429}, answer{"unavailable", 502}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			defer e.fb.Fail(row.fault)()
+			e.clock.Advance(61 * 24 * time.Hour)
+			e.refused(row.first.code, row.first.status, logical.ReadOperation, "creds/"+uma, nil)
+			n := e.fb.Count("")
+			e.refused(row.then.code, row.then.status, logical.ReadOperation, "creds/"+uma, nil)
+			if got := e.fb.Count("") - n; got != 0 {
+				t.Errorf("the second read made %d calls", got)
+			}
+		})
 	}
 }
 

@@ -15,11 +15,37 @@ import (
 // request runs: a slow provider must not delay a change of leader.
 const CallTimeout = 10 * time.Second
 
-// Budget returns a context for the provider calls of one request. It ends
-// after [CallTimeout] but not with ctx: a code that was sent is spent, so the
-// answer is waited for and stored even if the caller has gone.
+type budgetKey struct{}
+
+// WithBudget returns a context that carries the time by which the provider
+// calls of one request must be over, all together. It is no deadline of ctx
+// itself: what the calls brought is still to be stored after them.
+func WithBudget(ctx context.Context) context.Context {
+	return context.WithValue(ctx, budgetKey{}, time.Now().Add(CallTimeout))
+}
+
+// Patience returns a context for who waits for calls that others make: it ends
+// with ctx, and with the budget that ctx carries, if it carries one.
+func Patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Value(budgetKey{}).(time.Time); ok {
+		return context.WithDeadline(ctx, end)
+	}
+	return context.WithCancel(ctx)
+}
+
+// Within returns a context for provider calls: it ends with ctx, and with the
+// budget that ctx carries, or [CallTimeout] from now if it carries none.
+func Within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Value(budgetKey{}).(time.Time); !ok {
+		ctx = WithBudget(ctx)
+	}
+	return Patience(ctx)
+}
+
+// Budget is like [Within], but does not end with ctx: a code that was sent is
+// spent, so the answer is waited for and stored even if the caller has gone.
 func Budget(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), CallTimeout)
+	return Within(context.WithoutCancel(ctx))
 }
 
 // A Provider speaks one authorization server's dialect of OAuth 2.0. It keeps

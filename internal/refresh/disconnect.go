@@ -136,7 +136,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		if !ok {
 			return "", nil
 		}
-		calls, cancel := context.WithTimeout(ctx, provider.CallTimeout)
+		calls, cancel := provider.Within(ctx)
 		defer cancel()
 		err = r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), c.Token) })
 	}

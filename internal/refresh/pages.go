@@ -135,12 +135,8 @@ func (r *Refresher) FetchPages(ctx context.Context, above tenant.Ref) error {
 		crash := r.guarded(above, func() error { err = r.fetchPages(r.Life, above); return nil })
 		return nil, errors.Join(provider.Refusal(crash), err)
 	})
-	select {
-	case a := <-arrival:
-		return a.Err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	_, err := r.await(ctx, arrival)
+	return err
 }
 
 func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
@@ -195,7 +191,7 @@ func (r *Refresher) askPages(ctx context.Context, above tenant.Ref, c store.Cred
 	if !ok {
 		return nil, oauth.Errorf(oauth.NotFound, "provider %s has no pages", above.Provider)
 	}
-	calls, cancel := context.WithTimeout(ctx, provider.CallTimeout)
+	calls, cancel := provider.Within(ctx)
 	defer cancel()
 	pages, err := pager.Pages(calls, config.Client(), c.Token)
 	if class := provider.ClassOf(err); err != nil && (class == provider.NeedsReauth || class == provider.Revoked) {

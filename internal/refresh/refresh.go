@@ -238,11 +238,24 @@ func (r *Refresher) fly(ctx context.Context, ref tenant.Ref, f flight) (store.Cr
 		crash := r.guarded(ref, func() error { c, err = r.land(r.Life, ref, f); return nil })
 		return c, cmp.Or(crash, err)
 	})
+	val, err := r.await(ctx, arrival)
+	c, _ := val.(store.Credential)
+	return c, err
+}
+
+// await returns what the flight brings, or gives it up for this caller when
+// its budget or ctx ends. The flight goes on: others may wait for it.
+func (r *Refresher) await(ctx context.Context, arrival <-chan singleflight.Result) (any, error) {
+	patience, cancel := provider.Patience(ctx)
+	defer cancel()
 	select {
 	case a := <-arrival:
-		return a.Val.(store.Credential), a.Err
-	case <-ctx.Done():
-		return store.Credential{}, ctx.Err()
+		return a.Val, a.Err
+	case <-patience.Done():
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, oauth.Errorf(oauth.Unavailable, "the provider did not answer within %s; try again", provider.CallTimeout)
 	}
 }
 
@@ -308,7 +321,7 @@ func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.C
 	if err != nil {
 		return oauth.Token{}, config, err
 	}
-	calls, cancel := context.WithTimeout(ctx, provider.CallTimeout)
+	calls, cancel := provider.Within(ctx)
 	defer cancel()
 	err = r.guarded(ref, func() (err error) {
 		answer, err = f.ask(calls, p, config.Client(), c)
