@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -206,5 +207,42 @@ func TestAnotherAccountDoesNotTakeARefOver(t *testing.T) {
 	after := e.read("connections/" + uma)
 	if after["provider_user_id"] != e.fb.ScopedID(appID, "udo") || len(after["history"].([]map[string]any)) != 2 {
 		t.Errorf("after the change the connection reads %v", after)
+	}
+}
+
+// TestScopesAreUpgradedByConnectingAgain has a person who is connected asked
+// for one scope more. Until the new token is stored the old one is served, and
+// for good if they refuse.
+func TestScopesAreUpgradedByConnectingAgain(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	old := e.read("creds/" + uma)
+	served := func(stage string) {
+		t.Helper()
+		if got := e.read("creds/" + uma); got["access_token"] != old["access_token"] || len(got["missing_scopes"].([]string)) != 0 {
+			t.Errorf("%s, what is served is %v", stage, got)
+		}
+	}
+	more := map[string]any{"actor": "uma", "scopes": "public_profile,email,user_posts"}
+	denied := e.begin(uma, more)
+	e.callback(e.consent(denied, authpipetest.Consent{User: "uma", Cancel: true}))
+	served("after a denial")
+
+	s := e.begin(uma, more)
+	served("while the person is asked")
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "uma"})).code(t)
+	served("while the code is parked")
+	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Status: 500})
+	e.refused("unavailable", 502, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
+	served("while the provider fails to tell about the new token")
+	clear()
+	e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
+	got := e.read("creds/" + uma)
+	if got["access_token"] == old["access_token"] || !slices.Contains(got["scopes"].([]string), "user_posts") {
+		t.Errorf("after the upgrade, what is served is %v", got)
+	}
+	if c := e.read("connections/" + uma); len(c["history"].([]map[string]any)) < 2 {
+		t.Errorf("the history is lost: %v", c["history"])
 	}
 }

@@ -23,7 +23,7 @@ func (e *engine) findings() (ok bool, found map[string]map[string]any) {
 
 func TestAConfigurationIsVerified(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
-	if ok, found := e.findings(); !ok || len(found) != 4 {
+	if ok, found := e.findings(); !ok || len(found) != 5 || !strings.Contains(found["app_mode"]["detail"].(string), "does not tell") {
 		t.Errorf("all is well, and found is %v", found)
 	}
 	for check, row := range map[string]struct {
@@ -73,6 +73,11 @@ func TestAVersionTellsHowLongItLives(t *testing.T) {
 	if _, found := e.findings(); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
 		t.Errorf("after its end, found is %v", found["graph_version"])
 	}
+	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Status: 200, Body: "{}", Header: map[string][]string{"Facebook-Api-Version": {""}}})
+	if _, found := e.findings(); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "graph_url") {
+		t.Errorf("with an answer of nobody knows whom, found is %v", found["graph_version"])
+	}
+	clear()
 	e.fb.Fail(authpipetest.Fault{Reset: true})
 	if ok, found := e.findings(); ok || found["graph_version"]["ok"] != false || found["client_secret"]["ok"] != false {
 		t.Errorf("with the provider down, found is %v", found)

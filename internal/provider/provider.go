@@ -83,6 +83,22 @@ type Provider interface {
 	Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error)
 }
 
+// A BatchInspector is a [Provider] that can be asked about many tokens at
+// once.
+type BatchInspector interface {
+	// BatchLimit is how many tokens fit into one call.
+	BatchLimit() int
+	// InspectAll is like Inspect for each of tokens, of which there are at most
+	// BatchLimit, in one call. The answers are in the order of the tokens.
+	InspectAll(ctx context.Context, c oauth.Client, tokens []oauth.Token) []Inspection
+}
+
+// An Inspection is what Inspect returns for one token.
+type Inspection struct {
+	Token oauth.Token
+	Err   error
+}
+
 // A Revoker is a [Provider] that can take an account's grant away.
 type Revoker interface {
 	// Revoke ends the grant under which t was issued, and so every token of t's

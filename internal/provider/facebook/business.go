@@ -55,14 +55,14 @@ func (*Provider) RevokesAlone(t oauth.Token) bool {
 }
 
 // revokeSystemUser revokes the one token (Meta: "System Users: Install Apps,
-// Generate, Refresh, and Revoke Tokens"). A token that is dead already is gone.
+// Generate, Refresh, and Revoke Tokens"; it is a GET there). A token that is
+// dead already is gone.
 func (p *Provider) revokeSystemUser(ctx context.Context, c oauth.Client, t oauth.Token) (success, error) {
 	var done success
-	err := p.call(ctx, request{
-		op:     "revoking the token",
-		token:  true,
-		method: http.MethodPost,
-		url:    c.APIBase + "/" + c.APIVersion + "/oauth/revoke",
+	err := p.ask(ctx, request{
+		op:    "revoking the token",
+		token: true,
+		url:   c.APIBase + "/" + c.APIVersion + "/oauth/revoke",
 		form: url.Values{
 			"client_id": {c.ID}, "client_secret": {c.Secret.Reveal()},
 			"revoke_token": {t.AccessToken.Reveal()}, "access_token": {t.AccessToken.Reveal()},

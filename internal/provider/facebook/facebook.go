@@ -41,13 +41,14 @@ type Provider struct {
 }
 
 var (
-	_ provider.Provider     = (*Provider)(nil)
-	_ provider.TokenRevoker = (*Provider)(nil)
-	_ provider.Prover       = (*Provider)(nil)
-	_ provider.PKCEBinder   = (*Provider)(nil)
-	_ provider.Pager        = (*Provider)(nil)
-	_ provider.Verifier     = (*Provider)(nil)
-	_ provider.DeviceFlow   = (*Provider)(nil)
+	_ provider.Provider       = (*Provider)(nil)
+	_ provider.BatchInspector = (*Provider)(nil)
+	_ provider.TokenRevoker   = (*Provider)(nil)
+	_ provider.Prover         = (*Provider)(nil)
+	_ provider.PKCEBinder     = (*Provider)(nil)
+	_ provider.Pager          = (*Provider)(nil)
+	_ provider.Verifier       = (*Provider)(nil)
+	_ provider.DeviceFlow     = (*Provider)(nil)
 )
 
 // New returns Facebook as seen through transport, by the clock now.

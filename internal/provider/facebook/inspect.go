@@ -26,8 +26,8 @@ type inspection struct {
 		DataAccessExpiresAt int64     `json:"data_access_expires_at"`
 		Scopes              []string  `json:"scopes"`
 		GranularScopes      []struct {
-			Scope     string      `json:"scope"`
-			TargetIDs []decimalID `json:"target_ids"`
+			Scope     string     `json:"scope"`
+			TargetIDs []listedID `json:"target_ids"`
 		} `json:"granular_scopes"`
 		Error *struct {
 			Code    number `json:"code"`
@@ -57,16 +57,27 @@ func (id *decimalID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// listedID is a decimalID in a list, where an odd one reads as "": it must not
+// make the others unreadable.
+type listedID string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (id *listedID) UnmarshalJSON(b []byte) error {
+	var d decimalID
+	_ = d.UnmarshalJSON(b)
+	*id = listedID(d)
+	return nil
+}
+
 // Inspect implements [provider.Provider].
 func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.inspect(ctx, c, t) })
 }
 
 func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	const op = "inspecting the token"
 	var answer inspection
 	err := p.ask(ctx, request{
-		op:      op,
+		op:      inspecting,
 		url:     c.APIBase + "/" + c.APIVersion + "/debug_token",
 		form:    url.Values{"input_token": {t.AccessToken.Reveal()}},
 		bearer:  appToken(c),
@@ -76,49 +87,64 @@ func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 	if err != nil {
 		return oauth.Token{}, err
 	}
-	d := answer.Data
+	return answer.of(c, t)
+}
+
+// inspecting is what goes wrong where an inspection does.
+const inspecting = "inspecting the token"
+
+// of returns what the answer says of c's token t.
+func (a *inspection) of(c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	d := a.Data
 	switch {
 	case d.IsValid == nil:
 		// Not the answer that is documented: it says nothing of the token.
-		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: op, Message: "the answer does not say whether the token is valid"}
+		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer does not say whether the token is valid"}
 	case !*d.IsValid && d.Error != nil:
 		return oauth.Token{}, &provider.Error{
 			Class: inspectedClass(int(d.Error.Code), int(d.Error.Subcode)),
-			Op:    op, Code: int(d.Error.Code), Subcode: int(d.Error.Subcode),
+			Op:    inspecting, Code: int(d.Error.Code), Subcode: int(d.Error.Subcode),
 			Message: clean(d.Error.Message, c.Secret, t.AccessToken),
 		}
 	case !*d.IsValid:
-		return oauth.Token{}, &provider.Error{Class: provider.NeedsReauth, Op: op, Message: "the token is not valid"}
+		return oauth.Token{}, &provider.Error{Class: provider.NeedsReauth, Op: inspecting, Message: "the token is not valid"}
 	case string(d.AppID) != c.ID:
-		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: op, Message: "the token belongs to another app"}
+		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: inspecting, Message: "the token belongs to another app"}
 	case d.UserID == "":
-		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: op, Message: "the token belongs to no person or system user"}
+		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: inspecting, Message: "the token belongs to no person or system user"}
+	case t.ExpiryUnknown && (d.ExpiresAt == nil || *d.ExpiresAt < 0):
+		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer does not say when the token expires"}
 	}
 	t.Account, t.Kind = string(d.UserID), d.Type
 	t.Scopes = slices.Compact(slices.Sorted(slices.Values(d.Scopes)))
-	t.Granular = nil
-	for _, granular := range d.GranularScopes {
-		// Without targets it was granted for all there are.
-		if len(granular.TargetIDs) > 0 {
-			targets := make([]string, len(granular.TargetIDs))
-			for i, id := range granular.TargetIDs {
-				targets[i] = string(id)
-			}
-			slices.Sort(targets)
-			t.Granular = append(t.Granular, oauth.GranularScope{Scope: granular.Scope, Targets: targets})
-		}
-	}
-	switch {
-	case d.ExpiresAt != nil && *d.ExpiresAt >= 0:
+	t.Granular = a.granular()
+	if d.ExpiresAt != nil && *d.ExpiresAt >= 0 {
 		t.ExpiresAt, t.ExpiryUnknown = unixTime(*d.ExpiresAt), false
-	case t.ExpiryUnknown:
-		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: op, Message: "the answer does not say when the token expires"}
 	}
 	t.DataAccessExpiresAt = unixTime(d.DataAccessExpiresAt)
 	if d.IssuedAt > 0 {
 		t.IssuedAt = unixTime(d.IssuedAt)
 	}
 	return t, nil
+}
+
+// granular returns the scopes that were granted for some targets only. Without
+// targets one was granted for all there are.
+func (a *inspection) granular() (scopes []oauth.GranularScope) {
+	for _, granular := range a.Data.GranularScopes {
+		if len(granular.TargetIDs) == 0 {
+			continue
+		}
+		targets := []string{}
+		for _, id := range granular.TargetIDs {
+			if id != "" {
+				targets = append(targets, string(id))
+			}
+		}
+		slices.Sort(targets)
+		scopes = append(scopes, oauth.GranularScope{Scope: granular.Scope, Targets: targets})
+	}
+	return scopes
 }
 
 // unixTime returns the time of a Unix time stamp, and the zero time for 0,

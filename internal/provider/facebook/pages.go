@@ -20,10 +20,10 @@ const (
 // accounts is the answer of the accounts edge (Meta: "User Accounts").
 type accounts struct {
 	Data []struct {
-		ID          decimalID `json:"id"`
-		Name        string    `json:"name"`
-		AccessToken string    `json:"access_token"`
-		Tasks       []string  `json:"tasks"`
+		ID          listedID `json:"id"`
+		Name        string   `json:"name"`
+		AccessToken string   `json:"access_token"`
+		Tasks       []string `json:"tasks"`
 	} `json:"data"`
 	Paging struct {
 		Cursors struct {

@@ -146,6 +146,12 @@ func TestTranscripts(t *testing.T) {
 			w.Refresh(t.Context(), w.client, token)
 			w.Inspect(t.Context(), w.client, token)
 		}},
+		"inspect-batch": {authpipetest.Options{}, func(w world, t *testing.T) {
+			token := connect(w, t, provider.AuthorizationRequest{Scopes: scopes})
+			dead := token
+			dead.AccessToken = "EAAdeaddeaddeaddeaddead"
+			w.InspectAll(t.Context(), w.client, []oauth.Token{token, dead})
+		}},
 		"device": {authpipetest.Options{}, func(w world, t *testing.T) {
 			begun, err := w.BeginDevice(t.Context(), w.client, scopes)
 			if err != nil {

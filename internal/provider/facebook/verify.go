@@ -40,7 +40,14 @@ func (p *Provider) Verify(ctx context.Context, c oauth.Client) []provider.Findin
 	if c.OtherSecret != "" {
 		findings = append(findings, p.verifySecret(ctx, c, "former_client_secret", c.OtherSecret))
 	}
-	return append(findings, p.verifyVersion(ctx, c)...)
+	return append(append(findings, p.verifyVersion(ctx, c)...), appMode)
+}
+
+// appMode is all that can be found out of an app's mode: no field of the API
+// tells it.
+var appMode = provider.Finding{
+	Check: "app_mode", OK: true,
+	Detail: "the API does not tell an app's mode: in development mode only people with a role in the app can log in; see App Mode at the top of the App Dashboard",
 }
 
 // verifySecret asks for an app access token (Meta: "Access Tokens"), which
@@ -78,7 +85,9 @@ func (p *Provider) verifyVersion(ctx context.Context, c oauth.Client) []provider
 		version.Detail = c.APIVersion + " is not known; choose one of those that Meta's changelog lists"
 	case refusal != nil && refusal.Code == 0:
 		version.Detail = refusal.Error()
-	case served != "" && served != c.APIVersion:
+	case served == "":
+		version.Detail = "the answer does not name the version that served it: graph_url may not lead to Facebook"
+	case served != c.APIVersion:
 		version.Detail = fmt.Sprintf("%s has ended: calls are served by %s; choose a newer graph_version", c.APIVersion, served)
 	default:
 		version.OK, version.Detail = true, c.APIVersion+" is served"
