@@ -99,20 +99,21 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 func (b *Backend) assemble(life context.Context, storage logical.Storage, o Options) {
 	providers := map[string]provider.Provider{"facebook": facebook.New(o.Transport, o.Now)}
 	b.store = store.New(storage, o.Now, fallbacks(providers))
+	gate := refresh.NewGate(refresh.GateOptions{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
 	refresher := refresh.New(refresh.Options{
-		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Life: life,
+		Store: b.store, Providers: providers, Gate: gate, Now: o.Now, Log: b.Logger(), Life: life,
 		Writable: b.WriteSafeReplicationState,
 	})
 	sessions := flow.New(flow.Options{
-		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Plan: refresh.Plan, Suspects: refresher.Suspects,
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Suspects: refresher.Suspects,
 	})
-	b.worker = refresh.NewWorker(life, b.store, map[string]refresh.Work{
+	b.worker = refresh.NewWorker(life, b.store, gate.Tick, map[string]refresh.Work{
 		store.DueCredential: refresher.Keep,
-		store.DueRemoval:    refresher.Remove,
-		store.DueSession:    sessions.Reap,
+		store.DueRemoval:    refresh.Each(refresher.Remove),
+		store.DueSession:    refresh.Each(sessions.Reap),
 	}, b.Logger())
 	b.Paths = paths.All(paths.Deps{
-		Store: b.store, Flow: sessions, Refresh: refresher,
+		Store: b.store, Flow: sessions, Refresh: refresher, Gate: gate,
 		Providers: slices.Sorted(maps.Keys(providers)), Now: o.Now,
 	})
 }

@@ -251,7 +251,7 @@ func TestAnExpiredTokenIsNotServedAndTheProviderIsAskedOnce(t *testing.T) {
 		first, then answer
 	}{
 		"when it is down":      {authpipetest.Fault{Status: 503, Body: "<html>down</html>"}, answer{"failed", 409}, answer{"failed", 409}},
-		"when it is throttled": {authpipetest.Fault{Error: &authpipetest.GraphError{Message: "Application request limit reached", Code: 4}}, answer{"throttled", 429}, answer{"unavailable", 502}},
+		"when it is throttled": {authpipetest.Fault{Error: &authpipetest.GraphError{Message: "Application request limit reached", Code: 4}}, answer{"throttled", 429}, answer{"throttled", 429}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := both(t, authpipetest.Options{})

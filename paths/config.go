@@ -13,6 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -45,13 +46,14 @@ var resettable = map[string]bool{"require_installation": true, "session_ttl": tr
 
 type configPaths struct {
 	store     *store.Store
+	gate      *refresh.Gate
 	verifier  func(ctx context.Context, name string) ([]provider.Finding, error)
 	providers []string
 	now       func() time.Time
 }
 
-func config(s *store.Store, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
-	c := configPaths{s, verifier, providers, now}
+func config(s *store.Store, gate *refresh.Gate, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
+	c := configPaths{s, gate, verifier, providers, now}
 	return []*framework.Path{
 		{
 			Pattern:         "config/?$",
@@ -135,7 +137,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	if !slices.Contains(c.providers, name) {
 		return nil, c.unknown(name)
 	}
-	return nil, c.store.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
+	err := c.store.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
 		merged, err := mergeConfig(old, d)
 		if err != nil {
 			return store.Config{}, err
@@ -149,6 +151,11 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 		}
 		return merged, c.refuseInUse(ctx, name, "client_id cannot be changed")
 	})
+	if err == nil {
+		// What the provider refused was the former configuration.
+		c.gate.Reopen(ctx, name)
+	}
+	return nil, err
 }
 
 func (c configPaths) verify(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

@@ -24,6 +24,7 @@ type Deps struct {
 	Store   *store.Store
 	Flow    *flow.Flow
 	Refresh *refresh.Refresher
+	Gate    *refresh.Gate
 	// Providers are the names of the providers that can be configured.
 	Providers []string
 	Now       func() time.Time
@@ -32,7 +33,7 @@ type Deps struct {
 // All returns every path of the engine. The list is the map.
 func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
-		config(d.Store, d.Flow.Verify, d.Providers, d.Now),
+		config(d.Store, d.Gate, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),

@@ -19,7 +19,11 @@ func (f *Flow) beginDevice(ctx context.Context, p provider.Provider, config stor
 	}
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
-	code, err := device.BeginDevice(calls, config.Client(), s.Scopes)
+	var code provider.DeviceCode
+	err := f.Ask(ctx, s.Ref.Provider, func() (err error) {
+		code, err = device.BeginDevice(calls, config.Client(), s.Scopes)
+		return err
+	})
 	if err != nil {
 		return Begun{}, provider.Refusal(err)
 	}

@@ -61,6 +61,10 @@ type Options struct {
 	Providers map[string]provider.Provider
 	Now       func() time.Time
 	Log       hclog.Logger
+	// Ask makes calls to the provider of that name, unless it is being left alone:
+	// then it returns an error that says so, of class transient, throttled or
+	// misconfigured. Else it returns what call returns.
+	Ask func(ctx context.Context, provider string, call func() error) error
 	// Suspects reports whether the account's grant was revoked since a session
 	// was begun, so that what it brings must be checked.
 	Suspects func(provider, account string, begun time.Time) bool

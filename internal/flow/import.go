@@ -31,8 +31,12 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 	begun := f.Now()
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
-	token, err := p.Settle(calls, config.Client(), oauth.Token{
-		AccessToken: i.AccessToken, Type: "bearer", IssuedAt: f.Now().UTC(), ExpiryUnknown: true,
+	var token oauth.Token
+	err = f.Ask(ctx, i.Ref.Provider, func() (err error) {
+		token, err = p.Settle(calls, config.Client(), oauth.Token{
+			AccessToken: i.AccessToken, Type: "bearer", IssuedAt: f.Now().UTC(), ExpiryUnknown: true,
+		})
+		return err
 	})
 	if err != nil {
 		return c, "", provider.Refusal(err)

@@ -106,19 +106,22 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 	}
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
-	if r.token.AccessToken == "" && s.Device {
-		r.token, err = f.poll(calls, p, config.Client(), r.code)
-		if err != nil {
-			return oauth.Token{}, err
+	var token oauth.Token
+	err = f.Ask(calls, s.Ref.Provider, func() (err error) {
+		switch {
+		case r.token.AccessToken != "":
+		case s.Device:
+			r.token, err = f.poll(calls, p, config.Client(), r.code)
+		default:
+			r.token, err = p.Exchange(calls, config.Client(), provider.Grant{Code: r.code, RedirectURI: s.RedirectURI, Verifier: s.Verifier, Nonce: s.Nonce})
 		}
-	}
-	if r.token.AccessToken == "" {
-		r.token, err = p.Exchange(calls, config.Client(), provider.Grant{Code: r.code, RedirectURI: s.RedirectURI, Verifier: s.Verifier, Nonce: s.Nonce})
 		if err != nil {
-			return oauth.Token{}, err
+			return err
 		}
-	}
-	return p.Settle(calls, config.Client(), r.token)
+		token, err = p.Settle(calls, config.Client(), r.token)
+		return err
+	})
+	return token, err
 }
 
 // settle stores how the redemption ended. Where the provider could not be
@@ -170,7 +173,7 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 func passing(err error) bool {
 	var e *provider.Error
 	if errors.As(err, &e) && e.Err != nil {
-		return errors.Is(e, provider.ErrPending) || errors.Is(e, provider.ErrSlowDown)
+		return errors.Is(e, provider.ErrShut) || errors.Is(e, provider.ErrPending) || errors.Is(e, provider.ErrSlowDown)
 	}
 	if e != nil {
 		return e.Class == provider.Transient || e.Class == provider.Throttled

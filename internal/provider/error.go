@@ -38,6 +38,8 @@ var (
 	ErrCodeExpired = errors.New("authorization code has expired")
 	// ErrPending is returned if the person has not approved a device login yet.
 	ErrPending = errors.New("authorization is pending")
+	// ErrShut is returned if the provider was not asked: it is being left alone.
+	ErrShut = errors.New("provider is being left alone")
 	// ErrSlowDown is returned if a device login is polled too often; it is
 	// pending.
 	ErrSlowDown = errors.New("polling too often")

@@ -170,6 +170,14 @@ type Verifier interface {
 	Verify(ctx context.Context, c oauth.Client) []Finding
 }
 
+// A Prober is a [Provider] that can be asked whether it answers at all, and
+// answers this client.
+type Prober interface {
+	// Probe makes one call that succeeds if the server works and accepts c: its
+	// id, its secret and its API version. It concerns no token.
+	Probe(ctx context.Context, c oauth.Client) error
+}
+
 // A Finding is the outcome of one check of a client.
 type Finding struct {
 	// Check names what was looked at: "client_secret", "graph_version", ….

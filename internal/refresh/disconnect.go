@@ -138,7 +138,9 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		}
 		calls, cancel := provider.Within(ctx)
 		defer cancel()
-		err = r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), c.Token) })
+		err = r.Gate.Ask(calls, ref.Provider, func() error {
+			return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), c.Token) })
+		})
 	}
 	var e *provider.Error
 	switch {
@@ -147,7 +149,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		return "", r.suspect(ctx, ref.Provider, ref, c)
 	case !errors.As(err, &e):
 		return "", err // storage's
-	case e.Class == provider.Transient:
+	case e.Class == provider.Transient && !errors.Is(e, provider.ErrShut):
 		// It may have been done, and only the answer been lost.
 		if err := r.suspect(ctx, ref.Provider, tenant.Ref{}, c); err != nil {
 			return "", err

@@ -107,17 +107,16 @@ func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 // more than half of what it has left.
 var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
 
-// providerTrouble is how long to wait if the provider is throttling, or
-// refuses the client.
-const providerTrouble = 15 * time.Minute
+// refusedClient is how long to wait if the provider refuses the client for
+// this credential alone.
+const refusedClient = 15 * time.Minute
 
 // blame takes in a failure. Only what speaks of this token changes its status.
 func (r *Refresher) blame(c *store.Credential, cause error) {
 	now := r.Now().UTC()
-	class := provider.ClassOf(cause)
-	switch class {
-	case provider.Throttled, provider.Misconfigured:
-		r.rest(c, max(providerTrouble, until(cause).Sub(now)))
+	switch provider.ClassOf(cause) {
+	case provider.Misconfigured:
+		r.rest(c, refusedClient)
 		return
 	case provider.NeedsReauth:
 		c.Status = store.NeedsReauth
@@ -142,15 +141,6 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 	r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
 }
 
-// until is when the provider says that it may be asked again, or zero.
-func until(cause error) time.Time {
-	var e *provider.Error
-	if errors.As(cause, &e) {
-		return e.Until
-	}
-	return time.Time{}
-}
-
 // rest leaves the provider alone about the credential for d, or half of the
 // life that its token has left, but a minute at least. What was due before is
 // due then.
@@ -159,13 +149,16 @@ func (r *Refresher) rest(c *store.Credential, d time.Duration) {
 	if life := c.Token.ExpiresAt.Sub(now); !c.Token.ExpiresAt.IsZero() {
 		d = max(min(d, life/2), time.Minute)
 	}
-	at := now.Add(d)
-	c.RetryAt = at
-	if !c.NextRefresh.IsZero() && c.NextRefresh.Before(at) {
-		c.NextRefresh = at
-	}
-	if !c.NextCheck.IsZero() && c.NextCheck.Before(at) {
-		c.NextCheck = at
+	c.RetryAt = now.Add(d)
+	putOff(c, c.RetryAt)
+}
+
+// putOff moves what is due at the credential before t to t.
+func putOff(c *store.Credential, t time.Time) {
+	for _, next := range []*time.Time{&c.NextRefresh, &c.NextCheck} {
+		if !next.IsZero() && next.Before(t) {
+			*next = t
+		}
 	}
 }
 

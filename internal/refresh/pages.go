@@ -130,12 +130,12 @@ func (r *Refresher) FetchPages(ctx context.Context, above tenant.Ref) error {
 	if !r.Writable() {
 		return store.ErrReadOnly
 	}
-	arrival := r.flights.DoChan("pages "+above.String(), func() (any, error) {
+	arrival := r.joint.DoChan("pages "+above.String(), func() (any, error) {
 		var err error
 		crash := r.guarded(above, func() error { err = r.fetchPages(r.Life, above); return nil })
 		return nil, errors.Join(provider.Refusal(crash), err)
 	})
-	_, err := r.await(ctx, arrival)
+	_, err := await(ctx, arrival)
 	return err
 }
 
@@ -193,7 +193,11 @@ func (r *Refresher) askPages(ctx context.Context, above tenant.Ref, c store.Cred
 	}
 	calls, cancel := provider.Within(ctx)
 	defer cancel()
-	pages, err := pager.Pages(calls, config.Client(), c.Token)
+	var pages []provider.Page
+	err = r.Gate.Ask(calls, above.Provider, func() (err error) {
+		pages, err = pager.Pages(calls, config.Client(), c.Token)
+		return err
+	})
 	if class := provider.ClassOf(err); err != nil && (class == provider.NeedsReauth || class == provider.Revoked) {
 		if _, checkErr := r.Check(ctx, above); checkErr != nil {
 			return nil, checkErr

@@ -13,12 +13,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -30,6 +30,7 @@ import (
 type Options struct {
 	Store     *store.Store
 	Providers map[string]provider.Provider
+	Gate      *Gate
 	Now       func() time.Time
 	Log       hclog.Logger
 	// Writable reports whether this node may write. Where it may not, nothing is
@@ -43,14 +44,24 @@ type Options struct {
 // concurrent use.
 type Refresher struct {
 	Options
-	flights singleflight.Group
+	flights flights
+	// joint is what is done once for all who come for it at the same time.
+	joint   singleflight.Group
 	revoked revocations
 	// pageFailures are the pageFailure of each pageFetch that failed lately.
 	pageFailures sync.Map
+	// budget paces the calls that nobody waits for.
+	budget *rate.Limiter
 }
 
+// callsPerSecond is how many calls a second the background work makes of
+// providers at most.
+const callsPerSecond = 1000
+
 // New returns a Refresher.
-func New(o Options) *Refresher { return &Refresher{Options: o} }
+func New(o Options) *Refresher {
+	return &Refresher{Options: o, budget: rate.NewLimiter(callsPerSecond, callsPerSecond)}
+}
 
 // A Served is a credential that may be handed out, and what its reader should
 // know.
@@ -211,134 +222,17 @@ func (r *Refresher) refresh(ctx context.Context, ref tenant.Ref, wanted func(sto
 // Check asks the provider now whether the token is alive. It brings back a
 // credential that was taken for dead.
 func (r *Refresher) Check(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
-	return r.fly(ctx, ref, flight{"check", func(store.Credential) bool { return true }, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
+	return r.fly(ctx, ref, r.checking())
+}
+
+// check is the name of the flights that ask about a token.
+const check = "check"
+
+func (r *Refresher) checking() flight {
+	return flight{check, func(store.Credential) bool { return true }, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
 		return p.Inspect(ctx, client, c.Token)
-	}, r.checked})
+	}, r.checked}
 }
-
-// A flight is one question to the provider about a credential.
-type flight struct {
-	name string
-	// wanted says whether the question is still worth asking: another flight may
-	// just have brought the answer.
-	wanted func(store.Credential) bool
-	ask    func(context.Context, provider.Provider, oauth.Client, store.Credential) (oauth.Token, error)
-	// learn takes the answer in.
-	learn func(c *store.Credential, answer oauth.Token)
-}
-
-// fly joins the flight of that name for ref, or starts it. The error is the
-// provider's, as its caller is told of it.
-func (r *Refresher) fly(ctx context.Context, ref tenant.Ref, f flight) (store.Credential, error) {
-	if !r.Writable() {
-		return store.Credential{}, store.ErrReadOnly
-	}
-	arrival := r.flights.DoChan(f.name+" "+ref.String(), func() (any, error) {
-		c, err := store.Credential{}, error(nil)
-		crash := r.guarded(ref, func() error { c, err = r.land(r.Life, ref, f); return nil })
-		return c, cmp.Or(crash, err)
-	})
-	val, err := r.await(ctx, arrival)
-	c, _ := val.(store.Credential)
-	return c, err
-}
-
-// await returns what the flight brings, or gives it up for this caller when
-// its budget or ctx ends. The flight goes on: others may wait for it.
-func (r *Refresher) await(ctx context.Context, arrival <-chan singleflight.Result) (any, error) {
-	patience, cancel := provider.Patience(ctx)
-	defer cancel()
-	select {
-	case a := <-arrival:
-		return a.Val, a.Err
-	case <-patience.Done():
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, oauth.Errorf(oauth.Unavailable, "the provider did not answer within %s; try again", provider.CallTimeout)
-	}
-}
-
-// guarded turns a panic of call, the provider's code or a stranger's answer,
-// into a passing error and a log line.
-func (r *Refresher) guarded(ref tenant.Ref, call func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.Log.Error("panic while calling the provider", "ref", ref.String(), "panic", p, "stack", string(debug.Stack()))
-			err = &provider.Error{Class: provider.Transient, Op: "calling the provider", Message: "internal error"}
-		}
-	}()
-	return call()
-}
-
-// land flies the flight and stores what was learned.
-func (r *Refresher) land(ctx context.Context, ref tenant.Ref, f flight) (store.Credential, error) {
-	before, err := r.connected(ctx, ref)
-	if err != nil || !f.wanted(before) {
-		return before, err
-	}
-	answer, config, cause := r.ask(ctx, ref, f, before)
-	var refused *provider.Error
-	if cause != nil && !errors.As(cause, &refused) {
-		return store.Credential{}, cause // storage's, or the mount's end
-	}
-	// What was obtained is stored even if the mount ends now.
-	after, err := r.Store.UpdateCredential(context.WithoutCancel(ctx), ref, func(old *store.Credential) (store.Credential, error) {
-		if old == nil || old.Birth != before.Birth || old.Revision != before.Revision {
-			return store.Credential{}, errSuperseded
-		}
-		c := *old
-		if cause != nil {
-			r.blame(&c, cause)
-			c.RefreshFailing = c.RefreshFailing || f.name == "refresh" && c.ConsecutiveFailures > 0
-			return c, nil
-		}
-		f.learn(&c, answer)
-		planCheck(ref, &c, config, r.Now())
-		if f.name == "refresh" || old.Status != store.Active || !old.Token.ExpiresAt.Equal(c.Token.ExpiresAt) {
-			planRefresh(ref, &c, r.Now())
-		}
-		return c, nil
-	})
-	switch {
-	case errors.Is(err, errSuperseded):
-		return r.connected(ctx, ref)
-	case errors.Is(err, store.ErrRemoving):
-		return store.Credential{}, NotFound(ref)
-	case err != nil:
-		return store.Credential{}, err
-	case cause != nil:
-		r.Log.Warn(f.name+" failed", "ref", ref.String(), "error", cause)
-	case after.Generation != before.Generation:
-		r.Log.Info("refreshed", "ref", ref.String(), "expires_at", after.Token.ExpiresAt)
-	}
-	return after, provider.Refusal(cause)
-}
-
-// ask puts the flight's question to the provider.
-func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.Credential) (answer oauth.Token, config store.Config, err error) {
-	p, config, err := r.client(ctx, ref.Provider)
-	if err != nil {
-		return oauth.Token{}, config, err
-	}
-	calls, cancel := provider.Within(ctx)
-	defer cancel()
-	err = r.guarded(ref, func() (err error) {
-		answer, err = f.ask(calls, p, config.Client(), c)
-		return err
-	})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return oauth.Token{}, config, ctx.Err()
-	case err == nil && c.Page == nil && answer.Account != c.Token.Account:
-		err = &provider.Error{Class: provider.Transient, Op: f.name, Message: "the provider answered for another account"}
-	}
-	return answer, config, err
-}
-
-// errSuperseded is returned if the credential has changed while the provider
-// was asked about it.
-var errSuperseded = errors.New("credential has changed meanwhile")
 
 func (r *Refresher) connected(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
 	c, err := r.Store.Connected(ctx, ref)

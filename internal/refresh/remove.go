@@ -140,7 +140,7 @@ type ending struct {
 // meanwhile share what comes of it: so the removal stands, and nothing can be
 // connected, from the look at it to its end.
 func (r *Refresher) removeLast(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
-	end, err, _ := r.flights.Do("removal "+ref.String(), func() (any, error) {
+	end, err, _ := r.joint.Do("removal "+ref.String(), func() (any, error) {
 		standing, err := r.Store.Removal(ctx, ref)
 		if errors.Is(err, store.ErrNotFound) || err == nil && standing.ID != removal.ID {
 			return ending{ended: true}, nil

@@ -1,44 +1,61 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// Work does one kind of due work. The entry that led to it is then gone: done,
-// moved or outdated. One that stays is met again by each sweep, which costs a
-// storage call for its minute and keeps nothing else from being done.
-type Work func(context.Context, store.Due) error
+// Work does due work of one kind, soonest expiry first. The entries that led to
+// it are then gone: done, moved or outdated. One that stays is met again by
+// each sweep, which costs a storage call for its minute and keeps nothing else
+// from being done.
+type Work func(context.Context, []store.Due) error
+
+// Each returns the Work that does one piece at a time, several at once.
+func Each(do func(context.Context, store.Due) error) Work {
+	return func(ctx context.Context, due []store.Due) error {
+		return inParallel(ctx, len(due), func(i int) error { return do(ctx, due[i]) })
+	}
+}
 
 // A Worker does what is due, in a goroutine of its own. It costs nothing
 // between pokes, and one storage call a poke if nothing is due.
 type Worker struct {
 	store *store.Store
-	works map[string]Work
-	log   hclog.Logger
-	life  context.Context
-	poke  chan struct{}
-	done  sync.WaitGroup
+	// before is called at the beginning of a sweep.
+	before func(context.Context)
+	works  map[string]Work
+	log    hclog.Logger
+	life   context.Context
+	poke   chan struct{}
+	done   sync.WaitGroup
+	// sweeping is held by the one sweep.
+	sweeping sync.Mutex
 }
 
-// parallel is how many pieces of due work are done at once.
-const parallel = 8
+const (
+	// parallel is how many pieces of due work of one kind are done at once.
+	parallel = 32
+	// sweepLot is about how much of what is due is held in memory at once, and put
+	// in the order of its expiry.
+	sweepLot = 10_000
+)
 
-// NewWorker returns a Worker that knows works, by the kinds of the due index.
-// It ends with life.
-func NewWorker(life context.Context, s *store.Store, works map[string]Work, log hclog.Logger) *Worker {
-	return &Worker{store: s, works: works, log: log, life: life, poke: make(chan struct{}, 1)}
+// NewWorker returns a Worker that begins each sweep with before and knows works,
+// by the kinds of the due index. It ends with life.
+func NewWorker(life context.Context, s *store.Store, before func(context.Context), works map[string]Work, log hclog.Logger) *Worker {
+	return &Worker{store: s, before: before, works: works, log: log, life: life, poke: make(chan struct{}, 1)}
 }
 
 // Start starts the goroutine.
@@ -84,6 +101,9 @@ func (w *Worker) Wait() { w.done.Wait() }
 // Sweep does all that is due by now, and returns the errors of what could not
 // be done. One piece's trouble does not keep the others from being done.
 func (w *Worker) Sweep(ctx context.Context) error {
+	w.sweeping.Lock()
+	defer w.sweeping.Unlock()
+	w.before(ctx)
 	stuck, first, last, err := w.store.DueMinutes(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -91,98 +111,91 @@ func (w *Worker) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	var (
+		errs []error
+		due  lot
+	)
 	for _, minute := range stuck {
-		errs = append(errs, w.minute(ctx, minute))
+		errs = append(errs, w.gather(ctx, minute, &due))
 	}
 	for minute := first; minute <= last && w.store.Begun(minute) && ctx.Err() == nil; minute++ {
-		errs = append(errs, w.minute(ctx, minute))
+		errs = append(errs, w.gather(ctx, minute, &due))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, w.finish(ctx, &due))...)
 }
 
-// minute does what is due at one minute.
-func (w *Worker) minute(ctx context.Context, minute int64) error {
-	due, err := w.store.Pass(ctx, minute, false)
+// A lot is what a sweep has gathered and not done yet, and the minutes that it
+// was due at.
+type lot struct {
+	due     []store.Due
+	minutes []int64
+}
+
+// gather adds what is due at minute to the lot, and does the lot if it is full.
+func (w *Worker) gather(ctx context.Context, minute int64, l *lot) error {
+	due, err := w.store.Pass(ctx, minute)
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	err = w.do(ctx, due)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	l.due, l.minutes = append(l.due, due...), append(l.minutes, minute)
+	if len(l.due) < sweepLot {
+		return nil
 	}
-	_, passErr := w.store.Pass(ctx, minute, true)
-	return errors.Join(err, passErr)
+	return w.finish(ctx, l)
 }
 
+// finish does the lot, and looks whether anything is left at its minutes.
+func (w *Worker) finish(ctx context.Context, l *lot) error {
+	errs := []error{w.do(ctx, l.due)}
+	for _, minute := range l.minutes {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		_, err := w.store.Pass(ctx, minute)
+		errs = append(errs, err)
+	}
+	*l = lot{}
+	return errors.Join(errs...)
+}
+
+// do does what is due, soonest expiry first, each kind beside the others.
 func (w *Worker) do(ctx context.Context, due []store.Due) error {
+	slices.SortStableFunc(due, func(a, b store.Due) int { return cmp.Compare(a.Expiry, b.Expiry) })
+	kinds := map[string][]store.Due{}
+	for _, d := range due {
+		kinds[d.Kind] = append(kinds[d.Kind], d)
+	}
+	names := slices.Sorted(maps.Keys(kinds))
+	return inParallel(ctx, len(names), func(i int) error {
+		work, ok := w.works[names[i]]
+		if !ok {
+			return fmt.Errorf("due work of an unknown kind %q, %d pieces", names[i], len(kinds[names[i]]))
+		}
+		return work(ctx, kinds[names[i]])
+	})
+}
+
+// inParallel calls do with each number below n, in order and several at once,
+// and returns their errors. A panic is one: nobody else would catch it, and it
+// would take every mount of the process along.
+func inParallel(ctx context.Context, n int, do func(i int) error) error {
 	var group errgroup.Group
 	group.SetLimit(parallel)
-	errs := make([]error, len(due))
-	for i, d := range due {
+	errs := make([]error, n)
+	for i := range n {
 		if ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			errs[i] = w.one(ctx, d)
+			defer func() {
+				if p := recover(); p != nil {
+					errs[i] = fmt.Errorf("panic in due work: %v\n%s", p, debug.Stack())
+				}
+			}()
+			errs[i] = do(i)
 			return nil
 		})
 	}
 	group.Wait()
 	return errors.Join(append(errs, ctx.Err())...)
-}
-
-func (w *Worker) one(ctx context.Context, d store.Due) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			w.log.Error("panic in due work", "kind", d.Kind, "id", d.ID, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("%s %s: internal error", d.Kind, d.ID)
-		}
-	}()
-	work, ok := w.works[d.Kind]
-	if !ok {
-		return fmt.Errorf("%s %s: due work of an unknown kind", d.Kind, d.ID)
-	}
-	return work(ctx, d)
-}
-
-// failingLong is for how long a refresh may fail for reasons that are not
-// understood before the provider is asked whether the token lives at all.
-const failingLong = 24 * time.Hour
-
-// Keep is the due work at a credential: it refreshes or checks it, whatever is
-// due. How that went is in the credential; the error is one of storage.
-func (r *Refresher) Keep(ctx context.Context, due store.Due) error {
-	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
-		return err
-	}
-	ref, err := tenant.ParseFlat(due.ID)
-	if err != nil {
-		return err
-	}
-	if ref.Kind() == tenant.Page {
-		if _, err := r.Store.Credential(ctx, ref.Above()); errors.Is(err, store.ErrNotFound) {
-			return r.dropPage(ctx, ref.Above(), ref.Page)
-		}
-	}
-	c, err := r.Store.Credential(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if !c.NextRefresh.IsZero() && !r.Now().Before(c.NextRefresh) {
-		_, err = r.Refresh(ctx, ref)
-		if err != nil && !c.FailingSince.IsZero() && r.Now().Sub(c.FailingSince) >= failingLong {
-			// Nobody knows what the refusals mean: ask about the token itself.
-			_, err = r.Check(ctx, ref)
-		}
-	} else {
-		_, err = r.Check(ctx, ref)
-	}
-	if _, dropErr := r.Store.DropOutdated(ctx, due); dropErr != nil {
-		return dropErr
-	}
-	if oauth.CodeOf(err) != "" {
-		return nil
-	}
-	return err
 }

@@ -175,17 +175,15 @@ func (s *Store) DueAt(ctx context.Context, minute int64) ([]Due, error) {
 // that stood ahead stops when that is set right.
 func (s *Store) Begun(minute int64) bool { return minute <= minuteOf(s.now()) }
 
-// Pass returns what is due at minute, and moves past it if that is nothing, or
-// if leave says that what is there has had its turn: the next sweep will find
-// it again.
-func (s *Store) Pass(ctx context.Context, minute int64, leave bool) ([]Due, error) {
+// Pass returns what is due at minute, soonest expiry first, and moves past it.
+// The next sweep will look at it again, unless nothing was there.
+func (s *Store) Pass(ctx context.Context, minute int64) ([]Due, error) {
 	s.due.mu.Lock()
 	defer s.due.mu.Unlock()
 	due, err := s.DueAt(ctx, minute)
-	if err != nil || len(due) > 0 && !leave {
-		return due, err
-	}
 	switch {
+	case err != nil:
+		return nil, err
 	case minute > s.due.passed+1:
 		// One before it could not be looked at.
 		return due, nil
@@ -214,6 +212,9 @@ func (s *Store) DropOutdated(ctx context.Context, d Due) (bool, error) {
 	}
 	return true, s.storage.Delete(ctx, d.key())
 }
+
+// Drop deletes the hint d, whatever the record says that it leads to.
+func (s *Store) Drop(ctx context.Context, d Due) error { return s.storage.Delete(ctx, d.key()) }
 
 // dueRecord returns the lock of the record that d leads to, and what reads the
 // due entry that the record names.

@@ -18,6 +18,7 @@ const (
 	statusPrefix        = "status/"
 	duePrefix           = "due/"
 	watermarkKey        = "watermark"
+	providerPrefix      = "provider/"
 )
 
 // SealWrapped are the storage prefixes that Vault should wrap with its seal,

@@ -14,6 +14,7 @@
 //	due/<minute>/<expiry minute>,<kind>,<flat ref or id>
 //	                             what must happen, and when
 //	watermark                    the last minute of due/ that was emptied
+//	provider/<provider>          why the provider is left alone
 //
 // A sealed record's associated data is its version and its storage key: moved
 // to another key or tenant, it does not open. Keysets lie in the clear under

@@ -303,7 +303,7 @@ func dueMinutes(t *testing.T, s *store.Store) []int64 {
 func minutes(t *testing.T, s *store.Store) (found []string) {
 	t.Helper()
 	for _, minute := range dueMinutes(t, s) {
-		due, err := s.Pass(t.Context(), minute, true)
+		due, err := s.Pass(t.Context(), minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -348,7 +348,7 @@ func TestWhatIsDueIsFoundAtItsMinute(t *testing.T) {
 func reapAll(t *testing.T, s *store.Store) {
 	t.Helper()
 	for _, minute := range dueMinutes(t, s) {
-		due, err := s.Pass(t.Context(), minute, false)
+		due, err := s.Pass(t.Context(), minute)
 		if err != nil {
 			t.Error(err)
 		}
@@ -357,7 +357,7 @@ func reapAll(t *testing.T, s *store.Store) {
 				t.Error(err)
 			}
 		}
-		if _, err := s.Pass(t.Context(), minute, true); err != nil {
+		if _, err := s.Pass(t.Context(), minute); err != nil {
 			t.Error(err)
 		}
 	}
@@ -400,7 +400,7 @@ func TestAMinuteThatCannotBeListedIsNotPassed(t *testing.T) {
 		return nil
 	})
 	for _, minute := range dueMinutes(t, s) {
-		s.Pass(t.Context(), minute, true)
+		s.Pass(t.Context(), minute)
 		failed = true
 	}
 	storage.Reset()

@@ -44,6 +44,7 @@ var (
 	_ provider.Provider       = (*Provider)(nil)
 	_ provider.BatchInspector = (*Provider)(nil)
 	_ provider.TokenRevoker   = (*Provider)(nil)
+	_ provider.Prober         = (*Provider)(nil)
 	_ provider.Prover         = (*Provider)(nil)
 	_ provider.PKCEBinder     = (*Provider)(nil)
 	_ provider.Pager          = (*Provider)(nil)

@@ -75,8 +75,28 @@ func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 }
 
 func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	var answer inspection
-	err := p.ask(ctx, request{
+	answer, err := p.debugToken(ctx, c, t)
+	if err != nil {
+		return oauth.Token{}, err
+	}
+	return answer.of(c, t)
+}
+
+// Probe implements [provider.Prober]: it inspects the app's own token, with
+// itself. Whatever is wrong with the client is wrong with that call.
+func (p *Provider) Probe(ctx context.Context, c oauth.Client) error {
+	_, err := withEither(ctx, c, func(c oauth.Client) (inspection, error) {
+		answer, err := p.debugToken(ctx, c, oauth.Token{AccessToken: appToken(c)})
+		if err == nil && answer.Data.IsValid == nil {
+			err = &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer does not say whether the token is valid"}
+		}
+		return answer, err
+	})
+	return err
+}
+
+func (p *Provider) debugToken(ctx context.Context, c oauth.Client, t oauth.Token) (answer inspection, err error) {
+	err = p.ask(ctx, request{
 		op:      inspecting,
 		url:     c.APIBase + "/" + c.APIVersion + "/debug_token",
 		form:    url.Values{"input_token": {t.AccessToken.Reveal()}},
@@ -84,10 +104,7 @@ func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 		client:  true,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, &answer)
-	if err != nil {
-		return oauth.Token{}, err
-	}
-	return answer.of(c, t)
+	return answer, err
 }
 
 // inspecting is what goes wrong where an inspection does.

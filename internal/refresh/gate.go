@@ -1,0 +1,311 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+// A Gate stands between the engine and its providers. It is shut while one
+// must be left alone:
+//
+//	throttled       it said so. Until the time that it said.
+//	misconfigured   it refuses the client, whatever it is asked.
+//	transient       it cannot be reached, or fails, whatever it is asked.
+//
+// Who asks meanwhile is answered from memory, and no credential is blamed. The
+// latter two are found out by a probe, and a probe at each tick finds out when
+// they are over. Make one with [NewGate]. It is safe for concurrent use.
+type Gate struct {
+	GateOptions
+	probes singleflight.Group
+
+	mu    sync.Mutex
+	doors map[string]*door
+}
+
+// GateOptions are what a Gate needs.
+type GateOptions struct {
+	Store     *store.Store
+	Providers map[string]provider.Provider
+	Now       func() time.Time
+	Log       hclog.Logger
+}
+
+// A door is the gate before one provider.
+type door struct {
+	mu     sync.Mutex
+	loaded bool
+	// outage is why it is shut. One whose time is over is kept until a call shows
+	// that it is.
+	outage *store.Outage
+	// strikes counts the calls in a row to which there was no answer worth the
+	// name, pauses the throttlings in a row that named no time.
+	strikes, pauses int
+}
+
+const (
+	// strikesOut is how many calls in a row must fail before the provider is
+	// suspected, and not what was asked about.
+	strikesOut = 5
+	// shortestPause and longestPause bound a pause of which the provider does
+	// not say how long it is. Facebook counts by the hour.
+	shortestPause, longestPause = 5 * time.Minute, time.Hour
+)
+
+// NewGate returns a Gate.
+func NewGate(o GateOptions) *Gate { return &Gate{GateOptions: o, doors: map[string]*door{}} }
+
+// Ask makes calls to the provider that is called name, unless it is being left
+// alone: then the error wraps [provider.ErrShut] and says why. It returns
+// call's error, and learns from it.
+func (g *Gate) Ask(ctx context.Context, name string, call func() error) error {
+	d, err := g.door(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := d.shut(g.Now()); err != nil {
+		return err
+	}
+	err = call()
+	g.hear(ctx, name, d, err)
+	return err
+}
+
+// Shut returns the error that Ask would return without asking, or nil.
+func (g *Gate) Shut(ctx context.Context, name string) error {
+	d, err := g.door(ctx, name)
+	if err != nil {
+		return err
+	}
+	return d.shut(g.Now())
+}
+
+// Outage returns why the provider is left alone, or nil.
+func (g *Gate) Outage(ctx context.Context, name string) (*store.Outage, error) {
+	d, err := g.door(ctx, name)
+	if err != nil || d.shut(g.Now()) == nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.outage, nil
+}
+
+// door returns the gate before the provider, as it was when the engine was
+// last at work.
+func (g *Gate) door(ctx context.Context, name string) (*door, error) {
+	g.mu.Lock()
+	d := g.doors[name]
+	if d == nil {
+		d = &door{}
+		g.doors[name] = d
+	}
+	g.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.loaded {
+		return d, nil
+	}
+	outage, err := g.Store.Outage(ctx, name)
+	if errors.Is(err, store.ErrCorrupt) {
+		outage, err = nil, nil // whether the provider works, it tells itself
+	}
+	d.outage, d.loaded = outage, err == nil
+	return d, err
+}
+
+// shut returns why the provider must not be asked now, or nil.
+func (d *door) shut(now time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.outage == nil || !d.outage.Until.IsZero() && !now.Before(d.outage.Until) {
+		return nil
+	}
+	cause := d.outage.Cause
+	return &provider.Error{
+		Class: provider.Class(cause.Class), Op: "asking the provider",
+		Code: cause.Code, Subcode: cause.Subcode, TraceID: cause.TraceID,
+		Message: fmt.Sprintf("it is left alone since %s, when it answered: %s", d.outage.Since.Format(time.RFC3339), cause.Message),
+		Until:   d.outage.Until, Err: provider.ErrShut,
+	}
+}
+
+// hear learns from how a call went.
+func (g *Gate) hear(ctx context.Context, name string, d *door, err error) {
+	var e *provider.Error
+	switch {
+	case err != nil && !errors.As(err, &e):
+		return // storage's, or the caller's
+	case err == nil, errors.Is(e, provider.ErrPending), errors.Is(e, provider.ErrSlowDown),
+		e.Class == provider.NeedsReauth, e.Class == provider.Revoked, e.Class == provider.Permission, e.Class == provider.Caller:
+		g.answered(ctx, name, d)
+	case e.Class == provider.Throttled:
+		g.pause(ctx, name, d, e)
+	case e.Class == provider.Misconfigured, d.strike(e):
+		g.suspect(ctx, name, d)
+	}
+}
+
+// strike counts a call that failed, and reports whether it is time to suspect
+// the provider. An error that the provider tells apart says that it works.
+func (d *door) strike(e *provider.Error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.Code > 2 { // 1 and 2 are Facebook's for "unknown" and "service"
+		d.strikes = 0
+		return false
+	}
+	d.strikes++
+	return d.strikes%strikesOut == 0
+}
+
+// answered takes in that the provider works. A pause that is not over stays:
+// the call may have begun before it.
+func (g *Gate) answered(ctx context.Context, name string, d *door) {
+	d.mu.Lock()
+	d.strikes = 0
+	over := d.outage != nil && !d.outage.Until.IsZero() && !g.Now().Before(d.outage.Until)
+	d.mu.Unlock()
+	if over {
+		g.open(ctx, name, d)
+	}
+}
+
+// pause shuts the gate until the time that the provider said.
+func (g *Gate) pause(ctx context.Context, name string, d *door, e *provider.Error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := g.Now().UTC()
+	until := e.Until
+	if until.IsZero() {
+		if d.outage == nil || !now.Before(d.outage.Until) {
+			d.pauses++ // of those who are told at the same time the first counts
+		}
+		until = now.Add(min(shortestPause<<min(d.pauses-1, 10), longestPause))
+	}
+	until = latest(until, now.Add(time.Minute))
+	if d.outage != nil && d.outage.Cause.Class == string(provider.Throttled) && !d.outage.Until.Before(until) {
+		return
+	}
+	g.shut(ctx, name, d, e, until)
+}
+
+// suspect probes the provider, and shuts the gate if that fails too: else it
+// was what was asked about. Who suspects at the same time shares the probe.
+func (g *Gate) suspect(ctx context.Context, name string, d *door) {
+	err := g.probe(ctx, name)
+	if err == nil {
+		g.answered(ctx, name, d)
+		return
+	}
+	g.fail(ctx, name, d, err)
+}
+
+// fail takes in that a probe failed.
+func (g *Gate) fail(ctx context.Context, name string, d *door, e *provider.Error) {
+	switch e.Class {
+	case provider.Throttled:
+		g.pause(ctx, name, d, e)
+	case provider.Misconfigured, provider.Transient:
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.outage == nil || d.outage.Cause.Class != string(e.Class) {
+			g.shut(ctx, name, d, e, time.Time{})
+		}
+	}
+}
+
+// shut shuts the gate. If that cannot be stored, the next process finds out
+// for itself. It is called with the door's lock held.
+func (g *Gate) shut(ctx context.Context, name string, d *door, e *provider.Error, until time.Time) {
+	now := g.Now().UTC()
+	since := now
+	if d.outage != nil && d.outage.Cause.Class == string(e.Class) {
+		since = d.outage.Since
+	}
+	d.outage = &store.Outage{Cause: *failure(e, now), Since: since, Until: until}
+	g.Log.Warn("provider is left alone", "provider", name, "class", e.Class, "until", until, "error", e)
+	if err := g.Store.PutOutage(context.WithoutCancel(ctx), name, d.outage); err != nil {
+		g.Log.Warn("that the provider is left alone could not be stored", "provider", name, "error", err)
+	}
+}
+
+// open opens the gate.
+func (g *Gate) open(ctx context.Context, name string, d *door) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.strikes, d.pauses = 0, 0
+	if d.outage == nil {
+		return
+	}
+	g.Log.Info("provider answers again", "provider", name, "after", g.Now().Sub(d.outage.Since), "class", d.outage.Cause.Class)
+	d.outage = nil
+	if err := g.Store.PutOutage(context.WithoutCancel(ctx), name, nil); err != nil {
+		g.Log.Warn("that the provider answers again could not be stored", "provider", name, "error", err)
+	}
+}
+
+// probe asks the provider whether it works for the client. A provider that
+// cannot be asked is taken to.
+func (g *Gate) probe(ctx context.Context, name string) *provider.Error {
+	_, err, _ := g.probes.Do(name, func() (any, error) {
+		p, ok := g.Providers[name].(provider.Prober)
+		if !ok {
+			return nil, nil
+		}
+		config, err := g.Store.Config(ctx, name)
+		if err != nil {
+			return nil, nil // nobody is refused for what storage fails to tell
+		}
+		calls, cancel := provider.Within(ctx)
+		defer cancel()
+		return nil, p.Probe(calls, config.Client())
+	})
+	var e *provider.Error
+	errors.As(err, &e)
+	return e
+}
+
+// Tick asks each provider that was found not to work whether it does again.
+func (g *Gate) Tick(ctx context.Context) {
+	g.mu.Lock()
+	doors := map[string]*door{}
+	for name, d := range g.doors {
+		doors[name] = d
+	}
+	g.mu.Unlock()
+	for name, d := range doors {
+		if err := d.shut(g.Now()); err == nil || provider.ClassOf(err) == provider.Throttled {
+			continue
+		}
+		if err := g.probe(ctx, name); err != nil {
+			g.fail(ctx, name, d, err)
+		} else {
+			g.open(ctx, name, d)
+		}
+	}
+}
+
+// Reopen opens the gate before a provider whose configuration was changed: it
+// has not been asked with that yet.
+func (g *Gate) Reopen(ctx context.Context, name string) {
+	if d, err := g.door(ctx, name); err == nil {
+		g.open(ctx, name, d)
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

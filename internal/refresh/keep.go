@@ -1,0 +1,266 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// failingLong is for how long a refresh may fail for reasons that are not
+// understood before the provider is asked whether the token lives at all.
+const failingLong = 24 * time.Hour
+
+// A chore is a credential at which something is due.
+type chore struct {
+	ref        tenant.Ref
+	credential store.Credential
+}
+
+// callsOfRefresh is how many calls a refresh makes of a provider, as a rule.
+const callsOfRefresh = 2
+
+// Keep is the due work at credentials: it refreshes or checks each, whatever is
+// due. Refreshes come first; checks are asked for in batches. How that went is
+// in the credentials; the error is one of storage.
+func (r *Refresher) Keep(ctx context.Context, due []store.Due) error {
+	checks := make([]*chore, len(due))
+	errs := []error{inParallel(ctx, len(due), func(i int) (err error) {
+		checks[i], err = r.keep(ctx, due[i])
+		return err
+	})}
+	batches := r.batches(checks)
+	return errors.Join(append(errs, inParallel(ctx, len(batches), func(i int) error {
+		return r.checkAll(ctx, batches[i])
+	}))...)
+}
+
+// keep does what is due at one credential. If that is a check it is returned,
+// to be done together with others.
+func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err error) {
+	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+		return nil, err
+	}
+	ref, err := tenant.ParseFlat(due.ID)
+	if err != nil {
+		return nil, err
+	}
+	if ref.Kind() == tenant.Page {
+		if _, err := r.Store.Credential(ctx, ref.Above()); errors.Is(err, store.ErrNotFound) {
+			return nil, r.dropPage(ctx, ref.Above(), ref.Page)
+		}
+	}
+	c, err := r.Store.Connected(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) {
+		// It is being removed, and so will be what it names.
+		return nil, r.Store.Drop(ctx, due)
+	}
+	if err != nil {
+		return nil, err
+	}
+	k := &chore{ref, c}
+	if r.Gate.Shut(ctx, ref.Provider) != nil {
+		return nil, r.done(ctx, k)
+	}
+	if c.NextRefresh.IsZero() || r.Now().Before(c.NextRefresh) {
+		return k, nil
+	}
+	if err := r.budget.WaitN(ctx, callsOfRefresh); err != nil {
+		return nil, err
+	}
+	_, err = r.Refresh(ctx, ref)
+	if err != nil && !c.FailingSince.IsZero() && r.Now().Sub(c.FailingSince) >= failingLong {
+		// Nobody knows what the refusals mean: ask about the token itself.
+		_, err = r.Check(ctx, ref)
+	}
+	return nil, errors.Join(known(err), r.done(ctx, k))
+}
+
+// batches gathers checks that can be asked for together: of one provider, as
+// many as it takes.
+func (r *Refresher) batches(checks []*chore) (batches [][]*chore) {
+	open := map[string]int{} // the provider's batch that is not full, if there is one
+	for _, k := range checks {
+		if k == nil {
+			continue
+		}
+		limit := 1
+		if p, ok := r.Providers[k.ref.Provider].(provider.BatchInspector); ok {
+			limit = p.BatchLimit()
+		}
+		i, ok := open[k.ref.Provider]
+		if !ok || len(batches[i]) == limit {
+			i, batches = len(batches), append(batches, nil)
+			open[k.ref.Provider] = i
+		}
+		batches[i] = append(batches[i], k)
+	}
+	return batches
+}
+
+// checkAll does the checks of one batch, but those that somebody else is at.
+func (r *Refresher) checkAll(ctx context.Context, batch []*chore) error {
+	if len(batch) == 1 {
+		return r.checkOne(ctx, batch[0])
+	}
+	if err := r.budget.WaitN(ctx, len(batch)); err != nil {
+		return err
+	}
+	mine, landings := r.take(batch)
+	answers, config := r.inspectAll(ctx, mine)
+	// What was answered is stored even if the mount ends now, and each landing has
+	// somebody who waits for it.
+	errs := []error{inParallel(context.WithoutCancel(ctx), len(mine), func(i int) (err error) {
+		k, l := mine[i], landings[i]
+		defer r.flights.land(check, k.ref, l)
+		l.credential, l.err = r.arrive(ctx, k.ref, r.checking(), k.credential, config, answers[i].Token, answers[i].Err)
+		return known(l.err)
+	})}
+	for _, k := range batch {
+		errs = append(errs, r.done(ctx, k))
+	}
+	return errors.Join(errs...)
+}
+
+// take starts the flights of a batch. Those that are under way already are
+// left to who is at them.
+func (r *Refresher) take(batch []*chore) (mine []*chore, landings []*landing) {
+	for _, k := range batch {
+		if l, ok := r.flights.join(check, k.ref); ok {
+			mine, landings = append(mine, k), append(landings, l)
+		}
+	}
+	return mine, landings
+}
+
+func (r *Refresher) checkOne(ctx context.Context, k *chore) error {
+	if err := r.budget.Wait(ctx); err != nil {
+		return err
+	}
+	_, err := r.Check(ctx, k.ref)
+	return errors.Join(known(err), r.done(ctx, k))
+}
+
+// inspectAll asks for the checks of one provider in one call.
+func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.Inspection, store.Config) {
+	answers := make([]provider.Inspection, len(batch))
+	if len(batch) == 0 {
+		return answers, store.Config{}
+	}
+	ref := batch[0].ref
+	p, config, err := r.client(ctx, ref.Provider)
+	if err == nil {
+		calls, cancel := provider.Within(ctx)
+		defer cancel()
+		err = r.Gate.Ask(calls, ref.Provider, func() error {
+			return r.guarded(ref, func() error {
+				answers = p.(provider.BatchInspector).InspectAll(calls, config.Client(), tokens(batch))
+				return gist(answers)
+			})
+		})
+	}
+	for i, k := range batch {
+		switch {
+		case err != nil && answers[i].Err == nil && answers[i].Token.AccessToken == "":
+			answers[i].Err = err // nobody was asked
+		case answers[i].Err != nil && ctx.Err() != nil:
+			answers[i].Err = ctx.Err()
+		}
+		_ = k
+	}
+	return answers, config
+}
+
+func tokens(batch []*chore) []oauth.Token {
+	all := make([]oauth.Token, len(batch))
+	for i, k := range batch {
+		all[i] = k.credential.Token
+	}
+	return all
+}
+
+// gist is what a batch tells of the provider: an error if one of its answers
+// is about the provider or the client, or if there was no answer at all.
+func gist(answers []provider.Inspection) (err error) {
+	passing := 0
+	for _, a := range answers {
+		switch class := provider.ClassOf(a.Err); {
+		case a.Err == nil:
+		case class == provider.Throttled, class == provider.Misconfigured:
+			return a.Err
+		case class == provider.Transient:
+			err = a.Err
+			passing++
+		}
+	}
+	if passing < len(answers) {
+		return nil
+	}
+	return err
+}
+
+// done looks whether the chore is still due where it was. If that is
+// because the provider is left alone, what is due is put off.
+func (r *Refresher) done(ctx context.Context, k *chore) error {
+	c, err := r.Store.Credential(ctx, k.ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil || c.Due != k.credential.Due {
+		return err
+	}
+	outage, err := r.Gate.Outage(ctx, k.ref.Provider)
+	if outage == nil || err != nil {
+		return err
+	}
+	_, err = r.Store.UpdateCredential(ctx, k.ref, func(old *store.Credential) (store.Credential, error) {
+		if old == nil || old.Due != c.Due {
+			return store.Credential{}, errSuperseded
+		}
+		later := *old
+		putOff(&later, r.afterOutage(k.ref, later, outage))
+		return later, nil
+	})
+	if errors.Is(err, errSuperseded) || errors.Is(err, store.ErrRemoving) {
+		return nil
+	}
+	return err
+}
+
+const (
+	// shortestWait and longestWait bound for how long work is put off that waits
+	// for a provider to work again. In between, an outage that has lasted an hour
+	// is taken to last another one.
+	shortestWait, longestWait = 15 * time.Minute, 6 * time.Hour
+	// spreadOut is over how long, at most, the work that waited is spread.
+	spreadOut = time.Hour
+)
+
+// afterOutage is when to come back to a credential after its provider's
+// outage. A token about to expire gets its chance: the wait is never more than
+// half of what it has left.
+func (r *Refresher) afterOutage(ref tenant.Ref, c store.Credential, o *store.Outage) time.Time {
+	now := r.Now().UTC()
+	wait := min(max(now.Sub(o.Since), shortestWait), longestWait)
+	if !o.Until.IsZero() {
+		wait = o.Until.Sub(now)
+	}
+	wait += time.Duration(float64(min(wait, spreadOut)) * fraction(ref))
+	if life := c.Token.ExpiresAt.Sub(now); life > 0 {
+		wait = min(wait, max(life/2, time.Minute))
+	}
+	return now.Add(wait)
+}
+
+// known returns err without those that the API has a code for: what they mean
+// stands in the credential.
+func known(err error) error {
+	if oauth.CodeOf(err) != "" {
+		return nil
+	}
+	return err
+}
