@@ -95,7 +95,6 @@ func TestAThrottledProviderIsLeftAlone(t *testing.T) {
 	e.must(logical.UpdateOperation, "connections/"+refs[1]+"/check", nil)
 }
 
-
 // TestDueWorkIsPutOffWhileTheProviderIsLeftAlone has the checks of a day fall
 // into a pause: they are moved behind it, and not looked at by every sweep.
 func TestDueWorkIsPutOffWhileTheProviderIsLeftAlone(t *testing.T) {
@@ -151,7 +150,9 @@ func TestAPauseWithoutATimeGrows(t *testing.T) {
 func TestAWrongAppSecretIsNobodysFault(t *testing.T) {
 	for name, mend := range map[string]func(*engine){
 		"by itself, when the provider takes the client again": func(e *engine) { e.fb.SetAppSecret(appID, appSecret) },
-		"at once, when the configuration is written":          func(e *engine) { e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret}) },
+		"at once, when the configuration is written": func(e *engine) {
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t, authpipetest.Options{})

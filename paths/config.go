@@ -166,7 +166,7 @@ func (c configPaths) verify(ctx context.Context, _ *logical.Request, d *framewor
 	views, ok := make([]map[string]any, 0, len(findings)), true
 	for _, f := range findings {
 		views = append(views, map[string]any{"check": f.Check, "ok": f.OK, "detail": f.Detail})
-		ok = ok && f.OK
+		ok = ok && (f.OK || f.Expected)
 	}
 	return &logical.Response{Data: map[string]any{"ok": ok, "findings": views}}, nil
 }
@@ -176,9 +176,11 @@ func (c configPaths) verify(ctx context.Context, _ *logical.Request, d *framewor
 func (c configPaths) rotate(name string, old, merged store.Config) store.Config {
 	secret := merged.ClientSecret
 	overlap := *c.store.Resolve(name, merged).ClientSecretOverlap
-	if old.ClientID != merged.ClientID {
+	foreign := old.ClientID != "" && old.ClientID != merged.ClientID || old.SecretForeign
+	if foreign {
 		overlap = 0
 	}
+	merged.SecretForeign = foreign && old.ClientSecret == secret
 	if end := c.now().Add(overlap).UTC(); end.Before(merged.FormerSecretUntil) {
 		merged.FormerSecretUntil = end
 	}

@@ -78,7 +78,11 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 		if errors.Is(err, store.ErrNotFound) {
 			err = oauth.Errorf(oauth.NotFound, "the session was completed, but %s has been deleted since", session.Ref)
 		}
-		return Completed{Ref: session.Ref, Credential: credential}, err
+		warning := ""
+		if err == nil && credential.Session == session.ID {
+			warning, err = f.sharedBusiness(ctx, session.Ref, credential.Token)
+		}
+		return Completed{session.Ref, credential, warning}, err
 	}
 	_, credential, err := r.await(ctx)
 	if err != nil {

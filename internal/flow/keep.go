@@ -28,7 +28,7 @@ func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Cred
 	if err != nil {
 		return store.Credential{}, "", err
 	}
-	credential, former, err := f.store(ctx, b, token, config)
+	credential, replaced, err := f.store(ctx, b, token, config)
 	if err != nil {
 		return credential, "", err
 	}
@@ -39,12 +39,14 @@ func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Cred
 	if warning != "" {
 		f.Log.Warn(warning, "ref", b.ref.String()) // a callback that redeems has nobody else to tell
 	}
-	f.revokeFormer(ctx, b.ref, p, config, former, token)
+	for _, former := range replaced {
+		f.revokeFormer(ctx, b.ref, p, config, former, token)
+	}
 	return credential, warning, nil
 }
 
-// store stores the token and returns the one that it replaces, if any.
-func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config store.Config) (c store.Credential, former oauth.Token, err error) {
+// store stores the token and returns those that it replaces, if any.
+func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config store.Config) (c store.Credential, replaced []oauth.Token, err error) {
 	defer f.Store.LockAccount(b.ref.Provider, token.Account)()
 	c, err = f.Store.UpdateCredential(ctx, b.ref, func(old *store.Credential) (store.Credential, error) {
 		// Asked again here, where no removal can come between.
@@ -55,14 +57,14 @@ func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config sto
 			return store.Credential{}, oauth.Errorf(oauth.AccountMismatch, "%s is connected with another account of the provider; begin again with that account, or with allow_account_change=true", b.ref)
 		}
 		if old != nil {
-			former = old.Token
+			replaced = old.Tokens()
 		}
 		return f.newCredential(b, old, token, config), nil
 	})
 	if errors.Is(err, store.ErrRemoving) {
 		err = store.Removing(b.ref)
 	}
-	return c, former, err
+	return c, replaced, err
 }
 
 // revokeFormer revokes a token that was replaced, if it is one that is revoked
@@ -70,7 +72,7 @@ func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config sto
 // more. A person's dies with their grant, which lives on.
 func (f *Flow) revokeFormer(ctx context.Context, ref tenant.Ref, p provider.Provider, config store.Config, former, token oauth.Token) {
 	tokens, ok := p.(provider.TokenRevoker)
-	if !ok || former.AccessToken == "" || former.AccessToken == token.AccessToken || !tokens.RevokesAlone(former) {
+	if !ok || former.AccessToken == token.AccessToken || !tokens.RevokesAlone(former) {
 		return
 	}
 	holders, err := f.Store.Holders(ctx, ref.Provider, former.Account)

@@ -8,7 +8,7 @@ import (
 )
 
 // Verify asks the provider whether its client is set up as it should be. It
-// changes nothing.
+// changes nothing but what is known of which secret is accepted.
 func (f *Flow) Verify(ctx context.Context, name string) ([]provider.Finding, error) {
 	p, config, err := f.client(ctx, name)
 	if err != nil {

@@ -166,7 +166,7 @@ type DeviceCode struct {
 // should be.
 type Verifier interface {
 	// Verify asks the server about c. OtherSecret, if there is one, is looked at
-	// as well as Secret. What cannot be found out is a finding, too.
+	// as well as Secret, and Accepted is told which it is. What cannot be found out is a finding, too.
 	Verify(ctx context.Context, c oauth.Client) []Finding
 }
 
@@ -183,6 +183,8 @@ type Finding struct {
 	// Check names what was looked at: "client_secret", "graph_version", ….
 	Check string
 	OK    bool
+	// Expected says that what is not OK is as it should be for the time being.
+	Expected bool
 	// Detail says what was found and, if that is not well, what to do.
 	Detail string
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -139,7 +140,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		calls, cancel := provider.Within(ctx)
 		defer cancel()
 		err = r.Gate.Ask(calls, ref.Provider, func() error {
-			return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), c.Token) })
+			return r.guarded(ref, func() error { return revokeAll(calls, revoker, config.Client(), c) })
 		})
 	}
 	var e *provider.Error
@@ -162,6 +163,36 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 	}
 	r.Log.Warn("revoking failed", "ref", ref.String(), "error", e)
 	return "", provider.Refusal(err)
+}
+
+// revokeAll revokes what can be revoked of the credential.
+func revokeAll(ctx context.Context, p provider.Revoker, client oauth.Client, c store.Credential) error {
+	for _, token := range c.Tokens() {
+		if err := p.Revoke(ctx, client, token); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revokeFormer revokes the token before the one that a refresh has replaced. If
+// that fails, it lives until it expires.
+func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Credential) {
+	revoker, ok := r.Providers[ref.Provider].(provider.Revoker)
+	if !ok || len(c.Tokens()) == 1 {
+		return
+	}
+	_, config, err := r.client(ctx, ref.Provider)
+	if err == nil {
+		calls, cancel := provider.Within(ctx)
+		defer cancel()
+		err = r.Gate.Ask(calls, ref.Provider, func() error {
+			return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), c.Tokens()[0]) })
+		})
+	}
+	if err != nil {
+		r.Log.Warn("the token that was replaced could not be revoked", "ref", ref.String(), "error", err)
+	}
 }
 
 // suspect has every credential of the account but ref's checked at once: one

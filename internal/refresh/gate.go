@@ -296,10 +296,16 @@ func (g *Gate) Tick(ctx context.Context) {
 }
 
 // Reopen opens the gate before a provider whose configuration was changed: it
-// has not been asked with that yet.
+// has not been asked with that yet. Of a client that has two secrets it is
+// asked which one it accepts, for the proofs that are served from now on.
 func (g *Gate) Reopen(ctx context.Context, name string) {
-	if d, err := g.door(ctx, name); err == nil {
-		g.open(ctx, name, d)
+	d, err := g.door(ctx, name)
+	if err != nil {
+		return
+	}
+	g.open(ctx, name, d)
+	if config, err := g.Store.Config(ctx, name); err == nil && config.FormerSecret != "" {
+		_ = g.probe(ctx, name)
 	}
 }
 

@@ -55,9 +55,10 @@ func fraction(ref tenant.Ref) float64 {
 	return float64(h.Sum64()>>11) / (1 << 53)
 }
 
-// refreshed takes in the answer to a refresh. The provider may have given a
+// refreshed takes in the answer to a refresh. livesOn says that the token that
+// is replaced lives on beside the fresh one. The provider may have given a
 // token that lasts no longer than the one it was given: then that one stays.
-func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token) {
+func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token, livesOn bool) {
 	now := r.Now().UTC()
 	c.AskedAt = now
 	if fresh.AccessToken == c.Token.AccessToken || !fresh.Outlives(c.Token) {
@@ -68,6 +69,10 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token) {
 		c.RefreshFailing = false
 		r.checked(c, fresh)
 		return
+	}
+	c.Former = ""
+	if livesOn {
+		c.Former = c.Token.AccessToken
 	}
 	c.Token, c.Exhausted = fresh, false
 	c.Generation++

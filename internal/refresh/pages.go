@@ -22,6 +22,11 @@ func (r *Refresher) page(ctx context.Context, ref tenant.Ref) (c store.Credentia
 	above, c, err := r.pageAndAbove(ctx, ref)
 	// A flight that was joined may have begun with what was above before.
 	for range 2 {
+		if err == nil && c.Page.FetchedWith(above) {
+			if dead := r.stillborn(c); dead != nil {
+				return c, "", dead
+			}
+		}
 		if err != nil || c.Page.FetchedWith(above) && c.Status == store.Active {
 			break
 		}
@@ -53,6 +58,23 @@ func (r *Refresher) page(ctx context.Context, ref tenant.Ref) (c store.Credentia
 		}
 	}
 	return c, warning, nil
+}
+
+// stillborn returns the error of a page's token that was refused when it was
+// first asked about, a moment ago: fetched again it would be no better, and its
+// next reader is told the same.
+func (r *Refresher) stillborn(c store.Credential) error {
+	f := c.LastError
+	if !c.CheckedAt.IsZero() || f == nil || !r.Now().Before(f.At.Add(pagesRest)) {
+		return nil
+	}
+	switch class := provider.Class(f.Class); class {
+	case provider.NeedsReauth, provider.Revoked, provider.Permission:
+		return provider.Refusal(&provider.Error{
+			Class: class, Op: "asking about the page's token", Code: f.Code, Subcode: f.Subcode, TraceID: f.TraceID, Message: f.Message,
+		})
+	}
+	return nil
 }
 
 // pageAndAbove returns what is stored of a page, the zero Credential if
@@ -220,7 +242,7 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 		}
 		fetched := store.Credential{
 			Birth: c.Birth, Generation: 1, Status: store.Active, Token: page.Token,
-			ConnectedAt: now, ConnectedBy: c.ConnectedBy, RefreshedAt: now,
+			ConnectedAt: now, ConnectedBy: c.ConnectedBy, RefreshedAt: now, AskedAt: now,
 			Page: &store.Page{Name: page.Name, Tasks: page.Tasks, Birth: c.Birth, Generation: c.Generation},
 		}
 		fetched.Token.Scopes, fetched.Token.DataAccessExpiresAt = c.Token.Scopes, c.Token.DataAccessExpiresAt

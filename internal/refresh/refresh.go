@@ -127,6 +127,9 @@ func (r *Refresher) find(ctx context.Context, ref tenant.Ref) (c store.Credentia
 // renew refreshes the token for a reader who wants it to last minTTL. cause is
 // why that failed, if the credential is not known to be dead.
 func (r *Refresher) renew(ctx context.Context, ref tenant.Ref, minTTL time.Duration) (c store.Credential, cause, err error) {
+	if ref.Kind() == tenant.Page {
+		return r.renewPage(ctx, ref)
+	}
 	c, cause = r.refresh(ctx, ref, func(c store.Credential) bool { return r.shouldRefresh(c, minTTL) })
 	if cause != nil && oauth.CodeOf(cause) == "" {
 		return c, nil, cause
@@ -138,6 +141,16 @@ func (r *Refresher) renew(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 		}
 	}
 	return c, cause, servable(ref, c)
+}
+
+// renewPage is renew for a page, whose token is not traded for another but
+// fetched with the credential above it.
+func (r *Refresher) renewPage(ctx context.Context, ref tenant.Ref) (c store.Credential, cause, err error) {
+	if _, cause = r.Refresh(ctx, ref); cause != nil && oauth.CodeOf(cause) == "" {
+		return c, nil, cause
+	}
+	c, _, err = r.page(ctx, ref) // which asks when a new one expires
+	return c, cause, err
 }
 
 // resting is the error of an expired token about which the provider is left
@@ -216,7 +229,10 @@ func (r *Refresher) refresh(ctx context.Context, ref tenant.Ref, wanted func(sto
 			return p.Inspect(ctx, client, c.Token)
 		}
 		return p.Refresh(ctx, client, c.Token)
-	}, r.refreshed})
+	}, func(c *store.Credential, fresh oauth.Token) {
+		tokens, ok := r.Providers[ref.Provider].(provider.TokenRevoker)
+		r.refreshed(c, fresh, ok && tokens.RevokesAlone(c.Token))
+	}})
 }
 
 // Check asks the provider now whether the token is alive. It brings back a

@@ -36,6 +36,10 @@ type Config struct {
 	DialogURL           string         `json:"dialog_url,omitempty"`
 	GraphURL            string         `json:"graph_url,omitempty"`
 
+	// SecretForeign says that ClientSecret was written for another ClientID, which
+	// was changed since: once replaced, it is no fallback.
+	SecretForeign bool `json:"secret_foreign,omitempty"`
+
 	// FormerSecret is the secret that ClientSecret replaced, until
 	// FormerSecretUntil. FormerAccepted says that the provider still accepted it
 	// when it was last asked: nobody tells when it changes its mind.

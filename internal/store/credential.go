@@ -33,6 +33,10 @@ type Credential struct {
 
 	Status Status      `json:"status"`
 	Token  oauth.Token `json:"token"`
+	// Former is the access token that the last refresh replaced, if that lives
+	// on. It is revoked when the next one is replaced, so that its readers have
+	// had time to come back. "": there is none.
+	Former oauth.Secret `json:"-"`
 	// AskedScopes are the scopes that were asked for, sorted; some may not have
 	// been granted.
 	AskedScopes []string `json:"asked_scopes,omitempty"`
@@ -145,6 +149,18 @@ func (c *Credential) MissingScopes() []string {
 type credentialAtRest struct {
 	Credential
 	AccessToken string `json:"access_token"`
+	FormerToken string `json:"former_token,omitempty"`
+}
+
+// Tokens returns what of the credential can be revoked: the token that lives on
+// from before the last refresh, if there is one, and its own.
+func (c *Credential) Tokens() []oauth.Token {
+	if c.Former == "" || c.Former == c.Token.AccessToken {
+		return []oauth.Token{c.Token}
+	}
+	former := c.Token
+	former.AccessToken = c.Former
+	return []oauth.Token{former, c.Token}
 }
 
 // Credential returns the credential that ref names, or ErrNotFound.
@@ -161,7 +177,7 @@ func (s *Store) Credential(ctx context.Context, ref tenant.Ref) (Credential, err
 	if err := s.openSealed(ctx, ref.Tenant, key, b, &r); err != nil {
 		return Credential{}, err
 	}
-	r.Credential.Token.AccessToken = oauth.Secret(r.AccessToken)
+	r.Credential.Token.AccessToken, r.Credential.Former = oauth.Secret(r.AccessToken), oauth.Secret(r.FormerToken)
 	return r.Credential, nil
 }
 
@@ -203,7 +219,7 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 	if err != nil {
 		return Credential{}, err
 	}
-	if err := s.putSealed(ctx, ref.Tenant, credentialKey(ref), nil, credentialAtRest{c, c.Token.AccessToken.Reveal()}); err != nil {
+	if err := s.putSealed(ctx, ref.Tenant, credentialKey(ref), nil, credentialAtRest{c, c.Token.AccessToken.Reveal(), c.Former.Reveal()}); err != nil {
 		return Credential{}, err
 	}
 	// The record is stored, and that is what was asked for. A hint that cannot

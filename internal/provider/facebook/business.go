@@ -11,8 +11,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 )
 
-// The kinds of token, as debug_token calls them. That of a business integration
-// system user (Meta: "Facebook Login for Business") is not written down.
+// The kinds of token, as debug_token calls them. What it calls that of a
+// business integration system user (Meta: "Facebook Login for Business") is not
+// written down.
 const (
 	kindUser       = "USER"
 	kindPage       = "PAGE"
@@ -21,16 +22,14 @@ const (
 )
 
 // withBusiness returns t with the client's business that it is for, unless it
-// is a person's.
+// is a person's. That it has one, and not its kind, tells a business's token.
 func (p *Provider) withBusiness(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	if t.Kind == kindUser {
-		return t, nil
-	}
 	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.askBusiness(ctx, c, t) })
 }
 
 func (p *Provider) askBusiness(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	var answer struct {
+		ID       decimalID `json:"id"`
 		Business decimalID `json:"client_business_id"`
 	}
 	q := url.Values{"fields": {"client_business_id"}, "appsecret_proof": {proof(c, t.AccessToken.Reveal())}}
@@ -42,8 +41,13 @@ func (p *Provider) askBusiness(ctx context.Context, c oauth.Client, t oauth.Toke
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, &answer)
 	var e *provider.Error
-	if errors.As(err, &e) && strings.Contains(e.Message, "nonexisting field") {
+	switch {
+	case errors.As(err, &e) && strings.Contains(e.Message, "nonexisting field"):
 		return t, nil // a person, or a system user of the app's own business
+	case errors.As(err, &e) && t.Kind == kindUser && (e.Class == provider.Caller || e.Class == provider.Permission):
+		return t, nil // it may not ask, and a business's may
+	case err == nil && answer.ID == "" && answer.Business == "":
+		err = &provider.Error{Class: provider.Transient, Op: "asking for the business", Message: "the answer says nothing"}
 	}
 	t.Business = string(answer.Business)
 	return t, err

@@ -71,7 +71,7 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 		return unreachable(r.op, err)
 	}
 	if failure := refusal(r, resp.StatusCode, b); failure != nil {
-		return p.throttled(failure, resp.Header)
+		return p.told(failure, resp.Header)
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
@@ -87,7 +87,7 @@ func (p *Provider) ask(ctx context.Context, r request, into any) error {
 	plain := r
 	plain.method, plain.form = http.MethodGet, nil
 	plain.url += "?" + r.form.Encode()
-	if p.plainGET.Load() {
+	if _, known := p.plainGET.Load(r.op); known {
 		return p.call(ctx, plain, into)
 	}
 	r.method = http.MethodPost
@@ -98,20 +98,22 @@ func (p *Provider) ask(ctx context.Context, r request, into any) error {
 		return err
 	}
 	if err = p.call(ctx, plain, into); err == nil {
-		p.plainGET.Store(true)
+		p.plainGET.Store(r.op, true)
 	}
 	return err
 }
 
-// misunderstood reports whether err says that there is no such call.
+// misunderstood reports whether err says that there is no such call as a POST,
+// and nothing else: any other refusal would be met again, with the secret in a
+// URL.
 func misunderstood(err error) bool {
 	var e *provider.Error
-	return errors.As(err, &e) && (e.Code == 100 && e.Subcode == subcodeNoObject || e.Code == 3 || e.Code == 2500)
+	return errors.As(err, &e) && e.Code == 100 && e.Subcode == subcodeNoObject && strings.Contains(e.Message, "post request")
 }
 
 // refusal returns the error that an answer holds, or nil. An error object is
 // one whatever the status; a status that is not 200 is one whatever the body.
-func refusal(r request, status int, body []byte) error {
+func refusal(r request, status int, body []byte) *provider.Error {
 	var answer struct {
 		Error json.RawMessage `json:"error"`
 	}
@@ -166,7 +168,7 @@ func (p *Provider) heard(t *recorder, r request) error {
 		return unreachable(r.op, t.err)
 	}
 	if failure := refusal(r, t.status, t.body); failure != nil {
-		return p.throttled(failure, t.header)
+		return p.told(failure, t.header)
 	}
 	if json.Unmarshal(t.body, &struct{}{}) == nil {
 		return &provider.Error{Class: provider.Caller, Op: r.op, Message: "the answer holds no usable access_token"}

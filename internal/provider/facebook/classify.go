@@ -3,6 +3,7 @@ package facebook
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -43,11 +44,17 @@ const (
 	subcodeCodeUsed         = 36009
 )
 
-func (g *graphError) classified(r request, status int) error {
+// versionInURL is where a call's URL names the version of the API.
+var versionInURL = regexp.MustCompile(`/v[0-9]+\.[0-9]+/`)
+
+func (g *graphError) classified(r request, status int) *provider.Error {
 	e := &provider.Error{
 		Class: g.class(r, status),
 		Op:    r.op, Code: int(g.Code), Subcode: int(g.Subcode), TraceID: clean(g.TraceID, r.secrets...),
 		Message: clean(g.Message, r.secrets...),
+	}
+	if version := strings.Trim(versionInURL.FindString(r.url), "/"); version != "" && strings.Contains(g.Message, "Unknown path components") {
+		e.Message = "the provider does not know graph_version " + version + ": " + e.Message
 	}
 	switch g.Subcode {
 	case subcodeCodeExpired:
@@ -68,10 +75,9 @@ func (g *graphError) class(r request, status int) provider.Class {
 	case strings.Contains(g.Message, "appsecret_proof"):
 		// Missing, or made with another secret; the codes differ.
 		return provider.Misconfigured
-	case g.Code == 190 && strings.Contains(g.Message, "must be called with a") && r.client:
+	case g.wrongKind() && r.client:
 		return provider.Misconfigured
-	case g.Code == 190 && strings.Contains(g.Message, "must be called with a"):
-		// The wrong kind of token, not a dead one.
+	case g.wrongKind():
 		return provider.Caller
 	case r.token && (g.Code == 1 || g.Code == 101 || g.Code == 191 || g.Subcode == subcodeRedirectMismatch):
 		// Documented as an unknown error, code 1 is how the token endpoint
@@ -86,12 +92,13 @@ func (g *graphError) class(r request, status int) provider.Class {
 	case r.client && (g.Code == 102 || g.Code == 190 && g.Subcode != subcodeNotInstalled):
 		// The token that was refused is the app's own.
 		return provider.Misconfigured
+	case g.Code == 200 && strings.Contains(g.Message, "Provide valid app ID"):
+		// It is the app that is gone, and no permission.
+		return provider.Misconfigured
 	case g.Code == 10 || 200 <= g.Code && g.Code < 300:
 		return provider.Permission
-	case g.Code == 102 || g.Code == 190:
-		return inspectedClass(int(g.Code), int(g.Subcode))
 	}
-	return provider.Transient
+	return g.tokenClass()
 }
 
 // throttled knows the codes of the app, user, page, ads and business use case
@@ -111,16 +118,28 @@ const (
 	subcodeNoPageRole   = 492
 )
 
-// inspectedClass is the class of a token that Facebook calls invalid. A lost
-// page role is not mended by a new login.
-func inspectedClass(code, subcode int) provider.Class {
+// tokenClass is the class of what is said of a token, by an error or within an
+// inspection. A lost page role is not mended by a new login.
+func (g *graphError) tokenClass() provider.Class {
 	switch {
-	case code == 190 && subcode == subcodeNotInstalled:
+	case g.throttled():
+		return provider.Throttled
+	case g.wrongKind():
+		return provider.Caller
+	case g.Code == 190 && g.Subcode == subcodeNotInstalled:
 		return provider.Revoked
-	case code == 190 && subcode == subcodeNoPageRole:
+	case g.Code == 190 && g.Subcode == subcodeNoPageRole:
 		return provider.Permission
+	case g.Code == 190, g.Code == 102:
+		return provider.NeedsReauth
 	}
-	return provider.NeedsReauth
+	return provider.Transient
+}
+
+// wrongKind reports whether it is the kind of the token that is refused: such a
+// token is not dead.
+func (g *graphError) wrongKind() bool {
+	return g.Code == 190 && strings.Contains(g.Message, "must be called with a")
 }
 
 // maxMessage is how much of a provider's text is kept, in bytes.

@@ -19,7 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -36,8 +36,8 @@ const longLived = 7 * 24 * time.Hour
 type Provider struct {
 	http *http.Client
 	now  func() time.Time
-	// plainGET is set where calls that read are not understood when posted.
-	plainGET atomic.Bool
+	// plainGET holds the calls that read and are not understood when posted.
+	plainGET sync.Map
 }
 
 var (
@@ -153,7 +153,7 @@ func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Gran
 	if err != nil {
 		return oauth.Token{}, err
 	}
-	return p.token(tokenAnswer{t.AccessToken, t.TokenType, t.ExpiresIn}), nil
+	return p.token(tokenAnswer{t.AccessToken, t.TokenType, number(t.ExpiresIn)}), nil
 }
 
 // dropsChallenge reports whether the code verifier was refused because the
@@ -320,7 +320,7 @@ func appToken(c oauth.Client) oauth.Secret {
 type tokenAnswer struct {
 	AccessToken string `json:"access_token"`
 	TokenType   string `json:"token_type"`
-	ExpiresIn   int64  `json:"expires_in"`
+	ExpiresIn   number `json:"expires_in"`
 }
 
 func (p *Provider) token(a tokenAnswer) oauth.Token {

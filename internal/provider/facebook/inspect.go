@@ -3,6 +3,7 @@ package facebook
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ type inspection struct {
 		Scopes              []string  `json:"scopes"`
 		GranularScopes      []struct {
 			Scope     string     `json:"scope"`
-			TargetIDs []listedID `json:"target_ids"`
+			TargetIDs []objectID `json:"target_ids"`
 		} `json:"granular_scopes"`
 		Error *struct {
 			Code    number `json:"code"`
@@ -35,6 +36,8 @@ type inspection struct {
 			Message string `json:"message"`
 		} `json:"error"`
 	} `json:"data"`
+
+	trace string // of the answer, if its headers are known
 }
 
 // decimalID is an id that Facebook's reference shows as a string and its
@@ -57,15 +60,15 @@ func (id *decimalID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// listedID is a decimalID in a list, where an odd one reads as "": it must not
-// make the others unreadable.
-type listedID string
+// objectID is the id of an object of any kind, such as "act_1", which is only
+// shown: none makes an answer unreadable, and a scope with an odd target is not
+// one that was granted for all.
+type objectID string
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (id *listedID) UnmarshalJSON(b []byte) error {
-	var d decimalID
-	_ = d.UnmarshalJSON(b)
-	*id = listedID(d)
+func (id *objectID) UnmarshalJSON(b []byte) error {
+	text := clean(strings.Trim(string(b), `"`))
+	*id = objectID(text[:min(len(text), 2*maxID)])
 	return nil
 }
 
@@ -96,14 +99,17 @@ func (p *Provider) Probe(ctx context.Context, c oauth.Client) error {
 }
 
 func (p *Provider) debugToken(ctx context.Context, c oauth.Client, t oauth.Token) (answer inspection, err error) {
+	var header http.Header
 	err = p.ask(ctx, request{
 		op:      inspecting,
 		url:     c.APIBase + "/" + c.APIVersion + "/debug_token",
 		form:    url.Values{"input_token": {t.AccessToken.Reveal()}},
 		bearer:  appToken(c),
 		client:  true,
+		header:  &header,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, &answer)
+	answer.trace = header.Get(traceHeader)
 	return answer, err
 }
 
@@ -118,10 +124,14 @@ func (a *inspection) of(c oauth.Client, t oauth.Token) (oauth.Token, error) {
 		// Not the answer that is documented: it says nothing of the token.
 		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer does not say whether the token is valid"}
 	case !*d.IsValid && d.Error != nil:
+		e := graphError{Code: d.Error.Code, Subcode: d.Error.Subcode, Message: d.Error.Message}
+		class := e.tokenClass()
+		if e.Code == 0 {
+			class = provider.NeedsReauth // it is not valid, and there is no more to it
+		}
 		return oauth.Token{}, &provider.Error{
-			Class: inspectedClass(int(d.Error.Code), int(d.Error.Subcode)),
-			Op:    inspecting, Code: int(d.Error.Code), Subcode: int(d.Error.Subcode),
-			Message: clean(d.Error.Message, c.Secret, t.AccessToken),
+			Class: class, Op: inspecting, Code: int(e.Code), Subcode: int(e.Subcode), TraceID: clean(a.trace),
+			Message: clean(e.Message, c.Secret, t.AccessToken),
 		}
 	case !*d.IsValid:
 		return oauth.Token{}, &provider.Error{Class: provider.NeedsReauth, Op: inspecting, Message: "the token is not valid"}
@@ -152,11 +162,9 @@ func (a *inspection) granular() (scopes []oauth.GranularScope) {
 		if len(granular.TargetIDs) == 0 {
 			continue
 		}
-		targets := []string{}
-		for _, id := range granular.TargetIDs {
-			if id != "" {
-				targets = append(targets, string(id))
-			}
+		targets := make([]string, len(granular.TargetIDs))
+		for i, id := range granular.TargetIDs {
+			targets[i] = string(id)
 		}
 		slices.Sort(targets)
 		scopes = append(scopes, oauth.GranularScope{Scope: granular.Scope, Targets: targets})

@@ -19,8 +19,8 @@ const (
 
 // accounts is the answer of the accounts edge (Meta: "User Accounts").
 type accounts struct {
-	Data []struct {
-		ID          listedID `json:"id"`
+	Data *[]struct {
+		ID          pageID   `json:"id"`
 		Name        string   `json:"name"`
 		AccessToken string   `json:"access_token"`
 		Tasks       []string `json:"tasks"`
@@ -35,6 +35,17 @@ type accounts struct {
 	} `json:"paging"`
 }
 
+// pageID is "" for what is no page's id: the others in the list still are.
+type pageID string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (id *pageID) UnmarshalJSON(b []byte) error {
+	var decimal decimalID
+	_ = decimal.UnmarshalJSON(b)
+	*id = pageID(decimal)
+	return nil
+}
+
 // Pages implements [provider.Pager]. A page token of a long-lived user token
 // does not expire (Meta: "Long-Lived Access Tokens").
 func (p *Provider) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]provider.Page, error) {
@@ -45,7 +56,10 @@ func (p *Provider) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]
 		if err != nil {
 			return nil, err
 		}
-		for _, page := range answer.Data {
+		if answer.Data == nil {
+			return nil, &provider.Error{Class: provider.Transient, Op: "listing the pages", Message: "the answer holds no list"}
+		}
+		for _, page := range *answer.Data {
 			// One without a token is listed, and the account may do nothing on it.
 			if page.AccessToken != "" && page.ID != "" {
 				pages = append(pages, p.page(string(page.ID), page.Name, page.Tasks, page.AccessToken))

@@ -2,7 +2,6 @@ package facebook
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"time"
 
@@ -13,21 +12,31 @@ import (
 // or the day.
 const maxRegain = 24 * time.Hour
 
-// throttled completes an error of class Throttled with the time until which
-// the answer's headers say that it lasts (Meta: "Rate Limits", business use
-// case rate limits). Facebook sends no Retry-After, and for an app's or a
-// user's limit it does not say.
-func (p *Provider) throttled(err error, header http.Header) error {
-	var e *provider.Error
-	if !errors.As(err, &e) || e.Class != provider.Throttled {
-		return err
+// traceHeader tells the trace of an answer whose body does not.
+const traceHeader = "X-Fb-Trace-Id"
+
+// told completes a refusal with what only the headers of the answer tell.
+func (p *Provider) told(e *provider.Error, header http.Header) error {
+	if e.TraceID == "" {
+		e.TraceID = clean(header.Get(traceHeader))
 	}
+	if e.Class == provider.Throttled {
+		e.Until = p.regained(header)
+	}
+	return e
+}
+
+// regained is when a throttled caller is let through again, as the headers of
+// an answer have it, or zero (Meta: "Rate Limits", business use case rate
+// limits). Facebook sends no Retry-After, and for an app's or a user's limit it
+// does not say.
+func (p *Provider) regained(header http.Header) time.Time {
 	// By the id of a business object; each may be under several limits.
 	var usage map[string][]struct {
 		Minutes float64 `json:"estimated_time_to_regain_access"`
 	}
 	if json.Unmarshal([]byte(header.Get("X-Business-Use-Case-Usage")), &usage) != nil {
-		return err
+		return time.Time{}
 	}
 	var longest float64
 	for _, limits := range usage {
@@ -35,8 +44,8 @@ func (p *Provider) throttled(err error, header http.Header) error {
 			longest = max(longest, limit.Minutes)
 		}
 	}
-	if longest > 0 {
-		e.Until = p.now().Add(min(time.Duration(min(longest, maxRegain.Minutes())*float64(time.Minute)), maxRegain)).UTC()
+	if longest <= 0 {
+		return time.Time{}
 	}
-	return err
+	return p.now().Add(time.Duration(min(longest, maxRegain.Minutes()) * float64(time.Minute))).UTC()
 }

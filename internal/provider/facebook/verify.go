@@ -36,11 +36,26 @@ const maxSkew = 2 * time.Minute
 
 // Verify implements [provider.Verifier].
 func (p *Provider) Verify(ctx context.Context, c oauth.Client) []provider.Finding {
-	findings := []provider.Finding{p.verifySecret(ctx, c, "client_secret", c.Secret)}
-	if c.OtherSecret != "" {
-		findings = append(findings, p.verifySecret(ctx, c, "former_client_secret", c.OtherSecret))
+	return append(append(p.verifySecrets(ctx, c), p.verifyVersion(ctx, c)...), appMode)
+}
+
+// verifySecrets looks at both secrets of a client that has two. Facebook
+// accepts one of them, and which is remembered.
+func (p *Provider) verifySecrets(ctx context.Context, c oauth.Client) []provider.Finding {
+	secret := p.verifySecret(ctx, c, "client_secret", c.Secret)
+	if c.OtherSecret == "" {
+		return []provider.Finding{secret}
 	}
-	return append(append(findings, p.verifyVersion(ctx, c)...), appMode)
+	former := p.verifySecret(ctx, c, "former_client_secret", c.OtherSecret)
+	secret.Expected, former.Expected = former.OK, secret.OK
+	if secret.OK != former.OK && c.Accepted != nil {
+		accepted := c.Secret
+		if former.OK {
+			accepted = c.OtherSecret
+		}
+		c.Accepted(ctx, accepted)
+	}
+	return []provider.Finding{secret, former}
 }
 
 // appMode is all that can be found out of an app's mode: no field of the API
@@ -85,9 +100,12 @@ func (p *Provider) verifyVersion(ctx context.Context, c oauth.Client) []provider
 		version.Detail = c.APIVersion + " is not known; choose one of those that Meta's changelog lists"
 	case refusal != nil && refusal.Code == 0:
 		version.Detail = refusal.Error()
-	case served == "":
+	case served == "" && (refusal == nil || refusal.Code != 2500 && refusal.Code != 104):
 		version.Detail = "the answer does not name the version that served it: graph_url may not lead to Facebook"
-	case served != c.APIVersion:
+		if refusal != nil {
+			version.Detail = refusal.Error()
+		}
+	case served != "" && served != c.APIVersion:
 		version.Detail = fmt.Sprintf("%s has ended: calls are served by %s; choose a newer graph_version", c.APIVersion, served)
 	default:
 		version.OK, version.Detail = true, c.APIVersion+" is served"
