@@ -165,6 +165,14 @@ func (b *Backend) tick(context.Context, *logical.Request) error {
 // by itself; tests and tools that have a clock of their own call it.
 func (b *Backend) Sweep(ctx context.Context) error { return b.worker.Sweep(ctx) }
 
+// flushEvents writes the events that were noted meanwhile, on the node that may.
+func (b *Backend) flushEvents(ctx context.Context) error {
+	if !b.WriteSafeReplicationState() {
+		return nil
+	}
+	return b.store.FlushEvents(context.WithoutCancel(ctx))
+}
+
 // HandleRequest implements [logical.Backend]. Around the framework's it checks
 // the fields of the request, gives it its budget of provider calls and errors
 // their status, and turns a panic into an error.
@@ -181,6 +189,9 @@ func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 		}
 	}
 	resp, err = b.Backend.HandleRequest(provider.WithBudget(ctx), req)
+	if flushErr := b.flushEvents(ctx); flushErr != nil {
+		b.Logger().Warn("events could not be written", "error", flushErr)
+	}
 	if err != nil {
 		return nil, paths.Coded(err)
 	}

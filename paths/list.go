@@ -26,14 +26,23 @@ const (
 	maxLimit     = 10_000
 )
 
-// pageOf returns the page of sorted names that the request asks for.
-func pageOf(d *framework.FieldData, names []string) ([]string, error) {
+// limitOf returns how many entries the request asks for at most.
+func limitOf(d *framework.FieldData) (int, error) {
 	limit := defaultLimit
 	if _, named := d.Raw["limit"]; named {
 		limit = d.Get("limit").(int)
 	}
 	if limit < 1 || limit > maxLimit {
-		return nil, oauth.Invalid("limit", "must be from 1 to %d", maxLimit)
+		return 0, oauth.Invalid("limit", "must be from 1 to %d", maxLimit)
+	}
+	return limit, nil
+}
+
+// pageOf returns the page of sorted names that the request asks for.
+func pageOf(d *framework.FieldData, names []string) ([]string, error) {
+	limit, err := limitOf(d)
+	if err != nil {
+		return nil, err
 	}
 	after := d.Get("after").(string)
 	page := []string{}

@@ -39,6 +39,7 @@ func All(d Deps) []*framework.Path {
 		sessions(d.Flow, d.Now),
 		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
 		connections(d.Store, d.Refresh, d.Now),
+		events(d.Store),
 	)
 }
 
@@ -174,6 +175,7 @@ var nouns = map[framework.FieldType]string{
 	framework.TypeString:           "a string",
 	framework.TypeBool:             "true or false",
 	framework.TypeInt:              "a whole number",
+	framework.TypeInt64:            "a whole number",
 	framework.TypeDurationSecond:   `a duration, such as "10m" or 600`,
 	framework.TypeCommaStringSlice: "a list of strings, or a string with commas",
 }

@@ -179,6 +179,9 @@ func (r *Refresher) arrive(ctx context.Context, ref tenant.Ref, f flight, before
 			return c, nil
 		}
 		f.learn(&c, answer)
+		if !sameEnds(*old, c) || old.Status != store.Active {
+			planNotice(&c, r.Now())
+		}
 		planCheck(ref, &c, config, r.Now())
 		if f.name == "refresh" || old.Status != store.Active || !old.Token.ExpiresAt.Equal(c.Token.ExpiresAt) {
 			planRefresh(ref, &c, r.Now())

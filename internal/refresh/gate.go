@@ -233,10 +233,22 @@ func (g *Gate) shut(ctx context.Context, name string, d *door, e *provider.Error
 		since = d.outage.Since
 	}
 	d.outage = &store.Outage{Cause: *failure(e, now), Since: since, Until: until}
+	g.note(name, shutEvents[e.Class], e.Message)
 	g.Log.Warn("provider is left alone", "provider", name, "class", e.Class, "until", until, "error", e)
 	if err := g.Store.PutOutage(context.WithoutCancel(ctx), name, d.outage); err != nil {
 		g.Log.Warn("that the provider is left alone could not be stored", "provider", name, "error", err)
 	}
+}
+
+// shutEvents tell why the gate was shut.
+var shutEvents = map[provider.Class]store.EventType{
+	provider.Throttled:     store.ProviderThrottled,
+	provider.Misconfigured: store.ProviderMisconfigured,
+	provider.Transient:     store.ProviderUnavailable,
+}
+
+func (g *Gate) note(name string, t store.EventType, reason string) {
+	g.Store.Note(store.Event{At: g.Now().UTC(), Type: t, Ref: name, Reason: reason})
 }
 
 // open opens the gate.
@@ -247,6 +259,7 @@ func (g *Gate) open(ctx context.Context, name string, d *door) {
 	if d.outage == nil {
 		return
 	}
+	g.note(name, store.ProviderRecovered, "")
 	g.Log.Info("provider answers again", "provider", name, "after", g.Now().Sub(d.outage.Since), "class", d.outage.Cause.Class)
 	d.outage = nil
 	if err := g.Store.PutOutage(context.WithoutCancel(ctx), name, nil); err != nil {

@@ -62,7 +62,17 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	if err != nil {
 		return nil, err
 	}
+	now := r.Now()
+	noticed := !c.NextNotice.IsZero() && !now.Before(c.NextNotice)
+	if noticed {
+		if c, err = r.notify(ctx, ref); err != nil {
+			return nil, err
+		}
+	}
 	k := &chore{ref, c}
+	if noticed && now.Before(c.NextDue()) {
+		return nil, nil // that was all
+	}
 	if r.Gate.Shut(ctx, ref.Provider) != nil {
 		return nil, r.done(ctx, k)
 	}

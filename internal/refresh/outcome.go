@@ -20,6 +20,7 @@ import (
 func Plan(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
 	planRefresh(ref, c, now)
 	planCheck(ref, c, config, now)
+	planNotice(c, now)
 }
 
 func planRefresh(ref tenant.Ref, c *store.Credential, now time.Time) {
@@ -136,7 +137,7 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 		c.Status = store.Failed
 	}
 	if c.Status != store.Active {
-		c.NextRefresh, c.NextCheck = time.Time{}, time.Time{}
+		c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, time.Time{}, time.Time{}
 		c.Record(now, string(c.Status), c.LastError.Message)
 		return
 	}

@@ -146,7 +146,7 @@ func (w *Worker) gather(ctx context.Context, minute int64, l *lot) error {
 
 // finish does the lot, and looks whether anything is left at its minutes.
 func (w *Worker) finish(ctx context.Context, l *lot) error {
-	errs := []error{w.do(ctx, l.due)}
+	errs := []error{w.do(ctx, l.due), w.store.FlushEvents(ctx)}
 	for _, minute := range l.minutes {
 		if ctx.Err() != nil {
 			return ctx.Err()

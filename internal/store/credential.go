@@ -49,9 +49,11 @@ type Credential struct {
 	CheckedAt   time.Time `json:"checked_at,omitzero"`
 
 	// NextRefresh and NextCheck are when the engine will next touch the
-	// credential by itself. Zero: it will not.
+	// credential by itself, NextNotice when it will tell that the token or the
+	// access to data is about to end. Zero: it will not.
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 	NextCheck   time.Time `json:"next_check,omitzero"`
+	NextNotice  time.Time `json:"next_notice,omitzero"`
 
 	// AskedAt is when the provider was last asked for a fresh token and gave one.
 	AskedAt time.Time `json:"asked_at,omitzero"`
@@ -125,12 +127,14 @@ func (c *Credential) Record(at time.Time, event, reason string) {
 	}
 }
 
-// NextDue returns the earlier of the next refresh and the next check, or zero.
-func (c *Credential) NextDue() time.Time {
-	if c.NextCheck.IsZero() || !c.NextRefresh.IsZero() && c.NextRefresh.Before(c.NextCheck) {
-		return c.NextRefresh
+// NextDue returns the earliest of the next refresh, check and notice, or zero.
+func (c *Credential) NextDue() (next time.Time) {
+	for _, t := range []time.Time{c.NextRefresh, c.NextCheck, c.NextNotice} {
+		if next.IsZero() || !t.IsZero() && t.Before(next) {
+			next = t
+		}
 	}
-	return c.NextCheck
+	return next
 }
 
 // MissingScopes returns the scopes that were asked for and not granted.
@@ -225,6 +229,7 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 	// The record is stored, and that is what was asked for. A hint that cannot
 	// be deleted is harmless: whoever follows it finds it outdated.
 	_ = s.deleteHints(ctx, outdated)
+	s.Note(s.eventsOf(ref, old, &c)...)
 	return c, nil
 }
 
@@ -353,6 +358,7 @@ func (s *Store) deleteCredential(ctx context.Context, ref tenant.Ref, c Credenti
 		return err
 	}
 	_ = s.deleteHints(ctx, hints) // as in UpdateCredential
+	s.Note(s.eventsOf(ref, &c, nil)...)
 	return nil
 }
 

@@ -19,6 +19,7 @@ const (
 	duePrefix           = "due/"
 	watermarkKey        = "watermark"
 	providerPrefix      = "provider/"
+	eventPrefix         = "event/"
 )
 
 // SealWrapped are the storage prefixes that Vault should wrap with its seal,

@@ -15,6 +15,7 @@
 //	                             what must happen, and when
 //	watermark                    the last minute of due/ that was emptied
 //	provider/<provider>          why the provider is left alone
+//	event/<slot>                 a page of events, in a ring
 //
 // A sealed record's associated data is its version and its storage key: moved
 // to another key or tenant, it does not open. Keysets lie in the clear under
@@ -71,6 +72,7 @@ type Store struct {
 	keyrings *lru.Cache[tenant.ID, *tenant.Keyring]
 	mount    mountKeys
 	due      dueIndex
+	events   eventLog
 }
 
 // mountKeys are the keys that belong to no tenant.

@@ -1,0 +1,267 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// An EventType names what happened.
+type EventType string
+
+// The types of events.
+const (
+	ConnectionCreated       EventType = "connection.created"
+	ConnectionReconnected   EventType = "connection.reconnected"
+	ConnectionRefreshed     EventType = "connection.refreshed"
+	ConnectionRefreshFailed EventType = "connection.refresh_failed"
+	ConnectionExpiring      EventType = "connection.expiring" // the token or its data access ends in 7 days, in 1 day
+	ConnectionNeedsReauth   EventType = "connection.needs_reauth"
+	ConnectionRecovered     EventType = "connection.recovered"
+	ConnectionRevoked       EventType = "connection.revoked"
+	ConnectionDeleted       EventType = "connection.deleted"
+	ScopesChanged           EventType = "scopes.changed"
+	ProviderMisconfigured   EventType = "provider.misconfigured"
+	ProviderThrottled       EventType = "provider.throttled"
+	ProviderUnavailable     EventType = "provider.unavailable"
+	ProviderRecovered       EventType = "provider.recovered"
+)
+
+// An Event is something that happened. It holds no secret.
+type Event struct {
+	// ID counts the mount's events, from 1.
+	ID   int64     `json:"id"`
+	At   time.Time `json:"at"`
+	Type EventType `json:"type"`
+	// Ref is the credential, provider or tenant that it happened to.
+	Ref    string `json:"ref,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Events are kept in a ring of pages, so that one more costs one write and no
+// deletion: event/<slot> holds the page whose number leaves that rest. The
+// newest eventsKept are there, and up to a page more.
+const (
+	eventsKept    = 10_000
+	eventsPerPage = 100
+	eventSlots    = eventsKept/eventsPerPage + 1
+)
+
+// eventPage is what is stored of events: those of one number. The first of page
+// n has the id n*eventsPerPage+1.
+type eventPage struct {
+	Version int     `json:"version"`
+	Number  int64   `json:"number"`
+	Events  []Event `json:"events"`
+}
+
+func (p eventPage) last() int64 { return p.Number*eventsPerPage + int64(len(p.Events)) }
+
+func eventKey(number int64) string { return fmt.Sprintf("%s%03d", eventPrefix, number%eventSlots) }
+
+// eventLog is the end of the ring, and what was not written to it yet.
+type eventLog struct {
+	writing sync.Mutex // held by who writes
+	mu      sync.Mutex
+	pending []Event
+	loaded  bool
+	page    eventPage // the newest
+}
+
+// Note adds events to those that [Store.FlushEvents] writes. They are lost if
+// the process dies before: records are the truth, events tell of them.
+func (s *Store) Note(events ...Event) {
+	s.events.mu.Lock()
+	defer s.events.mu.Unlock()
+	s.events.pending = append(s.events.pending, events...)
+}
+
+// FlushEvents writes what was noted: in one write, unless it does not fit into
+// a page. What cannot be written is noted again.
+func (s *Store) FlushEvents(ctx context.Context) error {
+	s.events.mu.Lock()
+	idle := len(s.events.pending) == 0
+	s.events.mu.Unlock()
+	if idle {
+		return nil
+	}
+	s.events.writing.Lock()
+	defer s.events.writing.Unlock()
+	if err := s.loadEvents(ctx); err != nil {
+		return err
+	}
+	for {
+		done, err := s.flushPage(ctx)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// flushPage writes as much of what was noted as fits into the newest page, or
+// begins another.
+func (s *Store) flushPage(ctx context.Context) (done bool, err error) {
+	log := &s.events
+	log.mu.Lock()
+	page := log.page
+	if len(page.Events) == eventsPerPage {
+		page = eventPage{formatVersion, page.Number + 1, nil}
+	}
+	n := min(len(log.pending), eventsPerPage-len(page.Events))
+	page.Events = slices.Clone(page.Events)
+	for _, e := range log.pending[:n] {
+		e.ID = page.last() + 1
+		page.Events = append(page.Events, e)
+	}
+	log.mu.Unlock()
+	if n == 0 {
+		return true, nil
+	}
+	b, err := json.Marshal(page)
+	if err == nil {
+		err = s.put(ctx, eventKey(page.Number), b)
+	}
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	if err != nil {
+		// Nobody may ever flush again: what is kept of it has its bounds.
+		log.pending = log.pending[max(0, len(log.pending)-eventsKept):]
+		return false, err
+	}
+	log.pending, log.page = log.pending[n:], page
+	return len(log.pending) == 0, nil
+}
+
+// loadEvents finds the newest page. It is called with writing held.
+func (s *Store) loadEvents(ctx context.Context) error {
+	if s.events.loaded {
+		return nil
+	}
+	_, newest, err := s.eventPages(ctx)
+	if err != nil {
+		return err
+	}
+	s.events.mu.Lock()
+	defer s.events.mu.Unlock()
+	s.events.page, s.events.loaded = newest, true
+	return nil
+}
+
+// eventPages returns the number of the oldest page, and the newest page.
+func (s *Store) eventPages(ctx context.Context) (oldest int64, newest eventPage, err error) {
+	names, err := s.storage.List(ctx, eventPrefix)
+	if err != nil {
+		return 0, eventPage{}, err
+	}
+	newest.Version = formatVersion
+	for i, name := range names {
+		page, err := s.eventPage(ctx, eventPrefix+name)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			continue // it will be written over
+		case err != nil:
+			return 0, eventPage{}, err
+		}
+		if i == 0 || page.Number < oldest {
+			oldest = page.Number
+		}
+		if page.Number >= newest.Number {
+			newest = page
+		}
+	}
+	return oldest, newest, nil
+}
+
+func (s *Store) eventPage(ctx context.Context, key string) (eventPage, error) {
+	b, err := s.get(ctx, key)
+	if b == nil || err != nil {
+		return eventPage{Number: -1}, err
+	}
+	var p eventPage
+	if err := json.Unmarshal(b, &p); err != nil {
+		return p, corrupt(key, err)
+	}
+	if p.Version != formatVersion {
+		return p, corrupt(key, errVersion)
+	}
+	return p, nil
+}
+
+// Events returns the events after the one with that id, oldest first, limit at
+// most. Those that are not kept any more are passed over.
+func (s *Store) Events(ctx context.Context, after int64, limit int) (events []Event, err error) {
+	number := max(after, 0) / eventsPerPage
+	page, err := s.eventPage(ctx, eventKey(number))
+	if err == nil && page.Number != number || errors.Is(err, ErrCorrupt) {
+		// It was written over, or never was.
+		oldest, newest, err := s.eventPages(ctx)
+		if err != nil || number > newest.Number {
+			return nil, err
+		}
+		number = max(number, oldest)
+		if page, err = s.eventPage(ctx, eventKey(number)); err != nil {
+			return nil, err
+		}
+	}
+	for err == nil && page.Number == number {
+		for _, e := range page.Events {
+			if e.ID > after && len(events) < limit {
+				events = append(events, e)
+			}
+		}
+		if len(events) == limit || len(page.Events) < eventsPerPage {
+			return events, nil
+		}
+		number++
+		page, err = s.eventPage(ctx, eventKey(number))
+	}
+	return events, err
+}
+
+// eventsOf returns what happened to the credential when old became c. old is
+// nil if there was none, c if there is none any more.
+func (s *Store) eventsOf(ref tenant.Ref, old, c *Credential) (events []Event) {
+	note := func(t EventType, reason string) {
+		events = append(events, Event{At: s.now().UTC(), Type: t, Ref: ref.String(), Reason: reason})
+	}
+	reason := ""
+	if c != nil && c.LastError != nil {
+		reason = c.LastError.Message
+	}
+	switch {
+	case c == nil:
+		note(ConnectionDeleted, "")
+		return events
+	case old == nil:
+		note(ConnectionCreated, "")
+		return events
+	case old.Birth != c.Birth:
+		note(ConnectionReconnected, "")
+	case old.Generation != c.Generation:
+		note(ConnectionRefreshed, "")
+	}
+	switch {
+	case old.Status == c.Status || old.Birth != c.Birth:
+		if old.ConsecutiveFailures == 0 && c.ConsecutiveFailures > 0 && c.Status == Active {
+			note(ConnectionRefreshFailed, reason)
+		}
+	case c.Status == Active:
+		note(ConnectionRecovered, "")
+	case c.Status == NeedsReauth:
+		note(ConnectionNeedsReauth, reason)
+	case c.Status == Revoked:
+		note(ConnectionRevoked, reason)
+	case c.Status == Failed:
+		note(ConnectionRefreshFailed, "the token has expired: "+reason)
+	}
+	if !slices.Equal(old.Token.Scopes, c.Token.Scopes) {
+		note(ScopesChanged, "")
+	}
+	return events
+}
