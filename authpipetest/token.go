@@ -162,10 +162,13 @@ func (f *Facebook) Inspect(value string) (Inspection, bool) {
 }
 
 // ExpireToken ends a token's life now: it is refused with 190/463. Page tokens made of it live on.
-func (f *Facebook) ExpireToken(value string) {
+func (f *Facebook) ExpireToken(value string) { f.SetTokenExpiry(value, f.opts.Now()) }
+
+// SetTokenExpiry changes when a token expires, as Facebook may do at any time.
+func (f *Facebook) SetTokenExpiry(value string, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if t := f.books.tokens[value]; t != nil {
-		t.expires = f.opts.Now()
+		t.expires = at
 	}
 }

@@ -267,3 +267,29 @@ func TestChecksAreAskedForInBatches(t *testing.T) {
 		t.Error("the day after, nothing is checked")
 	}
 }
+
+// TestAPauseDoesNotOutlastAClockThatIsSetRight has the clock stand a day ahead
+// when the provider asks to be left alone.
+func TestAPauseDoesNotOutlastAClockThatIsSetRight(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.clock.Advance(day)
+	clear := e.fb.Fail(throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))
+	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	clear()
+	e.clock.Advance(-day)
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+}
+
+// TestATokenAboutToExpireIsRefreshedByTheNextSweep has the provider shorten the
+// life of a token to minutes.
+func TestATokenAboutToExpireIsRefreshedByTheNextSweep(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.clock.Advance(2 * day)
+	token := e.read("creds/" + uma)["access_token"].(string)
+	e.fb.SetTokenExpiry(token, e.clock.Now().Add(4*time.Minute))
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.after(time.Minute)
+	if c := e.read("creds/" + uma); c["access_token"] == token || c["expires_at"] != e.clock.Now().Add(authpipetest.LongLife).Format(time.RFC3339) {
+		t.Errorf("what is served is %v", c)
+	}
+}

@@ -59,6 +59,8 @@ const (
 	// shortestPause and longestPause bound a pause of which the provider does
 	// not say how long it is. Facebook counts by the hour.
 	shortestPause, longestPause = 5 * time.Minute, time.Hour
+	// longestOutage is for how long, at most, a provider's word is taken.
+	longestOutage = 24 * time.Hour
 )
 
 // NewGate returns a Gate.
@@ -127,7 +129,7 @@ func (g *Gate) door(ctx context.Context, name string) (*door, error) {
 func (d *door) shut(now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.outage == nil || !d.outage.Until.IsZero() && !now.Before(d.outage.Until) {
+	if d.outage == nil || d.over(now) {
 		return nil
 	}
 	cause := d.outage.Cause
@@ -137,6 +139,13 @@ func (d *door) shut(now time.Time) error {
 		Message: fmt.Sprintf("it is left alone since %s, when it answered: %s", d.outage.Since.Format(time.RFC3339), cause.Message),
 		Until:   d.outage.Until, Err: provider.ErrShut,
 	}
+}
+
+// over reports whether the outage was for a time that is over. One that would
+// last longer than any is that of a clock that was set back since.
+func (d *door) over(now time.Time) bool {
+	left := d.outage.Until.Sub(now)
+	return !d.outage.Until.IsZero() && (left <= 0 || left > longestOutage)
 }
 
 // hear learns from how a call went.
@@ -173,7 +182,7 @@ func (d *door) strike(e *provider.Error) bool {
 func (g *Gate) answered(ctx context.Context, name string, d *door) {
 	d.mu.Lock()
 	d.strikes = 0
-	over := d.outage != nil && !d.outage.Until.IsZero() && !g.Now().Before(d.outage.Until)
+	over := d.outage != nil && d.over(g.Now())
 	d.mu.Unlock()
 	if over {
 		g.open(ctx, name, d)
@@ -187,13 +196,13 @@ func (g *Gate) pause(ctx context.Context, name string, d *door, e *provider.Erro
 	now := g.Now().UTC()
 	until := e.Until
 	if until.IsZero() {
-		if d.outage == nil || !now.Before(d.outage.Until) {
+		if d.outage == nil || d.over(now) {
 			d.pauses++ // of those who are told at the same time the first counts
 		}
 		until = now.Add(min(shortestPause<<min(d.pauses-1, 10), longestPause))
 	}
-	until = latest(until, now.Add(time.Minute))
-	if d.outage != nil && d.outage.Cause.Class == string(provider.Throttled) && !d.outage.Until.Before(until) {
+	until = now.Add(min(max(until.Sub(now), time.Minute), longestOutage))
+	if d.outage != nil && d.outage.Cause.Class == string(provider.Throttled) && !d.over(now) && !d.outage.Until.Before(until) {
 		return
 	}
 	g.shut(ctx, name, d, e, until)
@@ -320,11 +329,4 @@ func (g *Gate) Reopen(ctx context.Context, name string) {
 	if config, err := g.Store.Config(ctx, name); err == nil && config.FormerSecret != "" {
 		_ = g.probe(ctx, name)
 	}
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }

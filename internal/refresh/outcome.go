@@ -30,11 +30,16 @@ func planRefresh(ref tenant.Ref, c *store.Credential, now time.Time) {
 	}
 	life := max(c.Token.ExpiresAt.Sub(now), 0)
 	at := time.Duration(float64(life) * (0.5 + 0.3*fraction(ref)))
+	at = min(at, max(life-sweepLag, 0))
 	if c.Exhausted {
 		at = min(retryExhausted, at)
 	}
 	c.NextRefresh = now.UTC().Add(at)
 }
+
+// sweepLag is how late what is due may be done: it waits for its minute to
+// begin, for the tick that follows, and for its turn.
+const sweepLag = 4 * time.Minute
 
 // planCheck leaves the planned refresh where it is: of a life that is checked
 // each day, every day's remainder is half over later.
