@@ -78,7 +78,8 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		PathsSpecial:   &logical.Paths{Unauthenticated: paths.Unauthenticated, SealWrapStorage: store.SealWrapped},
 		InitializeFunc: func(context.Context, *logical.InitializationRequest) error {
 			b.start.Do(b.worker.Start)
-			return nil
+			// What came due while nobody was at work need not wait for the tick.
+			return b.tick(context.Background(), nil)
 		},
 		PeriodicFunc: b.tick,
 		Invalidate:   func(_ context.Context, key string) { b.store.Invalidate(key) },

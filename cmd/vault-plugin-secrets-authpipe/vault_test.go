@@ -108,14 +108,18 @@ func free(address string) bool {
 }
 
 func (s *vaultServer) launch(bin string) error {
+	return s.start(exec.Command(bin, "server", "-dev", "-dev-no-store-token",
+		"-dev-listen-address="+strings.TrimPrefix(s.addr, "http://"),
+		"-dev-plugin-dir="+filepath.Dir(s.plugin), "-log-level=trace"))
+}
+
+// start starts the server's process.
+func (s *vaultServer) start(cmd *exec.Cmd) error {
 	log, err := os.Create(s.log)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(bin, "server", "-dev", "-dev-no-store-token",
-		"-dev-listen-address="+strings.TrimPrefix(s.addr, "http://"),
-		"-dev-plugin-dir="+filepath.Dir(s.plugin), "-log-level=trace")
 	cmd.Env = []string{ // nothing of the developer's own Vault
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + filepath.Dir(s.log),

@@ -1,0 +1,116 @@
+package main_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startRaft starts a server with integrated storage, of one node, with the plugin in its catalog. Unlike a dev server it
+// can give up its leadership. It is stopped with the test.
+func startRaft(tb testing.TB, bin, plugin string) *vaultServer {
+	tb.Helper()
+	dir := tb.TempDir()
+	s := &vaultServer{addr: "http://" + freeAddress(tb), log: filepath.Join(dir, "vault.log"), plugin: linkPlugin(tb, plugin)}
+	port := s.addr[strings.LastIndex(s.addr, ":")+1:]
+	var n int
+	fmt.Sscan(port, &n)
+	config := filepath.Join(dir, "vault.hcl")
+	storage := filepath.Join(dir, "raft")
+	if err := os.Mkdir(storage, 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	text := fmt.Sprintf(`disable_mlock = true
+plugin_directory = %q
+api_addr = %q
+cluster_addr = "https://127.0.0.1:%d"
+listener "tcp" {
+  address = "127.0.0.1:%d"
+  cluster_address = "127.0.0.1:%d"
+  tls_disable = true
+}
+storage "raft" {
+  path = %q
+  node_id = "n1"
+  performance_multiplier = 1
+}
+`, filepath.Dir(s.plugin), s.addr, n+1, n, n+1, storage)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	if err := s.start(exec.Command(bin, "server", "-config="+config, "-log-level=trace")); err != nil {
+		tb.Fatalf("starting Vault: %v", err)
+	}
+	tb.Cleanup(func() { s.stop(tb) })
+	s.await(tb, "to listen", func() bool { _, status := s.try(http.MethodGet, "sys/seal-status", nil); return status == 200 })
+	begun := s.call(tb, http.MethodPut, "sys/init", map[string]any{"secret_shares": 1, "secret_threshold": 1})
+	s.token = begun["root_token"].(string)
+	s.call(tb, http.MethodPut, "sys/unseal", map[string]any{"key": begun["keys"].([]any)[0]})
+	s.awaitActive(tb)
+	program, err := os.ReadFile(s.plugin)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	sum := sha256.Sum256(program)
+	s.call(tb, http.MethodPut, "sys/plugins/catalog/secret/"+pluginName, map[string]any{"sha256": hex.EncodeToString(sum[:]), "command": pluginName})
+	return s
+}
+
+// try makes a request of Vault's API and returns the answer, and its status or 0 if there was none.
+func (s *vaultServer) try(method, path string, data map[string]any) (answer map[string]any, status int) {
+	body, err := json.Marshal(data)
+	if err != nil {
+		return nil, 0
+	}
+	req, err := http.NewRequest(method, s.addr+"/v1/"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, 0
+	}
+	req.Header.Set("X-Vault-Token", s.token)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
+	if err != nil {
+		return nil, 0
+	}
+	defer resp.Body.Close()
+	_ = json.NewDecoder(resp.Body).Decode(&answer) // some answers have no body
+	return answer, resp.StatusCode
+}
+
+// call is try for what must succeed.
+func (s *vaultServer) call(tb testing.TB, method, path string, data map[string]any) map[string]any {
+	tb.Helper()
+	answer, status := s.try(method, path, data)
+	if status < 200 || status > 299 {
+		tb.Fatalf("%s %s: status %d: %v", method, path, status, answer)
+	}
+	return answer
+}
+
+// await waits until something has come about, and says how long that took.
+func (s *vaultServer) await(tb testing.TB, what string, about func() bool) time.Duration {
+	tb.Helper()
+	begun := time.Now()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for !about() {
+		if time.Since(begun) > patience {
+			tb.Fatalf("waited in vain for Vault %s", what)
+		}
+		<-again.C
+	}
+	return time.Since(begun)
+}
+
+func (s *vaultServer) awaitActive(tb testing.TB) time.Duration {
+	tb.Helper()
+	return s.await(tb, "to be active", func() bool { _, status := s.try(http.MethodGet, "sys/health", nil); return status == 200 })
+}
