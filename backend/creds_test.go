@@ -16,7 +16,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func both(t *testing.T, o authpipetest.Options) *engine {
+func both(t testing.TB, o authpipetest.Options) *engine {
 	t.Helper()
 	e := newEngine(t, o)
 	e.install()

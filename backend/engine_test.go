@@ -29,7 +29,7 @@ const (
 // world around it.
 type engine struct {
 	*backend.Backend
-	t       *testing.T
+	t       testing.TB
 	storage *authpipetest.Storage
 	fb      *authpipetest.Facebook
 	clock   *authpipetest.Clock
@@ -40,7 +40,7 @@ type engine struct {
 
 // newEngine returns an engine that is configured for a Facebook where Ada, an
 // admin with two pages, and Uma and Udo have accounts.
-func newEngine(t *testing.T, o authpipetest.Options) *engine {
+func newEngine(t testing.TB, o authpipetest.Options) *engine {
 	t.Helper()
 	clock := authpipetest.NewClock(time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC))
 	o.Now = clock.Now
@@ -86,7 +86,7 @@ func logicalSystem() logical.SystemView { return &logical.StaticSystemView{} }
 // call to the time that it may take.
 type panics struct {
 	http.RoundTripper
-	t    *testing.T
+	t    testing.TB
 	ends *sync.Map // when each call must be over
 }
 
@@ -140,7 +140,7 @@ func (e *engine) refused(code string, status int, op logical.Operation, path str
 	return err.Error()
 }
 
-func checkCode(t *testing.T, err error, code string, status int) {
+func checkCode(t testing.TB, err error, code string, status int) {
 	t.Helper()
 	var coded logical.HTTPCodedError
 	if !errors.As(err, &coded) || coded.Code() != status || !strings.HasPrefix(err.Error(), code+": ") {
@@ -160,7 +160,7 @@ var (
 )
 
 // returned is the URL that the page moves the browser on to.
-func (p page) returned(t *testing.T) *url.URL {
+func (p page) returned(t testing.TB) *url.URL {
 	t.Helper()
 	m := refreshURL.FindStringSubmatch(p.html)
 	if m == nil {
@@ -174,7 +174,7 @@ func (p page) returned(t *testing.T) *url.URL {
 }
 
 // code is the connect code that the page shows.
-func (p page) code(t *testing.T) string {
+func (p page) code(t testing.TB) string {
 	t.Helper()
 	m := connectCode.FindStringSubmatch(p.html)
 	if m == nil {

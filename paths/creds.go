@@ -33,7 +33,7 @@ type credsPaths struct {
 
 func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow.Import) (store.Credential, string, error), now func() time.Time) []*framework.Path {
 	c := credsPaths{r, keep, now}
-	all := tree{s, r, "creds"}.paths()
+	var all []*framework.Path
 	for _, leaf := range connectable {
 		all = append(all, &framework.Path{
 			Pattern: "creds/" + refPrefix + leaf.pattern,
@@ -61,7 +61,7 @@ func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow
 				"What is done in the page's name needs this token, not the user's.",
 		})
 	}
-	return all
+	return append(all, tree{s, r, "creds"}.paths()...)
 }
 
 func (c credsPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

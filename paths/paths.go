@@ -30,14 +30,15 @@ type Deps struct {
 	Now       func() time.Time
 }
 
-// All returns every path of the engine. The list is the map.
+// All returns every path of the engine. The list is the map. The framework
+// tries one pattern after the other, so what is read most comes first.
 func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
+		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
 		config(d.Store, d.Gate, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),
-		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
 		connections(d.Store, d.Refresh, d.Now),
 		events(d.Store),
 	)

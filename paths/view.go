@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -20,11 +21,10 @@ const (
 
 // refView returns the ref in parts; those that apply.
 func refView(ref tenant.Ref) map[string]any {
-	view := map[string]any{
-		"tenant_id":      string(ref.Tenant),
-		"provider":       ref.Provider,
-		"credential_for": string(ref.Kind()),
-	}
+	view := make(map[string]any, 24) // with room for what the others add
+	view["tenant_id"] = string(ref.Tenant)
+	view["provider"] = ref.Provider
+	view["credential_for"] = string(ref.Kind())
 	if ref.User != "" {
 		view["user_id"] = ref.User
 	}
@@ -52,7 +52,7 @@ func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]an
 	if len(c.Token.Granular) > 0 {
 		granular := make([]map[string]any, 0, len(c.Token.Granular))
 		for _, g := range c.Token.Granular {
-			granular = append(granular, map[string]any{"scope": g.Scope, "target_ids": g.Targets})
+			granular = append(granular, map[string]any{"scope": g.Scope, "target_ids": slices.Clone(g.Targets)})
 		}
 		view["granular_scopes"] = granular
 	}
