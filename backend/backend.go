@@ -88,7 +88,9 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 			b.worker.Wait()
 		},
 	}
-	if err := b.Setup(ctx, c); err != nil {
+	setup := *c
+	setup.System = &roleView{SystemView: c.System, now: o.Now}
+	if err := b.Setup(ctx, &setup); err != nil {
 		end()
 		return nil, err
 	}
