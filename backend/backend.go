@@ -101,7 +101,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 // assemble joins the rooms.
 func (b *Backend) assemble(life context.Context, storage logical.Storage, o Options) {
 	providers := map[string]provider.Provider{"facebook": facebook.New(o.Transport, o.Now)}
-	b.store = store.New(storage, o.Now, fallbacks(providers))
+	b.store = store.New(store.Options{Storage: storage, Now: o.Now, Writable: b.WriteSafeReplicationState, Fallbacks: fallbacks(providers)})
 	gate := refresh.NewGate(refresh.GateOptions{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
 	refresher := refresh.New(refresh.Options{
 		Store: b.store, Providers: providers, Gate: gate, Now: o.Now, Log: b.Logger(), Life: life,

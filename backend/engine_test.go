@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -53,6 +55,7 @@ func newEngine(t testing.TB, o authpipetest.Options) *engine {
 	fb.AddUser(authpipetest.User{ID: "udo", Name: "Udo User"})
 	e := &engine{t: t, storage: authpipetest.NewStorage(), fb: fb, clock: clock, base: fb.Start(t), log: &strings.Builder{}}
 	e.restart()
+	t.Cleanup(e.checkMemory)
 	e.must(logical.UpdateOperation, "config/facebook", map[string]any{
 		"client_id": appID, "client_secret": appSecret,
 		"redirect_uris": []string{mountURL + "/callback/facebook", "https://app.example.com/oauth"},
@@ -78,6 +81,49 @@ func (e *engine) restartOn(system logical.SystemView) {
 		e.t.Fatalf("making the engine: %v", err)
 	}
 	e.Backend = b
+}
+
+// node returns another node's engine over the same storage.
+func (e *engine) node(system logical.SystemView) *engine {
+	e.t.Helper()
+	other := &engine{t: e.t, storage: e.storage, fb: e.fb, clock: e.clock, base: e.base, log: e.log}
+	other.restartOn(system)
+	return other
+}
+
+// checkMemory compares what the engine remembers with what an engine reads that
+// knows nothing. It ends every test.
+func (e *engine) checkMemory() {
+	e.t.Helper()
+	cold := e.node(logicalSystem())
+	keys, err := e.storage.Keys(context.Background(), "")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, key := range keys {
+		path := key
+		if ref, ok := strings.CutPrefix(key, "cred/"); ok {
+			path = "connections/" + ref
+		} else if !strings.HasPrefix(key, "config/") {
+			continue
+		}
+		want, wantErr := cold.do(logical.ReadOperation, path, nil)
+		got, err := e.do(logical.ReadOperation, path, nil)
+		if diff := cmp.Diff(want, got); diff != "" || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+			e.t.Errorf("%s is remembered otherwise than it is stored (%v, %v): %s", path, wantErr, err, diff)
+		}
+	}
+}
+
+// plant puts bytes into storage as another node would, and tells the engine of
+// it as Vault does.
+func (e *engine) plant(key string, value []byte) {
+	e.t.Helper()
+	ctx := context.Background()
+	if err := e.storage.Storage.Put(ctx, &logical.StorageEntry{Key: key, Value: value}); err != nil {
+		e.t.Fatal(err)
+	}
+	e.InvalidateKey(ctx, key)
 }
 
 func logicalSystem() logical.SystemView { return &logical.StaticSystemView{} }

@@ -254,12 +254,12 @@ func TestARecordOpensOnlyWhereItLies(t *testing.T) {
 			t.Fatalf("%s: %v, %v", from, entry, err)
 		}
 		before, _ := e.storage.Storage.Get(ctx, to)
-		e.storage.Storage.Put(ctx, &logical.StorageEntry{Key: to, Value: entry.Value})
+		e.plant(to, entry.Value)
 		resp, err := e.do(logical.ReadOperation, "creds/"+strings.TrimPrefix(to, "cred/"), nil)
 		if err == nil {
 			t.Errorf("%s opens as %s: %v", from, to, resp.Data["provider_user_id"])
 		}
-		e.storage.Storage.Put(ctx, before)
+		e.plant(to, before.Value)
 	}
 	move("cred/"+installation, "cred/"+uma)
 	move("cred/"+installation, "cred/org_globex/facebook/installation")
@@ -283,6 +283,7 @@ func TestAnIdleSweepCostsOneStorageCall(t *testing.T) {
 func TestAStorageErrorIsReturnedAsItIs(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	for _, verb := range []string{"get", "put"} {
+		e.restart() // knows nothing
 		e.storage.Fail(func(_ int, op authpipetest.Operation) error {
 			if op.Verb == verb {
 				return logical.ErrReadOnly

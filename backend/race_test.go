@@ -279,6 +279,7 @@ func TestAMissingPermissionCostsNoLivingToken(t *testing.T) {
 
 func TestStorageTroubleIsNotBlamedOnTheCredential(t *testing.T) {
 	e := both(t, authpipetest.Options{})
+	e.restart() // knows nothing
 	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
 		if op.Key == "config/facebook" {
 			return authpipetest.ErrStorage
@@ -375,16 +376,20 @@ func TestWhatIsStoredAfterItsGrantWasRevokedIsCheckedAtOnce(t *testing.T) {
 	const other = "org_globex/facebook/installation"
 	s := e.begin(other, map[string]any{"actor": "boss"})
 	code := e.callback(e.consent(s, authpipetest.Consent{User: "uma"})).code(t)
-	// Held after the provider has answered, before the account is locked.
-	reached, release := e.holdNth(3, "get", "config/facebook")
+	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	answer := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})
 	var completing sync.WaitGroup
 	completing.Go(func() {
 		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "boss", "connect_code": code})
 	})
-	<-reached
-	if e.fb.Count(authpipetest.EndpointDebugToken) < 3 {
-		t.Fatal("the session is held before the provider was asked")
+	if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointDebugToken, n+1); err != nil {
+		t.Fatal(err)
 	}
+	// Held after the provider has answered, before the account is locked.
+	e.InvalidateKey(t.Context(), "config/facebook")
+	reached, release := e.hold("get", "config/facebook")
+	answer()
+	<-reached
 	e.must(logical.DeleteOperation, "creds/"+uma, nil)
 	release()
 	completing.Wait()
@@ -406,6 +411,7 @@ func TestARevocationWhoseAnswerIsLostIsLookedInto(t *testing.T) {
 func TestTwoCompletionsOfWhichOneIsHeldInItsStep(t *testing.T) {
 	e, s, _, code := authorized(t)
 	proof := map[string]any{"actor": "admin", "connect_code": code}
+	e.InvalidateKey(t.Context(), "config/facebook")
 	reached, release := e.hold("get", "config/facebook")
 	var completing sync.WaitGroup
 	for range 2 {

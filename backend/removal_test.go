@@ -196,9 +196,9 @@ func TestOneBadRecordKeepsNothingElseFromBeingDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "cred/" + uma, Value: entry.Value})                          // does not open there
-	e.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "due/0029923922/0000000000,unheard-of,x", Value: []byte{1}}) // another release's
-	e.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "due/0029923923/no entry at all", Value: []byte{1}})
+	e.plant("cred/"+uma, entry.Value)                            // does not open there
+	e.plant("due/0029923922/0000000000,unheard-of,x", []byte{1}) // another release's
+	e.plant("due/0029923923/no entry at all", []byte{1})
 	checked := e.read("connections/" + installation)["checked_at"]
 	e.clock.Advance(25 * time.Hour)
 	if err := e.Sweep(t.Context()); err == nil {
@@ -268,7 +268,7 @@ func TestARecordThatDoesNotOpenCanBeGotRidOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.storage.Storage.Put(t.Context(), &logical.StorageEntry{Key: "cred/" + ref, Value: entry.Value})
+		e.plant("cred/"+ref, entry.Value)
 		if _, err := e.do(logical.DeleteOperation, "creds/"+ref, nil); err == nil {
 			t.Error("without force it is deleted")
 		}

@@ -90,7 +90,7 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 // need it.
 func (s *Store) dropHint(ctx context.Context, ref tenant.Ref, key string) error {
 	defer s.records.lock(credentialKey(ref))()
-	c, err := s.Credential(ctx, ref)
+	c, err := s.storedCredential(ctx, ref)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}

@@ -7,13 +7,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/logical"
+
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // A Config is the OAuth client that the operator registered with a provider,
 // and how the mount uses it. A zero field (a nil pointer) was not set: it has
-// the provider's default.
+// the provider's default. What it points to is shared, as with a [Credential].
 type Config struct {
 	ClientID            string         `json:"client_id"`
 	ClientSecret        oauth.Secret   `json:"-"`
@@ -161,28 +163,34 @@ func (s *Store) acceptSecret(ctx context.Context, provider string, secret oauth.
 
 // ConfigAsWritten is like [Store.Config], without the defaults.
 func (s *Store) ConfigAsWritten(ctx context.Context, provider string) (Config, error) {
-	key := configPrefix + provider
-	b, err := s.get(ctx, key)
-	if err != nil {
-		return Config{}, err
+	if c, ok := s.configs.recall(configPrefix + provider); ok {
+		return c, nil
 	}
-	if b == nil {
-		return Config{}, ErrNotFound
+	return s.storedConfig(ctx, configPrefix+provider)
+}
+
+// storedConfig is ConfigAsWritten for who decides a write by it.
+func (s *Store) storedConfig(ctx context.Context, key string) (Config, error) {
+	return load(ctx, s, s.configs, key, s.configOpener(ctx, key))
+}
+
+func (s *Store) configOpener(ctx context.Context, key string) func([]byte) (Config, error) {
+	return func(b []byte) (Config, error) {
+		k, err := s.mountKeyring(ctx, false)
+		if errors.Is(err, ErrNotFound) {
+			return Config{}, corrupt(key, err)
+		}
+		if err != nil {
+			return Config{}, err
+		}
+		var r configAtRest
+		if err := open(k, key, b, &r); err != nil {
+			return Config{}, err
+		}
+		r.Config.ClientSecret, r.Config.FormerSecret = oauth.Secret(r.ClientSecret), oauth.Secret(r.FormerSecret)
+		r.Config.ClientToken = oauth.Secret(r.ClientToken)
+		return r.Config, nil
 	}
-	k, err := s.mountKeyring(ctx, false)
-	if errors.Is(err, ErrNotFound) {
-		return Config{}, corrupt(key, err)
-	}
-	if err != nil {
-		return Config{}, err
-	}
-	var r configAtRest
-	if err := open(k, key, b, &r); err != nil {
-		return Config{}, err
-	}
-	r.Config.ClientSecret, r.Config.FormerSecret = oauth.Secret(r.ClientSecret), oauth.Secret(r.FormerSecret)
-	r.Config.ClientToken = oauth.Secret(r.ClientToken)
-	return r.Config, nil
 }
 
 // UpdateConfig stores what change makes of the provider's configuration as
@@ -191,7 +199,7 @@ func (s *Store) ConfigAsWritten(ctx context.Context, provider string) (Config, e
 func (s *Store) UpdateConfig(ctx context.Context, provider string, change func(Config) (Config, error)) error {
 	key := configPrefix + provider
 	defer s.records.lock(key)()
-	c, err := s.ConfigAsWritten(ctx, provider)
+	c, err := s.storedConfig(ctx, key)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -206,7 +214,7 @@ func (s *Store) UpdateConfig(ctx context.Context, provider string, change func(C
 	if err != nil {
 		return err
 	}
-	return s.put(ctx, key, sealed)
+	return save(ctx, s, s.configs, &logical.StorageEntry{Key: key, Value: sealed}, s.configOpener(ctx, key))
 }
 
 // DeleteConfig forgets the provider's configuration.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/logical"
+
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -22,7 +24,8 @@ const (
 	Failed      Status = "failed"       // refresh kept failing, and the token has expired meanwhile
 )
 
-// A Credential is what the engine keeps for one ref.
+// A Credential is what the engine keeps for one ref. What it points to is
+// shared with whoever else has read it: it is replaced, never changed.
 type Credential struct {
 	// Birth is random and new at each connect or import; Generation grows with
 	// each token that is stored, Revision with whatever is stored. The answer to
@@ -169,20 +172,37 @@ func (c *Credential) Tokens() []oauth.Token {
 
 // Credential returns the credential that ref names, or ErrNotFound.
 func (s *Store) Credential(ctx context.Context, ref tenant.Ref) (Credential, error) {
+	if c, ok := s.credentials.recall(credentialKey(ref)); ok {
+		return c, nil
+	}
+	return s.storedCredential(ctx, ref)
+}
+
+// storedCredential is Credential for who decides a write by it.
+func (s *Store) storedCredential(ctx context.Context, ref tenant.Ref) (Credential, error) {
+	return load(ctx, s, s.credentials, credentialKey(ref), s.opener(ctx, ref))
+}
+
+// opener returns what opens the bytes of ref's credential.
+func (s *Store) opener(ctx context.Context, ref tenant.Ref) func([]byte) (Credential, error) {
+	return func(b []byte) (Credential, error) {
+		var r credentialAtRest
+		if err := s.openSealed(ctx, ref.Tenant, credentialKey(ref), b, &r); err != nil {
+			return Credential{}, err
+		}
+		r.Credential.Token.AccessToken, r.Credential.Former = oauth.Secret(r.AccessToken), oauth.Secret(r.FormerToken)
+		return r.Credential, nil
+	}
+}
+
+// putCredential stores the record itself.
+func (s *Store) putCredential(ctx context.Context, ref tenant.Ref, c Credential) error {
 	key := credentialKey(ref)
-	b, err := s.get(ctx, key)
+	b, err := s.sealed(ctx, ref.Tenant, key, nil, credentialAtRest{c, c.Token.AccessToken.Reveal(), c.Former.Reveal()})
 	if err != nil {
-		return Credential{}, err
+		return err
 	}
-	if b == nil {
-		return Credential{}, ErrNotFound
-	}
-	var r credentialAtRest
-	if err := s.openSealed(ctx, ref.Tenant, key, b, &r); err != nil {
-		return Credential{}, err
-	}
-	r.Credential.Token.AccessToken, r.Credential.Former = oauth.Secret(r.AccessToken), oauth.Secret(r.FormerToken)
-	return r.Credential, nil
+	return save(ctx, s, s.credentials, &logical.StorageEntry{Key: key, Value: b}, s.opener(ctx, ref))
 }
 
 // UpdateCredential stores what change makes of ref's credential, under its
@@ -223,7 +243,7 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 	if err != nil {
 		return Credential{}, err
 	}
-	if err := s.putSealed(ctx, ref.Tenant, credentialKey(ref), nil, credentialAtRest{c, c.Token.AccessToken.Reveal(), c.Former.Reveal()}); err != nil {
+	if err := s.putCredential(ctx, ref, c); err != nil {
 		return Credential{}, err
 	}
 	// The record is stored, and that is what was asked for. A hint that cannot
@@ -235,14 +255,14 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 
 // oldCredential returns the credential that is to be changed, or nil.
 func (s *Store) oldCredential(ctx context.Context, ref tenant.Ref) (*Credential, error) {
-	removal, err := s.removal(ctx, ref)
+	removal, err := removalIn(ctx, s.storedTenant, ref)
 	if err != nil {
 		return nil, err
 	}
 	if removal != nil {
 		return nil, ErrRemoving
 	}
-	c, err := s.Credential(ctx, ref)
+	c, err := s.storedCredential(ctx, ref)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) {
 		// What does not open can only be replaced.
 		return nil, nil
@@ -328,7 +348,7 @@ func (s *Store) deleteHints(ctx context.Context, keys []string) error {
 // is none.
 func (s *Store) DeleteCredential(ctx context.Context, ref tenant.Ref, allow func(Credential) error) error {
 	defer s.records.lock(credentialKey(ref))()
-	c, err := s.Credential(ctx, ref)
+	c, err := s.storedCredential(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -342,7 +362,7 @@ func (s *Store) DeleteCredential(ctx context.Context, ref tenant.Ref, allow func
 // who follows them.
 func (s *Store) Discard(ctx context.Context, ref tenant.Ref) error {
 	defer s.records.lock(credentialKey(ref))()
-	if _, err := s.Credential(ctx, ref); !errors.Is(err, ErrCorrupt) {
+	if _, err := s.storedCredential(ctx, ref); !errors.Is(err, ErrCorrupt) {
 		return err
 	}
 	return s.storage.Delete(ctx, credentialKey(ref))

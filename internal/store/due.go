@@ -59,6 +59,9 @@ func parseDue(minute int64, name string) Due {
 type dueIndex struct {
 	mu     sync.RWMutex
 	loaded bool
+	// standby says that it was loaded while this node might not write. What such
+	// a node knows is old when it may.
+	standby bool
 	// passed is the last minute that was looked at; stuck are the minutes up to
 	// it where something is left, which each sweep looks at again. The watermark
 	// is the minute before the first of them.
@@ -107,6 +110,9 @@ func (s *Store) loadWatermark(ctx context.Context, create bool) error {
 	s.due.mu.Lock()
 	defer s.due.mu.Unlock()
 	now := minuteOf(s.now())
+	if standby := s.memory.isStandby(); s.due.standby != standby {
+		s.due.loaded, s.due.standby = false, standby
+	}
 	if !s.due.loaded {
 		b, err := s.get(ctx, watermarkKey)
 		switch {
@@ -231,7 +237,7 @@ func (s *Store) dueRecord(d Due) (lock string, current func(context.Context) (st
 	}
 	if d.Kind == DueRemoval {
 		return tenantKey(ref.Tenant), func(ctx context.Context) (string, error) {
-			removal, err := s.removal(ctx, ref)
+			removal, err := removalIn(ctx, s.storedTenant, ref)
 			if removal == nil {
 				return "", err
 			}
@@ -239,7 +245,7 @@ func (s *Store) dueRecord(d Due) (lock string, current func(context.Context) (st
 		}
 	}
 	return credentialKey(ref), func(ctx context.Context) (string, error) {
-		c, err := s.Credential(ctx, ref)
+		c, err := s.storedCredential(ctx, ref)
 		return c.Due, err
 	}
 }

@@ -47,7 +47,7 @@ func open(k *tenant.Keyring, key string, b []byte, record any) error {
 }
 
 // sealing keeps the tenant's keyring as it is until unlock is called, and makes
-// one if the tenant has none. Whoever calls putSealed does so in between.
+// one if the tenant has none. What was sealed is put in between.
 func (s *Store) sealing(ctx context.Context, id tenant.ID) (unlock func(), err error) {
 	if err := s.ensureKeyring(ctx, id); err != nil {
 		return nil, err
@@ -55,21 +55,18 @@ func (s *Store) sealing(ctx context.Context, id tenant.ID) (unlock func(), err e
 	return s.tenants.rlock(string(id)), nil
 }
 
-// putSealed seals record under the tenant's keyring and puts it under key
-// after the bytes of head.
-func (s *Store) putSealed(ctx context.Context, id tenant.ID, key string, head []byte, record any) error {
+// sealed returns record, sealed under the tenant's keyring, after the bytes of
+// head.
+func (s *Store) sealed(ctx context.Context, id tenant.ID, key string, head []byte, record any) ([]byte, error) {
 	k, err := s.keyring(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	sealed, err := seal(k, key, record)
-	if err != nil {
-		return err
-	}
-	return s.put(ctx, key, append(head, sealed...))
+	b, err := seal(k, key, record)
+	return append(head, b...), err
 }
 
-// openSealed opens what putSealed put under key, without its head.
+// openSealed opens what was sealed for key, without its head.
 func (s *Store) openSealed(ctx context.Context, id tenant.ID, key string, b []byte, record any) error {
 	k, err := s.keyring(ctx, id)
 	if errors.Is(err, ErrNotFound) {
@@ -83,22 +80,7 @@ func (s *Store) openSealed(ctx context.Context, id tenant.ID, key string, b []by
 
 // keyring returns the tenant's keyring, or ErrNotFound.
 func (s *Store) keyring(ctx context.Context, id tenant.ID) (*tenant.Keyring, error) {
-	if k, ok := s.keyrings.Get(id); ok {
-		return k, nil
-	}
-	b, err := s.get(ctx, tenantKeyringKey(id))
-	if err != nil {
-		return nil, err
-	}
-	if b == nil {
-		return nil, ErrNotFound
-	}
-	k, err := tenant.ParseKeyring(b)
-	if err != nil {
-		return nil, corrupt(tenantKeyringKey(id), err)
-	}
-	s.keyrings.Add(id, k)
-	return k, nil
+	return keyset(ctx, s, s.keyrings, tenantKeyringKey(id), tenant.ParseKeyring)
 }
 
 // ensureKeyring makes the tenant's keyring if it has none. The keyring is in
@@ -108,72 +90,57 @@ func (s *Store) ensureKeyring(ctx context.Context, id tenant.ID) error {
 		return err
 	}
 	defer s.tenants.lock(string(id))()
-	if _, err := s.keyring(ctx, id); !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	k, err := tenant.NewKeyring()
-	if err != nil {
-		return err
-	}
-	if err := s.putKeyset(ctx, tenantKeyringKey(id), k.Bytes); err != nil {
-		return err
-	}
-	s.keyrings.Add(id, k)
-	return nil
-}
-
-func (s *Store) putKeyset(ctx context.Context, key string, keyset func() ([]byte, error)) error {
-	b, err := keyset()
-	if err != nil {
-		return err
-	}
-	return s.storage.Put(ctx, &logical.StorageEntry{Key: key, Value: b, SealWrap: true})
+	_, err := ensureKeyset(ctx, s, s.keyrings, tenantKeyringKey(id), tenant.ParseKeyring, tenant.NewKeyring)
+	return err
 }
 
 // mountKeyring returns the keyring of what belongs to no tenant. If there is
 // none it is made, or, on a read, ErrNotFound is returned.
 func (s *Store) mountKeyring(ctx context.Context, create bool) (*tenant.Keyring, error) {
-	s.mount.mu.Lock()
-	defer s.mount.mu.Unlock()
-	if s.mount.keyring == nil {
-		k, err := loadKeyset(ctx, s, mountKeyringKey, create, tenant.ParseKeyring, tenant.NewKeyring)
-		if err != nil {
-			return nil, err
-		}
-		s.mount.keyring = k
+	if k, err := keyset(ctx, s, s.keyrings, mountKeyringKey, tenant.ParseKeyring); !create || !errors.Is(err, ErrNotFound) {
+		return k, err
 	}
-	return s.mount.keyring, nil
+	s.mounts.Lock()
+	defer s.mounts.Unlock()
+	return ensureKeyset(ctx, s, s.keyrings, mountKeyringKey, tenant.ParseKeyring, tenant.NewKeyring)
 }
 
 // accountKey is like mountKeyring, for the key of the account index.
 func (s *Store) accountKey(ctx context.Context, create bool) (*tenant.AccountKey, error) {
-	s.mount.mu.Lock()
-	defer s.mount.mu.Unlock()
-	if s.mount.account == nil {
-		k, err := loadKeyset(ctx, s, accountKeyKey, create, tenant.ParseAccountKey, tenant.NewAccountKey)
-		if err != nil {
-			return nil, err
-		}
-		s.mount.account = k
+	if k, err := keyset(ctx, s, s.accountKeys, accountKeyKey, tenant.ParseAccountKey); !create || !errors.Is(err, ErrNotFound) {
+		return k, err
 	}
-	return s.mount.account, nil
+	s.mounts.Lock()
+	defer s.mounts.Unlock()
+	return ensureKeyset(ctx, s, s.accountKeys, accountKeyKey, tenant.ParseAccountKey, tenant.NewAccountKey)
 }
 
-func loadKeyset[K interface{ Bytes() ([]byte, error) }](ctx context.Context, s *Store, key string, create bool, parse func([]byte) (K, error), make func() (K, error)) (k K, err error) {
-	b, err := s.get(ctx, key)
-	switch {
-	case err != nil:
-		return k, err
-	case b != nil:
-		if k, err = parse(b); err != nil {
-			return k, corrupt(key, err)
-		}
+// keyset returns the keyset under key, or ErrNotFound.
+func keyset[K any](ctx context.Context, s *Store, kept *kind[K], key string, parse func([]byte) (K, error)) (K, error) {
+	if k, ok := kept.recall(key); ok {
 		return k, nil
-	case !create:
-		return k, ErrNotFound
+	}
+	return load(ctx, s, kept, key, func(b []byte) (K, error) {
+		k, err := parse(b)
+		if err != nil {
+			err = corrupt(key, err)
+		}
+		return k, err
+	})
+}
+
+// ensureKeyset is keyset for who holds the lock under which it is made if there
+// is none.
+func ensureKeyset[K interface{ Bytes() ([]byte, error) }](ctx context.Context, s *Store, kept *kind[K], key string, parse func([]byte) (K, error), make func() (K, error)) (k K, err error) {
+	if k, err = keyset(ctx, s, kept, key, parse); !errors.Is(err, ErrNotFound) {
+		return k, err
 	}
 	if k, err = make(); err != nil {
 		return k, err
 	}
-	return k, s.putKeyset(ctx, key, k.Bytes)
+	b, err := k.Bytes()
+	if err != nil {
+		return k, err
+	}
+	return k, save(ctx, s, kept, &logical.StorageEntry{Key: key, Value: b, SealWrap: true}, parse)
 }

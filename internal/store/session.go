@@ -176,9 +176,13 @@ func (s *Store) putSession(ctx context.Context, session Session) error {
 	defer unlock()
 	owner := string(session.Ref.Tenant)
 	head := append([]byte{formatVersion, byte(len(owner))}, owner...)
-	return s.putSealed(ctx, session.Ref.Tenant, sessionKey(session.ID), head, sessionAtRest{
+	b, err := s.sealed(ctx, session.Ref.Tenant, sessionKey(session.ID), head, sessionAtRest{
 		session, session.Verifier.Reveal(), session.Nonce.Reveal(), session.ConnectKey.Reveal(), session.Code.Reveal(), session.Token.AccessToken.Reveal(),
 	})
+	if err != nil {
+		return err
+	}
+	return s.put(ctx, sessionKey(session.ID), b)
 }
 
 // cutTenant splits a stored session: version ‖ length ‖ tenant ‖ sealed. The

@@ -35,11 +35,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -61,7 +59,7 @@ var (
 // A Store reads and writes the records of one mount. Its locks live in memory:
 // Vault lets one node write. It is safe for concurrent use.
 type Store struct {
-	storage   logical.Storage
+	storage   watched
 	now       func() time.Time
 	fallbacks map[string]Config
 
@@ -69,46 +67,50 @@ type Store struct {
 	tenants  keyedLocks // by tenant: sealing and putting share it; what must not fall between is done under it alone
 	accounts keyedLocks // by account name: around "who else holds it" and what follows from that
 
-	keyrings *lru.Cache[tenant.ID, *tenant.Keyring]
-	mount    mountKeys
-	due      dueIndex
-	events   eventLog
+	memory        *memory
+	credentials   *kind[Credential]
+	tenantRecords *kind[Tenant]
+	configs       *kind[Config]
+	keyrings      *kind[*tenant.Keyring]
+	accountKeys   *kind[*tenant.AccountKey]
+
+	mounts sync.Mutex // while a keyset that belongs to no tenant is made
+	due    dueIndex
+	events eventLog
 }
 
-// mountKeys are the keys that belong to no tenant.
-type mountKeys struct {
-	mu      sync.Mutex
-	keyring *tenant.Keyring
-	account *tenant.AccountKey
+// Options are what a Store needs.
+type Options struct {
+	// Storage need not be ready before the first call.
+	Storage logical.Storage
+	Now     func() time.Time
+	// Writable reports whether this node may write. It is asked at every read and
+	// must not take long. Nil: it may.
+	Writable func() bool
+	// Fallbacks are what each provider's configuration falls back on, field by
+	// field.
+	Fallbacks map[string]Config
 }
 
-// keyringsKept bounds how many tenants' keyrings stay parsed in memory.
-const keyringsKept = 4096
-
-// New returns the Store over storage, which need not be ready before the first
-// call. Time is what now says. A provider's configuration falls back, field by
-// field, on that of its name in fallbacks.
-func New(storage logical.Storage, now func() time.Time, fallbacks map[string]Config) *Store {
-	keyrings, err := lru.New[tenant.ID, *tenant.Keyring](keyringsKept)
-	if err != nil {
-		panic(err) // only for a size below 1
+// New returns a Store.
+func New(o Options) *Store {
+	m := newMemory(o.Now, o.Writable)
+	return &Store{
+		storage: watched{o.Storage, m}, now: o.Now, fallbacks: o.Fallbacks,
+		memory:        m,
+		credentials:   newKind[Credential](m, credentialsKept),
+		tenantRecords: newKind[Tenant](m, tenantsKept),
+		configs:       newKind[Config](m, configsKept),
+		keyrings:      newKind[*tenant.Keyring](m, keyringsKept),
+		accountKeys:   newKind[*tenant.AccountKey](m, 1),
 	}
-	return &Store{storage: storage, now: now, fallbacks: fallbacks, keyrings: keyrings}
 }
 
 // Invalidate forgets what is remembered of the record under key, which another
 // node has written.
 func (s *Store) Invalidate(key string) {
-	if id, ok := strings.CutPrefix(key, tenantKeyringPrefix); ok {
-		s.keyrings.Remove(tenant.ID(id))
-		return
-	}
-	switch key {
-	case mountKeyringKey, accountKeyKey:
-		s.mount.mu.Lock()
-		s.mount.keyring, s.mount.account = nil, nil
-		s.mount.mu.Unlock()
-	case watermarkKey:
+	s.memory.forget(key)
+	if key == watermarkKey {
 		s.due.mu.Lock()
 		s.due.loaded = false
 		s.due.mu.Unlock()

@@ -35,7 +35,7 @@ var (
 
 func newStore() (*store.Store, *authpipetest.Storage, *authpipetest.Clock) {
 	storage, clock := authpipetest.NewStorage(), authpipetest.NewClock(noon)
-	return store.New(storage, clock.Now, nil), storage, clock
+	return store.New(store.Options{Storage: storage, Now: clock.Now}), storage, clock
 }
 
 func credential() store.Credential {
@@ -111,7 +111,7 @@ func TestWhatIsAtRest(t *testing.T) {
 		writeGolden(t, storage, golden)
 	}
 	storage := readGolden(t, golden)
-	s := store.New(storage, authpipetest.NewClock(noon).Now, nil)
+	s := store.New(store.Options{Storage: storage, Now: authpipetest.NewClock(noon).Now})
 
 	c, err := s.Credential(ctx, uma)
 	want := credential()
@@ -218,7 +218,7 @@ func TestAChangedByteDoesNotOpen(t *testing.T) {
 			changed[i] ^= 1
 			for _, b := range [][]byte{changed, original[:i]} {
 				storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: b})
-				s := store.New(storage, authpipetest.NewClock(noon).Now, nil)
+				s := store.New(store.Options{Storage: storage, Now: authpipetest.NewClock(noon).Now})
 				if err := read(s); !errors.Is(err, store.ErrCorrupt) {
 					t.Fatalf("%s with byte %d of %d changed or cut: %v", key, i, len(original), err)
 				}
@@ -378,7 +378,7 @@ func TestWhatIsLeftCostsItsOwnMinuteOnly(t *testing.T) {
 		}
 		minutes(t, s)
 	}
-	again := store.New(storage, clock.Now, nil)
+	again := store.New(store.Options{Storage: storage, Now: clock.Now})
 	if diff := cmp.Diff([]string{"1 stuck"}, minutes(t, again)); diff != "" {
 		t.Error("after a restart: " + diff)
 	}
@@ -523,7 +523,7 @@ func TestTheFirstKeyringIsMadeOnce(t *testing.T) {
 		all.Go(func() { put(t, s, ref(i), credential()) })
 	}
 	all.Wait()
-	again := store.New(storage, time.Now, nil)
+	again := store.New(store.Options{Storage: storage, Now: time.Now})
 	for i := range n {
 		if _, err := again.Credential(t.Context(), ref(i)); err != nil {
 			t.Error(err)
@@ -604,7 +604,7 @@ func TestWhatAnotherNodeWroteIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(store.New(storage, clock.Now, nil))
+	write(store.New(store.Options{Storage: storage, Now: clock.Now}))
 	for _, key := range keys {
 		s.Invalidate(key)
 	}
@@ -625,7 +625,7 @@ func TestAMissingKeyringIsNoMissingRecord(t *testing.T) {
 	if err := storage.Delete(t.Context(), "keyring/tenant/org_acme"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := store.New(storage, clock.Now, nil).Credential(t.Context(), uma)
+	_, err := store.New(store.Options{Storage: storage, Now: clock.Now}).Credential(t.Context(), uma)
 	if !errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
 		t.Errorf("reading it: %v", err)
 	}

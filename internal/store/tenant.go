@@ -7,13 +7,16 @@ import (
 	"maps"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/logical"
+
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // A Tenant is what is kept of a tenant beside its keyring and credentials. It
 // exists from the tenant's first credential, holds no secret and is not
-// sealed, for it must outlive the keyring.
+// sealed, for it must outlive the keyring. What it points to is shared, as with
+// a [Credential].
 type Tenant struct {
 	Version   int       `json:"version"`
 	CreatedAt time.Time `json:"created_at"`
@@ -48,26 +51,32 @@ type Removal struct {
 
 // Tenant returns what is kept of the tenant, or ErrNotFound.
 func (s *Store) Tenant(ctx context.Context, id tenant.ID) (Tenant, error) {
-	b, err := s.get(ctx, tenantKey(id))
-	if err != nil {
-		return Tenant{}, err
+	if t, ok := s.tenantRecords.recall(tenantKey(id)); ok {
+		return t, nil
 	}
-	if b == nil {
-		return Tenant{}, ErrNotFound
+	return s.storedTenant(ctx, id)
+}
+
+// storedTenant is Tenant for who decides a write by it.
+func (s *Store) storedTenant(ctx context.Context, id tenant.ID) (Tenant, error) {
+	return load(ctx, s, s.tenantRecords, tenantKey(id), tenantOpener(id))
+}
+
+func tenantOpener(id tenant.ID) func([]byte) (Tenant, error) {
+	return func(b []byte) (t Tenant, err error) {
+		if err := json.Unmarshal(b, &t); err != nil {
+			return Tenant{}, corrupt(tenantKey(id), err)
+		}
+		if t.Version != formatVersion {
+			return Tenant{}, corrupt(tenantKey(id), errVersion)
+		}
+		return t, nil
 	}
-	var t Tenant
-	if err := json.Unmarshal(b, &t); err != nil {
-		return Tenant{}, corrupt(tenantKey(id), err)
-	}
-	if t.Version != formatVersion {
-		return Tenant{}, corrupt(tenantKey(id), errVersion)
-	}
-	return t, nil
 }
 
 func (s *Store) ensureTenant(ctx context.Context, id tenant.ID) error {
 	defer s.records.lock(tenantKey(id))()
-	if _, err := s.Tenant(ctx, id); !errors.Is(err, ErrNotFound) {
+	if _, err := s.storedTenant(ctx, id); !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	return s.putTenant(ctx, id, Tenant{Version: formatVersion, CreatedAt: s.now().UTC()})
@@ -78,19 +87,32 @@ func (s *Store) putTenant(ctx context.Context, id tenant.ID, t Tenant) error {
 	if err != nil {
 		return err
 	}
-	return s.put(ctx, tenantKey(id), b)
+	return save(ctx, s, s.tenantRecords, &logical.StorageEntry{Key: tenantKey(id), Value: b}, tenantOpener(id))
 }
 
 // removal returns the removal that ref falls under, or nil.
 func (s *Store) removal(ctx context.Context, ref tenant.Ref) (*Removal, error) {
+	return removalIn(ctx, s.Tenant, ref)
+}
+
+// removalIn is removal, of the tenant that read returns.
+func removalIn(ctx context.Context, read func(context.Context, tenant.ID) (Tenant, error), ref tenant.Ref) (*Removal, error) {
 	if ref.Kind() == tenant.Static {
 		return nil, nil
 	}
-	_, removal, err := s.tenantRemoval(ctx, ref)
+	t, err := read(ctx, ref.Tenant)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
-	return removal, err
+	return t.removal(ref), err
+}
+
+// removal returns the removal of ref's installation, or nil.
+func (t Tenant) removal(ref tenant.Ref) *Removal {
+	if r, ok := t.Removals[ref.Provider]; ok {
+		return &r
+	}
+	return nil
 }
 
 // Removal returns the removal that ref falls under, or ErrNotFound.
@@ -152,10 +174,11 @@ func Removing(ref tenant.Ref) error {
 func (s *Store) UpdateRemoval(ctx context.Context, ref tenant.Ref, change func(old *Removal) (Removal, time.Time, error)) error {
 	defer s.tenants.lock(string(ref.Tenant))()
 	defer s.records.lock(tenantKey(ref.Tenant))()
-	t, old, err := s.tenantRemoval(ctx, ref)
+	t, err := s.storedTenant(ctx, ref.Tenant)
 	if err != nil {
 		return err
 	}
+	old := t.removal(ref)
 	removal, at, err := change(old)
 	if err != nil {
 		return err
@@ -177,19 +200,6 @@ func (s *Store) UpdateRemoval(ctx context.Context, ref tenant.Ref, change func(o
 	return nil
 }
 
-// tenantRemoval returns the tenant, and the removal of ref's installation or
-// nil.
-func (s *Store) tenantRemoval(ctx context.Context, ref tenant.Ref) (Tenant, *Removal, error) {
-	t, err := s.Tenant(ctx, ref.Tenant)
-	if err != nil {
-		return Tenant{}, nil, err
-	}
-	if r, ok := t.Removals[ref.Provider]; ok {
-		return t, &r, nil
-	}
-	return t, nil, nil
-}
-
 // EndRemoval deletes the installation and ends its removal, if that is still
 // the one called id and nothing stands under the installation any more. It
 // reports whether it did. allow is asked about the installation's credential
@@ -198,14 +208,18 @@ func (s *Store) EndRemoval(ctx context.Context, ref tenant.Ref, id string, allow
 	ref = ref.Installation()
 	defer s.tenants.lock(string(ref.Tenant))()
 	defer s.records.lock(tenantKey(ref.Tenant))()
-	t, removal, err := s.tenantRemoval(ctx, ref)
-	if err != nil || removal == nil || removal.ID != id {
+	t, err := s.storedTenant(ctx, ref.Tenant)
+	if err != nil {
 		return false, err
+	}
+	removal := t.removal(ref)
+	if removal == nil || removal.ID != id {
+		return false, nil
 	}
 	if under, err := s.Under(ctx, ref); err != nil || len(under) > 0 {
 		return false, err
 	}
-	switch c, err := s.Credential(ctx, ref); {
+	switch c, err := s.storedCredential(ctx, ref); {
 	case err == nil:
 		if err := allow(c); err != nil {
 			return false, err
