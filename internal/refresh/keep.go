@@ -28,6 +28,7 @@ const callsOfRefresh = 2
 // due. Refreshes come first; checks are asked for in batches. How that went is
 // in the credentials; the error is one of storage.
 func (r *Refresher) Keep(ctx context.Context, due []store.Due) error {
+	ctx = store.Passing(ctx)
 	checks := make([]*chore, len(due))
 	errs := []error{inParallel(ctx, len(due), func(i int) (err error) {
 		checks[i], err = r.keep(ctx, due[i])

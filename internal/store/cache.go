@@ -156,6 +156,23 @@ func openedBy(key string) (prefix string, ok bool) {
 type kind[T any] struct {
 	*memory
 	entries *lru.Cache[string, *entry[T]]
+	// many says that some go through all there are: see [Passing].
+	many bool
+}
+
+type passingKey struct{}
+
+// Passing returns a context for who goes through very many credentials, each
+// once: they are not remembered for it, in place of those that are read again
+// and again.
+func Passing(ctx context.Context) context.Context {
+	return context.WithValue(ctx, passingKey{}, true)
+}
+
+// wants reports whether a record is to be remembered that is read or written
+// under ctx.
+func (k *kind[T]) wants(ctx context.Context, key string) bool {
+	return !k.many || ctx.Value(passingKey{}) == nil || k.entries.Contains(key)
 }
 
 type entry[T any] struct {
@@ -170,7 +187,7 @@ func newKind[T any](m *memory, size int) *kind[T] {
 		panic(err) // only for a size below 1
 	}
 	m.kinds = append(m.kinds, entries)
-	return &kind[T]{m, entries}
+	return &kind[T]{memory: m, entries: entries}
 }
 
 // recall returns the record under key if it is remembered.
@@ -214,7 +231,9 @@ func load[T any](ctx context.Context, s *Store, k *kind[T], key string, open fun
 		k.forgetOne(key) // storage knows better
 		return record, err
 	}
-	k.keep(key, seen, record)
+	if k.wants(ctx, key) {
+		k.keep(key, seen, record)
+	}
 	return record, nil
 }
 
@@ -222,8 +241,9 @@ func load[T any](ctx context.Context, s *Store, k *kind[T], key string, open fun
 // it: what the writer has in hand may differ by what is not stored, and the
 // writer goes on using it. It is called under the record's lock.
 func save[T any](ctx context.Context, s *Store, k *kind[T], e *logical.StorageEntry, open func([]byte) (T, error)) error {
+	wanted := k.wants(ctx, e.Key)
 	seen, err := s.storage.write(ctx, e)
-	if err != nil {
+	if err != nil || !wanted {
 		return err
 	}
 	if record, err := open(e.Value); err == nil {

@@ -404,3 +404,41 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoPassesByDisplacesNobody reads more credentials than are remembered, as
+// a sweep does, beside one that is read again and again.
+func TestWhoPassesByDisplacesNobody(t *testing.T) {
+	s, storage, _ := newStore()
+	ref := func(i int) tenant.Ref {
+		return tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("u", i)}
+	}
+	put := func(ctx context.Context, ref tenant.Ref) {
+		t.Helper()
+		if _, err := s.UpdateCredential(ctx, ref, func(*store.Credential) (store.Credential, error) { return credential(), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t.Context(), uma)
+	passing := store.Passing(t.Context())
+	for i := range 10_100 {
+		put(passing, ref(i))
+		if _, err := s.Credential(passing, ref(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storage.Reset()
+	if _, err := s.Credential(t.Context(), uma); err != nil || len(storage.Operations()) > 0 {
+		t.Errorf("%v, %v", storage.Operations(), err)
+	}
+	// What is remembered stays right, whoever writes it.
+	if _, err := s.UpdateCredential(passing, uma, func(old *store.Credential) (store.Credential, error) {
+		c := *old
+		c.Status = store.Revoked
+		return c, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.Credential(t.Context(), uma); err != nil || c.Status != store.Revoked {
+		t.Errorf("%v, %v", c.Status, err)
+	}
+}

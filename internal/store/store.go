@@ -95,7 +95,7 @@ type Options struct {
 // New returns a Store.
 func New(o Options) *Store {
 	m := newMemory(o.Now, o.Writable)
-	return &Store{
+	s := &Store{
 		storage: watched{o.Storage, m}, now: o.Now, fallbacks: o.Fallbacks,
 		memory:        m,
 		credentials:   newKind[Credential](m, credentialsKept),
@@ -104,6 +104,8 @@ func New(o Options) *Store {
 		keyrings:      newKind[*tenant.Keyring](m, keyringsKept),
 		accountKeys:   newKind[*tenant.AccountKey](m, 1),
 	}
+	s.credentials.many = true
+	return s
 }
 
 // Invalidate forgets what is remembered of the record under key, which another
