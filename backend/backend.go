@@ -113,6 +113,7 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 	b.worker = refresh.NewWorker(life, b.store, gate.Tick, map[string]refresh.Work{
 		store.DueCredential: refresher.Keep,
 		store.DueRemoval:    refresh.Each(refresher.Remove),
+		store.DueReindex:    refresh.Each(refresher.Reindex),
 		store.DueSession:    refresh.Each(sessions.Reap),
 	}, b.Logger())
 	b.Paths = paths.All(paths.Deps{

@@ -199,6 +199,9 @@ func (t tree) removing(ctx context.Context, dir string) (bool, error) {
 	return err == nil, err
 }
 
+// unreadable stands in lists for the status of a record that does not open.
+const unreadable = "unreadable"
+
 // leaf returns the key_info of ref, or nil if it is gone.
 func (t tree) leaf(ctx context.Context, ref tenant.Ref) (view map[string]any, err error) {
 	defer func() {
@@ -207,10 +210,13 @@ func (t tree) leaf(ctx context.Context, ref tenant.Ref) (view map[string]any, er
 		}
 	}()
 	c, err := t.store.Credential(ctx, ref)
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return nil, nil
-	}
-	if err != nil {
+	case errors.Is(err, store.ErrCorrupt):
+		// The others are listed all the same.
+		return map[string]any{"status": unreadable}, nil
+	case err != nil:
 		return nil, err
 	}
 	view = map[string]any{"status": string(c.Status), "missing_scopes": c.MissingScopes()}

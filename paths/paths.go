@@ -41,6 +41,8 @@ func All(d Deps) []*framework.Path {
 		sessions(d.Flow, d.Now),
 		connections(d.Store, d.Refresh, d.Now),
 		events(d.Store),
+		tenants(d.Store, d.Refresh),
+		health(d.Store, d.Refresh),
 	)
 }
 
@@ -55,6 +57,7 @@ const (
 	userSegment     = `(?P<user>[^/]+)`
 	pageSegment     = `(?P<page>[^/]+)`
 	sessionSegment  = `(?P<session>[^/]+)`
+	statusSegment   = `(?P<status>[^/]+)`
 	refPrefix       = tenantSegment + "/" + providerSegment
 )
 
@@ -65,6 +68,7 @@ var captured = map[string]*framework.FieldSchema{
 	"user":     {Type: framework.TypeString, Description: "The application's id of the person who authorized."},
 	"page":     {Type: framework.TypeString, Description: "The provider's id of a page."},
 	"session":  {Type: framework.TypeString, Description: "The id of the session, as connect/ answered it."},
+	"status":   {Type: framework.TypeString, Description: "A status other than active: needs_reauth, revoked or failed."},
 }
 
 // fields returns a schema of the named captured fields and of own.

@@ -19,6 +19,7 @@ const (
 	DueCredential = "credential" // ID is a flat ref: refresh or check it
 	DueSession    = "session"    // ID is a session id: reap it
 	DueRemoval    = "removal"    // ID is a flat ref of an installation: remove what is under it
+	DueReindex    = "reindex"    // ID is a tenant's: go on with its walk
 )
 
 // A Due is something that must happen at a minute. It is a hint: the record
@@ -229,6 +230,12 @@ func (s *Store) dueRecord(d Due) (lock string, current func(context.Context) (st
 		return sessionKey(d.ID), func(ctx context.Context) (string, error) {
 			session, err := s.Session(ctx, d.ID)
 			return session.Due, err
+		}
+	}
+	if d.Kind == DueReindex {
+		return tenantKey(tenant.ID(d.ID)), func(ctx context.Context) (string, error) {
+			walk, err := s.Walk(ctx, tenant.ID(d.ID), d.Kind)
+			return walk.Due, err
 		}
 	}
 	ref, err := tenant.ParseFlat(d.ID)

@@ -22,6 +22,9 @@ type Tenant struct {
 	CreatedAt time.Time `json:"created_at"`
 	// Removals are the installations that are being removed, by provider.
 	Removals map[string]Removal `json:"removals,omitempty"`
+	// Walks are the background work at all of the tenant's records, by kind: the
+	// last one of each.
+	Walks map[string]Walk `json:"walks,omitempty"`
 }
 
 // A Removal is the deletion of an installation and all under it. While it
