@@ -115,9 +115,9 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 		store.DueRemoval:    refresh.Each(refresher.Remove),
 		store.DueReindex:    refresh.Each(refresher.Reindex),
 		store.DueSession:    refresh.Each(sessions.Reap),
-	}, b.Logger())
+	}, o.Now, b.Logger())
 	b.Paths = paths.All(paths.Deps{
-		Store: b.store, Flow: sessions, Refresh: refresher, Gate: gate,
+		Store: b.store, Flow: sessions, Refresh: refresher, Gate: gate, Worker: b.worker,
 		Providers: slices.Sorted(maps.Keys(providers)), Now: o.Now,
 	})
 }

@@ -293,3 +293,51 @@ func TestATokenAboutToExpireIsRefreshedByTheNextSweep(t *testing.T) {
 		t.Errorf("what is served is %v", c)
 	}
 }
+
+func TestHealthTellsHowTheMountIs(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	if h := e.read("health"); h["last_sweep"] != nil || h["overdue"] != 0 || h["providers"].(map[string]any)["facebook"].(map[string]any)["state"] != "ok" {
+		t.Errorf("a mount that has done nothing reads %v", h)
+	}
+	e.install()
+	refs := e.crowd(5)
+	e.after(time.Hour) // their sessions are reaped
+	e.fb.RemoveApp(appID, "person-001")
+	e.fb.ChangePassword("person-002")
+	e.clock.Advance(day)
+	if h := e.read("health"); h["overdue"] != 6 || h["overdue_all_counted"] != true {
+		t.Errorf("before the sweep it reads %v", h)
+	}
+	e.sweep()
+	h := e.read("health")
+	if counts := h["counts"].(map[string]any); counts["revoked"] != 1 || counts["needs_reauth"] != 1 || counts["failed"] != 0 || h["overdue"] != 0 {
+		t.Errorf("after the sweep it reads %v", h)
+	}
+	if last := h["last_sweep"].(map[string]any); last["at"] != e.clock.Now().Format(time.RFC3339) || last["due"] != 6 || last["failed"] != false {
+		t.Errorf("the last sweep is %v", last)
+	}
+	defer e.fb.Fail(throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
+	e.do(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+	facebook := e.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)
+	if facebook["state"] != "throttled" || facebook["until"] != e.clock.Now().Add(90*time.Minute).Format(time.RFC3339) || facebook["clock_skew"] != int64(0) ||
+		facebook["error"].(map[string]any)["code"] != 80001 {
+		t.Errorf("the provider reads %v", facebook)
+	}
+}
+
+// TestAHealthyMountIsReadForLittle has many that are well and one that is not.
+func TestAHealthyMountIsReadForLittle(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	cost := func() int {
+		e.read("health")
+		e.storage.Reset()
+		e.read("health")
+		return len(e.storage.Operations())
+	}
+	before := cost()
+	e.crowd(50)
+	if after := cost(); after != before {
+		t.Errorf("with 50 more that are well it costs %d storage calls, before %d", after, before)
+	}
+}

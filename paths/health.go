@@ -4,30 +4,93 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 type healthPaths struct {
-	tree     tree
-	writable func() bool
+	Deps
+	tree tree
 }
 
-func health(s *store.Store, r *refresh.Refresher) []*framework.Path {
-	h := healthPaths{tree{store: s, refresh: r}, r.Writable}
+func health(d Deps) []*framework.Path {
+	h := healthPaths{d, tree{store: d.Store, refresh: d.Refresh}}
 	return []*framework.Path{{
+		Pattern:      "health$",
+		Operations:   map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(h.read, "Read how the mount is.")},
+		HelpSynopsis: "How the mount is: what needs somebody's attention.",
+		HelpDescription: "counts are of credentials in each status other than active; health/<status> lists them. overdue counts what should have been done minutes ago. " +
+			"last_sweep is what this node did last by itself; a node that does not sweep has none. Of each provider that is configured it says whether it is left alone, why, " +
+			"and by how many seconds this server's clock is ahead of its own.",
+	}, {
 		Pattern:         "health/" + statusSegment + "/?$",
 		Fields:          fields(listFields, "status"),
 		Operations:      map[logical.Operation]framework.OperationHandler{logical.ListOperation: local(h.list, "List the refs in a status other than active.")},
 		HelpSynopsis:    "List the refs in a status other than active.",
 		HelpDescription: "The status is needs_reauth, revoked or failed. Whole refs, of all tenants, sorted by bytes, with status, expires_at, missing_scopes and connected_at.",
 	}}
+}
+
+// overdueAfter is for how long due work may wait: for its minute to end, the
+// tick that follows, and its turn.
+const overdueAfter = 3 * time.Minute
+
+// read costs nothing for what is well.
+func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	counts := map[string]any{}
+	for _, status := range store.NotActive {
+		refs, err := h.Store.InStatus(ctx, status)
+		if err != nil {
+			return nil, err
+		}
+		counts[string(status)] = len(refs)
+	}
+	overdue, all, err := h.Store.Overdue(ctx, h.Now().Add(-overdueAfter))
+	if err != nil {
+		return nil, err
+	}
+	view := map[string]any{"counts": counts, "overdue": overdue, "overdue_all_counted": all}
+	if last := h.Worker.LastSweep(); last != nil {
+		view["last_sweep"] = map[string]any{"at": timestamp(last.At), "milliseconds": last.Took.Milliseconds(), "due": last.Due, "failed": last.Failed}
+	}
+	names, err := h.Store.Configs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	providers := map[string]any{}
+	for _, name := range names {
+		if providers[name], err = h.provider(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	view["providers"] = providers
+	return &logical.Response{Data: view}, nil
+}
+
+// states are what a provider is in while it is left alone, by the class of
+// what it answered.
+var states = map[provider.Class]string{provider.Throttled: "throttled", provider.Misconfigured: "misconfigured", provider.Transient: "unavailable"}
+
+func (h healthPaths) provider(ctx context.Context, name string) (map[string]any, error) {
+	view := map[string]any{"state": "ok"}
+	if ahead, known := h.Gate.Skew(name); known {
+		view["clock_skew"] = seconds(ahead)
+	}
+	outage, err := h.Gate.Outage(ctx, name)
+	if outage == nil || err != nil {
+		return view, err
+	}
+	view["state"] = states[provider.Class(outage.Cause.Class)]
+	view["since"], view["error"] = timestamp(outage.Since), failureView(outage.Cause)
+	setTime(view, "until", outage.Until)
+	return view, nil
 }
 
 // list reads the records of the page only. What it finds outdated is not shown
@@ -41,7 +104,7 @@ func (h healthPaths) list(ctx context.Context, _ *logical.Request, d *framework.
 	if err != nil {
 		return nil, err
 	}
-	refs, err := h.tree.store.InStatus(ctx, status)
+	refs, err := h.Store.InStatus(ctx, status)
 	if err != nil {
 		return nil, err
 	}
@@ -88,14 +151,14 @@ func (h healthPaths) shown(ctx context.Context, status store.Status, refs []tena
 // drop lets go of an outdated hint, where this node may. One that stays is
 // harmless, and met again.
 func (h healthPaths) drop(ctx context.Context, ref tenant.Ref, status store.Status) {
-	if h.writable() {
-		_ = h.tree.store.DropStatus(ctx, ref, status)
+	if h.Refresh.Writable() {
+		_ = h.Store.DropStatus(ctx, ref, status)
 	}
 }
 
 // mark says so in view if ref is being removed.
 func (h healthPaths) mark(ctx context.Context, ref tenant.Ref, view map[string]any) error {
-	switch _, err := h.tree.store.Removal(ctx, ref); {
+	switch _, err := h.Store.Removal(ctx, ref); {
 	case err == nil:
 		view["removing"] = true
 	case !errors.Is(err, store.ErrNotFound):

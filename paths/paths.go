@@ -25,6 +25,7 @@ type Deps struct {
 	Flow    *flow.Flow
 	Refresh *refresh.Refresher
 	Gate    *refresh.Gate
+	Worker  *refresh.Worker
 	// Providers are the names of the providers that can be configured.
 	Providers []string
 	Now       func() time.Time
@@ -42,7 +43,7 @@ func All(d Deps) []*framework.Path {
 		connections(d.Store, d.Refresh, d.Now),
 		events(d.Store),
 		tenants(d.Store, d.Refresh),
-		health(d.Store, d.Refresh),
+		health(d),
 	)
 }
 

@@ -91,9 +91,7 @@ func connectionView(ref tenant.Ref, c store.Credential, now time.Time) map[strin
 	setTime(view, "checked_at", c.CheckedAt)
 	setTime(view, "next_due_at", c.NextDue())
 	if f := c.LastError; f != nil {
-		view["last_error"] = map[string]any{
-			"class": f.Class, "code": f.Code, "subcode": f.Subcode, "message": f.Message, "fbtrace_id": f.TraceID, "at": timestamp(f.At),
-		}
+		view["last_error"] = failureView(*f)
 	}
 	history := make([]map[string]any, 0, len(c.History))
 	for _, outcome := range c.History {
@@ -105,6 +103,12 @@ func connectionView(ref tenant.Ref, c store.Credential, now time.Time) map[strin
 	}
 	view["history"] = history
 	return view
+}
+
+func failureView(f store.Failure) map[string]any {
+	return map[string]any{
+		"class": f.Class, "code": f.Code, "subcode": f.Subcode, "message": f.Message, "fbtrace_id": f.TraceID, "at": timestamp(f.At),
+	}
 }
 
 func removalView(r store.Removal) map[string]any {

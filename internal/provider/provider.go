@@ -178,6 +178,13 @@ type Prober interface {
 	Probe(ctx context.Context, c oauth.Client) error
 }
 
+// A Clocked is a [Provider] whose answers tell its time.
+type Clocked interface {
+	// Skew returns by how much our clock was ahead of the server's when it last
+	// answered, to the second; false if it has not.
+	Skew() (ahead time.Duration, known bool)
+}
+
 // A Finding is the outcome of one check of a client.
 type Finding struct {
 	// Check names what was looked at: "client_secret", "graph_version", ….

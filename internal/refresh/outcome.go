@@ -1,8 +1,9 @@
 package refresh
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
-	"hash/fnv"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -56,9 +57,8 @@ const retryExhausted = 24 * time.Hour
 
 // fraction maps a ref to [0, 1), the same at each call.
 func fraction(ref tenant.Ref) float64 {
-	h := fnv.New64a()
-	h.Write([]byte(ref.String()))
-	return float64(h.Sum64()>>11) / (1 << 53)
+	sum := sha256.Sum256([]byte(ref.String())) // of a simpler hash, refs that end alike lie side by side
+	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
 }
 
 // refreshed takes in the answer to a refresh. livesOn says that the token that

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
@@ -36,13 +38,29 @@ type Worker struct {
 	// before is called at the beginning of a sweep.
 	before func(context.Context)
 	works  map[string]Work
+	now    func() time.Time
 	log    hclog.Logger
 	life   context.Context
 	poke   chan struct{}
 	done   sync.WaitGroup
 	// sweeping is held by the one sweep.
 	sweeping sync.Mutex
+	last     atomic.Pointer[Swept]
 }
+
+// A Swept is what a sweep did.
+type Swept struct {
+	// At is when it began, Took how long it lasted.
+	At   time.Time
+	Took time.Duration
+	// Due counts what it found due, Failed says that some of that could not be
+	// done, or not all be found.
+	Due    int
+	Failed bool
+}
+
+// LastSweep returns what the last sweep of this process did, or nil.
+func (w *Worker) LastSweep() *Swept { return w.last.Load() }
 
 const (
 	// parallel is how many pieces of due work of one kind are done at once.
@@ -54,8 +72,8 @@ const (
 
 // NewWorker returns a Worker that begins each sweep with before and knows works,
 // by the kinds of the due index. It ends with life.
-func NewWorker(life context.Context, s *store.Store, before func(context.Context), works map[string]Work, log hclog.Logger) *Worker {
-	return &Worker{store: s, before: before, works: works, log: log, life: life, poke: make(chan struct{}, 1)}
+func NewWorker(life context.Context, s *store.Store, before func(context.Context), works map[string]Work, now func() time.Time, log hclog.Logger) *Worker {
+	return &Worker{store: s, before: before, works: works, now: now, log: log, life: life, poke: make(chan struct{}, 1)}
 }
 
 // Start starts the goroutine.
@@ -103,6 +121,14 @@ func (w *Worker) Wait() { w.done.Wait() }
 func (w *Worker) Sweep(ctx context.Context) error {
 	w.sweeping.Lock()
 	defer w.sweeping.Unlock()
+	began, found := w.now(), 0
+	err := w.sweep(ctx, &found)
+	w.last.Store(&Swept{began, w.now().Sub(began), found, err != nil})
+	return err
+}
+
+// sweep is Sweep, and adds to found how much was due.
+func (w *Worker) sweep(ctx context.Context, found *int) error {
 	w.before(ctx)
 	stuck, first, last, err := w.store.DueMinutes(ctx)
 	if errors.Is(err, store.ErrNotFound) {
@@ -113,7 +139,7 @@ func (w *Worker) Sweep(ctx context.Context) error {
 	}
 	var (
 		errs []error
-		due  lot
+		due  = lot{found: found}
 	)
 	for _, minute := range stuck {
 		errs = append(errs, w.gather(ctx, minute, &due))
@@ -129,6 +155,7 @@ func (w *Worker) Sweep(ctx context.Context) error {
 type lot struct {
 	due     []store.Due
 	minutes []int64
+	found   *int // how much all lots of the sweep held
 }
 
 // gather adds what is due at minute to the lot, and does the lot if it is full.
@@ -138,6 +165,7 @@ func (w *Worker) gather(ctx context.Context, minute int64, l *lot) error {
 		return err
 	}
 	l.due, l.minutes = append(l.due, due...), append(l.minutes, minute)
+	*l.found += len(due)
 	if len(l.due) < sweepLot {
 		return nil
 	}
@@ -154,7 +182,7 @@ func (w *Worker) finish(ctx context.Context, l *lot) error {
 		_, err := w.store.Pass(ctx, minute)
 		errs = append(errs, err)
 	}
-	*l = lot{}
+	*l = lot{found: l.found}
 	return errors.Join(errs...)
 }
 

@@ -164,6 +164,39 @@ func (s *Store) DueMinutes(ctx context.Context) (stuck []int64, first, last int6
 	return slices.Sorted(maps.Keys(s.due.stuck)), s.due.passed + 1, minuteOf(s.now()), nil
 }
 
+// mostOverdue bounds how many minutes are looked at for what is overdue.
+const mostOverdue = 24 * 60
+
+// Overdue returns how many entries of the due index lie in minutes that began
+// before t and that a sweep has not done; all is false if there are more than
+// were looked at. It costs a List for each minute that the sweep is behind.
+func (s *Store) Overdue(ctx context.Context, t time.Time) (n int, all bool, err error) {
+	minutes, first, _, err := s.DueMinutes(ctx)
+	if errors.Is(err, ErrNotFound) {
+		return 0, true, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	for minute := first; minute < minuteOf(t); minute++ {
+		minutes = append(minutes, minute)
+	}
+	for i, minute := range minutes {
+		if i == mostOverdue {
+			return n, false, nil
+		}
+		if minute >= minuteOf(t) {
+			continue
+		}
+		due, err := s.DueAt(ctx, minute)
+		if err != nil {
+			return n, false, err
+		}
+		n += len(due)
+	}
+	return n, true, nil
+}
+
 // DueAt returns what is due at minute, soonest expiry first.
 func (s *Store) DueAt(ctx context.Context, minute int64) ([]Due, error) {
 	names, err := s.storage.List(ctx, dueDir(minute))

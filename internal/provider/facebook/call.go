@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -63,6 +64,7 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 		return unreachable(r.op, err)
 	}
 	defer resp.Body.Close()
+	p.readClock(resp.Header)
 	if r.header != nil {
 		*r.header = resp.Header
 	}
@@ -77,6 +79,22 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 		return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
 	}
 	return nil
+}
+
+// readClock takes in what an answer tells of Facebook's time.
+func (p *Provider) readClock(header http.Header) {
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		skew := p.now().Sub(date).Round(time.Second)
+		p.skew.Store(&skew)
+	}
+}
+
+// Skew implements [provider.Clocked].
+func (p *Provider) Skew() (ahead time.Duration, known bool) {
+	if skew := p.skew.Load(); skew != nil {
+		return *skew, true
+	}
+	return 0, false
 }
 
 // ask makes a call that reads with r's form, which holds a secret: in a body,

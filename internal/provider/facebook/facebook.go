@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -38,12 +39,15 @@ type Provider struct {
 	now  func() time.Time
 	// plainGET holds the calls that read and are not understood when posted.
 	plainGET sync.Map
+	// skew is what Skew returns, nil before the first answer.
+	skew atomic.Pointer[time.Duration]
 }
 
 var (
 	_ provider.Provider       = (*Provider)(nil)
 	_ provider.BatchInspector = (*Provider)(nil)
 	_ provider.TokenRevoker   = (*Provider)(nil)
+	_ provider.Clocked        = (*Provider)(nil)
 	_ provider.Prober         = (*Provider)(nil)
 	_ provider.Prover         = (*Provider)(nil)
 	_ provider.PKCEBinder     = (*Provider)(nil)
