@@ -47,7 +47,9 @@ func (f *Facebook) graphHeader(c *call) http.Header {
 	h := f.noStore()
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Content-Type", "application/json; charset=UTF-8")
-	h.Set("Facebook-Api-Version", f.versionFor(c))
+	if !f.opts.NoVersionHeader {
+		h.Set("Facebook-Api-Version", f.versionFor(c))
+	}
 	h.Set("X-Fb-Request-Id", "A"+random(alphanumerics, 22))
 	h.Set("X-Fb-Rev", "1030000000")
 	h.Set("X-Fb-Trace-Id", "A"+random(alphanumerics, 22))

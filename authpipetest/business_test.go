@@ -1,6 +1,7 @@
 package authpipetest_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -68,6 +69,30 @@ func TestBusinessLogin(t *testing.T) {
 	seen, _ := w.Inspect(w.pageToken(token))
 	if seen.Kind != authpipetest.KindPage || seen.Business != businessID || !seen.ExpiresAt.IsZero() {
 		t.Errorf("a page token of the system user: %+v", seen)
+	}
+}
+
+func TestABusinessTokenMayHaveAnotherType(t *testing.T) {
+	for _, named := range []string{"", authpipetest.KindUser} {
+		w := newBusiness(t, authpipetest.Options{IntegrationTokenType: named})
+		token := w.connect(authpipetest.Consent{})
+		want := `"type":"` + cmp.Or(named, authpipetest.KindSystemUser) + `"`
+		if r := w.debug(token); !strings.Contains(r.body, want) {
+			t.Errorf("of a living one debug_token tells %s", r.body)
+		}
+		if r := w.debug(w.pageToken(token)); !strings.Contains(r.body, `"type":"PAGE"`) {
+			t.Errorf("of its page's debug_token tells %s", r.body)
+		}
+		if r := w.debug(w.token("email")); !strings.Contains(r.body, `"type":"USER"`) {
+			t.Errorf("of a person's debug_token tells %s", r.body)
+		}
+		w.RemoveIntegration(appID, businessID)
+		if r := w.debug(token); !strings.Contains(r.body, want) {
+			t.Errorf("of a dead one debug_token tells %s", r.body)
+		}
+		if seen, _ := w.Inspect(token); seen.Kind != authpipetest.KindSystemUser {
+			t.Errorf("the books have it as %s", seen.Kind)
+		}
 	}
 }
 

@@ -68,14 +68,14 @@ func debugged(a debugAnswer) map[string]debugAnswer { return map[string]debugAns
 
 func (f *Facebook) debugDead(t *token, flaw *GraphError) debugAnswer {
 	return debugAnswer{
-		AppID: f.appID(t.app), Type: t.kind, ExpiresAt: new(unix(t.expires)), Scopes: []string{},
+		AppID: f.appID(t.app), Type: f.typeOf(t), ExpiresAt: new(unix(t.expires)), Scopes: []string{},
 		Error: &debugError{Code: flaw.Code, Message: flaw.Message, Subcode: flaw.Subcode},
 	}
 }
 
 func (f *Facebook) debugLive(t *token) debugAnswer {
 	a := debugAnswer{
-		AppID: f.appID(t.app), Type: t.kind, Application: f.books.apps[t.app].Name, IsValid: true, Scopes: []string{},
+		AppID: f.appID(t.app), Type: f.typeOf(t), Application: f.books.apps[t.app].Name, IsValid: true, Scopes: []string{},
 	}
 	if t.kind == KindApp {
 		return a
@@ -88,6 +88,14 @@ func (f *Facebook) debugLive(t *token) debugAnswer {
 		a.IssuedAt = unix(t.issued)
 	}
 	return a
+}
+
+// typeOf is the token's kind as it is told.
+func (f *Facebook) typeOf(t *token) string {
+	if t.client && t.kind == KindSystemUser {
+		return f.opts.IntegrationTokenType
+	}
+	return t.kind
 }
 
 func (f *Facebook) granularScopes(t *token) []granularScope {

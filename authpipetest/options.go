@@ -76,8 +76,15 @@ type Options struct {
 	// DeviceDenied is what a device hears after the person said no; nobody has written it down. Nil: that it is to wait, until
 	// its code expires.
 	DeviceDenied *GraphError
-	// NoMethodOverride has the parameter method mean nothing. Otherwise any call may be posted with its method in there.
+	// NoMethodOverride has the parameter method mean nothing. Otherwise any call may be posted with its method in there. It
+	// does not keep a posted call from an endpoint that takes POST anyway: see RevokeTokenOnlyByGET.
 	NoMethodOverride bool
+	// NoVersionHeader leaves Facebook-Api-Version out of every answer. Meta does not promise the header, though all recorded
+	// answers have it.
+	NoVersionHeader bool
+	// RevokeTokenOnlyByGET has /oauth/revoke be what Meta documents, a GET. Otherwise a POST does it too. A POST whose parameter
+	// method says get is a GET, unless NoMethodOverride is set as well: then it is refused, as an unsupported post request.
+	RevokeTokenOnlyByGET bool
 	// BatchProofPerCall asks for an appsecret_proof in each entry of a batch. Otherwise one beside the batch is good for the
 	// entries that are made with the batch's token. Entries with a token of their own need their own either way
 	// (arsduo/koala#507).
@@ -102,6 +109,10 @@ type Options struct {
 	RevokedPermissionVanishes bool
 	// AppIDAsNumber makes debug_token tell app_id as a number, as one sample in the documentation has it.
 	AppIDAsNumber bool
+	// IntegrationTokenType is the type that debug_token tells for the tokens of Facebook Login for Business, those of a business
+	// integration system user. Nobody has written it down. The zero value is [KindSystemUser]; try [KindUser] too. It is a name
+	// and no more: such a token is refreshed and revoked as a system user's either way.
+	IntegrationTokenType string
 	// TargetIDsAsNumbers makes debug_token tell target_ids as numbers, as its reference has it.
 	TargetIDsAsNumbers bool
 	// PageTokenOmitsIssuedAt leaves issued_at out of debug_token's answer about a page token.
@@ -136,6 +147,7 @@ func (o Options) withDefaults() Options {
 	o.CodeLife = cmp.Or(o.CodeLife, 10*time.Minute)
 	o.CodeTokenLife = cmp.Or(o.CodeTokenLife, LongLife)
 	o.Issuer = cmp.Or(o.Issuer, "https://www.facebook.com")
+	o.IntegrationTokenType = cmp.Or(o.IntegrationTokenType, KindSystemUser)
 	o.VerifierErrorCode = cmp.Or(o.VerifierErrorCode, codeUnknown)
 	o.TokenErrorStatus = cmp.Or(o.TokenErrorStatus, http.StatusBadRequest)
 	o.PermissionErrorStatus = cmp.Or(o.PermissionErrorStatus, http.StatusForbidden)

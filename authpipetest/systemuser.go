@@ -1,6 +1,7 @@
 package authpipetest
 
 import (
+	"net/http"
 	"slices"
 	"strconv"
 )
@@ -87,6 +88,9 @@ func (f *Facebook) systemToken(c *call) (any, error) {
 
 // revokeToken ends a single token of a system user ("System Users: …, and Revoke Tokens").
 func (f *Facebook) revokeToken(c *call) (any, error) {
+	if f.opts.RevokeTokenOnlyByGET && c.method() != http.MethodGet {
+		return nil, noSuchObject(c, "oauth")
+	}
 	app, secret, err := f.client(c)
 	switch {
 	case err != nil:

@@ -154,6 +154,38 @@ func TestSystemUserTokenIsRevoked(t *testing.T) {
 	}
 }
 
+func TestRevokingMayTakeAGET(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		options authpipetest.Options
+		method  string // of the request
+		param   string // the parameter method
+		revoked bool
+	}{
+		{"a GET", authpipetest.Options{RevokeTokenOnlyByGET: true}, http.MethodGet, "", true},
+		{"a POST", authpipetest.Options{RevokeTokenOnlyByGET: true}, http.MethodPost, "", false},
+		{"a POST that is a GET", authpipetest.Options{RevokeTokenOnlyByGET: true}, http.MethodPost, "get", true},
+		{"a POST that would be a GET", authpipetest.Options{RevokeTokenOnlyByGET: true, NoMethodOverride: true}, http.MethodPost, "get", false},
+		{"a POST where POST will do", authpipetest.Options{NoMethodOverride: true}, http.MethodPost, "get", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newBusiness(t, test.options)
+			token := w.connect(authpipetest.Consent{})
+			q := params("client_id", appID, "client_secret", appSecret, "revoke_token", token, "access_token", token)
+			if test.param != "" {
+				q.Set("method", test.param)
+			}
+			r := w.send(test.method, "/v26.0/oauth/revoke", q, "", "")
+			if seen, _ := w.Inspect(token); seen.Valid == test.revoked {
+				t.Errorf("revoked is %v; status %d: %s", !seen.Valid, r.status, r.body)
+			}
+			if !test.revoked && !strings.Contains(r.body, "Unsupported post request") {
+				t.Errorf("refused with %s", r.body)
+			}
+		})
+	}
+}
+
 func TestBusinessUsage(t *testing.T) {
 	w := newSystemUser(t)
 	token := w.mint(w.token("business_management")).accessToken()

@@ -11,7 +11,7 @@ const (
 	KindPage = "PAGE"
 	KindApp  = "APP"
 	// KindSystemUser is a token of a business, by one of its system users. What debug_token calls those that Facebook Login for
-	// Business gives is nowhere written down; this is taken for granted.
+	// Business gives is nowhere written down: see [Options].IntegrationTokenType.
 	KindSystemUser = "SYSTEM_USER"
 )
 

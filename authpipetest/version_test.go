@@ -36,6 +36,15 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+func TestVersionHeaderMayBeMissing(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{NoVersionHeader: true})
+	for _, path := range []string{"/v26.0/me", "/v99.0/me", "/oauth/access_token"} {
+		if r := w.get(path, nil); r.header.Values("Facebook-Api-Version") != nil || r.header.Get("X-Fb-Trace-Id") == "" {
+			t.Errorf("%s: %v", path, r.header)
+		}
+	}
+}
+
 func TestUnknownPaths(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	for path, components := range map[string]string{
