@@ -2,7 +2,6 @@ package facebook_test
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 
@@ -105,22 +104,5 @@ func TestABatchIsSentWithTheOtherSecret(t *testing.T) {
 		if all[0].Err != nil || all[1].Err != nil || accepted != "SEC" {
 			t.Errorf("%s: %v, %v, accepted %q", name, all[0].Err, all[1].Err, accepted.Reveal())
 		}
-	}
-}
-
-// TestOneOddIDDoesNotHideTheOthers covers the lists that ids come in.
-func TestOneOddIDDoesNotHideTheOthers(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	token := w.token(t)
-	defer w.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: `{"data":{"is_valid":true,"app_id":"123","user_id":"9","expires_at":0,
-		"granular_scopes":[{"scope":"pages_show_list","target_ids":["act_1",{"a":1},null,"777",778]}]}}`})()
-	got, err := w.Inspect(t.Context(), w.client, token)
-	if err != nil || len(got.Granular) != 1 || !slices.Equal(got.Granular[0].Targets, []string{"777", "778", "act_1", "null", `{"a":1}`}) {
-		t.Errorf("%+v, %v", got.Granular, err)
-	}
-	defer w.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Body: `{"data":[{"id":"../x","access_token":"EAAX"},{"id":777,"access_token":"EAAP"}]}`})()
-	pages, err := w.Pages(t.Context(), w.client, token)
-	if err != nil || len(pages) != 1 || pages[0].ID != "777" {
-		t.Errorf("%v, %v", pages, err)
 	}
 }
