@@ -38,10 +38,12 @@ var (
 		{"token", regexp.MustCompile(`EAA[A-Za-z0-9]{20,}`)},
 		{"code", regexp.MustCompile(`AQ[A-Za-z0-9_-]{20,}`)},
 		{"hmac", regexp.MustCompile(`\b[0-9a-f]{64}\b`)},
+		{"id token", regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)},
+		{"modulus", regexp.MustCompile(`[A-Za-z0-9_-]{300,}`)},
 		{"device code", regexp.MustCompile(`\b[0-9a-f]{32}\b`)},
 	}
-	// untold are left out.
-	untold = regexp.MustCompile(`("fbtrace_id"|"user_code"):"[^"]*"`)
+	// untold are left out, of a batch's answers too, which are JSON within JSON.
+	untold = regexp.MustCompile(`(\\?"(?:fbtrace_id|user_code|kid)\\?":\\?")[^"\\]*`)
 	peer   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
 
@@ -71,7 +73,7 @@ func (t *transcript) RoundTrip(r *http.Request) (*http.Response, error) {
 // String is the transcript with every random part named by its kind and the
 // order in which it came.
 func (t *transcript) String() string {
-	text := peer.ReplaceAllString(untold.ReplaceAllString(t.text.String(), `$1:"…"`), "facebook")
+	text := peer.ReplaceAllString(untold.ReplaceAllString(t.text.String(), `${1}…`), "facebook")
 	for _, part := range randomParts {
 		seen := map[string]int{}
 		text = part.match.ReplaceAllStringFunc(text, func(s string) string {
@@ -88,6 +90,7 @@ func (t *transcript) String() string {
 // what testdata keeps: a change of the dialogue shows as one.
 func TestTranscripts(t *testing.T) {
 	scopes := []string{"pages_show_list", "public_profile"}
+	const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // of RFC 7636, appendix B
 	connect := func(w world, t *testing.T, r provider.AuthorizationRequest) oauth.Token {
 		t.Helper()
 		token, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: w.code(t, r), RedirectURI: redirectURI})
@@ -145,6 +148,34 @@ func TestTranscripts(t *testing.T) {
 			}
 			w.Refresh(t.Context(), w.client, token)
 			w.Inspect(t.Context(), w.client, token)
+		}},
+		"pkce-dropped": {authpipetest.Options{}, func(w world, t *testing.T) {
+			code := w.code(t, provider.AuthorizationRequest{Scopes: scopes, Verifier: verifier})
+			if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier}); err != nil {
+				t.Error(err)
+			}
+		}},
+		"openid": {authpipetest.Options{}, func(w world, t *testing.T) {
+			code := w.code(t, provider.AuthorizationRequest{Scopes: []string{"openid"}, Verifier: verifier, Nonce: "NONCE"})
+			if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier, Nonce: "NONCE"}); err != nil {
+				t.Error(err)
+			}
+		}},
+		"secret-reset": {authpipetest.Options{}, func(w world, t *testing.T) {
+			token := connect(w, t, provider.AuthorizationRequest{Scopes: scopes})
+			w.fb.SetAppSecret("123", "FRESH")
+			w.client.OtherSecret = "FRESH"
+			w.clock.Advance(30 * 24 * time.Hour)
+			if _, err := w.Refresh(t.Context(), w.client, token); err != nil {
+				t.Error(err)
+			}
+			if _, err := w.Pages(t.Context(), w.client, token); err != nil {
+				t.Error(err)
+			}
+			w.InspectAll(t.Context(), w.client, []oauth.Token{token, token})
+			if err := w.Revoke(t.Context(), w.client, token); err != nil {
+				t.Error(err)
+			}
 		}},
 		"inspect-batch": {authpipetest.Options{}, func(w world, t *testing.T) {
 			token := connect(w, t, provider.AuthorizationRequest{Scopes: scopes})
