@@ -2,8 +2,6 @@ package backend_test
 
 import (
 	"context"
-	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -128,19 +126,6 @@ func TestADeadTokenIsRefusedAndAReconnectBringsItBack(t *testing.T) {
 	}
 }
 
-func TestACheckBringsBackWhatWasTakenForDead(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Body: `{"data":{"is_valid":false,"error":{"code":190,"subcode":459,"message":"checkpoint"}}}`})
-	e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.refused("needs_reauth", 409, logical.ReadOperation, "creds/"+uma, nil)
-	c := e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	if c["status"] != "active" || c["last_error"] != nil || c["next_due_at"] == nil {
-		t.Errorf("after a check the connection reads %v", c)
-	}
-	e.read("creds/" + uma)
-	e.checkInvariants("after a recovery")
-}
-
 func TestAProviderThatIsDownCostsNoLivingToken(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	before := e.read("creds/" + uma)
@@ -159,27 +144,6 @@ func TestAProviderThatIsDownCostsNoLivingToken(t *testing.T) {
 	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || len(resp.Warnings) != 0 {
 		t.Errorf("after the repair: %v, %v", resp, err)
 	}
-}
-
-func TestAProofIsMadeOfTheServedToken(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{mountURL + "/callback/facebook"}})
-	e.install()
-	for _, data := range []map[string]any{nil, {"proof": "now"}} {
-		c := e.must(logical.ReadOperation, "creds/"+installation, data)
-		q := url.Values{"access_token": {c["access_token"].(string)}, "appsecret_proof": {c["appsecret_proof"].(string)}}
-		if data != nil {
-			q.Set("appsecret_time", fmt.Sprint(c["appsecret_time"]))
-		}
-		if status := e.get("/v26.0/me?" + q.Encode()); status != 200 {
-			t.Errorf("with the proof of %v the provider answers %d", data, status)
-		}
-		q.Set("appsecret_proof", strings.Repeat("0", 64))
-		if status := e.get("/v26.0/me?" + q.Encode()); status != 400 {
-			t.Errorf("with a wrong proof the provider answers %d", status)
-		}
-	}
-	e.refused("invalid_request", 400, logical.ReadOperation, "creds/"+installation, map[string]any{"proof": "later"})
 }
 
 func TestListsShowOneLevelAtATime(t *testing.T) {

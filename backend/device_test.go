@@ -15,7 +15,12 @@ const clientToken = "client-token-0123456789"
 // device returns an engine with a session on a device, and its user code.
 func device(t *testing.T, ref, actor string) (e *engine, s session, userCode string) {
 	t.Helper()
-	e = newEngine(t, authpipetest.Options{})
+	return deviceAt(t, authpipetest.Options{}, ref, actor)
+}
+
+func deviceAt(t *testing.T, o authpipetest.Options, ref, actor string) (e *engine, s session, userCode string) {
+	t.Helper()
+	e = newEngine(t, o)
 	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, ClientToken: clientToken, RedirectURIs: []string{mountURL + "/callback/facebook"}})
 	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_token": clientToken})
 	answer := e.must(logical.UpdateOperation, "connect/"+ref, map[string]any{"actor": actor, "grant": "device"})
@@ -168,4 +173,58 @@ func TestADeviceSessionThatWasInterruptedIsCancelled(t *testing.T) {
 	if got := e.read(s.path); got["status"] != "failed" || got["error"] != "cancelled" {
 		t.Errorf("the session reads %v", got)
 	}
+}
+
+// TestADenialOnADeviceIsToldAsFarAsItIsKnown covers what a device may hear when
+// the person says no, which is not written down.
+func TestADenialOnADeviceIsToldAsFarAsItIsKnown(t *testing.T) {
+	for name, row := range map[string]struct {
+		denied  *authpipetest.GraphError
+		code    string
+		status  int
+		session string
+	}{
+		"that it is to wait":        {nil, "pending", 409, "pending"},
+		"a permission that lacks":   {&authpipetest.GraphError{Code: 200, Message: "denied"}, "needs_reauth", 409, "failed"},
+		"a parameter that is wrong": {&authpipetest.GraphError{Code: 100, Subcode: 1349999, Message: "User denied"}, "invalid_request", 400, "failed"},
+		"a code that nobody knows":  {&authpipetest.GraphError{Code: 987654, Message: "?"}, "unavailable", 502, "pending"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, s, userCode := deviceAt(t, authpipetest.Options{DeviceDenied: row.denied}, installation, "admin")
+			if err := e.fb.ApproveDevice(userCode, authpipetest.Consent{User: "ada", Cancel: true}); err != nil {
+				t.Fatal(err)
+			}
+			e.clock.Advance(5 * time.Second)
+			e.refused(row.code, row.status, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
+			if got := e.read(s.path)["status"]; got != row.session {
+				t.Errorf("the session is %v", got)
+			}
+			e.clock.Advance(10 * time.Minute)
+			if got := e.read(s.path)["status"]; got != "expired" && got != row.session || got == "pending" {
+				t.Errorf("ten minutes later the session is %v", got)
+			}
+		})
+	}
+}
+
+// TestATokenFromADeviceIsNotThrownAway has the provider fail after it gave the
+// token: the device code is spent, and the token is all there is.
+func TestATokenFromADeviceIsNotThrownAway(t *testing.T) {
+	e, s, userCode := device(t, installation, "admin")
+	if err := e.fb.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	e.clock.Advance(5 * time.Second)
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Reset: true})
+	e.refused("unavailable", 502, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
+	if got := e.read(s.path)["status"]; got != "authorized" {
+		t.Errorf("the session is %v", got)
+	}
+	e.restart()
+	n := e.fb.Count(authpipetest.EndpointDeviceStatus)
+	e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
+	if got := e.fb.Count(authpipetest.EndpointDeviceStatus) - n; got != 0 {
+		t.Errorf("the provider was polled %d times more", got)
+	}
+	e.read("creds/" + installation)
 }

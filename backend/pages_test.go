@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -153,21 +152,6 @@ func TestAUsersPagesGoWithTheUser(t *testing.T) {
 	}
 }
 
-func TestALostPageRoleIsNoExpiry(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.read("creds/" + page777)
-	e.fb.RemovePageRole("777", "ada")
-	if _, err := e.do(logical.UpdateOperation, "connections/"+page777+"/check", nil); err == nil {
-		t.Error("a check finds nothing wrong")
-	}
-	if got := e.read("connections/" + installation)["status"]; got != "active" {
-		t.Errorf("the installation is %v", got)
-	}
-	e.refused("not_found", 404, logical.UpdateOperation, "connections/"+page777+"/refresh", nil)
-	e.read("creds/org_acme/facebook/pages/778")
-}
-
 func TestManyPagesAreListedWhole(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	var ids []string
@@ -195,73 +179,4 @@ func (e *engine) post(path string, form url.Values) int {
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode
-}
-
-func TestThePageOfAFormerAccountIsNotServed(t *testing.T) {
-	eve := func(e *engine) {
-		e.fb.AddUser(authpipetest.User{ID: "eve", Pages: []string{"777"}})
-	}
-	t.Run("while its fetch is under way", func(t *testing.T) {
-		e := newEngine(t, authpipetest.Options{})
-		eve(e)
-		e.install()
-		var read sync.WaitGroup
-		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, AfterEffect: true, Times: 1},
-			func() { e.do(logical.ReadOperation, "creds/"+page777, nil) },
-			func() {
-				e.connect(installation, "admin", authpipetest.Consent{User: "eve"}, "allow_account_change", "true")
-				read.Go(func() {
-					token, _ := e.fb.Inspect(e.read("creds/" + page777)["access_token"].(string))
-					if token.User != "eve" {
-						t.Errorf("served is the page token of %s", token.User)
-					}
-				})
-				e.settle()
-			})
-		read.Wait()
-	})
-	t.Run("while the provider cannot be reached", func(t *testing.T) {
-		e := newEngine(t, authpipetest.Options{})
-		eve(e)
-		e.install()
-		e.read("creds/" + page777)
-		e.connect(installation, "admin", authpipetest.Consent{User: "eve"}, "allow_account_change", "true")
-		defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Reset: true})()
-		e.refused("unavailable", 502, logical.ReadOperation, "creds/"+page777, nil)
-		n := e.fb.Count(authpipetest.EndpointAccounts)
-		e.refused("unavailable", 502, logical.ReadOperation, "creds/"+page777, nil)
-		if got := e.fb.Count(authpipetest.EndpointAccounts) - n; got != 0 {
-			t.Errorf("asked again at once, %d times", got)
-		}
-	})
-}
-
-func TestPagesAreNotStoredUnderWhatIsGone(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, AfterEffect: true},
-		func() { e.do(logical.ReadOperation, "creds/"+page777, nil) },
-		func() { e.must(logical.DeleteOperation, "creds/"+installation, nil) })
-	if keys, _ := e.storage.Keys(t.Context(), "cred/"); len(keys) > 0 {
-		t.Errorf("left: %v", keys)
-	}
-}
-
-func TestAPagesTokenIsNoPersons(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	token := e.read("creds/" + page777)["access_token"].(string)
-	e.refused("invalid_request", 400, logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
-}
-
-func TestAPageThatDiedAloneIsFetchedAnew(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.fb.KillToken(e.read("creds/" + page777)["access_token"].(string), 190, 460, "")
-	e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+page777+"/check", nil)
-	n := e.fb.Count(authpipetest.EndpointAccounts)
-	e.do(logical.ReadOperation, "creds/"+page777, nil)
-	if got := e.fb.Count(authpipetest.EndpointAccounts) - n; got == 0 {
-		t.Error("nobody asked for another")
-	}
 }

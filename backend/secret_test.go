@@ -2,7 +2,6 @@ package backend_test
 
 import (
 	"fmt"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -13,15 +12,6 @@ import (
 )
 
 const newSecret = "another-secret-0123456789abcdef"
-
-// proves reports whether the provider accepts the proof that uma's token is
-// served with.
-func (e *engine) proves() bool {
-	e.t.Helper()
-	c := e.read("creds/" + uma)
-	q := url.Values{"access_token": {c["access_token"].(string)}, "appsecret_proof": {c["appsecret_proof"].(string)}}
-	return e.get("/v26.0/me?"+q.Encode()) == 200
-}
 
 func TestASecretIsReplacedWithoutOneFailedCall(t *testing.T) {
 	e := both(t, authpipetest.Options{})
@@ -81,7 +71,6 @@ func TestAReplacedSecretIsNotKeptForEver(t *testing.T) {
 	for name, change := range map[string]map[string]any{
 		"its overlap is over":       {"client_secret": newSecret, "client_secret_overlap": "1h"},
 		"the operator wants none":   {"client_secret": newSecret, "client_secret_overlap": 0},
-		"it was another client's":   {"client_secret": newSecret, "client_id": "124", "force": true},
 		"it is the same as the new": {"client_secret": appSecret},
 		"the write names no secret": {"client_secret_overlap": "2h"},
 	} {
@@ -124,5 +113,59 @@ func TestAFormerSecretIsForgottenAtOnce(t *testing.T) {
 	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret_overlap": 0})
 	if got := e.read("config/facebook")["former_secret_until"]; got != nil {
 		t.Errorf("the former secret is kept until %v", got)
+	}
+}
+
+func TestTheSecretOfAnotherClientIsNotKept(t *testing.T) {
+	secret := map[string]any{"client_secret": newSecret}
+	for name, writes := range map[string][]map[string]any{
+		"the secret comes with its client":      {{"client_id": "124", "force": true, "client_secret": newSecret}},
+		"the secret follows its client":         {{"client_id": "124", "force": true}, secret},
+		"the client changes within the overlap": {secret, {"client_id": "124", "force": true}},
+		"both change within the overlap":        {secret, {"client_id": "124", "force": true, "client_secret": newSecret + "x"}},
+	} {
+		e := newEngine(t, authpipetest.Options{})
+		for _, write := range writes {
+			e.must(logical.UpdateOperation, "config/facebook", write)
+		}
+		if got := e.read("config/facebook")["former_secret_until"]; got != nil {
+			t.Errorf("%s: the secret of app 123 is kept, and proofs are made with it, until %v", name, got)
+		}
+	}
+}
+
+func TestASecretThatWasNeverAcceptedMakesNoProof(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": "wrong-secret-0123456789", "client_secret_overlap": "1h"})
+	e.clock.Advance(2 * time.Hour) // the good one is forgotten
+	e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": appSecret})
+	if !e.proves() {
+		t.Error("mended, and proofs are still made with the secret that Facebook refused")
+	}
+}
+
+// TestALateAnswerChoosesNoSecret has a call find out that a secret is accepted
+// which is replaced before it is told.
+func TestALateAnswerChoosesNoSecret(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
+	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Error: &authpipetest.GraphError{Code: 190, Message: "Invalid OAuth access token signature."}})
+	release := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Hang: true})
+	e.fb.SetAppSecret(appID, newSecret)
+	var checking sync.WaitGroup
+	checking.Go(func() { e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil) })
+	if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointDebugToken, n+2); err != nil {
+		t.Fatal(err)
+	}
+	e.fb.SetAppSecret(appID, appSecret) // back to the former, and here on to a third
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret + "x"})
+	e.fb.SetAppSecret(appID, newSecret)
+	release()
+	checking.Wait()
+	e.fb.SetAppSecret(appID, appSecret)
+	if !e.proves() {
+		t.Error("a proof is made with a secret that was never accepted")
 	}
 }

@@ -85,3 +85,45 @@ func TestAVersionTellsHowLongItLives(t *testing.T) {
 	}
 	e.refused("not_found", 404, logical.UpdateOperation, "config/google/verify", nil)
 }
+
+// TestAnOverlapIsNoTrouble looks at a client with two secrets, of which the
+// provider accepts one: which one, is what verifying finds out and remembers.
+func TestAnOverlapIsNoTrouble(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
+	found := func(ok, fresh, former bool) {
+		t.Helper()
+		got, found := e.findings()
+		if got != ok || found["client_secret"]["ok"] != fresh || found["former_client_secret"]["ok"] != former {
+			t.Errorf("ok is %v, and found is %v", got, found)
+		}
+	}
+	found(true, false, true)
+	if !e.proves() {
+		t.Error("before the provider knows the new secret, a proof is made with it")
+	}
+	e.fb.SetAppSecret(appID, newSecret)
+	found(true, true, false)
+	if !e.proves() {
+		t.Error("verifying saw the former secret refused, and proofs are still made with it")
+	}
+	e.fb.SetAppSecret(appID, "none of them")
+	found(false, false, false)
+}
+
+func TestAnUnknownVersionIsNoRiddle(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v97.0"})
+	for _, question := range []string{"check", "refresh"} {
+		if text := e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+uma+"/"+question, nil); !strings.Contains(text, "graph_version v97.0") {
+			t.Errorf("a %s does not name the version: %s", question, text)
+		}
+	}
+	e.untouched([]string{uma})
+	// One that has ended is served by another, which verifying alone tells.
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v18.0"})
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	if ok, found := e.findings(); ok || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
+		t.Errorf("found is %v", found["graph_version"])
+	}
+}

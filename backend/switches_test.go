@@ -1,0 +1,78 @@
+package backend_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// TestTheEngineWorksWhicheverWayFacebookDecides plays a life of credentials at
+// a Facebook that does the other thing, wherever it is not known what it does.
+func TestTheEngineWorksWhicheverWayFacebookDecides(t *testing.T) {
+	for name, o := range map[string]authpipetest.Options{
+		"a repeated exchange omits expires_in":        {RepeatOmitsExpiresIn: true},
+		"an exchange omits expires_in":                {ExchangeOmitsExpiresIn: true},
+		"an exchange extends nothing":                 {ReexchangeNeverExtends: true},
+		"a code yields a short-lived token":           {CodeTokenLife: authpipetest.ShortLife, CodeOmitsExpiresIn: true},
+		"a mismatch consumes the code":                {MismatchConsumesCode: true},
+		"every challenge is bound":                    {PKCE: authpipetest.PKCEAlways},
+		"a wrong proof is an OAuthException":          {ProofErrorOAuth: true},
+		"a bad token has status 401":                  {TokenErrorStatus: 401},
+		"a limit has status 429":                      {ThrottleStatus: 429},
+		"a permission error has status 400":           {PermissionErrorStatus: 400},
+		"a page's token was issued nobody knows when": {PageTokenOmitsIssuedAt: true},
+		"ids are numbers":                             {AppIDAsNumber: true, TargetIDsAsNumbers: true},
+		"nothing that reads may be posted":            {NoMethodOverride: true, RevokeTokenOnlyByGET: true},
+		"a batch's proof is not for its calls":        {BatchProofPerCall: true},
+		"no answer names its version":                 {NoVersionHeader: true},
+		"a business's token is called a person's":     {IntegrationTokenType: authpipetest.KindUser},
+		"a revocation answers true":                   {RevokeAnswersTrue: true},
+	} {
+		for _, pkce := range []string{"auto", "always", "never"} {
+			for _, kind := range []string{"a person", "a business"} {
+				t.Run(name+", for "+kind+", with pkce "+pkce, func(t *testing.T) {
+					t.Parallel()
+					e := business(t, o, authpipetest.Business{}, authpipetest.Configuration{})
+					if kind == "a person" {
+						e.must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_config_id": ""})
+					}
+					e.must(logical.UpdateOperation, "config/facebook", map[string]any{"pkce": pkce, "user_scopes": "openid,email"})
+					e.live()
+				})
+			}
+		}
+	}
+}
+
+// live connects an installation and a user, keeps them alive, and parts with
+// them.
+func (e *engine) live() {
+	e.t.Helper()
+	e.install()
+	e.read("creds/" + page777)
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	if ok, found := e.findings(); !ok {
+		e.t.Errorf("found is %v", found)
+	}
+	for _, question := range []string{"refresh", "check"} {
+		e.must(logical.UpdateOperation, "connections/"+uma+"/"+question, nil)
+		e.must(logical.UpdateOperation, "connections/"+installation+"/"+question, nil)
+	}
+	e.after(day) // checks come in a batch
+	e.untouched([]string{installation, uma})
+	stop := e.fb.Throttle(authpipetest.Throttle{CallCount: 100})
+	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	stop()
+	e.clock.Advance(time.Hour) // for so long the provider is left alone
+	tokens := []any{e.read("creds/" + uma)["access_token"], e.read("creds/" + installation)["access_token"]}
+	e.must(logical.DeleteOperation, "creds/"+uma, nil)
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	for _, token := range tokens {
+		if known, _ := e.fb.Inspect(token.(string)); known.Valid {
+			e.t.Errorf("it lives on: %+v", known)
+		}
+	}
+}
