@@ -165,18 +165,32 @@ func TestThePageOfAFormerAccountIsNotServed(t *testing.T) {
 			t.Errorf("asked again at once, %d times", got)
 		}
 	})
-	t.Run("nor kept, though it was fetched", func(t *testing.T) {
-		e := newEngine(t, authpipetest.Options{})
-		eve(e)
-		e.install()
-		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, AfterEffect: true, Times: 1},
-			func() { e.do(logical.ReadOperation, "creds/"+page777, nil) },
-			func() {
-				e.connect(installation, "admin", authpipetest.Consent{User: "eve"}, "allow_account_change", "true")
-				e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Reset: true}) // so that it is not fetched again
-			})
-		e.refused("not_found", 404, logical.ReadOperation, "connections/"+page777, nil)
-	})
+}
+
+// TestAPageThatWasFetchedWithWhatIsNoMoreIsNotKept has the one above it change
+// while the pages are fetched, and the provider fail when they are fetched anew.
+func TestAPageThatWasFetchedWithWhatIsNoMoreIsNotKept(t *testing.T) {
+	for name, change := range map[string]func(*engine){
+		"it is connected with another account": func(e *engine) {
+			e.connect(installation, "admin", authpipetest.Consent{User: "eve"}, "allow_account_change", "true")
+		},
+		"it is refreshed": func(e *engine) { e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, authpipetest.Options{})
+			e.fb.AddUser(authpipetest.User{ID: "eve", Pages: []string{"777"}})
+			e.install()
+			e.clock.Advance(20 * day)
+			e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, AfterEffect: true, Times: 1},
+				func() { e.do(logical.ReadOperation, "creds/"+page777, nil) },
+				func() {
+					change(e)
+					e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Reset: true})
+				})
+			e.refused("not_found", 404, logical.ReadOperation, "connections/"+page777, nil)
+			e.refused("unavailable", 502, logical.ReadOperation, "creds/"+page777, nil)
+		})
+	}
 }
 
 func TestPagesAreNotStoredUnderWhatIsGone(t *testing.T) {
