@@ -50,6 +50,9 @@ func TestAListThatIsNotWholeIsNone(t *testing.T) {
 		"a next without a cursor": {[]authpipetest.Fault{
 			list(1, 2, `{"next":"https://graph.facebook.com/next"}`),
 		}, 1},
+		"a next without a cursor, further on": {[]authpipetest.Fault{
+			list(1, 2, `{"cursors":{"after":"A"}`+next+`}`), list(3, 2, `{"cursors":{}`+next+`}`),
+		}, 2},
 		"the same cursor again": {[]authpipetest.Fault{
 			list(1, 2, `{"cursors":{"after":"A"}`+next+`}`), list(1, 2, `{"cursors":{"after":"A"}`+next+`}`),
 		}, 2},
