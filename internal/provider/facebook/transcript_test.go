@@ -30,20 +30,20 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 type transcript struct{ text strings.Builder }
 
 var (
-	// randomParts are told apart in a transcript, and shown by these names.
+	// randomParts are told apart in a transcript, and shown by these names. An
+	// ID token comes first: others may seem to stand in it.
 	randomParts = []struct {
 		name  string
 		match *regexp.Regexp
 	}{
+		{"id token", regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)},
 		{"token", regexp.MustCompile(`EAA[A-Za-z0-9]{20,}`)},
 		{"code", regexp.MustCompile(`AQ[A-Za-z0-9_-]{20,}`)},
 		{"hmac", regexp.MustCompile(`\b[0-9a-f]{64}\b`)},
-		{"id token", regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)},
-		{"modulus", regexp.MustCompile(`[A-Za-z0-9_-]{300,}`)},
 		{"device code", regexp.MustCompile(`\b[0-9a-f]{32}\b`)},
 	}
 	// untold are left out, of a batch's answers too, which are JSON within JSON.
-	untold = regexp.MustCompile(`(\\?"(?:fbtrace_id|user_code|kid)\\?":\\?")[^"\\]*`)
+	untold = regexp.MustCompile(`(\\?"(?:fbtrace_id|user_code|kid|n)\\?":\\?")[^"\\]*`)
 	peer   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
 
