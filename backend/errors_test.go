@@ -2,17 +2,19 @@ package backend_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// A consequence is what an error of a class does: to who asked for a refresh,
-// to the credential, and to a session whose code was being exchanged.
+// A consequence is what an error of a class does: to who asked, to the
+// credential that it was about, and to the session that was on its way.
 type consequence struct {
-	code     string // the API's, at a refresh
+	code     string // the API's
 	http     int
 	status   string // of the credential
 	failures int
@@ -29,86 +31,259 @@ var consequences = map[string]consequence{
 	"caller":        {"invalid_request", 400, "active", 1, "failed"},
 }
 
-// TestWhatEachErrorDoes has the provider answer every error that its tables
-// and reports know, to a refresh and to the exchange of a code.
-func TestWhatEachErrorDoes(t *testing.T) {
+// An answer is an error that the provider's tables and reports know, and its
+// class by who made the call: the token endpoint, where the client's secret is
+// what is refused; a token of a person or a business; the client's own.
+type answer struct {
+	error  authpipetest.GraphError
+	status int
+
+	tokenEndpoint, theirs, client string
+}
+
+// answers are all that are known.
+func answers() []answer {
 	yes := true
 	type graph = authpipetest.GraphError
-	for _, row := range []struct {
-		error  graph
-		status int
-		class  string
-	}{
-		{graph{Code: 1, Message: "Error validating client secret."}, 400, "misconfigured"},
-		{graph{Code: 2, Message: "Service temporarily unavailable"}, 500, "transient"},
-		{graph{Code: 3, Message: "Capability"}, 400, "misconfigured"},
-		{graph{Code: 4, Message: "Application request limit reached"}, 400, "throttled"},
-		{graph{Code: 4, Subcode: 1349210}, 400, "throttled"},
-		{graph{Code: 10, Message: "Application does not have permission"}, 403, "permission"},
-		{graph{Code: 12, Message: "Deprecated"}, 400, "transient"},
-		{graph{Code: 17, Message: "User request limit reached"}, 400, "throttled"},
-		{graph{Code: 17, Subcode: 2446079}, 400, "throttled"},
-		{graph{Code: 32}, 400, "throttled"},
-		{graph{Code: 100, Message: "Invalid parameter"}, 400, "caller"},
-		{graph{Code: 100, Subcode: 33, Message: "Unsupported get request."}, 400, "caller"},
-		{graph{Code: 100, Subcode: 36008, Message: "Error validating verification code."}, 400, "misconfigured"},
-		{graph{Code: 100, Type: "GraphMethodException", Message: "Invalid appsecret_proof provided in the API argument"}, 400, "misconfigured"},
-		{graph{Code: 101, Message: "Error validating application. Invalid application ID."}, 400, "misconfigured"},
-		{graph{Code: 102, Message: "Session"}, 400, "needs_reauth"},
-		{graph{Code: 104, Message: "Incorrect signature"}, 400, "misconfigured"},
-		{graph{Code: 190, Message: "This method must be called with a Page Access Token"}, 400, "caller"},
-		{graph{Code: 190, Message: "Cannot parse access token"}, 401, "needs_reauth"},
-		{graph{Code: 190, Subcode: 456}, 400, "needs_reauth"},
-		{graph{Code: 190, Subcode: 458, Message: "The user has not authorized application."}, 400, "revoked"},
-		{graph{Code: 190, Subcode: 459, Message: "Checkpoint"}, 400, "needs_reauth"},
-		{graph{Code: 190, Subcode: 460, Message: "Password changed"}, 400, "needs_reauth"},
-		{graph{Code: 190, Subcode: 463, Message: "Session has expired"}, 400, "needs_reauth"},
-		{graph{Code: 190, Subcode: 464, Message: "Unconfirmed user"}, 400, "needs_reauth"},
-		{graph{Code: 190, Subcode: 467, Message: "Logged out"}, 400, "needs_reauth"},
-		{graph{Code: 190, Subcode: 492, Message: "No page role"}, 400, "permission"},
-		{graph{Code: 191}, 400, "misconfigured"},
-		{graph{Code: 200}, 403, "permission"},
-		{graph{Code: 299}, 403, "permission"},
-		{graph{Code: 341}, 400, "throttled"},
-		{graph{Code: 368, Message: "Blocked for policy"}, 400, "transient"},
-		{graph{Code: 506}, 400, "transient"},
-		{graph{Code: 613, Message: "Calls to this api have exceeded the rate limit."}, 400, "throttled"},
-		{graph{Code: 2500, Message: "Unknown path components: /x"}, 400, "misconfigured"},
-		{graph{Code: 2635}, 400, "misconfigured"},
-		{graph{Code: 80000, Subcode: 2446079}, 400, "throttled"},
-		{graph{Code: 80001, Message: "(#80001) There have been too many calls to this Page account."}, 400, "throttled"},
-		{graph{Code: 80014}, 400, "throttled"},
-		{graph{Code: 987654, Message: "nobody knows"}, 400, "transient"},
-		{graph{Code: 987654, IsTransient: &yes}, 400, "transient"},
-		{graph{Code: 190, Subcode: 458, IsTransient: &yes}, 503, "transient"}, // a server that fails says nothing of the token
-	} {
-		t.Run(fmt.Sprintf("%d-%d-%s", row.error.Code, row.error.Subcode, row.class), func(t *testing.T) {
-			t.Parallel()
-			e := both(t, authpipetest.Options{})
-			want := consequences[row.class]
-			s := e.begin(udo, nil)
-			code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
-			for _, endpoint := range []string{authpipetest.EndpointExchangeToken, authpipetest.EndpointAccessToken} {
-				e.fb.Fail(authpipetest.Fault{Endpoint: endpoint, Status: row.status, Error: &row.error})
-			}
-			e.refused(want.code, want.http, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-			c := e.read("connections/" + uma)
-			if c["status"] != want.status || c["consecutive_failures"] != want.failures {
-				t.Errorf("the credential is %v after %v failures, want %s after %d", c["status"], c["consecutive_failures"], want.status, want.failures)
-			}
-			if last, ok := c["last_error"].(map[string]any); ok != (want.failures > 0) || ok && (last["code"] != row.error.Code || last["subcode"] != row.error.Subcode || last["class"] != row.class || last["fbtrace_id"] == "") {
-				t.Errorf("last_error is %v", c["last_error"])
-			}
-			_, err := e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
-			checkCode(t, err, want.code, want.http)
-			if got := e.read(s.path)["status"]; got != want.session {
-				t.Errorf("the session is %v, want %s", got, want.session)
-			}
-			if want.status == "active" {
-				e.read("creds/" + uma)
-			} else {
-				e.refused(want.status, 409, logical.ReadOperation, "creds/"+uma, nil)
-			}
-		})
+	all := func(g graph, status int, class string) answer { return answer{g, status, class, class, class} }
+	return []answer{
+		{graph{Code: 1, Message: "Error validating client secret."}, 400, "misconfigured", "transient", "transient"},
+		all(graph{Code: 2, Message: "Service temporarily unavailable"}, 500, "transient"),
+		all(graph{Code: 3, Message: "Capability"}, 400, "misconfigured"),
+		all(graph{Code: 4, Message: "Application request limit reached"}, 400, "throttled"),
+		all(graph{Code: 4, Subcode: 1349210}, 400, "throttled"),
+		all(graph{Code: 10, Message: "Application does not have permission"}, 403, "permission"),
+		all(graph{Code: 12, Message: "Deprecated"}, 400, "transient"),
+		all(graph{Code: 17, Message: "User request limit reached"}, 400, "throttled"),
+		all(graph{Code: 17, Subcode: 2446079}, 400, "throttled"),
+		all(graph{Code: 32}, 400, "throttled"),
+		all(graph{Code: 100, Message: "Invalid parameter"}, 400, "caller"),
+		all(graph{Code: 100, Subcode: 33, Message: "Unsupported get request."}, 400, "caller"),
+		{graph{Code: 100, Subcode: 36008, Message: "Error validating verification code."}, 400, "misconfigured", "caller", "caller"},
+		all(graph{Code: 100, Type: "GraphMethodException", Message: "Invalid appsecret_proof provided in the API argument"}, 400, "misconfigured"),
+		all(graph{Code: 101, Message: "Error validating application. Invalid application ID."}, 400, "misconfigured"),
+		{graph{Code: 102, Message: "Session"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
+		all(graph{Code: 104, Message: "Incorrect signature"}, 400, "misconfigured"),
+		{graph{Code: 190, Message: "This method must be called with a Page Access Token"}, 400, "caller", "caller", "misconfigured"},
+		{graph{Code: 190, Message: "Cannot parse access token"}, 401, "needs_reauth", "needs_reauth", "misconfigured"},
+		{graph{Code: 190, Subcode: 456}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
+		all(graph{Code: 190, Subcode: 458, Message: "The user has not authorized application."}, 400, "revoked"),
+		{graph{Code: 190, Subcode: 459, Message: "Checkpoint"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
+		{graph{Code: 190, Subcode: 460, Message: "Password changed"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
+		{graph{Code: 190, Subcode: 463, Message: "Session has expired"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
+		{graph{Code: 190, Subcode: 464, Message: "Unconfirmed user"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
+		{graph{Code: 190, Subcode: 467, Message: "Logged out"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
+		{graph{Code: 190, Subcode: 492, Message: "No page role"}, 400, "permission", "permission", "misconfigured"},
+		all(graph{Code: 191}, 400, "misconfigured"),
+		all(graph{Code: 200}, 403, "permission"),
+		all(graph{Code: 200, Message: "(#200) Provide valid app ID"}, 403, "misconfigured"), // the app is gone
+		all(graph{Code: 299}, 403, "permission"),
+		all(graph{Code: 341}, 400, "throttled"),
+		all(graph{Code: 368, Message: "Blocked for policy"}, 400, "transient"),
+		all(graph{Code: 506}, 400, "transient"),
+		all(graph{Code: 613, Message: "Calls to this api have exceeded the rate limit."}, 400, "throttled"),
+		all(graph{Code: 2500, Message: "Unknown path components: /x"}, 400, "misconfigured"),
+		all(graph{Code: 2635}, 400, "misconfigured"),
+		all(graph{Code: 80000, Subcode: 2446079}, 400, "throttled"),
+		all(graph{Code: 80001, Message: "(#80001) There have been too many calls to this Page account."}, 400, "throttled"),
+		all(graph{Code: 80014}, 400, "throttled"),
+		all(graph{Code: 987654, Message: "nobody knows"}, 400, "transient"),
+		all(graph{Code: 987654, IsTransient: &yes}, 400, "transient"),
+		all(graph{Code: 190, Subcode: 460, IsTransient: &yes}, 400, "transient"),
+		all(graph{Code: 190, Subcode: 458, IsTransient: &yes}, 503, "transient"), // a server that fails says nothing of the token
 	}
+}
+
+// at has the provider answer so at the endpoints.
+func (a answer) at(e *engine, endpoints ...string) {
+	for _, endpoint := range endpoints {
+		e.fb.Fail(authpipetest.Fault{Endpoint: endpoint, Status: a.status, Error: &a.error})
+	}
+}
+
+// suffered checks what the answer did to the credential.
+func (e *engine) suffered(ref, class string, a authpipetest.GraphError) {
+	e.t.Helper()
+	want := consequences[class]
+	c := e.read("connections/" + ref)
+	if c["status"] != want.status || c["consecutive_failures"] != want.failures {
+		e.t.Errorf("the credential is %v after %v failures, want %s after %d", c["status"], c["consecutive_failures"], want.status, want.failures)
+	}
+	if last, ok := c["last_error"].(map[string]any); ok != (want.failures > 0) ||
+		ok && (last["code"] != a.Code || last["subcode"] != a.Subcode || last["class"] != class) {
+		e.t.Errorf("last_error is %v", c["last_error"])
+	}
+	if want.status == "active" {
+		e.read("creds/" + ref)
+	} else {
+		e.refused(want.status, 409, logical.ReadOperation, "creds/"+ref, nil)
+	}
+}
+
+// traced checks that what befell the credential can be told to the provider's
+// support desk.
+func (e *engine) traced(ref string) {
+	e.t.Helper()
+	if last, ok := e.read("connections/" + ref)["last_error"].(map[string]any); ok && last["fbtrace_id"] == "" {
+		e.t.Errorf("last_error holds no trace: %v", last)
+	}
+}
+
+// completed checks what the answer did to the session, whoever completed it.
+func (e *engine) completed(s session, proof map[string]any, class, status string) {
+	e.t.Helper()
+	want := consequences[class]
+	e.refused(want.code, want.http, logical.UpdateOperation, s.path+"/complete", proof)
+	if got := e.read(s.path)["status"]; got != status {
+		e.t.Errorf("the session is %v, want %s", got, status)
+	}
+}
+
+// TestWhatEachErrorDoes has the provider answer every error that is known to
+// every call that the engine makes. Each has an engine to itself: after some of
+// the errors the provider is left alone.
+func TestWhatEachErrorDoes(t *testing.T) {
+	for call, test := range map[string]func(*testing.T, answer){
+		"a refresh":                            errorAtARefresh,
+		"the exchange of a code":               errorAtAnExchange,
+		"a check":                              errorAtACheck,
+		"a batch":                              errorInABatch,
+		"a revocation":                         errorAtARevocation,
+		"a business's revocation":              errorAtABusinessRevocation,
+		"the list of pages":                    errorAtThePages,
+		"the question for a business":          errorAtTheBusiness,
+		"the question for a person's business": errorAtAPersonsBusiness,
+		"the beginning on a device":            errorAtADevice,
+		"a poll of a device":                   errorAtAPoll,
+	} {
+		for _, a := range answers() {
+			t.Run(fmt.Sprintf("%s/%d-%d-%s", call, a.error.Code, a.error.Subcode, a.error.Message), func(t *testing.T) {
+				t.Parallel()
+				test(t, a)
+			})
+		}
+	}
+}
+
+func errorAtARefresh(t *testing.T, a answer) {
+	e, want := both(t, authpipetest.Options{}), consequences[a.tokenEndpoint]
+	a.at(e, authpipetest.EndpointExchangeToken)
+	e.refused(want.code, want.http, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	e.suffered(uma, a.tokenEndpoint, a.error)
+	e.traced(uma)
+}
+
+func errorAtAnExchange(t *testing.T, a answer) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	s := e.begin(udo, nil)
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	a.at(e, authpipetest.EndpointAccessToken)
+	e.completed(s, map[string]any{"actor": "udo", "connect_code": code}, a.tokenEndpoint, consequences[a.tokenEndpoint].session)
+}
+
+func errorAtACheck(t *testing.T, a answer) {
+	e, want := both(t, authpipetest.Options{}), consequences[a.client]
+	a.at(e, authpipetest.EndpointDebugToken)
+	e.refused(want.code, want.http, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.suffered(uma, a.client, a.error)
+	e.traced(uma)
+}
+
+// errorInABatch has it answered to each call in a batch.
+func errorInABatch(t *testing.T, a answer) {
+	e := both(t, authpipetest.Options{})
+	a.at(e, authpipetest.EndpointDebugToken)
+	n := e.fb.Count(authpipetest.EndpointBatch)
+	e.after(day)
+	if got := e.fb.Count(authpipetest.EndpointBatch) - n; got != 1 {
+		t.Fatalf("%d batches were sent", got)
+	}
+	for _, ref := range []string{uma, installation} {
+		e.suffered(ref, a.client, a.error)
+		e.traced(ref)
+	}
+}
+
+// errorAtARevocation deletes nothing, unless it says that there is no grant any
+// more.
+func errorAtARevocation(t *testing.T, a answer) {
+	e, want := both(t, authpipetest.Options{}), consequences[a.client]
+	a.at(e, authpipetest.EndpointRevoke)
+	if a.client == "revoked" {
+		e.must(logical.DeleteOperation, "creds/"+uma, nil)
+		e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+		return
+	}
+	e.refused(want.code, want.http, logical.DeleteOperation, "creds/"+uma, nil)
+	e.untouched([]string{uma})
+	e.read("creds/" + uma)
+}
+
+// errorAtABusinessRevocation is about the token that is revoked: a dead one is
+// as good as revoked.
+func errorAtABusinessRevocation(t *testing.T, a answer) {
+	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	e.install()
+	a.at(e, authpipetest.EndpointRevokeToken)
+	if a.tokenEndpoint == "revoked" || a.tokenEndpoint == "needs_reauth" {
+		e.must(logical.DeleteOperation, "creds/"+installation, nil)
+		e.refused("not_found", 404, logical.ReadOperation, "creds/"+installation, nil)
+		return
+	}
+	want := consequences[a.tokenEndpoint]
+	e.refused(want.code, want.http, logical.DeleteOperation, "creds/"+installation, nil)
+	e.untouched([]string{installation})
+	e.read("creds/" + installation)
+}
+
+// errorAtThePages says nothing that is believed of the installation above them:
+// that is asked about, and lives.
+func errorAtThePages(t *testing.T, a answer) {
+	e, want := both(t, authpipetest.Options{}), consequences[a.theirs]
+	a.at(e, authpipetest.EndpointAccounts)
+	e.refused(want.code, want.http, logical.ReadOperation, "creds/"+page777, nil)
+	e.untouched([]string{installation})
+	e.read("creds/" + installation)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+page777, nil)
+}
+
+func errorAtTheBusiness(t *testing.T, a answer) {
+	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	s := e.begin(installation, map[string]any{"actor": "admin"})
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
+	a.at(e, authpipetest.EndpointMe)
+	e.completed(s, map[string]any{"actor": "admin", "connect_code": code}, a.theirs, consequences[a.theirs].session)
+	e.refused("not_found", 404, logical.ReadOperation, "creds/"+installation, nil)
+}
+
+// errorAtAPersonsBusiness keeps nobody from connecting who may not ask: a
+// business's token may.
+func errorAtAPersonsBusiness(t *testing.T, a answer) {
+	e := newEngine(t, authpipetest.Options{})
+	s := e.begin(installation, map[string]any{"actor": "admin"})
+	proof := map[string]any{"actor": "admin", "connect_code": e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)}
+	a.at(e, authpipetest.EndpointMe)
+	if a.theirs == "caller" || a.theirs == "permission" {
+		e.must(logical.UpdateOperation, s.path+"/complete", proof)
+		e.read("creds/" + installation)
+		return
+	}
+	e.completed(s, proof, a.theirs, consequences[a.theirs].session)
+}
+
+func errorAtADevice(t *testing.T, a answer) {
+	e, _, _ := device(t, installation, "admin")
+	want := consequences[a.client]
+	a.at(e, authpipetest.EndpointDeviceLogin)
+	e.refused(want.code, want.http, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "device"})
+}
+
+// errorAtAPoll ends the login, unless it passes: then the device is polled
+// again.
+func errorAtAPoll(t *testing.T, a answer) {
+	e, s, _ := device(t, installation, "admin")
+	a.at(e, authpipetest.EndpointDeviceStatus)
+	e.clock.Advance(5 * time.Second)
+	e.completed(s, map[string]any{"actor": "admin"}, a.client, strings.Replace(consequences[a.client].session, "authorized", "pending", 1))
 }

@@ -1,0 +1,86 @@
+package backend_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// TestWhatIsSaidOfADeadToken covers the answers of debug_token with status 200,
+// which are about the token that it was asked about and not about the client.
+func TestWhatIsSaidOfADeadToken(t *testing.T) {
+	type graph = authpipetest.GraphError
+	for name, row := range map[string]struct {
+		error graph
+		class string
+	}{
+		"no reason":            {graph{}, "needs_reauth"},
+		"unknown":              {graph{Code: 1, Message: "An unknown error has occurred."}, "transient"},
+		"a service is down":    {graph{Code: 2, Message: "Service temporarily unavailable"}, "transient"},
+		"a limit":              {graph{Code: 4, Message: "Application request limit reached"}, "throttled"},
+		"nobody knows":         {graph{Code: 987654, Message: "nobody knows"}, "transient"},
+		"a session":            {graph{Code: 102, Message: "Session"}, "needs_reauth"},
+		"no token at all":      {graph{Code: 190, Message: "Cannot parse access token"}, "needs_reauth"},
+		"the password changed": {graph{Code: 190, Subcode: 460, Message: "Password changed"}, "needs_reauth"},
+		"it has expired":       {graph{Code: 190, Subcode: 463, Message: "Session has expired"}, "needs_reauth"},
+		"the app was removed":  {graph{Code: 190, Subcode: 458, Message: "Not authorized"}, "revoked"},
+		"the role is lost":     {graph{Code: 190, Subcode: 492, Message: "No page role"}, "permission"},
+		"the wrong kind":       {graph{Code: 190, Message: "This method must be called with a Page Access Token"}, "caller"},
+	} {
+		want := consequences[row.class]
+		dead := fmt.Sprintf(`{"app_id":"123","type":"USER","is_valid":false,"scopes":[],"error":{"code":%d,"subcode":%d,"message":%q}}`,
+			row.error.Code, row.error.Subcode, row.error.Message)
+		t.Run(name+", at a check", func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.inspectedAs(dead)
+			e.refused(want.code, want.http, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			e.suffered(uma, row.class, row.error)
+			e.traced(uma)
+		})
+		t.Run(name+", in a batch", func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.inspectedAs(dead)
+			e.after(day)
+			for _, ref := range []string{uma, installation} {
+				e.suffered(ref, row.class, row.error)
+			}
+		})
+		t.Run(name+", of a token that is imported", func(t *testing.T) {
+			e := newEngine(t, authpipetest.Options{})
+			token := e.obtained("ada")
+			e.inspectedAs(dead)
+			e.refused(want.code, want.http, logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token})
+			e.refused("not_found", 404, logical.ReadOperation, "creds/"+installation, nil)
+		})
+		t.Run(name+", of one that a code was exchanged for", func(t *testing.T) {
+			e, s, _, code := authorized(t)
+			e.inspectedAs(dead)
+			e.completed(s, map[string]any{"actor": "admin", "connect_code": code}, row.class, want.session)
+		})
+	}
+}
+
+// TestWhatABatchAsAWholeIsAnswered has it refused as such: that says nothing of
+// any one token in it.
+func TestWhatABatchAsAWholeIsAnswered(t *testing.T) {
+	for _, a := range answers() {
+		if a.client == "revoked" {
+			continue // a person's answer, which no batch was seen to have: the token beside it is the app's
+		}
+		t.Run(fmt.Sprintf("%d-%d-%s", a.error.Code, a.error.Subcode, a.error.Message), func(t *testing.T) {
+			t.Parallel()
+			e := both(t, authpipetest.Options{})
+			a.at(e, authpipetest.EndpointBatch)
+			e.after(day)
+			for _, ref := range []string{uma, installation} {
+				if got := e.read("connections/" + ref)["status"]; got != "active" {
+					t.Errorf("%s is %v", ref, got)
+				}
+				e.read("creds/" + ref)
+			}
+		})
+	}
+}
