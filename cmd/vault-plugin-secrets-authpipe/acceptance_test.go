@@ -121,6 +121,7 @@ type world struct {
 	server   *vaultServer
 	facebook *authpipetest.Facebook
 	secrets  []string // what the script has seen of tokens, codes, states and secrets
+	load     *load    // what asks while the script goes on; nil: nothing
 }
 
 type worldKey struct{}

@@ -23,7 +23,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// commands are what a script can say, beyond what testscript knows. The first seven print, and may be expected to fail
+// commands are what a script can say, beyond what testscript knows. The first eight print, and may be expected to fail
 // with a "!"; the others keep what was printed in a variable.
 //
 //	vault ARG...                  the vault CLI, with the script's VAULT_ADDR and VAULT_TOKEN
@@ -37,6 +37,10 @@ import (
 //	connect REF ACTOR [FLAG...]   all of install.txt at once; the flags are consent's. connect -mount PATH … does it
 //	                              elsewhere than at authpipe/
 //	plugins [-kill]               prints the ids of the plugin's processes, and kills them [linux]
+//	load start REF...             has applications ask Vault all the time, while the script goes on: for each REF one reads it,
+//	                              one checks it and one refreshes it, and one connects a user of the first REF's tenant
+//	load wait COUNT               waits until each of these has made COUNT requests more
+//	load stop COUNT               ends that; fails if one request failed, or if fewer than COUNT were made
 //
 //	let NAME COMMAND...           runs one of the above and keeps its output, trimmed, in $NAME
 //	json NAME PATH                keeps a field of the JSON that was last printed: json URL data.authorization_url
@@ -64,6 +68,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 // printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
 	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "consent": consent, "connect": connect, "plugins": plugins,
+	"load": loading,
 }
 
 // output is what a command printed.
