@@ -24,7 +24,7 @@ type call struct {
 	permission string // the {permission} of the route
 	query      url.Values
 	form       url.Values  // the body's parameters, whatever they were encoded as
-	entry      int         // index in the request log
+	entry      *Request    // in the request log
 	consent    *Consent    // what the browser of Authorize does
 	app        *App        // whose call it is, as soon as that is known
 	header     http.Header // of the answer, besides what all answers have

@@ -47,8 +47,9 @@ type books struct {
 	devices   []*deviceLogin
 	faults    []*armedFault
 	throttles []*armedThrottle
-	log       []Request
-	arrival   chan struct{} // closed and made anew when a request arrives
+	log       []*Request
+	counts    map[string]int // of requests, by endpoint; "" for those that came over the wire
+	arrival   chan struct{}  // closed and made anew when a request arrives
 }
 
 // NewFacebook returns a Facebook where nobody has an account yet.
@@ -64,6 +65,7 @@ func NewFacebook(o Options) *Facebook {
 		tokens:        map[string]*token{},
 		pageTokens:    map[pageTokenKey]string{},
 		posts:         map[string][]Post{},
+		counts:        map[string]int{},
 		arrival:       make(chan struct{}),
 	}}
 }

@@ -22,6 +22,10 @@ type Options struct {
 	// Versions replaces the table of Graph API versions; the zero value is Meta's table of 2026. See [Version].
 	Versions []Version
 
+	// LogLimit is how many requests [Facebook.Requests] remembers, the newest, for runs of so many that the log would outgrow
+	// the memory; [Facebook.Count] counts the others too. The zero value remembers all.
+	LogLimit int
+
 	// HTTPClient makes the requests that Facebook makes of an app: webhooks and the like. The zero value is
 	// http.DefaultClient.
 	HTTPClient *http.Client

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 )
 
@@ -22,30 +21,30 @@ type Request struct {
 	Status   int  // zero while it is unanswered, and for good if a Fault broke it
 }
 
-// Requests returns the log so far, in the order in which the requests arrived.
+// Requests returns the log so far, in the order in which the requests arrived: the newest of them, if there is an
+// [Options].LogLimit.
 func (f *Facebook) Requests() []Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.books.log)
+	log := make([]Request, 0, len(f.books.log))
+	for _, r := range f.books.log {
+		log = append(log, *r)
+	}
+	if n := len(log) - f.opts.LogLimit; n > 0 && f.opts.LogLimit > 0 {
+		log = log[n:]
+	}
+	return log
 }
 
 // Count tells how many requests an endpoint has had, answered or not, entries of batches among them. An empty name counts
-// what came over the wire: a batch is one.
+// what came over the wire: a batch is one. Requests that the log has forgotten are counted all the same.
 func (f *Facebook) Count(endpoint string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.books.count(endpoint)
 }
 
-func (b *books) count(endpoint string) int {
-	n := 0
-	for _, r := range b.log {
-		if (endpoint == "" && !r.Batched) || (endpoint != "" && r.Endpoint == endpoint) {
-			n++
-		}
-	}
-	return n
-}
+func (b *books) count(endpoint string) int { return b.counts[endpoint] }
 
 // AwaitCount returns when an endpoint has had n requests, answered or not: what a test waits for before it goes on beside
 // a request that a [Fault] holds. An error is returned if ctx ends first.
@@ -69,18 +68,31 @@ func (f *Facebook) AwaitCount(ctx context.Context, endpoint string, n int) error
 func (f *Facebook) arrive(c *call) *armedFault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c.entry = len(f.books.log)
-	f.books.log = append(f.books.log, Request{
+	c.entry = &Request{
 		Time: f.opts.Now(), Endpoint: c.route.endpoint, Method: c.request.Method, Path: c.request.URL.Path,
 		Query: c.query, Form: c.form, Header: c.request.Header.Clone(), Batched: c.batched,
-	})
+	}
+	f.books.note(c.entry, f.opts.LogLimit)
 	close(f.books.arrival)
 	f.books.arrival = make(chan struct{})
 	return f.books.take(c.route.endpoint)
 }
 
+// note counts a request and puts it on the log. What is beyond the limit goes in one piece now and then, so that a long log
+// is not moved at each request.
+func (b *books) note(r *Request, limit int) {
+	b.counts[r.Endpoint]++
+	if !r.Batched {
+		b.counts[""]++
+	}
+	if limit > 0 && len(b.log) >= 2*limit {
+		b.log = append(b.log[:0:0], b.log[limit:]...)
+	}
+	b.log = append(b.log, r)
+}
+
 func (f *Facebook) settle(c *call, status int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.books.log[c.entry].Status = status
+	c.entry.Status = status
 }

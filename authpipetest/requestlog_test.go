@@ -3,6 +3,7 @@ package authpipetest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"testing"
@@ -38,6 +39,20 @@ func TestRequestsAreLogged(t *testing.T) {
 	}
 	if all, dialogs := w.Count(""), w.Count(authpipetest.EndpointDialog); all != 2 || dialogs != 1 {
 		t.Errorf("counted %d and %d", all, dialogs)
+	}
+}
+
+func TestALimitedLogForgetsAndStillCounts(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{LogLimit: 3})
+	for i := range 10 {
+		w.get(fmt.Sprintf("/v26.0/%d", i), nil)
+	}
+	log := w.Requests()
+	if len(log) != 3 || log[0].Path != "/v26.0/7" || log[2].Path != "/v26.0/9" || log[2].Status == 0 {
+		t.Errorf("the log reads %v", log)
+	}
+	if all, nodes := w.Count(""), w.Count(authpipetest.EndpointMe); all != 10 || nodes != 10 {
+		t.Errorf("counted %d and %d", all, nodes)
 	}
 }
 
