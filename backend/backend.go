@@ -3,6 +3,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -41,6 +42,10 @@ type Options struct {
 	// Transport carries the calls to providers. Nil: HTTP, through the proxy
 	// that the environment of the Vault server names.
 	Transport http.RoundTripper
+	// CallsPerSecond is how many calls a second, by the wall clock, the background
+	// work makes of providers at most. Zero: 1000. Less than 50, the size of a
+	// batch, is 50.
+	CallsPerSecond int
 }
 
 // A Backend is one mount of the engine. No state lives outside it: several
@@ -69,6 +74,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 	if o.Transport == nil {
 		o.Transport = newTransport()
 	}
+	o.CallsPerSecond = max(cmp.Or(o.CallsPerSecond, 1000), 50)
 	life, end := context.WithCancel(context.Background())
 	b := &Backend{}
 	b.Backend = &framework.Backend{
@@ -105,7 +111,7 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 	gate := refresh.NewGate(refresh.GateOptions{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
 	refresher := refresh.New(refresh.Options{
 		Store: b.store, Providers: providers, Gate: gate, Now: o.Now, Log: b.Logger(), Life: life,
-		Writable: b.WriteSafeReplicationState,
+		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond,
 	})
 	sessions := flow.New(flow.Options{
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Suspects: refresher.Suspects,

@@ -36,6 +36,9 @@ type Options struct {
 	// Writable reports whether this node may write. Where it may not, nothing is
 	// asked of a provider: the request is passed on to the node that may.
 	Writable func() bool
+	// CallsPerSecond is how many calls a second the background work makes of
+	// providers at most.
+	CallsPerSecond int
 	// Life ends when the mount does. Flights end with it.
 	Life context.Context
 }
@@ -54,13 +57,9 @@ type Refresher struct {
 	budget *rate.Limiter
 }
 
-// callsPerSecond is how many calls a second the background work makes of
-// providers at most.
-const callsPerSecond = 1000
-
 // New returns a Refresher.
 func New(o Options) *Refresher {
-	return &Refresher{Options: o, budget: rate.NewLimiter(callsPerSecond, callsPerSecond)}
+	return &Refresher{Options: o, budget: rate.NewLimiter(rate.Limit(o.CallsPerSecond), o.CallsPerSecond)}
 }
 
 // A Served is a credential that may be handed out, and what its reader should
