@@ -36,6 +36,7 @@ var rooms = map[string]rule{
 	"cmd/vault-plugin-secrets-authpipe": {[]string{"backend"}, nil},
 	"cmd/facebook-simulator":            {[]string{"authpipetest"}, nil},
 	"scripts/visit":                     {nil, []string{vault}},
+	"bench/constant":                    {nil, nil},
 }
 
 func TestImportsGoDownOnly(t *testing.T) {

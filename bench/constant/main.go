@@ -1,0 +1,59 @@
+// Command constant is the floor under every plugin's reads: an external Vault plugin over the same SDK that answers a
+// constant from memory. What it is told by a write, any read answers. It is for measuring and no part of a release.
+package main
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/hashicorp/vault/sdk/plugin"
+)
+
+func main() {
+	if err := plugin.ServeMultiplex(&plugin.ServeOpts{BackendFactoryFunc: factory}); err != nil {
+		hclog.New(&hclog.LoggerOptions{JSONFormat: true}).Error("serving the plugin", "error", err)
+		os.Exit(1)
+	}
+}
+
+func factory(ctx context.Context, c *logical.BackendConfig) (logical.Backend, error) {
+	b := &framework.Backend{BackendType: logical.TypeLogical, Paths: []*framework.Path{path(&constant{})}}
+	return b, b.Setup(ctx, c)
+}
+
+// constant is the answer to every read.
+type constant struct {
+	answer atomic.Pointer[map[string]any]
+}
+
+// path takes any name below creds/, so that a request is as long as one to the engine.
+func path(c *constant) *framework.Path {
+	return &framework.Path{
+		Pattern: "creds/.+",
+		Fields: map[string]*framework.FieldSchema{
+			"answer": {Type: framework.TypeMap, Description: "What reads shall answer."},
+		},
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation:   &framework.PathOperation{Callback: c.read},
+			logical.UpdateOperation: &framework.PathOperation{Callback: c.write},
+		},
+	}
+}
+
+func (c *constant) read(context.Context, *logical.Request, *framework.FieldData) (*logical.Response, error) {
+	answer := c.answer.Load()
+	if answer == nil {
+		return nil, nil
+	}
+	return &logical.Response{Data: *answer}, nil
+}
+
+func (c *constant) write(_ context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	answer := d.Get("answer").(map[string]any)
+	c.answer.Store(&answer)
+	return nil, nil
+}
