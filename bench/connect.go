@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+const appID, appSecret = "1024222333444555", "0123456789abcdef0123456789abcdef"
+
+// A facebook is a simulated one that listens on loopback.
+type facebook struct {
+	*authpipetest.Facebook
+	server   *httptest.Server
+	callback string
+}
+
+// newFacebook returns a Facebook that redirects browsers to callback.
+func newFacebook(o authpipetest.Options, callback string) *facebook {
+	fb := authpipetest.NewFacebook(o)
+	fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, Name: "Acme Social", RedirectURIs: []string{callback}, RequireAppSecret: true})
+	return &facebook{fb, httptest.NewServer(fb), callback}
+}
+
+// An engine is one mount, in this process or behind Vault's API.
+type engine interface {
+	// write makes a request below the mount.
+	write(ctx context.Context, path string, data map[string]any) (map[string]any, error)
+	// visit opens a URL of the mount as a browser would.
+	visit(ctx context.Context, to *url.URL) error
+}
+
+// configure registers the app. more goes over what it says.
+func (fb *facebook) configure(ctx context.Context, e engine, more map[string]any) error {
+	config := map[string]any{
+		"client_id": appID, "client_secret": appSecret, "redirect_uris": fb.callback,
+		"dialog_url": fb.server.URL, "graph_url": fb.server.URL,
+		"completion": "callback", "require_installation": false,
+	}
+	for name, value := range more {
+		config[name] = value
+	}
+	_, err := e.write(ctx, "config/facebook", config)
+	return err
+}
+
+// A person is the nth of those who connect: the ref of their credential and their id at Facebook.
+type person struct{ ref, id string }
+
+// perTenant is how many people a tenant has.
+const perTenant = 100
+
+func nth(n int) person {
+	return person{fmt.Sprintf("org_%05d/facebook/users/user_%07d", n/perTenant, n), fmt.Sprintf("1%09d", n)}
+}
+
+// connect has the person authorize the app, from authorization URL to stored credential.
+func (fb *facebook) connect(ctx context.Context, e engine, p person) error {
+	fb.AddUser(authpipetest.User{ID: p.id, Name: "A Person With a Name", Email: p.id + "@example.com"})
+	begun, err := e.write(ctx, "connect/"+p.ref, map[string]any{"actor": p.id})
+	if err != nil {
+		return err
+	}
+	back, err := fb.Authorize(begun["authorization_url"].(string), authpipetest.Consent{User: p.id})
+	if err != nil {
+		return err
+	}
+	return e.visit(ctx, back)
+}
+
+func landed(status int) error {
+	if status != http.StatusOK {
+		return fmt.Errorf("connecting: the callback answered %d", status)
+	}
+	return nil
+}

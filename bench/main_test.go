@@ -1,0 +1,38 @@
+// Package main_test keeps the benchmark in working order. It looks at no figure.
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestEachMeasurementHasRowsInTheTable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds programs: left out with -short")
+	}
+	only, firstWords := "handler,due,steady,idle,start", []string{"warm read", "refresh", "check", "default checks", "idle sweep", "start"}
+	if os.Getenv("VAULT_BIN") != "" {
+		only, firstWords = "warm,"+only, append(firstWords, "control")
+	}
+	program := filepath.Join(t.TempDir(), "bench")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-only", only, "-credentials", "1500", "-due", "20", "-rounds", "1", "-round", "10ms")
+	cmd.Dir = ".." // where make runs it
+	var why strings.Builder
+	cmd.Stderr = &why
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("measuring: %v\n%s", err, why.String())
+	}
+	_, rows, _ := strings.Cut(string(out), "\nmeasured ")
+	for _, words := range firstWords {
+		if !strings.Contains(rows, "\n"+words) {
+			t.Errorf("the table has no row for %q:\n%s", words, out)
+		}
+	}
+}

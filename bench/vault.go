@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience is how long anything may take that a measurement waits for.
+const patience = 30 * time.Second
+
+// plugins are the programs that a server has in its catalog, by the name that they have there.
+var plugins = map[string]string{
+	"authpipe": "./cmd/vault-plugin-secrets-authpipe",
+	"constant": "./bench/constant",
+}
+
+// A vault is a dev server: in memory, unsealed, on loopback, gone with the measurement.
+type vault struct {
+	addr  string // http://127.0.0.1:port
+	token string // the root token
+	dir   string // all its files
+	http  *http.Client
+
+	process *os.Process
+	exited  <-chan struct{}
+}
+
+// startVault builds the plugins and starts a server that knows them.
+func startVault(ctx context.Context, bin string) (*vault, error) {
+	if bin == "" {
+		return nil, errors.New("starting Vault: no binary: run make bench, or say -vault")
+	}
+	dir, err := os.MkdirTemp("", "authpipe-bench-")
+	if err != nil {
+		return nil, err
+	}
+	v := &vault{token: rand.Text(), dir: dir, http: &http.Client{Timeout: patience}}
+	if err = v.build(ctx); err == nil {
+		err = v.start(ctx, bin)
+	}
+	if err != nil {
+		v.stop()
+		return nil, err
+	}
+	return v, nil
+}
+
+// build fills the plugin directory, of which a dev server registers every file.
+func (v *vault) build(ctx context.Context) error {
+	for name, pkg := range plugins {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(v.dir, "plugins", name), pkg)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+		}
+	}
+	return nil
+}
+
+func (v *vault) start(ctx context.Context, bin string) error {
+	for range 5 { // another process may take the port between our finding it free and Vault's listening on it
+		address, err := freeAddress()
+		if err != nil {
+			return err
+		}
+		v.addr = "http://" + address
+		if err := v.launch(bin, address); err != nil {
+			return fmt.Errorf("starting Vault: %w", err)
+		}
+		if v.ready(ctx) {
+			return nil
+		}
+		v.end()
+		if log, _ := os.ReadFile(v.log()); !strings.Contains(string(log), "address already in use") {
+			return fmt.Errorf("starting Vault: it does not answer\n%s", log)
+		}
+	}
+	return errors.New("starting Vault: found no free port")
+}
+
+func (v *vault) log() string { return filepath.Join(v.dir, "vault.log") }
+
+// freeAddress returns an address with a free port, below those that kernels hand out by themselves. Vault listens on the
+// port after it too.
+func freeAddress() (string, error) {
+	for range 1000 {
+		port := 20000 + 2*mathrand.IntN(5000)
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if free(address) && free(fmt.Sprintf("127.0.0.1:%d", port+1)) {
+			return address, nil
+		}
+	}
+	return "", errors.New("found no free port")
+}
+
+func free(address string) bool {
+	l, err := net.Listen("tcp", address)
+	return err == nil && l.Close() == nil
+}
+
+func (v *vault) launch(bin, address string) error {
+	log, err := os.Create(v.log())
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(bin, "server", "-dev", "-dev-no-store-token",
+		"-dev-listen-address="+address, "-dev-plugin-dir="+filepath.Join(v.dir, "plugins"))
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + v.dir, "VAULT_DEV_ROOT_TOKEN_ID=" + v.token} // nothing of the user's own Vault
+	cmd.Stdout, cmd.Stderr = log, log
+	dieWithParent(cmd)
+	started, exited := make(chan error), make(chan struct{})
+	go func() {
+		// The kernel takes the thread that forked for the parent, so that thread must live as long as the child.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is in its log
+			close(exited)
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	v.process, v.exited = cmd.Process, exited
+	return nil
+}
+
+// ready waits until the plugins are in the catalog, which comes last when a dev server starts.
+func (v *vault) ready(ctx context.Context) bool {
+	deadline := time.After(patience)
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		select {
+		case <-v.exited:
+			return false
+		case <-deadline:
+			return false
+		case <-ctx.Done():
+			return false
+		case <-retry.C:
+			if v.hasPlugins(ctx) {
+				return true
+			}
+		}
+	}
+}
+
+// hasPlugins looks at the detailed catalog: a plugin that tells its version is in no other.
+func (v *vault) hasPlugins(ctx context.Context) bool {
+	catalog, err := v.call(ctx, http.MethodGet, "sys/plugins/catalog", nil)
+	if err != nil {
+		return false
+	}
+	known := 0
+	detailed, _ := catalog["detailed"].([]any)
+	for _, entry := range detailed {
+		if plugin, ok := entry.(map[string]any); ok {
+			if name, _ := plugin["name"].(string); plugins[name] != "" {
+				known++
+			}
+		}
+	}
+	return known == len(plugins)
+}
+
+// call makes a request of the API and returns the data of its answer, numbers as they stand there.
+func (v *vault) call(ctx context.Context, method, path string, body map[string]any) (map[string]any, error) {
+	var sent io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(b)
+	}
+	req, err := v.request(ctx, method, path, sent)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := v.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return nil, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(answer))
+	}
+	var parsed struct{ Data map[string]any }
+	decoder := json.NewDecoder(bytes.NewReader(answer))
+	decoder.UseNumber()
+	if err := decoder.Decode(&parsed); err != nil && len(answer) > 0 {
+		return nil, fmt.Errorf("%s %s: reading the answer: %w", method, path, err)
+	}
+	return parsed.Data, nil
+}
+
+func (v *vault) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, v.addr+"/v1/"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("X-Vault-Token", v.token)
+	return req, nil
+}
+
+// end lets the server stop its plugins and itself, and kills one that will not.
+func (v *vault) end() {
+	if v.process == nil {
+		return
+	}
+	_ = v.process.Signal(syscall.SIGTERM) // or it has ended already
+	select {
+	case <-v.exited:
+	case <-time.After(patience):
+		_ = v.process.Kill()
+		<-v.exited
+	}
+	v.process = nil
+}
+
+// stop ends the server and removes its files.
+func (v *vault) stop() {
+	v.end()
+	_ = os.RemoveAll(v.dir)
+}
