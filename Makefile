@@ -1,7 +1,7 @@
 # Verbs. Each does one thing, through one script or one go command.
 
 .DEFAULT_GOAL := help
-.PHONY: help build vault test longrun demo dev lint fmt clean
+.PHONY: help build vault test longrun bench demo dev lint fmt clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: ## run all tests: packages, and the built plugin in a real Vault
 
 longrun: ## 200 days over 2,000 credentials with all troubles at once; minutes
 	go test -timeout 30m -v -run TestTwoHundredDays ./backend -longrun.credentials=2000
+
+bench: ## measure, beside a constant answer and Vault's own KV: one table (ARGS="-only warm")
+	@scripts/bench.sh $(ARGS)
 
 demo: ## walk the whole story with the vault CLI, then stop everything
 	@scripts/demo.sh
