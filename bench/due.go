@@ -42,6 +42,7 @@ type spent struct {
 	stored   calls
 	provider int64
 	took     time.Duration
+	cpu      time.Duration
 	sweeps   int
 }
 
@@ -62,11 +63,12 @@ func (m *mount) together(ctx context.Context, n int, field string, plan func(c *
 			return total, fmt.Errorf("after %d sweeps some of %d credentials are still without %s", total.sweeps-1, n, field)
 		}
 		m.clock.Advance(time.Minute)
-		stored, provider, begun := m.storage.calls(), m.wire.calls.Load(), time.Now()
+		stored, provider, used, begun := m.storage.calls(), m.wire.calls.Load(), cpu(), time.Now()
 		if err := m.Sweep(ctx); err != nil {
 			return total, err
 		}
 		total.took += time.Since(begun)
+		total.cpu += cpu() - used
 		total.provider += m.wire.calls.Load() - provider
 		stored = m.storage.calls().since(stored)
 		total.stored = calls{total.stored.gets + stored.gets, total.stored.puts + stored.puts, total.stored.deletes + stored.deletes, total.stored.lists + stored.lists}
@@ -97,6 +99,6 @@ func (s spent) rows(what, wanted string) []row {
 		{what: what + ": storage calls a credential", figure: fmt.Sprintf("%.2f", float64(s.stored.sum())/n), detail: fmt.Sprintf("%d due at one minute: %s", s.n, s.stored.each(n))},
 		{what: what + ": provider calls a credential", figure: fmt.Sprintf("%.2f", float64(s.provider)/n), detail: fmt.Sprintf("%d due at one minute", s.n)},
 		{what: what + ": credentials a second", figure: fmt.Sprintf("%.0f/s", n/s.took.Seconds()), wanted: wanted,
-			detail: fmt.Sprintf("%d due at one minute, done by %d sweeps in %.1f s; the simulator takes part of these cores", s.n, s.sweeps, s.took.Seconds())},
+			detail: fmt.Sprintf("%d due at one minute, sweeps: %d, in %.1f s, %s of processor time each, the simulator's part included", s.n, s.sweeps, s.took.Seconds(), inUS(s.cpu/time.Duration(s.n)))},
 	}
 }
