@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
 )
 
 // starts is how often the engine is started.
@@ -25,6 +27,9 @@ func start(ctx context.Context, s *session) ([]row, error) {
 		if err := m.restart(ctx); err != nil {
 			return nil, err
 		}
+		if err := m.Initialize(ctx, &logical.InitializationRequest{Storage: m.storage}); err != nil {
+			return nil, err
+		}
 		if _, err := m.read(ctx, "creds/"+nth(s.credentials*(i+1)/(starts+1)).ref); err != nil {
 			return nil, err
 		}
@@ -33,6 +38,6 @@ func start(ctx context.Context, s *session) ([]row, error) {
 	slices.Sort(times)
 	return []row{{
 		what: fmt.Sprintf("start to first read, %d credentials", s.credentials), figure: inMS(quantile(times, 0.5)), wanted: "well under 1 s",
-		detail: fmt.Sprintf("at most %s of %d; storage calls: %s", inMS(times[len(times)-1]), starts, stored.each(1)),
+		detail: fmt.Sprintf("at most %s of %d; storage calls till then, the worker's included: %s", inMS(times[len(times)-1]), starts, stored.each(1)),
 	}}, nil
 }
