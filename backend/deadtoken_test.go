@@ -67,9 +67,6 @@ func TestWhatIsSaidOfADeadToken(t *testing.T) {
 // any one token in it.
 func TestWhatABatchAsAWholeIsAnswered(t *testing.T) {
 	for _, a := range answers() {
-		if a.client == "revoked" {
-			continue // a person's answer, which no batch was seen to have: the token beside it is the app's
-		}
 		t.Run(fmt.Sprintf("%d-%d-%s", a.error.Code, a.error.Subcode, a.error.Message), func(t *testing.T) {
 			t.Parallel()
 			e := both(t, authpipetest.Options{})
@@ -82,5 +79,28 @@ func TestWhatABatchAsAWholeIsAnswered(t *testing.T) {
 				e.read("creds/" + ref)
 			}
 		})
+	}
+}
+
+func TestADeadTokenInABatchIsTraced(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.KillToken(e.read("creds/" + uma)["access_token"].(string), 190, 460, "")
+	e.after(day)
+	if got := e.read("connections/" + uma)["status"]; got != "needs_reauth" {
+		t.Errorf("the credential is %v", got)
+	}
+	e.traced(uma)
+}
+
+// TestARefusedBatchRevokesNobody has the whole of it answered as if the app's
+// own token were a person's.
+func TestARefusedBatchRevokesNobody(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: &authpipetest.GraphError{Code: 190, Subcode: 458, Message: "The user has not authorized application 123."}})
+	e.after(day)
+	for _, ref := range []string{uma, installation} {
+		if got := e.read("connections/" + ref)["status"]; got != "active" {
+			t.Errorf("%s is %v", ref, got)
+		}
 	}
 }

@@ -184,6 +184,11 @@ func (w *world) leave() {
 		}
 		w.do(logical.DeleteOperation, installation, nil)
 		if c, err := w.do(logical.ReadOperation, "connections/"+org+"/facebook/installation", nil); err != nil && w.life.dead.Load() || err == nil && c.Data["removal"] == nil {
+			for k, token := range tokens {
+				if strings.HasSuffix(k.ref, "/installation") {
+					k.deleting = token // its grant may have gone, and only the answer been lost
+				}
+			}
 			return false
 		}
 		for _, k := range w.kept {

@@ -210,3 +210,26 @@ func TestAPagesTokenIsNoPersons(t *testing.T) {
 	token := e.read("creds/" + page777)["access_token"].(string)
 	e.refused("invalid_request", 400, logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
 }
+
+// TestAPageIsServedWhateverIsRefreshedMeanwhile has the token above it be
+// replaced each time that the pages are fetched.
+func TestAPageIsServedWhateverIsRefreshedMeanwhile(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	var releases []func()
+	for range 3 {
+		releases = append(releases, e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, AfterEffect: true, Times: 1, Hang: true}))
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() { e.read("creds/" + page777) })
+	for i, release := range releases[:2] {
+		if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointAccounts, i+1); err != nil {
+			t.Fatal(err)
+		}
+		e.clock.Advance(2 * day)
+		e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+		release()
+	}
+	releases[2]()
+	reading.Wait()
+}

@@ -16,14 +16,12 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-const globex = "org_globex/facebook/installation"
-
 // populated returns an engine whose tenant org_acme has an installation for a
 // business, a page of it, a user who is active and one whose grant is revoked.
 // Another tenant's installation holds the active user's account.
 func populated(t *testing.T) *engine {
 	t.Helper()
-	e := business(t, authpipetest.Business{}, authpipetest.Configuration{})
+	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.install()
 	e.read("creds/" + page777)
 	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_config_id": ""})

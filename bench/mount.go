@@ -130,7 +130,7 @@ const parallel = 8
 
 // change changes the credentials of the first n people behind the engine's back, and makes it anew so that it knows.
 func (m *mount) change(ctx context.Context, n int, change func(*store.Credential)) error {
-	s := store.New(m.storage, m.clock.Now, nil)
+	s := store.New(store.Options{Storage: m.storage, Now: m.clock.Now})
 	for i := range n {
 		ref, err := tenant.ParseRef(nth(i).ref)
 		if err != nil {

@@ -43,7 +43,7 @@ func (s *session) sleeping(ctx context.Context, n int) (*mount, error) {
 
 // fill stores copies of the first person's credential for the next n-1.
 func (m *mount) fill(ctx context.Context, n int) error {
-	s := store.New(m.storage, m.clock.Now, nil)
+	s := store.New(store.Options{Storage: m.storage, Now: m.clock.Now})
 	ref, err := tenant.ParseRef(nth(0).ref)
 	if err != nil {
 		return err

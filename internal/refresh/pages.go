@@ -20,8 +20,8 @@ import (
 // it is the same connection's.
 func (r *Refresher) page(ctx context.Context, ref tenant.Ref) (c store.Credential, warning string, err error) {
 	above, c, err := r.pageAndAbove(ctx, ref)
-	// A flight that was joined may have begun with what was above before.
-	for range 2 {
+	// What is above may be replaced while its pages are fetched.
+	for range pageRounds {
 		if err == nil && c.Page.FetchedWith(above) {
 			if dead := r.stillborn(c); dead != nil {
 				return c, "", dead
@@ -46,6 +46,8 @@ func (r *Refresher) page(ctx context.Context, ref tenant.Ref) (c store.Credentia
 	switch {
 	case err != nil:
 		return c, "", err
+	case warning == "" && !c.Page.FetchedWith(above) && above.PagesAt != above.Generation:
+		return c, "", oauth.Errorf(oauth.Unavailable, "%s changes while its pages are fetched; try again", ref.Above())
 	case c.Page == nil || warning == "" && !c.Page.FetchedWith(above):
 		return c, "", oauth.Errorf(oauth.NotFound, "%s does not reach a page %s, or was not let to when it was connected; connect it again with connect/%s reauthorize=true", ref.Above(), ref.Page, ref.Above())
 	case c.CheckedAt.IsZero() && !r.Now().Before(c.RetryAt):
@@ -59,6 +61,10 @@ func (r *Refresher) page(ctx context.Context, ref tenant.Ref) (c store.Credentia
 	}
 	return c, warning, nil
 }
+
+// pageRounds is how often a reader has the pages fetched anew that are outdated
+// as soon as they come.
+const pageRounds = 4
 
 // stillborn returns the error of a page's token that was refused when it was
 // first asked about, a moment ago: fetched again it would be no better, and its

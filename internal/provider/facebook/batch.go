@@ -3,7 +3,6 @@ package facebook
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 
@@ -46,18 +45,19 @@ func (p *Provider) InspectAll(ctx context.Context, c oauth.Client, tokens []oaut
 // inspectAll also returns the error of a call in the batch that refuses the
 // client: another secret may fare better with all of them.
 func (p *Provider) inspectAll(ctx context.Context, c oauth.Client, tokens []oauth.Token) ([]provider.Inspection, error) {
-	answers, err := p.debugTokens(ctx, c, tokens)
-	var refused *provider.Error
-	if errors.As(err, &refused) && refused.Class == provider.Caller {
-		// It is the batch that is not understood: no token is to wait for that.
-		return p.inspectEach(ctx, c, tokens), nil
-	}
-	if err != nil {
+	answers, trace, err := p.debugTokens(ctx, c, tokens)
+	switch class := provider.ClassOf(err); {
+	case err == nil:
+	case class == provider.Transient, class == provider.Throttled, class == provider.Misconfigured:
 		return nil, err
+	default:
+		// It is the batch that is refused: that says nothing of the tokens, and none
+		// is to wait for it.
+		return p.inspectEach(ctx, c, tokens), nil
 	}
 	all := make([]provider.Inspection, len(tokens))
 	for i, t := range tokens {
-		all[i].Token, all[i].Err = inspected(c, t, answers[i])
+		all[i].Token, all[i].Err = inspected(c, t, answers[i], trace)
 		if refusesClient(all[i].Err) {
 			err = all[i].Err
 		}
@@ -74,8 +74,8 @@ func (p *Provider) inspectEach(ctx context.Context, c oauth.Client, tokens []oau
 }
 
 // debugTokens makes the calls of inspect in one. The URLs within are in the
-// body of the request, and so are the tokens.
-func (p *Provider) debugTokens(ctx context.Context, c oauth.Client, tokens []oauth.Token) ([]*batchAnswer, error) {
+// body of the request, and so are the tokens. The answers have one trace.
+func (p *Provider) debugTokens(ctx context.Context, c oauth.Client, tokens []oauth.Token) (answers []*batchAnswer, trace string, err error) {
 	const op = "inspecting tokens"
 	calls, secrets := make([]batched, len(tokens)), []oauth.Secret{c.Secret}
 	for i, t := range tokens {
@@ -85,9 +85,9 @@ func (p *Provider) debugTokens(ctx context.Context, c oauth.Client, tokens []oau
 	}
 	batch, err := json.Marshal(calls)
 	if err != nil {
-		return nil, &provider.Error{Class: provider.Transient, Op: op, Message: "the batch cannot be written"}
+		return nil, "", &provider.Error{Class: provider.Transient, Op: op, Message: "the batch cannot be written"}
 	}
-	var answers []*batchAnswer
+	var header http.Header
 	err = p.call(ctx, request{
 		op:     op,
 		method: http.MethodPost,
@@ -96,16 +96,17 @@ func (p *Provider) debugTokens(ctx context.Context, c oauth.Client, tokens []oau
 			"access_token": {appToken(c).Reveal()}, "include_headers": {"false"}, "batch": {string(batch)},
 		},
 		client:  true,
+		header:  &header,
 		secrets: secrets,
 	}, &answers)
 	if err == nil && len(answers) != len(tokens) {
 		err = &provider.Error{Class: provider.Transient, Op: op, Message: "the batch has another number of answers than of calls"}
 	}
-	return answers, err
+	return answers, header.Get(traceHeader), err
 }
 
 // inspected returns what one answer of a batch says of t.
-func inspected(c oauth.Client, t oauth.Token, a *batchAnswer) (oauth.Token, error) {
+func inspected(c oauth.Client, t oauth.Token, a *batchAnswer, trace string) (oauth.Token, error) {
 	r := request{op: inspecting, client: true, secrets: []oauth.Secret{c.Secret, t.AccessToken}}
 	if a == nil {
 		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the provider did not come to it within the batch"}
@@ -113,7 +114,7 @@ func inspected(c oauth.Client, t oauth.Token, a *batchAnswer) (oauth.Token, erro
 	if err := refusal(r, a.Code, []byte(a.Body)); err != nil {
 		return oauth.Token{}, err
 	}
-	var answer inspection
+	answer := inspection{trace: trace}
 	if err := json.Unmarshal([]byte(a.Body), &answer); err != nil {
 		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer is not the JSON that was expected"}
 	}

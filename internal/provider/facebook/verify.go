@@ -107,6 +107,8 @@ func (p *Provider) verifyVersion(ctx context.Context, c oauth.Client) []provider
 		}
 	case served != "" && served != c.APIVersion:
 		version.Detail = fmt.Sprintf("%s has ended: calls are served by %s; choose a newer graph_version", c.APIVersion, served)
+	case served == "" && ended(c.APIVersion, p.now()):
+		version.Detail = c.APIVersion + " has ended; choose a newer graph_version"
 	default:
 		version.OK, version.Detail = true, c.APIVersion+" is served"
 		if last, known := lastDays[c.APIVersion]; known {
@@ -114,6 +116,11 @@ func (p *Provider) verifyVersion(ctx context.Context, c oauth.Client) []provider
 		}
 	}
 	return []provider.Finding{version, p.verifyClock(header)}
+}
+
+func ended(version string, now time.Time) bool {
+	last, known := lastDays[version]
+	return known && !now.Before(last)
 }
 
 func (p *Provider) verifyClock(header http.Header) provider.Finding {

@@ -3,6 +3,7 @@ package facebook_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
@@ -44,5 +45,15 @@ func TestAVersionIsVerifiedWithoutItsHeader(t *testing.T) {
 	w.client.APIVersion = "v97.0"
 	if ok, detail := w.served(t); ok {
 		t.Errorf("%s: %s", w.client.APIVersion, detail)
+	}
+}
+
+// TestAVersionThatHasEndedIsNotServed although no answer says what served it.
+func TestAVersionThatHasEndedIsNotServed(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{NoVersionHeader: true})
+	w.client.APIVersion = "v22.0"
+	w.clock.Set(time.Date(2027, time.June, 1, 0, 0, 0, 0, time.UTC))
+	if ok, detail := w.served(t); ok {
+		t.Errorf("%s in June 2027: %s", w.client.APIVersion, detail)
 	}
 }
