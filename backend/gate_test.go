@@ -341,3 +341,20 @@ func TestAHealthyMountIsReadForLittle(t *testing.T) {
 		t.Errorf("with 50 more that are well it costs %d storage calls, before %d", after, before)
 	}
 }
+
+// TestAnEndedVersionShowsInHealth has the configured version end: Facebook
+// answers by the oldest that has not, without a word.
+func TestAnEndedVersionShowsInHealth(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	served := func() any {
+		e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		return e.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["served_version"]
+	}
+	if got := served(); got != nil {
+		t.Errorf("served by %v, which is as configured", got)
+	}
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v19.0"})
+	if got := served(); got != "v21.0" {
+		t.Errorf("served by %v", got)
+	}
+}

@@ -28,7 +28,8 @@ func health(d Deps) []*framework.Path {
 		HelpSynopsis: "How the mount is: what needs somebody's attention.",
 		HelpDescription: "counts are of credentials in each status other than active; health/<status> lists them. overdue counts what should have been done minutes ago. " +
 			"last_sweep is what this node did last by itself; a node that does not sweep has none. Of each provider that is configured it says whether it is left alone, why, " +
-			"and by how many seconds this server's clock is ahead of its own.",
+			"by how many seconds this server's clock is ahead of its own, and, as served_version, " +
+			"by which API version it answers if that is not the one that is configured: graph_version has ended then.",
 	}, {
 		Pattern:         "health/" + statusSegment + "/?$",
 		Fields:          fields(listFields, "status"),
@@ -80,8 +81,17 @@ var states = map[provider.Class]string{provider.Throttled: "throttled", provider
 
 func (h healthPaths) provider(ctx context.Context, name string) (map[string]any, error) {
 	view := map[string]any{"state": "ok"}
-	if ahead, known := h.Gate.Skew(name); known {
-		view["clock_skew"] = seconds(ahead)
+	if w := h.Gate.Witness(name); w != nil {
+		if ahead, known := w.Skew(); known {
+			view["clock_skew"] = seconds(ahead)
+		}
+		config, err := h.Store.Config(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if served := w.Served(); served != "" && served != config.GraphVersion {
+			view["served_version"] = served
+		}
 	}
 	outage, err := h.Gate.Outage(ctx, name)
 	if outage == nil || err != nil {

@@ -178,11 +178,14 @@ type Prober interface {
 	Probe(ctx context.Context, c oauth.Client) error
 }
 
-// A Clocked is a [Provider] whose answers tell its time.
-type Clocked interface {
-	// Skew returns by how much our clock was ahead of the server's when it last
-	// answered, to the second; false if it has not.
+// A Witness is a [Provider] that remembers what the last answer told of the
+// server.
+type Witness interface {
+	// Skew returns by how much our clock was ahead of the server's, to the second;
+	// false if it has not answered yet.
 	Skew() (ahead time.Duration, known bool)
+	// Served returns the API version by which it answered, or "".
+	Served() string
 }
 
 // A Finding is the outcome of one check of a client.

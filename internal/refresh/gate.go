@@ -102,13 +102,10 @@ func (g *Gate) Outage(ctx context.Context, name string) (*store.Outage, error) {
 	return d.outage, nil
 }
 
-// Skew returns by how much our clock is ahead of the provider's, if it has told
-// its time.
-func (g *Gate) Skew(name string) (ahead time.Duration, known bool) {
-	if p, ok := g.Providers[name].(provider.Clocked); ok {
-		return p.Skew()
-	}
-	return 0, false
+// Witness returns what remembers the last answer of the provider, or nil.
+func (g *Gate) Witness(name string) provider.Witness {
+	w, _ := g.Providers[name].(provider.Witness)
+	return w
 }
 
 // door returns the gate before the provider, as it was when the engine was

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -64,7 +65,7 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 		return unreachable(r.op, err)
 	}
 	defer resp.Body.Close()
-	p.readClock(resp.Header)
+	p.witness(resp.Header)
 	if r.header != nil {
 		*r.header = resp.Header
 	}
@@ -81,15 +82,29 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 	return nil
 }
 
-// readClock takes in what an answer tells of Facebook's time.
-func (p *Provider) readClock(header http.Header) {
+// witness takes in what an answer tells of Facebook's time and version.
+func (p *Provider) witness(header http.Header) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		skew := p.now().Sub(date).Round(time.Second)
 		p.skew.Store(&skew)
 	}
+	if version := header.Get("Facebook-Api-Version"); versionIn.MatchString(version) {
+		p.served.Store(&version)
+	}
 }
 
-// Skew implements [provider.Clocked].
+// versionIn is a version as answers name it.
+var versionIn = regexp.MustCompile(`^v[0-9]{1,3}\.[0-9]{1,3}$`)
+
+// Served implements [provider.Witness].
+func (p *Provider) Served() string {
+	if version := p.served.Load(); version != nil {
+		return *version
+	}
+	return ""
+}
+
+// Skew implements [provider.Witness].
 func (p *Provider) Skew() (ahead time.Duration, known bool) {
 	if skew := p.skew.Load(); skew != nil {
 		return *skew, true

@@ -39,15 +39,16 @@ type Provider struct {
 	now  func() time.Time
 	// plainGET holds the calls that read and are not understood when posted.
 	plainGET sync.Map
-	// skew is what Skew returns, nil before the first answer.
-	skew atomic.Pointer[time.Duration]
+	// skew and served are what Skew and Served return.
+	skew   atomic.Pointer[time.Duration]
+	served atomic.Pointer[string]
 }
 
 var (
 	_ provider.Provider       = (*Provider)(nil)
 	_ provider.BatchInspector = (*Provider)(nil)
 	_ provider.TokenRevoker   = (*Provider)(nil)
-	_ provider.Clocked        = (*Provider)(nil)
+	_ provider.Witness        = (*Provider)(nil)
 	_ provider.Prober         = (*Provider)(nil)
 	_ provider.Prover         = (*Provider)(nil)
 	_ provider.PKCEBinder     = (*Provider)(nil)
