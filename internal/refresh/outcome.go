@@ -47,9 +47,14 @@ const sweepLag = 4 * time.Minute
 func planCheck(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
 	c.NextCheck = time.Time{}
 	if config.CheckInterval != nil && *config.CheckInterval > 0 {
-		c.NextCheck = now.UTC().Add(time.Duration(float64(*config.CheckInterval) * (0.7 + 0.3*fraction(ref))))
+		in := time.Duration(float64(*config.CheckInterval) * (0.7 + 0.3*fraction(ref)))
+		c.NextCheck = now.UTC().Add(in).Truncate(*config.CheckInterval / checkSlots)
 	}
 }
+
+// checkSlots is into how many slots a check interval is cut, ten minutes of a
+// day. Checks come at the beginning of one, so that they fill batches.
+const checkSlots = 144
 
 // retryExhausted is how soon a refresh that brought no longer life is tried
 // again. Facebook extends a token at most once a day.
