@@ -54,6 +54,7 @@ type Backend struct {
 	*framework.Backend
 	store  *store.Store
 	worker *refresh.Worker
+	gate   *refresh.Gate
 	start  sync.Once
 }
 
@@ -88,7 +89,12 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 			return b.tick(context.Background(), nil)
 		},
 		PeriodicFunc: b.tick,
-		Invalidate:   func(_ context.Context, key string) { b.store.Invalidate(key) },
+		Invalidate: func(_ context.Context, key string) {
+			b.store.Invalidate(key)
+			if name, ok := store.OutageOf(key); ok {
+				b.gate.Forget(name)
+			}
+		},
 		Clean: func(context.Context) {
 			end()
 			b.worker.Wait()
@@ -108,7 +114,8 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 func (b *Backend) assemble(life context.Context, storage logical.Storage, o Options) {
 	providers := map[string]provider.Provider{"facebook": facebook.New(o.Transport, o.Now)}
 	b.store = store.New(store.Options{Storage: storage, Now: o.Now, Writable: b.WriteSafeReplicationState, Fallbacks: fallbacks(providers)})
-	gate := refresh.NewGate(refresh.GateOptions{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
+	gate := refresh.NewGate(refresh.GateOptions{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Life: life})
+	b.gate = gate
 	refresher := refresh.New(refresh.Options{
 		Store: b.store, Providers: providers, Gate: gate, Now: o.Now, Log: b.Logger(), Life: life,
 		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond,
@@ -120,6 +127,7 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 		store.DueCredential: refresher.Keep,
 		store.DueRemoval:    refresh.Each(refresher.Remove),
 		store.DueReindex:    refresh.Each(refresher.Reindex),
+		store.DueRecheck:    refresh.Each(refresher.Recheck),
 		store.DueSession:    refresh.Each(sessions.Reap),
 	}, o.Now, b.Logger())
 	b.Paths = paths.All(paths.Deps{
@@ -176,8 +184,10 @@ func (b *Backend) tick(context.Context, *logical.Request) error {
 func (b *Backend) Sweep(ctx context.Context) error { return b.worker.Sweep(ctx) }
 
 // flushEvents writes the events that were noted meanwhile, on the node that may.
-func (b *Backend) flushEvents(ctx context.Context) error {
-	if !b.WriteSafeReplicationState() {
+// Who only reads does not pay for what others did: the next write or the sweep
+// does.
+func (b *Backend) flushEvents(ctx context.Context, op logical.Operation) error {
+	if op == logical.ReadOperation || op == logical.ListOperation || !b.WriteSafeReplicationState() {
 		return nil
 	}
 	return b.store.FlushEvents(context.WithoutCancel(ctx))
@@ -197,7 +207,7 @@ func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 		return nil, paths.Coded(err)
 	}
 	resp, err = b.Backend.HandleRequest(provider.WithBudget(ctx), req)
-	if flushErr := b.flushEvents(ctx); flushErr != nil {
+	if flushErr := b.flushEvents(ctx, req.Operation); flushErr != nil {
 		b.Logger().Warn("events could not be written", "error", flushErr)
 	}
 	if err != nil {

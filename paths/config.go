@@ -47,13 +47,14 @@ var resettable = map[string]bool{"require_installation": true, "session_ttl": tr
 type configPaths struct {
 	store     *store.Store
 	gate      *refresh.Gate
+	refresh   *refresh.Refresher
 	verifier  func(ctx context.Context, name string) ([]provider.Finding, error)
 	providers []string
 	now       func() time.Time
 }
 
-func config(s *store.Store, gate *refresh.Gate, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
-	c := configPaths{s, gate, verifier, providers, now}
+func config(s *store.Store, gate *refresh.Gate, refresh *refresh.Refresher, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
+	c := configPaths{s, gate, refresh, verifier, providers, now}
 	return []*framework.Path{
 		{
 			Pattern:         "config/?$",
@@ -137,6 +138,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	if !slices.Contains(c.providers, name) {
 		return nil, c.unknown(name)
 	}
+	replan := false
 	err := c.store.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
 		merged, err := mergeConfig(old, d)
 		if err != nil {
@@ -146,14 +148,19 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 			return store.Config{}, err
 		}
 		merged = c.rotate(name, old, merged)
+		replan = old.ClientID != "" && *c.store.Resolve(name, old).CheckInterval != *c.store.Resolve(name, merged).CheckInterval
 		if old.ClientID == "" || old.ClientID == merged.ClientID || d.Get("force").(bool) {
 			return merged, nil
 		}
 		return merged, c.refuseInUse(ctx, name, "client_id cannot be changed")
 	})
-	if err == nil {
-		// What the provider refused was the former configuration.
-		c.gate.Reopen(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	// What the provider refused was the former configuration.
+	c.gate.Reopen(ctx, name)
+	if replan {
+		err = c.refresh.PlanChecks(ctx)
 	}
 	return nil, err
 }

@@ -36,7 +36,7 @@ type Deps struct {
 func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
 		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
-		config(d.Store, d.Gate, d.Flow.Verify, d.Providers, d.Now),
+		config(d.Store, d.Gate, d.Refresh, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),

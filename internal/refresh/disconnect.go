@@ -140,7 +140,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		calls, cancel := provider.Within(ctx)
 		defer cancel()
 		err = r.Gate.Ask(calls, ref.Provider, func() error {
-			return r.guarded(ref, func() error { return revokeAll(calls, revoker, config.Client(), c) })
+			return r.guarded(ref, func() error { return r.revokeAll(calls, revoker, config.Client(), ref, c) })
 		})
 	}
 	var e *provider.Error
@@ -166,13 +166,29 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 }
 
 // revokeAll revokes what can be revoked of the credential.
-func revokeAll(ctx context.Context, p provider.Revoker, client oauth.Client, c store.Credential) error {
+func (r *Refresher) revokeAll(ctx context.Context, p provider.Revoker, client oauth.Client, ref tenant.Ref, c store.Credential) error {
 	for _, token := range c.Tokens() {
+		if token.AccessToken != c.Token.AccessToken {
+			if held, err := r.held(ctx, ref, token); held || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		if err := p.Revoke(ctx, client, token); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// held reports whether another credential lives by the token.
+func (r *Refresher) held(ctx context.Context, ref tenant.Ref, token oauth.Token) (bool, error) {
+	holders, err := r.Store.Holders(ctx, ref.Provider, token.Account)
+	return slices.ContainsFunc(holders, func(other store.Holder) bool {
+		return other.Ref != ref && (other.Token == token.AccessToken || other.Token == "")
+	}), err
 }
 
 // revokeFormer revokes the token before the one that a refresh has replaced. If
@@ -181,6 +197,9 @@ func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Cr
 	revoker, ok := r.Providers[ref.Provider].(provider.Revoker)
 	if !ok || len(c.Tokens()) == 1 {
 		return
+	}
+	if held, err := r.held(ctx, ref, c.Tokens()[0]); held || err != nil {
+		return // another tenant lives by it
 	}
 	_, config, err := r.client(ctx, ref.Provider)
 	if err == nil {

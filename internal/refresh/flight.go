@@ -169,7 +169,11 @@ func (r *Refresher) arrive(ctx context.Context, ref tenant.Ref, f flight, before
 	}
 	// What was obtained is stored even if the mount ends now.
 	after, err := r.Store.UpdateCredential(context.WithoutCancel(ctx), ref, func(old *store.Credential) (store.Credential, error) {
-		if old == nil || old.Birth != before.Birth || old.Revision != before.Revision {
+		if old == nil || old.Birth != before.Birth || old.Generation != before.Generation {
+			return store.Credential{}, errSuperseded
+		}
+		// A fresh token is not thrown away for a check that came first.
+		if old.Revision != before.Revision && (f.name != "refresh" || cause != nil || old.Status != store.Active) {
 			return store.Credential{}, errSuperseded
 		}
 		c := *old

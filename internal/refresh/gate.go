@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -38,12 +39,19 @@ type GateOptions struct {
 	Providers map[string]provider.Provider
 	Now       func() time.Time
 	Log       hclog.Logger
+	// Writable reports whether this node may write. Where it may not, another one
+	// opens and shuts the gate.
+	Writable func() bool
+	// Life ends when the mount does. Calls that end with it tell nothing.
+	Life context.Context
 }
 
 // A door is the gate before one provider.
 type door struct {
 	mu     sync.Mutex
 	loaded bool
+	// standby says that it was loaded while this node might not write.
+	standby bool
 	// outage is why it is shut. One whose time is over is kept until a call shows
 	// that it is.
 	outage *store.Outage
@@ -118,17 +126,26 @@ func (g *Gate) door(ctx context.Context, name string) (*door, error) {
 		g.doors[name] = d
 	}
 	g.mu.Unlock()
+	standby := !g.Writable()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.loaded {
+	if d.loaded && !standby && !d.standby {
 		return d, nil
 	}
 	outage, err := g.Store.Outage(ctx, name)
 	if errors.Is(err, store.ErrCorrupt) {
 		outage, err = nil, nil // whether the provider works, it tells itself
 	}
-	d.outage, d.loaded = outage, err == nil
+	d.outage, d.loaded, d.standby = outage, err == nil, standby
 	return d, err
+}
+
+// Forget is called when another node has written why the provider is left
+// alone.
+func (g *Gate) Forget(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.doors, name)
 }
 
 // shut returns why the provider must not be asked now, or nil.
@@ -158,6 +175,8 @@ func (d *door) over(now time.Time) bool {
 func (g *Gate) hear(ctx context.Context, name string, d *door, err error) {
 	var e *provider.Error
 	switch {
+	case g.Life.Err() != nil:
+		return // what was given up with the mount says nothing of the provider
 	case err != nil && !errors.As(err, &e):
 		return // storage's, or the caller's
 	case err == nil, errors.Is(e, provider.ErrPending), errors.Is(e, provider.ErrSlowDown),
@@ -202,27 +221,45 @@ func (g *Gate) pause(ctx context.Context, name string, d *door, e *provider.Erro
 	now := g.Now().UTC()
 	until := e.Until
 	if until.IsZero() {
-		if d.outage == nil || d.over(now) {
+		if d.outage == nil || d.over(now) || d.pauses == 0 {
 			d.pauses++ // of those who are told at the same time the first counts
 		}
 		until = now.Add(min(shortestPause<<min(d.pauses-1, 10), longestPause))
 	}
 	until = now.Add(min(max(until.Sub(now), time.Minute), longestOutage))
-	if d.outage != nil && d.outage.Cause.Class == string(provider.Throttled) && !d.over(now) && !d.outage.Until.Before(until) {
+	if d.outage != nil && d.outage.Cause.Class == string(provider.Throttled) && !d.over(now) && !d.outage.Until.Add(time.Minute).Before(until) {
 		return
 	}
 	g.shut(ctx, name, d, e, until)
 }
 
 // suspect probes the provider, and shuts the gate if that fails too: else it
-// was what was asked about. Who suspects at the same time shares the probe.
+// was what was asked about. Who suspects at the same time shares the probe. It
+// has time of its own: what was asked about may have used up the caller's, who
+// waits for it no longer than that lasts.
 func (g *Gate) suspect(ctx context.Context, name string, d *door) {
-	err := g.probe(ctx, name)
-	if err == nil {
-		g.answered(ctx, name, d)
-		return
+	arrival := g.probes.DoChan(name, func() (any, error) {
+		switch err, known := g.probe(name); {
+		case !known || g.Life.Err() != nil:
+		case err == nil:
+			g.works(g.Life, name, d)
+		default:
+			g.fail(g.Life, name, d, err)
+		}
+		return nil, nil
+	})
+	_, _ = await(ctx, arrival)
+}
+
+// works takes in that a probe succeeded. A pause that is not over stays.
+func (g *Gate) works(ctx context.Context, name string, d *door) {
+	d.mu.Lock()
+	d.strikes = 0
+	paused := d.outage == nil || !d.outage.Until.IsZero() && !d.over(g.Now())
+	d.mu.Unlock()
+	if !paused {
+		g.open(ctx, name, d)
 	}
-	g.fail(ctx, name, d, err)
 }
 
 // fail takes in that a probe failed.
@@ -230,7 +267,12 @@ func (g *Gate) fail(ctx context.Context, name string, d *door, e *provider.Error
 	switch e.Class {
 	case provider.Throttled:
 		g.pause(ctx, name, d, e)
-	case provider.Misconfigured, provider.Transient:
+	default:
+		if e.Class != provider.Transient {
+			// The call concerns no token: whatever is refused, it is the client.
+			refused := *e
+			refused.Class, e = provider.Misconfigured, &refused
+		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.outage == nil || d.outage.Cause.Class != string(e.Class) {
@@ -247,8 +289,11 @@ func (g *Gate) shut(ctx context.Context, name string, d *door, e *provider.Error
 	if d.outage != nil && d.outage.Cause.Class == string(e.Class) {
 		since = d.outage.Since
 	}
+	longer := d.outage != nil && d.outage.Cause.Class == string(e.Class) && !d.over(now)
 	d.outage = &store.Outage{Cause: *failure(e, now), Since: since, Until: until}
-	g.note(name, shutEvents[e.Class], e.Message)
+	if !longer {
+		g.note(name, shutEvents[e.Class], e.Message)
+	}
 	g.Log.Warn("provider is left alone", "provider", name, "class", e.Class, "until", until, "error", e)
 	if err := g.Store.PutOutage(context.WithoutCancel(ctx), name, d.outage); err != nil {
 		g.Log.Warn("that the provider is left alone could not be stored", "provider", name, "error", err)
@@ -282,57 +327,61 @@ func (g *Gate) open(ctx context.Context, name string, d *door) {
 	}
 }
 
-// probe asks the provider whether it works for the client. A provider that
-// cannot be asked is taken to.
-func (g *Gate) probe(ctx context.Context, name string) *provider.Error {
-	_, err, _ := g.probes.Do(name, func() (any, error) {
-		p, ok := g.Providers[name].(provider.Prober)
-		if !ok {
-			return nil, nil
+// probe asks the provider whether it works for the client. known is false if
+// that could not be found out. A provider that cannot be asked is taken to.
+func (g *Gate) probe(name string) (e *provider.Error, known bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.Log.Error("panic while probing the provider", "provider", name, "panic", p, "stack", string(debug.Stack()))
+			e, known = &provider.Error{Class: provider.Transient, Op: "probing the provider", Message: "internal error"}, true
 		}
-		config, err := g.Store.Config(ctx, name)
-		if err != nil {
-			return nil, nil // nobody is refused for what storage fails to tell
-		}
-		calls, cancel := provider.Within(ctx)
-		defer cancel()
-		return nil, p.Probe(calls, config.Client())
-	})
-	var e *provider.Error
-	errors.As(err, &e)
-	return e
+	}()
+	p, ok := g.Providers[name].(provider.Prober)
+	if !ok {
+		return nil, true
+	}
+	calls, cancel := provider.Within(g.Life)
+	defer cancel()
+	config, err := g.Store.Config(calls, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, true
+	}
+	if err != nil {
+		return nil, false // nobody is refused, or let through, for what storage fails to tell
+	}
+	errors.As(p.Probe(calls, config.Client()), &e)
+	return e, true
 }
 
-// Tick asks each provider that was found not to work whether it does again.
+// Tick asks each provider that was found not to work whether it does again,
+// the ones too that were when the engine was last at work.
 func (g *Gate) Tick(ctx context.Context) {
-	g.mu.Lock()
-	doors := map[string]*door{}
-	for name, d := range g.doors {
-		doors[name] = d
-	}
-	g.mu.Unlock()
-	for name, d := range doors {
+	for name := range g.Providers {
+		d, err := g.door(ctx, name)
+		if err != nil {
+			continue
+		}
 		if err := d.shut(g.Now()); err == nil || provider.ClassOf(err) == provider.Throttled {
 			continue
 		}
-		if err := g.probe(ctx, name); err != nil {
-			g.fail(ctx, name, d, err)
-		} else {
-			g.open(ctx, name, d)
-		}
+		g.suspect(provider.WithBudget(ctx), name, d)
 	}
 }
 
 // Reopen opens the gate before a provider whose configuration was changed: it
-// has not been asked with that yet. Of a client that has two secrets it is
-// asked which one it accepts, for the proofs that are served from now on.
+// has not been asked with that yet. A pause that it asked for is kept. Of a
+// client that has two secrets it is asked which one it accepts, for the proofs
+// that are served from now on.
 func (g *Gate) Reopen(ctx context.Context, name string) {
 	d, err := g.door(ctx, name)
 	if err != nil {
 		return
 	}
+	if err := d.shut(g.Now()); provider.ClassOf(err) == provider.Throttled && err != nil {
+		return
+	}
 	g.open(ctx, name, d)
 	if config, err := g.Store.Config(ctx, name); err == nil && config.FormerSecret != "" {
-		_ = g.probe(ctx, name)
+		g.suspect(ctx, name, d)
 	}
 }

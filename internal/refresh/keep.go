@@ -30,12 +30,12 @@ const callsOfRefresh = 2
 func (r *Refresher) Keep(ctx context.Context, due []store.Due) error {
 	ctx = store.Passing(ctx)
 	checks := make([]*chore, len(due))
-	errs := []error{inParallel(ctx, len(due), func(i int) (err error) {
+	errs := []error{inParallel(ctx, parallel, len(due), func(i int) (err error) {
 		checks[i], err = r.keep(ctx, due[i])
 		return err
 	})}
 	batches := r.batches(checks)
-	return errors.Join(append(errs, inParallel(ctx, len(batches), func(i int) error {
+	return errors.Join(append(errs, inParallel(ctx, parallelBatches, len(batches), func(i int) error {
 		return r.checkAll(ctx, batches[i])
 	}))...)
 }
@@ -88,7 +88,7 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 		// Nobody knows what the refusals mean: ask about the token itself.
 		_, err = r.Check(ctx, ref)
 	}
-	return nil, errors.Join(known(err), r.done(ctx, k))
+	return nil, errors.Join(known(err), r.done(ctx, k), r.Store.FlushFullEvents(ctx))
 }
 
 // batches gathers checks that can be asked for together: of one provider, as
@@ -122,14 +122,25 @@ func (r *Refresher) checkAll(ctx context.Context, batch []*chore) error {
 		return err
 	}
 	mine, landings := r.take(batch)
+	landed := make([]bool, len(mine))
+	defer func() {
+		// Whoever came for them must not wait for what nobody brings any more.
+		for i, l := range landings {
+			if !landed[i] {
+				l.err = oauth.Errorf(oauth.Unavailable, "the check was given up; try again")
+				r.flights.land(check, mine[i].ref, l)
+			}
+		}
+	}()
 	answers, config := r.inspectAll(ctx, mine)
 	// What was answered is stored even if the mount ends now, and each landing has
 	// somebody who waits for it.
-	errs := []error{inParallel(context.WithoutCancel(ctx), len(mine), func(i int) (err error) {
+	errs := []error{inParallel(context.WithoutCancel(ctx), parallelBatches, len(mine), func(i int) (err error) {
 		k, l := mine[i], landings[i]
+		landed[i] = true
 		defer r.flights.land(check, k.ref, l)
 		l.credential, l.err = r.arrive(ctx, k.ref, r.checking(), k.credential, config, answers[i].Token, answers[i].Err)
-		return known(l.err)
+		return errors.Join(known(l.err), r.Store.FlushFullEvents(ctx))
 	})}
 	for _, k := range batch {
 		errs = append(errs, r.done(ctx, k))

@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -66,7 +67,13 @@ func (r *Refresher) notify(ctx context.Context, ref tenant.Ref) (store.Credentia
 // expiring returns what ends within the first notice before its end. Access to
 // data cannot be extended by anybody but the person.
 func expiring(c store.Credential, now time.Time) (reasons []string) {
-	soon := func(end time.Time) bool { return !end.IsZero() && !now.Before(end.Add(-notices[0])) }
+	// soon reports whether a notice of this end is due, and not of the other one.
+	soon := func(end time.Time) bool {
+		return !end.IsZero() && now.Before(end) && slices.ContainsFunc(notices, func(before time.Duration) bool {
+			at := end.Add(-before)
+			return !at.Before(c.NextNotice) && !now.Before(at)
+		})
+	}
 	stuck := c.Exhausted || c.ConsecutiveFailures > 0 || c.NextRefresh.IsZero()
 	if soon(c.Token.ExpiresAt) && stuck {
 		reasons = append(reasons, "the token expires at "+c.Token.ExpiresAt.Format(time.RFC3339)+" and could not be extended")

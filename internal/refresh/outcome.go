@@ -35,6 +35,9 @@ func planRefresh(ref tenant.Ref, c *store.Credential, now time.Time) {
 	if c.Exhausted {
 		at = min(retryExhausted, at)
 	}
+	if life == 0 {
+		at = refusedClient // our clock may be ahead: it is not asked for at each tick
+	}
 	c.NextRefresh = now.UTC().Add(at)
 }
 
@@ -124,12 +127,16 @@ func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
 
 // refusedClient is how long to wait if the provider refuses the client for
-// this credential alone.
-const refusedClient = 15 * time.Minute
+// this credential alone, or there is no client any more.
+const refusedClient = 6 * time.Hour
 
 // blame takes in a failure. Only what speaks of this token changes its status.
 func (r *Refresher) blame(c *store.Credential, cause error) {
 	now := r.Now().UTC()
+	switch class := provider.ClassOf(cause); {
+	case c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked:
+		return // it says nothing of why it is dead
+	}
 	switch provider.ClassOf(cause) {
 	case provider.Misconfigured:
 		r.rest(c, refusedClient)

@@ -90,6 +90,11 @@ func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs 
 			return false, nil
 		}
 		c, err := r.Store.Credential(ctx, ref)
+		if err == nil && removal.Revoke {
+			if err := r.budget.Wait(ctx); err != nil {
+				return false, err
+			}
+		}
 		switch {
 		case err == nil:
 			_, err = r.part(ctx, ref, c, d)

@@ -27,7 +27,7 @@ type Work func(context.Context, []store.Due) error
 // Each returns the Work that does one piece at a time, several at once.
 func Each(do func(context.Context, store.Due) error) Work {
 	return func(ctx context.Context, due []store.Due) error {
-		return inParallel(ctx, len(due), func(i int) error { return do(ctx, due[i]) })
+		return inParallel(ctx, parallel, len(due), func(i int) error { return do(ctx, due[i]) })
 	}
 }
 
@@ -65,6 +65,9 @@ func (w *Worker) LastSweep() *Swept { return w.last.Load() }
 const (
 	// parallel is how many pieces of due work of one kind are done at once.
 	parallel = 32
+	// parallelBatches is how many batches are, and how many of the answers to one
+	// are taken in.
+	parallelBatches = 8
 	// sweepLot is about how much of what is due is held in memory at once, and put
 	// in the order of its expiry.
 	sweepLot = 10_000
@@ -194,7 +197,7 @@ func (w *Worker) do(ctx context.Context, due []store.Due) error {
 		kinds[d.Kind] = append(kinds[d.Kind], d)
 	}
 	names := slices.Sorted(maps.Keys(kinds))
-	return inParallel(ctx, len(names), func(i int) error {
+	return inParallel(ctx, len(names), len(names), func(i int) error {
 		work, ok := w.works[names[i]]
 		if !ok {
 			return fmt.Errorf("due work of an unknown kind %q, %d pieces", names[i], len(kinds[names[i]]))
@@ -203,12 +206,12 @@ func (w *Worker) do(ctx context.Context, due []store.Due) error {
 	})
 }
 
-// inParallel calls do with each number below n, in order and several at once,
-// and returns their errors. A panic is one: nobody else would catch it, and it
+// inParallel calls do with each number below n, in order and limit at once, and
+// returns their errors. A panic is one: nobody else would catch it, and it
 // would take every mount of the process along.
-func inParallel(ctx context.Context, n int, do func(i int) error) error {
+func inParallel(ctx context.Context, limit, n int, do func(i int) error) error {
 	var group errgroup.Group
-	group.SetLimit(parallel)
+	group.SetLimit(limit)
 	errs := make([]error, n)
 	for i := range n {
 		if ctx.Err() != nil {

@@ -49,7 +49,8 @@ type memory struct {
 		Keys() []string
 		Purge()
 	}
-	standby atomic.Bool // what writable last said
+	standby atomic.Bool   // what writable last said
+	epoch   atomic.Uint64 // how often that changed
 	seed    maphash.Seed
 	shards  [256]shard // by hash of the key
 }
@@ -85,6 +86,7 @@ func (m *memory) isStandby() bool {
 	if standby != m.standby.Load() {
 		m.forgetUnder("")
 		m.standby.Store(standby)
+		m.epoch.Add(1)
 	}
 	return standby
 }

@@ -365,7 +365,15 @@ func (s *Store) Discard(ctx context.Context, ref tenant.Ref) error {
 	if _, err := s.storedCredential(ctx, ref); !errors.Is(err, ErrCorrupt) {
 		return err
 	}
-	return s.storage.Delete(ctx, credentialKey(ref))
+	return s.discard(ctx, ref)
+}
+
+func (s *Store) discard(ctx context.Context, ref tenant.Ref) error {
+	if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {
+		return err
+	}
+	s.Note(s.eventsOf(ref, nil, nil)...)
+	return nil
 }
 
 // deleteCredential deletes the record and then its hints.

@@ -20,6 +20,7 @@ const (
 	DueSession    = "session"    // ID is a session id: reap it
 	DueRemoval    = "removal"    // ID is a flat ref of an installation: remove what is under it
 	DueReindex    = "reindex"    // ID is a tenant's: go on with its walk
+	DueRecheck    = "recheck"    // likewise
 )
 
 // A Due is something that must happen at a minute. It is a hint: the record
@@ -84,6 +85,10 @@ func (x *dueIndex) watermark() int64 {
 // much less.
 const watermarkLag = 60
 
+// lostWatermark is how many minutes are looked at again if the watermark does
+// not open: a week's.
+const lostWatermark = 7 * 24 * 60
+
 func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
 // schedule writes an entry that is due at the first minute that has begun at
@@ -129,7 +134,7 @@ func (s *Store) loadWatermark(ctx context.Context, create bool) error {
 		}
 		minute, err := strconv.ParseInt(string(b), 10, 64)
 		if err != nil {
-			return corrupt(watermarkKey, err)
+			minute = now - lostWatermark
 		}
 		s.due.loaded, s.due.passed, s.due.saved, s.due.stuck = true, minute, minute, map[int64]bool{}
 	}
@@ -241,13 +246,14 @@ func (s *Store) Pass(ctx context.Context, minute int64) ([]Due, error) {
 	return due, err
 }
 
-// DropOutdated deletes the hint d if the record that it leads to is gone or
-// names another, and reports whether it did.
+// DropOutdated deletes the hint d if the record that it leads to is gone, does
+// not open or names another, and reports whether it did.
 func (s *Store) DropOutdated(ctx context.Context, d Due) (bool, error) {
 	lock, current := s.dueRecord(d)
 	defer s.records.lock(lock)()
 	key, err := current(ctx)
-	if err != nil && !errors.Is(err, ErrNotFound) || d.key() == key {
+	gone := errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) // what does not open cannot be done
+	if err != nil && !gone || d.key() == key {
 		return false, err
 	}
 	return true, s.storage.Delete(ctx, d.key())
@@ -265,7 +271,7 @@ func (s *Store) dueRecord(d Due) (lock string, current func(context.Context) (st
 			return session.Due, err
 		}
 	}
-	if d.Kind == DueReindex {
+	if d.Kind == DueReindex || d.Kind == DueRecheck {
 		return tenantKey(tenant.ID(d.ID)), func(ctx context.Context) (string, error) {
 			walk, err := s.Walk(ctx, tenant.ID(d.ID), d.Kind)
 			return walk.Due, err

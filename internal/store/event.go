@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -71,6 +72,7 @@ type eventLog struct {
 	mu      sync.Mutex
 	pending []Event
 	loaded  bool
+	epoch   uint64    // of the node's role when it was loaded
 	page    eventPage // the newest
 }
 
@@ -80,6 +82,18 @@ func (s *Store) Note(events ...Event) {
 	s.events.mu.Lock()
 	defer s.events.mu.Unlock()
 	s.events.pending = append(s.events.pending, events...)
+}
+
+// FlushFullEvents is [Store.FlushEvents] once there is a page full of them, for
+// work that goes on and on.
+func (s *Store) FlushFullEvents(ctx context.Context) error {
+	s.events.mu.Lock()
+	full := len(s.events.pending) >= eventsPerPage
+	s.events.mu.Unlock()
+	if !full {
+		return nil
+	}
+	return s.FlushEvents(ctx)
 }
 
 // FlushEvents writes what was noted: in one write, unless it does not fit into
@@ -140,7 +154,12 @@ func (s *Store) flushPage(ctx context.Context) (done bool, err error) {
 
 // loadEvents finds the newest page. It is called with writing held.
 func (s *Store) loadEvents(ctx context.Context) error {
-	if s.events.loaded {
+	s.memory.isStandby()
+	epoch := s.memory.epoch.Load()
+	s.events.mu.Lock()
+	loaded := s.events.loaded && s.events.epoch == epoch
+	s.events.mu.Unlock()
+	if loaded {
 		return nil
 	}
 	_, newest, err := s.eventPages(ctx)
@@ -149,7 +168,7 @@ func (s *Store) loadEvents(ctx context.Context) error {
 	}
 	s.events.mu.Lock()
 	defer s.events.mu.Unlock()
-	s.events.page, s.events.loaded = newest, true
+	s.events.page, s.events.loaded, s.events.epoch = newest, true, epoch
 	return nil
 }
 
@@ -159,8 +178,8 @@ func (s *Store) eventPages(ctx context.Context) (oldest int64, newest eventPage,
 	if err != nil {
 		return 0, eventPage{}, err
 	}
-	newest.Version = formatVersion
-	for i, name := range names {
+	newest.Version, oldest = formatVersion, math.MaxInt64
+	for _, name := range names {
 		page, err := s.eventPage(ctx, eventPrefix+name)
 		switch {
 		case errors.Is(err, ErrCorrupt):
@@ -168,7 +187,7 @@ func (s *Store) eventPages(ctx context.Context) (oldest int64, newest eventPage,
 		case err != nil:
 			return 0, eventPage{}, err
 		}
-		if i == 0 || page.Number < oldest {
+		if 0 <= page.Number && page.Number < oldest {
 			oldest = page.Number
 		}
 		if page.Number >= newest.Number {
@@ -200,12 +219,13 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) (events []Ev
 	page, err := s.eventPage(ctx, eventKey(number))
 	if err == nil && page.Number != number || errors.Is(err, ErrCorrupt) {
 		// It was written over, or never was.
-		oldest, newest, err := s.eventPages(ctx)
-		if err != nil || number > newest.Number {
-			return nil, err
+		oldest, newest, pagesErr := s.eventPages(ctx)
+		if pagesErr != nil || number > newest.Number {
+			return nil, pagesErr
 		}
 		number = max(number, oldest)
-		if page, err = s.eventPage(ctx, eventKey(number)); err != nil {
+		page, err = s.nextEventPage(ctx, &number, newest.Number)
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -219,9 +239,28 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) (events []Ev
 			return events, nil
 		}
 		number++
-		page, err = s.eventPage(ctx, eventKey(number))
+		if page, err = s.eventPage(ctx, eventKey(number)); errors.Is(err, ErrCorrupt) {
+			_, newest, pagesErr := s.eventPages(ctx)
+			if pagesErr != nil {
+				return nil, pagesErr
+			}
+			if page, err = s.nextEventPage(ctx, &number, newest.Number); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return events, err
+}
+
+// nextEventPage returns the page with that number or, if that does not open,
+// the next one up to last that does. What was on the others is lost.
+func (s *Store) nextEventPage(ctx context.Context, number *int64, last int64) (page eventPage, err error) {
+	for ; *number <= last; *number++ {
+		if page, err = s.eventPage(ctx, eventKey(*number)); !errors.Is(err, ErrCorrupt) {
+			return page, err
+		}
+	}
+	return eventPage{Number: -1}, nil
 }
 
 // eventsOf returns what happened to the credential when old became c. old is

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -34,6 +35,10 @@ func (s *Store) Outage(ctx context.Context, provider string) (*Outage, error) {
 	}
 	return &o, nil
 }
+
+// OutageOf returns the provider whose outage lies under the storage key, if it
+// is such a key.
+func OutageOf(key string) (provider string, ok bool) { return strings.CutPrefix(key, providerPrefix) }
 
 // PutOutage stores why the provider is left alone; nil: it is not.
 func (s *Store) PutOutage(ctx context.Context, provider string, o *Outage) error {

@@ -35,6 +35,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -112,6 +113,11 @@ func New(o Options) *Store {
 // node has written.
 func (s *Store) Invalidate(key string) {
 	s.memory.forget(key)
+	if strings.HasPrefix(key, eventPrefix) {
+		s.events.mu.Lock()
+		s.events.loaded = false
+		s.events.mu.Unlock()
+	}
 	if key == watermarkKey {
 		s.due.mu.Lock()
 		s.due.loaded = false

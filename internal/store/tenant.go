@@ -231,7 +231,7 @@ func (s *Store) EndRemoval(ctx context.Context, ref tenant.Ref, id string, allow
 			return false, err
 		}
 	case errors.Is(err, ErrCorrupt) && removal.Force:
-		if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {
+		if err := s.discard(ctx, ref); err != nil {
 			return false, err
 		}
 	case !errors.Is(err, ErrNotFound):

@@ -92,7 +92,7 @@ func (g *graphError) class(r request, status int) provider.Class {
 	case r.client && (g.Code == 102 || g.Code == 190 && g.Subcode != subcodeNotInstalled):
 		// The token that was refused is the app's own.
 		return provider.Misconfigured
-	case g.Code == 200 && strings.Contains(g.Message, "Provide valid app ID"):
+	case g.Code == 200 && (strings.Contains(g.Message, "Provide valid app ID") || strings.Contains(g.Message, "API access blocked")):
 		// It is the app that is gone, and no permission.
 		return provider.Misconfigured
 	case g.Code == 10 || 200 <= g.Code && g.Code < 300:
