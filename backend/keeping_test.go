@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -272,4 +273,137 @@ func TestAPagesScopesDoNotFlap(t *testing.T) {
 			return
 		}
 	}
+}
+
+// TestBackgroundCallsArePaced gives the engine few calls a second, and ends the
+// sweep when it has made them.
+func TestBackgroundCallsArePaced(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	e.crowd(60)
+	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: e.storage, System: logicalSystem(), Logger: hclog.NewNullLogger()},
+		backend.Options{Now: e.clock.Now, Transport: e.fb.Transport(), CallsPerSecond: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Backend = b
+	e.clock.Advance(48 * day) // all refreshes are due
+	before := e.fb.Count("")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- e.Sweep(ctx) }()
+	if err := e.fb.AwaitCount(t.Context(), "", before+8); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	<-ended
+	if calls := e.fb.Count("") - before; calls > 70 { // a batch's worth goes at once, and of 122 no more
+		t.Errorf("%d calls were made at once, with a budget of 10 a second", calls)
+	}
+}
+
+// TestWhatWaitsForAProviderComesBackSpread has the provider refuse the client
+// for long: what falls due is put off for six hours and spread over a seventh,
+// and never beyond half of what a token has left.
+func TestWhatWaitsForAProviderComesBackSpread(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	refs := e.crowd(20)
+	e.clock.Advance(10 * time.Hour)
+	dying := refs[0]
+	e.fb.SetTokenExpiry(e.read("creds/" + dying)["access_token"].(string), e.clock.Now().Add(17*time.Hour))
+	e.must(logical.UpdateOperation, "connections/"+dying+"/check", nil)
+	e.fb.SetAppSecret(appID, newSecret)
+	e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+dying+"/check", nil)
+	e.clock.Advance(14 * time.Hour)
+	e.sweep()
+	wait := func(ref string) time.Duration {
+		due, err := time.Parse(time.RFC3339, e.read("connections/" + ref)["next_due_at"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return due.Sub(e.clock.Now())
+	}
+	waits := map[time.Duration]bool{}
+	for _, ref := range refs[1:] {
+		if w := wait(ref); w < 6*time.Hour || w > 7*time.Hour {
+			t.Errorf("%s waits %v", ref, w)
+		} else {
+			waits[w] = true
+		}
+	}
+	if len(waits) < 10 {
+		t.Errorf("what comes back comes at %d times", len(waits))
+	}
+	if w := wait(dying); w <= 0 || w > 90*time.Minute {
+		t.Errorf("a token with three hours left waits %v", w)
+	}
+}
+
+// TestATokenThatIsNotExtendedIsTradedOnceADay covers Facebook's bad days: it
+// gives no more life, and a token that still has some is not worn out.
+func TestATokenThatIsNotExtendedIsTradedOnceADay(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{ReexchangeNeverExtends: true})
+	e.install()
+	e.clock.Advance(48 * day)
+	e.sweep()
+	for range 5 {
+		n := e.fb.Count(authpipetest.EndpointExchangeToken)
+		for range 24 {
+			e.after(time.Hour)
+		}
+		if got := e.fb.Count(authpipetest.EndpointExchangeToken) - n; got != 1 {
+			t.Errorf("on one day it was traded %d times", got)
+		}
+	}
+	if c := e.read("creds/" + installation); c["status"] != "active" {
+		t.Errorf("what is served is %v", c)
+	}
+}
+
+// TestOfABusinessNoFormerTokenLivesLong refreshes twice, and then connects
+// again: each token lives until the next but one is there.
+func TestOfABusinessNoFormerTokenLivesLong(t *testing.T) {
+	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
+	e.install()
+	var tokens []string
+	next := func() {
+		tokens = append(tokens, e.read("creds/" + installation)["access_token"].(string))
+	}
+	next()
+	for range 2 {
+		e.clock.Advance(10 * day)
+		e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+		next()
+	}
+	lives := func(when string, want ...bool) {
+		t.Helper()
+		for i, token := range tokens {
+			if known, _ := e.fb.Inspect(token); known.Valid != want[i] {
+				t.Errorf("%s, token %d lives: %v", when, i, known.Valid)
+			}
+		}
+	}
+	lives("refreshed twice", false, true, true)
+	e.install()
+	next()
+	lives("connected again", false, false, false, true)
+}
+
+// TestAStandbyDoesNoWork has a node that may not write be mounted and ticked.
+func TestAStandbyDoesNoWork(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.clock.Advance(2 * day)
+	e.restartOn(&logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby})
+	e.storage.Reset()
+	if err := e.Initialize(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if calls := e.calls(func() {
+		e.do(logical.RollbackOperation, "", nil)
+		e.Cleanup(context.Background())
+	}); calls != 0 || len(e.storage.Operations()) != 0 {
+		t.Errorf("%d calls, %v", calls, e.storage.Operations())
+	}
+	e.restart()
 }
