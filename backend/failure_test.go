@@ -141,9 +141,10 @@ func (e *engine) checkInvariants(when string) {
 		if !strings.Contains(all, "tenant/"+tenant+"\n") {
 			e.t.Errorf("%s: %s belongs to a tenant that is not listed", when, ref)
 		}
-		// A page is found through what is above it.
-		page := strings.Contains(ref, "/pages/")
-		if !page && !strings.Contains(all, "/"+flat+"\n") {
+		// A page is found through what is above it, and at a static credential there
+		// is nothing to be done.
+		unindexed := strings.Contains(ref, "/pages/") || strings.Contains(ref, "/static/")
+		if !unindexed && !strings.Contains(all, "/"+flat+"\n") {
 			e.t.Errorf("%s: %s is in no index", when, ref)
 		}
 		c, err := e.do(logical.ReadOperation, "connections/"+ref, nil)
@@ -152,7 +153,7 @@ func (e *engine) checkInvariants(when string) {
 			continue
 		}
 		status := c.Data["status"].(string)
-		if !page && status == "active" && !strings.Contains(all, ",credential,"+flat+"\n") {
+		if !unindexed && status == "active" && !strings.Contains(all, ",credential,"+flat+"\n") {
 			e.t.Errorf("%s: nothing will refresh %s", when, ref)
 		}
 		if status != "active" && !strings.Contains(all, "status/"+status+"/"+flat+"\n") {

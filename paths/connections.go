@@ -22,7 +22,13 @@ type connectionPaths struct {
 
 func connections(s *store.Store, r *refresh.Refresher, now func() time.Time) []*framework.Path {
 	c := connectionPaths{s, r, now}
-	all := tree{s, r, "connections"}.paths()
+	all := append(tree{s, r, "connections"}.paths(), &framework.Path{
+		Pattern:         "connections/" + refPrefix + staticLeaf.pattern,
+		Fields:          fields(nil, staticLeaf.names...),
+		Operations:      map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(c.read, "Read the state of a static credential.")},
+		HelpSynopsis:    "The state of a static credential, without the credential.",
+		HelpDescription: "For those who may see state but no credential: its type, who brought it and when, and the last outcomes.",
+	})
 	for _, leaf := range append(slices.Clone(connectable), pages...) {
 		pattern := "connections/" + refPrefix + leaf.pattern
 		all = append(all, &framework.Path{

@@ -76,6 +76,7 @@ func (t tree) paths() []*framework.Path {
 		list("/"+tenantSegment, "tenant"),
 		list("/"+refPrefix, "tenant", "provider"),
 		list("/"+refPrefix+"/users", "tenant", "provider"),
+		list("/"+refPrefix+"/static", "tenant", "provider"),
 		t.pages("/pages", "tenant", "provider"),
 		t.pages("/users/"+userSegment+"/pages", "tenant", "provider", "user"),
 	}
@@ -189,7 +190,7 @@ func (t tree) leaves(ctx context.Context, dir string, names []string) (map[strin
 // status still, and is not served any more.
 func (t tree) removing(ctx context.Context, dir string) (bool, error) {
 	part := strings.Split(dir, "/")
-	if len(part) < 3 {
+	if len(part) < 3 || part[2] == "static" {
 		return false, nil
 	}
 	_, err := t.store.Removal(ctx, tenant.Ref{Tenant: tenant.ID(part[0]), Provider: part[1]})
@@ -219,9 +220,14 @@ func (t tree) leaf(ctx context.Context, ref tenant.Ref) (view map[string]any, er
 	case err != nil:
 		return nil, err
 	}
-	view = map[string]any{"status": string(c.Status), "missing_scopes": c.MissingScopes()}
-	setTime(view, "expires_at", c.Token.ExpiresAt)
+	view = map[string]any{"status": string(c.Status)}
 	setTime(view, "connected_at", c.ConnectedAt)
+	if c.Static != nil {
+		view["credential_type"] = string(c.Static.Type)
+		return view, nil
+	}
+	view["missing_scopes"] = c.MissingScopes()
+	setTime(view, "expires_at", c.Token.ExpiresAt)
 	setPage(view, c.Page)
 	return view, nil
 }

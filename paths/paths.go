@@ -36,6 +36,7 @@ type Deps struct {
 func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
 		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
+		static(d.Refresh, d.Flow.ImportStatic, d.Now),
 		config(d.Store, d.Gate, d.Refresh, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
@@ -57,6 +58,7 @@ const (
 	tenantSegment   = `(?P<tenant>[^/]+)`
 	userSegment     = `(?P<user>[^/]+)`
 	pageSegment     = `(?P<page>[^/]+)`
+	nameSegment     = `(?P<name>[^/]+)`
 	sessionSegment  = `(?P<session>[^/]+)`
 	statusSegment   = `(?P<status>[^/]+)`
 	refPrefix       = tenantSegment + "/" + providerSegment
@@ -68,6 +70,7 @@ var captured = map[string]*framework.FieldSchema{
 	"tenant":   {Type: framework.TypeString, Description: "The tenant: the organization or workspace that owns the credential."},
 	"user":     {Type: framework.TypeString, Description: "The application's id of the person who authorized."},
 	"page":     {Type: framework.TypeString, Description: "The provider's id of a page."},
+	"name":     {Type: framework.TypeString, Description: "The name of a static credential."},
 	"session":  {Type: framework.TypeString, Description: "The id of the session, as connect/ answered it."},
 	"status":   {Type: framework.TypeString, Description: "A status other than active: needs_reauth, revoked or failed."},
 }
@@ -117,7 +120,7 @@ var (
 // refOf returns the ref that the request's path names.
 func refOf(d *framework.FieldData) (tenant.Ref, error) {
 	r := tenant.Ref{Tenant: tenant.ID(d.Get("tenant").(string)), Provider: d.Get("provider").(string)}
-	for name, into := range map[string]*string{"user": &r.User, "page": &r.Page} {
+	for name, into := range map[string]*string{"user": &r.User, "page": &r.Page, "name": &r.Name} {
 		if _, ok := d.Schema[name]; ok {
 			*into = d.Get(name).(string)
 		}
@@ -144,7 +147,7 @@ func Check(p *framework.Path, req *logical.Request) error {
 		case name == "list" && req.Operation == logical.ListOperation:
 			continue
 		case !known:
-			return oauth.Invalid(name, "is unknown here; see vault path-help")
+			return oauth.Invalid(name, unknownField(p, name))
 		case len(p.Operations) > 1 && schema.Query == (req.Operation == logical.UpdateOperation) && !both[name]:
 			return oauth.Invalid(name, "is not for this operation; see vault path-help")
 		case captured[name] != nil:

@@ -31,6 +31,9 @@ func refView(ref tenant.Ref) map[string]any {
 	if ref.Page != "" {
 		view["page_id"] = ref.Page
 	}
+	if ref.Name != "" {
+		view["name"] = ref.Name
+	}
 	return view
 }
 
@@ -38,6 +41,9 @@ func refView(ref tenant.Ref) map[string]any {
 // the three rotation fields changes between two reads of the same token.
 func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]any {
 	view := refView(ref)
+	if c.Static != nil {
+		return staticView(view, c)
+	}
 	view["credential_type"] = "oauth_token"
 	view["token_type"] = c.Token.Type
 	if c.Token.Account != "" {

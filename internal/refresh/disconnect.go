@@ -30,7 +30,7 @@ const warnCorrupt = "the record did not open, so the grant could not be revoked 
 // credential. If the provider cannot be told, nothing is forgotten, unless d
 // says Force. The grant of an account that another credential holds too is
 // left alone. With an installation goes all that stands under it: see
-// [Refresher.Remove].
+// [Refresher.Remove]. A static credential is only forgotten.
 func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
 	// A caller who goes away must not leave a grant revoked and its credential
 	// in service.
@@ -50,6 +50,9 @@ func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnect
 
 // part is Disconnect for a credential that nothing stands under.
 func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+	if ref.Kind() == tenant.Static {
+		return "", r.forget(ctx, ref)
+	}
 	if ref.Kind() == tenant.Page {
 		// It lives by the grant above it, and comes back with the next fetch.
 		return "", r.dropPage(ctx, ref.Above(), ref.Page)
@@ -74,6 +77,15 @@ func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential
 		return warning, err
 	}
 	return warning, r.dropPages(ctx, ref) // what was fetched meanwhile
+}
+
+// forget is part for a static credential, which no provider has granted.
+func (r *Refresher) forget(ctx context.Context, ref tenant.Ref) error {
+	err := r.Store.DeleteCredential(ctx, ref, func(store.Credential) error { return nil })
+	if errors.Is(err, store.ErrNotFound) {
+		return NotFound(ref)
+	}
+	return err
 }
 
 func (r *Refresher) partOnce(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {

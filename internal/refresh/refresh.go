@@ -84,6 +84,9 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 	if err != nil {
 		return Served{}, err
 	}
+	if ref.Kind() == tenant.Static {
+		return Served{Credential: c}, nil // there is nobody to ask
+	}
 	var cause error
 	if r.shouldRefresh(c, minTTL) {
 		if c, cause, err = r.renew(ctx, ref, minTTL); err != nil {
@@ -259,6 +262,9 @@ func (r *Refresher) connected(ctx context.Context, ref tenant.Ref) (store.Creden
 
 // NotFound is the error of a ref that names no credential.
 func NotFound(ref tenant.Ref) error {
+	if ref.Kind() == tenant.Static {
+		return oauth.Errorf(oauth.NotFound, "there is no credential %s; write it to creds/%s", ref, ref)
+	}
 	return oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref.Above())
 }
 

@@ -69,6 +69,9 @@ type Credential struct {
 
 	// Page says what a page's credential is derived from. Nil: it is no page's.
 	Page *Page `json:"page,omitempty"`
+	// Static is what stands in place of Token if the ref is a static one. Nil: it
+	// is not.
+	Static *Static `json:"static,omitempty"`
 	// PagesAt is the generation at which the pages under the credential were
 	// fetched. Zero: they never were.
 	PagesAt uint64 `json:"pages_at,omitempty"`
@@ -151,12 +154,13 @@ func (c *Credential) MissingScopes() []string {
 	return missing
 }
 
-// credentialAtRest is a Credential as it is sealed: with the token that a
+// credentialAtRest is a Credential as it is sealed: with the secrets that a
 // Credential does not marshal.
 type credentialAtRest struct {
 	Credential
 	AccessToken string `json:"access_token"`
 	FormerToken string `json:"former_token,omitempty"`
+	StaticValue string `json:"static_value,omitempty"`
 }
 
 // Tokens returns what of the credential can be revoked: the token that lives on
@@ -191,6 +195,9 @@ func (s *Store) opener(ctx context.Context, ref tenant.Ref) func([]byte) (Creden
 			return Credential{}, err
 		}
 		r.Credential.Token.AccessToken, r.Credential.Former = oauth.Secret(r.AccessToken), oauth.Secret(r.FormerToken)
+		if err := r.openStatic(ref); err != nil {
+			return Credential{}, err
+		}
 		return r.Credential, nil
 	}
 }
@@ -198,7 +205,7 @@ func (s *Store) opener(ctx context.Context, ref tenant.Ref) func([]byte) (Creden
 // putCredential stores the record itself.
 func (s *Store) putCredential(ctx context.Context, ref tenant.Ref, c Credential) error {
 	key := credentialKey(ref)
-	b, err := s.sealed(ctx, ref.Tenant, key, nil, credentialAtRest{c, c.Token.AccessToken.Reveal(), c.Former.Reveal()})
+	b, err := s.sealed(ctx, ref.Tenant, key, nil, credentialAtRest{c, c.Token.AccessToken.Reveal(), c.Former.Reveal(), c.staticValue()})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,79 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// maxStatic is the length of the longest static credential, in bytes: room for
+// a service account's JSON file or a chain of certificates. JSON writes a byte
+// as six at worst, which still fits a record of any of Vault's storages, and
+// the ten thousand records in memory cannot fill that.
+const maxStatic = 16 << 10
+
+// A StaticImport brings an API key or a webhook secret.
+type StaticImport struct {
+	Ref   tenant.Ref
+	Type  store.StaticType
+	Value oauth.Secret
+	By    store.Caller
+}
+
+// ImportStatic stores an API key or a webhook secret, to the byte, in place of
+// the one that is there, if any. No provider is asked, none need be
+// configured, and the tenant need not have an installation: such a key may be
+// what the way to one needs.
+func (f *Flow) ImportStatic(ctx context.Context, i StaticImport) (store.Credential, error) {
+	if err := i.check(); err != nil {
+		return store.Credential{}, err
+	}
+	c, err := f.Store.UpdateCredential(ctx, i.Ref, func(old *store.Credential) (store.Credential, error) {
+		if err := f.Store.Admit(ctx, i.Ref, false); err != nil {
+			return store.Credential{}, err
+		}
+		return f.newStatic(i, old), nil
+	})
+	if errors.Is(err, store.ErrRemoving) {
+		err = store.Removing(i.Ref)
+	}
+	return c, err
+}
+
+func (i StaticImport) check() error {
+	if i.Type != store.APIKey && i.Type != store.WebhookSecret {
+		return oauth.Invalid("credential_type", "must be %s or %s", store.APIKey, store.WebhookSecret)
+	}
+	value := i.Value.Reveal()
+	switch {
+	case value == "" || len(value) > maxStatic:
+		return oauth.Invalid("credential", "is required: 1 to %d bytes", maxStatic)
+	case strings.ContainsRune(value, 0), !utf8.ValidString(value), strings.ContainsRune(value, utf8.RuneError):
+		// JSON puts U+FFFD in place of what is no text: kept as it is, it would be
+		// found out when it is used.
+		return oauth.Invalid("credential", "must be UTF-8 text without NUL; bytes that are no text were lost on the way here: encode them, in base64 for instance")
+	}
+	return nil
+}
+
+func (f *Flow) newStatic(i StaticImport, old *store.Credential) store.Credential {
+	now := f.Now().UTC()
+	c := store.Credential{
+		Birth:       random().Reveal(),
+		Generation:  1,
+		Status:      store.Active,
+		Static:      &store.Static{Type: i.Type, Value: i.Value},
+		ConnectedAt: now,
+		ConnectedBy: i.By,
+	}
+	if old != nil {
+		c.Generation, c.History = old.Generation+1, old.History
+	}
+	c.Record(now, "imported", "")
+	return c
+}

@@ -1,0 +1,116 @@
+package paths
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+// staticLeaf are the refs of what somebody handed out once and for all.
+var staticLeaf = leaf{"/static/" + nameSegment, []string{"tenant", "provider", "name"}}
+
+var staticFields = map[string]*framework.FieldSchema{
+	"credential":      {Type: framework.TypeString, Description: "On a write: the API key or webhook secret, which is kept to the byte.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	"credential_type": {Type: framework.TypeString, Description: "On a write: api_key or webhook_secret."},
+	"actor":           {Type: framework.TypeString, Description: "On a write: your application's own id of the person who brought it, for the record."},
+	"force":           {Type: framework.TypeBool, Query: true, Description: "On a delete: forget even a record that does not open."},
+}
+
+type staticPaths struct {
+	refresh *refresh.Refresher
+	keep    func(context.Context, flow.StaticImport) (store.Credential, error)
+	now     func() time.Time
+}
+
+func static(r *refresh.Refresher, keep func(context.Context, flow.StaticImport) (store.Credential, error), now func() time.Time) []*framework.Path {
+	s := staticPaths{r, keep, now}
+	return []*framework.Path{{
+		Pattern: "creds/" + refPrefix + staticLeaf.pattern,
+		Fields:  fields(staticFields, staticLeaf.names...),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation:   local(s.read, "Read an API key or webhook secret."),
+			logical.UpdateOperation: forwarded(s.write, "Keep an API key or webhook secret."),
+			logical.DeleteOperation: forwarded(s.delete, "Forget an API key or webhook secret."),
+		},
+		HelpSynopsis: "An API key or webhook secret, under the tenant's key.",
+		HelpDescription: "It is served as it was written: nobody is asked about it, no configuration is needed, and nothing of it comes due. " +
+			"The tenant need not have an installation, and removing one leaves it where it is. Writing again replaces it. " +
+			"Deleting forgets it; whoever issued it is told nothing.",
+	}}
+}
+
+func (s staticPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ref, err := refOf(d)
+	if err != nil {
+		return nil, err
+	}
+	served, err := s.refresh.Token(ctx, ref, 0)
+	if err != nil {
+		return nil, err
+	}
+	view := publicView(ref, served.Credential, s.now())
+	view["credential"] = served.Credential.Static.Value.Reveal()
+	return &logical.Response{Data: view, Warnings: served.Warnings}, nil
+}
+
+func (s staticPaths) write(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ref, err := refOf(d)
+	if err != nil {
+		return nil, err
+	}
+	value, actor := d.Get("credential").(string), d.Get("actor").(string)
+	if actor != "" {
+		if err := flow.CheckActor(actor); err != nil {
+			return nil, err
+		}
+	}
+	credential, err := s.keep(ctx, flow.StaticImport{
+		Ref: ref, Type: store.StaticType(d.Get("credential_type").(string)), Value: oauth.Secret(value),
+		By: store.Caller{Actor: actor, EntityID: req.EntityID, DisplayName: req.DisplayName},
+	})
+	if err != nil {
+		return nil, err
+	}
+	warning := ""
+	if strings.TrimSpace(value) != value {
+		warning = "the credential begins or ends with white space, which is kept: the line feed at the end of a file, for instance"
+	}
+	return warned(connectionView(ref, credential, s.now()), warning), nil
+}
+
+func (s staticPaths) delete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ref, err := refOf(d)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.refresh.Disconnect(ctx, ref, refresh.Disconnection{Force: d.Get("force").(bool)})
+	return nil, err
+}
+
+// staticView is publicView for a static credential, which was granted by no
+// account, for no scopes, and until nobody knows when.
+func staticView(view map[string]any, c store.Credential) map[string]any {
+	view["credential_type"] = string(c.Static.Type)
+	view["status"] = string(c.Status)
+	return view
+}
+
+// unknownField says in an error why the path does not have the field. A
+// field that another kind of credential has, it shows the way.
+func unknownField(p *framework.Path, name string) string {
+	switch {
+	case p.Fields["credential"] != nil && credsFields[name] != nil:
+		return "is for the token of an installation, a user or a page: a static credential has a credential and a credential_type"
+	case p.Fields["access_token"] != nil && staticFields[name] != nil:
+		return "is for static credentials, at creds/<tenant>/<provider>/static/<name>"
+	}
+	return "is unknown here; see vault path-help"
+}
