@@ -52,10 +52,11 @@ type Options struct {
 // mounts share a process.
 type Backend struct {
 	*framework.Backend
-	store  *store.Store
-	worker *refresh.Worker
-	gate   *refresh.Gate
-	start  sync.Once
+	store   *store.Store
+	callers *callers
+	worker  *refresh.Worker
+	gate    *refresh.Gate
+	start   sync.Once
 }
 
 // Factory makes an engine for Vault.
@@ -106,6 +107,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		end()
 		return nil, err
 	}
+	b.callers = newCallers(c.System, o.Now, b.Logger())
 	b.assemble(life, c.StorageView, o)
 	return b, nil
 }
@@ -193,9 +195,10 @@ func (b *Backend) flushEvents(ctx context.Context, op logical.Operation) error {
 	return b.store.FlushEvents(context.WithoutCancel(ctx))
 }
 
-// HandleRequest implements [logical.Backend]. Around the framework's it checks
-// the fields of the request, gives it its budget of provider calls and errors
-// their status, and turns a panic into an error.
+// HandleRequest implements [logical.Backend]. Around the framework's it holds
+// callers to their tenant, checks the fields of the request, gives it its
+// budget of provider calls and errors their status, and turns a panic into an
+// error.
 func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -203,6 +206,9 @@ func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 			resp, err = nil, fmt.Errorf("handling %s: internal error", req.Operation)
 		}
 	}()
+	if err := b.admit(ctx, req); err != nil {
+		return nil, paths.Coded(err)
+	}
 	if err := b.check(req); err != nil {
 		return nil, paths.Coded(err)
 	}

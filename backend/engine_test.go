@@ -104,7 +104,7 @@ func (e *engine) checkMemory() {
 		path := key
 		if ref, ok := strings.CutPrefix(key, "cred/"); ok {
 			path = "connections/" + ref
-		} else if !strings.HasPrefix(key, "config/") {
+		} else if !strings.HasPrefix(key, "config/") && key != "settings" {
 			continue
 		}
 		want, wantErr := cold.do(logical.ReadOperation, path, nil)
@@ -126,7 +126,10 @@ func (e *engine) plant(key string, value []byte) {
 	e.InvalidateKey(ctx, key)
 }
 
-func logicalSystem() logical.SystemView { return &logical.StaticSystemView{} }
+// logicalSystem is a system view that knows the caller and nothing about it.
+func logicalSystem() logical.SystemView {
+	return &logical.StaticSystemView{EntityVal: &logical.Entity{ID: "entity-1"}}
+}
 
 // panics is a transport that panics where a request asks for it. It holds each
 // call to the time that it may take.

@@ -45,6 +45,7 @@ func All(d Deps) []*framework.Path {
 		events(d.Store),
 		tenants(d.Store, d.Refresh),
 		health(d),
+		settings(d.Store),
 	)
 }
 

@@ -20,6 +20,7 @@ const (
 	watermarkKey        = "watermark"
 	providerPrefix      = "provider/"
 	eventPrefix         = "event/"
+	settingsKey         = "settings"
 )
 
 // SealWrapped are the storage prefixes that Vault should wrap with its seal,

@@ -15,6 +15,7 @@
 //	                             what must happen, and when
 //	watermark                    the last minute of due/ that was emptied
 //	provider/<provider>          why the provider is left alone
+//	settings                     those of the mount, in the clear
 //	event/<slot>                 a page of events, in a ring
 //
 // A sealed record's associated data is its version and its storage key: moved
@@ -72,6 +73,7 @@ type Store struct {
 	credentials   *kind[Credential]
 	tenantRecords *kind[Tenant]
 	configs       *kind[Config]
+	settings      *kind[Settings]
 	keyrings      *kind[*tenant.Keyring]
 	accountKeys   *kind[*tenant.AccountKey]
 
@@ -102,6 +104,7 @@ func New(o Options) *Store {
 		credentials:   newKind[Credential](m, credentialsKept),
 		tenantRecords: newKind[Tenant](m, tenantsKept),
 		configs:       newKind[Config](m, configsKept),
+		settings:      newKind[Settings](m, 1),
 		keyrings:      newKind[*tenant.Keyring](m, keyringsKept),
 		accountKeys:   newKind[*tenant.AccountKey](m, 1),
 	}

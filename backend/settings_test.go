@@ -1,0 +1,442 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/vault/sdk/helper/consts"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/paths"
+)
+
+// A directory is a system view that knows entities by their metadata.
+type directory struct {
+	logical.StaticSystemView
+	mu       sync.Mutex
+	metadata map[string]map[string]string
+	err      error
+	asked    int
+}
+
+func (d *directory) EntityInfo(id string) (*logical.Entity, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked++
+	if metadata, ok := d.metadata[id]; ok && d.err == nil {
+		return &logical.Entity{ID: id, Metadata: metadata}, nil
+	}
+	return nil, d.err
+}
+
+func (d *directory) set(id, tenant string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.metadata[id] = map[string]string{"tenant": tenant}
+}
+
+// A standbyOf is a directory's node that may not write.
+type standbyOf struct{ *directory }
+
+func (standbyOf) ReplicationState() consts.ReplicationState {
+	return consts.ReplicationPerformanceStandby
+}
+
+// scoped returns an engine whose callers are bound by the metadata "tenant":
+// "acme" is to org_acme, "free" has other metadata, and "entity-1", which the
+// harness calls as, has none.
+func scoped(t *testing.T) (*engine, *directory) {
+	t.Helper()
+	e := newEngine(t, authpipetest.Options{})
+	d := &directory{metadata: map[string]map[string]string{
+		"entity-1": nil, "free": {"team": "org_acme"}, "acme": {"tenant": "org_acme", "team": "org_globex"},
+	}}
+	e.restartOn(d)
+	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
+	return e, d
+}
+
+// as is do, for another caller. "" is one without an entity.
+func (e *engine) as(entity string, op logical.Operation, path string, data map[string]any) (*logical.Response, error) {
+	return e.HandleRequest(context.Background(), &logical.Request{
+		Operation: op, Path: path, Data: data, Storage: e.storage, EntityID: entity, DisplayName: "token-app",
+	})
+}
+
+func denied(err error) bool { return err == logical.ErrPermissionDenied } // as it is: Vault knows it by identity
+
+// A scope is what a path means to a caller who is bound to a tenant.
+type scope string
+
+const (
+	theirs scope = "open where it names their tenant"
+	closed scope = "closed: it speaks of several tenants or of the mount"
+	public scope = "open to anybody, without a token"
+)
+
+// scopes is the decision for each path of the engine.
+var scopes = map[string]scope{
+	"config":                               closed,
+	"config/<provider>":                    closed,
+	"config/<provider>/verify":             closed,
+	"settings":                             closed,
+	"health":                               closed,
+	"health/<status>":                      closed,
+	"events":                               closed,
+	"tenants":                              closed,
+	"creds":                                closed,
+	"connections":                          closed,
+	"callback/<provider>":                  public,
+	"tenants/<tenant>":                     theirs,
+	"tenants/<tenant>/reindex":             theirs,
+	"sessions/<tenant>/<session>":          theirs,
+	"sessions/<tenant>/<session>/complete": theirs,
+	"connect/<tenant>/<provider>/installation": theirs,
+	"connect/<tenant>/<provider>/users/<user>": theirs,
+}
+
+func init() {
+	const ref = "/<tenant>/<provider>"
+	for _, tree := range []string{"creds", "connections"} {
+		for _, list := range []string{"/<tenant>", ref, ref + "/users", ref + "/static", ref + "/pages", ref + "/users/<user>/pages"} {
+			scopes[tree+list] = theirs
+		}
+		for _, leaf := range []string{"/installation", "/users/<user>", "/pages/<page>", "/users/<user>/pages/<page>", "/static/<name>"} {
+			scopes[tree+ref+leaf] = theirs
+		}
+	}
+	for _, leaf := range []string{"/installation", "/users/<user>", "/pages/<page>", "/users/<user>/pages/<page>"} {
+		for _, question := range []string{"/refresh", "/check"} {
+			scopes["connections"+ref+leaf+question] = theirs
+		}
+	}
+}
+
+var (
+	captureGroup = regexp.MustCompile(`\(\?P<(\w+)>\[\^/\]\+\)`)
+	placeholder  = regexp.MustCompile(`<\w+>`)
+)
+
+// template is a path's pattern as scopes has it.
+func template(pattern string) string {
+	pattern = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(pattern, "^"), "$"), "/?")
+	return captureGroup.ReplaceAllString(pattern, "<$1>")
+}
+
+// example is a path of the template that names tenant.
+func example(template, tenant string) string {
+	path := strings.ReplaceAll(template, "<tenant>", tenant)
+	path = strings.ReplaceAll(path, "<provider>", "facebook")
+	return placeholder.ReplaceAllString(path, "777")
+}
+
+// TestACallerWhoIsBoundToATenantTouchesNothingElse asks for every path of the
+// engine, by each of its operations, in the name of a caller who is bound to
+// org_acme. A path that is added must be decided upon in scopes.
+func TestACallerWhoIsBoundToATenantTouchesNothingElse(t *testing.T) {
+	e, _ := scoped(t)
+	for _, p := range e.Paths {
+		name := template(p.Pattern)
+		scope, decided := scopes[name]
+		if !decided || strings.ContainsAny(name, `()?*+[]\`) {
+			t.Errorf("say in scopes what %s (%s) means to a caller who is bound to a tenant", name, p.Pattern)
+			continue
+		}
+		own, others := example(name, "org_acme"), example(name, "org_globex")
+		if e.Route(own) != p {
+			t.Errorf("%s is served by another path than %s", own, p.Pattern)
+		}
+		if got := paths.TenantOf(own); (got == "org_acme") != (scope == theirs) || got != "" && got != "org_acme" {
+			t.Errorf("%s is taken to be about the tenant %q", own, got)
+		}
+		for op := range p.Operations {
+			for entity, want := range map[string][2]bool{
+				// Whether org_acme, and another tenant, is denied them. "nobody" is an
+				// entity that is gone.
+				"acme": {scope != theirs, true}, "free": {false, false}, "": {false, false}, "nobody": {true, true},
+			} {
+				for i, path := range []string{own, others} {
+					for _, path := range []string{path, path + "/"} {
+						if _, err := e.as(entity, op, path, nil); denied(err) != want[i] {
+							t.Errorf("%s %s as %q: %v", op, path, entity, err)
+						}
+					}
+				}
+			}
+			if _, err := e.as("acme", logical.HelpOperation, others, nil); err != nil {
+				t.Errorf("help for %s: %v", others, err)
+			}
+			if scope == public {
+				// Vault names the entity even there, if the browser brings a token.
+				_, err := e.HandleRequest(t.Context(), &logical.Request{Operation: op, Path: own, Storage: e.storage, EntityID: "acme", Unauthenticated: true})
+				if denied(err) || !slices.Contains(paths.Unauthenticated, strings.ReplaceAll(name, "<provider>", "+")) {
+					t.Errorf("%s is not public: %v", own, err)
+				}
+			}
+		}
+	}
+	for _, path := range []string{"", "/", "org_acme", "creds//org_acme", "creds/../org_acme", "CREDS/org_acme", "other/org_acme", "creds/org_acme%2f", "/creds/org_acme", "creds/org_acme\n"} {
+		if _, err := e.as("acme", logical.ReadOperation, path, nil); !denied(err) {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
+func TestABoundCallerWorksWithinItsTenant(t *testing.T) {
+	e, _ := scoped(t)
+	e.install()
+	e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
+	read := func(path string) map[string]any {
+		t.Helper()
+		resp, err := e.as("acme", logical.ReadOperation, path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Data
+	}
+	if got := read("creds/" + installation); got["access_token"] == nil {
+		t.Errorf("its installation reads %v", got)
+	}
+	if _, err := e.as("acme", logical.ListOperation, "creds/org_acme/", nil); err != nil {
+		t.Error(err)
+	}
+	begun, err := e.as("acme", logical.UpdateOperation, "connect/"+uma, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := "sessions/org_acme/" + begun.Data["session_id"].(string)
+	if got := read(session); got["status"] != "pending" {
+		t.Errorf("its session reads %v", got)
+	}
+	// Nor does its own prefix open another tenant's session.
+	other := e.begin(globex, map[string]any{"actor": "boss"})
+	if _, err := e.as("acme", logical.ReadOperation, "sessions/org_acme/"+other.id, nil); err == nil {
+		t.Error("it reads another tenant's session")
+	}
+}
+
+func TestMetadataThatNamesNoTenantOpensNothing(t *testing.T) {
+	e, d := scoped(t)
+	for i, value := range []string{"", "+", "*", "org_acme/", "org_acme/facebook", "/", "..", ".", "org*", "org_+", " org_acme", "org_acme ", "org_acme\x00", "org_globex,org_acme", strings.Repeat("a", 65)} {
+		entity := fmt.Sprint("odd", i)
+		d.set(entity, value)
+		for _, path := range []string{"creds/" + installation, "creds/" + value + "/facebook/installation", "creds/" + value, "connections/+/facebook/installation", "tenants/" + value, "tenants/org_acme"} {
+			if _, err := e.as(entity, logical.ReadOperation, path, nil); !denied(err) {
+				t.Errorf("%s is read with the metadata %q: %v", path, value, err)
+			}
+		}
+	}
+}
+
+func TestWithoutTheSettingVaultIsNotAsked(t *testing.T) {
+	e, d := scoped(t)
+	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	d.asked, d.err = 0, errors.New("asked")
+	if _, err := e.as("acme", logical.ListOperation, "tenants/", nil); err != nil {
+		t.Error(err)
+	}
+	e.restartOn(d) // where no settings are remembered
+	e.must(logical.ListOperation, "tenants/", nil)
+	if d.asked != 0 {
+		t.Errorf("asked %d times", d.asked)
+	}
+}
+
+func TestVaultIsAskedOfACallerOnceInAWhile(t *testing.T) {
+	e, d := scoped(t)
+	e.install()
+	d.asked = 0
+	for range 100 {
+		if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d.asked != 1 {
+		t.Errorf("asked %d times", d.asked)
+	}
+	d.set("acme", "org_globex")
+	e.clock.Advance(2*time.Second - time.Nanosecond)
+	if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+		t.Errorf("before two seconds are over: %v", err)
+	}
+	e.clock.Advance(time.Nanosecond)
+	if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); !denied(err) {
+		t.Errorf("two seconds after it was bound to another tenant: %v", err)
+	}
+	d.set("acme", "org_acme")
+	e.clock.Advance(-time.Hour)
+	if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+		t.Errorf("an hour earlier, nobody knows how old that is: %v", err)
+	}
+	// What is remembered is of one key.
+	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "team"})
+	d.metadata["acme"] = map[string]string{"team": "org_globex"}
+	if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); !denied(err) {
+		t.Errorf("with another key: %v", err)
+	}
+}
+
+func TestWhereVaultDoesNotTellOfTheCallerNothingIsServed(t *testing.T) {
+	e, d := scoped(t)
+	e.install()
+	d.err = errors.New("connection is closing")
+	for _, entity := range []string{"acme", "free"} {
+		_, err := e.as(entity, logical.ReadOperation, "creds/"+installation, nil)
+		checkCode(t, err, "unavailable", 502)
+		if strings.Contains(err.Error(), "closing") || !strings.Contains(e.log.String(), "connection is closing") {
+			t.Errorf("the log does not say what the error does not: %v", err)
+		}
+	}
+	if _, err := e.as("", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+		t.Errorf("without an entity: %v", err)
+	}
+	d.err = nil
+	if _, err := e.as("free", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+		t.Errorf("a failure is remembered: %v", err)
+	}
+}
+
+func TestSettingsAreReadAndWritten(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	want := map[string]any{"tenant_metadata_key": ""}
+	if diff := cmp.Diff(want, e.read("settings")); diff != "" {
+		t.Errorf("where none were written: %s", diff)
+	}
+	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
+	want["tenant_metadata_key"] = "tenant"
+	e.must(logical.UpdateOperation, "settings", nil) // names nothing, and changes nothing
+	for _, restart := range []bool{false, true} {
+		if restart {
+			e.restart()
+		}
+		if diff := cmp.Diff(want, e.read("settings")); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for name, data := range map[string]map[string]any{
+		"an unknown field":          {"tenant_metadata": "tenant"},
+		"a number":                  {"tenant_metadata_key": 1},
+		"null":                      {"tenant_metadata_key": nil},
+		"a key that nobody can set": {"tenant_metadata_key": "ten.ant"},
+		"a key with white space":    {"tenant_metadata_key": "tenant "},
+		"a key with a line feed":    {"tenant_metadata_key": "tenant\n"},
+		"a key that is too long":    {"tenant_metadata_key": strings.Repeat("k", 129)},
+	} {
+		if text := e.refused("invalid_request", 400, logical.UpdateOperation, "settings", data); !strings.Contains(text, "tenant_metadata") {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+	if diff := cmp.Diff(want, e.read("settings")); diff != "" {
+		t.Errorf("what was refused: %s", diff)
+	}
+	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	if got := e.read("settings")["tenant_metadata_key"]; got != "" {
+		t.Errorf("reset it reads %q", got)
+	}
+}
+
+func TestSettingsCostAWarmReadNoStorageCall(t *testing.T) {
+	for name, data := range map[string]map[string]any{"never written": nil, "written": {"tenant_metadata_key": "tenant"}, "reset": {"tenant_metadata_key": ""}} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, authpipetest.Options{})
+			e.install()
+			if data != nil {
+				e.must(logical.UpdateOperation, "settings", data)
+			}
+			e.read("creds/" + installation)
+			e.warm(installation, nil)
+			e.restart()
+			e.read("creds/" + installation)
+			e.warm(installation, nil)
+		})
+	}
+}
+
+func TestSettingsThatAnotherNodeWroteHoldAsSoonAsVaultTells(t *testing.T) {
+	e, d := scoped(t)
+	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	if _, err := e.as("acme", logical.ListOperation, "tenants/", nil); err != nil {
+		t.Fatal(err)
+	}
+	e.told(func(other *engine) {
+		other.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
+	})
+	if _, err := e.as("acme", logical.ListOperation, "tenants/", nil); !denied(err) {
+		t.Errorf("told: %v", err)
+	}
+	// A standby that nobody tells believes for half a minute what it has read,
+	// that there is nothing included.
+	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	e.remove("settings")
+	quiet := e.node(standbyOf{d})
+	if _, err := quiet.as("acme", logical.ListOperation, "tenants/", nil); err != nil {
+		t.Fatal(err)
+	}
+	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
+	e.clock.Advance(30 * time.Second)
+	if _, err := quiet.as("acme", logical.ListOperation, "tenants/", nil); !denied(err) {
+		t.Errorf("half a minute later: %v", err)
+	}
+}
+
+func TestSettingsThatCannotBeReadShutOut(t *testing.T) {
+	e, d := scoped(t)
+	for name, planted := range map[string]string{"no JSON": "{", "a later version's": `{"version":2,"tenant_metadata_key":"other"}`, "of no version": "{}"} {
+		e.plant("settings", []byte(planted))
+		for _, entity := range []string{"acme", "free", "entity-1"} {
+			if _, err := e.as(entity, logical.ReadOperation, "config/facebook", nil); err == nil {
+				t.Errorf("%s: %s reads", name, entity)
+			}
+		}
+		if _, err := e.as("", logical.ReadOperation, "config/facebook", nil); err != nil {
+			t.Errorf("%s: without an entity: %v", name, err)
+		}
+		if _, err := e.as("", logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"}); err != nil {
+			t.Errorf("%s: they cannot be written anew: %v", name, err)
+		}
+		if _, err := e.as("acme", logical.ReadOperation, "config/facebook", nil); !denied(err) {
+			t.Errorf("%s, written anew: %v", name, err)
+		}
+	}
+	e.restartOn(d)
+	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Key == "settings" {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	})
+	for _, entity := range []string{"acme", "free"} {
+		if _, err := e.as(entity, logical.ReadOperation, "tenants/org_acme", nil); !errors.Is(err, authpipetest.ErrStorage) {
+			t.Errorf("where storage fails: %v", err)
+		}
+	}
+	e.storage.Reset()
+}
+
+func TestAWriteOfSettingsThatDiesLeavesTheOldOrTheNew(t *testing.T) {
+	for _, afterEffect := range []bool{false, true} {
+		for k := 1; ; k++ {
+			e, d := scoped(t)
+			e.storage.DieAt(k, afterEffect)
+			_, err := e.do(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+			if len(e.storage.Operations()) < k {
+				break
+			}
+			e.restartOn(d)
+			got := e.read("settings")["tenant_metadata_key"]
+			if err == nil && got != "" || got != "" && got != "tenant" {
+				t.Errorf("killed at operation %d, after effect %v: answered %v, it reads %v", k, afterEffect, err, got)
+			}
+			e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "team"})
+		}
+	}
+}

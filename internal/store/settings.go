@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+// Settings are those of the mount. They hold no secret and are not sealed.
+// Where none were written they are the zero value.
+type Settings struct {
+	Version int `json:"version"`
+	// TenantMetadataKey names the metadata of a caller's entity that says which
+	// tenant the caller is bound to. "": nobody is bound.
+	TenantMetadataKey string `json:"tenant_metadata_key,omitempty"`
+}
+
+// Settings returns those of the mount. They are asked for at every request, so
+// that there are none is remembered too.
+func (s *Store) Settings(ctx context.Context) (Settings, error) {
+	if settings, ok := s.settings.recall(settingsKey); ok {
+		return settings, nil
+	}
+	return s.storedSettings(ctx)
+}
+
+// storedSettings is Settings for who decides a write by it.
+func (s *Store) storedSettings(ctx context.Context) (Settings, error) {
+	seen := s.settings.look(settingsKey)
+	b, err := s.get(ctx, settingsKey)
+	if err != nil {
+		return Settings{}, err
+	}
+	settings, err := openSettings(b)
+	if err != nil {
+		s.settings.forgetOne(settingsKey) // storage knows better
+		return Settings{}, err
+	}
+	s.settings.keep(settingsKey, seen, settings)
+	return settings, nil
+}
+
+func openSettings(b []byte) (settings Settings, err error) {
+	if b == nil {
+		return Settings{}, nil
+	}
+	if err := json.Unmarshal(b, &settings); err != nil {
+		return Settings{}, corrupt(settingsKey, err)
+	}
+	if settings.Version != formatVersion {
+		return Settings{}, corrupt(settingsKey, errVersion)
+	}
+	return settings, nil
+}
+
+// UpdateSettings stores what change makes of the settings. No other change
+// comes between. An error of change is returned, and nothing is stored. What
+// does not open is replaced as if it had not been there.
+func (s *Store) UpdateSettings(ctx context.Context, change func(Settings) (Settings, error)) error {
+	defer s.records.lock(settingsKey)()
+	settings, err := s.storedSettings(ctx)
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if settings, err = change(settings); err != nil {
+		return err
+	}
+	settings.Version = formatVersion
+	b, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	return save(ctx, s, s.settings, &logical.StorageEntry{Key: settingsKey, Value: b}, openSettings)
+}
