@@ -158,6 +158,9 @@ func TestACallerWhoIsBoundToATenantTouchesNothingElse(t *testing.T) {
 		if got := paths.TenantOf(own); (got == "org_acme") != (scope == theirs) || got != "" && got != "org_acme" {
 			t.Errorf("%s is taken to be about the tenant %q", own, got)
 		}
+		if p.ExistenceCheck != nil {
+			t.Errorf("%s checks for existence, which Vault asks for before the request", name)
+		}
 		for op := range p.Operations {
 			for entity, want := range map[string][2]bool{
 				// Whether org_acme, and another tenant, is denied them. "nobody" is an
@@ -418,6 +421,16 @@ func TestSettingsThatCannotBeReadShutOut(t *testing.T) {
 		if _, err := e.as(entity, logical.ReadOperation, "tenants/org_acme", nil); !errors.Is(err, authpipetest.ErrStorage) {
 			t.Errorf("where storage fails: %v", err)
 		}
+	}
+	// A write must know what it keeps.
+	e.storage.Fail(func(n int, op authpipetest.Operation) error {
+		if n == 1 {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	})
+	if _, err := e.as("", logical.UpdateOperation, "settings", nil); err == nil || e.read("settings")["tenant_metadata_key"] != "tenant" {
+		t.Errorf("written where storage fails once: %v", err)
 	}
 	e.storage.Reset()
 }

@@ -85,6 +85,15 @@ func TestAStaticCredentialAsksNobodyAndIsNeverDue(t *testing.T) {
 	}
 	e.refused("not_found", 404, logical.ReadOperation, "connections/"+hook, nil)
 	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+hook, nil)
+	e.deposit(hook, "webhook_secret", apiKey)
+	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		// This request remembers it. Another one deletes it before it looks.
+		if op == (authpipetest.Operation{Verb: "get", Key: "cred/" + hook}) {
+			e.remove("cred/" + hook)
+		}
+		return nil
+	})
+	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+hook, nil)
 }
 
 func TestAWarmReadOfAStaticCredentialMakesNoStorageCall(t *testing.T) {

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -33,16 +32,12 @@ func (f *Flow) ImportStatic(ctx context.Context, i StaticImport) (store.Credenti
 	if err := i.check(); err != nil {
 		return store.Credential{}, err
 	}
-	c, err := f.Store.UpdateCredential(ctx, i.Ref, func(old *store.Credential) (store.Credential, error) {
+	return f.Store.UpdateCredential(ctx, i.Ref, func(old *store.Credential) (store.Credential, error) {
 		if err := f.Store.Admit(ctx, i.Ref, false); err != nil {
 			return store.Credential{}, err
 		}
 		return f.newStatic(i, old), nil
 	})
-	if errors.Is(err, store.ErrRemoving) {
-		err = store.Removing(i.Ref)
-	}
-	return c, err
 }
 
 func (i StaticImport) check() error {
@@ -53,9 +48,9 @@ func (i StaticImport) check() error {
 	switch {
 	case value == "" || len(value) > maxStatic:
 		return oauth.Invalid("credential", "is required: 1 to %d bytes", maxStatic)
-	case strings.ContainsRune(value, 0), !utf8.ValidString(value), strings.ContainsRune(value, utf8.RuneError):
-		// JSON puts U+FFFD in place of what is no text: kept as it is, it would be
-		// found out when it is used.
+	case strings.ContainsRune(value, 0), strings.ContainsRune(value, utf8.RuneError):
+		// JSON puts U+FFFD in place of bytes that are no text, as which ContainsRune
+		// takes them too: kept so, it would be found out when it is used.
 		return oauth.Invalid("credential", "must be UTF-8 text without NUL; bytes that are no text were lost on the way here: encode them, in base64 for instance")
 	}
 	return nil

@@ -34,12 +34,10 @@ func (s *Store) storedSettings(ctx context.Context) (Settings, error) {
 		return Settings{}, err
 	}
 	settings, err := openSettings(b)
-	if err != nil {
-		s.settings.forgetOne(settingsKey) // storage knows better
-		return Settings{}, err
+	if err == nil {
+		s.settings.keep(settingsKey, seen, settings)
 	}
-	s.settings.keep(settingsKey, seen, settings)
-	return settings, nil
+	return settings, err
 }
 
 func openSettings(b []byte) (settings Settings, err error) {
