@@ -72,9 +72,12 @@ func setup(env *testscript.Env, vault, plugin string) error {
 	graph := facebook.Start(tb)
 	server := startVault(tb, vault, plugin)
 
-	w := &world{vault: vault, server: server, facebook: facebook, secrets: []string{appSecret, secondAppSecret}}
+	server.audit(tb)
+
+	w := &world{vault: vault, server: server, facebook: facebook}
 	env.Values[worldKey{}] = w
 	tb.Cleanup(func() {
+		w.inspect(tb)
 		server.stop(tb) // its last words are in the log too
 		w.inspectLog(tb)
 	})
@@ -120,19 +123,50 @@ type world struct {
 	vault    string // the CLI
 	server   *vaultServer
 	facebook *authpipetest.Facebook
-	secrets  []string // what the script has seen of tokens, codes, states and secrets
-	load     *load    // what asks while the script goes on; nil: nothing
+	load     *load // what asks while the script goes on; nil: nothing
+
+	secrets map[string][]string // what the script has seen of tokens, codes, states and secrets
+	pages   []string            // what the callback has shown
 }
 
 type worldKey struct{}
 
-// secretName are the names of variables whose values must not be found in a log.
-var secretName = regexp.MustCompile(`TOKEN|CODE|STATE|SECRET|PROOF`)
+// secretNames say by a variable's name whether its value may be found nowhere, and what it is.
+var secretNames = []struct {
+	name   *regexp.Regexp
+	canary string
+}{
+	{regexp.MustCompile(`STATIC`), "static secret"},
+	{regexp.MustCompile(`SECRET`), "app secret"},
+	{regexp.MustCompile(`TOKEN`), "token"},
+	{regexp.MustCompile(`STATE`), "state"},
+	{regexp.MustCompile(`PROOF`), "proof"},
+	{regexp.MustCompile(`CONNECT_CODE`), "connect code"},
+	{regexp.MustCompile(`USER_CODE`), "user code"},
+	{regexp.MustCompile(`CODE`), "code"},
+}
+
+// dashedCode is what a connect code looks like, whatever a script calls it.
+var dashedCode = regexp.MustCompile(`^([A-Z2-7]{4}-){3}[A-Z2-7]{4}$`)
 
 // keep remembers a variable's value when its name says that it is a secret.
 func (w *world) keep(name, value string) {
-	if secretName.MatchString(name) && value != "" {
-		w.secrets = append(w.secrets, value)
+	if value == "" {
+		return
+	}
+	if w.secrets == nil {
+		w.secrets = map[string][]string{}
+	}
+	if dashedCode.MatchString(value) {
+		// It is taken without its dashes too.
+		w.secrets["connect code"] = append(w.secrets["connect code"], value, strings.ReplaceAll(value, "-", ""))
+		return
+	}
+	for _, secret := range secretNames {
+		if secret.name.MatchString(name) {
+			w.secrets[secret.canary] = append(w.secrets[secret.canary], value)
+			return
+		}
 	}
 }
 
@@ -141,6 +175,13 @@ var (
 	anyToken = regexp.MustCompile(`EAA[A-Za-z0-9]{100,}`)
 	defect   = regexp.MustCompile(`(?m)^.*(DATA RACE|\bpanic\b).*$`)
 )
+
+// inspect searches what has left the engine for what must not.
+func (w *world) inspect(tb testing.TB) {
+	for _, leak := range w.leaks(tb) {
+		tb.Error(leak)
+	}
+}
 
 // inspectLog holds the server's log, which has the plugin's in it at every level, to what no log may contain.
 func (w *world) inspectLog(tb testing.TB) {
@@ -151,10 +192,8 @@ func (w *world) inspectLog(tb testing.TB) {
 	if token := anyToken.Find(log); token != nil {
 		tb.Errorf("the server's log contains a token: %s", token)
 	}
-	for _, secret := range w.secrets {
-		if strings.Contains(string(log), secret) {
-			tb.Errorf("the server's log contains a secret: %s", secret)
-		}
+	for _, found := range w.canaries().Find(log) {
+		tb.Errorf("the server's log shows %s", found)
 	}
 	if line := defect.Find(log); line != nil {
 		tb.Errorf("the server's log tells of a defect: %s", line)

@@ -130,6 +130,9 @@ func get(ts *testscript.TestScript, args []string) (output, error) {
 	if resp.StatusCode >= http.StatusBadRequest {
 		err = errors.New(resp.Status)
 	}
+	if strings.Contains(req.URL.Path, "/callback/") {
+		worldOf(ts).pages = append(worldOf(ts).pages, render(resp, body))
+	}
 	return output{stdout: render(resp, body)}, err
 }
 

@@ -24,8 +24,9 @@ func TestKept(t *testing.T) {
 	t.Parallel()
 	facebook := authpipetest.NewFacebook(authpipetest.Options{})
 	server := startRaft(t, findVault(t), buildPlugin(t))
-	w := &world{server: server, facebook: facebook, secrets: []string{appSecret}}
-	t.Cleanup(func() { server.stop(t); w.inspectLog(t) })
+	server.audit(t)
+	w := &world{server: server, facebook: facebook}
+	t.Cleanup(func() { w.inspect(t); server.stop(t); w.inspectLog(t) })
 	w.mount(t, facebook.Start(t))
 	w.connect(t, "org_acme/facebook/installation", alice)
 	w.connect(t, "org_acme/facebook/users/bob", bob)

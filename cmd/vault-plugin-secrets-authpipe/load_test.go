@@ -214,7 +214,9 @@ func (l *load) failed() error {
 // stop ends the load. One request that failed is one too many, and so few as not to be a load prove nothing.
 func (l *load) stop(atLeast int) (output, error) {
 	l.end()
-	l.world.secrets = append(l.world.secrets, l.secrets...)
+	for _, code := range l.secrets {
+		l.world.keep("CODE", code)
+	}
 	total := 0
 	for _, n := range l.made {
 		total += n

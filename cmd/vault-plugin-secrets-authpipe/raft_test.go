@@ -30,6 +30,7 @@ func startRaft(tb testing.TB, bin, plugin string) *vaultServer {
 		tb.Fatal(err)
 	}
 	text := fmt.Sprintf(`disable_mlock = true
+raw_storage_endpoint = true
 plugin_directory = %q
 api_addr = %q
 cluster_addr = "https://127.0.0.1:%d"

@@ -108,14 +108,20 @@ func free(address string) bool {
 }
 
 func (s *vaultServer) launch(bin string) error {
+	// For the search in what lies under the barrier.
+	config := filepath.Join(filepath.Dir(s.log), "vault.hcl")
+	if err := os.WriteFile(config, []byte("raw_storage_endpoint = true\n"), 0o600); err != nil {
+		return err
+	}
 	return s.start(exec.Command(bin, "server", "-dev", "-dev-no-store-token",
 		"-dev-listen-address="+strings.TrimPrefix(s.addr, "http://"),
-		"-dev-plugin-dir="+filepath.Dir(s.plugin), "-log-level=trace"))
+		"-dev-plugin-dir="+filepath.Dir(s.plugin), "-config="+config, "-log-level=trace"))
 }
 
 // start starts the server's process.
 func (s *vaultServer) start(cmd *exec.Cmd) error {
-	log, err := os.Create(s.log)
+	// To append, so that what a test adds is not written over.
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
