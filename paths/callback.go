@@ -29,8 +29,8 @@ var answerFields = map[string]*framework.FieldSchema{
 
 func answerOf(d *framework.FieldData) flow.Answer {
 	return flow.Answer{
-		State:            d.Get("state").(string),
-		Code:             d.Get("code").(string),
+		State:            oauth.Secret(d.Get("state").(string)),
+		Code:             oauth.Secret(d.Get("code").(string)),
 		Error:            d.Get("error").(string),
 		ErrorReason:      d.Get("error_reason").(string),
 		ErrorDescription: d.Get("error_description").(string),

@@ -18,8 +18,8 @@ import (
 // An Answer is what the provider sent to the redirect URI (RFC 6749, sections
 // 4.1.2 and 4.1.2.1, and Facebook's additions). It may come from anybody.
 type Answer struct {
-	State            string
-	Code             string
+	State            oauth.Secret
+	Code             oauth.Secret
 	Error            string
 	ErrorReason      string
 	ErrorDescription string
@@ -27,12 +27,11 @@ type Answer struct {
 	ErrorMessage     string
 }
 
-// The longest answers that are looked at. A state is 43 characters; Facebook
-// caps its codes nowhere, and they are a few hundred characters long.
+// The longest answers that are looked at. Facebook caps its codes nowhere, and
+// they are a few hundred characters long.
 const (
-	stateLength = 43
-	maxCode     = 4096
-	maxError    = 1024
+	maxCode  = 4096
+	maxError = 1024
 )
 
 // denied reports whether the answer brings an error and no code.
@@ -46,12 +45,13 @@ func (a Answer) wellFormed() bool {
 			return false
 		}
 	}
-	return len(a.State) == stateLength && len(a.Code) <= maxCode && (a.Code != "") != a.denied()
+	// A state has the form of the id that is made of it, and nothing else is looked up.
+	return isSessionID(a.State.Reveal()) && len(a.Code) <= maxCode && (a.Code != "") != a.denied()
 }
 
 // hash tells two answers for one state apart.
 func (a Answer) hash() []byte {
-	text := "code\x00" + a.Code
+	text := "code\x00" + a.Code.Reveal()
 	if a.denied() {
 		text = strings.Join([]string{"error", a.Error, a.ErrorReason, a.ErrorDescription, a.ErrorCode, a.ErrorMessage}, "\x00")
 	}
@@ -103,7 +103,7 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 		return stranger(), nil
 	}
 	var r *redemption
-	session, err := f.Store.TakeSession(context.WithoutCancel(ctx), SessionID(a.State), func(s *store.Session) (err error) {
+	session, err := f.Store.TakeSession(context.WithoutCancel(ctx), SessionID(a.State.Reveal()), func(s *store.Session) (err error) {
 		r, err = f.land(ctx, s, p, providerName, a)
 		return err
 	})
@@ -186,7 +186,7 @@ func (f *Flow) authorize(s *store.Session, p provider.Provider, a Answer) {
 		s.Fail(oauth.AccessDenied, a.reason())
 		return
 	}
-	s.Status, s.Code = store.SessionAuthorized, oauth.Secret(a.Code)
+	s.Status, s.Code = store.SessionAuthorized, a.Code
 	s.ConnectCodeHash = connectCodeHash(connectCode(*s, s.Code))
 	if end := f.Now().UTC().Add(p.Defaults().CodeLife); end.Before(s.ExpiresAt) {
 		s.ExpiresAt = end
@@ -202,7 +202,7 @@ func (f *Flow) landing(s store.Session, a Answer, err error) Landing {
 	q := url.Values{"session_id": {s.ID}}
 	switch {
 	case s.Completion == Confirm && s.ConnectCodeHash != nil:
-		l.ConnectCode = connectCode(s, oauth.Secret(a.Code))
+		l.ConnectCode = connectCode(s, a.Code)
 		q.Set("connect_code", l.ConnectCode.Reveal())
 	case s.Status != store.SessionCompleted:
 		l.Error = cmp.Or(s.Error, oauth.CodeOf(err))

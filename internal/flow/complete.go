@@ -169,7 +169,7 @@ func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
 	case p.Answer == nil:
 		return f.proveConnectCode(s, p.ConnectCode)
 	}
-	if SessionID(p.Answer.State) != s.ID {
+	if SessionID(p.Answer.State.Reveal()) != s.ID {
 		return nil, oauth.Invalid("state", "is not that of this session")
 	}
 	if s.CallbackHash != nil {

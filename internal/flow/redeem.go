@@ -14,6 +14,8 @@ import (
 // A redemption is one request's work at a session that it has taken. Others
 // who come for the same session await it.
 type redemption struct {
+	oauth.Unprintable
+
 	id string
 	// code or token is what the session had parked.
 	code  oauth.Secret

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/canary"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
@@ -24,22 +25,39 @@ func TestASecretDoesNotPrint(t *testing.T) {
 		Token   oauth.Token
 	}{s, &s, []oauth.Secret{s}, oauth.Token{AccessToken: s}}
 	var shown bytes.Buffer
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%10s"} {
-		fmt.Fprintf(&shown, verb+"\n", s)
-		fmt.Fprintf(&shown, verb+"\n", nested)
+	hidden := struct {
+		oauth.Unprintable
+		secret oauth.Secret
+		token  oauth.Token
+	}{secret: s, token: oauth.Token{AccessToken: s}}
+	// All verbs but %p and %w, which go vet refuses.
+	for _, verb := range "vTtbcdoOqxXUeEfFgGs" {
+		for _, flags := range []string{"", "+", "#", "-", " ", "0", "20", ".3", "+#20.3"} {
+			format := "%" + flags + string(verb) + "\n"
+			fmt.Fprintf(&shown, format, s)
+			fmt.Fprintf(&shown, format, &s)
+			fmt.Fprintf(&shown, format, nested)
+			fmt.Fprintf(&shown, format, hidden)
+			fmt.Fprintf(&shown, format, &hidden)
+			fmt.Fprintf(&shown, format, []any{s, hidden, map[oauth.Secret]oauth.Secret{s: s}})
+		}
 	}
+	fmt.Fprintln(&shown, s, nested, hidden, errors.Join(fmt.Errorf("%w %v", errors.ErrUnsupported, s)))
 	for _, jsonFormat := range []bool{false, true} {
-		hclog.New(&hclog.LoggerOptions{Output: &shown, JSONFormat: jsonFormat}).Error("text", "secret", s, "nested", nested, "error", fmt.Errorf("with %v", s))
+		hclog.New(&hclog.LoggerOptions{Output: &shown, JSONFormat: jsonFormat}).With("with", s, "hidden", hidden).Error("text", "secret", s, "nested", nested, "hidden", &hidden, "map", map[string]oauth.Secret{"k": s},
+			"error", fmt.Errorf("with %v", s), "format", hclog.Fmt("%s", s), s, s)
 	}
+	slog.New(slog.NewTextHandler(&shown, nil)).Error("text", "secret", s, "nested", nested, "list", []oauth.Secret{s}, "hidden", hidden)
+	slog.New(slog.NewJSONHandler(&shown, nil)).Error("text", "secret", s, "nested", nested, "list", []oauth.Secret{s}, "hidden", hidden)
 	b, err := json.Marshal(nested)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shown.Write(b)
-	for name, form := range map[string]string{"as it is": clear, "in hex": fmt.Sprintf("%x", clear)} {
-		if strings.Contains(shown.String(), form) {
-			t.Errorf("the secret shows %s:\n%s", name, shown.String())
-		}
+	var search canary.Search
+	search.Plant("secret", clear)
+	for _, found := range search.Find(shown.Bytes()) {
+		t.Errorf("what was printed shows %s", found)
 	}
 	if s.Reveal() != clear || !s.Equal(clear) || s.Equal("EAAB") {
 		t.Error("the secret is not what it was")

@@ -17,6 +17,8 @@ const failingLong = 24 * time.Hour
 
 // A chore is a credential at which something is due.
 type chore struct {
+	oauth.Unprintable
+
 	ref        tenant.Ref
 	credential store.Credential
 }
@@ -70,7 +72,7 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 			return nil, err
 		}
 	}
-	k := &chore{ref, c}
+	k := &chore{ref: ref, credential: c}
 	if noticed && now.Before(c.NextDue()) {
 		return nil, nil // that was all
 	}

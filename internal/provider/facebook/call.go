@@ -28,6 +28,8 @@ const maxBody = 1 << 20
 
 // request is one call to the Graph API.
 type request struct {
+	oauth.Unprintable
+
 	op     string // a gerund, for errors
 	method string
 	url    string
@@ -169,6 +171,8 @@ func refusal(r request, status int, body []byte) *provider.Error {
 // A recorder is a transport that remembers the last answer, or why there was
 // none.
 type recorder struct {
+	oauth.Unprintable
+
 	next   http.RoundTripper
 	status int
 	header http.Header
