@@ -198,52 +198,6 @@ func TestAPanicIsAnErrorAndALogLine(t *testing.T) {
 	}
 }
 
-// TestNothingSecretLiesInTheClear looks for each secret of a run in storage,
-// in the log and in errors.
-func TestNothingSecretLiesInTheClear(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"pkce": "always"})
-	s := e.begin(installation, map[string]any{"actor": "admin"})
-	back := e.consent(s, authpipetest.Consent{User: "ada"})
-	code := e.callback(back).code(t)
-	secrets := map[string]string{
-		"app secret": appSecret, "code": back.Query().Get("code"), "state": back.Query().Get("state"), "connect code": code,
-	}
-	check := func() {
-		t.Helper()
-		keys, _ := e.storage.Keys(context.Background(), "")
-		places := map[string]string{"the log": e.log.String()}
-		for _, key := range keys {
-			entry, err := e.storage.Storage.Get(context.Background(), key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			places[key] = key + string(entry.Value)
-		}
-		for place, text := range places {
-			for name, secret := range secrets {
-				if strings.Contains(text, secret) {
-					t.Errorf("%s shows the %s", place, name)
-				}
-			}
-		}
-	}
-	check()
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"pkce": "never"})
-	e.install()
-	secrets["token"] = e.read("creds/" + installation)["access_token"].(string)
-	check()
-	e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Message: "echo " + secrets["token"] + " " + appSecret, Code: 190, Subcode: 460}})
-	text := e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
-	text += fmt.Sprint(e.read("connections/"+installation)) + e.refused("needs_reauth", 409, logical.ReadOperation, "creds/"+installation, nil)
-	for name, secret := range secrets {
-		if strings.Contains(text, secret) {
-			t.Errorf("an answer shows the %s: %s", name, text)
-		}
-	}
-	check()
-}
-
 func TestARecordOpensOnlyWhereItLies(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "udo"})

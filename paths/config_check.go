@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -84,6 +85,12 @@ func checkURL(field, s string) error {
 	switch {
 	case err != nil || u.Hostname() == "" || u.Opaque != "":
 		return oauth.Invalid(field, "must be an absolute URL")
+	case !hostName.MatchString(u.Hostname()) && net.ParseIP(u.Hostname()) == nil:
+		// A host with escapes, for one: browsers take an ideographic full stop for a
+		// dot, and nobody else does.
+		return oauth.Invalid(field, "must name its host in letters, digits, dots, hyphens and underscores, or as an IP address")
+	case !properPort(u):
+		return oauth.Invalid(field, "must have no port, or one from 1 to 65535")
 	case u.User != nil:
 		return oauth.Invalid(field, "must have no user in it")
 	case strings.Contains(s, "#"):
@@ -94,6 +101,16 @@ func checkURL(field, s string) error {
 		return nil
 	}
 	return oauth.Invalid(field, "must be https, or http on a loopback host")
+}
+
+var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+$`)
+
+func properPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
 }
 
 func loopback(host string) bool {

@@ -70,6 +70,9 @@ func (a Answer) reason() string {
 			}
 			return r
 		}, strings.ToValidUTF8(s, ""))
+		// Who knows the state may write it anywhere. The session and the log show no
+		// state, not even one that is spent.
+		s = strings.ReplaceAll(s, a.State.Reveal(), a.State.String())
 		if s != "" {
 			said = append(said, s[:min(len(s), 100)])
 		}

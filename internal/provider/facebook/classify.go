@@ -145,8 +145,12 @@ func (g *graphError) wrongKind() bool {
 // maxMessage is how much of a provider's text is kept, in bytes.
 const maxMessage = 300
 
+// anyToken is what an access token looks like. An answer might show one that
+// the call knows nothing of: another token of the same batch, or a fresh one.
+var anyToken = regexp.MustCompile(`EAA[A-Za-z0-9_-]{16,}`)
+
 // clean makes a provider's text fit to show: one line, not long, and without
-// the secrets of the call that it answers.
+// the secrets of the call that it answers or any token.
 func clean(s string, secrets ...oauth.Secret) string {
 	for _, secret := range secrets {
 		for _, form := range []string{secret.Reveal(), url.QueryEscape(secret.Reveal())} {
@@ -161,6 +165,7 @@ func clean(s string, secrets ...oauth.Secret) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "?"))
+	s = anyToken.ReplaceAllLiteralString(s, oauth.Secret("").String())
 	if len(s) > maxMessage {
 		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
 	}
