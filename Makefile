@@ -1,7 +1,7 @@
 # Verbs. Each does one thing, through one script or one go command.
 
 .DEFAULT_GOAL := help
-.PHONY: help build vault test longrun bench demo dev lint fmt clean
+.PHONY: help build vault test fuzz longrun bench demo dev lint fmt clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ vault: ## find a Vault to test with, or build one into bin/ (minutes, once)
 
 test: ## run all tests: packages, and the built plugin in a real Vault
 	@scripts/test.sh
+
+fuzz: ## fuzz every target, FUZZTIME=1m each
+	@scripts/fuzz.sh
 
 longrun: ## 200 days over 2,000 credentials with all troubles at once; minutes
 	go test -timeout 30m -v -run TestTwoHundredDays ./backend -longrun.credentials=2000

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -215,7 +216,7 @@ func (p page) returned(t testing.TB) *url.URL {
 	if m == nil {
 		t.Fatalf("the page moves the browser nowhere:\n%s", p.html)
 	}
-	u, err := url.Parse(strings.ReplaceAll(m[1], "&amp;", "&"))
+	u, err := url.Parse(html.UnescapeString(m[1]))
 	if err != nil {
 		t.Fatal(err)
 	}

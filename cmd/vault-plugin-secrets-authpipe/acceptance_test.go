@@ -97,7 +97,7 @@ func setup(env *testscript.Env, vault, plugin string) error {
 	facebook.AddUser(authpipetest.User{ID: mallory, Name: "Mallory Stranger", Email: "mallory@example.com"})
 
 	for _, v := range [][2]string{
-		{"VAULT_ADDR", server.addr}, {"VAULT_TOKEN", server.token}, {"HOME", env.WorkDir},
+		{"VAULT_ADDR", server.addr}, {"VAULT_TOKEN", server.token}, {"HOME", env.WorkDir}, {"AUDIT_LOG", server.auditLog()},
 		{"FACEBOOK", graph},
 		{"APP_ID", appID}, {"APP_SECRET", appSecret}, {"CLIENT_TOKEN", clientToken}, {"CONFIG_ID", configID}, {"CALLBACK", callback}, {"RELAY", relay},
 		{"SECOND_APP_ID", secondAppID}, {"SECOND_APP_SECRET", secondAppSecret}, {"SECOND_CALLBACK", secondCallback},

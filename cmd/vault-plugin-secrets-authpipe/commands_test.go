@@ -23,7 +23,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// commands are what a script can say, beyond what testscript knows. The first eight print, and may be expected to fail
+// commands are what a script can say, beyond what testscript knows. Those before let print, and may be expected to fail
 // with a "!"; the others keep what was printed in a variable.
 //
 //	vault ARG...                  the vault CLI, with the script's VAULT_ADDR and VAULT_TOKEN
@@ -37,6 +37,11 @@ import (
 //	connect REF ACTOR [FLAG...]   all of install.txt at once; the flags are consent's. connect -mount PATH … does it
 //	                              elsewhere than at authpipe/
 //	plugins [-kill]               prints the ids of the plugin's processes, and kills them [linux]
+//	documented [-run] FILE NAME   prints the code block of one of the repository's documents that stands under
+//	                              <!-- NAME -->, or runs the vault commands in it
+//	capable [-none] TOKEN CAPABILITY PATH...
+//	                              fails unless the token has the capability at all the paths, or at none
+//	flood COUNT URL               makes COUNT requests, eight at once, and prints how many had which status
 //	load start REF...             has applications ask Vault all the time, while the script goes on: for each REF one reads it,
 //	                              one checks it and one refreshes it, and one connects a user of the first REF's tenant
 //	load wait COUNT               waits until each of these has made COUNT requests more
@@ -68,7 +73,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 // printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
 	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "consent": consent, "connect": connect, "plugins": plugins,
-	"load": loading,
+	"load": loading, "documented": documented, "capable": capable, "flood": flood,
 }
 
 // output is what a command printed.

@@ -49,7 +49,11 @@ func parseDue(minute int64, name string) Due {
 	part := strings.SplitN(name, ",", 3)
 	if len(part) == 3 {
 		if expiry, err := strconv.ParseInt(part[0], 10, 64); err == nil {
-			return Due{minute, expiry, part[1], part[2]}
+			// Only if it is written as it would be now: by another name it could not be
+			// deleted, and would be done for ever.
+			if d := (Due{minute, expiry, part[1], part[2]}); d.key() == dueDir(minute)+name {
+				return d
+			}
 		}
 	}
 	return Due{Minute: minute, ID: name}

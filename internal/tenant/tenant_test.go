@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -72,11 +73,32 @@ func FuzzParseRef(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if ref.String() != s {
-			t.Errorf("%q reads as %q", s, ref)
+		if ref.String() != s || ref.Check() != nil {
+			t.Errorf("%q reads as %q, %v", s, ref, ref.Check())
+		}
+		if strings.ContainsAny(s, ", \x00\n%?#*\\<>\"'") || strings.Contains(s, "..") || len(s) > 400 || !utf8.ValidString(s) {
+			t.Errorf("%q is taken", s)
 		}
 		if back, err := tenant.ParseFlat(ref.Flat()); err != nil || back != ref {
 			t.Errorf("%q does not survive flattening: %q, %v", s, back, err)
+		}
+	})
+}
+
+func FuzzParseFlat(f *testing.F) {
+	f.Add("org_acme,facebook,users,u,pages,777")
+	f.Add("org_acme,facebook/installation")
+	f.Fuzz(func(t *testing.T, s string) {
+		ref, err := tenant.ParseFlat(s)
+		if err != nil {
+			return
+		}
+		// A name in an index holds no slash: storage would make a folder of it.
+		if flat := ref.Flat(); flat != s && !strings.Contains(s, "/") || strings.Contains(flat, "/") {
+			t.Errorf("%q reads as %q", s, flat)
+		}
+		if back, err := tenant.ParseRef(ref.String()); err != nil || back != ref {
+			t.Errorf("%q is not what it is written as: %v, %v", s, back, err)
 		}
 	})
 }

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Fuzzes every target for $FUZZTIME each (default: a minute). What it finds lies in testdata/fuzz beside the target: commit
+# it with the mend, and it is tried by every go test from then on. Arguments are packages in place of ./...
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+for package in $(go list "${@:-./...}"); do
+  for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
+    printf '== %s %s\n' "$package" "$target"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-1m}" "$package"
+  done
+done
