@@ -17,6 +17,7 @@ import (
 	"html"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // shortest is how long a canary must be, so that none is met by chance.
@@ -105,7 +106,11 @@ func around(text []byte, at, length int) string {
 // formsOf returns the spellings of a secret. What is encoded as a whole may
 // have been escaped before.
 func formsOf(secret string) []form {
-	forms := []form{{"plain text", []byte(secret), false}}
+	forms := []form{
+		{"plain text", []byte(secret), false},
+		// A query has + for a space. Where + was escaped, it is none any more.
+		{"a query", []byte(strings.ReplaceAll(secret, " ", "+")), false},
+	}
 	quoted, _ := json.Marshal(secret) // a string always can be
 	spellings := []string{secret, url.QueryEscape(secret), string(quoted[1 : len(quoted)-1])}
 	slices.Sort(spellings)
