@@ -136,6 +136,32 @@ func TestAStolenCode(t *testing.T) {
 		e.refused("not_found", 404, logical.ReadOperation, "creds/"+udo, nil)
 		e.connect(uma, "uma", authpipetest.Consent{User: "uma"}) // and nobody else is held up
 	})
+	t.Run("is refused where the challenge was taken out of the victim's URL", func(t *testing.T) {
+		// A PKCE downgrade (RFC 9700, section 4.8). The engine sends no verifier
+		// where the provider says that there was no challenge; the nonce still binds.
+		e := newEngine(t, authpipetest.Options{})
+		e.install()
+		data := map[string]any{"scopes": []string{"openid", "public_profile"}}
+		theirs, own := e.begin(uma, data), e.begin(udo, data)
+		u, err := url.Parse(theirs.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		q.Del("code_challenge")
+		q.Del("code_challenge_method")
+		for _, nonce := range []string{q.Get("nonce"), ""} {
+			if q.Set("nonce", nonce); nonce == "" {
+				q.Del("nonce")
+				own = e.begin(udo, data)
+			}
+			u.RawQuery = q.Encode()
+			stolen := e.consent(session{url: u.String()}, authpipetest.Consent{User: "uma"}).Query().Get("code")
+			proof := map[string]any{"actor": "udo", "state": stateOf(t, own), "code": stolen}
+			e.refused("invalid_request", 400, logical.UpdateOperation, own.path+"/complete", proof)
+			e.refused("not_found", 404, logical.ReadOperation, "creds/"+udo, nil)
+		}
+	})
 	t.Run("is refused where it was issued for another redirect URI", func(t *testing.T) {
 		e := newEngine(t, authpipetest.Options{})
 		own, proof := steal(e, map[string]any{}, map[string]any{"redirect_uri": relayURI})
