@@ -51,7 +51,7 @@ func parseDue(minute int64, name string) Due {
 		if expiry, err := strconv.ParseInt(part[0], 10, 64); err == nil {
 			// Only if it is written as it would be now: by another name it could not be
 			// deleted, and would be done for ever.
-			if d := (Due{minute, expiry, part[1], part[2]}); d.key() == dueDir(minute)+name {
+			if d := (Due{minute, expiry, part[1], part[2]}); d.Kind != "" && d.key() == dueDir(minute)+name {
 				return d
 			}
 		}
