@@ -127,7 +127,8 @@ func TestNoCanaryGetsOut(t *testing.T) {
 			show(e.do(logical.UpdateOperation, "creds/"+udo, map[string]any{"access_token": secret}))
 			show(e.do(logical.DeleteOperation, "creds/"+uma, nil))
 			mend()
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": ""}) // ends what the provider is left alone for
+			e.clock.Advance(2 * time.Hour) // longer than any pause
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": ""})
 			e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
 			e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
 			e.clock.Advance(7 * time.Hour)
