@@ -2,10 +2,12 @@ package tenant
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/core/cryptofmt"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/prf"
@@ -60,6 +62,68 @@ func (k *Keyring) Seal(plaintext, place []byte) ([]byte, error) {
 // place, another tenant's keyring, or a changed byte.
 func (k *Keyring) Open(sealed, place []byte) ([]byte, error) {
 	return k.aead.Decrypt(sealed, place)
+}
+
+// Primary returns the id of the key that seals, which is random.
+func (k *Keyring) Primary() (uint32, error) {
+	e, err := k.handle.Primary()
+	if err != nil {
+		return 0, fmt.Errorf("reading a keyset: %w", err)
+	}
+	return e.KeyID(), nil
+}
+
+// Rotate returns a Keyring that seals with a new random key and opens what k
+// opens.
+func (k *Keyring) Rotate() (*Keyring, error) {
+	m := keyset.NewManagerFromHandle(k.handle)
+	id, err := m.Add(aead.AES256GCMKeyTemplate())
+	if err == nil {
+		err = m.SetPrimary(id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("adding a key: %w", err)
+	}
+	return managed(m)
+}
+
+// Retire returns a Keyring with no key but the one that seals.
+func (k *Keyring) Retire() (*Keyring, error) {
+	primary, err := k.Primary()
+	if err != nil {
+		return nil, err
+	}
+	m := keyset.NewManagerFromHandle(k.handle)
+	for i := range k.handle.Len() {
+		e, err := k.handle.Entry(i)
+		if err == nil && e.KeyID() != primary {
+			err = m.Delete(e.KeyID())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("destroying a key: %w", err)
+		}
+	}
+	return managed(m)
+}
+
+func managed(m *keyset.Manager) (*Keyring, error) {
+	h, err := m.Handle()
+	if err != nil {
+		return nil, fmt.Errorf("making a keyset: %w", err)
+	}
+	return newKeyring(h)
+}
+
+// Keys returns how many keys there are.
+func (k *Keyring) Keys() int { return k.handle.Len() }
+
+// Current reports whether sealed, which Seal returned, was sealed with the key
+// that seals now. Tink puts the key's id in front of what it seals
+// (https://developers.google.com/tink/wire-format).
+func (k *Keyring) Current(sealed []byte) bool {
+	primary, err := k.Primary()
+	return err == nil && len(sealed) >= cryptofmt.TinkPrefixSize && sealed[0] == cryptofmt.TinkStartByte &&
+		binary.BigEndian.Uint32(sealed[1:cryptofmt.TinkPrefixSize]) == primary
 }
 
 // An AccountKey turns a provider's account ids into names that tell nothing
