@@ -130,6 +130,8 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 		store.DueRemoval:    refresh.Each(refresher.Remove),
 		store.DueReindex:    refresh.Each(refresher.Reindex),
 		store.DueRecheck:    refresh.Each(refresher.Recheck),
+		store.DueRotation:   refresh.Each(refresher.Rotate),
+		store.DueDeletion:   refresh.Each(refresher.Delete),
 		store.DueSession:    refresh.Each(sessions.Reap),
 	}, o.Now, b.Logger())
 	b.Paths = paths.All(paths.Deps{

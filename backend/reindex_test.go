@@ -442,6 +442,7 @@ func TestTenantsAreListedAndRead(t *testing.T) {
 	}
 	want := map[string]any{
 		"tenant_id": "org_acme", "created_at": "2026-11-23T12:00:00Z", "removals": map[string]any{},
+		"suspended": false, "key_version": 1,
 		"counts": map[string]any{"needs_reauth": 0, "revoked": 1, "failed": 0},
 	}
 	if diff := cmp.Diff(want, e.read("tenants/org_acme")); diff != "" {

@@ -59,6 +59,9 @@ func (c connectionPaths) read(ctx context.Context, _ *logical.Request, d *framew
 	if err != nil {
 		return nil, err
 	}
+	if err := c.store.Deleting(ctx, ref.Tenant); err != nil {
+		return nil, err
+	}
 	credential, err := c.store.Credential(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
 		err = refresh.NotFound(ref)

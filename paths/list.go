@@ -189,7 +189,16 @@ func (t tree) leaves(ctx context.Context, dir string, names []string) (map[strin
 // removing reports whether what is listed at dir is being removed: it has a
 // status still, and is not served any more.
 func (t tree) removing(ctx context.Context, dir string) (bool, error) {
+	if dir == "" {
+		return false, nil
+	}
 	part := strings.Split(dir, "/")
+	switch err := t.store.Deleting(ctx, tenant.ID(part[0])); {
+	case errors.Is(err, store.ErrDeleting):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
 	if len(part) < 3 || part[2] == "static" {
 		return false, nil
 	}

@@ -9,10 +9,17 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
+
+var tenantFields = map[string]*framework.FieldSchema{
+	"suspended": {Type: framework.TypeBool, Description: "On a write: whether everything under the tenant is withheld. The grants stay, and are kept alive."},
+	"revoke":    {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the provider is told. Default true."},
+	"force":     {Type: framework.TypeBool, Query: true, Description: "On a delete: destroy the tenant's keys at once. What they have sealed cannot be revoked then."},
+}
 
 type tenantPaths struct {
 	store   *store.Store
@@ -30,12 +37,27 @@ func tenants(s *store.Store, r *refresh.Refresher) []*framework.Path {
 			HelpDescription: "Sorted by bytes. A tenant exists from its first credential.",
 		},
 		{
-			Pattern:      "tenants/" + tenantSegment,
+			Pattern: "tenants/" + tenantSegment,
+			Fields:  fields(tenantFields, "tenant"),
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ReadOperation:   local(t.read, "Read the state of a tenant."),
+				logical.UpdateOperation: forwarded(t.write, "Suspend a tenant, or lift that."),
+				logical.DeleteOperation: forwarded(t.delete, "Revoke and remove all that a tenant has, and destroy its keys."),
+			},
+			HelpSynopsis: "The state of a tenant, and its end.",
+			HelpDescription: "How many of its credentials are in each status other than active, as the status index has it; the version of its key; and the work in progress: " +
+				"removals, by provider, the last reindex and the last rotation, which go on until they have a finished_at, and its deletion. " +
+				"While a tenant is suspended, nothing under it is served or connected; its grants are kept alive. " +
+				"Deleting takes it out of service at once. Revoking and removing is done in the background, and what cannot be revoked is tried again; deleting again with " +
+				"revoke=false or force=true gives that up. Older snapshots of Vault's storage still hold the keys.",
+		},
+		{
+			Pattern:      "tenants/" + tenantSegment + "/rotate",
 			Fields:       fields(nil, "tenant"),
-			Operations:   map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(t.read, "Read the state of a tenant.")},
-			HelpSynopsis: "The state of a tenant.",
-			HelpDescription: "How many of its credentials are in each status other than active, as the status index has it, and the work in progress: " +
-				"removals, by provider, and the last reindex, which goes on until it has a finished_at.",
+			Operations:   map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(t.rotate, "Give the tenant a new key.")},
+			HelpSynopsis: "Give the tenant a new key.",
+			HelpDescription: "It seals from now on. What the former one has sealed is sealed anew in the background; read the tenant to see how far that has come. " +
+				"The former key is destroyed when no session is left that it may have sealed, an hour and a half later. Until then another rotation is refused with pending.",
 		},
 		{
 			Pattern:      "tenants/" + tenantSegment + "/reindex",
@@ -104,7 +126,11 @@ func (t tenantPaths) counts(ctx context.Context, id tenant.ID) (map[string]any, 
 }
 
 func tenantView(id tenant.ID, t store.Tenant, counts map[string]any) map[string]any {
-	view := map[string]any{"tenant_id": string(id), "created_at": timestamp(t.CreatedAt), "counts": counts}
+	view := map[string]any{
+		"tenant_id": string(id), "created_at": timestamp(t.CreatedAt), "counts": counts,
+		"suspended": !t.SuspendedAt.IsZero(), "key_version": t.KeyVersion(),
+	}
+	setTime(view, "suspended_at", t.SuspendedAt)
 	removals := map[string]any{}
 	for provider, removal := range t.Removals {
 		removals[provider] = removalView(removal)
@@ -113,6 +139,14 @@ func tenantView(id tenant.ID, t store.Tenant, counts map[string]any) map[string]
 	if walk, ok := t.Walks[store.DueReindex]; ok {
 		view["reindex"] = walkView(walk)
 	}
+	if walk, ok := t.Walks[store.DueRotation]; ok {
+		view["rotation"] = rotationView(walk)
+	}
+	if t.Deletion != nil {
+		deletion := removalView(*t.Deletion)
+		deletion["revoke"], deletion["force"] = t.Deletion.Revoke, t.Deletion.Force
+		view["deletion"] = deletion
+	}
 	return view
 }
 
@@ -120,6 +154,48 @@ func walkView(w store.Walk) map[string]any {
 	view := map[string]any{"started_at": timestamp(w.StartedAt), "done": w.Done, "unreadable": w.Unreadable}
 	setTime(view, "finished_at", w.FinishedAt)
 	return view
+}
+
+func rotationView(w store.Walk) map[string]any {
+	view := walkView(w)
+	view["key_version"], view["rewritten"] = w.Rotation.Version, w.Rotation.Rewritten+w.Changed
+	setTime(view, "former_key_until", w.Rotation.KeepUntil)
+	return view
+}
+
+func (t tenantPaths) write(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	id, err := tenant.ParseID(d.Get("tenant").(string))
+	if err != nil {
+		return nil, err
+	}
+	if _, named := d.Raw["suspended"]; !named {
+		return nil, oauth.Invalid("suspended", "is required: true or false")
+	}
+	return nil, t.refresh.Suspend(ctx, id, d.Get("suspended").(bool))
+}
+
+func (t tenantPaths) delete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	id, err := tenant.ParseID(d.Get("tenant").(string))
+	if err != nil {
+		return nil, err
+	}
+	warning, err := t.refresh.DeleteTenant(ctx, id, refresh.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
+	if err != nil {
+		return nil, err
+	}
+	return warned(nil, warning), nil
+}
+
+func (t tenantPaths) rotate(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	id, err := tenant.ParseID(d.Get("tenant").(string))
+	if err != nil {
+		return nil, err
+	}
+	walk, err := t.refresh.BeginRotation(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &logical.Response{Data: rotationView(walk)}, nil
 }
 
 func (t tenantPaths) reindex(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

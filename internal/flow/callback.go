@@ -111,7 +111,8 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 		return err
 	})
 	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, errStranger):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDeleting), errors.Is(err, errStranger):
+		f.abandon(r, errNoSession) // its tenant may have been deleted just now
 		return stranger(), nil
 	case err == nil && r != nil:
 		f.redeem(ctx, session, r)
@@ -123,7 +124,10 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 		return f.landing(session, a, nil), nil
 	}
 	session, _, err = r.await(ctx)
-	if err != nil && session.ID == "" {
+	switch {
+	case err != nil && session.ID == "" && oauth.CodeOf(err) == oauth.NotFound:
+		return stranger(), nil // its tenant was deleted meanwhile
+	case err != nil && session.ID == "":
 		return Landing{}, err
 	}
 	return f.landing(session, a, err), nil

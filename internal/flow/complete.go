@@ -62,7 +62,8 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDeleting):
+		f.abandon(r, errNoSession) // its tenant may have been deleted just now
 		return Completed{}, errNoSession
 	case errors.Is(err, errRepeated):
 	case err != nil:

@@ -25,6 +25,7 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 	if err != nil {
 		return c, "", err
 	}
+	life := f.Store.Life(i.Ref.Tenant)
 	if err := f.Store.Admit(ctx, i.Ref, *config.RequireInstallation); err != nil {
 		return c, "", err
 	}
@@ -42,6 +43,6 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 		return c, "", provider.Refusal(err)
 	}
 	return f.keep(ctx, birth{
-		ref: i.Ref, event: "imported", scopes: config.ScopesFor(i.Ref), by: i.By, begun: begun, allowAccountChange: i.AllowAccountChange,
+		ref: i.Ref, event: "imported", scopes: config.ScopesFor(i.Ref), by: i.By, begun: begun, allowAccountChange: i.AllowAccountChange, life: life,
 	}, token)
 }

@@ -20,6 +20,7 @@ type birth struct {
 	session            string // the id of the session that it is born of, if any
 	begun              time.Time
 	allowAccountChange bool
+	life               int // the tenant's, when it was begun
 }
 
 // keep stores the token as the credential that is born.
@@ -49,7 +50,10 @@ func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Cred
 func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config store.Config) (c store.Credential, replaced []oauth.Token, err error) {
 	defer f.Store.LockAccount(b.ref.Provider, token.Account)()
 	c, err = f.Store.UpdateCredential(ctx, b.ref, func(old *store.Credential) (store.Credential, error) {
-		// Asked again here, where no removal can come between.
+		// Asked again here, where no removal and no suspension can come between.
+		if f.Store.Life(b.ref.Tenant) != b.life {
+			return store.Credential{}, oauth.Errorf(oauth.NotFound, "tenant %s was deleted meanwhile; begin again", b.ref.Tenant)
+		}
 		if err := f.Store.Admit(ctx, b.ref, *config.RequireInstallation); err != nil {
 			return store.Credential{}, err
 		}

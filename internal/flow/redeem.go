@@ -93,7 +93,7 @@ func (f *Flow) redeem(ctx context.Context, s store.Session, r *redemption) {
 	if err == nil {
 		r.token = token
 		r.credential, r.warning, err = f.keep(ctx, birth{
-			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, begun: s.CreatedAt, allowAccountChange: s.AllowAccountChange,
+			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, begun: s.CreatedAt, allowAccountChange: s.AllowAccountChange, life: s.Life,
 		}, token)
 	}
 	r.session, r.err = f.settle(ctx, s, r, err)
@@ -171,7 +171,7 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 
 // passing reports whether trying again may do better: the provider was not
 // reached, or the token is there and storage failed, or an installation is
-// being removed or made.
+// being removed or made, or the tenant is suspended.
 func passing(err error) bool {
 	var e *provider.Error
 	if errors.As(err, &e) && e.Err != nil {
@@ -181,7 +181,7 @@ func passing(err error) bool {
 		return e.Class == provider.Transient || e.Class == provider.Throttled
 	}
 	switch oauth.CodeOf(err) {
-	case "", oauth.Pending, oauth.InstallationRequired:
+	case "", oauth.Pending, oauth.InstallationRequired, oauth.Suspended:
 		return true
 	}
 	return false

@@ -247,11 +247,17 @@ func (r *Refresher) suspect(ctx context.Context, providerName string, ref tenant
 			suspected.NextCheck = r.Now().UTC()
 			return suspected, nil
 		})
-		if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrRemoving) {
+		if err != nil && !gone(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// gone reports whether err says that a credential is not there any more, or is
+// about to go.
+func gone(err error) bool {
+	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrRemoving) || errors.Is(err, store.ErrDeleting)
 }
 
 // uninstall parts with an installation. Its own grant goes first: if that
@@ -287,6 +293,9 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 		}
 		return removal, r.Now(), nil
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = NotFound(ref) // its tenant is being deleted, or is gone
+	}
 	if err != nil {
 		return "", err
 	}
@@ -303,7 +312,7 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 
 // hasten lets a removal forget what it cannot revoke, and takes it up at once.
 func (r *Refresher) hasten(ctx context.Context, ref tenant.Ref) error {
-	return r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
+	err := r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old == nil {
 			return store.Removal{}, time.Time{}, NotFound(ref)
 		}
@@ -311,6 +320,10 @@ func (r *Refresher) hasten(ctx context.Context, ref tenant.Ref) error {
 		removal.Force = true
 		return removal, r.Now(), nil
 	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = NotFound(ref)
+	}
+	return err
 }
 
 func join(a, b string) string {

@@ -249,7 +249,7 @@ func (r *Refresher) done(ctx context.Context, k *chore) error {
 		putOff(&later, r.afterOutage(k.ref, later, outage))
 		return later, nil
 	})
-	if errors.Is(err, errSuperseded) || errors.Is(err, store.ErrRemoving) {
+	if errors.Is(err, errSuperseded) || gone(err) {
 		return nil
 	}
 	return err

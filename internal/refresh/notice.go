@@ -2,7 +2,6 @@ package refresh
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -51,7 +50,7 @@ func (r *Refresher) notify(ctx context.Context, ref tenant.Ref) (store.Credentia
 		planNotice(&c, now)
 		return c, nil
 	})
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrRemoving) {
+	if gone(err) {
 		return c, nil
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package refresh
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ func (r *Refresher) PlanChecks(ctx context.Context) error {
 
 // Recheck is the background work at that, of one tenant.
 func (r *Refresher) Recheck(ctx context.Context, due store.Due) error {
-	return r.walk(ctx, due, route{r.Store.Refs, r.recheck})
+	return r.walk(ctx, due, route{refs: r.Store.Refs, visit: uncounted(r.recheck)})
 }
 
 // recheck plans the check of one credential, unless it comes within the
@@ -53,7 +52,7 @@ func (r *Refresher) recheck(ctx context.Context, ref tenant.Ref) error {
 		}
 		return c, nil
 	})
-	if errors.Is(err, store.ErrRemoving) {
+	if gone(err) {
 		return nil
 	}
 	return quietly(err)

@@ -77,6 +77,9 @@ type Served struct {
 // token first if that has expired or lasts less than minTTL. A living token is
 // served whatever the provider answers to that, unless it says that it is dead.
 func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Duration) (Served, error) {
+	if err := r.serving(ctx, ref); err != nil {
+		return Served{}, err
+	}
 	c, warning, err := r.find(ctx, ref)
 	if err == nil {
 		err = servable(ref, c)
@@ -114,6 +117,14 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 		served.Warnings = append(served.Warnings, "the token is served with less life than min_ttl: the provider gave no more when it was last asked")
 	}
 	return served, nil
+}
+
+// serving returns the error that whatever a tenant has is refused with.
+func (r *Refresher) serving(ctx context.Context, ref tenant.Ref) error {
+	if err := r.Store.Deleting(ctx, ref.Tenant); errors.Is(err, store.ErrDeleting) {
+		return NotFound(ref)
+	}
+	return r.Store.Serving(ctx, ref.Tenant)
 }
 
 // find returns the credential that ref names; the warning tells of trouble

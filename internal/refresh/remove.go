@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -33,17 +35,13 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 	}
 	removal, err := r.Store.Removal(ctx, ref)
 	if err != nil {
-		return err
+		return quietly(err)
 	}
-	left, err := r.Store.Under(ctx, ref)
+	through, err := r.removeAll(ctx, &removal, r.under(ctx, ref))
 	if err != nil {
 		return err
 	}
-	done, err := r.removeAll(ctx, &removal, left)
-	if err != nil {
-		return err
-	}
-	if done {
+	if through && removal.UnrevokedCount == 0 {
 		end, err := r.removeLast(ctx, ref, removal)
 		if end.ended {
 			r.Log.Info("removed", "ref", ref.String(), "credentials", removal.Removed+1)
@@ -54,83 +52,102 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
 		}
 	}
-	return r.Store.UpdateRemoval(ctx, ref, func(now *store.Removal) (store.Removal, time.Time, error) {
+	return quietly(r.Store.UpdateRemoval(ctx, ref, r.next(removal, through)))
+}
+
+// under yields what stands under an installation, in an order that stays.
+func (r *Refresher) under(ctx context.Context, ref tenant.Ref) iter.Seq2[tenant.Ref, error] {
+	return func(yield func(tenant.Ref, error) bool) {
+		refs, err := r.Store.Under(ctx, ref)
+		if err != nil {
+			yield(tenant.Ref{}, err)
+			return
+		}
+		slices.SortFunc(refs, func(a, b tenant.Ref) int { return strings.Compare(a.String(), b.String()) })
+		for _, ref := range refs {
+			if !yield(ref, nil) {
+				return
+			}
+		}
+	}
+}
+
+// next returns what is stored of a removal after a slice of it, and when the
+// worker goes on. through says that it came to the end of what there was:
+// whatever could not be removed has then had its turn, and is let rest.
+func (r *Refresher) next(removal store.Removal, through bool) func(*store.Removal) (store.Removal, time.Time, error) {
+	return func(now *store.Removal) (store.Removal, time.Time, error) {
 		if now == nil || now.ID != removal.ID {
 			return store.Removal{}, time.Time{}, errSuperseded
 		}
-		if now.Force && !removal.Force {
-			removal.Force = true
+		if now.Force && !removal.Force || removal.Revoke && !now.Revoke {
+			removal.Force, removal.Revoke, removal.After = now.Force, now.Revoke, ""
 			return removal, r.Now(), nil // said meanwhile: at once
 		}
-		if removal.UnrevokedCount == 0 {
-			return removal, r.Now(), nil // a slice ended: go on
+		if !through || removal.UnrevokedCount == 0 {
+			return removal, r.Now(), nil
 		}
 		removal.Attempts++
 		return removal, r.Now().Add(backoff[min(removal.Attempts, len(backoff))-1]), nil
-	})
+	}
 }
 
-// removeAll parts with those of refs that there is time for, and writes down
-// in the removal how that went. It reports whether none is left.
-func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs []tenant.Ref) (done bool, err error) {
+// removeAll parts with those of refs that there is time for, from where the
+// removal stopped, and writes down in it how that went. It reports whether it
+// came to their end: one that cannot be removed keeps none from its turn.
+func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs iter.Seq2[tenant.Ref, error]) (through bool, err error) {
 	begun := r.Now()
-	refs = failedLast(refs, removal.Unrevoked)
-	removal.Unrevoked, removal.UnrevokedCount = nil, 0
-	d := Disconnection{Revoke: removal.Revoke, Force: removal.Force}
-	for i, ref := range refs {
-		if ctx.Err() != nil {
+	if removal.After == "" {
+		removal.Unrevoked, removal.UnrevokedCount = nil, 0
+	}
+	for ref, err := range refs {
+		switch {
+		case err != nil:
+			return false, err
+		case ctx.Err() != nil:
 			return false, ctx.Err()
-		}
-		if r.Now().Sub(begun) > removalSlice {
-			for _, ref := range refs[i:] {
-				if removal.UnrevokedCount > 0 {
-					unrevoked(removal, ref)
-				}
-			}
+		case ref.String() <= removal.After:
+			continue
+		case r.Now().Sub(begun) > removalSlice:
 			return false, nil
 		}
-		c, err := r.Store.Credential(ctx, ref)
-		if err == nil && removal.Revoke {
-			if err := r.budget.Wait(ctx); err != nil {
-				return false, err
-			}
-		}
-		switch {
-		case err == nil:
-			_, err = r.part(ctx, ref, c, d)
-		case errors.Is(err, store.ErrCorrupt) && d.Force:
-			err = r.Store.Discard(ctx, ref)
-		}
-		switch {
+		switch err := r.removeOne(ctx, ref, Disconnection{Revoke: removal.Revoke, Force: removal.Force}); {
 		case err == nil:
 			removal.Removed++
+		case ctx.Err() != nil:
+			return false, ctx.Err()
 		case !errors.Is(err, store.ErrNotFound):
 			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
 			unrevoked(removal, ref)
 		}
+		removal.After = ref.String()
 	}
-	return removal.UnrevokedCount == 0, nil
+	removal.After = ""
+	return true, nil
+}
+
+func (r *Refresher) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection) error {
+	c, err := r.Store.Credential(ctx, ref)
+	if err == nil && d.Revoke {
+		if err := r.budget.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case err == nil:
+		_, err = r.part(ctx, ref, c, d)
+	case errors.Is(err, store.ErrCorrupt) && d.Force:
+		r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", err)
+		err = r.Store.Discard(ctx, ref)
+	}
+	return err
 }
 
 func unrevoked(removal *store.Removal, ref tenant.Ref) {
 	removal.UnrevokedCount++
 	if len(removal.Unrevoked) < unrevokedKept {
-		removal.Unrevoked = append(removal.Unrevoked, ref.String())
+		removal.Unrevoked = append(slices.Clip(removal.Unrevoked), ref.String())
 	}
-}
-
-// failedLast moves those refs that failed before to the end: they must not keep
-// the others from their turn.
-func failedLast(refs []tenant.Ref, failed []string) []tenant.Ref {
-	var first, last []tenant.Ref
-	for _, ref := range refs {
-		if slices.Contains(failed, ref.String()) {
-			last = append(last, ref)
-		} else {
-			first = append(first, ref)
-		}
-	}
-	return append(first, last...)
 }
 
 // An ending is what came of the last step of a removal.

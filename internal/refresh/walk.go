@@ -19,8 +19,19 @@ const walkSlice = 20 * time.Second
 type route struct {
 	// refs yields what comes after a ref, in an order that stays.
 	refs func(ctx context.Context, id tenant.ID, after string) iter.Seq2[tenant.Ref, error]
-	// visit must bear being repeated: after a crash a slice is walked again.
-	visit func(context.Context, tenant.Ref) error
+	// visit must bear being repeated: after a crash a slice is walked again. It
+	// reports whether it has changed what is counted.
+	visit func(context.Context, tenant.Ref) (changed bool, err error)
+	// again is called where nothing is left. It returns when the walk shall begin
+	// again at the first ref; zero: it has ended. Nil: it has.
+	again func(context.Context, *store.Walk) (time.Time, error)
+	// ended is called when that was stored. Nil: there is nothing to do then.
+	ended func()
+}
+
+// uncounted is a visit of which nothing is counted.
+func uncounted(visit func(context.Context, tenant.Ref) error) func(context.Context, tenant.Ref) (bool, error) {
+	return func(ctx context.Context, ref tenant.Ref) (bool, error) { return false, visit(ctx, ref) }
 }
 
 // beginWalk begins the tenant's walk of that kind. One that is under way goes
@@ -33,7 +44,7 @@ func (r *Refresher) beginWalk(ctx context.Context, id tenant.ID, kind string) (s
 		return store.Walk{ID: random(), StartedAt: r.Now().UTC()}, r.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = NoTenant(id)
+		err = r.noTenant(ctx, id)
 	}
 	return walk, err
 }
@@ -54,13 +65,17 @@ func (r *Refresher) walk(ctx context.Context, due store.Due, to route) error {
 	}
 	next := time.Time{}
 	finished, cause := r.slice(ctx, id, &walk, to)
+	if finished && to.again != nil {
+		next, cause = to.again(ctx, &walk)
+		finished = next.IsZero() && cause == nil
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case finished:
 		walk.FinishedAt = r.Now().UTC()
 		r.Log.Info("finished", "work", due.Kind, "tenant", id, "records", walk.Done, "unreadable", walk.Unreadable)
-	default:
+	case next.IsZero():
 		next = r.Now()
 	}
 	_, err = r.Store.UpdateWalk(ctx, id, due.Kind, func(now *store.Walk) (store.Walk, time.Time, error) {
@@ -69,7 +84,10 @@ func (r *Refresher) walk(ctx context.Context, due store.Due, to route) error {
 		}
 		return walk, next, nil
 	})
-	return errors.Join(cause, quietly(err))
+	if finished && err == nil && to.ended != nil {
+		to.ended()
+	}
+	return errors.Join(quietly(cause), quietly(err))
 }
 
 // slice visits what there is time for and writes down in walk how far it came.
@@ -82,12 +100,15 @@ func (r *Refresher) slice(ctx context.Context, id tenant.ID, walk *store.Walk, t
 		if err != nil || ctx.Err() != nil || r.Now().Sub(begun) > walkSlice {
 			return false, err
 		}
-		switch err := to.visit(ctx, ref); {
+		changed, err := to.visit(ctx, ref)
+		switch {
 		case errors.Is(err, store.ErrCorrupt):
 			r.Log.Warn("passed over", "ref", ref.String(), "error", err)
 			walk.Unreadable++
 		case err != nil:
 			return false, err
+		case changed:
+			walk.Changed++
 		}
 		walk.After = ref.String()
 		walk.Done++
@@ -102,6 +123,15 @@ func quietly(err error) error {
 		return nil
 	}
 	return err
+}
+
+// noTenant is the error of an id that names no tenant, or one that is being
+// deleted.
+func (r *Refresher) noTenant(ctx context.Context, id tenant.ID) error {
+	if err := r.Store.Deleting(ctx, id); err != nil {
+		return err
+	}
+	return NoTenant(id)
 }
 
 // NoTenant is the error of an id that names no tenant.

@@ -69,6 +69,12 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 		if err != nil {
 			return nil, corrupt(accountDir(provider, name)+hint, err)
 		}
+		if shredded, err := s.shredded(ctx, ref.Tenant); shredded || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			continue // nobody will ever open it
+		}
 		switch c, err := s.Credential(ctx, ref); {
 		case err == nil && slices.Contains(accountsOf(c), account):
 			holders = append(holders, Holder{ref, c.Status, c.Token.AccessToken})
@@ -118,6 +124,9 @@ func (s *Store) InUse(ctx context.Context, provider string) (bool, error) {
 			ref, err := tenant.ParseFlat(hint)
 			if err != nil {
 				return false, corrupt(accountPrefix+provider+"/"+dir+hint, err)
+			}
+			if shredded, err := s.shredded(ctx, ref.Tenant); shredded && err == nil {
+				continue
 			}
 			if _, err := s.Credential(ctx, ref); !errors.Is(err, ErrNotFound) {
 				return err == nil, err

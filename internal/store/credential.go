@@ -214,8 +214,8 @@ func (s *Store) putCredential(ctx context.Context, ref tenant.Ref, c Credential)
 
 // UpdateCredential stores what change makes of ref's credential, under its
 // record lock. old is nil if there is none. An error of change is returned,
-// and nothing is stored; so is [ErrRemoving]. New hints come before the record
-// and outdated ones go after it.
+// and nothing is stored; so are [ErrRemoving] and [ErrDeleting]. New hints come
+// before the record and outdated ones go after it.
 func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change func(old *Credential) (Credential, error)) (Credential, error) {
 	defer s.records.lock(credentialKey(ref))()
 	unlock, err := s.sealing(ctx, ref.Tenant)
@@ -262,7 +262,10 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 
 // oldCredential returns the credential that is to be changed, or nil.
 func (s *Store) oldCredential(ctx context.Context, ref tenant.Ref) (*Credential, error) {
-	removal, err := removalIn(ctx, s.storedTenant, ref)
+	if err := s.deleting(ctx, s.storedTenant, ref.Tenant); err != nil {
+		return nil, err
+	}
+	removal, err := removalIn(ctx, s.Tenant, ref)
 	if err != nil {
 		return nil, err
 	}

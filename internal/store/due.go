@@ -21,6 +21,8 @@ const (
 	DueRemoval    = "removal"    // ID is a flat ref of an installation: remove what is under it
 	DueReindex    = "reindex"    // ID is a tenant's: go on with its walk
 	DueRecheck    = "recheck"    // likewise
+	DueRotation   = "rotation"   // likewise
+	DueDeletion   = "deletion"   // ID is a tenant's: remove all that it has, and itself
 )
 
 // A Due is something that must happen at a minute. It is a hint: the record
@@ -275,7 +277,16 @@ func (s *Store) dueRecord(d Due) (lock string, current func(context.Context) (st
 			return session.Due, err
 		}
 	}
-	if d.Kind == DueReindex || d.Kind == DueRecheck {
+	if d.Kind == DueDeletion {
+		return tenantKey(tenant.ID(d.ID)), func(ctx context.Context) (string, error) {
+			t, err := s.storedTenant(ctx, tenant.ID(d.ID))
+			if t.Deletion == nil {
+				return "", err
+			}
+			return t.Deletion.Due, err
+		}
+	}
+	if d.Kind == DueReindex || d.Kind == DueRecheck || d.Kind == DueRotation {
 		return tenantKey(tenant.ID(d.ID)), func(ctx context.Context) (string, error) {
 			walk, err := s.Walk(ctx, tenant.ID(d.ID), d.Kind)
 			return walk.Due, err

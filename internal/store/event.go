@@ -28,6 +28,10 @@ const (
 	ConnectionRevoked       EventType = "connection.revoked"
 	ConnectionDeleted       EventType = "connection.deleted"
 	ScopesChanged           EventType = "scopes.changed"
+	TenantSuspended         EventType = "tenant.suspended"
+	TenantResumed           EventType = "tenant.resumed" // its suspension was lifted
+	TenantKeyRotated        EventType = "tenant.key_rotated"
+	TenantDeleted           EventType = "tenant.deleted"
 	ProviderMisconfigured   EventType = "provider.misconfigured"
 	ProviderThrottled       EventType = "provider.throttled"
 	ProviderUnavailable     EventType = "provider.unavailable"

@@ -174,9 +174,9 @@ func (s *Store) correctStatus(ctx context.Context, ref tenant.Ref, status Status
 	return nil
 }
 
-// RescheduleRemovals gives those of the tenant's removals another entry in the
-// due index whose own no sweep will find.
-func (s *Store) RescheduleRemovals(ctx context.Context, id tenant.ID) error {
+// RescheduleWork gives the tenant's removals, and its rotation, another entry in
+// the due index where no sweep will find their own.
+func (s *Store) RescheduleWork(ctx context.Context, id tenant.ID) error {
 	t, err := s.Tenant(ctx, id)
 	if err != nil {
 		return err
@@ -196,7 +196,20 @@ func (s *Store) RescheduleRemovals(ctx context.Context, id tenant.ID) error {
 			return err
 		}
 	}
-	return nil
+	_, err = s.UpdateWalk(ctx, id, DueRotation, func(old *Walk) (Walk, time.Time, error) {
+		if old == nil || !old.FinishedAt.IsZero() {
+			return Walk{}, time.Time{}, errFound
+		}
+		found, err := s.willBeFound(ctx, old.Due)
+		if found {
+			err = errFound
+		}
+		return *old, s.now(), err
+	})
+	if errors.Is(err, errFound) {
+		return nil
+	}
+	return err
 }
 
 // errFound says that there is nothing to reschedule.

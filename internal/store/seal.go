@@ -46,13 +46,16 @@ func open(k *tenant.Keyring, key string, b []byte, record any) error {
 	return nil
 }
 
-// sealing keeps the tenant's keyring as it is until unlock is called, and makes
-// one if the tenant has none. What was sealed is put in between.
+// sealing keeps the tenant's keyring as it is until unlock is called. What was
+// sealed is put in between. Of a tenant that is being deleted nothing is sealed
+// any more: the error wraps [ErrDeleting].
 func (s *Store) sealing(ctx context.Context, id tenant.ID) (unlock func(), err error) {
-	if err := s.ensureKeyring(ctx, id); err != nil {
+	unlock = s.tenants.rlock(string(id))
+	if err := s.deleting(ctx, s.Tenant, id); err != nil {
+		unlock()
 		return nil, err
 	}
-	return s.tenants.rlock(string(id)), nil
+	return unlock, nil
 }
 
 // sealed returns record, sealed under the tenant's keyring, after the bytes of
@@ -75,7 +78,16 @@ func (s *Store) openSealed(ctx context.Context, id tenant.ID, key string, b []by
 	if err != nil {
 		return err
 	}
-	return open(k, key, b, record)
+	err = open(k, key, b, record)
+	if !errors.Is(err, ErrCorrupt) || !s.memory.isStandby() {
+		return err
+	}
+	// The node that may write may have made another key, and this one not have
+	// heard of it yet.
+	if k, err := s.storedKeyring(ctx, id); err == nil {
+		return open(k, key, b, record)
+	}
+	return err
 }
 
 // keyring returns the tenant's keyring, or ErrNotFound.
@@ -83,14 +95,31 @@ func (s *Store) keyring(ctx context.Context, id tenant.ID) (*tenant.Keyring, err
 	return keyset(ctx, s, s.keyrings, tenantKeyringKey(id), tenant.ParseKeyring)
 }
 
+// storedKeyring is keyring for who decides a write by it.
+func (s *Store) storedKeyring(ctx context.Context, id tenant.ID) (*tenant.Keyring, error) {
+	key := tenantKeyringKey(id)
+	return load(ctx, s, s.keyrings, key, keysetOpener(key, tenant.ParseKeyring))
+}
+
+// saveKeyring puts the tenant's keyring. It is called with the tenant locked.
+func (s *Store) saveKeyring(ctx context.Context, id tenant.ID, k *tenant.Keyring) error {
+	b, err := k.Bytes()
+	if err != nil {
+		return err
+	}
+	return save(ctx, s, s.keyrings, &logical.StorageEntry{Key: tenantKeyringKey(id), Value: b, SealWrap: true}, tenant.ParseKeyring)
+}
+
 // ensureKeyring makes the tenant's keyring if it has none. The keyring is in
-// storage before anything is sealed under it.
+// storage before anything is sealed under it. It is called while sealing, for
+// what is new: nothing else may bring a keyring back that was destroyed.
 func (s *Store) ensureKeyring(ctx context.Context, id tenant.ID) error {
+	key := tenantKeyringKey(id)
 	if _, err := s.keyring(ctx, id); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	defer s.tenants.lock(string(id))()
-	_, err := ensureKeyset(ctx, s, s.keyrings, tenantKeyringKey(id), tenant.ParseKeyring, tenant.NewKeyring)
+	defer s.records.lock(key)()
+	_, err := ensureKeyset(ctx, s, s.keyrings, key, tenant.ParseKeyring, tenant.NewKeyring)
 	return err
 }
 
@@ -120,13 +149,17 @@ func keyset[K any](ctx context.Context, s *Store, kept *kind[K], key string, par
 	if k, ok := kept.recall(key); ok {
 		return k, nil
 	}
-	return load(ctx, s, kept, key, func(b []byte) (K, error) {
+	return load(ctx, s, kept, key, keysetOpener(key, parse))
+}
+
+func keysetOpener[K any](key string, parse func([]byte) (K, error)) func([]byte) (K, error) {
+	return func(b []byte) (K, error) {
 		k, err := parse(b)
 		if err != nil {
 			err = corrupt(key, err)
 		}
 		return k, err
-	})
+	}
 }
 
 // ensureKeyset is keyset for who holds the lock under which it is made if there

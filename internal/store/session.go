@@ -1,7 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -76,6 +79,10 @@ type Session struct {
 
 	// Due is the key of the session's entry in the due index.
 	Due string `json:"due"`
+
+	// Life is the tenant's life that the session was begun or read in: see
+	// [Store.Life].
+	Life int `json:"-"`
 }
 
 // A Caller is who made a request to the engine, as Vault tells.
@@ -105,8 +112,22 @@ type sessionAtRest struct {
 	AccessToken string `json:"access_token,omitempty"`
 }
 
+// SessionKept is how long after its beginning, at the most, a session is of use
+// to anybody: an hour until it expires, a quarter more while its end can be
+// read, and what the sweep takes. The key that it was sealed with is kept as
+// long.
+const SessionKept = 90 * time.Minute
+
 // NewSession schedules the session's end for reapAt and stores it.
 func (s *Store) NewSession(ctx context.Context, session Session, reapAt time.Time) error {
+	unlock, err := s.sealing(ctx, session.Ref.Tenant)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.ensureKeyring(ctx, session.Ref.Tenant); err != nil {
+		return err
+	}
 	due, err := s.schedule(ctx, reapAt, session.ExpiresAt, DueSession, session.ID)
 	if err != nil {
 		return err
@@ -115,7 +136,8 @@ func (s *Store) NewSession(ctx context.Context, session Session, reapAt time.Tim
 	return s.putSession(ctx, session)
 }
 
-// Session returns the session with that id, or ErrNotFound.
+// Session returns the session with that id, or ErrNotFound. Of a tenant that is
+// being deleted, or was since, there are none.
 func (s *Store) Session(ctx context.Context, id string) (Session, error) {
 	key := sessionKey(id)
 	b, err := s.get(ctx, key)
@@ -129,11 +151,20 @@ func (s *Store) Session(ctx context.Context, id string) (Session, error) {
 	if !ok {
 		return Session{}, corrupt(key, errVersion)
 	}
+	life := s.Life(owner)
+	if err := s.deleting(ctx, s.Tenant, owner); err != nil {
+		return Session{}, cmp.Or(notDeleting(err), ErrNotFound)
+	}
 	var r sessionAtRest
-	if err := s.openSealed(ctx, owner, key, sealed, &r); err != nil {
+	switch err := s.openSealed(ctx, owner, key, sealed, &r); {
+	case errors.Is(err, ErrCorrupt):
+		// It lies there from before its tenant was deleted.
+		return Session{}, fmt.Errorf("%w: %w", ErrNotFound, err)
+	case err != nil:
 		return Session{}, err
 	}
 	session := r.Session
+	session.Life = life
 	session.Verifier, session.ConnectKey, session.Code = oauth.Secret(r.Verifier), oauth.Secret(r.ConnectKey), oauth.Secret(r.Code)
 	session.Token.AccessToken, session.Nonce = oauth.Secret(r.AccessToken), oauth.Secret(r.Nonce)
 	return session, nil
@@ -153,6 +184,14 @@ func (s *Store) TakeSession(ctx context.Context, id string, take func(*Session) 
 	if err := take(&taken); err != nil {
 		return session, err
 	}
+	unlock, err := s.sealing(ctx, taken.Ref.Tenant)
+	if err != nil {
+		return session, err
+	}
+	defer unlock()
+	if taken.Life != s.Life(taken.Ref.Tenant) {
+		return session, ErrNotFound // its tenant was deleted between
+	}
 	if err := s.putSession(ctx, taken); err != nil {
 		return session, err
 	}
@@ -168,12 +207,8 @@ func (s *Store) ReapSession(ctx context.Context, due Due) error {
 	return s.storage.Delete(ctx, due.key())
 }
 
+// putSession is called while sealing.
 func (s *Store) putSession(ctx context.Context, session Session) error {
-	unlock, err := s.sealing(ctx, session.Ref.Tenant)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	owner := string(session.Ref.Tenant)
 	head := append([]byte{formatVersion, byte(len(owner))}, owner...)
 	b, err := s.sealed(ctx, session.Ref.Tenant, sessionKey(session.ID), head, sessionAtRest{

@@ -53,6 +53,9 @@ var (
 	// ErrRemoving is returned if the installation that a ref stands under is
 	// being removed, and all under it along.
 	ErrRemoving = errors.New("installation is being removed")
+	// ErrDeleting is returned if a ref's tenant is being deleted. The error is then
+	// of code not_found, for whoever asked.
+	ErrDeleting = errors.New("tenant is being deleted")
 	// ErrCorrupt is returned if a record does not open: its bytes were changed
 	// or moved, or its tenant's keyring is another than it was.
 	ErrCorrupt = errors.New("record does not open")
@@ -76,6 +79,10 @@ type Store struct {
 	settings      *kind[Settings]
 	keyrings      *kind[*tenant.Keyring]
 	accountKeys   *kind[*tenant.AccountKey]
+
+	// lives counts how often each tenant's end has begun in this process. What
+	// was begun in one life is not stored in the next.
+	lives lives
 
 	mounts sync.Mutex // while a keyset that belongs to no tenant is made
 	due    dueIndex

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,27 +26,36 @@ type Tenant struct {
 	// Walks are the background work at all of the tenant's records, by kind: the
 	// last one of each.
 	Walks map[string]Walk `json:"walks,omitempty"`
+	// SuspendedAt is since when nothing of the tenant is served or connected.
+	// Zero: it is.
+	SuspendedAt time.Time `json:"suspended_at,omitzero"`
+	// Deletion is the removal of all that the tenant has, and of itself. Nil: it
+	// stays.
+	Deletion *Removal `json:"deletion,omitempty"`
 }
 
-// A Removal is the deletion of an installation and all under it. While it
-// stands nothing under the installation is served, connected or refreshed.
+// A Removal is the deletion of an installation and all under it, or of a
+// tenant. While it stands nothing under it is served, connected or refreshed.
 type Removal struct {
 	// ID is random: an installation may be removed, connected and removed again.
 	ID        string    `json:"id"`
 	StartedAt time.Time `json:"started_at"`
 	// Revoke says whether the provider is told. Force says that what it cannot
-	// be told is forgotten all the same.
+	// be told is forgotten all the same: of a tenant, that its keys are destroyed
+	// first.
 	Revoke bool `json:"revoke"`
 	Force  bool `json:"force,omitempty"`
 	// RevokedBirth is the birth of the installation whose own grant has been
 	// taken away. Empty: it has not, or need not be.
 	RevokedBirth string `json:"revoked_birth,omitempty"`
-	// Attempts is how often the worker went through what is left.
-	Attempts int `json:"attempts"`
+	// Attempts is how often the worker went through what is left. After is the
+	// last ref that it came to this time, "" before the first.
+	Attempts int    `json:"attempts"`
+	After    string `json:"after,omitempty"`
 	// Removed counts the credentials that are gone.
 	Removed int `json:"removed"`
 	// Unrevoked are refs of those whose grants could not be taken away at the
-	// last attempt, the first hundred; UnrevokedCount is how many there are.
+	// last attempt, or could not so far at this one, the first hundred; UnrevokedCount is how many there are.
 	Unrevoked      []string `json:"unrevoked,omitempty"`
 	UnrevokedCount int      `json:"unrevoked_count,omitempty"`
 	// Due is the key of the removal's entry in the due index.
@@ -77,7 +87,12 @@ func tenantOpener(id tenant.ID) func([]byte) (Tenant, error) {
 	}
 }
 
+// ensureTenant makes the tenant if there is none, and its keyring. It is called
+// while sealing.
 func (s *Store) ensureTenant(ctx context.Context, id tenant.ID) error {
+	if err := s.ensureKeyring(ctx, id); err != nil {
+		return err
+	}
 	defer s.records.lock(tenantKey(id))()
 	if _, err := s.storedTenant(ctx, id); !errors.Is(err, ErrNotFound) {
 		return err
@@ -130,9 +145,12 @@ func (s *Store) Removal(ctx context.Context, ref tenant.Ref) (Removal, error) {
 	}
 }
 
-// Connected is like [Store.Credential], but a credential that is being removed
-// is not found.
+// Connected is like [Store.Credential], but a credential that is being removed,
+// alone or with its tenant, is not found.
 func (s *Store) Connected(ctx context.Context, ref tenant.Ref) (Credential, error) {
+	if err := s.deleting(ctx, s.Tenant, ref.Tenant); err != nil {
+		return Credential{}, cmp.Or(notDeleting(err), ErrNotFound)
+	}
 	removal, err := s.removal(ctx, ref)
 	if err != nil {
 		return Credential{}, err
@@ -144,8 +162,15 @@ func (s *Store) Connected(ctx context.Context, ref tenant.Ref) (Credential, erro
 }
 
 // Admit returns an error for the caller if ref cannot be connected as things
-// stand: its installation is being removed, or is required and missing.
+// stand: its tenant is suspended or being deleted, or its installation is being
+// removed, or is required and missing.
 func (s *Store) Admit(ctx context.Context, ref tenant.Ref, requireInstallation bool) error {
+	if err := s.deleting(ctx, s.Tenant, ref.Tenant); err != nil {
+		return err
+	}
+	if err := s.Serving(ctx, ref.Tenant); err != nil {
+		return err
+	}
 	removal, err := s.removal(ctx, ref)
 	if err != nil {
 		return err
@@ -177,7 +202,7 @@ func Removing(ref tenant.Ref) error {
 func (s *Store) UpdateRemoval(ctx context.Context, ref tenant.Ref, change func(old *Removal) (Removal, time.Time, error)) error {
 	defer s.tenants.lock(string(ref.Tenant))()
 	defer s.records.lock(tenantKey(ref.Tenant))()
-	t, err := s.storedTenant(ctx, ref.Tenant)
+	t, err := s.standingTenant(ctx, ref.Tenant)
 	if err != nil {
 		return err
 	}

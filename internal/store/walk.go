@@ -21,9 +21,13 @@ type Walk struct {
 	// After is the last ref that was visited: the walk goes on after it.
 	After string `json:"after,omitempty"`
 	// Done counts the refs that were visited, Unreadable those of them whose
-	// records did not open and were passed over.
+	// records did not open and were passed over, Changed those that were written
+	// anew, where the kind counts that.
 	Done       int `json:"done"`
 	Unreadable int `json:"unreadable,omitempty"`
+	Changed    int `json:"changed,omitempty"`
+	// Rotation is what a rotation keeps of itself beside. Nil: it is none.
+	Rotation *Rotation `json:"rotation,omitempty"`
 	// Due is the key of the walk's entry in the due index. Empty: it has ended.
 	Due string `json:"due,omitempty"`
 }
@@ -47,7 +51,7 @@ func (s *Store) Walk(ctx context.Context, id tenant.ID, kind string) (Walk, erro
 // returned if there is no such tenant.
 func (s *Store) UpdateWalk(ctx context.Context, id tenant.ID, kind string, change func(old *Walk) (Walk, time.Time, error)) (Walk, error) {
 	defer s.records.lock(tenantKey(id))()
-	t, err := s.storedTenant(ctx, id)
+	t, err := s.standingTenant(ctx, id)
 	if err != nil {
 		return Walk{}, err
 	}

@@ -1,0 +1,67 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// BeginRotation gives the tenant a new key, which seals from now on, and has the
+// worker seal anew what the former one has sealed. While that goes on another
+// is refused: one that took its place would put the former key's end off, and
+// one that did nothing would have its caller believe in a key that there is not.
+func (r *Refresher) BeginRotation(ctx context.Context, id tenant.ID) (store.Walk, error) {
+	walk, err := r.Store.BeginRotation(ctx, id, func(old *store.Walk) (store.Walk, time.Time, error) {
+		if old != nil && old.FinishedAt.IsZero() {
+			return store.Walk{}, time.Time{}, oauth.Errorf(oauth.Pending, "the key of %s is being rotated since %s; watch tenants/%s and try again when that has ended", id, old.StartedAt.Format(time.RFC3339), id)
+		}
+		return store.Walk{ID: random(), StartedAt: r.Now().UTC()}, r.Now(), nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = r.noTenant(ctx, id)
+	}
+	return walk, err
+}
+
+// Rotate is the background work at a rotation.
+func (r *Refresher) Rotate(ctx context.Context, due store.Due) error {
+	id, err := tenant.ParseID(due.ID)
+	if err != nil {
+		return err
+	}
+	if err := r.Store.ReplaceKey(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return r.walk(ctx, due, route{
+		refs:  r.Store.Refs,
+		visit: r.Store.Reseal,
+		again: func(ctx context.Context, walk *store.Walk) (time.Time, error) { return r.retire(ctx, id, walk) },
+		ended: func() {
+			r.Store.Note(store.Event{At: r.Now().UTC(), Type: store.TenantKeyRotated, Ref: string(id)})
+		},
+	})
+}
+
+// retire destroys the key that the rotation has replaced once that is of no use
+// to anybody: no session is left that it may have sealed, and a whole walk has
+// met no record that it has. Until then the walk begins again.
+func (r *Refresher) retire(ctx context.Context, id tenant.ID, walk *store.Walk) (time.Time, error) {
+	rotation, now := *walk.Rotation, r.Now().UTC()
+	clean := walk.Changed == 0 && !rotation.KeepUntil.IsZero()
+	if rotation.KeepUntil.IsZero() {
+		rotation.KeepUntil = now.Add(store.SessionKept)
+	}
+	if clean && !now.Before(rotation.KeepUntil) {
+		return time.Time{}, r.Store.RetireKeys(ctx, id, walk.ID)
+	}
+	rotation.Rewritten += walk.Changed
+	walk.Rotation, walk.After, walk.Done, walk.Changed, walk.Unreadable = &rotation, "", 0, 0, 0
+	if now.Before(rotation.KeepUntil) {
+		return rotation.KeepUntil, nil
+	}
+	return now, nil
+}

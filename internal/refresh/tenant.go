@@ -1,0 +1,83 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// Suspend has nothing of the tenant be served or connected any more, or lifts
+// that. Its grants are kept alive all the while, so that it is whole then.
+func (r *Refresher) Suspend(ctx context.Context, id tenant.ID, suspended bool) error {
+	err := r.Store.Suspend(ctx, id, suspended)
+	if errors.Is(err, store.ErrNotFound) {
+		return r.noTenant(ctx, id)
+	}
+	return err
+}
+
+// DeleteTenant takes the tenant out of service for good and has the worker
+// revoke and remove all that it has, then its keys, then itself. Said again, it
+// adds what is said: that what is left need not be revoked, or d's Force, which
+// destroys the keys at once: what they have sealed can then be neither opened
+// nor revoked, and is forgotten.
+func (r *Refresher) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnection) (warning string, err error) {
+	// A caller who goes away must not keep keys from being destroyed.
+	ctx = context.WithoutCancel(ctx)
+	err = r.Store.UpdateDeletion(ctx, id, func(old *store.Removal) (store.Removal, time.Time, error) {
+		deletion := store.Removal{ID: random(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
+		if old != nil {
+			deletion = *old
+			deletion.Revoke, deletion.Force, deletion.After = old.Revoke && d.Revoke, old.Force || d.Force, ""
+		}
+		return deletion, r.Now(), nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", NoTenant(id)
+	}
+	if err != nil {
+		return "", err
+	}
+	r.Log.Info("deleting", "tenant", id, "revoke", d.Revoke, "force", d.Force)
+	if d.Force {
+		return "the tenant's keys are destroyed: no grant of it can be revoked any more by anybody but the people who gave them; its records are removed in the background: see tenants/" + string(id), nil
+	}
+	return "the tenant is out of service; all that it has is being revoked and removed in the background, its keys at last: see tenants/" + string(id), nil
+}
+
+// Delete is the background work at a tenant's deletion. What cannot be revoked
+// is tried again, for as long as it takes.
+func (r *Refresher) Delete(ctx context.Context, due store.Due) error {
+	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+		return err
+	}
+	id, err := tenant.ParseID(due.ID)
+	if err != nil {
+		return err
+	}
+	deletion, err := r.Store.Deletion(ctx, id)
+	if err == nil && deletion.Force {
+		err = r.Store.Shred(ctx, id) // the request may have been cut short
+	}
+	if err != nil {
+		return quietly(err)
+	}
+	ctx = store.Passing(ctx)
+	through, err := r.removeAll(ctx, &deletion, r.Store.Refs(ctx, id, deletion.After))
+	if err != nil {
+		return err
+	}
+	if through && deletion.UnrevokedCount == 0 {
+		switch ended, err := r.Store.EndDeletion(ctx, id, deletion.ID); {
+		case err != nil:
+			return err
+		case ended:
+			r.Log.Info("deleted", "tenant", id, "credentials", deletion.Removed)
+			return nil
+		}
+	}
+	return quietly(r.Store.UpdateDeletion(ctx, id, r.next(deletion, through)))
+}
