@@ -59,7 +59,7 @@ func (r *Refresher) retire(ctx context.Context, id tenant.ID, walk *store.Walk) 
 		return time.Time{}, r.Store.RetireKeys(ctx, id, walk.ID)
 	}
 	rotation.Rewritten += walk.Changed
-	walk.Rotation, walk.After, walk.Done, walk.Changed, walk.Unreadable = &rotation, "", 0, 0, 0
+	walk.Rotation, walk.After, walk.Changed = &rotation, "", 0
 	if now.Before(rotation.KeepUntil) {
 		return rotation.KeepUntil, nil
 	}

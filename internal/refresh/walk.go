@@ -96,6 +96,9 @@ func (r *Refresher) walk(ctx context.Context, due store.Due, to route) error {
 func (r *Refresher) slice(ctx context.Context, id tenant.ID, walk *store.Walk, to route) (finished bool, err error) {
 	begun := r.Now()
 	ctx = store.Passing(ctx)
+	if walk.After == "" {
+		walk.Done, walk.Unreadable = 0, 0 // it may begin again
+	}
 	for ref, err := range to.refs(ctx, id, walk.After) {
 		if err != nil || ctx.Err() != nil || r.Now().Sub(begun) > walkSlice {
 			return false, err

@@ -1,0 +1,162 @@
+package backend_test
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+const acme = "tenants/org_acme"
+
+func (e *engine) suspend(suspended bool) {
+	e.t.Helper()
+	e.must(logical.UpdateOperation, acme, map[string]any{"suspended": suspended})
+}
+
+func TestNothingOfASuspendedTenantIsServedOrConnected(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
+	e.read("creds/" + page777)
+	s := e.begin(udo, nil)
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	token := e.read("creds/" + uma)["access_token"]
+
+	e.suspend(true)
+	calls := e.fb.Count("")
+	for _, ref := range []string{installation, uma, page777} {
+		e.refused("suspended", 409, logical.ReadOperation, "creds/"+ref, nil)
+	}
+	e.refused("suspended", 409, logical.UpdateOperation, "connect/"+udo, nil)
+	e.refused("suspended", 409, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin"})
+	e.refused("suspended", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+	e.refused("suspended", 409, logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
+	if n := e.fb.Count("") - calls; n > 0 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+	if got := e.read("connections/" + uma)["status"]; got != "active" {
+		t.Errorf("its connection reads %v", got)
+	}
+	if got := e.read(acme); got["suspended"] != true || got["suspended_at"] == nil {
+		t.Errorf("the tenant reads %v", got)
+	}
+	e.read("creds/" + globex) // another tenant's
+
+	e.suspend(false)
+	if e.read("creds/" + uma)["access_token"] != token {
+		t.Error("the token is another when the suspension is lifted")
+	}
+	e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+	e.read("creds/" + udo)
+}
+
+func TestTheGrantsOfASuspendedTenantAreKeptAlive(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.suspend(true)
+	e.restart()
+	for range 70 {
+		e.after(24 * time.Hour)
+	}
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.refused("suspended", 409, logical.ReadOperation, "creds/"+uma, nil)
+	e.suspend(false)
+	if left := e.expiry(uma).Sub(e.clock.Now()); left < 10*24*time.Hour {
+		t.Errorf("after 70 days the token has %v left", left)
+	}
+}
+
+func TestASuspensionIsRightOnAnotherNodeOnceThatIsTold(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	other := e.node(standby{})
+	other.read("creds/" + uma)
+	e.suspend(true)
+	other.InvalidateKey(t.Context(), "tenant/org_acme")
+	other.refused("suspended", 409, logical.ReadOperation, "creds/"+uma, nil)
+	e.suspend(false)
+	e.clock.Advance(31 * time.Second) // the word is lost
+	other.read("creds/" + uma)
+}
+
+func TestASuspensionThatComesWhileACodeIsRedeemedWins(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	s := e.begin(udo, nil)
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	proof := map[string]any{"actor": "udo", "connect_code": code}
+	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
+		func() {
+			_, err := e.do(logical.UpdateOperation, s.path+"/complete", proof)
+			checkCode(e.t, err, "suspended", 409)
+		},
+		func() { e.suspend(true) })
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+udo, nil)
+	// The code is spent, and its token parked.
+	e.suspend(false)
+	n := e.fb.Count(authpipetest.EndpointAccessToken)
+	e.must(logical.UpdateOperation, s.path+"/complete", proof)
+	if e.fb.Count(authpipetest.EndpointAccessToken) != n {
+		t.Error("the code was sent again")
+	}
+	e.read("creds/" + udo)
+}
+
+// TestAConnectionIsStoredBeforeASuspensionOrNotAtAll has the suspension come
+// while the connection is being put.
+func TestAConnectionIsStoredBeforeASuspensionOrNotAtAll(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	s := e.begin(udo, nil)
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	reached, release := e.hold("put", "cred/"+udo)
+	var both sync.WaitGroup
+	both.Go(func() {
+		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+	})
+	<-reached
+	var mu sync.Mutex
+	var order []string
+	both.Go(func() {
+		e.suspend(true)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, op := range e.storage.Writes() {
+			order = append(order, op.Key)
+		}
+	})
+	e.settle()
+	release()
+	both.Wait()
+	stored, suspended := slices.Index(order, "cred/"+udo), slices.Index(order, "tenant/org_acme")
+	if stored < 0 || suspended < stored {
+		t.Errorf("written in the order %v", order)
+	}
+}
+
+func TestASuspensionAndItsEndAreEvents(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.suspend(true)
+	e.suspend(true) // says nothing new
+	e.suspend(false)
+	var got []string
+	for _, event := range e.read("events")["events"].([]map[string]any) {
+		if event["ref"] == "org_acme" {
+			got = append(got, event["type"].(string))
+		}
+	}
+	if want := "tenant.suspended tenant.resumed"; strings.Join(got, " ") != want {
+		t.Errorf("events are %v", got)
+	}
+}
+
+func TestASuspensionNamesATenant(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.refused("not_found", 404, logical.UpdateOperation, "tenants/org_none", map[string]any{"suspended": true})
+	e.refused("invalid_request", 400, logical.UpdateOperation, acme, nil)
+	e.refused("invalid_request", 400, logical.UpdateOperation, acme, map[string]any{"suspended": "perhaps"})
+	if keys := e.keys("tenant/org_none"); len(keys) > 0 {
+		t.Errorf("left: %v", keys)
+	}
+}
