@@ -45,10 +45,14 @@ func (r *Refresher) Keep(ctx context.Context, due []store.Due) error {
 // keep does what is due at one credential. If that is a check it is returned,
 // to be done together with others.
 func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err error) {
+	ref, err := tenant.ParseFlat(due.ID)
+	if err == nil && errors.Is(r.Store.Deleting(ctx, ref.Tenant), store.ErrDeleting) {
+		// All of it is being removed, and may not open any more.
+		return nil, r.Store.Drop(ctx, due)
+	}
 	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
 		return nil, err
 	}
-	ref, err := tenant.ParseFlat(due.ID)
 	if err != nil {
 		return nil, err
 	}
