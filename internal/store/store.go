@@ -5,7 +5,8 @@
 //	keyring/mount                the mount's keyring, a Tink keyset
 //	keyring/account              the key of the account index, a Tink keyset
 //	keyring/tenant/<tenant>      a tenant's keyring, a Tink keyset
-//	tenant/<tenant>              dates, work in progress; lists are made from it
+//	tenant/<tenant>              dates, suspended, removals, walks, rotation or
+//	                             deletion in progress; lists are made from it
 //	cred/<ref>                   version ‖ AEAD under the tenant's keyring
 //	session/<session id>         version ‖ tenant in the clear ‖ AEAD likewise
 //	account/<provider>/<HMAC of the account>/<flat ref>

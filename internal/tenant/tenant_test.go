@@ -177,3 +177,37 @@ func TestAnAccountHasOneNameUnderAKey(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyringOpensWhatItSealedBeforeItWasRotatedUntilItsKeysAreRetired(t *testing.T) {
+	first, err := tenant.NewKeyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _ := first.Seal([]byte("plain"), []byte("place"))
+	second, err := first.Rotate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Open(old, []byte("place")); err != nil || second.Keys() != 2 || second.Current(old) || !first.Current(old) {
+		t.Errorf("rotated: %v, %d keys", err, second.Keys())
+	}
+	fresh, _ := second.Seal([]byte("plain"), []byte("place"))
+	if _, err := first.Open(fresh, []byte("place")); err == nil || !second.Current(fresh) || first.Keys() != 1 {
+		t.Error("the former keyring has changed")
+	}
+	third, err := second.Retire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := third.Open(old, []byte("place")); err == nil || third.Keys() != 1 {
+		t.Error("what the retired key sealed opens")
+	}
+	if _, err := third.Open(fresh, []byte("place")); err != nil {
+		t.Error(err)
+	}
+	for _, short := range []string{"", "\x01", "\x01abc"} {
+		if third.Current([]byte(short)) {
+			t.Errorf("%q is taken for sealed", short)
+		}
+	}
+}
