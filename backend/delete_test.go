@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -402,6 +403,47 @@ func TestWhatWasUnderWayIsNotStoredForATenantThatWasDeleted(t *testing.T) {
 	}
 }
 
+// TestASessionThatIsBeingTakenIsNotStoredForTheNextLife has a completion be
+// kept from its step while its tenant is deleted and begins anew.
+func TestASessionThatIsBeingTakenIsNotStoredForTheNextLife(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	s := e.begin(udo, nil)
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	e.restart() // does not know the configuration
+	reached, release := e.hold("get", "config/facebook")
+	var completing sync.WaitGroup
+	completing.Go(func() {
+		_, err := e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+		checkCode(t, err, "not_found", 404)
+	})
+	<-reached
+	before := e.raw("session/" + s.id)
+	e.must(logical.DeleteOperation, acme, map[string]any{"revoke": false})
+	e.after(2 * time.Minute)
+	e.install()
+	release()
+	completing.Wait()
+	if !bytes.Equal(before, e.raw("session/"+s.id)) {
+		t.Error("the session was sealed with the new key")
+	}
+	e.after(2 * time.Hour)
+	if keys := e.keys("session/"); len(keys) > 0 {
+		t.Errorf("left: %v", keys)
+	}
+}
+
+func TestALoginOnADeviceDoesNotBeginForATenantThatWasDeletedMeanwhile(t *testing.T) {
+	e, _, _ := device(t, installation, "admin")
+	e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
+	e.install()
+	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointDeviceLogin, Times: 1},
+		func() {
+			_, err := e.do(logical.UpdateOperation, "connect/"+udo, map[string]any{"grant": "device"})
+			checkCode(t, err, "not_found", 404)
+		},
+		func() { e.must(logical.DeleteOperation, acme, nil) })
+}
+
 func TestADeletionTakesARemovalAndARotationOver(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	repair := e.fb.Fail(down)
@@ -502,9 +544,10 @@ func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 						e.restart()
 						when := fmt.Sprintf("killed at operation %d, after effect %v", k, afterEffect)
 						e.checkDeletion(when)
-						if strings.HasPrefix(step, "request") {
+						if known, err := e.do(logical.ReadOperation, acme, nil); err == nil && known.Data["deletion"] == nil {
 							e.do(logical.DeleteOperation, acme, said)
 						}
+						calls := e.fb.Count(authpipetest.EndpointRevoke)
 						for range 4 {
 							e.after(2 * time.Minute)
 						}
@@ -517,6 +560,9 @@ func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 						}
 						if said == nil && e.valid(token) {
 							t.Errorf("%s, uma's grant lives", when)
+						}
+						if said != nil && e.fb.Count(authpipetest.EndpointRevoke) != calls {
+							t.Errorf("%s, a record was opened that should not", when)
 						}
 						e.read("creds/" + globex)
 					}

@@ -207,6 +207,11 @@ func TestARotationDestroysNoKeyThatARecordNeeds(t *testing.T) {
 	e.must(logical.UpdateOperation, acme+"/rotate", nil)
 	e.after(2 * time.Minute)
 	e.plant("cred/"+uma, old) // storage carries out late what was given up
+	e.clock.Advance(2 * time.Hour)
+	e.sweep()
+	if got := e.rotation(); got["rewritten"] != 3 || e.keyring("org_acme").Keys() != 2 {
+		t.Errorf("after a walk that met a record of the former key it reads %v, with %d keys", got, e.keyring("org_acme").Keys())
+	}
 	e.rotated("at the end")
 	e.read("creds/" + uma)
 }
@@ -250,6 +255,7 @@ func TestARotationMayDieAtAnyStorageOperation(t *testing.T) {
 			for _, afterEffect := range []bool{false, true} {
 				for k := 1; ; k++ {
 					e := both(t, authpipetest.Options{})
+					former := e.primary("org_acme")
 					step.before(e)
 					e.storage.DieAt(k, afterEffect)
 					step.act(e)
@@ -268,7 +274,7 @@ func TestARotationMayDieAtAnyStorageOperation(t *testing.T) {
 					}
 					e.rotated(when)
 					e.checkInvariants(when + ", and swept")
-					if got := e.read(acme)["key_version"]; got != 2 {
+					if got := e.read(acme)["key_version"]; got != 2 || e.primary("org_acme") == former {
 						t.Errorf("%s: the key's version is %v", when, got)
 					}
 					e.read("creds/" + uma)

@@ -262,10 +262,7 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 
 // oldCredential returns the credential that is to be changed, or nil.
 func (s *Store) oldCredential(ctx context.Context, ref tenant.Ref) (*Credential, error) {
-	if err := s.deleting(ctx, s.storedTenant, ref.Tenant); err != nil {
-		return nil, err
-	}
-	removal, err := removalIn(ctx, s.Tenant, ref)
+	removal, err := removalIn(ctx, s.Tenant, ref) // read from storage just now, while sealing began
 	if err != nil {
 		return nil, err
 	}

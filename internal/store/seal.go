@@ -51,7 +51,7 @@ func open(k *tenant.Keyring, key string, b []byte, record any) error {
 // any more: the error wraps [ErrDeleting].
 func (s *Store) sealing(ctx context.Context, id tenant.ID) (unlock func(), err error) {
 	unlock = s.tenants.rlock(string(id))
-	if err := s.deleting(ctx, s.Tenant, id); err != nil {
+	if err := s.deleting(ctx, s.storedTenant, id); err != nil {
 		unlock()
 		return nil, err
 	}
