@@ -56,7 +56,7 @@ func (e *engine) valid(token string) bool {
 	return known.Valid
 }
 
-func (e *engine) token(ref string) string {
+func (e *engine) served(ref string) string {
 	e.t.Helper()
 	return e.read("creds/" + ref)["access_token"].(string)
 }
@@ -64,7 +64,9 @@ func (e *engine) token(ref string) string {
 func TestATenantIsRevokedAndRemovedWithAllThatItHas(t *testing.T) {
 	e := populated(t) // org_globex holds uma's account
 	e.connect("org_acme/facebook/users/ada", "ada", authpipetest.Consent{User: "ada"})
-	ada, shared := e.token("org_acme/facebook/users/ada"), e.token(uma)
+	e.deposit(hook, "webhook_secret", apiKey)
+	e.deposit(stripe, "api_key", apiKey)
+	ada, shared := e.served("org_acme/facebook/users/ada"), e.served(uma)
 	e.must(logical.UpdateOperation, acme+"/rotate", nil)
 	e.must(logical.UpdateOperation, acme+"/reindex", nil)
 	others := e.index("org_globex")
@@ -72,6 +74,11 @@ func TestATenantIsRevokedAndRemovedWithAllThatItHas(t *testing.T) {
 	e.must(logical.DeleteOperation, acme, nil)
 	if got := e.deletion(); got["revoke"] != true || got["force"] != false || got["removed"] != 0 {
 		t.Errorf("it reads %v", got)
+	}
+	for _, ref := range []string{hook, stripe} {
+		e.refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
+		e.refused("not_found", 404, logical.ReadOperation, "connections/"+ref, nil)
+		e.refused("not_found", 404, logical.UpdateOperation, "creds/"+ref, map[string]any{"credential": "other", "credential_type": "api_key"})
 	}
 	for _, ref := range []string{installation, uma, udo, page777} {
 		e.refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
@@ -91,7 +98,7 @@ func TestATenantIsRevokedAndRemovedWithAllThatItHas(t *testing.T) {
 	if e.valid(ada) {
 		t.Error("ada's grant lives")
 	}
-	if !e.valid(shared) || e.token(globex) == "" {
+	if !e.valid(shared) || e.served(globex) == "" {
 		t.Error("a grant was revoked that another tenant holds")
 	}
 	if diff := cmp.Diff(others, e.index("org_globex")); diff != "" {
@@ -121,7 +128,7 @@ func TestAListSaysThatATenantIsBeingDeleted(t *testing.T) {
 
 func TestWhatCannotBeRevokedKeepsItsTenant(t *testing.T) {
 	e := both(t, authpipetest.Options{})
-	token := e.token(uma)
+	token := e.served(uma)
 	e.must(logical.DeleteOperation, acme, nil)
 	repair := e.fb.Fail(down)
 	for range 3 {
@@ -147,7 +154,7 @@ func TestManyWhoCannotBeRevokedKeepNoneFromTheirTurn(t *testing.T) {
 	for i := range 105 {
 		e.plant(fmt.Sprintf("cred/org_acme/facebook/users/%03d", i), record) // opens nowhere
 	}
-	token := e.token(uma)
+	token := e.served(uma)
 	e.must(logical.DeleteOperation, acme, nil)
 	for range 120 {
 		e.clock.Advance(2 * time.Minute)
@@ -258,7 +265,7 @@ func TestByForceAllIsRemoved(t *testing.T) {
 		}
 	}
 	// Their account is nobody's but the other tenant's.
-	token := e.token(globex)
+	token := e.served(globex)
 	if resp, err := e.do(logical.DeleteOperation, "creds/"+globex, nil); err != nil || resp != nil && len(resp.Warnings) > 0 {
 		t.Errorf("answered %v, %v", resp, err)
 	}
@@ -269,7 +276,7 @@ func TestByForceAllIsRemoved(t *testing.T) {
 
 func TestAGrantIsRevokedThatOnlyAShreddedTenantHeldToo(t *testing.T) {
 	e := populated(t)
-	token := e.token(globex)
+	token := e.served(globex)
 	e.must(logical.DeleteOperation, acme, map[string]any{"force": true})
 	if resp, err := e.do(logical.DeleteOperation, "creds/"+globex, nil); err != nil || resp != nil && len(resp.Warnings) > 0 {
 		t.Errorf("answered %v, %v", resp, err)
@@ -281,7 +288,7 @@ func TestAGrantIsRevokedThatOnlyAShreddedTenantHeldToo(t *testing.T) {
 
 func TestTwoTenantsOfOneAccountThatAreDeletedTogetherRevokeIt(t *testing.T) {
 	e := populated(t)
-	token := e.token(globex)
+	token := e.served(globex)
 	e.must(logical.DeleteOperation, acme, nil)
 	e.must(logical.DeleteOperation, "tenants/org_globex", nil)
 	e.after(2 * time.Minute)
@@ -295,7 +302,7 @@ func TestTwoTenantsOfOneAccountThatAreDeletedTogetherRevokeIt(t *testing.T) {
 
 func TestWithoutRevokingTheProviderIsNotTold(t *testing.T) {
 	e := both(t, authpipetest.Options{})
-	token, n := e.token(uma), e.fb.Count("")
+	token, n := e.served(uma), e.fb.Count("")
 	e.must(logical.DeleteOperation, acme, map[string]any{"revoke": false})
 	e.after(2 * time.Minute)
 	if !e.valid(token) || e.fb.Count("") != n {
@@ -351,7 +358,7 @@ func TestWhatWasUnderWayIsNotStoredForATenantThatWasDeleted(t *testing.T) {
 		}
 	}
 	importing := func(e *engine) (string, func() error) {
-		token := e.token(uma)
+		token := e.served(uma)
 		return authpipetest.EndpointDebugToken, func() error {
 			_, err := e.do(logical.UpdateOperation, "creds/"+udo, map[string]any{"access_token": token})
 			return err
@@ -534,7 +541,7 @@ func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 						e := both(t, authpipetest.Options{})
 						e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
 						e.read("creds/" + page777)
-						token := e.token(uma)
+						token := e.served(uma)
 						act[0](e)
 						e.storage.DieAt(k, afterEffect)
 						act[1](e)

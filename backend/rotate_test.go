@@ -84,10 +84,11 @@ func (e *engine) rotated(when string) {
 
 func TestARotationSealsEveryRecordAnewAndDestroysTheFormerKey(t *testing.T) {
 	e := populated(t)
+	e.deposit(hook, "webhook_secret", apiKey)
 	former, others := e.primary("org_acme"), e.raw("keyring/tenant/org_globex")
 	globexRecord := e.raw("cred/" + globex)
 	before := map[string]map[string]any{}
-	for _, ref := range []string{installation, page777, uma, udo} {
+	for _, ref := range []string{installation, page777, uma, udo, hook} {
 		before[ref] = e.read("connections/" + ref)
 		delete(before[ref], "ttl")
 	}
@@ -100,7 +101,7 @@ func TestARotationSealsEveryRecordAnewAndDestroysTheFormerKey(t *testing.T) {
 	}
 	e.read("creds/" + uma)
 	e.after(2 * time.Minute)
-	if got := e.rotation(); got["rewritten"] != 4 || got["finished_at"] != nil || got["former_key_until"] == nil {
+	if got := e.rotation(); got["rewritten"] != 5 || got["finished_at"] != nil || got["former_key_until"] == nil {
 		t.Errorf("after a walk it reads %v", got)
 	}
 	if with := e.sealedWith("org_acme"); with[former] > 0 {
@@ -125,6 +126,9 @@ func TestARotationSealsEveryRecordAnewAndDestroysTheFormerKey(t *testing.T) {
 	}
 	e.restart()
 	e.read("creds/" + uma)
+	if got := e.read("creds/" + hook)["credential"]; got != apiKey {
+		t.Errorf("the static credential is %v", got)
+	}
 
 	e.must(logical.UpdateOperation, acme+"/rotate", nil)
 	e.rotated("the second time")

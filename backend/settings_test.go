@@ -98,6 +98,7 @@ var scopes = map[string]scope{
 	"callback/<provider>":                  public,
 	"tenants/<tenant>":                     theirs,
 	"tenants/<tenant>/reindex":             theirs,
+	"tenants/<tenant>/rotate":              theirs,
 	"sessions/<tenant>/<session>":          theirs,
 	"sessions/<tenant>/<session>/complete": theirs,
 	"connect/<tenant>/<provider>/installation": theirs,

@@ -26,16 +26,18 @@ func TestNothingOfASuspendedTenantIsServedOrConnected(t *testing.T) {
 	s := e.begin(udo, nil)
 	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
 	token := e.read("creds/" + uma)["access_token"]
+	e.deposit(hook, "webhook_secret", apiKey)
 
 	e.suspend(true)
 	calls := e.fb.Count("")
-	for _, ref := range []string{installation, uma, page777} {
+	for _, ref := range []string{installation, uma, page777, hook} {
 		e.refused("suspended", 409, logical.ReadOperation, "creds/"+ref, nil)
 	}
 	e.refused("suspended", 409, logical.UpdateOperation, "connect/"+udo, nil)
 	e.refused("suspended", 409, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin"})
 	e.refused("suspended", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
 	e.refused("suspended", 409, logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
+	e.refused("suspended", 409, logical.UpdateOperation, "creds/"+hook, map[string]any{"credential": "other", "credential_type": "api_key"})
 	if n := e.fb.Count("") - calls; n > 0 {
 		t.Errorf("the provider was asked %d times", n)
 	}
