@@ -126,13 +126,14 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Suspects: refresher.Suspects,
 	})
 	b.worker = refresh.NewWorker(life, b.store, gate.Tick, map[string]refresh.Work{
-		store.DueCredential: refresher.Keep,
-		store.DueRemoval:    refresh.Each(refresher.Remove),
-		store.DueReindex:    refresh.Each(refresher.Reindex),
-		store.DueRecheck:    refresh.Each(refresher.Recheck),
-		store.DueRotation:   refresh.Each(refresher.Rotate),
-		store.DueDeletion:   refresh.Each(refresher.Delete),
-		store.DueSession:    refresh.Each(sessions.Reap),
+		store.DueCredential:   refresher.Keep,
+		store.DueRemoval:      refresh.Each(refresher.Remove),
+		store.DueReindex:      refresh.Each(refresher.Reindex),
+		store.DueRecheck:      refresh.Each(refresher.Recheck),
+		store.DueRotation:     refresh.Each(refresher.Rotate),
+		store.DueDeletion:     refresh.Each(refresher.Delete),
+		store.DueDataDeletion: refresh.Each(refresher.Erase),
+		store.DueSession:      refresh.Each(sessions.Reap),
 	}, o.Now, b.Logger())
 	b.Paths = paths.All(paths.Deps{
 		Store: b.store, Flow: sessions, Refresh: refresher, Gate: gate, Worker: b.worker,

@@ -44,13 +44,14 @@ func All(d Deps) []*framework.Path {
 		connections(d.Store, d.Refresh, d.Now),
 		events(d.Store),
 		tenants(d.Store, d.Refresh),
+		webhooks(d.Store, d.Refresh),
 		health(d),
 		settings(d.Store),
 	)
 }
 
 // Unauthenticated are the paths that Vault serves without a token.
-var Unauthenticated = []string{"callback/+"}
+var Unauthenticated = []string{"callback/+", "webhooks/+/deauthorize", "webhooks/+/data-deletion"}
 
 // Segments of patterns. They capture any text: a parser with a clear error
 // judges it, where a narrow pattern would say "unsupported path".

@@ -85,8 +85,9 @@ func setup(env *testscript.Env, vault, plugin string) error {
 	callback := server.addr + "/v1/authpipe/callback/facebook"
 	secondCallback := server.addr + "/v1/second/callback/facebook"
 	relay := "https://app.example.com/facebook/callback"
-	facebook.AddApp(authpipetest.App{ID: appID, Secret: appSecret, ClientToken: clientToken, Name: "Acme Social",
-		RedirectURIs: []string{callback, relay}, RequireAppSecret: true})
+	w.app = authpipetest.App{ID: appID, Secret: appSecret, ClientToken: clientToken, Name: "Acme Social",
+		RedirectURIs: []string{callback, relay}, RequireAppSecret: true}
+	facebook.AddApp(w.app)
 	facebook.AddApp(authpipetest.App{ID: secondAppID, Secret: secondAppSecret, Name: "Acme Ads",
 		RedirectURIs: []string{secondCallback}})
 	facebook.AddPage(authpipetest.Page{ID: "900000000000001", Name: "Acme Inc."})
@@ -123,7 +124,8 @@ type world struct {
 	vault    string // the CLI
 	server   *vaultServer
 	facebook *authpipetest.Facebook
-	load     *load // what asks while the script goes on; nil: nothing
+	app      authpipetest.App // the first one
+	load     *load            // what asks while the script goes on; nil: nothing
 
 	secrets map[string][]string // what the script has seen of tokens, codes, states and secrets
 	pages   []string            // what the callback has shown

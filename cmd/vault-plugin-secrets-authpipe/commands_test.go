@@ -34,6 +34,9 @@ import (
 //	consent [FLAG...] URL         answers Facebook's dialog at URL, and prints where it sends the browser. -as ID: who is
 //	                              signed in to Facebook (Alice), -decline SCOPE, -cancel
 //	device CODE                   enters a user code at Facebook, as Alice
+//	leave [-delete|-relay] ID     removes the app at Facebook as that person. Facebook posts that to authpipe/, with -delete that
+//	                              their data is to be deleted, too. Prints what was sent and how it was answered. With -relay it
+//	                              tells a webhook of the application's instead: prints what that has to relay
 //	connect REF ACTOR [FLAG...]   all of install.txt at once; the flags are consent's. connect -mount PATH … does it
 //	                              elsewhere than at authpipe/
 //	plugins [-kill]               prints the ids of the plugin's processes, and kills them [linux]
@@ -72,7 +75,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 
 // printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
-	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "consent": consent, "connect": connect, "plugins": plugins,
+	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "leave": leave, "consent": consent, "connect": connect, "plugins": plugins,
 	"load": loading, "documented": documented, "capable": capable, "flood": flood,
 }
 

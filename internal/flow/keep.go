@@ -138,7 +138,7 @@ func (f *Flow) newCredential(b birth, old *store.Credential, token oauth.Token, 
 	}
 	c.Record(now, b.event, "")
 	f.Plan(b.ref, &c, config, now)
-	if f.Suspects(b.ref.Provider, token.Account, b.begun) {
+	if f.Suspects(b.ref.Provider, token.Account, b.begun) || token.Business != "" && f.Suspects(b.ref.Provider, store.BusinessAccount(token.Business), b.begun) {
 		c.NextCheck = now
 	}
 	return c

@@ -130,14 +130,14 @@ func (r *Refresher) shared(ctx context.Context, ref tenant.Ref, c store.Credenti
 	alone := ok && tokens.RevokesAlone(c.Token)
 	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
-		return other.Ref != ref && other.Status != store.Revoked && (!alone || other.Token == c.Token.AccessToken)
+		return other.Ref != ref && !other.Gone && (!alone || other.Token == c.Token.AccessToken)
 	}), err
 }
 
 // revoke tells the provider, if there is anything to tell. The warning says
 // that Force went over an error.
 func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
-	if !d.Revoke || c.Status == store.Revoked {
+	if !d.Revoke || c.Gone() {
 		return "", nil
 	}
 	if !r.Writable() {

@@ -108,7 +108,7 @@ func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
 }
 
 func (r *Refresher) recovered(c *store.Credential, now time.Time) {
-	c.CheckedAt = now
+	c.CheckedAt, c.ToldAt = now, time.Time{}
 	if c.RefreshFailing && c.Status == store.Active {
 		return // that the token lives does not mend what ails its refresh
 	}
@@ -142,12 +142,20 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 		r.rest(c, refusedClient)
 		return
 	case provider.NeedsReauth:
-		c.Status = store.NeedsReauth
+		if c.ToldAt.IsZero() { // else its grant was said to be gone, and that agrees
+			c.Status = store.NeedsReauth
+		}
+		c.ToldAt = time.Time{}
 	case provider.Revoked:
-		c.Status = store.Revoked
+		c.Status, c.ToldAt = store.Revoked, time.Time{}
 	}
 	if c.ConsecutiveFailures++; c.ConsecutiveFailures == 1 {
 		c.FailingSince = now
+	}
+	if !c.ToldAt.IsZero() {
+		// Nobody knows yet whether the grant is gone: ask again.
+		r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
+		return
 	}
 	c.LastError = failure(cause, now)
 	if c.Status == store.Active && !c.Token.Live(now) {

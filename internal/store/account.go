@@ -47,6 +47,8 @@ type Holder struct {
 	Ref    tenant.Ref
 	Status Status
 	Token  oauth.Secret
+	// Gone says that the grant is known to be, and not only told.
+	Gone bool
 }
 
 // Holders returns the credentials that hold the provider's account, whatever
@@ -77,7 +79,7 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 		}
 		switch c, err := s.Credential(ctx, ref); {
 		case err == nil && slices.Contains(accountsOf(c), account):
-			holders = append(holders, Holder{ref, c.Status, c.Token.AccessToken})
+			holders = append(holders, Holder{ref, c.Status, c.Token.AccessToken, c.Gone()})
 		case errors.Is(err, ErrCorrupt):
 			// Nobody knows: it counts.
 			holders = append(holders, Holder{Ref: ref})

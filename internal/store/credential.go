@@ -76,6 +76,10 @@ type Credential struct {
 	// fetched. Zero: they never were.
 	PagesAt uint64 `json:"pages_at,omitempty"`
 
+	// ToldAt is when the provider told by itself that the grant is gone, until it
+	// was asked whether that is so. Zero: there is no such doubt.
+	ToldAt time.Time `json:"told_at,omitzero"`
+
 	LastError *Failure `json:"last_error,omitempty"`
 	// RefreshFailing says that the failures are of refreshes, which a check that
 	// finds the token alive does not mend.
@@ -142,6 +146,10 @@ func (c *Credential) NextDue() (next time.Time) {
 	}
 	return next
 }
+
+// Gone reports whether the grant is known to be gone, so that there is nothing
+// to be revoked.
+func (c *Credential) Gone() bool { return c.Status == Revoked && c.ToldAt.IsZero() }
 
 // MissingScopes returns the scopes that were asked for and not granted.
 func (c *Credential) MissingScopes() []string {

@@ -16,13 +16,14 @@ import (
 
 // The kinds of work in the due index.
 const (
-	DueCredential = "credential" // ID is a flat ref: refresh or check it
-	DueSession    = "session"    // ID is a session id: reap it
-	DueRemoval    = "removal"    // ID is a flat ref of an installation: remove what is under it
-	DueReindex    = "reindex"    // ID is a tenant's: go on with its walk
-	DueRecheck    = "recheck"    // likewise
-	DueRotation   = "rotation"   // likewise
-	DueDeletion   = "deletion"   // ID is a tenant's: remove all that it has, and itself
+	DueCredential   = "credential"    // ID is a flat ref: refresh or check it
+	DueSession      = "session"       // ID is a session id: reap it
+	DueRemoval      = "removal"       // ID is a flat ref of an installation: remove what is under it
+	DueReindex      = "reindex"       // ID is a tenant's: go on with its walk
+	DueRecheck      = "recheck"       // likewise
+	DueRotation     = "rotation"      // likewise
+	DueDeletion     = "deletion"      // ID is a tenant's: remove all that it has, and itself
+	DueDataDeletion = "data-deletion" // ID is a data deletion's: carry it out, or forget it
 )
 
 // A Due is something that must happen at a minute. It is a hint: the record
@@ -284,6 +285,12 @@ func (s *Store) dueRecord(d Due) (lock string, current func(context.Context) (st
 				return "", err
 			}
 			return t.Deletion.Due, err
+		}
+	}
+	if d.Kind == DueDataDeletion {
+		return dataDeletionKey(d.ID), func(ctx context.Context) (string, error) {
+			deletion, err := s.DataDeletion(ctx, d.ID)
+			return deletion.Due, err
 		}
 	}
 	if d.Kind == DueReindex || d.Kind == DueRecheck || d.Kind == DueRotation {

@@ -21,6 +21,7 @@ const (
 	providerPrefix      = "provider/"
 	eventPrefix         = "event/"
 	settingsKey         = "settings"
+	dataDeletionPrefix  = "deletion/"
 )
 
 // SealWrapped are the storage prefixes that Vault should wrap with its seal,
@@ -31,6 +32,7 @@ func tenantKeyringKey(id tenant.ID) string { return tenantKeyringPrefix + string
 func tenantKey(id tenant.ID) string        { return tenantPrefix + string(id) }
 func credentialKey(r tenant.Ref) string    { return credentialPrefix + r.String() }
 func sessionKey(id string) string          { return sessionPrefix + id }
+func dataDeletionKey(id string) string     { return dataDeletionPrefix + id }
 
 func statusKey(status Status, r tenant.Ref) string {
 	return statusPrefix + string(status) + "/" + r.Flat()

@@ -18,6 +18,8 @@
 //	provider/<provider>          why the provider is left alone
 //	settings                     those of the mount, in the clear
 //	event/<slot>                 a page of events, in a ring
+//	deletion/<hash of the code>  version ‖ AEAD under the mount's keyring: what
+//	                             became of a person's request to be deleted
 //
 // A sealed record's associated data is its version and its storage key: moved
 // to another key or tenant, it does not open. Keysets lie in the clear under

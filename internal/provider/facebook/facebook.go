@@ -55,6 +55,8 @@ var (
 	_ provider.Pager          = (*Provider)(nil)
 	_ provider.Verifier       = (*Provider)(nil)
 	_ provider.DeviceFlow     = (*Provider)(nil)
+	_ provider.SignedRequests = (*Provider)(nil)
+	_ provider.Notifier       = (*Provider)(nil)
 )
 
 // New returns Facebook as seen through transport, by the clock now.

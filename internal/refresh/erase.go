@@ -1,0 +1,158 @@
+package refresh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+// deletionKept is for how long it can be read what became of a deletion. A
+// request is refused after a day, so none that was carried out comes back.
+const deletionKept = 90 * 24 * time.Hour
+
+// TakeDeletion takes in that somebody took their grant away and asks for what
+// is kept of them to be deleted. The credentials that live by the grant are
+// treated as by TakeDeauthorization; the worker deletes them when the provider,
+// asked, says that the grant is gone. The code confirms the deletion; the same
+// request has the same one.
+func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
+	word, err := r.openSigned(ctx, name, signed)
+	if err != nil {
+		return "", err
+	}
+	if code, err = r.Store.DataDeletionCode(ctx, name, word.Account, word.At); err != nil {
+		return "", err
+	}
+	ctx = context.WithoutCancel(ctx)
+	ended := false
+	err = r.Store.UpdateDataDeletion(ctx, store.DataDeletionID(code), func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
+		if old != nil {
+			ended = old.Status != store.DataDeletionPending
+			return store.DataDeletion{}, time.Time{}, errUnchanged
+		}
+		return store.DataDeletion{Provider: name, Status: store.DataDeletionPending, Account: word.Account, AskedAt: word.At}, r.Now(), nil
+	})
+	if err = ignore(err, errUnchanged); err != nil || ended {
+		return code, err
+	}
+	_, err = r.heed(ctx, name, []provider.Word{word})
+	return code, err
+}
+
+// Deletion returns what became of the deletion that code confirms, for whoever
+// has the code.
+func (r *Refresher) Deletion(ctx context.Context, name string, code oauth.Secret) (store.DataDeletionStatus, error) {
+	if len(code) != store.DataDeletionCodeLength {
+		return "", errNoDeletion
+	}
+	d, err := r.Store.DataDeletion(ctx, store.DataDeletionID(code))
+	if errors.Is(err, store.ErrNotFound) || err == nil && d.Provider != name {
+		return "", errNoDeletion
+	}
+	return d.Status, err
+}
+
+var errNoDeletion = oauth.Errorf(oauth.NotFound, "there is no such deletion, or it ended long ago")
+
+// Erase is the due work at a deletion: to carry it out, and to forget it when
+// its time is over.
+func (r *Refresher) Erase(ctx context.Context, due store.Due) error {
+	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+		return err
+	}
+	d, err := r.Store.DataDeletion(ctx, due.ID)
+	if err != nil {
+		return err
+	}
+	if d.Status != store.DataDeletionPending {
+		return r.Store.ForgetDataDeletion(ctx, due)
+	}
+	status, err := r.eraseAll(ctx, d)
+	if err != nil {
+		r.Log.Warn("a deletion could not be carried out", "error", err)
+	}
+	return r.Store.UpdateDataDeletion(ctx, due.ID, func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
+		if old == nil {
+			return store.DataDeletion{}, time.Time{}, store.ErrNotFound
+		}
+		after, now := *old, r.Now().UTC()
+		if status == store.DataDeletionPending {
+			after.Attempts++
+			return after, now.Add(backoff[min(after.Attempts, len(backoff))-1]), nil
+		}
+		after.Status, after.Account, after.EndedAt = status, "", now
+		return after, now.Add(deletionKept), nil
+	})
+}
+
+// eraseAll deletes the credentials that the deletion is about, and returns what
+// has become of it. The error says why it is still pending.
+func (r *Refresher) eraseAll(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
+	holders, err := r.Store.Holders(ctx, d.Provider, d.Account)
+	if err != nil {
+		return store.DataDeletionPending, err
+	}
+	status, errs := store.DataDeletionCompleted, []error(nil)
+	for _, holder := range holders {
+		switch verdict, err := r.eraseOne(ctx, d, holder); {
+		case err != nil:
+			errs = append(errs, err)
+		case verdict == lives:
+			status = store.DataDeletionRejected
+		}
+	}
+	if len(errs) > 0 {
+		return store.DataDeletionPending, errors.Join(errs...)
+	}
+	return status, nil
+}
+
+// A verdict is what the provider, asked, says of a grant.
+type verdict int
+
+const (
+	dead verdict = iota
+	lives
+)
+
+// eraseOne deletes one credential, with its pages, if its token is dead. What
+// was connected since the person asked is not what they asked about.
+func (r *Refresher) eraseOne(ctx context.Context, d store.DataDeletion, holder store.Holder) (verdict, error) {
+	if err := r.budget.Wait(ctx); err != nil {
+		return dead, err
+	}
+	_, refusal := r.Check(ctx, holder.Ref)
+	c, err := r.Store.Credential(ctx, holder.Ref)
+	if err != nil || before(d.AskedAt, c.ConnectedAt) {
+		return dead, ignore(err, store.ErrNotFound)
+	}
+	switch {
+	case refusal == nil && c.Status == store.Active:
+		return lives, nil
+	case c.Status == store.NeedsReauth, c.Gone():
+	default:
+		return dead, cmp.Or(refusal, errSuperseded) // it is not known
+	}
+	// First the pages: of a credential that is gone nobody would look for them.
+	if err := r.dropPages(ctx, holder.Ref); err != nil {
+		return dead, err
+	}
+	if err := r.Store.DeleteCredential(ctx, holder.Ref, unchanged(c)); err != nil {
+		return dead, ignore(err, store.ErrNotFound)
+	}
+	r.Log.Info("deleted, as the person asked of the provider", "ref", holder.Ref.String())
+	return dead, r.dropPages(ctx, holder.Ref) // what was fetched meanwhile
+}
+
+// ignore returns err, unless it is what is expected.
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,165 @@
+package paths
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+var signedFields = map[string]*framework.FieldSchema{
+	"signed_request": {Type: framework.TypeString, Description: "What the provider posts: a payload that it has signed with the client's secret."},
+}
+
+var deletionFields = map[string]*framework.FieldSchema{
+	"signed_request":    signedFields["signed_request"],
+	"confirmation_code": {Type: framework.TypeString, Query: true, Description: "The code that confirms a deletion, to read what became of it."},
+}
+
+var deliveryFields = map[string]*framework.FieldSchema{
+	"payload":   {Type: framework.TypeString, Description: "The bytes of the delivery's body, as they came, in base64."},
+	"signature": {Type: framework.TypeString, Description: "The delivery's header X-Hub-Signature-256."},
+}
+
+type webhookPaths struct {
+	store   *store.Store
+	refresh *refresh.Refresher
+}
+
+// webhooks are the paths of what a provider tells by itself. Those that it posts
+// to are open to everybody; it may post more than is known here.
+func webhooks(s *store.Store, r *refresh.Refresher) []*framework.Path {
+	w := webhookPaths{s, r}
+	return []*framework.Path{
+		{
+			Pattern:             "webhooks/" + providerSegment + "/deauthorize",
+			Fields:              fields(signedFields, "provider"),
+			TakesArbitraryInput: true,
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ReadOperation:   local(w.greet, "Answer a provider that looks whether somebody is there."),
+				logical.UpdateOperation: forwarded(w.deauthorize, "Take in that a person took their grant away."),
+			},
+			HelpSynopsis:    "Where the provider posts that a person took their grant away.",
+			HelpDescription: "It is open to everybody; what the provider has not signed changes nothing.",
+		},
+		{
+			Pattern:             "webhooks/" + providerSegment + "/data-deletion",
+			Fields:              fields(deletionFields, "provider"),
+			TakesArbitraryInput: true,
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ReadOperation:   forwarded(w.deletion, "Read what became of a deletion."),
+				logical.UpdateOperation: forwarded(w.delete, "Take in that a person asks for their data to be deleted."),
+			},
+			HelpSynopsis:    "Where the provider posts that a person asks for their data to be deleted.",
+			HelpDescription: "It is open to everybody; what the provider has not signed changes nothing. Read with a confirmation_code it tells what became of that deletion: pending, completed or rejected.",
+		},
+		{
+			Pattern:         "webhooks/" + providerSegment + "/notify",
+			Fields:          fields(deliveryFields, "provider"),
+			Operations:      map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(w.notify, "Take in a delivery that the application's webhook has received.")},
+			HelpSynopsis:    "Take in a delivery that the application's webhook has received.",
+			HelpDescription: "The signature is over the bytes of the body, which Vault hands to no plugin: so the application relays both. Answers how many credentials were marked.",
+		},
+	}
+}
+
+// errWrapped refuses to wrap an answer that anybody can ask for: with such
+// answers Vault's storage could be filled.
+var errWrapped = oauth.Errorf(oauth.InvalidRequest, "the answer cannot be wrapped")
+
+func wrapped(req *logical.Request) bool { return req.WrapInfo != nil && req.WrapInfo.TTL > 0 }
+
+// greet answers 200 and nothing. (Without a body Vault would make it a 204, and
+// Facebook insists.)
+func (webhookPaths) greet(_ context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	if wrapped(req) {
+		return nil, errWrapped
+	}
+	return &logical.Response{Data: map[string]any{
+		logical.HTTPStatusCode:         http.StatusOK,
+		logical.HTTPContentType:        "text/plain; charset=utf-8",
+		logical.HTTPCacheControlHeader: "no-store",
+	}}, nil
+}
+
+func (w webhookPaths) deauthorize(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	if wrapped(req) {
+		return nil, errWrapped
+	}
+	if err := w.refresh.TakeDeauthorization(ctx, d.Get("provider").(string), d.Get("signed_request").(string)); err != nil {
+		return nil, err
+	}
+	return w.greet(ctx, req, d)
+}
+
+func (w webhookPaths) delete(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	if wrapped(req) {
+		return nil, errWrapped
+	}
+	name := d.Get("provider").(string)
+	code, err := w.refresh.TakeDeletion(ctx, name, d.Get("signed_request").(string))
+	if err != nil {
+		return nil, err
+	}
+	config, err := w.store.Config(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	mount := publicURL(name, config)
+	if mount == "" {
+		// It is carried out all the same. The provider wants to know where to read of
+		// it, and will ask again.
+		return nil, oauth.Errorf(oauth.Misconfigured, "it is not known where browsers reach this mount; set public_url in config/%s", name)
+	}
+	q := url.Values{"confirmation_code": {code.Reveal()}}
+	return jsonAnswer(map[string]string{
+		"url":               mount + "/webhooks/" + name + "/data-deletion?" + q.Encode(),
+		"confirmation_code": code.Reveal(),
+	})
+}
+
+func (w webhookPaths) deletion(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	code := d.Get("confirmation_code").(string)
+	if code == "" || wrapped(req) {
+		return w.greet(ctx, req, d)
+	}
+	status, err := w.refresh.Deletion(ctx, d.Get("provider").(string), oauth.Secret(code))
+	if err != nil {
+		return nil, err
+	}
+	return jsonAnswer(map[string]string{"status": string(status)})
+}
+
+// jsonAnswer answers with v alone, without what Vault puts around data.
+func jsonAnswer(v any) (*logical.Response, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return &logical.Response{Data: map[string]any{
+		logical.HTTPStatusCode:         http.StatusOK,
+		logical.HTTPContentType:        "application/json",
+		logical.HTTPRawBody:            b,
+		logical.HTTPCacheControlHeader: "no-store",
+	}}, nil
+}
+
+func (w webhookPaths) notify(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	body, err := base64.StdEncoding.DecodeString(d.Get("payload").(string))
+	if err != nil || len(body) == 0 {
+		return nil, oauth.Invalid("payload", "must be the bytes of the delivery's body in base64")
+	}
+	marked, err := w.refresh.TakeDelivery(ctx, d.Get("provider").(string), body, d.Get("signature").(string))
+	if err != nil {
+		return nil, err
+	}
+	return &logical.Response{Data: map[string]any{"marked": marked}}, nil
+}
