@@ -128,7 +128,7 @@ func (r *Refresher) mark(ctx context.Context, ref tenant.Ref, w provider.Word) (
 		return c, told(&c, w, r.Now().UTC())
 	})
 	switch {
-	case errors.Is(err, errUnchanged), errors.Is(err, store.ErrRemoving):
+	case errors.Is(err, errUnchanged), gone(err):
 		return false, nil
 	case err != nil:
 		return false, err
