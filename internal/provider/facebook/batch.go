@@ -93,7 +93,7 @@ func (p *Provider) debugTokens(ctx context.Context, c oauth.Client, tokens []oau
 		method: http.MethodPost,
 		url:    c.APIBase + "/" + c.APIVersion + "/",
 		form: url.Values{
-			"access_token": {appToken(c).Reveal()}, "include_headers": {"false"}, "batch": {string(batch)},
+			"access_token": {appToken(c).Reveal()}, "appsecret_proof": {appProof(c)}, "include_headers": {"false"}, "batch": {string(batch)},
 		},
 		client:  true,
 		header:  &header,

@@ -257,7 +257,7 @@ func (p *Provider) revoke(ctx context.Context, c oauth.Client, t oauth.Token) (s
 	err := p.call(ctx, request{
 		op:      "revoking the grant",
 		method:  http.MethodDelete,
-		url:     c.APIBase + "/" + c.APIVersion + "/" + url.PathEscape(t.Account) + "/permissions",
+		url:     c.APIBase + "/" + c.APIVersion + "/" + url.PathEscape(t.Account) + "/permissions?appsecret_proof=" + appProof(c),
 		bearer:  appToken(c),
 		client:  true,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
@@ -320,6 +320,10 @@ func proof(c oauth.Client, message string) string {
 func appToken(c oauth.Client) oauth.Secret {
 	return oauth.Secret(c.ID + "|" + c.Secret.Reveal())
 }
+
+// appProof is the proof of the app's own token. Facebook asks for none, and is
+// known to take one with any token.
+func appProof(c oauth.Client) string { return proof(c, appToken(c).Reveal()) }
 
 // tokenAnswer is the successful answer of the token endpoint. An expires_in
 // that is absent or not positive says nothing: Facebook leaves it out of

@@ -103,7 +103,7 @@ func (p *Provider) debugToken(ctx context.Context, c oauth.Client, t oauth.Token
 	err = p.ask(ctx, request{
 		op:      inspecting,
 		url:     c.APIBase + "/" + c.APIVersion + "/debug_token",
-		form:    url.Values{"input_token": {t.AccessToken.Reveal()}},
+		form:    url.Values{"input_token": {t.AccessToken.Reveal()}, "appsecret_proof": {appProof(c)}},
 		bearer:  appToken(c),
 		client:  true,
 		header:  &header,
