@@ -145,7 +145,7 @@ func TestSlowCallsDoNotShutTheGate(t *testing.T) {
 		all.Go(func() { e.do(logical.UpdateOperation, "connections/"+ref+"/refresh", nil) })
 	}
 	all.Wait()
-	time.Sleep(200 * time.Millisecond)
+	e.settle()
 	e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
 }
 
@@ -190,8 +190,8 @@ func TestAProbeOfOthersDoesNotOutlastARequest(t *testing.T) {
 	if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointDebugToken, n+1); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(6 * time.Second)
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Times: 1, Error: refused})
+	// Its probe begins six seconds on, and hangs.
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Delay: 6 * time.Second, Times: 1, Error: refused})
 	defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})()
 	all.Go(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil) })
 	all.Wait()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
@@ -285,79 +284,6 @@ func (s *Store) oldCredential(ctx context.Context, ref tenant.Ref) (*Credential,
 	return &c, err
 }
 
-// replan moves the credential's entry in the due index to when c is next due.
-func (s *Store) replan(ctx context.Context, ref tenant.Ref, old, c *Credential) error {
-	next := c.NextDue()
-	if old != nil && old.Due != "" && old.NextDue().Equal(next) && old.Token.ExpiresAt.Equal(c.Token.ExpiresAt) {
-		c.Due = old.Due
-		return nil
-	}
-	c.Due = ""
-	if next.IsZero() {
-		return nil
-	}
-	due, err := s.schedule(ctx, next, c.Token.ExpiresAt, DueCredential, ref.Flat())
-	if err != nil {
-		return err
-	}
-	c.Due = due.key()
-	return nil
-}
-
-// putNewHints writes the hints that c needs and old had not, and returns those
-// that old had and c does not need.
-func (s *Store) putNewHints(ctx context.Context, ref tenant.Ref, old, c *Credential) (outdated []string, err error) {
-	have, err := s.hints(ctx, ref, old, true)
-	if err != nil {
-		return nil, err
-	}
-	want, err := s.hints(ctx, ref, c, true)
-	if err != nil {
-		return nil, err
-	}
-	for _, key := range want {
-		// The due entry was written when it was planned.
-		if !slices.Contains(have, key) && key != c.Due {
-			if err := s.putHint(ctx, key); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return slices.DeleteFunc(have, func(key string) bool { return slices.Contains(want, key) }), nil
-}
-
-// hints returns the keys of every index entry that leads to c, which may be
-// nil.
-func (s *Store) hints(ctx context.Context, ref tenant.Ref, c *Credential, create bool) ([]string, error) {
-	if c == nil {
-		return nil, nil
-	}
-	var keys []string
-	for _, account := range accountsOf(*c) {
-		name, err := s.accountName(ctx, ref.Provider, account, create)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, accountDir(ref.Provider, name)+ref.Flat())
-	}
-	if c.Status != Active {
-		keys = append(keys, statusKey(c.Status, ref))
-	}
-	if c.Due != "" {
-		keys = append(keys, c.Due)
-	}
-	return keys, nil
-}
-
-func (s *Store) deleteHints(ctx context.Context, keys []string) error {
-	for _, key := range keys {
-		if err := s.storage.Delete(ctx, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // DeleteCredential forgets the credential that ref names if allow, called with
 // it under its record lock, returns no error. ErrNotFound is returned if there
 // is none.
@@ -403,60 +329,4 @@ func (s *Store) deleteCredential(ctx context.Context, ref tenant.Ref, c Credenti
 	_ = s.deleteHints(ctx, hints) // as in UpdateCredential
 	s.Note(s.eventsOf(ref, &c, nil)...)
 	return nil
-}
-
-// List returns the names one level below dir, which is "" or a prefix of refs
-// that ends in a slash, sorted by bytes. Names that end in a slash have more
-// below them.
-func (s *Store) List(ctx context.Context, dir string) ([]string, error) {
-	prefix := credentialPrefix + dir
-	if dir == "" {
-		prefix = tenantPrefix
-	}
-	names, err := s.storage.List(ctx, prefix)
-	if err != nil {
-		return nil, err
-	}
-	if dir == "" {
-		names = slices.Clone(names)
-		for i := range names {
-			names[i] = strings.TrimSuffix(names[i], "/") + "/"
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// Under returns the refs of all that stands under an installation, pages
-// before the users that they are reached through.
-func (s *Store) Under(ctx context.Context, installation tenant.Ref) ([]tenant.Ref, error) {
-	dir := string(installation.Tenant) + "/" + installation.Provider + "/"
-	users, err := s.List(ctx, dir+"users/")
-	if err != nil {
-		return nil, err
-	}
-	dirs := []string{dir + "pages/"}
-	var refs []tenant.Ref
-	for _, user := range users {
-		if name, ok := strings.CutSuffix(user, "/"); ok {
-			dirs = append(dirs, dir+"users/"+name+"/pages/")
-			continue
-		}
-		refs = append(refs, tenant.Ref{Tenant: installation.Tenant, Provider: installation.Provider, User: user})
-	}
-	var pages []tenant.Ref
-	for _, dir := range dirs {
-		names, err := s.List(ctx, dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			ref, err := tenant.ParseRef(dir + name)
-			if err != nil {
-				return nil, corrupt(credentialPrefix+dir+name, err)
-			}
-			pages = append(pages, ref)
-		}
-	}
-	return append(pages, refs...), nil
 }
