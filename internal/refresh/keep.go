@@ -92,6 +92,9 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	_, err = r.Refresh(ctx, ref)
 	if err != nil && !c.FailingSince.IsZero() && r.Now().Sub(c.FailingSince) >= failingLong {
 		// Nobody knows what the refusals mean: ask about the token itself.
+		if err := r.budget.Wait(ctx); err != nil {
+			return nil, err
+		}
 		_, err = r.Check(ctx, ref)
 	}
 	return nil, errors.Join(known(err), r.done(ctx, k), r.Store.FlushFullEvents(ctx))

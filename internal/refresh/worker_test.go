@@ -1,0 +1,94 @@
+package refresh_test
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+var noon = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
+
+// scheduled returns a store with sessions to be reaped at several minutes, the
+// later the sooner they expire, and a clock that has passed them all.
+func scheduled(t *testing.T, ids ...string) (*store.Store, *authpipetest.Clock) {
+	t.Helper()
+	clock := authpipetest.NewClock(noon)
+	s := store.New(store.Options{Storage: authpipetest.NewStorage(), Now: clock.Now})
+	ref := tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: "uma"}
+	for i, id := range ids {
+		session := store.Session{ID: id, Ref: ref, ExpiresAt: noon.Add(24*time.Hour - time.Duration(i)*time.Hour)}
+		if err := s.NewSession(t.Context(), session, noon.Add(time.Duration(i+1)*time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock.Advance(time.Hour)
+	return s, clock
+}
+
+// TestWhatExpiresSoonestIsDoneFirst has a sweep find work at several minutes
+// that it missed.
+func TestWhatExpiresSoonestIsDoneFirst(t *testing.T) {
+	s, clock := scheduled(t, "first", "second", "third")
+	var order []string
+	work := func(ctx context.Context, due []store.Due) error {
+		for _, d := range due {
+			order = append(order, d.ID)
+			if err := s.ReapSession(ctx, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := refresh.NewWorker(t.Context(), s, func(context.Context) {}, map[string]refresh.Work{store.DueSession: work}, clock.Now, hclog.NewNullLogger())
+	if err := w.Sweep(t.Context()); err != nil || !slices.Equal(order, []string{"third", "second", "first"}) {
+		t.Errorf("done in the order %v, %v", order, err)
+	}
+}
+
+// TestOneSweepAtATime has a sweep begin while another is at work: it waits.
+func TestOneSweepAtATime(t *testing.T) {
+	s, clock := scheduled(t, "only")
+	inside, release := make(chan struct{}, 2), make(chan struct{})
+	work := func(context.Context, []store.Due) error {
+		inside <- struct{}{}
+		<-release
+		return nil // it is left, and found by the next sweep
+	}
+	var sweeping, most atomic.Int32
+	before := func(context.Context) { most.Store(max(most.Load(), sweeping.Load()+1)); sweeping.Add(1) }
+	w := refresh.NewWorker(t.Context(), s, before, map[string]refresh.Work{store.DueSession: work}, clock.Now, hclog.NewNullLogger())
+	var sweeps sync.WaitGroup
+	sweep := func() {
+		if err := w.Sweep(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	sweeps.Go(sweep)
+	<-inside
+	begun := make(chan struct{})
+	sweeps.Go(func() { close(begun); sweep() })
+	<-begun
+	for range 1000 { // it has every chance to go on
+		runtime.Gosched()
+	}
+	if most.Load() != 1 {
+		t.Error("a second sweep has begun beside the first")
+	}
+	sweeping.Store(0)
+	close(release)
+	sweeps.Wait()
+	if len(inside) != 1 {
+		t.Error("the second sweep did nothing after the first")
+	}
+}
