@@ -83,21 +83,25 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	if r.Gate.Shut(ctx, ref.Provider) != nil {
 		return nil, r.done(ctx, k)
 	}
-	if c.NextRefresh.IsZero() || r.Now().Before(c.NextRefresh) {
+	if c.NextRefresh.IsZero() || now.Before(c.NextRefresh) {
 		return k, nil
 	}
+	return nil, r.refreshOne(ctx, k)
+}
+
+func (r *Refresher) refreshOne(ctx context.Context, k *chore) error {
 	if err := r.budget.WaitN(ctx, callsOfRefresh); err != nil {
-		return nil, err
+		return err
 	}
-	_, err = r.Refresh(ctx, ref)
-	if err != nil && !c.FailingSince.IsZero() && r.Now().Sub(c.FailingSince) >= failingLong {
+	_, err := r.Refresh(ctx, k.ref)
+	if since := k.credential.FailingSince; err != nil && !since.IsZero() && r.Now().Sub(since) >= failingLong {
 		// Nobody knows what the refusals mean: ask about the token itself.
 		if err := r.budget.Wait(ctx); err != nil {
-			return nil, err
+			return err
 		}
-		_, err = r.Check(ctx, ref)
+		_, err = r.Check(ctx, k.ref)
 	}
-	return nil, errors.Join(known(err), r.done(ctx, k), r.Store.FlushFullEvents(ctx))
+	return errors.Join(known(err), r.done(ctx, k), r.Store.FlushFullEvents(ctx))
 }
 
 // batches gathers checks that can be asked for together: of one provider, as
@@ -194,14 +198,14 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 			})
 		})
 	}
-	for i, k := range batch {
+	for i := range answers {
+		a := &answers[i]
 		switch {
-		case err != nil && answers[i].Err == nil && answers[i].Token.AccessToken == "":
-			answers[i].Err = err // nobody was asked
-		case answers[i].Err != nil && ctx.Err() != nil:
-			answers[i].Err = ctx.Err()
+		case err != nil && a.Err == nil && a.Token.AccessToken == "":
+			a.Err = err // nobody was asked
+		case a.Err != nil && ctx.Err() != nil:
+			a.Err = ctx.Err()
 		}
-		_ = k
 	}
 	return answers, config
 }

@@ -133,11 +133,11 @@ const refusedClient = 6 * time.Hour
 // blame takes in a failure. Only what speaks of this token changes its status.
 func (r *Refresher) blame(c *store.Credential, cause error) {
 	now := r.Now().UTC()
-	switch class := provider.ClassOf(cause); {
-	case c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked:
+	class := provider.ClassOf(cause)
+	if c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked {
 		return // it says nothing of why it is dead
 	}
-	switch provider.ClassOf(cause) {
+	switch class {
 	case provider.Misconfigured:
 		r.rest(c, refusedClient)
 		return
