@@ -50,13 +50,21 @@ import (
 //	load wait COUNT               waits until each of these has made COUNT requests more
 //	load stop COUNT               ends that; fails if one request failed, or if fewer than COUNT were made
 //
+//	example FILE [OLD=>NEW...]    prints a file of examples/ with some of its text replaced
+//	shorten TOKEN LIFE            has Facebook say from now on that the token expires after LIFE
+//	shows FILE REGEXP             prints a file; fails if it is not there or does not match
+//	paced PATH                    prints when PATH was read and the ttl of each answer, by the audit log; fails if a reader came
+//	                              back before it was told to, or late
+//	background COMMAND [ARG...]   starts a vault command that stays until the script ends, without a token; COMMAND.log is its log
+//
 //	let NAME COMMAND...           runs one of the above and keeps its output, trimmed, in $NAME
 //	json NAME PATH                keeps a field of the JSON that was last printed: json URL data.authorization_url
 //	match NAME REGEXP             keeps what the regexp's first group matches in what was last printed, HTML unescaped
-//	eventually COMMAND...         repeats one of the above until it succeeds
+//	eventually [-within DURATION] COMMAND...
+//	                              repeats one of the above until it succeeds, for half a minute at most
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := map[string]func(*testscript.TestScript, bool, []string){
-		"let": let, "json": jsonField, "match": match, "eventually": eventually,
+		"let": let, "json": jsonField, "match": match, "eventually": eventually, "background": background,
 	}
 	for name, c := range printing {
 		all[name] = func(ts *testscript.TestScript, neg bool, args []string) {
@@ -77,6 +85,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
 	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "leave": leave, "consent": consent, "connect": connect, "plugins": plugins,
 	"load": loading, "documented": documented, "capable": capable, "flood": flood,
+	"example": example, "shorten": shorten, "shows": shows, "paced": paced,
 }
 
 // output is what a command printed.
@@ -286,10 +295,17 @@ func group(ts *testscript.TestScript, text, pattern string) string {
 
 // eventually is for what another process does in its own time: it asks again, and gives up after patience.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 || printing[args[0]] == nil {
-		ts.Fatalf("usage: eventually COMMAND...")
+	within := patience
+	if len(args) > 2 && args[0] == "-within" {
+		var err error
+		within, err = time.ParseDuration(args[1])
+		ts.Check(err)
+		args = args[2:]
 	}
-	deadline := time.After(patience)
+	if neg || len(args) == 0 || printing[args[0]] == nil {
+		ts.Fatalf("usage: eventually [-within DURATION] COMMAND...")
+	}
+	deadline := time.After(within)
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
@@ -301,7 +317,7 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-deadline:
 			show(ts, out)
-			ts.Fatalf("not within %v: %v", patience, err)
+			ts.Fatalf("not within %v: %v", within, err)
 		case <-again.C:
 		}
 	}
