@@ -1,0 +1,106 @@
+# authpipe in a Vault server: the plugin in the catalog, a mount, the client at Facebook, a policy for each tenant's part of
+# the application, and quotas for what is served without a token. What to replace: variables.tf. What to know: README.md.
+
+terraform {
+  required_version = ">= 1.5"
+
+  required_providers {
+    vault = {
+      source  = "hashicorp/vault"
+      version = "~> 5.0"
+    }
+  }
+}
+
+# The address and the token come from VAULT_ADDR and VAULT_TOKEN.
+provider "vault" {}
+
+# The binary lies in plugin_directory, on each server: Terraform cannot bring it there.
+resource "vault_plugin" "authpipe" {
+  type    = "secret"
+  name    = "vault-plugin-secrets-authpipe"
+  command = "vault-plugin-secrets-authpipe"
+  version = var.plugin_version
+  sha256  = var.plugin_sha256
+
+  # Of an upgrade the former version is taken out of the catalog last, when the mount has moved to the new one.
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "vault_mount" "authpipe" {
+  path           = "authpipe"
+  type           = vault_plugin.authpipe.name
+  plugin_version = vault_plugin.authpipe.version
+  description    = "OAuth credentials of our customers"
+
+  # What the callback page says of itself and only a header can say.
+  allowed_response_headers = ["Content-Security-Policy", "Referrer-Policy", "X-Frame-Options", "X-Content-Type-Options"]
+
+  # With the mount go all tokens, and they stay valid at Facebook: nobody can revoke them any more.
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "vault_generic_endpoint" "facebook" {
+  path = "${vault_mount.authpipe.path}/config/facebook"
+
+  # The secret is not among the answer's fields, and neither is what has its default here: without this line each plan would
+  # want to write both again.
+  ignore_absent_fields = true
+
+  # Lists and numbers as the engine answers them, or each plan would find a difference: no "a,b", no "10m".
+  data_json = jsonencode(merge({
+    client_id           = var.facebook_client_id
+    redirect_uris       = ["${var.public_url}/v1/authpipe/callback/facebook"]
+    return_urls         = var.return_urls
+    installation_scopes = ["pages_show_list", "pages_read_engagement", "pages_manage_posts"]
+    user_scopes         = ["public_profile", "email"]
+    session_ttl         = 600
+  }, var.facebook_client_secret == null ? {} : { client_secret = var.facebook_client_secret }))
+}
+
+# Who the caller is decides what it sees, whatever a policy says besides.
+resource "vault_generic_endpoint" "settings" {
+  path                 = "${vault_mount.authpipe.path}/settings"
+  ignore_absent_fields = true
+  disable_delete       = true # the engine always has settings
+  data_json            = jsonencode({ tenant_metadata_key = "tenant" })
+}
+
+resource "vault_policy" "tenant" {
+  name   = "authpipe-tenant"
+  policy = file("${path.module}/policies/tenant.hcl")
+}
+
+resource "vault_policy" "operator" {
+  name   = "authpipe-operator"
+  policy = file("${path.module}/policies/operator.hcl")
+}
+
+# The part of the application that serves one tenant logs in as one entity. Join it to an auth method by
+# vault_identity_entity_alias.
+resource "vault_identity_entity" "tenant" {
+  for_each = var.tenants
+
+  name     = "app-${each.key}"
+  policies = [vault_policy.tenant.name]
+  metadata = { tenant = each.key }
+}
+
+# Anybody may call the three paths below. Behind a proxy set x_forwarded_for_authorized_addrs on Vault's listener, or all
+# callers share one bucket.
+resource "vault_quota_rate_limit" "public" {
+  for_each = {
+    authpipe-callback      = { path = "callback/facebook", rate = 5 }
+    authpipe-deauthorize   = { path = "webhooks/facebook/deauthorize", rate = 50 }
+    authpipe-data-deletion = { path = "webhooks/facebook/data-deletion", rate = 50 }
+  }
+
+  name     = each.key
+  path     = "${vault_mount.authpipe.path}/${each.value.path}"
+  rate     = each.value.rate
+  interval = 1
+}

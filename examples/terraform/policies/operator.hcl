@@ -1,0 +1,19 @@
+# Watches and disconnects, and reads no token. It may not write config/: who may can send every token elsewhere.
+path "authpipe/health" {
+  capabilities = ["read"]
+}
+path "authpipe/health/*" {
+  capabilities = ["list"]
+}
+path "authpipe/events" {
+  capabilities = ["read"]
+}
+path "authpipe/tenants/*" {
+  capabilities = ["read", "list", "update"]
+}
+path "authpipe/connections/*" {
+  capabilities = ["read", "list", "update"]
+}
+path "authpipe/creds/*" {
+  capabilities = ["list", "delete"]
+}
