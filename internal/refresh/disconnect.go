@@ -301,8 +301,7 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 	}
 	// From here on the removal stands, whatever comes. What is soon done is done
 	// now.
-	left, err := r.Store.Under(ctx, ref)
-	if err == nil && len(left) == 0 {
+	if bare, err := r.Store.Bare(ctx, ref); bare && err == nil {
 		if end, err := r.removeLast(ctx, ref, removal); err == nil && end.ended {
 			return join(warning, end.warning), nil
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -37,7 +36,8 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 	if err != nil {
 		return quietly(err)
 	}
-	through, err := r.removeAll(ctx, &removal, r.under(ctx, ref))
+	ctx = store.Passing(ctx)
+	through, err := r.removeAll(ctx, &removal, r.Store.Under(ctx, ref, removal.After))
 	if err != nil {
 		return err
 	}
@@ -53,23 +53,6 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 		}
 	}
 	return quietly(r.Store.UpdateRemoval(ctx, ref, r.next(removal, through)))
-}
-
-// under yields what stands under an installation, in an order that stays.
-func (r *Refresher) under(ctx context.Context, ref tenant.Ref) iter.Seq2[tenant.Ref, error] {
-	return func(yield func(tenant.Ref, error) bool) {
-		refs, err := r.Store.Under(ctx, ref)
-		if err != nil {
-			yield(tenant.Ref{}, err)
-			return
-		}
-		slices.SortFunc(refs, func(a, b tenant.Ref) int { return strings.Compare(a.String(), b.String()) })
-		for _, ref := range refs {
-			if !yield(ref, nil) {
-				return
-			}
-		}
-	}
 }
 
 // next returns what is stored of a removal after a slice of it, and when the
@@ -106,8 +89,6 @@ func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs 
 			return false, err
 		case ctx.Err() != nil:
 			return false, ctx.Err()
-		case ref.String() <= removal.After:
-			continue
 		case r.Now().Sub(begun) > removalSlice:
 			return false, nil
 		}

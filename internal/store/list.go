@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
 
@@ -30,36 +31,21 @@ func (s *Store) List(ctx context.Context, dir string) ([]string, error) {
 	return names, nil
 }
 
-// Under returns the refs of all that stands under an installation, pages
-// before the users that they are reached through.
-func (s *Store) Under(ctx context.Context, installation tenant.Ref) ([]tenant.Ref, error) {
+// Under yields the refs of all that stands under an installation and comes
+// after the ref after, as [Store.Refs] does: users before the pages that are
+// reached through them.
+func (s *Store) Under(ctx context.Context, installation tenant.Ref, after string) iter.Seq2[tenant.Ref, error] {
 	dir := string(installation.Tenant) + "/" + installation.Provider + "/"
-	users, err := s.List(ctx, dir+"users/")
-	if err != nil {
-		return nil, err
+	return func(yield func(tenant.Ref, error) bool) {
+		_ = s.refs(ctx, dir+"pages/", after, yield) && s.refs(ctx, dir+"users/", after, yield)
 	}
-	dirs := []string{dir + "pages/"}
-	var refs []tenant.Ref
-	for _, user := range users {
-		if name, ok := strings.CutSuffix(user, "/"); ok {
-			dirs = append(dirs, dir+"users/"+name+"/pages/")
-			continue
-		}
-		refs = append(refs, tenant.Ref{Tenant: installation.Tenant, Provider: installation.Provider, User: user})
+}
+
+// Bare reports whether nothing stands under an installation. That costs the
+// same whatever does.
+func (s *Store) Bare(ctx context.Context, installation tenant.Ref) (bool, error) {
+	for _, err := range s.Under(ctx, installation, "") {
+		return false, err
 	}
-	var pages []tenant.Ref
-	for _, dir := range dirs {
-		names, err := s.List(ctx, dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			ref, err := tenant.ParseRef(dir + name)
-			if err != nil {
-				return nil, corrupt(credentialPrefix+dir+name, err)
-			}
-			pages = append(pages, ref)
-		}
-	}
-	return append(pages, refs...), nil
+	return true, nil
 }

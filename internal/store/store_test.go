@@ -631,7 +631,7 @@ func TestAMissingKeyringIsNoMissingRecord(t *testing.T) {
 	}
 }
 
-func TestUnderAnInstallationPagesComeBeforeTheirUsers(t *testing.T) {
+func TestUnderAnInstallationUsersComeBeforeTheirPages(t *testing.T) {
 	s, _, _ := newStore()
 	installation := uma.Installation()
 	page, userPage := installation, uma
@@ -639,9 +639,19 @@ func TestUnderAnInstallationPagesComeBeforeTheirUsers(t *testing.T) {
 	for _, ref := range []tenant.Ref{installation, uma, page, userPage, {Tenant: "org_acme2", Provider: "facebook", User: "x"}} {
 		put(t, s, ref, credential())
 	}
-	under, err := s.Under(t.Context(), installation)
-	if diff := cmp.Diff([]tenant.Ref{page, userPage, uma}, under); err != nil || diff != "" {
-		t.Errorf("%v %s", err, diff)
+	for after, want := range map[string][]tenant.Ref{
+		"": {page, uma, userPage}, page.String(): {uma, userPage}, uma.String(): {userPage}, userPage.String(): nil,
+	} {
+		var under []tenant.Ref
+		for ref, err := range s.Under(t.Context(), installation, after) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			under = append(under, ref)
+		}
+		if diff := cmp.Diff(want, under); diff != "" {
+			t.Errorf("after %q: %s", after, diff)
+		}
 	}
 }
 

@@ -244,7 +244,7 @@ func (s *Store) EndRemoval(ctx context.Context, ref tenant.Ref, id string, allow
 	if removal == nil || removal.ID != id {
 		return false, nil
 	}
-	if under, err := s.Under(ctx, ref); err != nil || len(under) > 0 {
+	if bare, err := s.Bare(ctx, ref); !bare {
 		return false, err
 	}
 	switch c, err := s.storedCredential(ctx, ref); {

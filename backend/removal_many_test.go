@@ -1,0 +1,58 @@
+package backend_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// throng plants n users of org_acme, each with a page of their own. What is
+// planted opens nowhere.
+func (e *engine) throng(n int) {
+	e.t.Helper()
+	record := e.raw("cred/" + installation)
+	for i := range n {
+		user := fmt.Sprintf("cred/org_acme/facebook/users/%05d", i)
+		e.plant(user, record)
+		e.plant(user+"/pages/1", record)
+	}
+}
+
+func TestToUninstallForManyHoldsNoRequest(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	e.throng(100)
+	e.storage.Reset()
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	if n := len(e.storage.Operations()); n > 40 {
+		t.Errorf("the request makes %d storage calls", n)
+	}
+}
+
+// TestARemovalOfManyComesToItsEndHoweverSlowStorageIs has each storage call take
+// a second.
+func TestARemovalOfManyComesToItsEndHoweverSlowStorageIs(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	e.throng(30)
+	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
+	for range 100 {
+		e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+			if strings.Contains(op.Key, "cred/org_acme/") {
+				e.clock.Advance(time.Second)
+			}
+			return nil
+		})
+		e.clock.Advance(2 * time.Minute)
+		e.Sweep(t.Context())
+	}
+	e.storage.Reset()
+	if left := e.keys("cred/org_acme/"); len(left) > 0 {
+		t.Errorf("after 100 sweeps %d records are left", len(left))
+	}
+}
