@@ -106,6 +106,27 @@ func TestASuspensionThatComesWhileACodeIsRedeemedWins(t *testing.T) {
 	e.read("creds/" + udo)
 }
 
+func TestAReadThatWaitsForARefreshIsSuspendedToo(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.clock.Advance(50 * 24 * time.Hour)
+	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Times: 1},
+		func() {
+			_, err := e.do(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "480h"})
+			checkCode(t, err, "suspended", 409)
+		},
+		func() { e.suspend(true) })
+}
+
+func TestAReadThatWaitsForPagesIsSuspendedToo(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Times: 1},
+		func() {
+			_, err := e.do(logical.ReadOperation, "creds/"+page777, nil)
+			checkCode(t, err, "suspended", 409)
+		},
+		func() { e.suspend(true) })
+}
+
 // TestAConnectionIsStoredBeforeASuspensionOrNotAtAll has the suspension come
 // while the connection is being put.
 func TestAConnectionIsStoredBeforeASuspensionOrNotAtAll(t *testing.T) {

@@ -99,6 +99,10 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 	if !c.Token.Live(r.Now()) {
 		return Served{}, cmp.Or(cause, r.resting(c))
 	}
+	// A reader may have waited for the provider, and the tenant been suspended.
+	if err := r.serving(ctx, ref); err != nil {
+		return Served{}, err
+	}
 	p, config, err := r.client(ctx, ref.Provider)
 	if err != nil && provider.ClassOf(err) != provider.Misconfigured {
 		return Served{}, err
