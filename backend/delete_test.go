@@ -410,6 +410,22 @@ func TestWhatWasUnderWayIsNotStoredForATenantThatWasDeleted(t *testing.T) {
 	}
 }
 
+func TestATenantThatIsDeletedWhileItsFirstConnectionIsMadeDoesNotBegin(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	s := e.begin("org_new/facebook/installation", map[string]any{"actor": "boss"})
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
+	proof := map[string]any{"actor": "boss", "connect_code": code}
+	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Times: 1},
+		func() {
+			_, err := e.do(logical.UpdateOperation, s.path+"/complete", proof)
+			checkCode(t, err, "not_found", 404)
+		},
+		func() { e.refused("not_found", 404, logical.DeleteOperation, "tenants/org_new", nil) })
+	if left := e.left("org_new"); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
 // TestASessionThatIsBeingTakenIsNotStoredForTheNextLife has a completion be
 // kept from its step while its tenant is deleted and begins anew.
 func TestASessionThatIsBeingTakenIsNotStoredForTheNextLife(t *testing.T) {

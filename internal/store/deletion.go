@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ func (s *Store) Shred(ctx context.Context, id tenant.ID) error {
 // UpdateDeletion stores what change makes of the tenant's deletion and when the
 // worker shall next go about it. old is nil if there is none. An error of
 // change is returned, and nothing is stored. ErrNotFound is returned if there
-// is no such tenant.
+// is no such tenant; sessions that were begun for it are then void.
 //
 // From then on nothing is sealed for the tenant, and what other work there was
 // at it has ended. With Force its keys are destroyed as well: should that
@@ -121,6 +122,9 @@ func (s *Store) UpdateDeletion(ctx context.Context, id tenant.ID, change func(ol
 	defer s.tenants.lock(string(id))()
 	defer s.records.lock(tenantKey(id))()
 	t, err := s.storedTenant(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return cmp.Or(s.endSessions(ctx, id), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -150,6 +154,16 @@ func (s *Store) UpdateDeletion(ctx context.Context, id tenant.ID, change func(ol
 		return s.destroyKeyring(ctx, id)
 	}
 	return nil
+}
+
+// endSessions makes void what was begun for a tenant that there is not, and
+// would make it. It is called with the tenant locked.
+func (s *Store) endSessions(ctx context.Context, id tenant.ID) error {
+	for _, err := range s.Refs(ctx, id, "") {
+		return err // its record was lost: what it has is not thrown away unseen
+	}
+	s.endLife(id)
+	return s.destroyKeyring(ctx, id)
 }
 
 // dues returns the keys of the entries in the due index that the tenant's
