@@ -102,6 +102,7 @@ func (m *memory) look(key string) sighting {
 // forget is called when the record under key is, or may have been, written.
 func (m *memory) forget(key string) sighting {
 	if under, ok := openedBy(key); ok {
+		m.forgetOne(key) // first, or else somebody opens with it what is just being forgotten
 		m.forgetUnder(under)
 	}
 	return m.forgetOne(key)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -440,5 +441,45 @@ func TestWhoPassesByDisplacesNobody(t *testing.T) {
 	}
 	if c, err := s.Credential(t.Context(), uma); err != nil || c.Status != store.Revoked {
 		t.Errorf("%v, %v", c.Status, err)
+	}
+}
+
+// TestNothingIsRememberedThatWasOpenedWhileItsKeyWasDestroyed has readers be at
+// it while the keys go, among so many records that to forget takes a while.
+func TestNothingIsRememberedThatWasOpenedWhileItsKeyWasDestroyed(t *testing.T) {
+	s, storage, _ := newStore()
+	for i := range 1000 {
+		grant(t, s, tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("u", i)}, "other")
+	}
+	keys, err := storage.Get(t.Context(), keyringKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant(t, s, uma, "old")
+	for range 5 {
+		ctx, stop := context.WithCancel(t.Context())
+		var readers sync.WaitGroup
+		for range 2 {
+			readers.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = s.Credential(t.Context(), uma)
+				}
+			})
+		}
+		if err := storage.Delete(t.Context(), keyringKey); err != nil {
+			t.Fatal(err)
+		}
+		s.Invalidate(keyringKey)
+		stop()
+		readers.Wait()
+		if _, err := s.Credential(t.Context(), uma); !errors.Is(err, store.ErrCorrupt) {
+			t.Fatalf("read is %v", err)
+		}
+		if err := storage.Put(t.Context(), keys); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 1000 {
+			_, _ = s.Credential(t.Context(), tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("u", i)})
+		}
 	}
 }
