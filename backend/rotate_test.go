@@ -183,6 +183,10 @@ func TestASecondRotationWaitsForTheFirst(t *testing.T) {
 		}
 	}
 	e.reindexed()
+	e.after(2 * time.Minute)
+	if got := e.rotation(); got["finished_at"] != nil || e.keyring("org_acme").Keys() != 2 {
+		t.Errorf("taken up again it is over before the sessions are: %v", got)
+	}
 	e.rotated("mended")
 	e.refused("not_found", 404, logical.UpdateOperation, "tenants/org_none/rotate", nil)
 }
