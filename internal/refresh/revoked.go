@@ -15,6 +15,9 @@ const revocationsKept = 2 * time.Hour
 type revocations struct {
 	mu sync.Mutex
 	at map[string]time.Time
+	// pruned is when the old ones were last dropped: not at each of the many that
+	// a removal brings.
+	pruned time.Time
 }
 
 func (r *revocations) note(provider, account string, at time.Time) {
@@ -23,7 +26,10 @@ func (r *revocations) note(provider, account string, at time.Time) {
 	if r.at == nil {
 		r.at = map[string]time.Time{}
 	}
-	maps.DeleteFunc(r.at, func(_ string, old time.Time) bool { return at.Sub(old) > revocationsKept })
+	if at.Sub(r.pruned).Abs() > time.Minute {
+		maps.DeleteFunc(r.at, func(_ string, old time.Time) bool { return at.Sub(old) > revocationsKept })
+		r.pruned = at
+	}
 	r.at[provider+"\x00"+account] = at
 }
 
