@@ -616,10 +616,10 @@ func (e *engine) checkDeletion(when string) {
 	}
 }
 
-// TestATenantOfManyIsDeletedInSlices has each slice be over after a few records.
+// TestATenantOfManyIsDeletedInSlices has each slice be over after a lot of records.
 func TestATenantOfManyIsDeletedInSlices(t *testing.T) {
 	e := both(t, authpipetest.Options{})
-	for i := range 20 {
+	for i := range 100 {
 		user := fmt.Sprintf("u%02d", i)
 		e.fb.AddUser(authpipetest.User{ID: user})
 		e.connect("org_acme/facebook/users/"+user, user, authpipetest.Consent{User: user})

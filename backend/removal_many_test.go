@@ -1,8 +1,10 @@
 package backend_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,4 +57,32 @@ func TestARemovalOfManyComesToItsEndHoweverSlowStorageIs(t *testing.T) {
 	if left := e.keys("cred/org_acme/"); len(left) > 0 {
 		t.Errorf("after 100 sweeps %d records are left", len(left))
 	}
+}
+
+// TestARemovalRevokesSeveralAtOnce has the provider not answer before it was
+// told of all.
+func TestARemovalRevokesSeveralAtOnce(t *testing.T) {
+	const users = 10
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	for i := range users {
+		user := fmt.Sprintf("u%02d", i)
+		e.fb.AddUser(authpipetest.User{ID: user})
+		e.connect("org_acme/facebook/users/"+user, user, authpipetest.Consent{User: user})
+	}
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	e.clock.Advance(2 * time.Minute)
+	n := e.fb.Count(authpipetest.EndpointRevoke)
+	release := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Hang: true})
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { e.Sweep(t.Context()) })
+	patience, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	if err := e.fb.AwaitCount(patience, authpipetest.EndpointRevoke, n+users); err != nil {
+		t.Errorf("%d are revoked at once", e.fb.Count(authpipetest.EndpointRevoke)-n)
+	}
+	release()
+	sweeping.Wait()
+	e.after(2 * time.Minute)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
 }

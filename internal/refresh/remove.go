@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -17,6 +18,9 @@ const (
 	// removalSlice is how long one attempt at a removal may take, so that the
 	// sweep that it is part of ends.
 	removalSlice = 20 * time.Second
+	// together is how many credentials of one removal are parted with at once: it is
+	// the provider's answers that take the time.
+	together = 16
 	// unrevokedKept is how many refs a removal names; a record has its limits.
 	unrevokedKept = 100
 )
@@ -83,28 +87,57 @@ func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs 
 	if removal.After == "" {
 		removal.Unrevoked, removal.UnrevokedCount = nil, 0
 	}
+	var lot []tenant.Ref
 	for ref, err := range refs {
-		switch {
-		case err != nil:
+		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return false, err
-		case ctx.Err() != nil:
-			return false, ctx.Err()
-		case r.Now().Sub(begun) > removalSlice:
-			return false, nil
 		}
-		switch err := r.removeOne(ctx, ref, Disconnection{Revoke: removal.Revoke, Force: removal.Force}); {
+		// A page is looked at when what is above it, which takes its pages along, is
+		// gone: it is counted once.
+		if len(lot) == together || slices.Contains(lot, ref.Above()) {
+			if err := r.removeLot(ctx, removal, lot); err != nil {
+				return false, err
+			}
+			if r.Now().Sub(begun) > removalSlice {
+				return false, nil
+			}
+			lot = lot[:0]
+		}
+		lot = append(lot, ref)
+	}
+	if err := r.removeLot(ctx, removal, lot); err != nil {
+		return false, err
+	}
+	removal.After = ""
+	return true, nil
+}
+
+// removeLot parts with all of lot, which comes next, at once. A crash has it
+// come again.
+func (r *Refresher) removeLot(ctx context.Context, removal *store.Removal, lot []tenant.Ref) error {
+	errs := make([]error, len(lot))
+	crash := inParallel(ctx, together, len(lot), func(i int) error {
+		errs[i] = errSuperseded // should it panic
+		errs[i] = r.removeOne(ctx, lot[i], Disconnection{Revoke: removal.Revoke, Force: removal.Force})
+		return nil
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if crash != nil {
+		r.Log.Error("removing", "error", crash)
+	}
+	for i, ref := range lot {
+		switch err := errs[i]; {
 		case err == nil:
 			removal.Removed++
-		case ctx.Err() != nil:
-			return false, ctx.Err()
 		case !errors.Is(err, store.ErrNotFound):
 			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
 			unrevoked(removal, ref)
 		}
 		removal.After = ref.String()
 	}
-	removal.After = ""
-	return true, nil
+	return nil
 }
 
 func (r *Refresher) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection) error {
