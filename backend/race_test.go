@@ -452,6 +452,22 @@ func TestTheCallerGoesAway(t *testing.T) {
 		leaving(e, authpipetest.EndpointRevoke, logical.DeleteOperation, "creds/"+uma, nil)
 		e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
 	})
+	t.Run("from a tenant's end by force", func(t *testing.T) {
+		e := both(t, authpipetest.Options{})
+		reached, release := e.hold("put", "tenant/org_acme")
+		ctx, leave := context.WithCancel(t.Context())
+		var deleting sync.WaitGroup
+		deleting.Go(func() {
+			e.HandleRequest(ctx, &logical.Request{Operation: logical.DeleteOperation, Path: acme, Data: map[string]any{"force": true}, Storage: e.storage})
+		})
+		<-reached
+		leave()
+		release()
+		deleting.Wait()
+		if left := e.keys("keyring/tenant/org_acme"); len(left) > 0 {
+			t.Error("its keys are left")
+		}
+	})
 	t.Run("from a refresh", func(t *testing.T) {
 		e := both(t, authpipetest.Options{})
 		e.clock.Advance(20 * 24 * time.Hour)
