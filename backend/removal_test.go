@@ -39,6 +39,10 @@ func TestWhatCannotBeRevokedIsNotForgotten(t *testing.T) {
 	if got := e.removal(); got["unrevoked_count"] != 1 || got["attempts"] != 12 {
 		t.Errorf("the removal reads %v", got)
 	}
+	e.after(2 * time.Minute)
+	if got := e.removal(); got["attempts"] != 12 {
+		t.Errorf("it is not let rest: %v", got)
+	}
 	repair()
 	e.after(7 * time.Hour)
 	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
