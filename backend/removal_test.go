@@ -158,6 +158,32 @@ func TestALateRequestDoesNotRemoveANewInstallation(t *testing.T) {
 	}
 }
 
+// TestAConnectionIsStoredBeforeItsInstallationGoesOrNotAtAll has the removal
+// come while a user's connection is being put.
+func TestAConnectionIsStoredBeforeItsInstallationGoesOrNotAtAll(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	s := e.begin(udo, nil)
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	reached, release := e.hold("put", "cred/"+udo)
+	var both sync.WaitGroup
+	both.Go(func() {
+		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+	})
+	<-reached
+	both.Go(func() {
+		e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"revoke": false})
+	})
+	e.settle()
+	release()
+	both.Wait()
+	e.after(2 * time.Minute)
+	e.after(2 * time.Minute)
+	if left := e.keys("cred/org_acme/"); len(left) > 0 {
+		t.Errorf("left without an installation: %v", left)
+	}
+}
+
 func TestACodeIsNotSpentOnWhatCannotBeConnected(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	s := e.begin(udo, nil)
