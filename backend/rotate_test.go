@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -338,5 +339,38 @@ func TestAStandbyThatHasNotHeardOfAKeyLooksForIt(t *testing.T) {
 	other.InvalidateKey(t.Context(), "cred/"+uma) // and not the keyring
 	if got := other.read("creds/" + uma); got["access_token"] != e.read("creds/" + uma)["access_token"] {
 		t.Error("it serves another token")
+	}
+}
+
+// TestKeysThatAreDestroyedDuringARotationStayDestroyed has a tenant be deleted
+// by force while its new key is being put, and while the former one is taken
+// out.
+func TestKeysThatAreDestroyedDuringARotationStayDestroyed(t *testing.T) {
+	for name, at := range map[string]int64{"at its beginning": 1, "at its end": 2} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			reached, release := e.holdNth(at, "put", "keyring/tenant/org_acme")
+			var both sync.WaitGroup
+			both.Go(func() {
+				e.do(logical.UpdateOperation, acme+"/rotate", nil)
+				for {
+					select {
+					case <-reached:
+						return
+					default:
+						e.clock.Advance(15 * time.Minute)
+						e.Sweep(context.Background())
+					}
+				}
+			})
+			<-reached
+			both.Go(func() { e.must(logical.DeleteOperation, acme, map[string]any{"force": true}) })
+			e.settle()
+			release()
+			both.Wait()
+			if left := e.keys("keyring/tenant/org_acme"); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
 	}
 }
