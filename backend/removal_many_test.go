@@ -86,3 +86,33 @@ func TestARemovalRevokesSeveralAtOnce(t *testing.T) {
 	e.after(2 * time.Minute)
 	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
 }
+
+// TestWhileTheProviderIsLeftAloneARemovalDoesNotGoThroughAllItHas: it would hear
+// the same answer from memory of each. It goes on where it stopped.
+func TestWhileTheProviderIsLeftAloneARemovalDoesNotGoThroughAllItHas(t *testing.T) {
+	const users = 60
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	for i := range users {
+		user := fmt.Sprintf("u%02d", i)
+		e.fb.AddUser(authpipetest.User{ID: user})
+		e.connect("org_acme/facebook/users/"+user, user, authpipetest.Consent{User: user})
+	}
+	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	up := e.fb.Fail(authpipetest.Fault{Status: 500, Body: "<html>down</html>"})
+	e.clock.Advance(2 * time.Minute)
+	e.Sweep(t.Context()) // finds the provider down
+	e.clock.Advance(10 * time.Minute)
+	e.log.Reset()
+	e.storage.Reset()
+	e.Sweep(t.Context())
+	lines := strings.Count(e.log.String(), "removing failed")
+	if n := len(e.storage.Operations()); n > users || lines > 1 {
+		t.Errorf("an attempt makes %d storage calls and writes %d lines", n, lines)
+	}
+	up()
+	for range 5 {
+		e.after(10 * time.Minute)
+	}
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+}

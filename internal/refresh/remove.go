@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -42,6 +43,9 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 	}
 	ctx = store.Passing(ctx)
 	through, err := r.removeAll(ctx, &removal, r.Store.Under(ctx, ref, removal.After))
+	if errors.Is(err, provider.ErrShut) {
+		return quietly(r.Store.UpdateRemoval(ctx, ref, r.wait(removal, err)))
+	}
 	if err != nil {
 		return err
 	}
@@ -79,9 +83,32 @@ func (r *Refresher) next(removal store.Removal, through bool) func(*store.Remova
 	}
 }
 
+// wait is next for a slice that ended since the provider is being left alone:
+// the worker goes on where it stopped, when that is over.
+func (r *Refresher) wait(removal store.Removal, shut error) func(*store.Removal) (store.Removal, time.Time, error) {
+	now, until := r.Now(), time.Time{}
+	if e := (*provider.Error)(nil); errors.As(shut, &e) {
+		until = e.Until
+	}
+	if until.Before(now) { // it did not say, and is asked each minute
+		until = now.Add(shortestPause)
+	}
+	r.Log.Warn("removing waits for the provider", "until", until, "error", shut)
+	next := r.next(removal, false)
+	return func(now *store.Removal) (store.Removal, time.Time, error) {
+		after, at, err := next(now)
+		if err == nil && !after.Force && after.Revoke {
+			at = until
+		}
+		return after, at, err
+	}
+}
+
 // removeAll parts with those of refs that there is time for, from where the
 // removal stopped, and writes down in it how that went. It reports whether it
-// came to their end: one that cannot be removed keeps none from its turn.
+// came to their end: one that cannot be removed keeps none from its turn. The
+// error wraps [provider.ErrShut] if the provider is being left alone: none that
+// comes next would fare better.
 func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs iter.Seq2[tenant.Ref, error]) (through bool, err error) {
 	begun := r.Now()
 	if removal.After == "" {
@@ -126,6 +153,9 @@ func (r *Refresher) removeLot(ctx context.Context, removal *store.Removal, lot [
 	}
 	if crash != nil {
 		r.Log.Error("removing", "error", crash)
+	}
+	if len(errs) > 0 && !slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, provider.ErrShut) }) {
+		return errs[0]
 	}
 	for i, ref := range lot {
 		switch err := errs[i]; {

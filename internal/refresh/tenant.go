@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -67,6 +68,9 @@ func (r *Refresher) Delete(ctx context.Context, due store.Due) error {
 	}
 	ctx = store.Passing(ctx)
 	through, err := r.removeAll(ctx, &deletion, r.Store.Refs(ctx, id, deletion.After))
+	if errors.Is(err, provider.ErrShut) {
+		return quietly(r.Store.UpdateDeletion(ctx, id, r.wait(deletion, err)))
+	}
 	if err != nil {
 		return err
 	}
