@@ -98,11 +98,11 @@ func TestAForcedDeleteIsTold(t *testing.T) {
 	e.plant("cred/"+uma, []byte{1, 2, 3})
 	_, at := e.events(0)
 	e.must(logical.DeleteOperation, "creds/"+uma, map[string]any{"force": true})
-	at = e.happened(at, "connection.deleted "+uma)
+	at = e.happened(at, "connection.unrevoked "+uma, "connection.deleted "+uma)
 	e.plant("cred/"+installation, []byte{1, 2, 3})
 	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
 	e.after(2 * time.Minute)
-	e.happened(at, "connection.deleted "+installation)
+	e.happened(at, "connection.unrevoked "+installation, "connection.deleted "+installation)
 }
 
 // What a sweep that is killed had to tell is told, but for a little.

@@ -78,11 +78,14 @@ func TestARemovalIsForced(t *testing.T) {
 	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+installation, nil)
 	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
 	e.log.Reset()
+	_, at := e.events(0)
 	e.after(2 * time.Minute)
 	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
 	if log := e.log.String(); !strings.Contains(log, "forgotten without revoking") || !strings.Contains(log, uma) {
 		t.Errorf("the log does not say what was forgotten: %s", log)
 	}
+	// Nor does it end with the removal who was left with a grant.
+	e.happened(at, "connection.unrevoked "+uma, "connection.deleted "+uma, "connection.deleted "+installation)
 }
 
 func TestAnInstallationIsRevokedAfterItsUsers(t *testing.T) {

@@ -40,6 +40,7 @@ func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnect
 	}
 	c, err := r.connected(ctx, ref)
 	if errors.Is(err, store.ErrCorrupt) && d.Force {
+		r.unrevoked(ref, err)
 		return warnCorrupt, r.Store.Discard(ctx, ref)
 	}
 	if err != nil {
@@ -170,11 +171,18 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 	}
 	switch {
 	case d.Force:
-		r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", e)
+		r.unrevoked(ref, e)
 		return "the grant could not be revoked at the provider: " + e.Error(), nil
 	}
 	r.Log.Warn("revoking failed", "ref", ref.String(), "error", e)
 	return "", provider.Refusal(err)
+}
+
+// unrevoked tells whom it may concern that ref is forgotten by force, and why
+// its grant was not revoked.
+func (r *Refresher) unrevoked(ref tenant.Ref, why error) {
+	r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", why)
+	r.Store.Note(store.Event{At: r.Now().UTC(), Type: store.ConnectionUnrevoked, Ref: ref.String(), Reason: why.Error()})
 }
 
 // revokeAll revokes what can be revoked of the credential.
@@ -271,6 +279,7 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 	c, err := r.connected(ctx, ref)
 	switch {
 	case errors.Is(err, store.ErrCorrupt) && d.Force:
+		r.unrevoked(ref, err)
 		warning, c.Status = warnCorrupt, store.Revoked // nothing to tell the provider
 	case err != nil:
 		return "", err

@@ -56,7 +56,7 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 			return nil
 		}
 		if err != nil {
-			unrevoked(&removal, ref)
+			owe(&removal, ref)
 			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
 		}
 	}
@@ -163,7 +163,7 @@ func (r *Refresher) removeLot(ctx context.Context, removal *store.Removal, lot [
 			removal.Removed++
 		case !errors.Is(err, store.ErrNotFound):
 			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
-			unrevoked(removal, ref)
+			owe(removal, ref)
 		}
 		removal.After = ref.String()
 	}
@@ -181,13 +181,14 @@ func (r *Refresher) removeOne(ctx context.Context, ref tenant.Ref, d Disconnecti
 	case err == nil:
 		_, err = r.part(ctx, ref, c, d)
 	case errors.Is(err, store.ErrCorrupt) && d.Force:
-		r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", err)
+		r.unrevoked(ref, err)
 		err = r.Store.Discard(ctx, ref)
 	}
 	return err
 }
 
-func unrevoked(removal *store.Removal, ref tenant.Ref) {
+// owe writes down in removal that ref could not be parted with.
+func owe(removal *store.Removal, ref tenant.Ref) {
 	removal.UnrevokedCount++
 	if len(removal.Unrevoked) < unrevokedKept {
 		removal.Unrevoked = append(slices.Clip(removal.Unrevoked), ref.String())

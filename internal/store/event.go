@@ -27,15 +27,18 @@ const (
 	ConnectionRecovered     EventType = "connection.recovered"
 	ConnectionRevoked       EventType = "connection.revoked"
 	ConnectionDeleted       EventType = "connection.deleted"
-	ScopesChanged           EventType = "scopes.changed"
-	TenantSuspended         EventType = "tenant.suspended"
-	TenantResumed           EventType = "tenant.resumed" // its suspension was lifted
-	TenantKeyRotated        EventType = "tenant.key_rotated"
-	TenantDeleted           EventType = "tenant.deleted"
-	ProviderMisconfigured   EventType = "provider.misconfigured"
-	ProviderThrottled       EventType = "provider.throttled"
-	ProviderUnavailable     EventType = "provider.unavailable"
-	ProviderRecovered       EventType = "provider.recovered"
+	// ConnectionUnrevoked is of a credential that is forgotten by force: the grant
+	// stands at the provider.
+	ConnectionUnrevoked   EventType = "connection.unrevoked"
+	ScopesChanged         EventType = "scopes.changed"
+	TenantSuspended       EventType = "tenant.suspended"
+	TenantResumed         EventType = "tenant.resumed" // its suspension was lifted
+	TenantKeyRotated      EventType = "tenant.key_rotated"
+	TenantDeleted         EventType = "tenant.deleted"
+	ProviderMisconfigured EventType = "provider.misconfigured"
+	ProviderThrottled     EventType = "provider.throttled"
+	ProviderUnavailable   EventType = "provider.unavailable"
+	ProviderRecovered     EventType = "provider.recovered"
 )
 
 // An Event is something that happened. It holds no secret.
