@@ -21,12 +21,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/paths"
 )
-
-// Version is the version that the plugin reports to Vault. A release's build
-// sets it.
-var Version = "v0.1.0-dev"
 
 const help = `
 The authpipe secrets engine keeps other people's OAuth credentials: it runs the
@@ -46,6 +43,9 @@ type Options struct {
 	// work makes of providers at most. Zero: 1000. Less than 50, the size of a
 	// batch, is 50.
 	CallsPerSecond int
+	// Build is which build of the plugin this is. Zero: as the running program
+	// says.
+	Build version.Build
 }
 
 // A Backend is one mount of the engine. No state lives outside it: several
@@ -59,9 +59,11 @@ type Backend struct {
 	start   sync.Once
 }
 
-// Factory makes an engine for Vault.
-func Factory(ctx context.Context, c *logical.BackendConfig) (logical.Backend, error) {
-	return New(ctx, c, Options{})
+// Factory returns what makes engines of that build for Vault.
+func Factory(build version.Build) logical.Factory {
+	return func(ctx context.Context, c *logical.BackendConfig) (logical.Backend, error) {
+		return New(ctx, c, Options{Build: build})
+	}
 }
 
 // New makes an engine. Its background work starts with Initialize and ends
@@ -76,13 +78,16 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 	if o.Transport == nil {
 		o.Transport = newTransport()
 	}
+	if o.Build == (version.Build{}) {
+		o.Build = version.Read()
+	}
 	o.CallsPerSecond = max(cmp.Or(o.CallsPerSecond, 1000), 50)
 	life, end := context.WithCancel(context.Background())
 	b := &Backend{}
 	b.Backend = &framework.Backend{
 		Help:           help,
 		BackendType:    logical.TypeLogical,
-		RunningVersion: Version,
+		RunningVersion: o.Build.Version,
 		PathsSpecial:   &logical.Paths{Unauthenticated: paths.Unauthenticated, SealWrapStorage: store.SealWrapped},
 		InitializeFunc: func(context.Context, *logical.InitializationRequest) error {
 			b.start.Do(b.worker.Start)
@@ -137,8 +142,20 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 	}, o.Now, b.Logger())
 	b.Paths = paths.All(paths.Deps{
 		Store: b.store, Flow: sessions, Refresh: refresher, Gate: gate, Worker: b.worker,
-		Providers: slices.Sorted(maps.Keys(providers)), Now: o.Now,
+		Providers: slices.Sorted(maps.Keys(providers)), Versions: func() map[string][]string { return versions(providers) },
+		Build: o.Build, Now: o.Now,
 	})
+}
+
+// versions returns the API versions of each provider that has some.
+func versions(providers map[string]provider.Provider) map[string][]string {
+	all := map[string][]string{}
+	for name, p := range providers {
+		if v, ok := p.(provider.Versioned); ok {
+			all[name] = v.Versions()
+		}
+	}
+	return all
 }
 
 // fallbacks returns what each provider's configuration falls back on: the

@@ -19,6 +19,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 )
 
 const (
@@ -27,6 +28,9 @@ const (
 	mountURL  = "https://vault.example.com/v1/authpipe"
 	returnURL = "https://app.example.com/connected?from=authpipe"
 )
+
+// build is the one that the engines under test take themselves to be.
+var build = version.Build{Version: "v1.2.3", Commit: "c0ffee", Date: time.Date(2026, time.December, 1, 8, 0, 0, 0, time.UTC), Go: "go1.99"}
 
 // An engine is the engine under test, driven as Vault drives it, with the
 // world around it.
@@ -77,7 +81,7 @@ func (e *engine) restartOn(system logical.SystemView) {
 		StorageView: e.storage,
 		System:      system,
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.log}),
-	}, backend.Options{Now: e.clock.Now, Transport: panics{http.DefaultTransport, e.t, &e.ends}})
+	}, backend.Options{Now: e.clock.Now, Transport: panics{http.DefaultTransport, e.t, &e.ends}, Build: build})
 	if err != nil {
 		e.t.Fatalf("making the engine: %v", err)
 	}

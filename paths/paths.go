@@ -17,6 +17,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 )
 
 // Deps are the rooms that the paths reach.
@@ -28,7 +29,10 @@ type Deps struct {
 	Worker  *refresh.Worker
 	// Providers are the names of the providers that can be configured.
 	Providers []string
-	Now       func() time.Time
+	// Versions returns the versions of each provider's API that can be configured.
+	Versions func() map[string][]string
+	Build    version.Build
+	Now      func() time.Time
 }
 
 // All returns every path of the engine. The list is the map. The framework
@@ -47,6 +51,7 @@ func All(d Deps) []*framework.Path {
 		webhooks(d.Store, d.Refresh),
 		health(d),
 		settings(d.Store),
+		info(d.Build, d.Versions),
 	)
 }
 

@@ -9,12 +9,13 @@ import (
 	"github.com/hashicorp/vault/sdk/plugin"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 )
 
 func main() {
 	// One process serves all mounts of a version. The connection to Vault is
 	// secured by go-plugin's AutoMTLS.
-	if err := plugin.ServeMultiplex(&plugin.ServeOpts{BackendFactoryFunc: backend.Factory}); err != nil {
+	if err := plugin.ServeMultiplex(&plugin.ServeOpts{BackendFactoryFunc: backend.Factory(version.Read())}); err != nil {
 		hclog.New(&hclog.LoggerOptions{JSONFormat: true}).Error("serving the plugin", "error", err)
 		os.Exit(1)
 	}

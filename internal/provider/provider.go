@@ -188,6 +188,13 @@ type Witness interface {
 	Served() string
 }
 
+// A Versioned is a [Provider] whose API has versions.
+type Versioned interface {
+	// Versions returns those that this build knows and that have not ended, oldest
+	// first.
+	Versions() []string
+}
+
 // A Finding is the outcome of one check of a client.
 type Finding struct {
 	// Check names what was looked at: "client_secret", "graph_version", ….

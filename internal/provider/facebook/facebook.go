@@ -50,6 +50,7 @@ var (
 	_ provider.TokenRevoker   = (*Provider)(nil)
 	_ provider.Witness        = (*Provider)(nil)
 	_ provider.Prober         = (*Provider)(nil)
+	_ provider.Versioned      = (*Provider)(nil)
 	_ provider.Prover         = (*Provider)(nil)
 	_ provider.PKCEBinder     = (*Provider)(nil)
 	_ provider.Pager          = (*Provider)(nil)
@@ -76,7 +77,7 @@ func (*Provider) Defaults() provider.Defaults {
 	return provider.Defaults{
 		InstallationScopes: []string{"pages_show_list", "pages_read_engagement", "pages_manage_posts"},
 		UserScopes:         []string{"public_profile", "email"},
-		APIVersion:         "v26.0",
+		APIVersion:         newest,
 		AuthorizationBase:  "https://www.facebook.com",
 		APIBase:            "https://graph.facebook.com",
 		// Codes are believed to live 10 minutes; give up before they do.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,22 @@ var lastDays = map[string]time.Time{
 	"v23.0": day(2027, time.October, 8),
 	"v24.0": day(2028, time.February, 18),
 	"v25.0": day(2028, time.July, 29),
+}
+
+// newest is the version that this build was written for. Nobody has said when
+// it ends.
+const newest = "v26.0"
+
+// Versions implements [provider.Versioned].
+func (p *Provider) Versions() []string {
+	served := []string{newest}
+	for version := range lastDays {
+		if !ended(version, p.now()) {
+			served = append(served, version)
+		}
+	}
+	slices.Sort(served) // all of two digits
+	return served
 }
 
 func day(year int, month time.Month, d int) time.Time {
