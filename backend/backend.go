@@ -130,7 +130,7 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 	sessions := flow.New(flow.Options{
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Suspects: refresher.Suspects,
 	})
-	b.worker = refresh.NewWorker(life, b.store, gate.Tick, map[string]refresh.Work{
+	b.worker = refresh.NewWorker(refresh.WorkerOptions{Store: b.store, Before: gate.Tick, Works: map[string]refresh.Work{
 		store.DueCredential:   refresher.Keep,
 		store.DueRemoval:      refresh.Each(refresher.Remove),
 		store.DueReindex:      refresh.Each(refresher.Reindex),
@@ -139,7 +139,7 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 		store.DueDeletion:     refresh.Each(refresher.Delete),
 		store.DueDataDeletion: refresh.Each(refresher.Erase),
 		store.DueSession:      refresh.Each(sessions.Reap),
-	}, o.Now, b.Logger())
+	}, Now: o.Now, Log: b.Logger(), Life: life})
 	b.Paths = paths.All(paths.Deps{
 		Store: b.store, Flow: sessions, Refresh: refresher, Gate: gate, Worker: b.worker,
 		Providers: slices.Sorted(maps.Keys(providers)), Versions: func() map[string][]string { return versions(providers) },

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -39,10 +38,6 @@ func health(d Deps) []*framework.Path {
 	}}
 }
 
-// overdueAfter is for how long due work may wait: for its minute to end, the
-// tick that follows, and its turn.
-const overdueAfter = 3 * time.Minute
-
 // read costs nothing for what is well.
 func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	counts := map[string]any{}
@@ -53,7 +48,7 @@ func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.
 		}
 		counts[string(status)] = len(refs)
 	}
-	overdue, all, err := h.Store.Overdue(ctx, h.Now().Add(-overdueAfter))
+	overdue, all, err := h.Store.Overdue(ctx, h.Now().Add(-refresh.OverdueAfter))
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +70,8 @@ func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.
 	return &logical.Response{Data: view}, nil
 }
 
-// states are what a provider is in while it is left alone, by the class of
-// what it answered.
-var states = map[provider.Class]string{provider.Throttled: "throttled", provider.Misconfigured: "misconfigured", provider.Transient: "unavailable"}
-
 func (h healthPaths) provider(ctx context.Context, name string) (map[string]any, error) {
-	view := map[string]any{"state": "ok"}
+	view := map[string]any{"state": refresh.StateOK}
 	if w := h.Gate.Witness(name); w != nil {
 		if ahead, known := w.Skew(); known {
 			view["clock_skew"] = seconds(ahead)
@@ -97,7 +88,7 @@ func (h healthPaths) provider(ctx context.Context, name string) (map[string]any,
 	if outage == nil || err != nil {
 		return view, err
 	}
-	view["state"] = states[provider.Class(outage.Cause.Class)]
+	view["state"] = refresh.StateOf(outage)
 	view["since"], view["error"] = timestamp(outage.Since), failureView(outage.Cause)
 	setTime(view, "until", outage.Until)
 	return view, nil

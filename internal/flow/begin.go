@@ -96,6 +96,7 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if err := f.Store.NewSession(ctx, session, session.ExpiresAt.Add(afterlife)); err != nil {
 		return Begun{}, err
 	}
+	f.Begun(session.Ref.Provider)
 	return Begun{AuthorizationURL: url, SessionID: session.ID, ExpiresAt: session.ExpiresAt, Completion: session.Completion}, nil
 }
 

@@ -106,7 +106,7 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 		return stranger(), nil
 	}
 	var r *redemption
-	session, err := f.Store.TakeSession(context.WithoutCancel(ctx), SessionID(a.State.Reveal()), func(s *store.Session) (err error) {
+	session, err := f.take(context.WithoutCancel(ctx), SessionID(a.State.Reveal()), func(s *store.Session) (err error) {
 		r, err = f.land(ctx, s, p, providerName, a)
 		return err
 	})

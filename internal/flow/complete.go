@@ -57,7 +57,7 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 		r       *redemption
 		refused error // the session was changed all the same
 	)
-	session, err := f.Store.TakeSession(context.WithoutCancel(ctx), c.SessionID, func(s *store.Session) (err error) {
+	session, err := f.take(context.WithoutCancel(ctx), c.SessionID, func(s *store.Session) (err error) {
 		r, refused, err = f.confirm(ctx, s, c)
 		return err
 	})

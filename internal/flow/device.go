@@ -20,7 +20,7 @@ func (f *Flow) beginDevice(ctx context.Context, p provider.Provider, config stor
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
 	var code provider.DeviceCode
-	err := f.Ask(ctx, s.Ref.Provider, func() (err error) {
+	err := f.Ask(ctx, s.Ref.Provider, "device", func() (err error) {
 		code, err = device.BeginDevice(calls, config.Client(), s.Scopes)
 		return err
 	})
@@ -34,6 +34,7 @@ func (f *Flow) beginDevice(ctx context.Context, p provider.Provider, config stor
 	if err := f.Store.NewSession(ctx, s, s.ExpiresAt.Add(afterlife)); err != nil {
 		return Begun{}, err
 	}
+	f.Begun(s.Ref.Provider)
 	return Begun{Device: &code, SessionID: s.ID, ExpiresAt: s.ExpiresAt, Completion: s.Completion}, nil
 }
 

@@ -63,13 +63,18 @@ type Options struct {
 	Log       hclog.Logger
 	// Ask makes calls to the provider of that name, unless it is being left alone:
 	// then it returns an error that says so, of class transient, throttled or
-	// misconfigured. Else it returns what call returns.
-	Ask func(ctx context.Context, provider string, call func() error) error
+	// misconfigured. Else it returns what call returns. Operation says in a word
+	// what the calls are for.
+	Ask func(ctx context.Context, provider, operation string, call func() error) error
 	// Suspects reports whether the account's grant was revoked since a session
 	// was begun, so that what it brings must be checked.
 	Suspects func(provider, account string, begun time.Time) bool
 	// Plan sets when a new credential is next due.
 	Plan func(tenant.Ref, *store.Credential, store.Config, time.Time)
+	// Begun is told of each session that begins, Ended of each that is completed
+	// or, with the code that says why, fails. Nil: nobody is.
+	Begun func(provider string)
+	Ended func(provider string, code oauth.Code)
 }
 
 // A Flow runs sessions. Make one with [New]. It is safe for concurrent use.
@@ -84,6 +89,12 @@ type Flow struct {
 
 // New returns a Flow.
 func New(o Options) *Flow {
+	if o.Begun == nil {
+		o.Begun = func(string) {}
+	}
+	if o.Ended == nil {
+		o.Ended = func(string, oauth.Code) {}
+	}
 	return &Flow{Options: o, running: map[string]*redemption{}}
 }
 

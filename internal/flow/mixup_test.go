@@ -86,7 +86,7 @@ func newFlow(t *testing.T, facebooks map[string]*authpipetest.Facebook) *flow.Fl
 	}
 	return flow.New(flow.Options{
 		Store: s, Providers: providers, Now: time.Now, Log: hclog.NewNullLogger(),
-		Ask:      func(_ context.Context, _ string, call func() error) error { return call() },
+		Ask:      func(_ context.Context, _, _ string, call func() error) error { return call() },
 		Plan:     func(tenant.Ref, *store.Credential, store.Config, time.Time) {},
 		Suspects: func(string, string, time.Time) bool { return false },
 	})

@@ -109,7 +109,11 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
 	var token oauth.Token
-	err = f.Ask(calls, s.Ref.Provider, func() (err error) {
+	operation := "exchange"
+	if s.Device {
+		operation = "poll"
+	}
+	err = f.Ask(calls, s.Ref.Provider, operation, func() (err error) {
 		switch {
 		case r.token.AccessToken != "":
 		case s.Device:
@@ -131,7 +135,7 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 // session has ended.
 func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause error) (store.Session, error) {
 	refusal := provider.Refusal(cause)
-	session, err := f.Store.TakeSession(ctx, s.ID, func(s *store.Session) error {
+	session, err := f.take(ctx, s.ID, func(s *store.Session) error {
 		switch {
 		case cause == nil:
 			s.Status = store.SessionCompleted

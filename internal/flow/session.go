@@ -39,7 +39,7 @@ func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error
 	if !isSessionID(sessionID) {
 		return errNoSession
 	}
-	_, err := f.Store.TakeSession(ctx, sessionID, func(s *store.Session) error {
+	_, err := f.take(ctx, sessionID, func(s *store.Session) error {
 		switch {
 		case s.Ref.Tenant != id:
 			return errNoSession
@@ -62,6 +62,19 @@ func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error
 		return nil
 	}
 	return err
+}
+
+// take is [store.Store.TakeSession], and tells if that was the session's end.
+func (f *Flow) take(ctx context.Context, id string, step func(*store.Session) error) (store.Session, error) {
+	before := store.Session{}
+	s, err := f.Store.TakeSession(ctx, id, func(s *store.Session) error {
+		before = *s
+		return step(s)
+	})
+	if err == nil && !before.Ended() && s.Ended() {
+		f.Ended(s.Ref.Provider, s.Error)
+	}
+	return s, err
 }
 
 // Reap deletes a session whose time, and some time after it, is over.

@@ -145,7 +145,7 @@ func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.C
 	}
 	calls, cancel := provider.Within(ctx)
 	defer cancel()
-	err = r.Gate.Ask(calls, ref.Provider, func() error {
+	err = r.Gate.Ask(calls, ref.Provider, f.name, func() error {
 		return r.guarded(ref, func() (err error) {
 			answer, err = f.ask(calls, p, config.Client(), c)
 			return err
@@ -160,6 +160,42 @@ func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.C
 // arrive stores what the flight that started from before has learned: the
 // answer, or cause, why there is none. The error is as that of fly.
 func (r *Refresher) arrive(ctx context.Context, ref tenant.Ref, f flight, before store.Credential, config store.Config, answer oauth.Token, cause error) (store.Credential, error) {
+	after, err := r.takeIn(ctx, ref, f, before, config, answer, cause)
+	r.Landed(ref.Provider, f.name, landed(f.name, before, after, err))
+	if errors.Is(err, errSuperseded) {
+		return r.connected(ctx, ref)
+	}
+	return after, err
+}
+
+// Succeeded is how a "refresh" or a "check" has ended that went well.
+func Succeeded(question string) string {
+	if question == check {
+		return "alive"
+	}
+	return "refreshed"
+}
+
+// landed is how a flight has ended that started from before.
+func landed(name string, before, after store.Credential, err error) string {
+	var refused *provider.Error
+	switch {
+	case errors.Is(err, provider.ErrShut):
+		return "left_alone"
+	case errors.As(err, &refused):
+		return string(refused.Class)
+	case errors.Is(err, errSuperseded), oauth.CodeOf(err) == oauth.NotFound:
+		return "superseded"
+	case err != nil:
+		return "error"
+	case name != check && after.Generation == before.Generation:
+		return "not_extended"
+	}
+	return Succeeded(name)
+}
+
+// takeIn is arrive, but returns errSuperseded if something else came first.
+func (r *Refresher) takeIn(ctx context.Context, ref tenant.Ref, f flight, before store.Credential, config store.Config, answer oauth.Token, cause error) (store.Credential, error) {
 	var refused *provider.Error
 	switch {
 	case cause != nil && !errors.As(cause, &refused):
@@ -195,8 +231,6 @@ func (r *Refresher) arrive(ctx context.Context, ref tenant.Ref, f flight, before
 		return c, nil
 	})
 	switch {
-	case errors.Is(err, errSuperseded):
-		return r.connected(ctx, ref)
 	case errors.Is(err, store.ErrRemoving):
 		return store.Credential{}, NotFound(ref)
 	case err != nil:

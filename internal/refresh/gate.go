@@ -44,6 +44,9 @@ type GateOptions struct {
 	Writable func() bool
 	// Life ends when the mount does. Calls that end with it tell nothing.
 	Life context.Context
+	// Called is told of each call that was made: of whom, what for, how it went and
+	// how long it took. Nil: nobody is.
+	Called func(provider, operation string, err error, took time.Duration)
 }
 
 // A door is the gate before one provider.
@@ -72,12 +75,17 @@ const (
 )
 
 // NewGate returns a Gate.
-func NewGate(o GateOptions) *Gate { return &Gate{GateOptions: o, doors: map[string]*door{}} }
+func NewGate(o GateOptions) *Gate {
+	if o.Called == nil {
+		o.Called = func(string, string, error, time.Duration) {}
+	}
+	return &Gate{GateOptions: o, doors: map[string]*door{}}
+}
 
 // Ask makes calls to the provider that is called name, unless it is being left
 // alone: then the error wraps [provider.ErrShut] and says why. It returns
-// call's error, and learns from it.
-func (g *Gate) Ask(ctx context.Context, name string, call func() error) error {
+// call's error, and learns from it. Operation says in a word what they are for.
+func (g *Gate) Ask(ctx context.Context, name, operation string, call func() error) error {
 	d, err := g.door(ctx, name)
 	if err != nil {
 		return err
@@ -85,7 +93,9 @@ func (g *Gate) Ask(ctx context.Context, name string, call func() error) error {
 	if err := d.shut(g.Now()); err != nil {
 		return err
 	}
+	began := g.Now()
 	err = call()
+	g.Called(name, operation, err, g.Now().Sub(began))
 	g.hear(ctx, name, d, err)
 	return err
 }
@@ -108,6 +118,31 @@ func (g *Gate) Outage(ctx context.Context, name string) (*store.Outage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.outage, nil
+}
+
+// The states that a provider can be in.
+const (
+	StateOK            = "ok"
+	StateThrottled     = "throttled"
+	StateMisconfigured = "misconfigured"
+	StateUnavailable   = "unavailable"
+)
+
+// States are all of them.
+var States = []string{StateOK, StateThrottled, StateMisconfigured, StateUnavailable}
+
+// StateOf returns the state of a provider that is left alone for o; nil: it is
+// not.
+func StateOf(o *store.Outage) string {
+	switch {
+	case o == nil:
+		return StateOK
+	case o.Cause.Class == string(provider.Throttled):
+		return StateThrottled
+	case o.Cause.Class == string(provider.Misconfigured):
+		return StateMisconfigured
+	}
+	return StateUnavailable
 }
 
 // Witness returns what remembers the last answer of the provider, or nil.
@@ -349,7 +384,10 @@ func (g *Gate) probe(name string) (e *provider.Error, known bool) {
 	if err != nil {
 		return nil, false // nobody is refused, or let through, for what storage fails to tell
 	}
-	errors.As(p.Probe(calls, config.Client()), &e)
+	began := g.Now()
+	err = p.Probe(calls, config.Client())
+	g.Called(name, "probe", err, g.Now().Sub(began))
+	errors.As(err, &e)
 	return e, true
 }
 

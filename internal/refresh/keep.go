@@ -191,7 +191,7 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 	if err == nil {
 		calls, cancel := provider.Within(ctx)
 		defer cancel()
-		err = r.Gate.Ask(calls, ref.Provider, func() error {
+		err = r.Gate.Ask(calls, ref.Provider, check, func() error {
 			return r.guarded(ref, func() error {
 				answers = p.(provider.BatchInspector).InspectAll(calls, config.Client(), tokens(batch))
 				return gist(answers)

@@ -41,6 +41,11 @@ type Options struct {
 	CallsPerSecond int
 	// Life ends when the mount does. Flights end with it.
 	Life context.Context
+	// Landed is told how each "refresh" and each "check" of a credential has ended:
+	// as [Succeeded] has it, "not_extended", "superseded" by what came first,
+	// "left_alone" if the provider is, "error" of storage, or the class of the
+	// provider's refusal. Nil: nobody is.
+	Landed func(provider, question, outcome string)
 }
 
 // A Refresher keeps credentials alive. Make one with [New]. It is safe for
@@ -59,6 +64,9 @@ type Refresher struct {
 
 // New returns a Refresher.
 func New(o Options) *Refresher {
+	if o.Landed == nil {
+		o.Landed = func(string, string, string) {}
+	}
 	return &Refresher{Options: o, budget: rate.NewLimiter(rate.Limit(o.CallsPerSecond), o.CallsPerSecond)}
 }
 

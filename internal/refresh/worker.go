@@ -34,15 +34,9 @@ func Each(do func(context.Context, store.Due) error) Work {
 // A Worker does what is due, in a goroutine of its own. It costs nothing
 // between pokes, and one storage call a poke if nothing is due.
 type Worker struct {
-	store *store.Store
-	// before is called at the beginning of a sweep.
-	before func(context.Context)
-	works  map[string]Work
-	now    func() time.Time
-	log    hclog.Logger
-	life   context.Context
-	poke   chan struct{}
-	done   sync.WaitGroup
+	WorkerOptions
+	poke chan struct{}
+	done sync.WaitGroup
 	// sweeping is held by the one sweep.
 	sweeping sync.Mutex
 	last     atomic.Pointer[Swept]
@@ -73,22 +67,43 @@ const (
 	sweepLot = 10_000
 )
 
-// NewWorker returns a Worker that begins each sweep with before and knows works,
-// by the kinds of the due index. It ends with life.
-func NewWorker(life context.Context, s *store.Store, before func(context.Context), works map[string]Work, now func() time.Time, log hclog.Logger) *Worker {
-	return &Worker{store: s, before: before, works: works, now: now, log: log, life: life, poke: make(chan struct{}, 1)}
+// WorkerOptions are what a Worker needs.
+type WorkerOptions struct {
+	Store *store.Store
+	// Before is called at the beginning of a sweep.
+	Before func(context.Context)
+	// Works are what can be done, by the kinds of the due index.
+	Works map[string]Work
+	Now   func() time.Time
+	Log   hclog.Logger
+	// Life ends when the mount does, and the Worker with it.
+	Life context.Context
+	// Swept is told of each sweep. Nil: nobody is.
+	Swept func(Swept)
 }
+
+// NewWorker returns a Worker.
+func NewWorker(o WorkerOptions) *Worker {
+	if o.Swept == nil {
+		o.Swept = func(Swept) {}
+	}
+	return &Worker{WorkerOptions: o, poke: make(chan struct{}, 1)}
+}
+
+// OverdueAfter is for how long due work may wait: for its minute to end, the
+// tick that follows, and its turn.
+const OverdueAfter = 3 * time.Minute
 
 // Start starts the goroutine.
 func (w *Worker) Start() {
 	w.done.Go(func() {
 		for {
 			select {
-			case <-w.life.Done():
+			case <-w.Life.Done():
 				return
 			case <-w.poke:
-				if err := w.guarded(); err != nil && w.life.Err() == nil {
-					w.log.Error("sweeping what is due", "error", err)
+				if err := w.guarded(); err != nil && w.Life.Err() == nil {
+					w.Log.Error("sweeping what is due", "error", err)
 				}
 			}
 		}
@@ -100,11 +115,11 @@ func (w *Worker) Start() {
 func (w *Worker) guarded() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.log.Error("panic in the sweep", "panic", p, "stack", string(debug.Stack()))
+			w.Log.Error("panic in the sweep", "panic", p, "stack", string(debug.Stack()))
 			err = errors.New("internal error")
 		}
 	}()
-	return w.Sweep(w.life)
+	return w.Sweep(w.Life)
 }
 
 // Poke asks for a sweep and returns at once. Pokes that come during a sweep
@@ -124,16 +139,18 @@ func (w *Worker) Wait() { w.done.Wait() }
 func (w *Worker) Sweep(ctx context.Context) error {
 	w.sweeping.Lock()
 	defer w.sweeping.Unlock()
-	began, found := w.now(), 0
+	began, found := w.Now(), 0
 	err := w.sweep(ctx, &found)
-	w.last.Store(&Swept{began, w.now().Sub(began), found, err != nil})
+	swept := Swept{began, w.Now().Sub(began), found, err != nil}
+	w.last.Store(&swept)
+	w.Swept(swept)
 	return err
 }
 
 // sweep is Sweep, and adds to found how much was due.
 func (w *Worker) sweep(ctx context.Context, found *int) error {
-	w.before(ctx)
-	stuck, first, last, err := w.store.DueMinutes(ctx)
+	w.Before(ctx)
+	stuck, first, last, err := w.Store.DueMinutes(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -147,7 +164,7 @@ func (w *Worker) sweep(ctx context.Context, found *int) error {
 	for _, minute := range stuck {
 		errs = append(errs, w.gather(ctx, minute, &due))
 	}
-	for minute := first; minute <= last && w.store.Begun(minute) && ctx.Err() == nil; minute++ {
+	for minute := first; minute <= last && w.Store.Begun(minute) && ctx.Err() == nil; minute++ {
 		errs = append(errs, w.gather(ctx, minute, &due))
 	}
 	return errors.Join(append(errs, w.finish(ctx, &due))...)
@@ -163,7 +180,7 @@ type lot struct {
 
 // gather adds what is due at minute to the lot, and does the lot if it is full.
 func (w *Worker) gather(ctx context.Context, minute int64, l *lot) error {
-	due, err := w.store.Pass(ctx, minute)
+	due, err := w.Store.Pass(ctx, minute)
 	if err != nil || len(due) == 0 {
 		return err
 	}
@@ -177,12 +194,12 @@ func (w *Worker) gather(ctx context.Context, minute int64, l *lot) error {
 
 // finish does the lot, and looks whether anything is left at its minutes.
 func (w *Worker) finish(ctx context.Context, l *lot) error {
-	errs := []error{w.do(ctx, l.due), w.store.FlushEvents(ctx)}
+	errs := []error{w.do(ctx, l.due), w.Store.FlushEvents(ctx)}
 	for _, minute := range l.minutes {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		_, err := w.store.Pass(ctx, minute)
+		_, err := w.Store.Pass(ctx, minute)
 		errs = append(errs, err)
 	}
 	*l = lot{found: l.found}
@@ -198,7 +215,7 @@ func (w *Worker) do(ctx context.Context, due []store.Due) error {
 	}
 	names := slices.Sorted(maps.Keys(kinds))
 	return inParallel(ctx, len(names), len(names), func(i int) error {
-		work, ok := w.works[names[i]]
+		work, ok := w.Works[names[i]]
 		if !ok {
 			return fmt.Errorf("due work of an unknown kind %q, %d pieces", names[i], len(kinds[names[i]]))
 		}

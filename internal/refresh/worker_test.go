@@ -50,7 +50,9 @@ func TestWhatExpiresSoonestIsDoneFirst(t *testing.T) {
 		}
 		return nil
 	}
-	w := refresh.NewWorker(t.Context(), s, func(context.Context) {}, map[string]refresh.Work{store.DueSession: work}, clock.Now, hclog.NewNullLogger())
+	w := refresh.NewWorker(refresh.WorkerOptions{
+		Store: s, Before: func(context.Context) {}, Works: map[string]refresh.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Life: t.Context(),
+	})
 	if err := w.Sweep(t.Context()); err != nil || !slices.Equal(order, []string{"third", "second", "first"}) {
 		t.Errorf("done in the order %v, %v", order, err)
 	}
@@ -67,7 +69,9 @@ func TestOneSweepAtATime(t *testing.T) {
 	}
 	var sweeping, most atomic.Int32
 	before := func(context.Context) { most.Store(max(most.Load(), sweeping.Load()+1)); sweeping.Add(1) }
-	w := refresh.NewWorker(t.Context(), s, before, map[string]refresh.Work{store.DueSession: work}, clock.Now, hclog.NewNullLogger())
+	w := refresh.NewWorker(refresh.WorkerOptions{
+		Store: s, Before: before, Works: map[string]refresh.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Life: t.Context(),
+	})
 	var sweeps sync.WaitGroup
 	sweep := func() {
 		if err := w.Sweep(t.Context()); err != nil {

@@ -49,8 +49,9 @@ type memory struct {
 		Keys() []string
 		Purge()
 	}
-	standby atomic.Bool   // what writable last said
-	epoch   atomic.Uint64 // how often that changed
+	told    []func() Memory // of each kind
+	standby atomic.Bool     // what writable last said
+	epoch   atomic.Uint64   // how often that changed
 	seed    maphash.Seed
 	shards  [256]shard // by hash of the key
 }
@@ -160,7 +161,24 @@ type kind[T any] struct {
 	*memory
 	entries *lru.Cache[string, *entry[T]]
 	// many says that some go through all there are: see [Passing].
-	many bool
+	many         bool
+	hits, misses atomic.Uint64
+}
+
+// A Memory says how what is remembered of one kind of record serves.
+type Memory struct {
+	Record       string // its kind: "credential", "tenant", …
+	Hits, Misses uint64
+	Records      int
+}
+
+// Memory returns that of each kind.
+func (s *Store) Memory() []Memory {
+	all := make([]Memory, len(s.memory.told))
+	for i, tell := range s.memory.told {
+		all[i] = tell()
+	}
+	return all
 }
 
 type passingKey struct{}
@@ -184,17 +202,28 @@ type entry[T any] struct {
 }
 
 // newKind adds a kind to memory, of which size records are kept.
-func newKind[T any](m *memory, size int) *kind[T] {
+func newKind[T any](m *memory, name string, size int) *kind[T] {
 	entries, err := lru.New[string, *entry[T]](size)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
+	k := &kind[T]{memory: m, entries: entries}
 	m.kinds = append(m.kinds, entries)
-	return &kind[T]{memory: m, entries: entries}
+	m.told = append(m.told, func() Memory { return Memory{name, k.hits.Load(), k.misses.Load(), entries.Len()} })
+	return k
 }
 
 // recall returns the record under key if it is remembered.
 func (k *kind[T]) recall(key string) (record T, ok bool) {
+	if record, ok = k.remembered(key); ok {
+		k.hits.Add(1)
+	} else {
+		k.misses.Add(1)
+	}
+	return record, ok
+}
+
+func (k *kind[T]) remembered(key string) (record T, ok bool) {
 	standby := k.isStandby()
 	e, ok := k.entries.Get(key)
 	if !ok {

@@ -156,6 +156,7 @@ func (s *Store) flushPage(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	log.pending, log.page = log.pending[n:], page
+	s.wrote(page.Events[len(page.Events)-n:])
 	return len(log.pending) == 0, nil
 }
 

@@ -92,6 +92,9 @@ type Caller struct {
 	DisplayName string `json:"display_name,omitempty"`
 }
 
+// Ended reports whether the session was completed or has failed.
+func (s *Session) Ended() bool { return s.Status == SessionCompleted || s.Status == SessionFailed }
+
 // Fail ends the session with an error and destroys what it had parked.
 func (s *Session) Fail(code oauth.Code, message string) {
 	s.Status, s.Error, s.Message = SessionFailed, code, message

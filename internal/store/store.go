@@ -70,6 +70,7 @@ type Store struct {
 	storage   watched
 	now       func() time.Time
 	fallbacks map[string]Config
+	wrote     func([]Event)
 
 	records  keyedLocks // by storage key: around read, compare and put
 	tenants  keyedLocks // by tenant: sealing and putting share it; what must not fall between is done under it alone
@@ -103,20 +104,26 @@ type Options struct {
 	// Fallbacks are what each provider's configuration falls back on, field by
 	// field.
 	Fallbacks map[string]Config
+	// Wrote is told of events once they are written, and must not take long. Nil:
+	// nobody is.
+	Wrote func([]Event)
 }
 
 // New returns a Store.
 func New(o Options) *Store {
+	if o.Wrote == nil {
+		o.Wrote = func([]Event) {}
+	}
 	m := newMemory(o.Now, o.Writable)
 	s := &Store{
-		storage: watched{o.Storage, m}, now: o.Now, fallbacks: o.Fallbacks,
+		storage: watched{o.Storage, m}, now: o.Now, fallbacks: o.Fallbacks, wrote: o.Wrote,
 		memory:        m,
-		credentials:   newKind[Credential](m, credentialsKept),
-		tenantRecords: newKind[Tenant](m, tenantsKept),
-		configs:       newKind[Config](m, configsKept),
-		settings:      newKind[Settings](m, 1),
-		keyrings:      newKind[*tenant.Keyring](m, keyringsKept),
-		accountKeys:   newKind[*tenant.AccountKey](m, 1),
+		credentials:   newKind[Credential](m, "credential", credentialsKept),
+		tenantRecords: newKind[Tenant](m, "tenant", tenantsKept),
+		configs:       newKind[Config](m, "config", configsKept),
+		settings:      newKind[Settings](m, "settings", 1),
+		keyrings:      newKind[*tenant.Keyring](m, "keyring", keyringsKept),
+		accountKeys:   newKind[*tenant.AccountKey](m, "account_key", 1),
 	}
 	s.credentials.many = true
 	return s
