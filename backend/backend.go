@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/metric"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
@@ -56,6 +57,7 @@ type Backend struct {
 	callers *callers
 	worker  *refresh.Worker
 	gate    *refresh.Gate
+	metrics *metric.Metrics
 	start   sync.Once
 }
 
@@ -113,22 +115,29 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		return nil, err
 	}
 	b.callers = newCallers(c.System, o.Now, b.Logger())
-	b.assemble(life, c.StorageView, o)
+	b.assemble(life, c, o)
 	return b, nil
 }
 
 // assemble joins the rooms.
-func (b *Backend) assemble(life context.Context, storage logical.Storage, o Options) {
+func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Options) {
 	providers := map[string]provider.Provider{"facebook": facebook.New(o.Transport, o.Now)}
-	b.store = store.New(store.Options{Storage: storage, Now: o.Now, Writable: b.WriteSafeReplicationState, Fallbacks: fallbacks(providers)})
-	gate := refresh.NewGate(refresh.GateOptions{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Life: life})
+	names := slices.Sorted(maps.Keys(providers))
+	b.metrics = metric.New(metric.Options{Build: o.Build, Providers: names, Now: o.Now})
+	b.store = store.New(store.Options{
+		Storage: b.metrics.Storage(c.StorageView), Now: o.Now, Writable: b.WriteSafeReplicationState, Fallbacks: fallbacks(providers), Wrote: b.metrics.Wrote,
+	})
+	gate := refresh.NewGate(refresh.GateOptions{
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Life: life, Called: b.metrics.Called,
+	})
 	b.gate = gate
 	refresher := refresh.New(refresh.Options{
 		Store: b.store, Providers: providers, Gate: gate, Now: o.Now, Log: b.Logger(), Life: life,
-		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond,
+		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, Landed: b.metrics.Landed,
 	})
 	sessions := flow.New(flow.Options{
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Suspects: refresher.Suspects,
+		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
 	})
 	b.worker = refresh.NewWorker(refresh.WorkerOptions{Store: b.store, Before: gate.Tick, Works: map[string]refresh.Work{
 		store.DueCredential:   refresher.Keep,
@@ -139,11 +148,12 @@ func (b *Backend) assemble(life context.Context, storage logical.Storage, o Opti
 		store.DueDeletion:     refresh.Each(refresher.Delete),
 		store.DueDataDeletion: refresh.Each(refresher.Erase),
 		store.DueSession:      refresh.Each(sessions.Reap),
-	}, Now: o.Now, Log: b.Logger(), Life: life})
+	}, Now: o.Now, Log: b.Logger(), Life: life, Swept: b.metrics.Swept})
+	b.metrics.Watch(b.store, gate, b.worker)
 	b.Paths = paths.All(paths.Deps{
 		Store: b.store, Flow: sessions, Refresh: refresher, Gate: gate, Worker: b.worker,
-		Providers: slices.Sorted(maps.Keys(providers)), Versions: func() map[string][]string { return versions(providers) },
-		Build: o.Build, Now: o.Now,
+		Providers: names, Versions: func() map[string][]string { return versions(providers) },
+		Metrics: paths.Metrics{ContentType: metric.ContentType, Text: b.metrics.Text}, Build: o.Build, Now: o.Now,
 	})
 }
 
@@ -217,9 +227,18 @@ func (b *Backend) flushEvents(ctx context.Context, op logical.Operation) error {
 
 // HandleRequest implements [logical.Backend]. Around the framework's it holds
 // callers to their tenant, checks the fields of the request, gives it its
-// budget of provider calls and errors their status, and turns a panic into an
-// error.
-func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
+// budget of provider calls and errors their status, turns a panic into an
+// error, and counts how it ended.
+func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+	resp, err := b.handle(ctx, req)
+	b.metrics.Request(req.Operation, req.Path, paths.Outcome(resp, err))
+	if err != nil {
+		return nil, paths.Coded(err)
+	}
+	return resp, nil
+}
+
+func (b *Backend) handle(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			b.Logger().Error("panic in a handler", "operation", req.Operation, "path", req.Path, "panic", p, "stack", string(debug.Stack()))
@@ -227,19 +246,16 @@ func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 		}
 	}()
 	if err := b.admit(ctx, req); err != nil {
-		return nil, paths.Coded(err)
+		return nil, err
 	}
 	if err := b.check(req); err != nil {
-		return nil, paths.Coded(err)
+		return nil, err
 	}
 	resp, err = b.Backend.HandleRequest(provider.WithBudget(ctx), req)
 	if flushErr := b.flushEvents(ctx, req.Operation); flushErr != nil {
 		b.Logger().Warn("events could not be written", "error", flushErr)
 	}
-	if err != nil {
-		return nil, paths.Coded(err)
-	}
-	return resp, nil
+	return resp, err
 }
 
 // check checks the fields of the request. Finding its route takes longer than

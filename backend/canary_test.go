@@ -34,9 +34,13 @@ func (e *engine) leaks(search *canary.Search, shown ...string) []string {
 			places["storage at "+key] = key + "\x00" + string(entry.Value)
 		}
 	}
-	for _, path := range []string{"config/facebook", "events", "health", "connections/" + installation, "connections/" + uma, "tenants/org_acme"} {
+	for _, path := range []string{"config/facebook", "events", "health", "info", "metrics", "connections/" + installation, "connections/" + uma, "tenants/org_acme"} {
 		resp, err := e.do(logical.ReadOperation, path, nil)
 		text, _ := json.Marshal(resp)
+		if resp != nil {
+			raw, _ := resp.Data[logical.HTTPRawBody].([]byte)
+			text = append(text, raw...)
+		}
 		places["the answer to "+path] = fmt.Sprint(string(text), err)
 	}
 	for i, r := range e.fb.Requests() {

@@ -87,6 +87,7 @@ const (
 var scopes = map[string]scope{
 	"config":                               closed,
 	"config/<provider>":                    closed,
+	"metrics":                              closed,
 	"info":                                 closed,
 	"config/<provider>/verify":             closed,
 	"settings":                             closed,

@@ -31,6 +31,7 @@ type Deps struct {
 	Providers []string
 	// Versions returns the versions of each provider's API that can be configured.
 	Versions func() map[string][]string
+	Metrics  Metrics
 	Build    version.Build
 	Now      func() time.Time
 }
@@ -51,6 +52,7 @@ func All(d Deps) []*framework.Path {
 		webhooks(d.Store, d.Refresh),
 		health(d),
 		settings(d.Store),
+		metrics(d.Metrics),
 		info(d.Build, d.Versions),
 	)
 }
@@ -220,14 +222,10 @@ var statuses = map[oauth.Code]int{
 // status through Vault. It must then be returned as it is and without a
 // response beside it. Errors of storage pass untouched: Vault knows them.
 func Coded(err error) error {
-	var invalid *tenant.InvalidError
-	if errors.As(err, &invalid) {
-		err = oauth.Errorf(oauth.InvalidRequest, "%w", invalid)
-	}
 	if errors.Is(err, store.ErrReadOnly) {
 		return logical.ErrReadOnly
 	}
-	err = provider.Refusal(err)
+	err = refusal(err)
 	status, ok := statuses[oauth.CodeOf(err)]
 	if !ok {
 		return err
@@ -235,6 +233,35 @@ func Coded(err error) error {
 	var e *oauth.Error
 	errors.As(err, &e)
 	return logical.CodedError(status, e.Error())
+}
+
+// refusal returns err with the code that the API has for it, if it has one.
+func refusal(err error) error {
+	var invalid *tenant.InvalidError
+	if errors.As(err, &invalid) {
+		return oauth.Errorf(oauth.InvalidRequest, "%w", invalid)
+	}
+	return provider.Refusal(err)
+}
+
+// Outcome says in a word how a request ended that was answered with resp, or
+// err as the rooms below have it: "ok", a code of the API, "denied" to a caller
+// who is bound to another tenant, "forwarded" to the node that may, or "error".
+func Outcome(resp *logical.Response, err error) string {
+	switch {
+	case err == nil && resp.IsError():
+		return string(oauth.InvalidRequest) // the framework's, of a field
+	case err == nil:
+		return "ok"
+	case errors.Is(err, store.ErrReadOnly):
+		return "forwarded"
+	case errors.Is(err, logical.ErrPermissionDenied):
+		return "denied"
+	}
+	if code := oauth.CodeOf(refusal(err)); statuses[code] != 0 {
+		return string(code)
+	}
+	return "error"
 }
 
 // seconds returns d as the API has durations.

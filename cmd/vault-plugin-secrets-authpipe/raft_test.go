@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -82,7 +83,10 @@ func (s *vaultServer) try(method, path string, data map[string]any) (answer map[
 		return nil, 0
 	}
 	defer resp.Body.Close()
-	_ = json.NewDecoder(resp.Body).Decode(&answer) // some answers have no body
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && json.Unmarshal(text, &answer) != nil && len(text) > 0 {
+		answer = map[string]any{"text": string(text)} // metrics are no JSON
+	}
 	return answer, resp.StatusCode
 }
 

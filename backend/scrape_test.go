@@ -1,0 +1,196 @@
+package backend_test
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/helper/consts"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
+)
+
+// TestAScrapeCostsAHandfulOfStorageCalls, however many credentials there are
+// and however often somebody asks, and writes nothing.
+func TestAScrapeCostsAHandfulOfStorageCalls(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.sweep()
+	cost := func() int {
+		e.storage.Reset()
+		e.metrics()
+		if writes := e.storage.Writes(); len(writes) > 0 {
+			t.Errorf("a scrape makes %v", writes)
+		}
+		return len(e.storage.Operations())
+	}
+	first := cost()
+	if again := cost(); again > 1 {
+		t.Errorf("the next within a minute costs %d storage calls: %v", again, e.storage.Operations())
+	}
+	if first > 8 {
+		t.Errorf("a scrape costs %d storage calls: %v", first, e.storage.Operations())
+	}
+	e.crowd(20)
+	e.clock.Advance(time.Minute)
+	e.sweep()
+	if after := cost(); after > first {
+		t.Errorf("with 20 more credentials it costs %d, before %d", after, first)
+	}
+	e.clock.Advance(-90 * time.Second)
+	if back := cost(); back < 4 {
+		t.Errorf("after the clock was set back it costs %d: what was known before is taken for new", back)
+	}
+}
+
+func TestStorageIsCountedAsItIsUsed(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.metrics()
+	before := e.metrics()
+	e.storage.Reset()
+	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
+	e.must(logical.DeleteOperation, "creds/"+udo, nil)
+	e.must(logical.ListOperation, "tenants/", nil)
+	seen := map[string]float64{}
+	for _, op := range e.storage.Operations() {
+		seen[op.Verb]++
+	}
+	after := e.metrics()
+	seen["list"]++ // the configured providers, for these metrics
+	for _, verb := range []string{"get", "put", "delete", "list"} {
+		counted := `authpipe_storage_operations_total{operation="` + verb + `",outcome="ok"}`
+		timed := `authpipe_storage_operation_duration_seconds_count{operation="` + verb + `"}`
+		for _, name := range []string{counted, timed} {
+			if got := after[name] - before[name]; got != seen[verb] {
+				t.Errorf("%s grows by %v while storage sees %v", name, got, seen[verb])
+			}
+		}
+	}
+}
+
+func TestMetricsAreServedWhileStorageFails(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.storage.Fail(func(int, authpipetest.Operation) error { return authpipetest.ErrStorage })
+	got := e.metrics()
+	if complete, told := got["authpipe_scrape_complete"]; complete != 0 || !told {
+		t.Error("what storage did not tell is taken to be complete")
+	}
+	if got[`authpipe_storage_operations_total{operation="list",outcome="error"}`] == 0 || got[ofFacebook("sessions_begun_total", "facebook")] != 2 {
+		t.Errorf("what lies in memory is not told: %v", got)
+	}
+	if _, told := got["authpipe_overdue_entries"]; told {
+		t.Error("it is told what nobody knows")
+	}
+	e.storage.Reset()
+	if got := e.metrics(); got["authpipe_scrape_complete"] != 1 { // it is not a minute until somebody asks again
+		t.Error("it stays incomplete")
+	}
+}
+
+// TestNoLabelTellsOfAnybody asks for all that may be asked for, in names that
+// anybody may choose.
+func TestNoLabelTellsOfAnybody(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.deposit("org_acme/stripe/static/primary", "api_key", "sk_1")
+	e.read("creds/org_acme/stripe/static/primary")
+	e.fb.RemoveApp(appID, "uma")
+	_, _ = e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	ask := func(stranger string) {
+		for _, path := range []string{
+			"creds/" + stranger, "creds/org_acme/" + stranger + "/installation", "creds/org_acme/facebook/users/" + stranger, stranger, stranger + "/verify",
+			"config/" + stranger, "config/" + stranger + "/verify", "connect/org_acme/" + stranger + "/installation", "callback/" + stranger, "sessions/org_acme/" + stranger,
+			"sessions/" + stranger + "/x/complete", "webhooks/" + stranger + "/deauthorize", "webhooks/facebook/" + stranger, "tenants/" + stranger, "health/" + stranger,
+			"connections/org_acme/facebook/users/" + stranger + "/refresh", "creds/org_acme/" + stranger + "/static/x",
+		} {
+			for _, op := range []logical.Operation{logical.ReadOperation, logical.UpdateOperation, logical.DeleteOperation, logical.ListOperation} {
+				_, _ = e.do(op, path, nil)
+			}
+		}
+	}
+	ask("stranger-1")
+	_, before := e.metrics(), e.metrics() // the second tells of the first
+	for _, name := range []string{"stranger-2", "stranger-3", "stranger-4"} {
+		ask(name)
+	}
+	for name := range e.metrics() {
+		if _, told := before[name]; !told {
+			t.Errorf("of three more names comes %s", name)
+		}
+	}
+	telling := regexp.MustCompile(`org_acme|uma|stranger|stripe|primary|777|` + appID)
+	for name := range e.metrics() {
+		if found := telling.FindString(name); found != "" {
+			t.Errorf("%s tells of %s", name, found)
+		}
+	}
+}
+
+// TestTwoMountsCountApart has two engines in one process, as Vault may.
+func TestTwoMountsCountApart(t *testing.T) {
+	one, other := newEngine(t, authpipetest.Options{}), newEngine(t, authpipetest.Options{})
+	one.counted(func() { other.install() }, map[string]float64{ofFacebook("sessions_begun_total", "facebook"): 0, requests("update", "connect", "ok"): 0})
+}
+
+func TestAStandbyTellsOfItself(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	other := e.node(&logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby, EntityVal: &logical.Entity{ID: "entity-1"}})
+	e.storage.Reset()
+	other.read("creds/" + uma)
+	got := other.metrics()
+	if got[requests("read", "creds", "ok")] != 1 || got[ofFacebook("sessions_begun_total", "facebook")] != 0 || got["authpipe_scrape_complete"] != 1 {
+		t.Errorf("a standby tells %v", got)
+	}
+	if _, told := got["authpipe_last_sweep_timestamp_seconds"]; told {
+		t.Error("a node that does not sweep tells of its last sweep")
+	}
+	if writes := e.storage.Writes(); len(writes) > 0 {
+		t.Errorf("a standby makes %v", writes)
+	}
+	_, _ = other.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	if got := other.metrics()[requests("update", "connections/check", "forwarded")]; got != 1 {
+		t.Errorf("%v requests were passed on", got)
+	}
+}
+
+func TestACallerWhoIsBoundToAnotherTenantIsCounted(t *testing.T) {
+	e, _ := scoped(t)
+	e.counted(func() { _, _ = e.as("acme", logical.ReadOperation, "creds/org_globex/facebook/installation", nil) }, map[string]float64{requests("read", "creds", "denied"): 1})
+}
+
+// A dawdler is a transport that takes its time on the engine's clock.
+type dawdler struct {
+	clock *authpipetest.Clock
+	next  http.RoundTripper
+}
+
+func (s dawdler) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.clock.Advance(2 * time.Second)
+	return s.next.RoundTrip(r)
+}
+
+func TestHowLongAProviderTakesIsTold(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: e.storage, System: logicalSystem(), Logger: hclog.NewNullLogger()},
+		backend.Options{Now: e.clock.Now, Transport: dawdler{e.clock, http.DefaultTransport}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Backend = b
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	got := e.metrics()
+	name := "authpipe_provider_call_duration_seconds"
+	if got[ofFacebook(name[len("authpipe_"):]+"_sum", `operation="check",facebook`)] != 2 {
+		t.Errorf("a call of two seconds is told as %v", got)
+	}
+	if below, all := got[name+`_bucket{operation="check",provider="facebook",le="1"}`], got[name+`_bucket{operation="check",provider="facebook",le="2.5"}`]; below != 0 || all != 1 {
+		t.Errorf("its buckets are %v and %v", below, all)
+	}
+	if !strings.HasPrefix(string(e.read("metrics")[logical.HTTPRawBody].([]byte)), "# HELP ") {
+		t.Error("the metrics have no help")
+	}
+}

@@ -1,0 +1,166 @@
+package metric
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+)
+
+// ok is the outcome of what went well.
+const ok = "ok"
+
+// counters count what happens.
+type counters struct {
+	requests *prometheus.CounterVec
+	// served is the one of requests that must cost nothing: credentials that were
+	// handed out.
+	served       prometheus.Counter
+	calls        *prometheus.CounterVec
+	callSeconds  *prometheus.HistogramVec
+	flights      map[string]*prometheus.CounterVec // by their names
+	begun, ended *prometheus.CounterVec
+	events       *prometheus.CounterVec
+	sweeps       *prometheus.CounterVec
+	swept        prometheus.Counter
+	sweepSeconds prometheus.Histogram
+	storage      storageCounters
+}
+
+// Buckets of durations. A call to a provider ends after ten seconds, a storage
+// operation of Vault's takes a fraction of a millisecond and, with a disk that
+// is busy, some; a sweep should be over before the next begins.
+var (
+	callBuckets    = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10}
+	storageBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .1, .5, 2.5}
+	sweepBuckets   = []float64{.001, .01, .1, 1, 5, 15, 30, 60, 300, 1800}
+)
+
+func newCounters(registry *prometheus.Registry, providers []string) counters {
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return promauto.With(registry).NewCounterVec(prometheus.CounterOpts{Name: "authpipe_" + name, Help: help}, labels)
+	}
+	durations := func(name, help string, buckets []float64) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{Name: "authpipe_" + name, Help: help, Buckets: buckets}
+	}
+	c := counters{
+		requests:    vec("requests_total", "Requests that this node has answered, by path, operation and outcome.", "path", "operation", "outcome"),
+		calls:       vec("provider_calls_total", "Calls to a provider, by what was asked and outcome.", "provider", "operation", "outcome"),
+		callSeconds: promauto.With(registry).NewHistogramVec(durations("provider_call_duration_seconds", "How long calls to a provider took.", callBuckets), []string{"provider", "operation"}),
+		flights: map[string]*prometheus.CounterVec{
+			"refresh": vec("refreshes_total", "Refreshes of credentials, by outcome.", "provider", "outcome"),
+			"check":   vec("checks_total", "Checks whether a token is alive, by outcome.", "provider", "outcome"),
+		},
+		begun:        vec("sessions_begun_total", "Sessions that were begun.", "provider"),
+		ended:        vec("sessions_ended_total", "Sessions that were completed or failed, by how.", "provider", "outcome"),
+		events:       vec("events_total", "Lifecycle events that were written, by type.", "type"),
+		sweeps:       vec("sweeps_total", "Sweeps of due work, by outcome.", "outcome"),
+		swept:        promauto.With(registry).NewCounter(prometheus.CounterOpts{Name: "authpipe_swept_total", Help: "Pieces of due work that sweeps have found."}),
+		sweepSeconds: promauto.With(registry).NewHistogram(durations("sweep_duration_seconds", "How long sweeps of due work took.", sweepBuckets)),
+		storage:      newStorageCounters(registry),
+	}
+	c.served = c.requests.WithLabelValues("creds", "read", ok)
+	c.zero(providers)
+	return c
+}
+
+// zero lets begin at zero what somebody is alerted of: of a series that begins
+// at one Prometheus sees no increase.
+func (c *counters) zero(providers []string) {
+	for _, code := range []oauth.Code{oauth.NeedsReauth, oauth.Revoked, oauth.Failed, oauth.Misconfigured, oauth.Throttled, oauth.Unavailable, "error"} {
+		c.requests.WithLabelValues("creds", "read", string(code))
+	}
+	for _, kind := range []string{"deauthorize", "data-deletion", "notify"} {
+		c.requests.WithLabelValues("webhooks/"+kind, "update", ok)
+		c.requests.WithLabelValues("webhooks/"+kind, "update", string(oauth.InvalidRequest))
+	}
+	for _, outcome := range []string{ok, "failed"} {
+		c.sweeps.WithLabelValues(outcome)
+	}
+	for _, p := range providers {
+		c.begun.WithLabelValues(p)
+		c.ended.WithLabelValues(p, "completed")
+		for name, flight := range c.flights {
+			for _, outcome := range append([]string{refresh.Succeeded(name)}, classes...) {
+				flight.WithLabelValues(p, outcome)
+			}
+		}
+	}
+}
+
+var classes = []string{string(provider.Transient), string(provider.Throttled), string(provider.NeedsReauth), string(provider.Revoked), string(provider.Misconfigured)}
+
+// Request counts a request that was answered. Outcome is "ok" or a word of the
+// engine's.
+func (m *Metrics) Request(op logical.Operation, path, outcome string) {
+	switch {
+	case op == logical.RollbackOperation:
+		return // Vault's tick, which nobody has asked for
+	case op == logical.ReadOperation && outcome == ok && strings.HasPrefix(path, "creds/"):
+		m.served.Inc()
+		return
+	}
+	m.requests.WithLabelValues(template(path), string(op), outcome).Inc()
+}
+
+// Called counts a call that was made of a provider.
+func (m *Metrics) Called(name, operation string, err error, took time.Duration) {
+	m.calls.WithLabelValues(m.known(name), operation, callOutcome(err)).Inc()
+	m.callSeconds.WithLabelValues(m.known(name), operation).Observe(took.Seconds())
+}
+
+func callOutcome(err error) string {
+	var e *provider.Error
+	switch {
+	case err == nil:
+		return ok
+	case !errors.As(err, &e):
+		return "error" // storage's, or the engine's end
+	case errors.Is(e, provider.ErrPending), errors.Is(e, provider.ErrSlowDown):
+		return "pending"
+	}
+	return string(e.Class)
+}
+
+// Landed counts a refresh or a check of a credential that has ended.
+func (m *Metrics) Landed(name, question, outcome string) {
+	m.flights[question].WithLabelValues(m.known(name), outcome).Inc()
+}
+
+// Begun counts a session that was begun.
+func (m *Metrics) Begun(name string) { m.begun.WithLabelValues(m.known(name)).Inc() }
+
+// Ended counts a session that was completed or, if there is a code, failed.
+func (m *Metrics) Ended(name string, code oauth.Code) {
+	outcome := "completed"
+	if code != "" {
+		outcome = string(code)
+	}
+	m.ended.WithLabelValues(m.known(name), outcome).Inc()
+}
+
+// Wrote counts events that were written.
+func (m *Metrics) Wrote(events []store.Event) {
+	for _, e := range events {
+		m.events.WithLabelValues(string(e.Type)).Inc()
+	}
+}
+
+// Swept counts a sweep.
+func (m *Metrics) Swept(s refresh.Swept) {
+	outcome := ok
+	if s.Failed {
+		outcome = "failed"
+	}
+	m.sweeps.WithLabelValues(outcome).Inc()
+	m.swept.Add(float64(s.Due))
+	m.sweepSeconds.Observe(max(s.Took, 0).Seconds())
+}

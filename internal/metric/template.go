@@ -1,0 +1,32 @@
+package metric
+
+import (
+	"slices"
+	"strings"
+)
+
+// The words that a path may begin and end with. What stands between is names.
+var (
+	families = []string{"config", "connect", "callback", "sessions", "creds", "connections", "tenants", "health", "events", "webhooks", "settings", "metrics", "info"}
+	actions  = map[string][]string{
+		"config":      {"verify"},
+		"sessions":    {"complete"},
+		"connections": {"refresh", "check"},
+		"tenants":     {"rotate", "reindex"},
+		"webhooks":    {"deauthorize", "data-deletion", "notify"},
+	}
+)
+
+// template returns the path without the names in it: "sessions/complete". A
+// path that is none of the engine's is "other".
+func template(path string) string {
+	family, rest, _ := strings.Cut(strings.Trim(path, "/"), "/")
+	if !slices.Contains(families, family) {
+		return "other"
+	}
+	// A name may be such a word, too: an action comes after one.
+	if i := strings.LastIndexByte(rest, '/'); i > 0 && slices.Contains(actions[family], rest[i+1:]) {
+		return family + "/" + rest[i+1:]
+	}
+	return family
+}
