@@ -58,6 +58,7 @@ type Backend struct {
 	worker  *refresh.Worker
 	gate    *refresh.Gate
 	metrics *metric.Metrics
+	herald  *herald
 	start   sync.Once
 }
 
@@ -106,6 +107,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		Clean: func(context.Context) {
 			end()
 			b.worker.Wait()
+			b.herald.Wait()
 		},
 	}
 	setup := *c
@@ -124,8 +126,9 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	providers := map[string]provider.Provider{"facebook": facebook.New(o.Transport, o.Now)}
 	names := slices.Sorted(maps.Keys(providers))
 	b.metrics = metric.New(metric.Options{Build: o.Build, Providers: names, Now: o.Now})
+	b.herald = newHerald(life, c, b.Logger(), b.metrics.Announced)
 	b.store = store.New(store.Options{
-		Storage: b.metrics.Storage(c.StorageView), Now: o.Now, Writable: b.WriteSafeReplicationState, Fallbacks: fallbacks(providers), Wrote: b.metrics.Wrote,
+		Storage: b.metrics.Storage(c.StorageView), Now: o.Now, Writable: b.WriteSafeReplicationState, Fallbacks: fallbacks(providers), Wrote: b.wrote,
 	})
 	gate := refresh.NewGate(refresh.GateOptions{
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Life: life, Called: b.metrics.Called,
@@ -155,6 +158,12 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Providers: names, Versions: func() map[string][]string { return versions(providers) },
 		Metrics: paths.Metrics{ContentType: metric.ContentType, Text: b.metrics.Text}, Build: o.Build, Now: o.Now,
 	})
+}
+
+// wrote passes on what was written of events.
+func (b *Backend) wrote(events []store.Event) {
+	b.metrics.Wrote(events)
+	b.herald.Tell(events)
 }
 
 // versions returns the API versions of each provider that has some.

@@ -29,6 +29,7 @@ type counters struct {
 	flights      map[string]*prometheus.CounterVec // by their names
 	begun, ended *prometheus.CounterVec
 	events       *prometheus.CounterVec
+	announced    *prometheus.CounterVec
 	sweeps       *prometheus.CounterVec
 	swept        prometheus.Counter
 	sweepSeconds prometheus.Histogram
@@ -62,6 +63,7 @@ func newCounters(registry *prometheus.Registry, providers []string) counters {
 		begun:        vec("sessions_begun_total", "Sessions that were begun.", "provider"),
 		ended:        vec("sessions_ended_total", "Sessions that were completed or failed, by how.", "provider", "outcome"),
 		events:       vec("events_total", "Lifecycle events that were written, by type.", "type"),
+		announced:    vec("announcements_total", "Lifecycle events that Vault was told of, by medium and outcome.", "medium", "outcome"),
 		sweeps:       vec("sweeps_total", "Sweeps of due work, by outcome.", "outcome"),
 		swept:        promauto.With(registry).NewCounter(prometheus.CounterOpts{Name: "authpipe_swept_total", Help: "Pieces of due work that sweeps have found."}),
 		sweepSeconds: promauto.With(registry).NewHistogram(durations("sweep_duration_seconds", "How long sweeps of due work took.", sweepBuckets)),
@@ -152,6 +154,11 @@ func (m *Metrics) Wrote(events []store.Event) {
 	for _, e := range events {
 		m.events.WithLabelValues(string(e.Type)).Inc()
 	}
+}
+
+// Announced counts events that Vault was told of, or was not.
+func (m *Metrics) Announced(medium, outcome string, n int) {
+	m.announced.WithLabelValues(medium, outcome).Add(float64(n))
 }
 
 // Swept counts a sweep.

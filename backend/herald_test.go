@@ -1,0 +1,252 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/vault/sdk/logical"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/canary"
+)
+
+// A told is what Vault was told.
+type told struct {
+	name string
+	data map[string]any
+}
+
+// A vaultBus is a Vault that listens, to both media. It answers as take says.
+type vaultBus struct {
+	events, observations chan told
+	take                 func(context.Context) error
+}
+
+func (v vaultBus) SendEvent(ctx context.Context, t logical.EventType, e *logical.EventData) error {
+	if err := v.take(ctx); err != nil {
+		return err
+	}
+	v.events <- told{string(t), e.Metadata.AsMap()}
+	return nil
+}
+
+func (v vaultBus) RecordObservationFromPlugin(ctx context.Context, name string, data map[string]any) error {
+	if err := v.take(ctx); err != nil {
+		return err
+	}
+	v.observations <- told{name, data}
+	return nil
+}
+
+func hear(t *testing.T, from chan told) told {
+	t.Helper()
+	select {
+	case got := <-from:
+		return got
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing is told")
+		return told{}
+	}
+}
+
+// heralded returns an engine with an installation, Uma and a Vault that listens.
+func heralded(t *testing.T, take func(context.Context) error) (*engine, vaultBus) {
+	t.Helper()
+	e := both(t, authpipetest.Options{})
+	v := vaultBus{make(chan told, 10_000), make(chan told, 10_000), take}
+	b, err := backend.New(t.Context(), &logical.BackendConfig{
+		StorageView: e.storage, System: logicalSystem(), EventsSender: v, ObservationRecorder: v,
+		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.log}),
+	}, backend.Options{Now: e.clock.Now, Transport: http.DefaultTransport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Backend = b
+	return e, v
+}
+
+func listens(context.Context) error { return nil }
+
+func TestVaultIsToldOfEachEvent(t *testing.T) {
+	for name, row := range map[string]struct {
+		act  func(*engine)
+		kind string
+		want map[string]any
+		seen told
+	}{
+		"a person is connected": {
+			func(e *engine) { e.connect(udo, "udo", authpipetest.Consent{User: "udo"}) }, "connection-created",
+			map[string]any{"path": "connections/" + udo, "data_path": "creds/" + udo, "modified": "true", "ref": udo},
+			told{"connection/created", map[string]any{"path": "connections/" + udo, "ref": udo, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "user"}},
+		},
+		"a token is refreshed": {
+			func(e *engine) {
+				e.clock.Advance(30 * day)
+				e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			}, "connection-refreshed",
+			map[string]any{"path": "connections/" + uma, "data_path": "creds/" + uma, "modified": "true", "ref": uma},
+			told{"connection/refreshed", map[string]any{"path": "connections/" + uma, "ref": uma, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "user"}},
+		},
+		"a refresh fails": {
+			func(e *engine) {
+				defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654}})()
+				_, _ = e.do(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+			}, "connection-refresh-fail",
+			map[string]any{"path": "connections/" + installation, "data_path": "creds/" + installation, "modified": "false", "ref": installation},
+			told{"connection/refresh-failed", map[string]any{"path": "connections/" + installation, "ref": installation, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "installation"}},
+		},
+		"a tenant is suspended": {
+			func(e *engine) { e.suspend(true) }, "tenant-suspended",
+			map[string]any{"path": "tenants/org_acme", "data_path": "tenants/org_acme", "modified": "true", "ref": "org_acme"},
+			told{"tenant/suspended", map[string]any{"path": "tenants/org_acme", "ref": "org_acme", "tenant_id": "org_acme"}},
+		},
+		"a provider throttles": {
+			func(e *engine) {
+				defer e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4}})()
+				_, _ = e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			}, "provider-throttled",
+			map[string]any{"path": "config/facebook", "data_path": "health", "modified": "true", "ref": "facebook"},
+			told{"provider/throttled", map[string]any{"path": "config/facebook", "ref": "facebook"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, v := heralded(t, listens)
+			row.act(e)
+			got := hear(t, v.events)
+			row.want["event_id"], row.want["operation"] = "3", row.kind
+			if got.name != "authpipe/"+row.kind {
+				t.Errorf("the bus hears %s", got.name)
+			}
+			if diff := cmp.Diff(row.want, got.data); diff != "" {
+				t.Error(diff)
+			}
+			seen := hear(t, v.observations)
+			row.seen.data["event_id"], row.seen.data["at"] = int64(3), e.clock.Now().Format(time.RFC3339)
+			if diff := cmp.Diff(row.seen.data, seen.data); seen.name != "authpipe/"+row.seen.name || diff != "" {
+				t.Errorf("observed is %s, %s", seen.name, diff)
+			}
+			if n := len(v.events) + len(v.observations); n > 0 {
+				t.Errorf("it is told %d times more", n)
+			}
+		})
+	}
+}
+
+// TestNobodyWaitsForVault has Vault answer badly, or not at all: each request is
+// answered, and the mount ends.
+func TestNobodyWaitsForVault(t *testing.T) {
+	reached := make(chan bool, 10_000)
+	for name, row := range map[string]struct {
+		take    func(context.Context) error
+		outcome string
+	}{
+		"it hangs":  {func(ctx context.Context) error { reached <- true; <-ctx.Done(); return ctx.Err() }, ""},
+		"it fails":  {func(context.Context) error { reached <- true; return errors.New("the bus is full") }, "failed"},
+		"it panics": {func(context.Context) error { reached <- true; panic("nobody thought of it") }, "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := heralded(t, row.take)
+			e.suspend(true)
+			<-reached
+			e.suspend(false)
+			e.read("creds/" + uma)
+			if row.outcome != "" {
+				for range 3 { // of two events by two media
+					<-reached
+				}
+			}
+			e.Cleanup(t.Context())
+			if row.outcome != "" {
+				if got := e.metrics()[`authpipe_announcements_total{medium="event_bus",outcome="`+row.outcome+`"}`]; got < 1 {
+					t.Errorf("%v are counted", got)
+				}
+			}
+			if log := e.log.String(); strings.Contains(log, "[WARN]  an event") || strings.Contains(log, "[ERROR]") {
+				t.Errorf("the log is noisy:\n%s", log)
+			}
+		})
+	}
+}
+
+func TestAServerThatHasNobodyToTellIsAskedOnce(t *testing.T) {
+	asked := make(chan bool, 100)
+	e, v := heralded(t, func(context.Context) error {
+		asked <- true
+		return status.Error(codes.Unimplemented, "unknown service pb.Events")
+	})
+	for i := range 10 {
+		e.suspend(i%2 == 0)
+	}
+	<-asked
+	<-asked
+	e.Cleanup(t.Context())
+	if n := len(asked); n > 0 || len(v.events) > 0 {
+		t.Errorf("it is asked %d times more", n)
+	}
+	for name := range e.metrics() {
+		if strings.HasPrefix(name, "authpipe_announcements_total") {
+			t.Errorf("%s is told where nobody is", name)
+		}
+	}
+}
+
+func TestWithoutAnybodyToTellAllIsAsEver(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{}) // whose Vault has neither
+	e.install()
+	e.Cleanup(t.Context())
+	e.read("creds/" + installation)
+}
+
+// TestWhatCannotBeToldInTimeIsDropped has more happen than is kept, while Vault
+// takes in the first.
+func TestWhatCannotBeToldInTimeIsDropped(t *testing.T) {
+	release := make(chan bool)
+	e, v := heralded(t, func(context.Context) error { <-release; return nil })
+	for i := range 5000 {
+		e.suspend(i%2 == 0)
+	}
+	dropped := e.metrics()[`authpipe_announcements_total{medium="event_bus",outcome="dropped"}`]
+	if dropped == 0 || dropped > 5000-4096 {
+		t.Errorf("%v are dropped", dropped)
+	}
+	close(release)
+	last := ""
+	for range 5000 - int(dropped) {
+		last = fmt.Sprint(hear(t, v.events).data["event_id"])
+		hear(t, v.observations)
+	}
+	if last != "5002" {
+		t.Errorf("the last that is told is %s", last)
+	}
+}
+
+func TestWhatVaultIsToldHoldsNoSecret(t *testing.T) {
+	e, v := heralded(t, listens)
+	var search canary.Search
+	search.Plant("app secret", appSecret)
+	search.Plant("token", e.token(uma))
+	echo := authpipetest.GraphError{Code: 987654, Message: "echo " + e.token(uma) + " " + appSecret}
+	mend := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &echo})
+	_, _ = e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	mend()
+	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
+	search.Plant("token", e.token(udo))
+	e.fb.RemoveApp(appID, "udo")
+	_, _ = e.do(logical.UpdateOperation, "connections/"+udo+"/check", nil)
+	for range 3 {
+		text := fmt.Sprint(hear(t, v.events), hear(t, v.observations))
+		for _, found := range search.Find([]byte(text)) {
+			t.Errorf("told is %s", found)
+		}
+	}
+}
