@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -179,4 +180,37 @@ func (e *engine) post(path string, form url.Values) int {
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode
+}
+
+func TestAPageThatWasBeingFetchedGoesToo(t *testing.T) {
+	for name, part := range map[string]func(e *engine){
+		"with a deletion that the provider asked for": func(e *engine) {
+			e.fb.RemoveApp(appID, "uma")
+			e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
+			e.clock.Advance(2 * time.Minute)
+			e.Sweep(t.Context())
+		},
+		"with a disconnection": func(e *engine) { e.must(logical.DeleteOperation, "creds/"+uma, nil) },
+	} {
+		for _, page := range []string{"777", "778"} {
+			t.Run(name+", "+page, func(t *testing.T) {
+				e := both(t, authpipetest.Options{})
+				e.fb.AddUser(authpipetest.User{ID: "uma", Name: "Uma User", Pages: []string{"777", "778"}})
+				e.connect(uma, "uma", authpipetest.Consent{User: "uma"}, "scopes", "pages_show_list")
+				reached, release := e.hold("put", "cred/"+uma+"/pages/"+page)
+				var fetching sync.WaitGroup
+				fetching.Go(func() { e.do(logical.ReadOperation, "creds/"+uma+"/pages/777", nil) })
+				<-reached
+				part(e)
+				release()
+				fetching.Wait()
+				for range 3 {
+					e.after(10 * time.Minute)
+				}
+				if keys, err := e.storage.Keys(t.Context(), "cred/"+uma); err != nil || len(keys) != 0 {
+					t.Errorf("left is %v, %v", keys, err)
+				}
+			})
+		}
+	}
 }

@@ -160,7 +160,10 @@ func (r *Refresher) FetchPages(ctx context.Context, above tenant.Ref) error {
 	}
 	arrival := r.joint.DoChan("pages "+above.String(), func() (any, error) {
 		var err error
-		crash := r.guarded(above, func() error { err = r.fetchPages(r.Life, above); return nil })
+		crash := r.guarded(above, func() error {
+			err = errors.Join(r.fetchPages(r.Life, above), r.dropOrphans(r.Life, above))
+			return nil
+		})
 		return nil, errors.Join(provider.Refusal(crash), err)
 	})
 	_, err := await(ctx, arrival)
@@ -265,6 +268,16 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 		return nil // the reader sees that, and fetches anew
 	}
 	return err
+}
+
+// dropOrphans forgets the pages under above if that was deleted while they were
+// fetched: who deleted it may have looked for them before they were stored, and
+// nobody would again.
+func (r *Refresher) dropOrphans(ctx context.Context, above tenant.Ref) error {
+	if _, err := r.Store.Credential(ctx, above); !errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return r.dropPages(ctx, above)
 }
 
 // dropPages forgets the pages under above.
