@@ -9,6 +9,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // deletionKept is for how long it can be read what became of a deletion. A
@@ -18,8 +19,9 @@ const deletionKept = 90 * 24 * time.Hour
 // TakeDeletion takes in that somebody took their grant away and asks for what
 // is kept of them to be deleted. The credentials that live by the grant are
 // treated as by TakeDeauthorization; the worker deletes them when the provider,
-// asked, says that the grant is gone. The code confirms the deletion; the same
-// request has the same one.
+// asked, says that the grant is gone. It is not asked before its servers can
+// agree: a deletion that was rejected is not taken up again. The code confirms
+// the deletion; the same request has the same one.
 func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
 	word, err := r.openSigned(ctx, name, signed)
 	if err != nil {
@@ -35,7 +37,7 @@ func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code
 			ended = old.Status != store.DataDeletionPending
 			return store.DataDeletion{}, time.Time{}, errUnchanged
 		}
-		return store.DataDeletion{Provider: name, Status: store.DataDeletionPending, Account: word.Account, AskedAt: word.At}, r.Now(), nil
+		return store.DataDeletion{Provider: name, Status: store.DataDeletionPending, Account: word.Account, AskedAt: word.At}, r.Now().Add(refuted), nil
 	})
 	if err = ignore(err, errUnchanged); err != nil || ended {
 		return code, err
@@ -91,23 +93,33 @@ func (r *Refresher) Erase(ctx context.Context, due store.Due) error {
 }
 
 // eraseAll deletes the credentials that the deletion is about, and returns what
-// has become of it. The error says why it is still pending.
+// has become of it. The error says why it is still pending. All are asked about
+// before one is deleted: where one lives the grant stands, and a token that is
+// dead all the same died of something else.
 func (r *Refresher) eraseAll(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
 	holders, err := r.Store.Holders(ctx, d.Provider, d.Account)
 	if err != nil {
 		return store.DataDeletionPending, err
 	}
-	status, errs := store.DataDeletionCompleted, []error(nil)
+	var errs []error
+	perished, status := map[tenant.Ref]store.Credential{}, store.DataDeletionCompleted
 	for _, holder := range holders {
-		switch verdict, err := r.eraseOne(ctx, d, holder); {
+		switch c, verdict, err := r.examine(ctx, d, holder.Ref); {
 		case err != nil:
 			errs = append(errs, err)
 		case verdict == lives:
 			status = store.DataDeletionRejected
+		case verdict == dead:
+			perished[holder.Ref] = c
 		}
 	}
-	if len(errs) > 0 {
-		return store.DataDeletionPending, errors.Join(errs...)
+	if status != store.DataDeletionRejected {
+		for ref, c := range perished {
+			errs = append(errs, r.eraseOne(ctx, ref, c))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return store.DataDeletionPending, err
 	}
 	return status, nil
 }
@@ -116,37 +128,41 @@ func (r *Refresher) eraseAll(ctx context.Context, d store.DataDeletion) (store.D
 type verdict int
 
 const (
-	dead verdict = iota
+	spared verdict = iota // it is not what the deletion is about, or is there no more
+	dead
 	lives
 )
 
-// eraseOne deletes one credential, with its pages, if its token is dead. What
-// was connected since the person asked is not what they asked about.
-func (r *Refresher) eraseOne(ctx context.Context, d store.DataDeletion, holder store.Holder) (verdict, error) {
+// examine asks the provider about a credential, and returns it as it then is.
+// What was connected since the person asked is not what they asked about.
+func (r *Refresher) examine(ctx context.Context, d store.DataDeletion, ref tenant.Ref) (store.Credential, verdict, error) {
 	if err := r.budget.Wait(ctx); err != nil {
-		return dead, err
+		return store.Credential{}, spared, err
 	}
-	_, refusal := r.Check(ctx, holder.Ref)
-	c, err := r.Store.Credential(ctx, holder.Ref)
-	if err != nil || before(d.AskedAt, c.ConnectedAt) {
-		return dead, ignore(err, store.ErrNotFound)
-	}
+	_, refusal := r.Check(ctx, ref)
+	c, err := r.Store.Credential(ctx, ref)
 	switch {
+	case err != nil, precedes(d.AskedAt, c):
+		return c, spared, ignore(err, store.ErrNotFound)
 	case refusal == nil && c.Status == store.Active:
-		return lives, nil
+		return c, lives, nil
 	case c.Status == store.NeedsReauth, c.Gone():
-	default:
-		return dead, cmp.Or(refusal, errSuperseded) // it is not known
+		return c, dead, nil
 	}
+	return c, spared, cmp.Or(refusal, errSuperseded) // it is not known
+}
+
+// eraseOne deletes one credential, with its pages.
+func (r *Refresher) eraseOne(ctx context.Context, ref tenant.Ref, c store.Credential) error {
 	// First the pages: of a credential that is gone nobody would look for them.
-	if err := r.dropPages(ctx, holder.Ref); err != nil {
-		return dead, err
+	if err := r.dropPages(ctx, ref); err != nil {
+		return err
 	}
-	if err := r.Store.DeleteCredential(ctx, holder.Ref, unchanged(c)); err != nil {
-		return dead, ignore(err, store.ErrNotFound)
+	if err := r.Store.DeleteCredential(ctx, ref, unchanged(c)); err != nil {
+		return ignore(err, store.ErrNotFound)
 	}
-	r.Log.Info("deleted, as the person asked of the provider", "ref", holder.Ref.String())
-	return dead, r.dropPages(ctx, holder.Ref) // what was fetched meanwhile
+	r.Log.Info("deleted, as the person asked of the provider", "ref", ref.String())
+	return r.dropPages(ctx, ref) // what was fetched meanwhile
 }
 
 // ignore returns err, unless it is what is expected.

@@ -155,7 +155,7 @@ func told(c *store.Credential, w provider.Word, now time.Time) error {
 		return errUnchanged
 	case w.At.IsZero():
 		return checkSoon(c, now)
-	case before(w.At, c.ConnectedAt) && before(w.At, c.Token.IssuedAt):
+	case precedes(w.At, *c):
 		return errUnchanged
 	case !w.Gone, known, before(w.At, c.ConnectedAt):
 		return checkSoon(c, now)
@@ -165,6 +165,13 @@ func told(c *store.Credential, w provider.Word, now time.Time) error {
 	c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, now, time.Time{}
 	c.Record(now, string(c.Status), w.Reason)
 	return nil
+}
+
+// precedes reports whether what was said at a time was said before c's grant. By
+// our clock alone that is not known: the token was obtained some time before it
+// was stored, and the provider's clock may be behind.
+func precedes(at time.Time, c store.Credential) bool {
+	return before(at, c.ConnectedAt) && before(at, c.Token.IssuedAt)
 }
 
 // before compares a provider's time, which is in seconds, with ours.
