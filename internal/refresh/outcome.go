@@ -135,6 +135,11 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 	now := r.Now().UTC()
 	class := provider.ClassOf(cause)
 	if c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked {
+		if !c.ToldAt.IsZero() {
+			// Nobody knows yet whether the grant is gone: ask again.
+			c.ConsecutiveFailures++
+			r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
+		}
 		return // it says nothing of why it is dead
 	}
 	switch class {
@@ -151,11 +156,6 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 	}
 	if c.ConsecutiveFailures++; c.ConsecutiveFailures == 1 {
 		c.FailingSince = now
-	}
-	if !c.ToldAt.IsZero() {
-		// Nobody knows yet whether the grant is gone: ask again.
-		r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
-		return
 	}
 	c.LastError = failure(cause, now)
 	if c.Status == store.Active && !c.Token.Live(now) {

@@ -89,18 +89,19 @@ func (r *Refresher) heed(ctx context.Context, name string, words []provider.Word
 	return marked, err
 }
 
+// heedOne takes in one word. What keeps one credential from being marked keeps
+// no other.
 func (r *Refresher) heedOne(ctx context.Context, name string, w provider.Word) (marked int, err error) {
 	holders, err := r.concerned(ctx, name, w)
+	errs := []error{err}
 	for _, holder := range holders {
 		changed, err := r.mark(ctx, holder.Ref, w)
-		if err != nil {
-			return marked, err
-		}
 		if changed {
 			marked++
 		}
+		errs = append(errs, err)
 	}
-	return marked, err
+	return marked, errors.Join(errs...)
 }
 
 // concerned returns the credentials that w is about. One that is being stored
@@ -129,6 +130,10 @@ func (r *Refresher) mark(ctx context.Context, ref tenant.Ref, w provider.Word) (
 	})
 	switch {
 	case errors.Is(err, errUnchanged), gone(err):
+		return false, nil
+	case errors.Is(err, store.ErrCorrupt):
+		// What does not open is not served, and will not open when it is told again.
+		r.Log.Warn("passed over", "ref", ref.String(), "error", err)
 		return false, nil
 	case err != nil:
 		return false, err
@@ -163,6 +168,7 @@ func told(c *store.Credential, w provider.Word, now time.Time) error {
 	c.Status, c.ToldAt = store.Revoked, now
 	c.LastError = &store.Failure{Class: string(provider.Revoked), Message: w.Reason, At: now}
 	c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, now, time.Time{}
+	c.ConsecutiveFailures = 0 // those of the check are counted
 	c.Record(now, string(c.Status), w.Reason)
 	return nil
 }

@@ -71,10 +71,11 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 		if err != nil {
 			return nil, corrupt(accountDir(provider, name)+hint, err)
 		}
-		if shredded, err := s.shredded(ctx, ref.Tenant); shredded || err != nil {
-			if err != nil {
-				return nil, err
-			}
+		shredded, err := s.shredded(ctx, ref.Tenant)
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			return nil, err
+		}
+		if shredded {
 			continue // nobody will ever open it
 		}
 		switch c, err := s.Credential(ctx, ref); {

@@ -1,0 +1,74 @@
+package backend_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+func TestWhatWasToldIsAskedAboutLessAndLess(t *testing.T) {
+	for name, ail := range map[string]func(e *engine){
+		"the provider does not answer about this token": func(e *engine) {
+			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
+		},
+		"its answer is not understood": func(e *engine) {
+			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Nobody knows.", Code: 4242}})
+		},
+		"there is no client any more": func(e *engine) { e.must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
+			ail(e)
+			calls, writes := e.fb.Count(authpipetest.EndpointDebugToken), 0
+			for range 60 {
+				e.clock.Advance(time.Minute)
+				e.storage.Reset()
+				e.Sweep(t.Context())
+				writes += len(e.storage.Writes())
+			}
+			if n := e.fb.Count(authpipetest.EndpointDebugToken) - calls; n > 5 {
+				t.Errorf("within an hour it is asked about %d times", n)
+			}
+			if writes > 30 {
+				t.Errorf("within an hour that makes %d writes", writes)
+			}
+			e.is("revoked", uma)
+		})
+	}
+}
+
+func TestATenantThatDoesNotOpenKeepsNoOtherFromBeingMarked(t *testing.T) {
+	for name, plant := range map[string]func(e *engine){
+		"its record":           func(e *engine) { e.plant("tenant/org_acme", []byte("{")) },
+		"its keyring":          func(e *engine) { e.plant("keyring/tenant/org_acme", []byte("{")) },
+		"the credential's own": func(e *engine) { e.plant("cred/"+uma, []byte("{")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
+			plant(e)
+			e.posted(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
+			e.refused("revoked", 409, logical.ReadOperation, "creds/org_globex/facebook/installation", nil)
+		})
+	}
+}
+
+func TestAStorageErrorAtOneKeepsNoOtherFromBeingMarked(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
+	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "put" && op.Key == "cred/"+uma {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	})
+	if status, body := e.posted(deauthorize, signed(appSecret, e.request("uma", e.clock.Now()))); status == 200 {
+		t.Errorf("answered %d %s", status, body)
+	}
+	e.storage.Fail(nil)
+	e.refused("revoked", 409, logical.ReadOperation, "creds/org_globex/facebook/installation", nil)
+}
