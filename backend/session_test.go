@@ -147,6 +147,17 @@ func TestASessionExpires(t *testing.T) {
 		if p.status != 400 || p.returned(t).Query().Get("error") != "session_expired" {
 			t.Errorf("the browser sees %d\n%s", p.status, p.html)
 		}
+		if again := e.callback(back); again != p {
+			t.Errorf("the browser sees it again as %d\n%s", again.status, again.html)
+		}
+	})
+	t.Run("at its own time, if the person came back shortly before", func(t *testing.T) {
+		e := newEngine(t, authpipetest.Options{})
+		s := e.begin(installation, map[string]any{"actor": "admin"})
+		e.clock.Advance(9 * time.Minute)
+		code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
+		e.clock.Advance(time.Minute)
+		e.refused("session_expired", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 	})
 	t.Run("eight minutes after the person came back", func(t *testing.T) {
 		e := newEngine(t, authpipetest.Options{})
@@ -159,6 +170,35 @@ func TestASessionExpires(t *testing.T) {
 			t.Errorf("status is %v", got)
 		}
 	})
+}
+
+func TestABrowserDoesNotReviveASessionThatHasEnded(t *testing.T) {
+	for name, end := range map[string]func(e *engine, s session){
+		"cancelled": func(e *engine, s session) { e.must(logical.DeleteOperation, s.path, nil) },
+		"completed by somebody else": func(e *engine, s session) {
+			e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": "x"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, authpipetest.Options{})
+			s := e.begin(installation, map[string]any{"actor": "admin"})
+			back := e.consent(s, authpipetest.Consent{User: "ada"})
+			end(e, s)
+			before := e.read(s.path)
+			if p := e.callback(back); p.status != 400 || strings.Contains(p.html, "<code>") {
+				t.Errorf("the browser sees %d\n%s", p.status, p.html)
+			}
+			if _, err := e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "state": stateOf(t, s), "code": back.Query().Get("code")}); err == nil {
+				t.Error("it is completed")
+			}
+			if diff := cmp.Diff(before, e.read(s.path)); diff != "" {
+				t.Error(diff)
+			}
+			if n := e.fb.Count(authpipetest.EndpointAccessToken); n != 0 {
+				t.Errorf("the code was sent %d times", n)
+			}
+		})
+	}
 }
 
 func TestAnUnfinishedSessionIsCancelled(t *testing.T) {
@@ -286,11 +326,15 @@ func TestTheProviderCannotBeReached(t *testing.T) {
 		e := newEngine(t, authpipetest.Options{})
 		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback"})
 		back := e.consent(e.begin(installation, nil), authpipetest.Consent{User: "ada"})
-		e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Reset: true})
+		repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Reset: true})
 		e.callback(back)
 		e.clock.Advance(10 * time.Minute)
+		repair()
 		if p := e.callback(back); p.status != 400 {
 			t.Errorf("the browser sees %d\n%s", p.status, p.html)
+		}
+		if n := e.fb.Count(authpipetest.EndpointAccessToken); n != 1 {
+			t.Errorf("the code was sent %d times", n)
 		}
 	})
 	t.Run("a callback that redeems was interrupted", func(t *testing.T) {
