@@ -41,6 +41,19 @@ func TestWhatWasToldIsAskedAboutLessAndLess(t *testing.T) {
 	}
 }
 
+// TestAWordIsNotRefutedBeforeTheProviderCanKnow has the check come with a minute
+// that begins a moment after the word.
+func TestAWordIsNotRefutedBeforeTheProviderCanKnow(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.clock.Advance(time.Hour + 55*time.Second)
+	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
+	e.after(6 * time.Second) // the provider's servers do not agree yet
+	e.is("revoked", uma)
+	e.fb.RemoveApp(appID, "uma")
+	e.after(2 * time.Minute)
+	e.is("revoked", uma)
+}
+
 func TestATenantThatDoesNotOpenKeepsNoOtherFromBeingMarked(t *testing.T) {
 	for name, plant := range map[string]func(e *engine){
 		"its record":           func(e *engine) { e.plant("tenant/org_acme", []byte("{")) },

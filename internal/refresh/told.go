@@ -147,7 +147,8 @@ func (r *Refresher) mark(ctx context.Context, ref tenant.Ref, w provider.Word) (
 var errUnchanged = errors.New("nothing changes")
 
 // refuted is for how long a word is believed although a check has found the
-// token alive since: the provider's own servers take a while to agree.
+// token alive since: the provider's own servers take a while to agree. The
+// engine does not ask before.
 const refuted = time.Minute
 
 // told takes w in, or returns errUnchanged. A word that is older than the
@@ -167,7 +168,7 @@ func told(c *store.Credential, w provider.Word, now time.Time) error {
 	}
 	c.Status, c.ToldAt = store.Revoked, now
 	c.LastError = &store.Failure{Class: string(provider.Revoked), Message: w.Reason, At: now}
-	c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, now, time.Time{}
+	c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, now.Add(refuted), time.Time{}
 	c.ConsecutiveFailures = 0 // those of the check are counted
 	c.Record(now, string(c.Status), w.Reason)
 	return nil
