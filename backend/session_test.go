@@ -64,6 +64,31 @@ func TestOnlyTheActorCompletes(t *testing.T) {
 	e.read("creds/" + installation)
 }
 
+func TestAnotherActorComesTooLateToSpoilASession(t *testing.T) {
+	t.Run("that is being completed", func(t *testing.T) {
+		e, s, _, code := authorized(t)
+		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
+			func() {
+				e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+			},
+			func() {
+				e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": code})
+				e.unharmed(s, "redeeming")
+			})
+		e.unharmed(s, "completed")
+	})
+	t.Run("that has failed", func(t *testing.T) {
+		e := newEngine(t, authpipetest.Options{})
+		s := e.begin(installation, map[string]any{"actor": "admin"})
+		e.callback(e.consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
+		before := e.read(s.path)
+		e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": "x"})
+		if diff := cmp.Diff(before, e.read(s.path)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestFiveWrongConnectCodesFailTheSession(t *testing.T) {
 	e, s, _, code := authorized(t)
 	for range 4 {
@@ -143,6 +168,7 @@ func TestASessionExpires(t *testing.T) {
 		if got := e.read(s.path)["status"]; got != "expired" {
 			t.Errorf("status is %v", got)
 		}
+		e.refused("session_expired", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA-BBBB-CCCC-DDDD"})
 		p := e.callback(back)
 		if p.status != 400 || p.returned(t).Query().Get("error") != "session_expired" {
 			t.Errorf("the browser sees %d\n%s", p.status, p.html)
