@@ -1,6 +1,8 @@
 package backend_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,5 +67,26 @@ func TestWhereAGrantStandsADeletionDeletesNothing(t *testing.T) {
 			e.read("connections/" + uma)
 			e.read("connections/org_globex/facebook/installation")
 		})
+	}
+}
+
+func TestADeletionSparesWhatIsConnectedWhileItIsCarriedOut(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.RemoveApp(appID, "uma")
+	code := e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
+	e.clock.Advance(2 * time.Minute)
+	reached, release := e.hold("list", "cred/"+uma+"/pages/") // it is about to be deleted
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { e.Sweep(context.Background()) })
+	<-reached
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	release()
+	sweeping.Wait()
+	for range 2 {
+		e.after(2 * time.Minute)
+	}
+	e.read("creds/" + uma)
+	if _, got := e.dataDeletion(code); got != `{"status":"completed"}` {
+		t.Errorf("its page says %s", got)
 	}
 }

@@ -67,7 +67,10 @@ func TestADeliveryMarksWhatItNames(t *testing.T) {
 		"values are not subscribed to": {func(e *engine) any {
 			return map[string]any{"object": "permissions", "entry": []any{map[string]any{"id": e.fb.ScopedID(appID, "uma"), "time": e.clock.Now().Unix(), "changed_fields": []string{"connected"}}}}
 		}, 1, "active", "at once"},
-		"it tells no time":          {func(e *engine) any { return e.permissions("uma", time.Unix(0, 0), disconnected) }, 1, "active", "at once"},
+		"it tells no time": {func(e *engine) any { return e.permissions("uma", time.Unix(0, 0), disconnected) }, 1, "active", "at once"},
+		"a permission's change tells no time": {func(e *engine) any {
+			return e.permissions("uma", time.Unix(0, 0), map[string]any{"field": "email", "value": map[string]any{"verb": "granted"}})
+		}, 1, "active", "at once"},
 		"its time is of the future": {func(e *engine) any { return e.permissions("uma", e.clock.Now().Add(time.Hour), disconnected) }, 1, "active", "at once"},
 		"it is of yesterday":        {func(e *engine) any { return e.permissions("uma", e.clock.Now().Add(-day), disconnected) }, 0, "active", "later"},
 		"somebody else":             {func(e *engine) any { return e.permissions("udo", e.clock.Now(), disconnected) }, 0, "active", "later"},

@@ -41,6 +41,71 @@ func TestWhatWasToldIsAskedAboutLessAndLess(t *testing.T) {
 	}
 }
 
+func TestAWordIsWeighedAgainstWhatIsKnown(t *testing.T) {
+	for name, row := range map[string]struct {
+		act  func(e *engine) (word string)
+		want string
+	}{
+		"in the second of the connection it is about that": {func(e *engine) string {
+			e.clock.Advance(500 * time.Millisecond)
+			e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+			return signed(appSecret, e.request("uma", e.clock.Now()))
+		}, "revoked"},
+		"before a token was imported it may be about another connection": {func(e *engine) string {
+			e.must(logical.DeleteOperation, "creds/"+uma, map[string]any{"revoke": false})
+			token := e.obtained("uma")
+			e.clock.Advance(time.Minute)
+			word := signed(appSecret, e.request("uma", e.clock.Now()))
+			e.clock.Advance(30 * time.Second)
+			e.must(logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
+			return word
+		}, "active"},
+		"before a refresh it is about the connection all the same": {func(e *engine) string {
+			e.clock.Advance(20 * day)
+			word := signed(appSecret, e.request("uma", e.clock.Now()))
+			e.clock.Advance(30 * time.Second)
+			e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			return word
+		}, "revoked"},
+		"a check of the same minute does not refute it": {func(e *engine) string {
+			e.clock.Advance(time.Hour)
+			word := signed(appSecret, e.request("uma", e.clock.Now()))
+			e.clock.Advance(59 * time.Second)
+			e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			return word
+		}, "revoked"},
+		"a check of a minute later does": {func(e *engine) string {
+			e.clock.Advance(time.Hour)
+			word := signed(appSecret, e.request("uma", e.clock.Now()))
+			e.clock.Advance(61 * time.Second)
+			e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			return word
+		}, "active"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.hears(deauthorize, row.act(e))
+			e.is(row.want, uma)
+		})
+	}
+}
+
+// TestWhatAiledATokenBeforeDoesNotPutOffItsCheck has the check that a word
+// queues fail once.
+func TestWhatAiledATokenBeforeDoesNotPutOffItsCheck(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
+	for range 6 {
+		e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	}
+	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
+	e.after(2 * time.Minute)
+	e.is("revoked", uma)
+	repair()
+	e.after(3 * time.Minute)
+	e.is("active", uma)
+}
+
 // TestAWordIsNotRefutedBeforeTheProviderCanKnow has the check come with a minute
 // that begins a moment after the word.
 func TestAWordIsNotRefutedBeforeTheProviderCanKnow(t *testing.T) {
