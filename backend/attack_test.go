@@ -375,7 +375,7 @@ func TestAURLThatIsReadInTwoWaysIsNotConfigured(t *testing.T) {
 		"https://app.example.com:80:80/", "https://app.example.com:http/", "https://[::1/", "https://::1/", "https://[::1]evil.example/", "https://@app.example.com/", "https://:@app.example.com/",
 		"https://app.example.com:99999999/", "https://.example.com/", "https://app..example.com/",
 		"http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0.0.0.0/", "http://localhost.:80/", "http://localhost:80@evil.example/", "http://[::ffff:8.8.8.8]/", "http://LOCALHOST.evil.example/",
-		"https://app.example.com/\u202e", "https://app.example.com/'><img>", "https://app.example.com:0/", "https://[fe80::1%25eth0]/", "https://app.example.com./", "hTTps:/\\app.example.com/", "https://app.example.com/%",
+		"https://app.example.com/\u202e", "https://app.example.com/'><img>", "https://app.example.com:0/", "https://[fe80::1%25eth0]/", "https://app.example.com./", "hTTps:/\\app.example.com/", "https://app.example.com/%", "https://app.example.com/\\evil.example",
 	} {
 		if _, err := e.do(logical.UpdateOperation, "config/facebook", map[string]any{"return_urls": []string{u}}); err == nil {
 			t.Errorf("%q is taken", u)

@@ -74,6 +74,7 @@ func TestAnotherActorComesTooLateToSpoilASession(t *testing.T) {
 			func() {
 				e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": code})
 				e.unharmed(s, "redeeming")
+				e.refused("pending", 409, logical.DeleteOperation, s.path, nil)
 			})
 		e.unharmed(s, "completed")
 	})

@@ -541,6 +541,15 @@ func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
 	}
 }
 
+func TestWhoTellsMayGoAway(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	ctx, leave := context.WithCancel(t.Context())
+	word := signed(appSecret, e.request("uma", e.clock.Now()))
+	e.storage.Fail(func(int, authpipetest.Operation) error { leave(); return nil })
+	e.HandleRequest(ctx, &logical.Request{Operation: logical.UpdateOperation, Path: deauthorize, Data: map[string]any{"signed_request": word}, Storage: e.storage, Unauthenticated: true})
+	e.is("revoked", uma)
+}
+
 func (e *engine) tried(path, signedRequest string) error {
 	if status, body := e.posted(path, signedRequest); status != http.StatusOK {
 		return fmt.Errorf("%d %s", status, body)
