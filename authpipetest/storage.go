@@ -59,8 +59,25 @@ func (s *Storage) DieAt(n int, afterEffect bool) {
 	}
 }
 
-// Operations returns the operations since the last call of Fail, DieAt or
-// Reset.
+// FailAt has the nth operation fail and no other. With afterEffect it takes
+// effect all the same: only its answer is lost.
+func (s *Storage) FailAt(n int, afterEffect bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	only := func(i int, _ Operation) error {
+		if i == n {
+			return ErrStorage
+		}
+		return nil
+	}
+	s.ops, s.fail, s.late = nil, only, nil
+	if afterEffect {
+		s.fail, s.late = nil, only
+	}
+}
+
+// Operations returns the operations since the last call of Fail, DieAt, FailAt
+// or Reset.
 func (s *Storage) Operations() []Operation {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -148,7 +148,10 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 			return store.Config{}, err
 		}
 		merged = c.rotate(name, old, merged)
-		replan = old.ClientID != "" && *c.store.Resolve(name, old).CheckInterval != *c.store.Resolve(name, merged).CheckInterval
+		// Whenever it is named: of a write that stored the interval and then failed,
+		// or died, the next one must not find it unchanged and plan nothing.
+		_, replan = d.Raw["check_interval"]
+		replan = replan && old.ClientID != ""
 		if old.ClientID == "" || old.ClientID == merged.ClientID || d.Get("force").(bool) {
 			return merged, nil
 		}
