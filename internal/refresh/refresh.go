@@ -89,6 +89,10 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 		return Served{}, err
 	}
 	c, warning, err := r.find(ctx, ref)
+	if err == nil && c.Status == store.Failed && c.Token.Live(r.Now()) {
+		// It was called dead by a clock that was set back since, and by nobody else.
+		c, err = r.Check(ctx, ref)
+	}
 	if err == nil {
 		err = servable(ref, c)
 	}
