@@ -54,3 +54,23 @@ func TestAClockThatStoodAheadEndsNoLivingToken(t *testing.T) {
 		}
 	}
 }
+
+// A person connects while the clock stands a day ahead, and asks to be deleted
+// after it was set right.
+func TestWhatWasConnectedByAClockThatStoodAheadIsDeleted(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.lead(day)
+	e.install()
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	e.lead(0)
+	e.clock.Advance(time.Hour)
+	e.fb.RemoveApp(appID, "uma")
+	code := e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
+	for range 3 {
+		e.after(10 * time.Minute)
+	}
+	_, body := e.dataDeletion(code)
+	if _, err := e.do(logical.ReadOperation, "connections/"+uma, nil); err == nil {
+		t.Errorf("the deletion reads %s, and her record is there", body)
+	}
+}
