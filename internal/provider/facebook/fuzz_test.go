@@ -41,6 +41,8 @@ const (
 	fuzzSecret = "the-secret-of-the-app"
 	fuzzToken  = "EAAtoken-of-the-person"
 	fuzzCode   = "AQcode-of-the-person"
+
+	fuzzClientToken = "the-client-token-of-the-app"
 )
 
 // FuzzGraphAnswer has Facebook answer each call with what it is given. Whatever
@@ -55,6 +57,8 @@ func FuzzGraphAnswer(f *testing.F) {
 		`{"error":"invalid_grant ` + fuzzCode + `"}`, `{"error":{"code":"4"}}`, `{"error":null,"success":true}`, `true`,
 		`{"data":[{"id":"777","name":"A","access_token":"EAApage","tasks":["CREATE_CONTENT"]},{"id":"x"}],"paging":{"cursors":{"after":"c"},"next":"https://e"}}`,
 		`[{"code":200,"body":"{\\"data\\":{\\"is_valid\\":true,\\"app_id\\":\\"123\\",\\"user_id\\":\\"9\\",\\"expires_at\\":0}}"},null]`,
+		`{"code":"` + fuzzCode + `","user_code":"ABCD","verification_uri":"https://d","expires_in":420,"interval":5}`, `{"code":"c","user_code":"u","expires_in":9223372036854775807,"interval":-1}`,
+		`{"error":{"message":"` + fuzzClientToken + ` ` + fuzzCode + `","code":31,"error_subcode":1349174}}`, `{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"},{"kty":"oct","k":"AA"},{}],"access_token":"a","id_token":"a.b.c"}`,
 		"", "null", "<html>", "\xff\xfe", "[[[[[[", `{"data":`, strings.Repeat("[", 20_000),
 	} {
 		f.Add(200, body, "")
@@ -65,12 +69,13 @@ func FuzzGraphAnswer(f *testing.F) {
 	search.Plant("app secret", fuzzSecret)
 	search.Plant("token", fuzzToken)
 	search.Plant("code", fuzzCode)
+	search.Plant("client token", fuzzClientToken)
 	f.Fuzz(func(t *testing.T, status int, body, usage string) {
 		if status < 200 || status > 599 {
 			return
 		}
 		p := facebook.New(answering{status, []byte(body), usage}, func() time.Time { return fuzzNow })
-		c := oauth.Client{ID: "123", Secret: fuzzSecret, APIVersion: "v26.0", AuthorizationBase: "https://d", APIBase: "https://g"}
+		c := oauth.Client{ID: "123", Secret: fuzzSecret, Token: fuzzClientToken, APIVersion: "v26.0", AuthorizationBase: "https://d", APIBase: "https://g"}
 		token := oauth.Token{AccessToken: fuzzToken, Account: "9", ExpiryUnknown: true}
 		check := func(op string, err error) {
 			t.Helper()
@@ -93,9 +98,15 @@ func FuzzGraphAnswer(f *testing.F) {
 				t.Errorf("%s: the message is %q", op, e.Message)
 			}
 			for _, text := range []string{err.Error(), provider.Refusal(err).Error()} {
-				known := &search
-				if op != "exchange" {
-					known = search.Without("code") // which no other call knows
+				// What a call was not sent, nobody can echo.
+				known := search.Without("code", "client token")
+				switch op {
+				case "exchange":
+					known = search.Without("client token")
+				case "begin device":
+					known = search.Without("code", "app secret", "token")
+				case "poll device":
+					known = search.Without("app secret", "token")
 				}
 				if found := known.Find([]byte(text)); len(found) > 0 {
 					t.Errorf("%s: the error shows %v", op, found)
@@ -117,6 +128,20 @@ func FuzzGraphAnswer(f *testing.F) {
 		for i, inspection := range p.InspectAll(t.Context(), c, []oauth.Token{token, {AccessToken: "EAAanother-person", Account: "10", ExpiryUnknown: true}}) {
 			if check("batch", inspection.Err); inspection.Err == nil && inspection.Token.AccessToken == "" {
 				t.Errorf("token %d of a batch is empty", i)
+			}
+		}
+		device, err := p.BeginDevice(t.Context(), c, []string{"email"})
+		if check("begin device", err); err == nil && (device.Code == "" || device.UserCode == "" || device.ExpiresIn <= 0 || device.ExpiresIn > time.Hour || device.Interval <= 0 || device.Interval > time.Minute) {
+			t.Errorf("a device login is %v, %s, %v, %v", device.Code, device.UserCode, device.ExpiresIn, device.Interval)
+		}
+		_, err = p.PollDevice(t.Context(), c, fuzzCode)
+		check("poll device", err)
+		if signed, err := p.Exchange(t.Context(), c, provider.Grant{Code: fuzzCode, RedirectURI: "https://e", Nonce: "nonce"}); err == nil {
+			t.Errorf("what no key has signed is an ID token: %+v", signed)
+		}
+		for _, finding := range p.Verify(t.Context(), c) {
+			if found := search.Without("code", "token", "client token").Find([]byte(finding.Detail)); finding.Check == "" || finding.Detail == "" || len(found) > 0 && finding.Check == "client_secret" || strings.ContainsAny(finding.Detail, "\r\n\x00\x1b") {
+				t.Errorf("verifying finds %+v", finding)
 			}
 		}
 		pages, err := p.Pages(t.Context(), c, token)
