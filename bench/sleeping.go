@@ -78,7 +78,7 @@ func (m *mount) copyTo(ctx context.Context, s *store.Store, pattern store.Creden
 	c := pattern
 	c.Birth, c.Due = rand.Text(), ""
 	c.Token.Account = p.id
-	c.Token.AccessToken = oauth.Secret(token[:len(token)-10] + strings.Repeat("0", 10-len(p.id)) + p.id)
+	c.Token.AccessToken = oauth.NewSecret(token[:len(token)-10] + strings.Repeat("0", 10-len(p.id)) + p.id)
 	c.NextRefresh = m.clock.Now().Add(30*day + time.Duration(n*7919%(18*24*60))*time.Minute)
 	_, err = s.UpdateCredential(ctx, ref, func(*store.Credential) (store.Credential, error) { return c, nil })
 	return err

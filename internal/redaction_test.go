@@ -5,7 +5,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,11 +18,9 @@ type structType struct {
 	fields *ast.FieldList
 }
 
-// engineTypes reads the structs of the engine from its source, and the types
-// that have a method Format or embed oauth.Unprintable, which has it.
-func engineTypes(t *testing.T) (structs []structType, format map[string]bool) {
+// engineTypes reads the structs of the engine from its source.
+func engineTypes(t *testing.T) (structs []structType) {
 	t.Helper()
-	format = map[string]bool{}
 	for _, dir := range []string{".", "../paths", "../backend"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "canary") {
@@ -34,18 +31,9 @@ func engineTypes(t *testing.T) (structs []structType, format map[string]bool) {
 				return err
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
-				switch n := n.(type) {
-				case *ast.TypeSpec:
+				if n, ok := n.(*ast.TypeSpec); ok {
 					if s, ok := n.Type.(*ast.StructType); ok {
 						structs = append(structs, structType{file.Name.Name + "." + n.Name.Name, s.Fields})
-					}
-				case *ast.MapType:
-					if nameIn(n.Key) == "Secret" {
-						t.Errorf("%s has a map with secrets for keys, which JSON shows", path)
-					}
-				case *ast.FuncDecl:
-					if n.Recv != nil && n.Name.Name == "Format" {
-						format[file.Name.Name+"."+nameIn(n.Recv.List[0].Type)] = true
 					}
 				}
 				return true
@@ -56,18 +44,10 @@ func engineTypes(t *testing.T) (structs []structType, format map[string]bool) {
 			t.Fatal(err)
 		}
 	}
-	for _, s := range structs {
-		for _, f := range s.fields.List {
-			if len(f.Names) == 0 && nameIn(f.Type) == "Unprintable" {
-				format[s.name] = true
-			}
-		}
-	}
-	return structs, format
+	return structs
 }
 
-// nameIn is the name of the type that fmt would print the fields of, or "".
-// Below the first level it prints a pointer as an address.
+// nameIn is the name of the type that e is made of, or "".
 func nameIn(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -80,40 +60,6 @@ func nameIn(e ast.Expr) string {
 		return nameIn(e.Value)
 	}
 	return ""
-}
-
-// TestNoStructShowsItsSecretsWhenItIsPrinted looks for the one place where
-// redaction by type does not hold: fmt cannot ask the methods of a field that
-// is not exported, and prints the string of a Secret there.
-func TestNoStructShowsItsSecretsWhenItIsPrinted(t *testing.T) {
-	structs, format := engineTypes(t)
-	// Types that hold a Secret, by bare name: one too many does no harm.
-	holding := map[string]bool{"Secret": true}
-	for grown := true; grown; {
-		grown = false
-		for _, s := range structs {
-			_, bare, _ := strings.Cut(s.name, ".")
-			for _, f := range s.fields.List {
-				if holding[nameIn(f.Type)] && !holding[bare] && !format[s.name] {
-					holding[bare], grown = true, true
-				}
-			}
-		}
-	}
-	for _, name := range []string{"Token", "Client", "Session", "Credential", "Config", "Grant"} {
-		if !holding[name] {
-			t.Errorf("%s is not known to hold a secret: %v", name, slices.Sorted(maps.Keys(holding)))
-		}
-	}
-	// The Store's fallbacks are defaults, which have no secrets.
-	format["store.Store"] = true
-	for _, s := range structs {
-		for _, f := range s.fields.List {
-			if len(f.Names) > 0 && !f.Names[0].IsExported() && holding[nameIn(f.Type)] && !format[s.name] {
-				t.Errorf("%s shows the secret in its field %s to whoever prints it: export the field, or embed oauth.Unprintable", s.name, f.Names[0].Name)
-			}
-		}
-	}
 }
 
 // secretField is what a field is called that holds a secret.
@@ -131,7 +77,7 @@ var plain = map[string][]string{
 }
 
 func TestASecretIsInNoPlainString(t *testing.T) {
-	structs, _ := engineTypes(t)
+	structs := engineTypes(t)
 	found := map[string][]string{}
 	for _, s := range structs {
 		ast.Inspect(s.fields, func(n ast.Node) bool {

@@ -29,8 +29,8 @@ var answerFields = map[string]*framework.FieldSchema{
 
 func answerOf(d *framework.FieldData) flow.Answer {
 	return flow.Answer{
-		State:            oauth.Secret(d.Get("state").(string)),
-		Code:             oauth.Secret(d.Get("code").(string)),
+		State:            oauth.NewSecret(d.Get("state").(string)),
+		Code:             oauth.NewSecret(d.Get("code").(string)),
 		Error:            d.Get("error").(string),
 		ErrorReason:      d.Get("error_reason").(string),
 		ErrorDescription: d.Get("error_description").(string),
@@ -102,10 +102,10 @@ func landingPage(l flow.Landing) (*logical.Response, error) {
 	case l.Error != "":
 		status = http.StatusBadRequest
 		page.Title, page.Text = "Not connected", "Nothing was connected. Go back to the application you came from; you can begin again there."
-	case l.ConnectCode != "" && l.ReturnURL == "":
+	case !l.ConnectCode.IsZero() && l.ReturnURL == "":
 		page.Title, page.Text = "Almost connected", "Give this code to the terminal or the person that started this connection, and to nobody else:"
 		page.ConnectCode = l.ConnectCode.Reveal()
-	case l.ConnectCode != "":
+	case !l.ConnectCode.IsZero():
 		page.Title, page.Text = "Almost connected", "You are being taken back to the application."
 	}
 	var html bytes.Buffer

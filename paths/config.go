@@ -233,13 +233,17 @@ func (c configPaths) unknown(name string) error {
 func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error) {
 	c := old
 	for name, into := range map[string]*string{
-		"client_id": &c.ClientID, "client_secret": (*string)(&c.ClientSecret), "client_token": (*string)(&c.ClientToken),
-		"installation_config_id": &c.InstallationConfig, "user_config_id": &c.UserConfig, "public_url": &c.PublicURL,
+		"client_id": &c.ClientID, "installation_config_id": &c.InstallationConfig, "user_config_id": &c.UserConfig, "public_url": &c.PublicURL,
 		"graph_version": &c.GraphVersion, "pkce": &c.PKCE, "completion": &c.Completion,
 		"dialog_url": &c.DialogURL, "graph_url": &c.GraphURL,
 	} {
 		if _, named := d.Raw[name]; named {
 			*into = d.Get(name).(string)
+		}
+	}
+	for name, into := range map[string]*oauth.Secret{"client_secret": &c.ClientSecret, "client_token": &c.ClientToken} {
+		if _, named := d.Raw[name]; named {
+			*into = oauth.NewSecret(d.Get(name).(string))
 		}
 	}
 	for name, into := range map[string]*[]string{

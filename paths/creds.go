@@ -114,7 +114,7 @@ func (c credsPaths) write(ctx context.Context, req *logical.Request, d *framewor
 		}
 	}
 	credential, warning, err := c.keep(ctx, flow.Import{
-		Ref: ref, AccessToken: oauth.Secret(token), AllowAccountChange: d.Get("allow_account_change").(bool),
+		Ref: ref, AccessToken: oauth.NewSecret(token), AllowAccountChange: d.Get("allow_account_change").(bool),
 		By: store.Caller{Actor: actor, EntityID: req.EntityID, DisplayName: req.DisplayName},
 	})
 	if err != nil {

@@ -97,7 +97,7 @@ func (s sessionPaths) complete(ctx context.Context, _ *logical.Request, d *frame
 	if err != nil {
 		return nil, err
 	}
-	proof := flow.Proof{ConnectCode: oauth.Secret(d.Get("connect_code").(string))}
+	proof := flow.Proof{ConnectCode: oauth.NewSecret(d.Get("connect_code").(string))}
 	for name := range answerFields {
 		if _, named := d.Raw[name]; named {
 			answer := answerOf(d)

@@ -73,7 +73,7 @@ func (s staticPaths) write(ctx context.Context, req *logical.Request, d *framewo
 		}
 	}
 	credential, err := s.keep(ctx, flow.StaticImport{
-		Ref: ref, Type: store.StaticType(d.Get("credential_type").(string)), Value: oauth.Secret(value),
+		Ref: ref, Type: store.StaticType(d.Get("credential_type").(string)), Value: oauth.NewSecret(value),
 		By: store.Caller{Actor: actor, EntityID: req.EntityID, DisplayName: req.DisplayName},
 	})
 	if err != nil {

@@ -131,7 +131,7 @@ func (w webhookPaths) deletion(ctx context.Context, req *logical.Request, d *fra
 	if code == "" || wrapped(req) {
 		return w.greet(ctx, req, d)
 	}
-	status, err := w.refresh.Deletion(ctx, d.Get("provider").(string), oauth.Secret(code))
+	status, err := w.refresh.Deletion(ctx, d.Get("provider").(string), oauth.NewSecret(code))
 	if err != nil {
 		return nil, err
 	}

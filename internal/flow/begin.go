@@ -82,7 +82,7 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 		return f.beginDevice(ctx, p, config, session)
 	}
 	if sendsPKCE(p, config.PKCE, r.Scopes) {
-		session.Verifier = oauth.Secret(oauth2.GenerateVerifier())
+		session.Verifier = oauth.NewSecret(oauth2.GenerateVerifier())
 	}
 	if slices.Contains(r.Scopes, "openid") {
 		session.Nonce = random()

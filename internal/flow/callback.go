@@ -46,7 +46,7 @@ func (a Answer) wellFormed() bool {
 		}
 	}
 	// A state has the form of the id that is made of it, and nothing else is looked up.
-	return isSessionID(a.State.Reveal()) && len(a.Code) <= maxCode && (a.Code != "") != a.denied()
+	return isSessionID(a.State.Reveal()) && len(a.Code.Reveal()) <= maxCode && a.Code.IsZero() == a.denied()
 }
 
 // hash tells two answers for one state apart.

@@ -98,7 +98,7 @@ func (p Proof) check() error {
 	switch {
 	case p.Answer == nil:
 		return nil
-	case p.ConnectCode != "":
+	case !p.ConnectCode.IsZero():
 		return oauth.Invalid("connect_code", "cannot be given together with state")
 	case !p.Answer.wellFormed():
 		return oauth.Invalid("state", "must be the state of the authorization URL, with either code or error as the provider sent them")
@@ -161,11 +161,11 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 // Its results are as those of confirm.
 func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
 	switch {
-	case s.Device && (p.Answer != nil || p.ConnectCode != ""):
+	case s.Device && (p.Answer != nil || !p.ConnectCode.IsZero()):
 		return nil, oauth.Invalid("connect_code", "and state are not for a session on a device: complete it with the actor alone")
 	case s.Device:
 		return nil, f.mayPoll(*s)
-	case p.Answer == nil && p.ConnectCode == "":
+	case p.Answer == nil && p.ConnectCode.IsZero():
 		return nil, oauth.Invalid("connect_code", "is required, or state with what the provider sent to your redirect URI")
 	case p.Answer == nil:
 		return f.proveConnectCode(s, p.ConnectCode)

@@ -132,7 +132,7 @@ func isSessionID(s string) bool {
 func random() oauth.Secret {
 	b := make([]byte, 32)
 	rand.Read(b)
-	return oauth.Secret(base64.RawURLEncoding.EncodeToString(b))
+	return oauth.NewSecret(base64.RawURLEncoding.EncodeToString(b))
 }
 
 // connectCode derives the code that the callback page shows from the
@@ -141,7 +141,7 @@ func connectCode(s store.Session, code oauth.Secret) oauth.Secret {
 	mac := hmac.New(sha256.New, []byte(s.ConnectKey.Reveal()))
 	mac.Write([]byte(code.Reveal()))
 	text := base32.StdEncoding.EncodeToString(mac.Sum(nil)[:10])
-	return oauth.Secret(text[:4] + "-" + text[4:8] + "-" + text[8:12] + "-" + text[12:])
+	return oauth.NewSecret(text[:4] + "-" + text[4:8] + "-" + text[8:12] + "-" + text[12:])
 }
 
 // connectCodeHash returns the hash of a connect code as a person typed it.

@@ -81,7 +81,7 @@ func (f *Flow) revokeFormer(ctx context.Context, ref tenant.Ref, p provider.Prov
 	}
 	holders, err := f.Store.Holders(ctx, ref.Provider, former.Account)
 	for _, other := range holders {
-		if other.Token == former.AccessToken || other.Token == "" {
+		if other.Token == former.AccessToken || other.Token.IsZero() {
 			return // another tenant lives by it
 		}
 	}

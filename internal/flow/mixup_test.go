@@ -39,12 +39,12 @@ func TestTheAnswerOfOneProviderIsNoneOfAnothers(t *testing.T) {
 		if got := u.Query().Get("redirect_uri"); got != "https://e/callback/"+name {
 			t.Errorf("%s sends its answers to %s", name, got)
 		}
-		return begun, flow.Answer{State: oauth.Secret(u.Query().Get("state")), Code: "AQof-the-honest-provider"}
+		return begun, flow.Answer{State: oauth.NewSecret(u.Query().Get("state")), Code: oauth.NewSecret("AQof-the-honest-provider")}
 	}
 	for _, way := range []struct{ session, callback string }{{"honest", "evil"}, {"evil", "honest"}} {
 		begun, answer := begin(way.session)
 		landing, err := f.Callback(ctx, way.callback, answer)
-		if err != nil || !landing.Stranger || landing.ConnectCode != "" {
+		if err != nil || !landing.Stranger || !landing.ConnectCode.IsZero() {
 			t.Errorf("a session of %s at the callback of %s lands as %+v, %v", way.session, way.callback, landing, err)
 		}
 		if s, err := f.Session(ctx, "org_acme", begun.SessionID); err != nil || s.Status != store.SessionPending {
@@ -53,7 +53,7 @@ func TestTheAnswerOfOneProviderIsNoneOfAnothers(t *testing.T) {
 	}
 	// And a code goes to the provider of its session alone.
 	begun, answer := begin("honest")
-	if landing, err := f.Callback(ctx, "honest", answer); err != nil || landing.ConnectCode == "" {
+	if landing, err := f.Callback(ctx, "honest", answer); err != nil || landing.ConnectCode.IsZero() {
 		t.Fatalf("%+v, %v", landing, err)
 	}
 	_, err := f.Complete(ctx, flow.Completion{Tenant: "org_acme", SessionID: begun.SessionID, Actor: "admin", Proof: flow.Proof{Answer: &answer}})
@@ -75,7 +75,7 @@ func newFlow(t *testing.T, facebooks map[string]*authpipetest.Facebook) *flow.Fl
 		providers[name] = facebook.New(http.DefaultTransport, time.Now)
 		err := s.UpdateConfig(t.Context(), name, func(store.Config) (store.Config, error) {
 			return store.Config{
-				ClientID: "123", ClientSecret: "SEC", RedirectURIs: []string{redirect}, InstallationScopes: []string{"email"}, GraphVersion: "v26.0",
+				ClientID: "123", ClientSecret: oauth.NewSecret("SEC"), RedirectURIs: []string{redirect}, InstallationScopes: []string{"email"}, GraphVersion: "v26.0",
 				PKCE: flow.PKCENever, Completion: flow.Confirm, RequireInstallation: &yes, Enabled: &yes, SessionTTL: time.Minute, CheckInterval: &day, ClientSecretOverlap: &day,
 				DialogURL: base, GraphURL: base,
 			}, nil

@@ -14,8 +14,6 @@ import (
 // A redemption is one request's work at a session that it has taken. Others
 // who come for the same session await it.
 type redemption struct {
-	oauth.Unprintable
-
 	id string
 	// code or token is what the session had parked.
 	code  oauth.Secret
@@ -115,7 +113,7 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 	}
 	err = f.Ask(calls, s.Ref.Provider, operation, func() (err error) {
 		switch {
-		case r.token.AccessToken != "":
+		case !r.token.AccessToken.IsZero():
 		case s.Device:
 			r.token, err = f.poll(calls, p, config.Client(), r.code)
 		default:
@@ -140,11 +138,11 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 		case cause == nil:
 			s.Status = store.SessionCompleted
 			s.Unpark()
-		case s.Device && r.token.AccessToken == "" && passing(cause):
+		case s.Device && r.token.AccessToken.IsZero() && passing(cause):
 			f.waitOn(s, cause)
 		case passing(cause):
 			s.Status, s.Token = store.SessionAuthorized, r.token
-			if r.token.AccessToken == "" {
+			if r.token.AccessToken.IsZero() {
 				s.Code = r.code
 			}
 		default:

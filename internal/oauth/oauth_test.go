@@ -17,7 +17,7 @@ import (
 
 func TestASecretDoesNotPrint(t *testing.T) {
 	const clear = "EAABsecret"
-	s := oauth.Secret(clear)
+	s := oauth.NewSecret(clear)
 	nested := struct {
 		Secret  oauth.Secret
 		Pointer *oauth.Secret
@@ -26,12 +26,12 @@ func TestASecretDoesNotPrint(t *testing.T) {
 	}{s, &s, []oauth.Secret{s}, oauth.Token{AccessToken: s}}
 	var shown bytes.Buffer
 	hidden := struct {
-		oauth.Unprintable
 		secret oauth.Secret
+		list   []oauth.Secret
+		keys   map[oauth.Secret]bool
 		token  oauth.Token
-	}{secret: s, token: oauth.Token{AccessToken: s}}
-	// All verbs but %p and %w, which go vet refuses.
-	for _, verb := range "vTtbcdoOqxXUeEfFgGs" {
+	}{s, []oauth.Secret{s}, map[oauth.Secret]bool{s: true}, oauth.Token{AccessToken: s}}
+	for _, verb := range "vTtbcdoOqxXUeEfFgGspw" {
 		for _, flags := range []string{"", "+", "#", "-", " ", "0", "20", ".3", "+#20.3"} {
 			format := "%" + flags + string(verb) + "\n"
 			fmt.Fprintf(&shown, format, s)
@@ -44,12 +44,12 @@ func TestASecretDoesNotPrint(t *testing.T) {
 	}
 	fmt.Fprintln(&shown, s, nested, hidden, errors.Join(fmt.Errorf("%w %v", errors.ErrUnsupported, s)))
 	for _, jsonFormat := range []bool{false, true} {
-		hclog.New(&hclog.LoggerOptions{Output: &shown, JSONFormat: jsonFormat}).With("with", s, "hidden", hidden).Error("text", "secret", s, "nested", nested, "hidden", &hidden, "map", map[string]oauth.Secret{"k": s},
+		hclog.New(&hclog.LoggerOptions{Output: &shown, JSONFormat: jsonFormat}).With("with", s, "hidden", hidden).Error("text", "secret", s, "nested", nested, "hidden", &hidden, "map", map[string]oauth.Secret{"k": s}, "list", []oauth.Secret{s}, "keys", map[oauth.Secret]bool{s: true},
 			"error", fmt.Errorf("with %v", s), "format", hclog.Fmt("%s", s), s, s)
 	}
 	slog.New(slog.NewTextHandler(&shown, nil)).Error("text", "secret", s, "nested", nested, "list", []oauth.Secret{s}, "hidden", hidden)
 	slog.New(slog.NewJSONHandler(&shown, nil)).Error("text", "secret", s, "nested", nested, "list", []oauth.Secret{s}, "hidden", hidden)
-	b, err := json.Marshal(nested)
+	b, err := json.Marshal([]any{nested, hidden, map[oauth.Secret]oauth.Secret{s: s}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,10 @@ func TestASecretDoesNotPrint(t *testing.T) {
 	for _, found := range search.Find(shown.Bytes()) {
 		t.Errorf("what was printed shows %s", found)
 	}
-	if s.Reveal() != clear || !s.Equal(clear) || s.Equal("EAAB") {
+	if s != oauth.NewSecret(clear) || s == oauth.NewSecret("EAAB") || s.IsZero() || !oauth.NewSecret("").IsZero() || (oauth.Secret{}).Reveal() != "" {
+		t.Error("a secret is not equal to itself alone")
+	}
+	if s.Reveal() != clear || !s.Equal(oauth.NewSecret(clear)) || s.Equal(oauth.NewSecret("EAAB")) {
 		t.Error("the secret is not what it was")
 	}
 }

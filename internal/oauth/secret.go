@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
+	"unique"
 )
 
 const redacted = "[redacted]"
@@ -14,18 +15,34 @@ const redacted = "[redacted]"
 // and marshals as "[redacted]", so that no log line, error or answer shows it
 // by accident; what must carry it calls Reveal, which is easy to search for.
 //
-// It is a string all the same, and shows to who looks at it by reflection: in a
-// field that is not exported (see [Unprintable]), under the verbs %p and %w
-// (which go vet refuses), as the key of a map in JSON, and in a slice that
-// hclog is given as a value.
-type Secret string
+// It holds no string but a handle to one, so that who looks at it by
+// reflection, and asks no method, finds an address: in a field that is not
+// exported, under the verbs %p and %w, in a list that hclog is given. Secrets
+// of the same string are equal under ==. The zero value is the empty one.
+type Secret struct{ handle unique.Handle[string] }
+
+// NewSecret returns s as a Secret.
+func NewSecret(s string) Secret {
+	if s == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(s)}
+}
+
+// IsZero reports whether the secret is empty.
+func (s Secret) IsZero() bool { return s == Secret{} }
 
 // Reveal returns the secret in the clear.
-func (s Secret) Reveal() string { return string(s) }
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.handle.Value()
+}
 
 // Equal compares two secrets in constant time, whatever their lengths.
 func (s Secret) Equal(t Secret) bool {
-	a, b := sha256.Sum256([]byte(s)), sha256.Sum256([]byte(t))
+	a, b := sha256.Sum256([]byte(s.Reveal())), sha256.Sum256([]byte(t.Reveal()))
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
@@ -34,14 +51,6 @@ func (Secret) String() string { return redacted }
 
 // Format implements [fmt.Formatter], for the verbs that do not ask String.
 func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
-
-// Unprintable is embedded in a struct that holds a Secret in a field that is
-// not exported. There the Secret cannot redact itself, since fmt asks only
-// exported fields how they print: the whole struct prints as "[redacted]".
-type Unprintable struct{}
-
-// Format implements [fmt.Formatter].
-func (Unprintable) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
 // MarshalText implements [encoding.TextMarshaler]: JSON and hclog ask it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -207,7 +207,7 @@ func (r *Refresher) revokeAll(ctx context.Context, p provider.Revoker, client oa
 func (r *Refresher) held(ctx context.Context, ref tenant.Ref, token oauth.Token) (bool, error) {
 	holders, err := r.Store.Holders(ctx, ref.Provider, token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
-		return other.Ref != ref && (other.Token == token.AccessToken || other.Token == "")
+		return other.Ref != ref && (other.Token == token.AccessToken || other.Token.IsZero())
 	}), err
 }
 

@@ -25,10 +25,10 @@ const deletionKept = 90 * 24 * time.Hour
 func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
 	word, err := r.openSigned(ctx, name, signed)
 	if err != nil {
-		return "", err
+		return oauth.Secret{}, err
 	}
 	if code, err = r.Store.DataDeletionCode(ctx, name, word.Account, word.At); err != nil {
-		return "", err
+		return oauth.Secret{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	ended := false
@@ -49,7 +49,7 @@ func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code
 // Deletion returns what became of the deletion that code confirms, for whoever
 // has the code.
 func (r *Refresher) Deletion(ctx context.Context, name string, code oauth.Secret) (store.DataDeletionStatus, error) {
-	if len(code) != store.DataDeletionCodeLength {
+	if len(code.Reveal()) != store.DataDeletionCodeLength {
 		return "", errNoDeletion
 	}
 	d, err := r.Store.DataDeletion(ctx, store.DataDeletionID(code))

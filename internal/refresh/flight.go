@@ -28,8 +28,6 @@ type flight struct {
 
 // A landing is the end of a flight, which all who came for it share.
 type landing struct {
-	oauth.Unprintable
-
 	done       chan struct{} // closed when the rest is known
 	credential store.Credential
 	err        error

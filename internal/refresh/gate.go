@@ -419,7 +419,7 @@ func (g *Gate) Reopen(ctx context.Context, name string) {
 		return
 	}
 	g.open(ctx, name, d)
-	if config, err := g.Store.Config(ctx, name); err == nil && config.FormerSecret != "" {
+	if config, err := g.Store.Config(ctx, name); err == nil && !config.FormerSecret.IsZero() {
 		g.suspect(ctx, name, d)
 	}
 }

@@ -17,8 +17,6 @@ const failingLong = 24 * time.Hour
 
 // A chore is a credential at which something is due.
 type chore struct {
-	oauth.Unprintable
-
 	ref        tenant.Ref
 	credential store.Credential
 }
@@ -201,7 +199,7 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 	for i := range answers {
 		a := &answers[i]
 		switch {
-		case err != nil && a.Err == nil && a.Token.AccessToken == "":
+		case err != nil && a.Err == nil && a.Token.AccessToken.IsZero():
 			a.Err = err // nobody was asked
 		case a.Err != nil && ctx.Err() != nil:
 			a.Err = ctx.Err()

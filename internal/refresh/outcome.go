@@ -84,7 +84,7 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token, livesOn bo
 		r.checked(c, fresh)
 		return
 	}
-	c.Former = ""
+	c.Former = oauth.Secret{}
 	if livesOn {
 		c.Former = c.Token.AccessToken
 	}

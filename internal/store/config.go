@@ -65,7 +65,7 @@ type configAtRest struct {
 // Forget returns c without a former secret whose time is over.
 func (c Config) Forget(now time.Time) Config {
 	if !now.Before(c.FormerSecretUntil) {
-		c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = "", time.Time{}, false
+		c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = oauth.Secret{}, time.Time{}, false
 	}
 	return c
 }
@@ -77,8 +77,8 @@ func (c Config) ReplaceSecret(secret oauth.Secret, now time.Time, overlap time.D
 	if c.FormerAccepted && now.Before(c.FormerSecretUntil) {
 		former = c.FormerSecret
 	}
-	c.ClientSecret, c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = secret, "", time.Time{}, false
-	if former != "" && former != secret && overlap > 0 {
+	c.ClientSecret, c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = secret, oauth.Secret{}, time.Time{}, false
+	if !former.IsZero() && former != secret && overlap > 0 {
 		c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = former, now.Add(overlap).UTC(), true
 	}
 	return c
@@ -187,8 +187,8 @@ func (s *Store) configOpener(ctx context.Context, key string) func([]byte) (Conf
 		if err := open(k, key, b, &r); err != nil {
 			return Config{}, err
 		}
-		r.Config.ClientSecret, r.Config.FormerSecret = oauth.Secret(r.ClientSecret), oauth.Secret(r.FormerSecret)
-		r.Config.ClientToken = oauth.Secret(r.ClientToken)
+		r.Config.ClientSecret, r.Config.FormerSecret = oauth.NewSecret(r.ClientSecret), oauth.NewSecret(r.FormerSecret)
+		r.Config.ClientToken = oauth.NewSecret(r.ClientToken)
 		return r.Config, nil
 	}
 }

@@ -173,7 +173,7 @@ type credentialAtRest struct {
 // Tokens returns what of the credential can be revoked: the token that lives on
 // from before the last refresh, if there is one, and its own.
 func (c *Credential) Tokens() []oauth.Token {
-	if c.Former == "" || c.Former == c.Token.AccessToken {
+	if c.Former.IsZero() || c.Former == c.Token.AccessToken {
 		return []oauth.Token{c.Token}
 	}
 	former := c.Token
@@ -201,7 +201,7 @@ func (s *Store) opener(ctx context.Context, ref tenant.Ref) func([]byte) (Creden
 		if err := s.openSealed(ctx, ref.Tenant, credentialKey(ref), b, &r); err != nil {
 			return Credential{}, err
 		}
-		r.Credential.Token.AccessToken, r.Credential.Former = oauth.Secret(r.AccessToken), oauth.Secret(r.FormerToken)
+		r.Credential.Token.AccessToken, r.Credential.Former = oauth.NewSecret(r.AccessToken), oauth.NewSecret(r.FormerToken)
 		if err := r.openStatic(ref); err != nil {
 			return Credential{}, err
 		}

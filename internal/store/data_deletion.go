@@ -46,9 +46,9 @@ func (s *Store) DataDeletionCode(ctx context.Context, provider, account string, 
 	// No provider's name has a colon, so that this is no entry of the index.
 	name, err := s.accountName(ctx, "deletion:"+provider, account+"\x00"+strconv.FormatInt(asked.Unix(), 10), true)
 	if err != nil {
-		return "", err
+		return oauth.Secret{}, err
 	}
-	return oauth.Secret(name[:DataDeletionCodeLength]), nil
+	return oauth.NewSecret(name[:DataDeletionCodeLength]), nil
 }
 
 // DataDeletionCodeLength is how many hexadecimal digits a confirmation code has.

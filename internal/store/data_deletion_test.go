@@ -54,7 +54,7 @@ func TestACodeIsThatOfOneRequest(t *testing.T) {
 	} {
 		code, err := s.DataDeletionCode(t.Context(), of.provider, of.account, of.at)
 		again, _ := store.New(store.Options{Storage: storage, Now: time.Now}).DataDeletionCode(t.Context(), of.provider, of.account, of.at)
-		if err != nil || len(code) != store.DataDeletionCodeLength || code != again || codes[code.Reveal()] != "" {
+		if err != nil || len(code.Reveal()) != store.DataDeletionCodeLength || code != again || codes[code.Reveal()] != "" {
 			t.Errorf("%s: %v, %v, as that %s", name, code.Reveal(), err, codes[code.Reveal()])
 		}
 		codes[code.Reveal()] = name

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -57,7 +58,7 @@ func TestAWalkEndsWhereStorageFails(t *testing.T) {
 func TestAReindexChangesNothingButTheDueEntry(t *testing.T) {
 	s, storage, clock := newStore()
 	with := credential()
-	with.Former = "EAABformer"
+	with.Former = oauth.NewSecret("EAABformer")
 	before := put(t, s, uma, with)
 	for _, prefix := range []string{"account/", "due/"} {
 		keys, _ := storage.Keys(t.Context(), prefix)

@@ -102,7 +102,7 @@ func (s *Session) Fail(code oauth.Code, message string) {
 }
 
 // Unpark destroys the parked code and token.
-func (s *Session) Unpark() { s.Code, s.Token = "", oauth.Token{} }
+func (s *Session) Unpark() { s.Code, s.Token = oauth.Secret{}, oauth.Token{} }
 
 // sessionAtRest is a Session as it is sealed: with the secrets that a Session
 // does not marshal.
@@ -168,8 +168,8 @@ func (s *Store) Session(ctx context.Context, id string) (Session, error) {
 	}
 	session := r.Session
 	session.Life = life
-	session.Verifier, session.ConnectKey, session.Code = oauth.Secret(r.Verifier), oauth.Secret(r.ConnectKey), oauth.Secret(r.Code)
-	session.Token.AccessToken, session.Nonce = oauth.Secret(r.AccessToken), oauth.Secret(r.Nonce)
+	session.Verifier, session.ConnectKey, session.Code = oauth.NewSecret(r.Verifier), oauth.NewSecret(r.ConnectKey), oauth.NewSecret(r.Code)
+	session.Token.AccessToken, session.Nonce = oauth.NewSecret(r.AccessToken), oauth.NewSecret(r.Nonce)
 	return session, nil
 }
 

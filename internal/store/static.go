@@ -33,7 +33,7 @@ func (r *credentialAtRest) openStatic(ref tenant.Ref) error {
 		return corrupt(credentialKey(ref), errKind)
 	}
 	if r.Static != nil {
-		r.Static.Value = oauth.Secret(r.StaticValue)
+		r.Static.Value = oauth.NewSecret(r.StaticValue)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -16,7 +17,7 @@ var hook = tenant.Ref{Tenant: "org_acme", Provider: "facebook", Name: "webhook"}
 func staticCredential() store.Credential {
 	return store.Credential{
 		Birth: "birth", Generation: 3, Revision: 4, Status: store.Active,
-		Static:      &store.Static{Type: store.WebhookSecret, Value: "whsec_<&>"},
+		Static:      &store.Static{Type: store.WebhookSecret, Value: oauth.NewSecret("whsec_<&>")},
 		ConnectedAt: noon, ConnectedBy: store.Caller{Actor: "uma", EntityID: "e", DisplayName: "d"},
 		History: []store.Outcome{{At: noon, Event: "imported"}},
 	}

@@ -42,7 +42,7 @@ func credential() store.Credential {
 	return store.Credential{
 		Birth: "birth", Generation: 3, Revision: 4, Status: store.Active,
 		Token: oauth.Token{
-			AccessToken: "EAABtoken", Type: "bearer", Account: "900", Kind: "SYSTEM_USER", Business: "5566", Scopes: []string{"email"},
+			AccessToken: oauth.NewSecret("EAABtoken"), Type: "bearer", Account: "900", Kind: "SYSTEM_USER", Business: "5566", Scopes: []string{"email"},
 			Granular: []oauth.GranularScope{{Scope: "pages_show_list", Targets: []string{"777"}}},
 			IssuedAt: noon, ExpiresAt: noon.Add(60 * 24 * time.Hour), DataAccessExpiresAt: noon.Add(90 * 24 * time.Hour),
 		},
@@ -62,8 +62,8 @@ func session() store.Session {
 	return store.Session{
 		ID: "id", Ref: uma, Actor: "uma", Status: store.SessionAuthorized, CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute),
 		RedirectURI: "https://e/cb", ReturnURL: "https://e/r", Scopes: []string{"email"}, Completion: "confirm", AllowAccountChange: true,
-		StartedBy: store.Caller{Actor: "uma"}, Verifier: "verifier", Nonce: "nonce", ConnectKey: "key", Code: "AQcode",
-		Token:  oauth.Token{AccessToken: "EAABparked", Type: "bearer", ExpiryUnknown: true, IssuedAt: noon},
+		StartedBy: store.Caller{Actor: "uma"}, Verifier: oauth.NewSecret("verifier"), Nonce: oauth.NewSecret("nonce"), ConnectKey: oauth.NewSecret("key"), Code: oauth.NewSecret("AQcode"),
+		Token:  oauth.Token{AccessToken: oauth.NewSecret("EAABparked"), Type: "bearer", ExpiryUnknown: true, IssuedAt: noon},
 		Device: true, PollAt: noon, Interval: 5 * time.Second,
 		CallbackHash: []byte("callback"), ConnectCodeHash: []byte("connect"), WrongTries: 2,
 	}
@@ -72,9 +72,9 @@ func session() store.Session {
 func config() store.Config {
 	no, interval := false, 12*time.Hour
 	return store.Config{
-		ClientID: "123", ClientSecret: "SEC", RedirectURIs: []string{"https://e/cb"}, PublicURL: "https://e", ReturnURLs: []string{"https://e/r"},
+		ClientID: "123", ClientSecret: oauth.NewSecret("SEC"), RedirectURIs: []string{"https://e/cb"}, PublicURL: "https://e", ReturnURLs: []string{"https://e/r"},
 		InstallationScopes: []string{"a"}, UserScopes: []string{"b"}, GraphVersion: "v26.0", PKCE: "auto", Completion: "confirm",
-		ClientSecretOverlap: &interval, ClientToken: "CT", InstallationConfig: "31", UserConfig: "32", FormerSecret: "OLD", FormerSecretUntil: noon.Add(time.Hour), FormerAccepted: true,
+		ClientSecretOverlap: &interval, ClientToken: oauth.NewSecret("CT"), InstallationConfig: "31", UserConfig: "32", FormerSecret: oauth.NewSecret("OLD"), FormerSecretUntil: noon.Add(time.Hour), FormerAccepted: true,
 		RequireInstallation: &no, SessionTTL: time.Minute, CheckInterval: &interval, Enabled: &no, DialogURL: "https://d", GraphURL: "https://g",
 	}
 }
@@ -138,7 +138,7 @@ func TestWhatIsAtRest(t *testing.T) {
 		t.Errorf("removal: %+v, %v", removal, err)
 	}
 	holders, err := s.Holders(ctx, "facebook", "900")
-	if diff := cmp.Diff([]store.Holder{{Ref: uma, Status: store.Active, Token: "EAABtoken"}}, holders); err != nil || diff != "" {
+	if diff := cmp.Diff([]store.Holder{{Ref: uma, Status: store.Active, Token: oauth.NewSecret("EAABtoken")}}, holders); err != nil || diff != "" {
 		t.Errorf("account index: %v %s", err, diff)
 	}
 	due := map[string]int{}
@@ -275,7 +275,7 @@ func TestTenantsMayBeCalledAnything(t *testing.T) {
 	for _, name := range []tenant.ID{"mount", "tenant", "account", "keyring"} {
 		ref := tenant.Ref{Tenant: name, Provider: "facebook"}
 		put(t, s, ref, credential())
-		if c, err := s.Credential(t.Context(), ref); err != nil || c.Token.AccessToken != "EAABtoken" {
+		if c, err := s.Credential(t.Context(), ref); err != nil || c.Token.AccessToken != oauth.NewSecret("EAABtoken") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -573,7 +573,7 @@ func TestALeftOverHintIsDroppedByWhoFollowsIt(t *testing.T) {
 	storage.Reset()
 	for range 2 {
 		holders, err := s.Holders(t.Context(), "facebook", c.Token.Account)
-		if diff := cmp.Diff([]store.Holder{{Ref: other, Status: store.Active, Token: "EAABtoken"}}, holders); err != nil || diff != "" {
+		if diff := cmp.Diff([]store.Holder{{Ref: other, Status: store.Active, Token: oauth.NewSecret("EAABtoken")}}, holders); err != nil || diff != "" {
 			t.Errorf("held by: %v %s", err, diff)
 		}
 	}

@@ -17,7 +17,7 @@ func TestManyTokensAreInspectedInOneCall(t *testing.T) {
 	for i := range tokens {
 		tokens[i] = living
 	}
-	tokens[3].AccessToken = "EAAnobodys"
+	tokens[3].AccessToken = oauth.NewSecret("EAAnobodys")
 	before := w.fb.Count("")
 	all := w.InspectAll(t.Context(), w.client, tokens)
 	if calls := w.fb.Count("") - before; calls != 1 || len(all) != len(tokens) {
@@ -96,12 +96,12 @@ func TestABatchIsSentWithTheOtherSecret(t *testing.T) {
 	} {
 		w := newWorld(t, authpipetest.Options{})
 		token := w.token(t)
-		accepted := oauth.Secret("")
-		w.client.Secret, w.client.OtherSecret = "former", "SEC"
+		accepted := oauth.NewSecret("")
+		w.client.Secret, w.client.OtherSecret = oauth.NewSecret("former"), oauth.NewSecret("SEC")
 		w.client.Accepted = func(_ context.Context, s oauth.Secret) { accepted = s }
 		w.fb.Fail(fault)
 		all := w.InspectAll(t.Context(), w.client, []oauth.Token{token, token})
-		if all[0].Err != nil || all[1].Err != nil || accepted != "SEC" {
+		if all[0].Err != nil || all[1].Err != nil || accepted != oauth.NewSecret("SEC") {
 			t.Errorf("%s: %v, %v, accepted %q", name, all[0].Err, all[1].Err, accepted.Reveal())
 		}
 	}

@@ -28,8 +28,6 @@ const maxBody = 1 << 20
 
 // request is one call to the Graph API.
 type request struct {
-	oauth.Unprintable
-
 	op     string // a gerund, for errors
 	method string
 	url    string
@@ -59,7 +57,7 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 	if r.form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if r.bearer != "" {
+	if !r.bearer.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+r.bearer.Reveal())
 	}
 	resp, err := p.http.Do(req)
@@ -171,8 +169,6 @@ func refusal(r request, status int, body []byte) *provider.Error {
 // A recorder is a transport that remembers the last answer, or why there was
 // none.
 type recorder struct {
-	oauth.Unprintable
-
 	next   http.RoundTripper
 	status int
 	header http.Header

@@ -80,7 +80,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	defer elsewhere.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		clear := w.fb.Fail(authpipetest.Fault{Status: status, Header: http.Header{"Location": {elsewhere.URL}}, Body: "{}"})
-		_, exchange := w.Exchange(t.Context(), w.client, provider.Grant{Code: "AQ", RedirectURI: redirectURI})
+		_, exchange := w.Exchange(t.Context(), w.client, provider.Grant{Code: oauth.NewSecret("AQ"), RedirectURI: redirectURI})
 		_, refresh := w.Refresh(t.Context(), w.client, token)
 		_, inspect := w.Inspect(t.Context(), w.client, token)
 		revoke := w.Revoke(t.Context(), w.client, token)
@@ -125,7 +125,7 @@ func TestAPeerThatEchoesShowsNothing(t *testing.T) {
 		}))
 		defer peer.Close()
 		w.client.APIBase = peer.URL
-		code := oauth.Secret("AQcode-that-must-not-show")
+		code := oauth.NewSecret("AQcode-that-must-not-show")
 		_, exchange := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI})
 		_, refresh := w.Refresh(t.Context(), w.client, token)
 		_, inspect := w.Inspect(t.Context(), w.client, token)

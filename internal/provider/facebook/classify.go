@@ -165,7 +165,7 @@ func clean(s string, secrets ...oauth.Secret) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "?"))
-	s = anyToken.ReplaceAllLiteralString(s, oauth.Secret("").String())
+	s = anyToken.ReplaceAllLiteralString(s, oauth.NewSecret("").String())
 	if len(s) > maxMessage {
 		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
 	}

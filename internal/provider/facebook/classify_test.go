@@ -18,7 +18,7 @@ import (
 func TestErrorsAreClassified(t *testing.T) {
 	type call = func(world, context.Context, oauth.Token) error
 	exchange := func(w world, ctx context.Context, _ oauth.Token) error {
-		_, err := w.Exchange(ctx, w.client, provider.Grant{Code: "AQ", RedirectURI: redirectURI})
+		_, err := w.Exchange(ctx, w.client, provider.Grant{Code: oauth.NewSecret("AQ"), RedirectURI: redirectURI})
 		return err
 	}
 	refresh := func(w world, ctx context.Context, t oauth.Token) error {

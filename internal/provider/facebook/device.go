@@ -35,7 +35,7 @@ func (p *Provider) BeginDevice(ctx context.Context, c oauth.Client, scopes []str
 		ExpiresIn       int64  `json:"expires_in"`
 		Interval        int64  `json:"interval"`
 	}
-	if c.Token == "" {
+	if c.Token.IsZero() {
 		return provider.DeviceCode{}, &provider.Error{Class: provider.Misconfigured, Op: op, Message: "the client token is not known: it stands under App settings, Advanced, Security; write it as client_token"}
 	}
 	if err := p.device(ctx, c, op, "/device/login", url.Values{"scope": {strings.Join(scopes, ",")}}, &answer); err != nil {
@@ -45,7 +45,7 @@ func (p *Provider) BeginDevice(ctx context.Context, c oauth.Client, scopes []str
 		return provider.DeviceCode{}, &provider.Error{Class: provider.Transient, Op: op, Message: "the answer holds no codes"}
 	}
 	code := provider.DeviceCode{
-		Code: oauth.Secret(answer.Code), UserCode: answer.UserCode, VerificationURI: answer.VerificationURI,
+		Code: oauth.NewSecret(answer.Code), UserCode: answer.UserCode, VerificationURI: answer.VerificationURI,
 		ExpiresIn: time.Duration(min(answer.ExpiresIn, 3600)) * time.Second,
 		Interval:  time.Duration(min(answer.Interval, 60)) * time.Second,
 	}
@@ -84,7 +84,7 @@ func (p *Provider) device(ctx context.Context, c oauth.Client, op, path string, 
 	form.Set("access_token", c.ID+"|"+c.Token.Reveal())
 	secrets := []oauth.Secret{c.Token}
 	if code := form.Get("code"); code != "" {
-		secrets = append(secrets, oauth.Secret(code))
+		secrets = append(secrets, oauth.NewSecret(code))
 	}
 	return p.call(ctx, request{
 		op: op, client: true, method: http.MethodPost, url: c.APIBase + "/" + c.APIVersion + path, form: form, secrets: secrets,

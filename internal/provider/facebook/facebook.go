@@ -101,13 +101,13 @@ func (*Provider) AuthorizationURL(c oauth.Client, r provider.AuthorizationReques
 	} else {
 		q.Set("scope", strings.Join(r.Scopes, ","))
 	}
-	if r.Nonce != "" {
+	if !r.Nonce.IsZero() {
 		q.Set("nonce", r.Nonce.Reveal())
 	}
 	if r.Reauthorize {
 		q.Set("auth_type", "rerequest")
 	}
-	if r.Verifier != "" {
+	if !r.Verifier.IsZero() {
 		q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(r.Verifier.Reveal()))
 		q.Set("code_challenge_method", "S256")
 	}
@@ -140,7 +140,7 @@ func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Gran
 		},
 	}
 	var options []oauth2.AuthCodeOption
-	if g.Verifier != "" {
+	if !g.Verifier.IsZero() {
 		options = append(options, oauth2.VerifierOption(g.Verifier.Reveal()))
 	}
 	// x/oauth2 tells little of an answer that it does not expect, and its errors
@@ -151,8 +151,8 @@ func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Gran
 	if err != nil {
 		err = p.heard(heard, request{op: "exchanging the code", token: true, secrets: []oauth.Secret{c.Secret, g.Code, g.Verifier}})
 	}
-	if g.Verifier != "" && dropsChallenge(err) {
-		g.Verifier = ""
+	if !g.Verifier.IsZero() && dropsChallenge(err) {
+		g.Verifier = oauth.Secret{}
 		return p.exchange(ctx, c, g)
 	}
 	if err == nil {
@@ -319,7 +319,7 @@ func proof(c oauth.Client, message string) string {
 // appToken is the app's own access token in its literal form (Meta: "Access
 // Tokens").
 func appToken(c oauth.Client) oauth.Secret {
-	return oauth.Secret(c.ID + "|" + c.Secret.Reveal())
+	return oauth.NewSecret(c.ID + "|" + c.Secret.Reveal())
 }
 
 // appProof is the proof of the app's own token. Facebook asks for none, and is
@@ -336,7 +336,7 @@ type tokenAnswer struct {
 }
 
 func (p *Provider) token(a tokenAnswer) oauth.Token {
-	t := oauth.Token{AccessToken: oauth.Secret(a.AccessToken), Type: "bearer", IssuedAt: p.now().UTC()}
+	t := oauth.Token{AccessToken: oauth.NewSecret(a.AccessToken), Type: "bearer", IssuedAt: p.now().UTC()}
 	if a.ExpiresIn > 0 {
 		t.ExpiresAt = t.IssuedAt.Add(time.Duration(a.ExpiresIn) * time.Second)
 	} else {

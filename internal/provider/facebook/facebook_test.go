@@ -31,13 +31,13 @@ func newWorld(t *testing.T, o authpipetest.Options) world {
 	base := fb.Start(t)
 	return world{
 		facebook.New(http.DefaultTransport, clock.Now), fb, clock,
-		oauth.Client{ID: "123", Secret: "SEC", APIVersion: "v26.0", AuthorizationBase: base, APIBase: base},
+		oauth.Client{ID: "123", Secret: oauth.NewSecret("SEC"), APIVersion: "v26.0", AuthorizationBase: base, APIBase: base},
 	}
 }
 
 func (w world) code(t *testing.T, r provider.AuthorizationRequest) oauth.Secret {
 	t.Helper()
-	r.State, r.RedirectURI = "state", redirectURI
+	r.State, r.RedirectURI = oauth.NewSecret("state"), redirectURI
 	u, err := w.AuthorizationURL(w.client, r)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func (w world) code(t *testing.T, r provider.AuthorizationRequest) oauth.Secret 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return oauth.Secret(back.Query().Get("code"))
+	return oauth.NewSecret(back.Query().Get("code"))
 }
 
 func (w world) token(t *testing.T) oauth.Token {
@@ -64,9 +64,9 @@ func (w world) token(t *testing.T) oauth.Token {
 func TestTheAuthorizationURL(t *testing.T) {
 	p := facebook.New(nil, time.Now)
 	u, err := p.AuthorizationURL(oauth.Client{ID: "123", APIVersion: "v26.0", AuthorizationBase: "https://www.facebook.com"}, provider.AuthorizationRequest{
-		State: "s", RedirectURI: "https://e/cb?x=1", Scopes: []string{"email", "openid"}, Reauthorize: true,
+		State: oauth.NewSecret("s"), RedirectURI: "https://e/cb?x=1", Scopes: []string{"email", "openid"}, Reauthorize: true,
 		// The verifier and challenge of RFC 7636, appendix B.
-		Verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+		Verifier: oauth.NewSecret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
 	})
 	want := "https://www.facebook.com/v26.0/dialog/oauth?auth_type=rerequest&client_id=123&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256" +
 		"&redirect_uri=https%3A%2F%2Fe%2Fcb%3Fx%3D1&response_type=code&scope=email%2Copenid&state=s"
@@ -81,11 +81,11 @@ func TestPKCEIsBoundWithOpenID(t *testing.T) {
 		t.Error("PKCE is believed to be bound where it is not")
 	}
 	const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-	code := w.code(t, provider.AuthorizationRequest{Scopes: []string{"openid"}, Verifier: verifier})
-	if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier}); err != nil {
+	code := w.code(t, provider.AuthorizationRequest{Scopes: []string{"openid"}, Verifier: oauth.NewSecret(verifier)})
+	if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: oauth.NewSecret(verifier)}); err != nil {
 		t.Errorf("exchanging with the verifier: %v", err)
 	}
-	for name, verifier := range map[string]oauth.Secret{"that Facebook dropped": verifier, "that is another's": "another-verifier-that-was-never-sent-by-us"} {
+	for name, verifier := range map[string]oauth.Secret{"that Facebook dropped": oauth.NewSecret(verifier), "that is another's": oauth.NewSecret("another-verifier-that-was-never-sent-by-us")} {
 		code = w.code(t, provider.AuthorizationRequest{Scopes: []string{"email"}, Verifier: verifier})
 		if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier}); err != nil {
 			t.Errorf("a verifier %s: %v", name, err)

@@ -75,8 +75,8 @@ func FuzzGraphAnswer(f *testing.F) {
 			return
 		}
 		p := facebook.New(answering{status, []byte(body), usage}, func() time.Time { return fuzzNow })
-		c := oauth.Client{ID: "123", Secret: fuzzSecret, Token: fuzzClientToken, APIVersion: "v26.0", AuthorizationBase: "https://d", APIBase: "https://g"}
-		token := oauth.Token{AccessToken: fuzzToken, Account: "9", ExpiryUnknown: true}
+		c := oauth.Client{ID: "123", Secret: oauth.NewSecret(fuzzSecret), Token: oauth.NewSecret(fuzzClientToken), APIVersion: "v26.0", AuthorizationBase: "https://d", APIBase: "https://g"}
+		token := oauth.Token{AccessToken: oauth.NewSecret(fuzzToken), Account: "9", ExpiryUnknown: true}
 		check := func(op string, err error) {
 			t.Helper()
 			if err == nil {
@@ -114,29 +114,29 @@ func FuzzGraphAnswer(f *testing.F) {
 			}
 		}
 		inspected, err := p.Inspect(t.Context(), c, token)
-		if check("inspect", err); err == nil && (inspected.AccessToken != fuzzToken || inspected.Account == "" || inspected.ExpiryUnknown || inspected.ExpiresAt.Year() > 9999) {
+		if check("inspect", err); err == nil && (inspected.AccessToken != oauth.NewSecret(fuzzToken) || inspected.Account == "" || inspected.ExpiryUnknown || inspected.ExpiresAt.Year() > 9999) {
 			t.Errorf("a token that is not known is taken in: %+v", inspected)
 		}
-		exchanged, err := p.Exchange(t.Context(), c, provider.Grant{Code: fuzzCode, RedirectURI: "https://e"})
-		if check("exchange", err); err == nil && exchanged.AccessToken == "" {
+		exchanged, err := p.Exchange(t.Context(), c, provider.Grant{Code: oauth.NewSecret(fuzzCode), RedirectURI: "https://e"})
+		if check("exchange", err); err == nil && exchanged.AccessToken.IsZero() {
 			t.Error("an exchange brings an empty token")
 		}
 		_, err = p.Refresh(t.Context(), c, token)
 		check("refresh", err)
 		check("revoke", p.Revoke(t.Context(), c, token))
 		check("probe", p.Probe(t.Context(), c))
-		for i, inspection := range p.InspectAll(t.Context(), c, []oauth.Token{token, {AccessToken: "EAAanother-person", Account: "10", ExpiryUnknown: true}}) {
-			if check("batch", inspection.Err); inspection.Err == nil && inspection.Token.AccessToken == "" {
+		for i, inspection := range p.InspectAll(t.Context(), c, []oauth.Token{token, {AccessToken: oauth.NewSecret("EAAanother-person"), Account: "10", ExpiryUnknown: true}}) {
+			if check("batch", inspection.Err); inspection.Err == nil && inspection.Token.AccessToken.IsZero() {
 				t.Errorf("token %d of a batch is empty", i)
 			}
 		}
 		device, err := p.BeginDevice(t.Context(), c, []string{"email"})
-		if check("begin device", err); err == nil && (device.Code == "" || device.UserCode == "" || device.ExpiresIn <= 0 || device.ExpiresIn > time.Hour || device.Interval <= 0 || device.Interval > time.Minute) {
+		if check("begin device", err); err == nil && (device.Code.IsZero() || device.UserCode == "" || device.ExpiresIn <= 0 || device.ExpiresIn > time.Hour || device.Interval <= 0 || device.Interval > time.Minute) {
 			t.Errorf("a device login is %v, %s, %v, %v", device.Code, device.UserCode, device.ExpiresIn, device.Interval)
 		}
-		_, err = p.PollDevice(t.Context(), c, fuzzCode)
+		_, err = p.PollDevice(t.Context(), c, oauth.NewSecret(fuzzCode))
 		check("poll device", err)
-		if signed, err := p.Exchange(t.Context(), c, provider.Grant{Code: fuzzCode, RedirectURI: "https://e", Nonce: "nonce"}); err == nil {
+		if signed, err := p.Exchange(t.Context(), c, provider.Grant{Code: oauth.NewSecret(fuzzCode), RedirectURI: "https://e", Nonce: oauth.NewSecret("nonce")}); err == nil {
 			t.Errorf("what no key has signed is an ID token: %+v", signed)
 		}
 		for _, finding := range p.Verify(t.Context(), c) {
@@ -147,7 +147,7 @@ func FuzzGraphAnswer(f *testing.F) {
 		pages, err := p.Pages(t.Context(), c, token)
 		check("pages", err)
 		for _, page := range pages {
-			if page.ID == "" || strings.Trim(page.ID, "0123456789") != "" || page.Token.AccessToken == "" || strings.ContainsAny(page.Name+strings.Join(page.Tasks, ""), "\r\n\x00") {
+			if page.ID == "" || strings.Trim(page.ID, "0123456789") != "" || page.Token.AccessToken.IsZero() || strings.ContainsAny(page.Name+strings.Join(page.Tasks, ""), "\r\n\x00") {
 				t.Errorf("a page is %+v", page)
 			}
 		}

@@ -20,7 +20,7 @@ const issuer = "https://www.facebook.com"
 // is asked for. They are fetched before the code is sent: once it is spent,
 // nothing may stand in the way.
 func (p *Provider) keysFor(ctx context.Context, c oauth.Client, g provider.Grant) (*oidc.StaticKeySet, error) {
-	if g.Nonce == "" {
+	if g.Nonce.IsZero() {
 		return nil, nil
 	}
 	var set jose.JSONWebKeySet
@@ -38,7 +38,7 @@ func (p *Provider) keysFor(ctx context.Context, c oauth.Client, g provider.Grant
 // (OpenID Connect Core 1.0, section 3.1.3.7): signature, issuer, audience,
 // time, and the nonce of this session.
 func (p *Provider) verifyIDToken(ctx context.Context, c oauth.Client, g provider.Grant, keys *oidc.StaticKeySet, t *oauth2.Token) error {
-	if g.Nonce == "" {
+	if g.Nonce.IsZero() {
 		return nil
 	}
 	refused := &provider.Error{Class: provider.Caller, Op: "verifying the ID token", Message: "it is missing, not signed by the provider, or not for this client and session"}
@@ -48,7 +48,7 @@ func (p *Provider) verifyIDToken(ctx context.Context, c oauth.Client, g provider
 	}
 	verifier := oidc.NewVerifier(issuer, keys, &oidc.Config{ClientID: c.ID, SupportedSigningAlgs: []string{oidc.RS256}, Now: p.now})
 	id, err := verifier.Verify(ctx, raw)
-	if err != nil || !oauth.Secret(id.Nonce).Equal(g.Nonce) {
+	if err != nil || !oauth.NewSecret(id.Nonce).Equal(g.Nonce) {
 		return refused
 	}
 	return nil

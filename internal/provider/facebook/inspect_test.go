@@ -46,7 +46,7 @@ func TestWhatExpiresInSaysIsNotTrusted(t *testing.T) {
 		}
 		clear()
 		clear = w.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Body: body})
-		if got, err = w.Exchange(t.Context(), w.client, provider.Grant{Code: "AQ", RedirectURI: redirectURI}); err == nil {
+		if got, err = w.Exchange(t.Context(), w.client, provider.Grant{Code: oauth.NewSecret("AQ"), RedirectURI: redirectURI}); err == nil {
 			got, err = w.Settle(t.Context(), w.client, got)
 		}
 		if err != nil || !got.ExpiresAt.Equal(token.ExpiresAt) || got.ExpiryUnknown {

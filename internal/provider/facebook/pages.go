@@ -82,7 +82,7 @@ const maxTasks = 32
 
 func (p *Provider) page(id, name string, tasks []string, token string) provider.Page {
 	page := provider.Page{ID: id, Name: clean(name), Token: oauth.Token{
-		AccessToken: oauth.Secret(token), Type: "bearer", IssuedAt: p.now().UTC(),
+		AccessToken: oauth.NewSecret(token), Type: "bearer", IssuedAt: p.now().UTC(),
 	}}
 	for _, task := range tasks[:min(len(tasks), maxTasks)] {
 		page.Tasks = append(page.Tasks, clean(task))

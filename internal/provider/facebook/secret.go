@@ -13,7 +13,7 @@ import (
 // tells nobody: while both are known, no call fails for it.
 func withEither[T any](ctx context.Context, c oauth.Client, call func(oauth.Client) (T, error)) (T, error) {
 	answer, err := call(c)
-	if c.OtherSecret == "" || !refusesClient(err) {
+	if c.OtherSecret.IsZero() || !refusesClient(err) {
 		return answer, err
 	}
 	other := c

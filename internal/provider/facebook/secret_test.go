@@ -18,17 +18,17 @@ func TestASecretIsAcceptedByWhatIsSaidOfTheCall(t *testing.T) {
 		want   oauth.Secret
 		class  provider.Class
 	}{
-		"an answer":             {nil, "SEC", ""},
-		"a dead token":          {&authpipetest.Fault{Body: `{"data":{"is_valid":false,"error":{"code":190,"subcode":460}}}`}, "SEC", provider.NeedsReauth},
-		"an outage":             {&authpipetest.Fault{Status: 500, Error: &authpipetest.GraphError{Code: 2}}, "", provider.Transient},
-		"no answer":             {&authpipetest.Fault{Reset: true}, "", provider.Transient},
-		"a limit":               {&authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4}}, "", provider.Throttled},
-		"that it is wrong, too": {&refused, "", provider.Misconfigured},
+		"an answer":             {nil, oauth.NewSecret("SEC"), ""},
+		"a dead token":          {&authpipetest.Fault{Body: `{"data":{"is_valid":false,"error":{"code":190,"subcode":460}}}`}, oauth.NewSecret("SEC"), provider.NeedsReauth},
+		"an outage":             {&authpipetest.Fault{Status: 500, Error: &authpipetest.GraphError{Code: 2}}, oauth.Secret{}, provider.Transient},
+		"no answer":             {&authpipetest.Fault{Reset: true}, oauth.Secret{}, provider.Transient},
+		"a limit":               {&authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4}}, oauth.Secret{}, provider.Throttled},
+		"that it is wrong, too": {&refused, oauth.Secret{}, provider.Misconfigured},
 	} {
 		w := newWorld(t, authpipetest.Options{})
 		token := w.token(t)
-		accepted := oauth.Secret("")
-		w.client.Secret, w.client.OtherSecret = "FORMER", "SEC"
+		accepted := oauth.NewSecret("")
+		w.client.Secret, w.client.OtherSecret = oauth.NewSecret("FORMER"), oauth.NewSecret("SEC")
 		w.client.Accepted = func(_ context.Context, s oauth.Secret) { accepted = s }
 		w.fb.Fail(refused)
 		if row.second != nil {
@@ -48,7 +48,7 @@ func TestASecretIsAcceptedByWhatIsSaidOfTheCall(t *testing.T) {
 func TestARedirectMismatchIsNoSecretsFault(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	code := w.code(t, provider.AuthorizationRequest{Scopes: []string{"email"}})
-	w.client.OtherSecret = "FORMER"
+	w.client.OtherSecret = oauth.NewSecret("FORMER")
 	w.client.Accepted = func(context.Context, oauth.Secret) { t.Error("a secret is found to be accepted") }
 	if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: "https://e/other"}); provider.ClassOf(err) != provider.Misconfigured || err == nil {
 		t.Errorf("with another redirect URI: %v", err)

@@ -66,7 +66,7 @@ func (p *Provider) OpenSignedRequest(c oauth.Client, signed string) (provider.Wo
 func signedWithEither(c oauth.Client, message, signature string, encoded func([]byte) string) bool {
 	good := false
 	for _, secret := range []oauth.Secret{c.Secret, c.OtherSecret} {
-		if secret == "" {
+		if secret.IsZero() {
 			continue // anybody could sign with that
 		}
 		mac := hmac.New(sha256.New, []byte(secret.Reveal()))

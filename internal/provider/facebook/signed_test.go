@@ -29,8 +29,8 @@ func offline() *facebook.Provider {
 }
 
 var (
-	client = oauth.Client{ID: "123", Secret: "SEC"}
-	both   = oauth.Client{ID: "123", Secret: "SEC", OtherSecret: "OLD"}
+	client = oauth.Client{ID: "123", Secret: oauth.NewSecret("SEC")}
+	both   = oauth.Client{ID: "123", Secret: oauth.NewSecret("SEC"), OtherSecret: oauth.NewSecret("OLD")}
 )
 
 func sum(secret, message string) []byte {

@@ -116,7 +116,7 @@ func TestTranscripts(t *testing.T) {
 		"connect-refused": {authpipetest.Options{}, func(w world, t *testing.T) {
 			code := w.code(t, provider.AuthorizationRequest{Scopes: scopes})
 			wrong := w.client
-			wrong.Secret = "WRONG"
+			wrong.Secret = oauth.NewSecret("WRONG")
 			w.Exchange(t.Context(), wrong, provider.Grant{Code: code, RedirectURI: redirectURI})
 			w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: "https://e/other"})
 			w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI})
@@ -150,21 +150,21 @@ func TestTranscripts(t *testing.T) {
 			w.Inspect(t.Context(), w.client, token)
 		}},
 		"pkce-dropped": {authpipetest.Options{}, func(w world, t *testing.T) {
-			code := w.code(t, provider.AuthorizationRequest{Scopes: scopes, Verifier: verifier})
-			if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier}); err != nil {
+			code := w.code(t, provider.AuthorizationRequest{Scopes: scopes, Verifier: oauth.NewSecret(verifier)})
+			if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: oauth.NewSecret(verifier)}); err != nil {
 				t.Error(err)
 			}
 		}},
 		"openid": {authpipetest.Options{}, func(w world, t *testing.T) {
-			code := w.code(t, provider.AuthorizationRequest{Scopes: []string{"openid"}, Verifier: verifier, Nonce: "NONCE"})
-			if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: verifier, Nonce: "NONCE"}); err != nil {
+			code := w.code(t, provider.AuthorizationRequest{Scopes: []string{"openid"}, Verifier: oauth.NewSecret(verifier), Nonce: oauth.NewSecret("NONCE")})
+			if _, err := w.Exchange(t.Context(), w.client, provider.Grant{Code: code, RedirectURI: redirectURI, Verifier: oauth.NewSecret(verifier), Nonce: oauth.NewSecret("NONCE")}); err != nil {
 				t.Error(err)
 			}
 		}},
 		"secret-reset": {authpipetest.Options{}, func(w world, t *testing.T) {
 			token := connect(w, t, provider.AuthorizationRequest{Scopes: scopes})
 			w.fb.SetAppSecret("123", "FRESH")
-			w.client.OtherSecret = "FRESH"
+			w.client.OtherSecret = oauth.NewSecret("FRESH")
 			w.clock.Advance(30 * 24 * time.Hour)
 			if _, err := w.Refresh(t.Context(), w.client, token); err != nil {
 				t.Error(err)
@@ -180,7 +180,7 @@ func TestTranscripts(t *testing.T) {
 		"inspect-batch": {authpipetest.Options{}, func(w world, t *testing.T) {
 			token := connect(w, t, provider.AuthorizationRequest{Scopes: scopes})
 			dead := token
-			dead.AccessToken = "EAAdeaddeaddeaddeaddead"
+			dead.AccessToken = oauth.NewSecret("EAAdeaddeaddeaddeaddead")
 			w.InspectAll(t.Context(), w.client, []oauth.Token{token, dead})
 		}},
 		"device": {authpipetest.Options{}, func(w world, t *testing.T) {
@@ -200,7 +200,7 @@ func TestTranscripts(t *testing.T) {
 			}
 		}},
 		"verify": {authpipetest.Options{}, func(w world, _ *testing.T) {
-			w.client.OtherSecret = "FORMER"
+			w.client.OtherSecret = oauth.NewSecret("FORMER")
 			w.Verify(context.Background(), w.client)
 		}},
 	} {
@@ -209,7 +209,7 @@ func TestTranscripts(t *testing.T) {
 			w.fb.AddApp(authpipetest.App{ID: "123", Secret: "SEC", ClientToken: "CT", RedirectURIs: []string{redirectURI}})
 			w.fb.AddPage(authpipetest.Page{ID: "777", Name: "Page A", Tasks: []string{"CREATE_CONTENT"}})
 			w.fb.AddUser(authpipetest.User{ID: "ada", Pages: []string{"777"}})
-			w.client.Token = "CT"
+			w.client.Token = oauth.NewSecret("CT")
 			heard := &transcript{}
 			w.Provider = facebook.New(heard, w.clock.Now)
 			row.play(w, t)

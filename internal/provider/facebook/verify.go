@@ -60,7 +60,7 @@ func (p *Provider) Verify(ctx context.Context, c oauth.Client) []provider.Findin
 // accepts one of them, and which is remembered.
 func (p *Provider) verifySecrets(ctx context.Context, c oauth.Client) []provider.Finding {
 	secret := p.verifySecret(ctx, c, "client_secret", c.Secret)
-	if c.OtherSecret == "" {
+	if c.OtherSecret.IsZero() {
 		return []provider.Finding{secret}
 	}
 	former := p.verifySecret(ctx, c, "former_client_secret", c.OtherSecret)
