@@ -59,7 +59,11 @@ const (
 	eventsKept    = 10_000
 	eventsPerPage = 100
 	eventSlots    = eventsKept/eventsPerPage + 1
+	// lastEventPage is beyond what will ever be, and such that an id is a number.
+	lastEventPage = math.MaxInt64 / eventsPerPage / 2
 )
+
+var errEventPage = errors.New("it is no page of events of this place")
 
 // eventPage is what is stored of events: those of one number. The first of page
 // n has the id n*eventsPerPage+1.
@@ -216,6 +220,10 @@ func (s *Store) eventPage(ctx context.Context, key string) (eventPage, error) {
 	}
 	if p.Version != formatVersion {
 		return p, corrupt(key, errVersion)
+	}
+	// Nobody would find another's number, nor one more event its place.
+	if p.Number < 0 || p.Number > lastEventPage || eventKey(p.Number) != key || len(p.Events) > eventsPerPage {
+		return p, corrupt(key, errEventPage)
 	}
 	return p, nil
 }

@@ -2,7 +2,10 @@ package store_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
@@ -56,5 +59,38 @@ func TestOneEventIsOneWrite(t *testing.T) {
 	storage.Reset()
 	if err := s.FlushEvents(t.Context()); err != nil || len(storage.Operations()) != 0 {
 		t.Errorf("with nothing to write: %v, %v", storage.Operations(), err)
+	}
+}
+
+// TestAPageOfTooManyEventsStopsNobody has a page in storage that none of us has
+// written.
+func TestAPageOfTooManyEventsStopsNobody(t *testing.T) {
+	for name, page := range map[string]string{
+		"too many events":    `{"version":1,"number":0,"events":[` + strings.Repeat("{},", 100) + `{}]}`,
+		"a number of nobody": `{"version":1,"number":9223372036854775807,"events":[]}`,
+		"another's place":    `{"version":1,"number":7,"events":[` + strings.Repeat("{},", 99) + `{}]}`,
+		"a negative number":  `{"version":1,"number":-7,"events":[]}`,
+	} {
+		s, storage, _ := newStore()
+		if err := storage.Put(t.Context(), &logical.StorageEntry{Key: "event/000", Value: []byte(page)}); err != nil {
+			t.Fatal(err)
+		}
+		s.Note(store.Event{At: noon, Type: store.TenantResumed, Ref: "org_acme"})
+		flush := func() (err error) {
+			defer func() {
+				if p := recover(); p != nil {
+					err = fmt.Errorf("panic: %v", p)
+				}
+			}()
+			return s.FlushEvents(t.Context())
+		}
+		if err := flush(); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		events, err := s.Events(t.Context(), 0, 1000)
+		if n := len(events); err != nil || n == 0 || events[n-1].Ref != "org_acme" || events[n-1].ID <= 0 {
+			t.Errorf("%s: the newest of %d events is not found: %v", name, n, err)
+		}
 	}
 }

@@ -29,6 +29,7 @@ func FuzzWhatIsAtRest(f *testing.F) {
 	if err := s.UpdateConfig(f.Context(), "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
 		f.Fatal(err)
 	}
+	unsealed(f, s)
 	keys, err := storage.Keys(f.Context(), "")
 	if err != nil {
 		f.Fatal(err)
@@ -80,11 +81,47 @@ func FuzzWhatIsAtRest(f *testing.F) {
 		_, err = s.Config(t.Context(), "facebook")
 		check("config/facebook", err)
 		// What is not sealed may say anything, and must be survived.
-		_, _ = s.Tenant(t.Context(), uma.Tenant)
+		if known, err := s.Tenant(t.Context(), uma.Tenant); err == nil {
+			known.KeyVersion()
+		}
 		_, _, _, _ = s.DueMinutes(t.Context())
 		_, _ = s.Holders(t.Context(), "facebook", "900")
 		_, _ = s.Outage(t.Context(), "facebook")
+		_, _ = s.Settings(t.Context())
+		_, _ = s.Walk(t.Context(), uma.Tenant, store.DueRotation)
+		_, _ = s.Reseal(t.Context(), uma)
+		_ = s.ReplaceKey(t.Context(), uma.Tenant)
+		_ = s.RetireKeys(t.Context(), uma.Tenant, "walk")
+		_, err = s.DataDeletion(t.Context(), "deletion")
+		check("deletion/deletion", err)
+		for _, after := range []int64{0, 1, 1 << 40} {
+			if events, err := s.Events(t.Context(), after, 10); err == nil && len(events) > 10 {
+				t.Errorf("of ten events at the most there are %d", len(events))
+			}
+		}
+		s.Note(store.Event{Type: store.TenantResumed, Ref: "org_acme"})
+		_ = s.FlushEvents(t.Context())
 	})
+}
+
+// unsealed writes a record of each of the other kinds.
+func unsealed(f *testing.F, s *store.Store) {
+	f.Helper()
+	s.Note(store.Event{At: noon, Type: store.TenantResumed, Ref: "org_acme"})
+	_, err := s.BeginRotation(f.Context(), uma.Tenant, func(*store.Walk) (store.Walk, time.Time, error) { return store.Walk{ID: "walk"}, noon, nil })
+	for _, err := range []error{
+		err,
+		s.FlushEvents(f.Context()),
+		s.PutOutage(f.Context(), "facebook", &store.Outage{Cause: store.Failure{Class: "transient", Message: "down", At: noon}, Since: noon}),
+		s.UpdateSettings(f.Context(), func(store.Settings) (store.Settings, error) { return store.Settings{TenantMetadataKey: "tenant"}, nil }),
+		s.UpdateDataDeletion(f.Context(), "deletion", func(*store.DataDeletion) (store.DataDeletion, time.Time, error) {
+			return store.DataDeletion{Provider: "facebook", Status: store.DataDeletionPending, Account: "900", AskedAt: noon}, noon, nil
+		}),
+	} {
+		if err != nil {
+			f.Fatal(err)
+		}
+	}
 }
 
 // FuzzDueName lists an entry of any name. What is understood of it is the name

@@ -75,6 +75,8 @@ func (s *Store) storedTenant(ctx context.Context, id tenant.ID) (Tenant, error) 
 	return load(ctx, s, s.tenantRecords, tenantKey(id), tenantOpener(id))
 }
 
+var errRotation = errors.New("its rotation does not say of which key")
+
 func tenantOpener(id tenant.ID) func([]byte) (Tenant, error) {
 	return func(b []byte) (t Tenant, err error) {
 		if err := json.Unmarshal(b, &t); err != nil {
@@ -82,6 +84,9 @@ func tenantOpener(id tenant.ID) func([]byte) (Tenant, error) {
 		}
 		if t.Version != formatVersion {
 			return Tenant{}, corrupt(tenantKey(id), errVersion)
+		}
+		if walk, ok := t.Walks[DueRotation]; ok && walk.Rotation == nil {
+			return Tenant{}, corrupt(tenantKey(id), errRotation)
 		}
 		return t, nil
 	}
