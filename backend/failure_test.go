@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +248,52 @@ func TestAStorageErrorIsReturnedAsItIs(t *testing.T) {
 		})
 		if _, err := e.do(logical.UpdateOperation, "connect/"+uma, nil); !errors.Is(err, logical.ErrReadOnly) || err != logical.ErrReadOnly {
 			t.Errorf("where every %s fails: %v", verb, err)
+		}
+	}
+}
+
+// TestAHandlerThatPanicsAnswers has what storage calls panic in the midst of a
+// request, where every lock of it is held.
+func TestAHandlerThatPanicsAnswers(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	for _, r := range []struct {
+		op     logical.Operation
+		path   string
+		data   map[string]any
+		prefix string
+	}{
+		{logical.UpdateOperation, "connect/" + udo, nil, "session/"},
+		{logical.UpdateOperation, "creds/" + stripe, map[string]any{"credential": apiKey, "credential_type": "api_key"}, "cred/"},
+		{logical.UpdateOperation, "config/facebook", map[string]any{"enabled": true}, "config/"},
+		{logical.UpdateOperation, acme, map[string]any{"suspended": true}, "tenant/"},
+		{logical.UpdateOperation, acme + "/rotate", nil, "keyring/"},
+		{logical.DeleteOperation, acme, nil, "tenant/"},
+	} {
+		for _, verb := range []string{"put", "get"} {
+			e.restart() // knows nothing
+			e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+				if op.Verb == verb && strings.HasPrefix(op.Key, r.prefix) {
+					panic("storage that nobody thought of")
+				}
+				return nil
+			})
+			_, err := e.do(r.op, r.path, r.data)
+			reached := slices.ContainsFunc(e.storage.Operations(), func(op authpipetest.Operation) bool {
+				return op.Verb == verb && strings.HasPrefix(op.Key, r.prefix)
+			})
+			if begun := err != nil && strings.HasPrefix(err.Error(), "pending: "); begun {
+				continue // the rotation stands, and the worker gives it its key
+			}
+			if reached != (err != nil) || err != nil && !strings.Contains(err.Error(), "internal error") {
+				t.Errorf("%s %s, where a %s panics, is answered %v", r.op, r.path, verb, err)
+			}
+			e.storage.Reset()
+		}
+		if _, err := e.do(r.op, r.path, r.data); err != nil && !strings.HasPrefix(err.Error(), "pending: ") {
+			t.Errorf("%s %s, again: %v", r.op, r.path, err)
+		}
+		if r.path == acme && r.op == logical.UpdateOperation {
+			e.must(r.op, r.path, map[string]any{"suspended": false})
 		}
 	}
 }

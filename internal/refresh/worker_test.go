@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -94,5 +95,31 @@ func TestOneSweepAtATime(t *testing.T) {
 	sweeps.Wait()
 	if len(inside) != 1 {
 		t.Error("the second sweep did nothing after the first")
+	}
+}
+
+// TestWorkThatPanicsStopsNoOther has one kind of work panic, by itself and in
+// one of its pieces: the rest is done, and the next sweep is made.
+func TestWorkThatPanicsStopsNoOther(t *testing.T) {
+	s, clock := scheduled(t, "first", "second", "third")
+	reaped := 0
+	each := refresh.Each(func(ctx context.Context, d store.Due) error {
+		if d.ID == "second" {
+			panic("a record that nobody thought of")
+		}
+		reaped++
+		return s.ReapSession(ctx, d)
+	})
+	var whole refresh.Work = func(context.Context, []store.Due) error { panic("work that nobody thought of") }
+	for name, work := range map[string]refresh.Work{"as a whole": whole, "in a piece": each} {
+		w := refresh.NewWorker(t.Context(), s, func(context.Context) {}, map[string]refresh.Work{store.DueSession: work}, clock.Now, hclog.NewNullLogger())
+		for range 2 {
+			if err := w.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "nobody thought of") {
+				t.Errorf("%s: the sweep says %v", name, err)
+			}
+		}
+	}
+	if reaped != 2 {
+		t.Errorf("%d sessions were reaped beside the one that panics", reaped)
 	}
 }
