@@ -42,4 +42,9 @@ func TestVaultIsAskedForTheRoleOnceASecond(t *testing.T) {
 	if _, err := e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil); err != logical.ErrReadOnly {
 		t.Errorf("a second after it became a standby it answers %v", err)
 	}
+	s.standby.Store(false)
+	e.clock.Advance(-time.Hour)
+	if _, err := e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil); err != nil {
+		t.Errorf("an hour earlier, nobody knows how old its role is: %v", err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ var (
 )
 
 const (
-	fuzzSecret = "the-secret-of-the-app"
+	fuzzSecret = "the-secret+of/the=app"
 	fuzzToken  = "EAAtoken-of-the-person"
 	fuzzCode   = "AQcode-of-the-person"
 
@@ -54,7 +55,7 @@ func FuzzGraphAnswer(f *testing.F) {
 		`{"data":{"is_valid":false,"app_id":123,"error":{"code":190,"subcode":460,"message":"` + fuzzToken + `"}}}`,
 		`{"access_token":"EAAfresh","token_type":"bearer","expires_in":"5183944"}`,
 		`{"error":{"message":"` + fuzzSecret + `","type":"OAuthException","code":190,"error_subcode":458,"fbtrace_id":"` + fuzzCode + `"}}`,
-		`{"error":"invalid_grant ` + fuzzCode + `"}`, `{"error":{"code":"4"}}`, `{"error":null,"success":true}`, `true`,
+		`{"error":{"message":"client_secret=` + url.QueryEscape(fuzzSecret) + `","code":1}}`, `{"error":"invalid_grant ` + fuzzCode + `"}`, `{"error":{"code":"4"}}`, `{"error":null,"success":true}`, `true`,
 		`{"data":[{"id":"777","name":"A","access_token":"EAApage","tasks":["CREATE_CONTENT"]},{"id":"x"}],"paging":{"cursors":{"after":"c"},"next":"https://e"}}`,
 		`[{"code":200,"body":"{\\"data\\":{\\"is_valid\\":true,\\"app_id\\":\\"123\\",\\"user_id\\":\\"9\\",\\"expires_at\\":0}}"},null]`,
 		`{"code":"` + fuzzCode + `","user_code":"ABCD","verification_uri":"https://d","expires_in":420,"interval":5}`, `{"code":"c","user_code":"u","expires_in":9223372036854775807,"interval":-1}`,
