@@ -102,12 +102,12 @@ func TestOneSweepAtATime(t *testing.T) {
 // one of its pieces: the rest is done, and the next sweep is made.
 func TestWorkThatPanicsStopsNoOther(t *testing.T) {
 	s, clock := scheduled(t, "first", "second", "third")
-	reaped := 0
+	var reaped atomic.Int64
 	each := refresh.Each(func(ctx context.Context, d store.Due) error {
 		if d.ID == "second" {
 			panic("a record that nobody thought of")
 		}
-		reaped++
+		reaped.Add(1)
 		return s.ReapSession(ctx, d)
 	})
 	var whole refresh.Work = func(context.Context, []store.Due) error { panic("work that nobody thought of") }
@@ -119,7 +119,7 @@ func TestWorkThatPanicsStopsNoOther(t *testing.T) {
 			}
 		}
 	}
-	if reaped != 2 {
-		t.Errorf("%d sessions were reaped beside the one that panics", reaped)
+	if n := reaped.Load(); n != 2 {
+		t.Errorf("%d sessions were reaped beside the one that panics", n)
 	}
 }
