@@ -112,7 +112,9 @@ func TestWorkThatPanicsStopsNoOther(t *testing.T) {
 	})
 	var whole refresh.Work = func(context.Context, []store.Due) error { panic("work that nobody thought of") }
 	for name, work := range map[string]refresh.Work{"as a whole": whole, "in a piece": each} {
-		w := refresh.NewWorker(t.Context(), s, func(context.Context) {}, map[string]refresh.Work{store.DueSession: work}, clock.Now, hclog.NewNullLogger())
+		w := refresh.NewWorker(refresh.WorkerOptions{
+			Store: s, Before: func(context.Context) {}, Works: map[string]refresh.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Life: t.Context(),
+		})
 		for range 2 {
 			if err := w.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "nobody thought of") {
 				t.Errorf("%s: the sweep says %v", name, err)
