@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,12 @@ func TestAcceptance(t *testing.T) {
 		Dir:   filepath.Join(root, "testdata", "script"),
 		Cmds:  commands(),
 		Setup: func(env *testscript.Env) error { return setup(env, vault, plugin) },
+		Condition: func(name string) (bool, error) {
+			if name != "openbao" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return isOpenBao(t, vault), nil
+		},
 	})
 }
 

@@ -20,8 +20,11 @@ import (
 // auditLog is where the file audit device of a server writes to that setup enables.
 func (s *vaultServer) auditLog() string { return filepath.Join(filepath.Dir(s.log), "audit.log") }
 
-// audit has the server write an audit log, as every production server does.
+// audit has the server write an audit log, as every production server does. An OpenBao does so from its start.
 func (s *vaultServer) audit(tb testing.TB) {
+	if s.bao {
+		return
+	}
 	s.call(tb, http.MethodPut, "sys/audit/canaries", map[string]any{"type": "file", "options": map[string]any{"file_path": s.auditLog()}})
 }
 
@@ -259,6 +262,9 @@ func TestTheSearchFindsWhatIsLeaked(t *testing.T) {
 			w.connect(t, "org_acme/facebook/users/"+secret, bob)
 		}},
 	} {
+		if w.server.bao && leak.place == "the audit log's request_uri" {
+			continue // an OpenBao writes down no address that was asked for
+		}
 		// Of characters that may stand in a user's id.
 		secret := "EAA" + strings.ReplaceAll(name, " ", "-")
 		w.secrets = map[string][]string{"token": {secret}} // and none of those that were leaked before

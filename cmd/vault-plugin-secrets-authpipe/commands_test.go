@@ -62,6 +62,8 @@ import (
 //	match NAME REGEXP             keeps what the regexp's first group matches in what was last printed, HTML unescaped
 //	eventually [-within DURATION] COMMAND...
 //	                              repeats one of the above until it succeeds, for half a minute at most
+//
+//	[openbao] LINE                only if the server is an OpenBao, as with testscript's own conditions
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := map[string]func(*testscript.TestScript, bool, []string){
 		"let": let, "json": jsonField, "match": match, "eventually": eventually, "background": background,

@@ -21,7 +21,7 @@ import (
 func startRaft(tb testing.TB, bin, plugin string) *vaultServer {
 	tb.Helper()
 	dir := tb.TempDir()
-	s := &vaultServer{addr: "http://" + freeAddress(tb), log: filepath.Join(dir, "vault.log"), plugin: linkPlugin(tb, plugin)}
+	s := &vaultServer{addr: "http://" + freeAddress(tb), log: filepath.Join(dir, "vault.log"), plugin: linkPlugin(tb, plugin), bao: isOpenBao(tb, bin)}
 	port := s.addr[strings.LastIndex(s.addr, ":")+1:]
 	var n int
 	fmt.Sscan(port, &n)
@@ -45,7 +45,7 @@ storage "raft" {
   node_id = "n1"
   performance_multiplier = 1
 }
-`, filepath.Dir(s.plugin), s.addr, n+1, n, n+1, storage)
+`, filepath.Dir(s.plugin), s.addr, n+1, n, n+1, storage) + s.auditStanza()
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}

@@ -31,6 +31,7 @@ type vaultServer struct {
 	token  string // the root token
 	log    string // the file that it logs to, at trace level, its plugins' logs included
 	plugin string // the plugin's program, which no other server runs
+	bao    bool   // it is an OpenBao
 
 	process *os.Process
 	exited  <-chan struct{}
@@ -46,6 +47,7 @@ func startVault(tb testing.TB, bin, plugin string) *vaultServer {
 			token:  rand.Text(),
 			log:    filepath.Join(tb.TempDir(), "vault.log"),
 			plugin: plugin,
+			bao:    isOpenBao(tb, bin),
 		}
 		if err := s.launch(bin); err != nil {
 			tb.Fatalf("starting Vault: %v", err)
@@ -110,7 +112,7 @@ func free(address string) bool {
 func (s *vaultServer) launch(bin string) error {
 	// For the search in what lies under the barrier.
 	config := filepath.Join(filepath.Dir(s.log), "vault.hcl")
-	if err := os.WriteFile(config, []byte("raw_storage_endpoint = true\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("raw_storage_endpoint = true\n"+s.auditStanza()), 0o600); err != nil {
 		return err
 	}
 	return s.start(exec.Command(bin, "server", "-dev", "-dev-no-store-token",
