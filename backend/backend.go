@@ -240,6 +240,9 @@ func (b *Backend) flushEvents(ctx context.Context, op logical.Operation) error {
 // error, and counts how it ended.
 func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
 	resp, err := b.handle(ctx, req)
+	if err != nil {
+		err = b.refusal(err)
+	}
 	b.metrics.Request(req.Operation, req.Path, paths.Outcome(resp, err))
 	if err != nil {
 		return nil, paths.Coded(err)

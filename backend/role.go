@@ -1,11 +1,15 @@
 package backend
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
 // roleKept is for how long it is remembered what Vault said of this node's
@@ -43,3 +47,19 @@ func (v *roleView) ReplicationState() consts.ReplicationState { return v.role().
 
 // LocalMount implements [logical.SystemView].
 func (v *roleView) LocalMount() bool { return v.role().local }
+
+// refusal is what a request is answered with that failed with err.
+//
+// A node that may not write is behind the one that does, if only by
+// milliseconds: a person who has just connected may read through it. So it
+// serves what it has, but refuses nothing by itself. That a credential is not
+// there, dead, suspended or unreadable, the node that wrote last shall say.
+// What is wrong with the request alone is refused by any.
+func (b *Backend) refusal(err error) error {
+	code := oauth.CodeOf(err)
+	doubtful := code != "" && code != oauth.InvalidRequest || errors.Is(err, store.ErrCorrupt)
+	if doubtful && !b.WriteSafeReplicationState() {
+		return logical.ErrReadOnly
+	}
+	return err
+}

@@ -1,0 +1,284 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// A replica is a standby as an OpenBao cluster has it: its storage may only be
+// read and is behind the active node's, and of each write it is told some time
+// after that has arrived.
+type replica struct {
+	*engine
+	journal *journal
+	arrived int // how much of the journal is in the replica's storage
+	told    int // of how much of it the engine was told
+}
+
+// A journal is the active node's storage, and what was written to it, in order.
+type journal struct {
+	logical.Storage
+	mu     sync.Mutex
+	writes []write
+}
+
+// write is an entry of the journal. A nil entry is a deletion.
+type write struct {
+	key   string
+	entry *logical.StorageEntry
+}
+
+func (j *journal) Put(ctx context.Context, e *logical.StorageEntry) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.writes = append(j.writes, write{e.Key, &logical.StorageEntry{Key: e.Key, Value: append([]byte(nil), e.Value...), SealWrap: e.SealWrap}})
+	return j.Storage.Put(ctx, e)
+}
+
+func (j *journal) Delete(ctx context.Context, key string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.writes = append(j.writes, write{key: key})
+	return j.Storage.Delete(ctx, key)
+}
+
+// newReplica returns a standby with what is stored now. From now on it hears of
+// what happens at e by arrive and tell.
+func newReplica(e *engine) *replica {
+	e.t.Helper()
+	j, ok := e.storage.Storage.(*journal)
+	if !ok {
+		j = &journal{Storage: e.storage.Storage}
+		e.storage.Storage = j
+	}
+	n := len(j.writes)
+	r := &replica{&engine{t: e.t, storage: authpipetest.NewStorage(), fb: e.fb, clock: e.clock, base: e.base, log: e.log}, j, n, n}
+	ctx := context.Background()
+	keys, err := e.storage.Keys(ctx, "")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, key := range keys {
+		entry, err := j.Get(ctx, key)
+		if err == nil {
+			err = r.storage.Storage.Put(ctx, entry)
+		}
+		if err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	r.restartOn(standing())
+	r.readOnly()
+	return r
+}
+
+// readOnly has the storage refuse to be written, as a standby's does.
+func (r *replica) readOnly() {
+	r.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "put" || op.Verb == "delete" {
+			return logical.ErrReadOnly
+		}
+		return nil
+	})
+}
+
+// behind returns how many writes have not arrived.
+func (r *replica) behind() int {
+	r.journal.mu.Lock()
+	defer r.journal.mu.Unlock()
+	return len(r.journal.writes) - r.arrived
+}
+
+// arrive has the next n writes arrive in the replica's storage.
+func (r *replica) arrive(n int) {
+	r.t.Helper()
+	r.journal.mu.Lock()
+	defer r.journal.mu.Unlock()
+	ctx := context.Background()
+	for range n {
+		w := r.journal.writes[r.arrived]
+		r.arrived++
+		err := r.storage.Storage.Delete(ctx, w.key)
+		if w.entry != nil {
+			err = r.storage.Storage.Put(ctx, w.entry)
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// tell tells the engine of all writes that have arrived.
+func (r *replica) tell() {
+	r.journal.mu.Lock()
+	writes := r.journal.writes[r.told:r.arrived]
+	r.told = r.arrived
+	r.journal.mu.Unlock()
+	for _, w := range writes {
+		r.InvalidateKey(context.Background(), w.key)
+	}
+}
+
+// catchUp has everything arrive, and be told.
+func (r *replica) catchUp() {
+	r.t.Helper()
+	r.arrive(r.behind())
+	r.tell()
+}
+
+// looked are what a replica is asked for all the time.
+var looked = []struct {
+	op   logical.Operation
+	path string
+}{
+	{logical.ReadOperation, "creds/" + installation},
+	{logical.ReadOperation, "creds/" + uma},
+	{logical.ReadOperation, "creds/" + udo},
+	{logical.ReadOperation, "creds/" + page777},
+	{logical.ReadOperation, "creds/org_acme/stripe/static/billing"},
+	{logical.ReadOperation, "connections/" + installation},
+	{logical.ReadOperation, "connections/" + uma},
+	{logical.ReadOperation, "connections/" + udo},
+	{logical.ListOperation, "connections/org_acme/facebook/users/"},
+	{logical.ReadOperation, "config/facebook"},
+	{logical.ReadOperation, "settings"},
+	{logical.ReadOperation, "tenants/org_acme"},
+	{logical.ListOperation, "tenants/"},
+	{logical.ReadOperation, "health"},
+	{logical.ListOperation, "health/needs_reauth/"},
+	{logical.ReadOperation, "events"},
+}
+
+// look asks for everything and returns the answers that the replica gives by
+// itself. It fails the test for an error of the replica's own: that it may not
+// write is the only one which has the active node asked instead.
+func (r *replica) look(when string) map[string]*logical.Response {
+	r.t.Helper()
+	answers := map[string]*logical.Response{}
+	for _, l := range looked {
+		resp, err := r.do(l.op, l.path, nil)
+		switch {
+		case err == nil:
+			answers[l.path] = resp
+		case !errors.Is(err, logical.ErrReadOnly):
+			r.t.Errorf("%s: %s %s: %v", when, l.op, l.path, err)
+		}
+	}
+	return answers
+}
+
+// happenings are what the active node does, in this order.
+func happenings(e *engine) []struct {
+	what string
+	do   func()
+} {
+	return []struct {
+		what string
+		do   func()
+	}{
+		{"a user is connected", func() { e.connect(udo, "udo", authpipetest.Consent{User: "udo"}) }},
+		{"a page is read", func() { e.read("creds/" + page777) }},
+		{"a static credential is written", func() {
+			e.must(logical.UpdateOperation, "creds/org_acme/stripe/static/billing", map[string]any{"credential": "x", "credential_type": "api_key"})
+		}},
+		{"it is replaced", func() {
+			e.must(logical.UpdateOperation, "creds/org_acme/stripe/static/billing", map[string]any{"credential": "y", "credential_type": "api_key"})
+		}},
+		{"a token is refreshed", func() {
+			e.clock.Advance(20 * day)
+			e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+		}},
+		{"the configuration is changed", func() { e.must(logical.UpdateOperation, "config/facebook", map[string]any{"session_ttl": 300}) }},
+		{"the app secret is replaced", func() {
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
+			e.fb.SetAppSecret(appID, newSecret)
+			e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		}},
+		{"a setting is changed", func() { e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"}) }},
+		{"the tenant gets a new key", func() { e.must(logical.UpdateOperation, acme+"/rotate", nil) }},
+		{"that seals", func() { e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil) }},
+		{"everything is sealed anew and the former key destroyed", func() { e.after(3 * day); e.after(2 * day) }},
+		{"the tenant is suspended", func() { e.suspend(true) }},
+		{"that is lifted", func() { e.suspend(false) }},
+		{"a grant is taken away", func() {
+			e.fb.RemoveApp(appID, "uma")
+			e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		}},
+		{"it is given again", func() { e.connect(uma, "uma", authpipetest.Consent{User: "uma"}) }},
+		{"the provider throttles", func() {
+			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}, Times: 1})
+			e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		}},
+		{"a user is deleted", func() { e.clock.Advance(day); e.must(logical.DeleteOperation, "creds/"+udo, nil) }},
+		{"the tenant is deleted", func() { e.must(logical.DeleteOperation, acme, map[string]any{"force": true}); e.after(day) }},
+		{"it begins anew", func() { e.install(); e.connect(uma, "uma", authpipetest.Consent{User: "uma"}) }},
+	}
+}
+
+// TestAReplicaAnswersAsItsStorageDoes has a standby be told of the writes behind
+// what happens late and one by one, and be asked for everything in between. It
+// remembers nothing longer than it is told: time stands still for it, so that
+// its own mistrust does not help. Its own mistakes would be others than to be
+// behind.
+func TestAReplicaAnswersAsItsStorageDoes(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	r := newReplica(e)
+	r.look("at first")
+	for _, h := range happenings(e) {
+		h.do()
+		n := e.fb.Count("")
+		for i := 0; r.behind() > 0; i++ {
+			// The write is there, and the word of it is not.
+			r.arrive(1)
+			r.look(fmt.Sprintf("%s, and %d writes have arrived", h.what, i))
+			if i%3 == 2 {
+				r.tell()
+				r.look(fmt.Sprintf("%s, and %d writes are told", h.what, i))
+			}
+		}
+		r.tell()
+		if calls, writes := e.fb.Count("")-n, r.storage.Writes(); calls != 0 || len(writes) != 0 {
+			t.Errorf("%s: the replica makes %d calls of the provider and %v", h.what, calls, writes)
+		}
+		r.readOnly()
+		cold := newReplica(e).look(h.what + ", to who knows nothing")
+		if diff := cmp.Diff(cold, r.look(h.what)); diff != "" {
+			t.Errorf("%s, and the replica remembers what was before: %s", h.what, diff)
+		}
+	}
+	if log := e.log.String(); strings.Contains(log, "panic") {
+		t.Error("something panicked")
+	}
+}
+
+// TestAReplicaRefusesNothingByItself has a person connect and read through
+// different nodes. What a standby has not heard of yet, it does not deny.
+func TestAReplicaRefusesNothingByItself(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	r := newReplica(e)
+	for name, happens := range map[string]func(){
+		"connected":    func() { e.connect(udo, "udo", authpipetest.Consent{User: "udo"}) },
+		"disconnected": func() { e.must(logical.DeleteOperation, "creds/"+udo, nil) },
+		"suspended":    func() { e.suspend(true) },
+		"resumed":      func() { e.suspend(false) },
+	} {
+		happens()
+		for range 2 {
+			for _, path := range []string{"creds/" + udo, "connections/" + udo} {
+				if _, err := r.do(logical.ReadOperation, path, nil); err != nil && err != logical.ErrReadOnly {
+					t.Errorf("%s: a standby refuses %s: %v", name, path, err)
+				}
+			}
+			r.catchUp()
+		}
+	}
+}
