@@ -1,10 +1,12 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -27,4 +29,27 @@ func processesOf(program string) []int {
 		}
 	}
 	return pids
+}
+
+// connectsFrom reports whether one of the processes has a connection whose own end is address, 127.0.0.1:port.
+func connectsFrom(pids []int, address string) bool {
+	_, port, _ := strings.Cut(address, ":")
+	n, _ := strconv.Atoi(port)
+	table, _ := os.ReadFile("/proc/net/tcp")
+	for line := range strings.Lines(string(table)) {
+		// sl, local address, remote address, st, queues, timer, retransmits, uid, timeout, inode
+		field := strings.Fields(line)
+		if len(field) < 10 || field[1] != fmt.Sprintf("0100007F:%04X", n) {
+			continue
+		}
+		for _, pid := range pids {
+			files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+			for _, file := range files {
+				if target, err := os.Readlink(file); err == nil && target == "socket:["+field[9]+"]" {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

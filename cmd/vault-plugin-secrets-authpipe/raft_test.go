@@ -20,15 +20,49 @@ import (
 // can give up its leadership. It is stopped with the test.
 func startRaft(tb testing.TB, bin, plugin string) *vaultServer {
 	tb.Helper()
+	return startCluster(tb, bin, plugin, 1)[0]
+}
+
+// startCluster starts a cluster of so many nodes, of which the first is active, as startRaft does. They write one audit log.
+func startCluster(tb testing.TB, bin, plugin string, size int) (nodes []*vaultServer) {
+	tb.Helper()
 	dir := tb.TempDir()
-	s := &vaultServer{addr: "http://" + freeAddress(tb), log: filepath.Join(dir, "vault.log"), plugin: linkPlugin(tb, plugin), bao: isOpenBao(tb, bin)}
-	port := s.addr[strings.LastIndex(s.addr, ":")+1:]
-	var n int
-	fmt.Sscan(port, &n)
-	config := filepath.Join(dir, "vault.hcl")
-	storage := filepath.Join(dir, "raft")
-	if err := os.Mkdir(storage, 0o700); err != nil {
+	for i := range size {
+		s := &vaultServer{addr: "http://" + freeAddress(tb), log: filepath.Join(dir, fmt.Sprintf("n%d.log", i)), plugin: linkPlugin(tb, plugin), bao: isOpenBao(tb, bin)}
+		nodes = append(nodes, s)
+		s.startNode(tb, bin, nodes[0])
+		if i == 0 {
+			begun := s.call(tb, http.MethodPut, "sys/init", map[string]any{"secret_shares": 1, "secret_threshold": 1})
+			s.token, s.unsealKey = begun["root_token"].(string), begun["keys"].([]any)[0].(string)
+		}
+		s.token, s.unsealKey = nodes[0].token, nodes[0].unsealKey
+		s.unseal(tb)
+		if i == 0 {
+			s.awaitActive(tb)
+		}
+	}
+	program, err := os.ReadFile(plugin)
+	if err != nil {
 		tb.Fatal(err)
+	}
+	sum := sha256.Sum256(program)
+	nodes[0].call(tb, http.MethodPut, "sys/plugins/catalog/secret/"+pluginName, map[string]any{"sha256": hex.EncodeToString(sum[:]), "command": pluginName})
+	return nodes
+}
+
+// startNode starts a node of the cluster that first belongs to. It is stopped with the test.
+func (s *vaultServer) startNode(tb testing.TB, bin string, first *vaultServer) {
+	tb.Helper()
+	name := strings.TrimSuffix(s.log, ".log")
+	config := name + ".hcl"
+	if err := os.Mkdir(name, 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	var n int
+	fmt.Sscan(s.addr[strings.LastIndex(s.addr, ":")+1:], &n)
+	join := ""
+	if s != first {
+		join = fmt.Sprintf("retry_join {\n    leader_api_addr = %q\n  }", first.addr)
 	}
 	text := fmt.Sprintf(`disable_mlock = true
 raw_storage_endpoint = true
@@ -42,10 +76,11 @@ listener "tcp" {
 }
 storage "raft" {
   path = %q
-  node_id = "n1"
+  node_id = %q
   performance_multiplier = 1
+  %s
 }
-`, filepath.Dir(s.plugin), s.addr, n+1, n, n+1, storage) + s.auditStanza()
+`, filepath.Dir(s.plugin), s.addr, n+1, n, n+1, name, filepath.Base(name), join) + s.auditStanza()
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -54,17 +89,16 @@ storage "raft" {
 	}
 	tb.Cleanup(func() { s.stop(tb) })
 	s.await(tb, "to listen", func() bool { _, status := s.try(http.MethodGet, "sys/seal-status", nil); return status == 200 })
-	begun := s.call(tb, http.MethodPut, "sys/init", map[string]any{"secret_shares": 1, "secret_threshold": 1})
-	s.token = begun["root_token"].(string)
-	s.call(tb, http.MethodPut, "sys/unseal", map[string]any{"key": begun["keys"].([]any)[0]})
-	s.awaitActive(tb)
-	program, err := os.ReadFile(s.plugin)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	sum := sha256.Sum256(program)
-	s.call(tb, http.MethodPut, "sys/plugins/catalog/secret/"+pluginName, map[string]any{"sha256": hex.EncodeToString(sum[:]), "command": pluginName})
-	return s
+}
+
+// unseal unseals the node, which refuses that until it has joined its cluster.
+func (s *vaultServer) unseal(tb testing.TB) {
+	tb.Helper()
+	s.await(tb, "to be unsealed", func() bool {
+		s.try(http.MethodPut, "sys/unseal", map[string]any{"key": s.unsealKey})
+		_, status := s.try(http.MethodGet, "sys/health", nil)
+		return status == http.StatusOK || status == http.StatusTooManyRequests // active, or a standby
+	})
 }
 
 // try makes a request of Vault's API and returns the answer, and its status or 0 if there was none.

@@ -33,6 +33,8 @@ type vaultServer struct {
 	plugin string // the plugin's program, which no other server runs
 	bao    bool   // it is an OpenBao
 
+	unsealKey string // of a server that is not in dev mode
+
 	process *os.Process
 	exited  <-chan struct{}
 }
