@@ -2,7 +2,7 @@
 # Prints the path of a Vault to test and demonstrate with; builds one where there is none.
 # It takes the first of these:
 #
-#   $VAULT_BIN           as it is: whoever sets it has chosen
+#   $VAULT_BIN           as it is: whoever sets it has chosen, an OpenBao for instance
 #   vault on the PATH    if it is Vault and new enough
 #   bin/vault            built here from the module that scripts/vault/go.mod pins
 #
@@ -14,7 +14,8 @@ oldest=1.21.1
 
 say() { echo "$0: $*" >&2; }
 
-# new_enough BINARY: it is a HashiCorp Vault (and not an OpenBao by that name), no pre-release, and not older than $oldest.
+# new_enough BINARY: it is a HashiCorp Vault, no pre-release, and not older than $oldest. It is no OpenBao by that name: those
+# count their versions otherwise, and do otherwise in some things, so one is tested in when that is asked for.
 new_enough() {
   local text release='^Vault v([0-9]+)\.([0-9]+)\.([0-9]+)(\+[a-z0-9.]+)?([ ,]|$)'
   text=$("$1" version 2>/dev/null </dev/null) || return 1

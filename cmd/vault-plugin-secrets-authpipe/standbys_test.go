@@ -78,7 +78,10 @@ func newCluster(t *testing.T, bin string) *cluster {
 	})
 	c.mount(t, graph.URL)
 	for _, node := range c.nodes {
-		node.await(t, "to run the engine", func() bool { return len(processesOf(node.plugin)) > 0 })
+		node.await(t, "to run the engine", func() bool {
+			_, status := node.try(http.MethodGet, "authpipe/health", nil)
+			return status == http.StatusOK && len(processesOf(node.plugin)) > 0
+		})
 	}
 	c.connect(t, "org_acme/facebook/installation", alice)
 	return c
