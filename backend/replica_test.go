@@ -28,11 +28,11 @@ type replica struct {
 type journal struct {
 	logical.Storage
 	mu     sync.Mutex
-	writes []write
+	writes []journaled
 }
 
-// write is an entry of the journal. A nil entry is a deletion.
-type write struct {
+// journaled is an entry of the journal. A nil entry is a deletion.
+type journaled struct {
 	key   string
 	entry *logical.StorageEntry
 }
@@ -40,14 +40,14 @@ type write struct {
 func (j *journal) Put(ctx context.Context, e *logical.StorageEntry) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.writes = append(j.writes, write{e.Key, &logical.StorageEntry{Key: e.Key, Value: append([]byte(nil), e.Value...), SealWrap: e.SealWrap}})
+	j.writes = append(j.writes, journaled{e.Key, &logical.StorageEntry{Key: e.Key, Value: append([]byte(nil), e.Value...), SealWrap: e.SealWrap}})
 	return j.Storage.Put(ctx, e)
 }
 
 func (j *journal) Delete(ctx context.Context, key string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.writes = append(j.writes, write{key: key})
+	j.writes = append(j.writes, journaled{key: key})
 	return j.Storage.Delete(ctx, key)
 }
 
@@ -265,17 +265,20 @@ func TestAReplicaAnswersAsItsStorageDoes(t *testing.T) {
 func TestAReplicaRefusesNothingByItself(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	r := newReplica(e)
-	for name, happens := range map[string]func(){
-		"connected":    func() { e.connect(udo, "udo", authpipetest.Consent{User: "udo"}) },
-		"disconnected": func() { e.must(logical.DeleteOperation, "creds/"+udo, nil) },
-		"suspended":    func() { e.suspend(true) },
-		"resumed":      func() { e.suspend(false) },
+	for _, h := range []struct {
+		what string
+		do   func()
+	}{
+		{"connected", func() { e.connect(udo, "udo", authpipetest.Consent{User: "udo"}) }},
+		{"suspended", func() { e.suspend(true) }},
+		{"resumed", func() { e.suspend(false) }},
+		{"disconnected", func() { e.must(logical.DeleteOperation, "creds/"+udo, nil) }},
 	} {
-		happens()
+		h.do()
 		for range 2 {
 			for _, path := range []string{"creds/" + udo, "connections/" + udo} {
 				if _, err := r.do(logical.ReadOperation, path, nil); err != nil && err != logical.ErrReadOnly {
-					t.Errorf("%s: a standby refuses %s: %v", name, path, err)
+					t.Errorf("%s: a standby refuses %s: %v", h.what, path, err)
 				}
 			}
 			r.catchUp()

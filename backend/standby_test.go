@@ -29,7 +29,7 @@ var answeredAnywhere = []string{
 	"read connections/T/P/installation", "read connections/T/P/users/U", "read connections/T/P/pages/G", "read connections/T/P/users/U/pages/G", "read connections/T/P/static/N",
 	"read creds/T/P/installation", "read creds/T/P/users/U", "read creds/T/P/pages/G", "read creds/T/P/users/U/pages/G", "read creds/T/P/static/N",
 	"read events",
-	"read health",
+	"read health", "read info", "read metrics",
 	"read settings",
 	"read tenants/T",
 	"read webhooks/P/deauthorize", // says nothing but that somebody is there
