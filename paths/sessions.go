@@ -64,7 +64,7 @@ func sessionView(s store.Session) map[string]any {
 		"ref":        s.Ref.String(),
 		"status":     string(s.Status),
 		"actor":      s.Actor,
-		"scopes":     s.Scopes,
+		"scopes":     append([]string{}, s.Scopes...),
 		"completion": s.Completion,
 		"grant":      map[bool]string{true: "device", false: "code"}[s.Device],
 		"created_at": timestamp(s.CreatedAt),
