@@ -18,8 +18,8 @@ import (
 
 // answerFields are what a provider sends to the redirect URI.
 var answerFields = map[string]*framework.FieldSchema{
-	"state":             {Type: framework.TypeString, Query: true, Description: "The state of the authorization URL."},
-	"code":              {Type: framework.TypeString, Query: true, Description: "The authorization code."},
+	"state":             {Type: framework.TypeString, Query: true, Description: "The state of the authorization URL.", DisplayAttrs: secret("")},
+	"code":              {Type: framework.TypeString, Query: true, Description: "The authorization code.", DisplayAttrs: secret("")},
 	"error":             {Type: framework.TypeString, Query: true, Description: "The provider's error."},
 	"error_reason":      {Type: framework.TypeString, Query: true, Description: "The provider's error_reason."},
 	"error_description": {Type: framework.TypeString, Query: true, Description: "The provider's error_description."},
@@ -45,8 +45,11 @@ func callback(f *flow.Flow) []*framework.Path {
 		Fields:  fields(answerFields, "provider"),
 		// A provider may send more than is known here, and does.
 		TakesArbitraryInput: true,
+		DisplayAttrs:        on("callback"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: forwarded(callbackPaths{f}.read, "Take a browser back from the provider."),
+			logical.ReadOperation: forwarded(callbackPaths{f}.read, "Take a browser back from the provider.", named("receive"),
+				shows(http.StatusOK, "text/html", "A page that says that it is connected, or takes the browser on to where it will be."),
+				shows(http.StatusBadRequest, "text/html", "A page that says that nothing was connected, and not why.")),
 		},
 		HelpSynopsis:    "Where the provider sends the browser back to.",
 		HelpDescription: "Answers a browser with a small page. It is open to everybody; who brings no state of a session is told nothing.",

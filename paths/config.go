@@ -17,33 +17,6 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-var configFields = map[string]*framework.FieldSchema{
-	"client_id":              {Type: framework.TypeString, Description: "The app id. Changing it while credentials exist needs force=true."},
-	"client_secret":          {Type: framework.TypeString, Description: "The app secret. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-	"installation_config_id": {Type: framework.TypeString, Description: "A Facebook Login for Business configuration, used for installations instead of scopes."},
-	"user_config_id":         {Type: framework.TypeString, Description: "A Facebook Login for Business configuration, used for users instead of scopes."},
-	"client_token":           {Type: framework.TypeString, Description: "Facebook's client token, for device login. It is never read back.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-	"client_secret_overlap":  {Type: framework.TypeDurationSecond, Description: "How long a replaced secret is still tried where the new one is refused. Default 24h; 0 forgets it at once."},
-	"redirect_uris":          {Type: framework.TypeCommaStringSlice, Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
-	"public_url":             {Type: framework.TypeString, Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
-	"return_urls":            {Type: framework.TypeCommaStringSlice, Description: "The application URLs that a session may return the browser to, matched to the letter."},
-	"installation_scopes":    {Type: framework.TypeCommaStringSlice, Description: "The scopes asked for at installation."},
-	"user_scopes":            {Type: framework.TypeCommaStringSlice, Description: "The scopes asked of users."},
-	"graph_version":          {Type: framework.TypeString, Description: "The version of the provider's API, such as v26.0."},
-	"pkce":                   {Type: framework.TypeString, Description: "auto, always or never. auto sends PKCE where the provider is known to bind it."},
-	"completion":             {Type: framework.TypeString, Description: "confirm: the callback parks the code until the application completes the session. callback: the callback redeems it by itself."},
-	"require_installation":   {Type: framework.TypeBool, Description: "Whether a user may connect only where the tenant has an installation. Default true."},
-	"session_ttl":            {Type: framework.TypeDurationSecond, Description: "The life of an unfinished session, at most 1h. Default 10m."},
-	"check_interval":         {Type: framework.TypeDurationSecond, Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
-	"enabled":                {Type: framework.TypeBool, Description: "false: no new sessions; credentials are still served and refreshed. Default true."},
-	"dialog_url":             {Type: framework.TypeString, Description: "Another base for the provider's login dialog: a test double or an egress proxy."},
-	"graph_url":              {Type: framework.TypeString, Description: "Another base for the provider's API."},
-	"force":                  {Type: framework.TypeBool, Query: true, Description: "Change client_id, or delete the configuration, although credentials use it."},
-}
-
-// resettable are the fields that "" resets although they are no strings.
-var resettable = map[string]bool{"require_installation": true, "session_ttl": true, "check_interval": true, "enabled": true, "client_secret_overlap": true}
-
 type configPaths struct {
 	store     *store.Store
 	gate      *refresh.Gate
@@ -55,34 +28,57 @@ type configPaths struct {
 
 func config(s *store.Store, gate *refresh.Gate, refresh *refresh.Refresher, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
 	c := configPaths{s, gate, refresh, verifier, providers, now}
-	return []*framework.Path{
-		{
-			Pattern:         "config/?$",
-			Fields:          fields(listFields),
-			Operations:      map[logical.Operation]framework.OperationHandler{logical.ListOperation: local(c.list, "List the configured providers.")},
-			HelpSynopsis:    "List the configured providers.",
-			HelpDescription: "Each provider that has a configuration, by its short name.",
+	return []*framework.Path{c.all(), c.one(), c.verification()}
+}
+
+func (c configPaths) all() *framework.Path {
+	return &framework.Path{
+		Pattern:      "config/?$",
+		Fields:       fields(listFields),
+		DisplayAttrs: on("providers"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: local(c.list, "List the configured providers.",
+				answers("The providers' short names.", namesAnswer)),
 		},
-		{
-			Pattern: "config/" + providerSegment,
-			Fields:  fields(configFields, "provider"),
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ReadOperation:   local(c.read, "Read the provider's configuration, without its secrets."),
-				logical.UpdateOperation: forwarded(c.write, "Write some or all fields of the provider's configuration."),
-				logical.DeleteOperation: forwarded(c.delete, "Delete the provider's configuration."),
-			},
-			HelpSynopsis: "The OAuth client that is registered with a provider.",
-			HelpDescription: `A write changes the fields that it names and keeps the rest; "" or an empty list resets a field to its default. ` +
-				"The whole is checked before any of it is stored. client_id, client_secret and redirect_uris are required.",
+		HelpSynopsis:    "The configured providers.",
+		HelpDescription: "Each provider that has a configuration, by its short name.",
+	}
+}
+
+func (c configPaths) one() *framework.Path {
+	return &framework.Path{
+		Pattern:      "config/" + providerSegment,
+		Fields:       fields(configFields, "provider"),
+		DisplayAttrs: on("provider-configuration"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: local(c.read, "Read the provider's configuration, without its secrets.",
+				answers("The configuration.", configAnswer)),
+			logical.UpdateOperation: forwarded(c.write, "Write some or all fields of the provider's configuration.", named("configure", "provider"),
+				says("A write changes the fields it names; `\"\"` resets one to its default."),
+				answersNothing("The configuration is stored.")),
+			logical.DeleteOperation: forwarded(c.delete, "Delete the provider's configuration.",
+				says("Deleting, or changing `client_id`, while credentials use it needs `force`."),
+				answersNothing("The configuration is deleted.")),
 		},
-		{
-			Pattern:      "config/" + providerSegment + "/verify",
-			Fields:       fields(nil, "provider"),
-			Operations:   map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(c.verify, "Ask the provider whether the client is set up as it should be.")},
-			HelpSynopsis: "Ask the provider whether the client is set up as it should be.",
-			HelpDescription: "Answers findings, each with check, ok and detail: the client's secret (and the former one, during the overlap), the API version and " +
-				"how long it lives, the redirect URIs, and how far the clocks are apart. It changes nothing.",
+		HelpSynopsis: "The OAuth client that is registered with a provider.",
+		HelpDescription: `A write changes the fields that it names and keeps the rest; "" or an empty list resets a field to its default. ` +
+			"The whole is checked before any of it is stored. client_id, client_secret and redirect_uris are required.",
+	}
+}
+
+func (c configPaths) verification() *framework.Path {
+	return &framework.Path{
+		Pattern:      "config/" + providerSegment + "/verify",
+		Fields:       fields(nil, "provider"),
+		DisplayAttrs: on("provider-configuration"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: forwarded(c.verify, "Ask the provider whether the client is set up as it should be.", named("verify"),
+				says("Answers `findings` of `check`, `ok`, `detail`."),
+				answers("What was found.", verifyAnswer)),
 		},
+		HelpSynopsis: "Ask the provider whether the client is set up as it should be.",
+		HelpDescription: "Answers findings, each with check, ok and detail: the client's secret (and the former one, during the overlap), the API version and " +
+			"how long it lives, the redirect URIs, and how far the clocks are apart. It changes nothing.",
 	}
 }
 

@@ -16,10 +16,20 @@ var connectFields = map[string]*framework.FieldSchema{
 	"return_url":           {Type: framework.TypeString, Description: "Where the callback page sends the browser on to; one of the configuration's return_urls."},
 	"redirect_uri":         {Type: framework.TypeString, Description: "One of the configuration's redirect_uris. Default: the first."},
 	"scopes":               {Type: framework.TypeCommaStringSlice, Description: "The scopes to ask for instead of the configuration's."},
-	"completion":           {Type: framework.TypeString, Description: "confirm, where the configuration says callback. It may only tighten."},
-	"grant":                {Type: framework.TypeString, Description: "code (the default), or device: a login where there is no browser."},
+	"completion":           {Type: framework.TypeString, Description: "confirm, where the configuration says callback. It may only tighten.", AllowedValues: oneOf(flow.Confirm, flow.Callback)},
+	"grant":                {Type: framework.TypeString, Description: "code (the default), or device: a login where there is no browser.", AllowedValues: oneOf("code", "device")},
 	"reauthorize":          {Type: framework.TypeBool, Description: "Ask again for permissions that were declined before."},
 	"allow_account_change": {Type: framework.TypeBool, Description: "Let another account of the provider take the place of the one that is connected."},
+}
+
+var connectAnswer = answer{
+	"session_id":        {Type: framework.TypeString, Required: true, Description: "The session, to be read and completed at sessions/<tenant>/<session_id>."},
+	"expires_at":        {Type: framework.TypeTime, Required: true, Description: "When the session ends, if it is not finished."},
+	"completion":        {Type: framework.TypeString, Required: true, Description: "Who redeems the code: confirm, the application that completes the session; callback, the callback.", AllowedValues: oneOf(flow.Confirm, flow.Callback)},
+	"authorization_url": {Type: framework.TypeString, Description: "Where to send the browser to. Not with grant=device."},
+	"user_code":         {Type: framework.TypeString, Description: "With grant=device: the code that the person enters at verification_uri."},
+	"verification_uri":  {Type: framework.TypeString, Description: "With grant=device: where the person enters the user_code."},
+	"interval":          {Type: framework.TypeInt64, Description: "With grant=device: how many seconds to wait between two tries to complete the session."},
 }
 
 type connectPaths struct{ flow *flow.Flow }
@@ -27,22 +37,24 @@ type connectPaths struct{ flow *flow.Flow }
 func connect(f *flow.Flow) []*framework.Path {
 	c := connectPaths{f}
 	return []*framework.Path{
-		{
-			Pattern:      "connect/" + refPrefix + "/installation",
-			Fields:       fields(connectFields, "tenant", "provider"),
-			Operations:   map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(c.begin, "Begin to install the app for a tenant.")},
-			HelpSynopsis: "Begin a session that installs the app for a tenant.",
-			HelpDescription: "Answers the authorization URL to send an admin's browser to. Nothing is asked of the provider. " +
-				"When the browser comes back, complete the session at sessions/<tenant>/<session_id>/complete.",
+		c.path(connectable[0], "Begin a session that installs the app for a tenant.", "Answers the authorization URL to send an admin's browser to."),
+		c.path(connectable[1], "Begin a session that connects a person within a tenant.", "Answers the authorization URL to send the person's browser to."),
+	}
+}
+
+func (c connectPaths) path(l leaf, synopsis, description string) *framework.Path {
+	return &framework.Path{
+		Pattern:      "connect/" + refPrefix + l.pattern,
+		Fields:       fields(connectFields, l.names...),
+		DisplayAttrs: on(l.noun),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: forwarded(c.begin, synopsis, named("connect"),
+				says("Takes `actor`, `return_url`, `redirect_uri`, `scopes`, `completion`, `reauthorize`, `allow_account_change`, `grant=device`."),
+				answers("The session that was begun.", connectAnswer)),
 		},
-		{
-			Pattern:      "connect/" + refPrefix + "/users/" + userSegment,
-			Fields:       fields(connectFields, "tenant", "provider", "user"),
-			Operations:   map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(c.begin, "Begin to connect a person of a tenant.")},
-			HelpSynopsis: "Begin a session that connects a person within a tenant.",
-			HelpDescription: "Answers the authorization URL to send the person's browser to. Nothing is asked of the provider. " +
-				"When the browser comes back, complete the session at sessions/<tenant>/<session_id>/complete.",
-		},
+		HelpSynopsis: "Begin a session that connects a credential.",
+		HelpDescription: synopsis + " " + description + " Nothing is asked of the provider. " +
+			"When the browser comes back, complete the session at sessions/<tenant>/<session_id>/complete.",
 	}
 }
 

@@ -22,36 +22,67 @@ type connectionPaths struct {
 
 func connections(s *store.Store, r *refresh.Refresher, now func() time.Time) []*framework.Path {
 	c := connectionPaths{s, r, now}
-	all := append(tree{s, r, "connections"}.paths(), &framework.Path{
-		Pattern:         "connections/" + refPrefix + staticLeaf.pattern,
-		Fields:          fields(nil, staticLeaf.names...),
-		Operations:      map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(c.read, "Read the state of a static credential.")},
-		HelpSynopsis:    "The state of a static credential, without the credential.",
-		HelpDescription: "For those who may see state but no credential: its type, who brought it and when, and the last outcomes.",
-	})
+	all := append(tree{s, r, "connections", "connection"}.paths(), c.static())
 	for _, leaf := range append(slices.Clone(connectable), pages...) {
-		pattern := "connections/" + refPrefix + leaf.pattern
-		all = append(all, &framework.Path{
-			Pattern:         pattern,
-			Fields:          fields(nil, leaf.names...),
-			Operations:      map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(c.read, "Read the state of a credential.")},
-			HelpSynopsis:    "The state of a credential, without any secret.",
-			HelpDescription: "For those who may see state but no token: status, who connected it and when, what is due next, the last error and the last outcomes.",
-		}, &framework.Path{
-			Pattern:         pattern + "/refresh",
-			Fields:          fields(nil, leaf.names...),
-			Operations:      map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(c.asking(c.refresh.Refresh), "Refresh the token now.")},
-			HelpSynopsis:    "Refresh the token now.",
-			HelpDescription: "Trades the token for a fresh one and answers the connection. The provider may give a token that lasts no longer; then the old one is kept.",
-		}, &framework.Path{
-			Pattern:         pattern + "/check",
-			Fields:          fields(nil, leaf.names...),
-			Operations:      map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(c.asking(c.refresh.Check), "Ask the provider now whether the token is alive.")},
-			HelpSynopsis:    "Ask the provider now whether the token is alive.",
-			HelpDescription: "What an application calls after the provider refused a token. Answers the connection; a dead token is answered with its error, a living one that was taken for dead is served again.",
-		})
+		all = append(all, c.state(leaf), c.refreshing(leaf), c.checking(leaf))
 	}
 	return all
+}
+
+func (c connectionPaths) static() *framework.Path {
+	return &framework.Path{
+		Pattern:      "connections/" + refPrefix + staticLeaf.pattern,
+		Fields:       fields(nil, staticLeaf.names...),
+		DisplayAttrs: on("static-connection"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: local(c.read, "Read the state of a static credential.",
+				answers("The connection.", staticConnectionAnswer)),
+		},
+		HelpSynopsis:    "The state of a static credential, without the credential.",
+		HelpDescription: "For those who may see state but no credential: its type, who brought it and when, and the last outcomes.",
+	}
+}
+
+func (c connectionPaths) state(l leaf) *framework.Path {
+	return &framework.Path{
+		Pattern:      "connections/" + refPrefix + l.pattern,
+		Fields:       fields(nil, l.names...),
+		DisplayAttrs: on(l.noun + "-connection"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: local(c.read, "Read the state of a credential.",
+				answers("The connection.", joined(connectionAnswer, removalAnswer))),
+		},
+		HelpSynopsis:    "The state of a credential, without any secret.",
+		HelpDescription: "For those who may see state but no token: status, who connected it and when, what is due next, the last error and the last outcomes.",
+	}
+}
+
+func (c connectionPaths) refreshing(l leaf) *framework.Path {
+	return &framework.Path{
+		Pattern:      "connections/" + refPrefix + l.pattern + "/refresh",
+		Fields:       fields(nil, l.names...),
+		DisplayAttrs: on(l.noun + "-connection"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: forwarded(c.asking(c.refresh.Refresh), "Refresh the token now.", named("refresh"),
+				answers("The connection.", connectionAnswer)),
+		},
+		HelpSynopsis:    "Refresh the token now.",
+		HelpDescription: "Trades the token for a fresh one and answers the connection. The provider may give a token that lasts no longer; then the old one is kept.",
+	}
+}
+
+func (c connectionPaths) checking(l leaf) *framework.Path {
+	return &framework.Path{
+		Pattern:      "connections/" + refPrefix + l.pattern + "/check",
+		Fields:       fields(nil, l.names...),
+		DisplayAttrs: on(l.noun + "-connection"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: forwarded(c.asking(c.refresh.Check), "Ask the provider now whether the token is alive.", named("check"),
+				answers("The connection of a living token.", connectionAnswer)),
+		},
+		HelpSynopsis:    "Ask the provider now whether the token is alive.",
+		HelpDescription: "What an application calls after the provider refused a token. Answers the connection; a dead token is answered with its error, a living one that was taken for dead is served again.",
+	}
 }
 
 func (c connectionPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

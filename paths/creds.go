@@ -17,9 +17,9 @@ import (
 
 var credsFields = map[string]*framework.FieldSchema{
 	"min_ttl":              {Type: framework.TypeDurationSecond, Query: true, Description: "On a read: a token with less life than this is refreshed first."},
-	"proof":                {Type: framework.TypeString, Query: true, Description: `On a read: "now" asks for a proof of possession that is stamped with the time.`},
+	"proof":                {Type: framework.TypeString, Query: true, Description: `On a read: "now" asks for a proof of possession that is stamped with the time.`, AllowedValues: oneOf("now")},
 	"force":                {Type: framework.TypeBool, Query: true, Description: "On a delete: forget the credential even if the provider could not be told."},
-	"access_token":         {Type: framework.TypeString, Description: "On a write: a token that was obtained elsewhere, for this client.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
+	"access_token":         {Type: framework.TypeString, Required: true, Description: "On a write: a token that was obtained elsewhere, for this client.", DisplayAttrs: secret("")},
 	"actor":                {Type: framework.TypeString, Description: "On a write: your application's own id of the person who connected it, for the record."},
 	"allow_account_change": {Type: framework.TypeBool, Description: "On a write: let another account of the provider take the place of the one that is connected."},
 	"revoke":               {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the provider is told. Default true."},
@@ -35,33 +35,54 @@ func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow
 	c := credsPaths{r, keep, now}
 	var all []*framework.Path
 	for _, leaf := range connectable {
-		all = append(all, &framework.Path{
-			Pattern: "creds/" + refPrefix + leaf.pattern,
-			Fields:  fields(credsFields, leaf.names...),
-			Operations: map[logical.Operation]framework.OperationHandler{
-				// Not forwarded: any node serves what needs no call; a read that does is
-				// refused with ErrReadOnly where it may not be made, and so passed on.
-				logical.ReadOperation:   local(c.read, "Read a credential that is ready to use."),
-				logical.UpdateOperation: forwarded(c.write, "Import a token that was obtained elsewhere."),
-				logical.DeleteOperation: forwarded(c.delete, "Revoke the grant at the provider, and forget the credential."),
-			},
-			HelpSynopsis: "A credential, ready to use.",
-			HelpDescription: "There is no lease: the token is shared, and one reader's revocation must not end another's use. Come back after ttl seconds. " +
-				"Writing imports a token, which the provider must know as this client's and alive. " +
-				"Deleting revokes at the provider first; if that fails nothing is deleted, unless force=true. With an installation goes all that stands under it.",
-		})
+		all = append(all, c.connectable(leaf))
 	}
 	for _, leaf := range pages {
-		all = append(all, &framework.Path{
-			Pattern:      "creds/" + refPrefix + leaf.pattern,
-			Fields:       fields(map[string]*framework.FieldSchema{"min_ttl": credsFields["min_ttl"], "proof": credsFields["proof"]}, leaf.names...),
-			Operations:   map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(c.read, "Read a page's own credential.")},
-			HelpSynopsis: "A page's own credential, ready to use.",
-			HelpDescription: "It is derived from the credential above it: fetched when it is first read and when that changes, gone when that goes. " +
-				"What is done in the page's name needs this token, not the user's.",
-		})
+		all = append(all, c.page(leaf))
 	}
-	return append(all, tree{s, r, "creds"}.paths()...)
+	return append(all, tree{s, r, "creds", "credential"}.paths()...)
+}
+
+func (c credsPaths) connectable(l leaf) *framework.Path {
+	return &framework.Path{
+		Pattern:      "creds/" + refPrefix + l.pattern,
+		Fields:       fields(credsFields, l.names...),
+		DisplayAttrs: on(l.noun + "-credential"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			// Not forwarded: any node serves what needs no call; a read that does is
+			// refused with ErrReadOnly where it may not be made, and so passed on.
+			logical.ReadOperation: local(c.read, "Read a credential that is ready to use.",
+				says("Takes `min_ttl`, `proof=now`."),
+				answers("The credential.", credentialAnswer)),
+			logical.UpdateOperation: forwarded(c.write, "Import a token that was obtained elsewhere.", named("import"),
+				says("Writing `access_token` imports a token."),
+				answers("The connection.", connectionAnswer)),
+			logical.DeleteOperation: forwarded(c.delete, "Revoke the grant at the provider, and forget the credential.",
+				says("Deleting revokes at the provider first; `force`, `revoke=false`."),
+				answersNothing("The credential is forgotten."),
+				warns("The credential is forgotten, or will be; the warning says what else there is to know.")),
+		},
+		HelpSynopsis: "A credential, ready to use.",
+		HelpDescription: "There is no lease: the token is shared, and one reader's revocation must not end another's use. Come back after ttl seconds. " +
+			"Writing imports a token, which the provider must know as this client's and alive. " +
+			"Deleting revokes at the provider first; if that fails nothing is deleted, unless force=true. With an installation goes all that stands under it.",
+	}
+}
+
+func (c credsPaths) page(l leaf) *framework.Path {
+	return &framework.Path{
+		Pattern:      "creds/" + refPrefix + l.pattern,
+		Fields:       fields(map[string]*framework.FieldSchema{"min_ttl": credsFields["min_ttl"], "proof": credsFields["proof"]}, l.names...),
+		DisplayAttrs: on(l.noun + "-credential"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: local(c.read, "Read a page's own credential.",
+				says("Takes `min_ttl`, `proof=now`."),
+				answers("The credential.", credentialAnswer)),
+		},
+		HelpSynopsis: "A page's own credential, ready to use.",
+		HelpDescription: "It is derived from the credential above it: fetched when it is first read and when that changes, gone when that goes. " +
+			"What is done in the page's name needs this token, not the user's.",
+	}
 }
 
 func (c credsPaths) read(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

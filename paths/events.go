@@ -10,17 +10,25 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
+var eventsAnswer = answer{
+	"events": {Type: framework.TypeSlice, Required: true, Description: "id, at, type, ref and, where it applies, reason of each, oldest first."},
+	"after":  {Type: framework.TypeInt64, Required: true, Description: "The id of the last of them: what to read on after."},
+}
+
 type eventPaths struct{ store *store.Store }
 
 func events(s *store.Store) []*framework.Path {
 	return []*framework.Path{{
-		Pattern: "events$",
+		Pattern:      "events$",
+		DisplayAttrs: on("events"),
 		Fields: fields(map[string]*framework.FieldSchema{
 			"after": {Type: framework.TypeInt64, Query: true, Description: "The id of the last event that was read. Default: 0, from the oldest that is kept."},
 			"limit": listFields["limit"],
 		}),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: local(eventPaths{s}.read, "Read the events after a cursor, oldest first."),
+			logical.ReadOperation: local(eventPaths{s}.read, "Read the events after a cursor, oldest first.",
+				says("Takes `after`, the last event that was read, and `limit`; answers `id`, `at`, `type`, `ref`, `reason` of each. The newest 10,000 are kept; go on from the answer's `after`."),
+				answers("The events.", eventsAnswer)),
 		},
 		HelpSynopsis: "What happened to connections and providers.",
 		HelpDescription: "The newest 10,000 are kept. Events are written after the record that they tell of: a crash may lose one, and connections/ is the truth. " +

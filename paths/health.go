@@ -14,6 +14,15 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
+var healthAnswer = answer{
+	"counts":              {Type: framework.TypeMap, Required: true, Description: "How many credentials are in each status other than active, as the status index has it."},
+	"overdue":             {Type: framework.TypeInt, Required: true, Description: "How much should have been done minutes ago."},
+	"overdue_all_counted": {Type: framework.TypeBool, Required: true, Description: "false: overdue is a lower bound."},
+	"last_sweep":          {Type: framework.TypeMap, Description: "What this node did last by itself: at, milliseconds, due and failed. Absent on a node that does not sweep."},
+	"providers": {Type: framework.TypeMap, Required: true, Description: "By name, of each that is configured: its state (ok, throttled, misconfigured, unavailable), since and until when, and error; " +
+		"its clock_skew in seconds; and its served_version, if it answers by another API version than is configured."},
+}
+
 type healthPaths struct {
 	Deps
 	tree tree
@@ -21,21 +30,40 @@ type healthPaths struct {
 
 func health(d Deps) []*framework.Path {
 	h := healthPaths{d, tree{store: d.Store, refresh: d.Refresh}}
-	return []*framework.Path{{
+	return []*framework.Path{h.mount(), h.inStatus()}
+}
+
+func (h healthPaths) mount() *framework.Path {
+	return &framework.Path{
 		Pattern:      "health$",
-		Operations:   map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(h.read, "Read how the mount is.")},
-		HelpSynopsis: "How the mount is: what needs somebody's attention.",
+		DisplayAttrs: on("health"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: local(h.read, "Read how the mount is.",
+				says("Shows `counts` by status other than `active`, `overdue` work, the `last_sweep`, and of each provider its `state` (`ok`, `throttled`, `misconfigured`, `unavailable`), "+
+					"since and until when, and why, its `clock_skew` and, if another than configured, its `served_version`."),
+				answers("How the mount is.", healthAnswer)),
+		},
+		HelpSynopsis: "What needs somebody's attention.",
 		HelpDescription: "counts are of credentials in each status other than active; health/<status> lists them. overdue counts what should have been done minutes ago. " +
 			"last_sweep is what this node did last by itself; a node that does not sweep has none. Of each provider that is configured it says whether it is left alone, why, " +
 			"by how many seconds this server's clock is ahead of its own, and, as served_version, " +
 			"by which API version it answers if that is not the one that is configured: graph_version has ended then.",
-	}, {
-		Pattern:         "health/" + statusSegment + "/?$",
-		Fields:          fields(listFields, "status"),
-		Operations:      map[logical.Operation]framework.OperationHandler{logical.ListOperation: local(h.list, "List the refs in a status other than active.")},
+	}
+}
+
+func (h healthPaths) inStatus() *framework.Path {
+	return &framework.Path{
+		Pattern:      "health/" + statusSegment + "/?$",
+		Fields:       fields(listFields, "status"),
+		DisplayAttrs: on("credentials-by-status"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: local(h.list, "List the refs in a status other than active.",
+				says("Whole refs in status `needs_reauth`, `revoked` or `failed`, with `key_info`; `after` and `limit` page."),
+				answers("The refs.", refsAnswer)),
+		},
 		HelpSynopsis:    "List the refs in a status other than active.",
 		HelpDescription: "The status is needs_reauth, revoked or failed. Whole refs, of all tenants, sorted by bytes, with status, expires_at, missing_scopes and connected_at.",
-	}}
+	}
 }
 
 // read costs nothing for what is well.

@@ -18,7 +18,7 @@ import (
 
 var listFields = map[string]*framework.FieldSchema{
 	"after": {Type: framework.TypeString, Query: true, Description: "List what comes after this name."},
-	"limit": {Type: framework.TypeInt, Query: true, Description: "List so many names at the most: 1 to 10000, by default 1000."},
+	"limit": {Type: framework.TypeInt, Query: true, Description: "List so many names at the most: 1 to 10000, by default 1000.", Default: defaultLimit},
 }
 
 const (
@@ -54,41 +54,67 @@ func pageOf(d *framework.FieldData, names []string) ([]string, error) {
 	return page, nil
 }
 
-// tree lists refs one level at a time, below prefix.
+// namesAnswer is what lists of names answer.
+var namesAnswer = answer{
+	"keys": {Type: framework.TypeStringSlice, Required: true, Description: "The names, sorted by bytes. One that ends in a slash has more below it."},
+}
+
+// refsAnswer is what lists of refs answer.
+var refsAnswer = joined(namesAnswer, answer{
+	"key_info": {Type: framework.TypeMap, Description: "By name, of those that are credentials: status, connected_at, expires_at and missing_scopes; " +
+		"of a static one its credential_type, of a page its name and tasks; and removing, if it is being removed."},
+})
+
+// tree lists refs one level at a time, below prefix. Its noun stands in the ids
+// of operations.
 type tree struct {
 	store   *store.Store
 	refresh *refresh.Refresher
 	prefix  string
+	noun    string
 }
 
 func (t tree) paths() []*framework.Path {
-	list := func(pattern string, names ...string) *framework.Path {
-		return &framework.Path{
-			Pattern:         t.prefix + pattern + "/?$",
-			Fields:          fields(listFields, names...),
-			Operations:      map[logical.Operation]framework.OperationHandler{logical.ListOperation: local(t.list, "List the refs one level below.")},
-			HelpSynopsis:    "List the refs one level below.",
-			HelpDescription: "Sorted by bytes; a name that ends in a slash has more below it. The others come with status, expires_at, missing_scopes and connected_at.",
-		}
-	}
 	return []*framework.Path{
-		list(""),
-		list("/"+tenantSegment, "tenant"),
-		list("/"+refPrefix, "tenant", "provider"),
-		list("/"+refPrefix+"/users", "tenant", "provider"),
-		list("/"+refPrefix+"/static", "tenant", "provider"),
-		t.pages("/pages", "tenant", "provider"),
-		t.pages("/users/"+userSegment+"/pages", "tenant", "provider", "user"),
+		t.level("", ""),
+		t.level("/"+tenantSegment, "tenant-", "tenant"),
+		t.level("/"+refPrefix, "provider-", "tenant", "provider"),
+		t.level("/"+refPrefix+"/users", "user-", "tenant", "provider"),
+		t.level("/"+refPrefix+"/static", "static-", "tenant", "provider"),
+		t.pages("/pages", "installation-page-", "tenant", "provider"),
+		t.pages("/users/"+userSegment+"/pages", "user-page-", "tenant", "provider", "user"),
+	}
+}
+
+// level is the list of one level. What it lists the credentials of is named in
+// its operation's id.
+func (t tree) level(pattern, of string, names ...string) *framework.Path {
+	return &framework.Path{
+		Pattern:      t.prefix + pattern + "/?$",
+		Fields:       fields(listFields, names...),
+		DisplayAttrs: on(of + t.noun + "s"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: local(t.list, "List the refs one level below.",
+				says("With `key_info`; `after` and `limit` page."),
+				answers("The refs.", refsAnswer)),
+		},
+		HelpSynopsis:    "List the refs one level below.",
+		HelpDescription: "Sorted by bytes; a name that ends in a slash has more below it. The others come with status, expires_at, missing_scopes and connected_at.",
 	}
 }
 
 // pages is the list of the pages under a credential, which the provider may
 // have to be asked for.
-func (t tree) pages(pattern string, names ...string) *framework.Path {
+func (t tree) pages(pattern, of string, names ...string) *framework.Path {
 	return &framework.Path{
-		Pattern:         t.prefix + "/" + refPrefix + pattern + "/?$",
-		Fields:          fields(listFields, names...),
-		Operations:      map[logical.Operation]framework.OperationHandler{logical.ListOperation: forwarded(t.listPages, "List the pages that a credential reaches.")},
+		Pattern:      t.prefix + "/" + refPrefix + pattern + "/?$",
+		Fields:       fields(listFields, names...),
+		DisplayAttrs: on(of + t.noun + "s"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: forwarded(t.listPages, "List the pages that a credential reaches.",
+				says("With `name` and `tasks` in `key_info`; `after` and `limit` page."),
+				answers("The pages.", refsAnswer)),
+		},
 		HelpSynopsis:    "List the pages that a credential reaches.",
 		HelpDescription: "By id, with name and tasks. The provider is asked when the credential has changed since it last was.",
 	}

@@ -73,56 +73,24 @@ const (
 	refPrefix       = tenantSegment + "/" + providerSegment
 )
 
-// captured describes the fields that stand in the path itself.
-var captured = map[string]*framework.FieldSchema{
-	"provider": {Type: framework.TypeString, Description: "The provider's short name, such as facebook."},
-	"tenant":   {Type: framework.TypeString, Description: "The tenant: the organization or workspace that owns the credential."},
-	"user":     {Type: framework.TypeString, Description: "The application's id of the person who authorized."},
-	"page":     {Type: framework.TypeString, Description: "The provider's id of a page."},
-	"name":     {Type: framework.TypeString, Description: "The name of a static credential."},
-	"session":  {Type: framework.TypeString, Description: "The id of the session, as connect/ answered it."},
-	"status":   {Type: framework.TypeString, Description: "A status other than active: needs_reauth, revoked or failed."},
-}
-
-// fields returns a schema of the named captured fields and of own.
-func fields(own map[string]*framework.FieldSchema, names ...string) map[string]*framework.FieldSchema {
-	all := map[string]*framework.FieldSchema{}
-	for name, schema := range own {
-		all[name] = schema
-	}
-	for _, name := range names {
-		all[name] = captured[name]
-	}
-	return all
-}
-
-// forwarded is an operation that writes, or calls a provider, or knows what
-// only the active node can know: other nodes pass it on.
-func forwarded(f framework.OperationFunc, summary string) *framework.PathOperation {
-	return &framework.PathOperation{Callback: f, Summary: summary, ForwardPerformanceStandby: true, ForwardPerformanceSecondary: true}
-}
-
-// local is an operation that any node can serve.
-func local(f framework.OperationFunc, summary string) *framework.PathOperation {
-	return &framework.PathOperation{Callback: f, Summary: summary}
-}
-
-// A leaf is a pattern of refs, below <tenant>/<provider>.
+// A leaf is a pattern of refs, below <tenant>/<provider>. Its noun stands in the
+// ids of operations.
 type leaf struct {
 	pattern string
+	noun    string
 	names   []string
 }
 
 var (
 	// connectable are the refs that a person connects.
 	connectable = []leaf{
-		{"/installation", []string{"tenant", "provider"}},
-		{"/users/" + userSegment, []string{"tenant", "provider", "user"}},
+		{"/installation", "installation", []string{"tenant", "provider"}},
+		{"/users/" + userSegment, "user", []string{"tenant", "provider", "user"}},
 	}
 	// pages are the refs of pages, reached through those.
 	pages = []leaf{
-		{"/pages/" + pageSegment, []string{"tenant", "provider", "page"}},
-		{"/users/" + userSegment + "/pages/" + pageSegment, []string{"tenant", "provider", "user", "page"}},
+		{"/pages/" + pageSegment, "installation-page", []string{"tenant", "provider", "page"}},
+		{"/users/" + userSegment + "/pages/" + pageSegment, "user-page", []string{"tenant", "provider", "user", "page"}},
 	}
 )
 

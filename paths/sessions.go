@@ -13,6 +13,28 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
+var completeFields = joined(answerFields, map[string]*framework.FieldSchema{
+	"actor":        {Type: framework.TypeString, Required: true, Description: "Your application's own id of the person who is signed in to it now. It must be the actor of the session."},
+	"connect_code": {Type: framework.TypeString, Description: "The code that the callback page shows, or hands to return_url.", DisplayAttrs: secret("")},
+})
+
+var sessionAnswer = joined(refAnswer, answer{
+	"session_id": {Type: framework.TypeString, Required: true, Description: "The id of the session."},
+	"ref":        {Type: framework.TypeString, Required: true, Description: "What the session connects."},
+	"status": {Type: framework.TypeString, Required: true, Description: "pending; authorized, when the code is parked; redeeming; completed; failed, with error; expired.",
+		AllowedValues: oneOf(store.SessionPending, store.SessionAuthorized, store.SessionRedeeming, store.SessionCompleted, store.SessionFailed, store.SessionExpired)},
+	"actor":             {Type: framework.TypeString, Required: true, Description: "Who began it: the application's own id of that person."},
+	"scopes":            {Type: framework.TypeStringSlice, Required: true, Description: "The scopes that are asked for."},
+	"completion":        {Type: framework.TypeString, Required: true, Description: "Who redeems the code: confirm, the application that completes the session; callback, the callback.", AllowedValues: oneOf(flow.Confirm, flow.Callback)},
+	"grant":             {Type: framework.TypeString, Required: true, Description: "How it is authorized: code, in a browser; device, by a user code.", AllowedValues: oneOf("code", "device")},
+	"created_at":        {Type: framework.TypeTime, Required: true, Description: "When it was begun."},
+	"expires_at":        {Type: framework.TypeTime, Required: true, Description: "When it ends, if it is not finished."},
+	"redirect_uri":      {Type: framework.TypeString, Description: "Where the provider sends the browser."},
+	"return_url":        {Type: framework.TypeString, Description: "Where the callback page sends the browser on to."},
+	"error":             {Type: framework.TypeString, Description: "Why it failed: one of the codes of errors."},
+	"error_description": {Type: framework.TypeString, Description: "Why it failed, in words."},
+})
+
 type sessionPaths struct {
 	flow *flow.Flow
 	now  func() time.Time
@@ -20,28 +42,39 @@ type sessionPaths struct {
 
 func sessions(f *flow.Flow, now func() time.Time) []*framework.Path {
 	s := sessionPaths{f, now}
-	complete := fields(answerFields, "tenant", "session")
-	complete["actor"] = &framework.FieldSchema{Type: framework.TypeString, Description: "Your application's own id of the person who is signed in to it now. It must be the actor of the session."}
-	complete["connect_code"] = &framework.FieldSchema{Type: framework.TypeString, Description: "The code that the callback page shows, or hands to return_url."}
-	return []*framework.Path{
-		{
-			Pattern: "sessions/" + tenantSegment + "/" + sessionSegment,
-			Fields:  fields(nil, "tenant", "session"),
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ReadOperation:   forwarded(s.read, "Read the state of a session."),
-				logical.DeleteOperation: forwarded(s.cancel, "Cancel an unfinished session."),
-			},
-			HelpSynopsis:    "The state of a session.",
-			HelpDescription: "status is pending, authorized (the code is parked), redeeming, completed, failed (with error) or expired. A deleted session reads as failed until it is forgotten.",
+	return []*framework.Path{s.one(), s.completion()}
+}
+
+func (s sessionPaths) one() *framework.Path {
+	return &framework.Path{
+		Pattern:      "sessions/" + tenantSegment + "/" + sessionSegment,
+		Fields:       fields(nil, "tenant", "session"),
+		DisplayAttrs: on("session"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: forwarded(s.read, "Read the state of a session.",
+				answers("The session.", sessionAnswer)),
+			logical.DeleteOperation: forwarded(s.cancel, "Cancel an unfinished session.", named("cancel"),
+				says("Deleting cancels it."),
+				answersNothing("The session is cancelled.")),
 		},
-		{
-			Pattern:      "sessions/" + tenantSegment + "/" + sessionSegment + "/complete",
-			Fields:       complete,
-			Operations:   map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(s.complete, "Complete a session.")},
-			HelpSynopsis: "Complete a session.",
-			HelpDescription: "Name as actor who is signed in to your application now, and bring the proof: the connect_code, or, if your application hosts the redirect URI, " +
-				"state with code or error as the provider sent them; nothing for a session on a device, which asks the provider once. Answers the connection. It may be repeated.",
+		HelpSynopsis:    "The state of a session.",
+		HelpDescription: "status is pending, authorized (the code is parked), redeeming, completed, failed (with error) or expired. A deleted session reads as failed until it is forgotten.",
+	}
+}
+
+func (s sessionPaths) completion() *framework.Path {
+	return &framework.Path{
+		Pattern:      "sessions/" + tenantSegment + "/" + sessionSegment + "/complete",
+		Fields:       fields(completeFields, "tenant", "session"),
+		DisplayAttrs: on("session"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: forwarded(s.complete, "Complete a session.", named("complete"),
+				says("Takes `actor`, with `connect_code`, or with `state` and `code` (or `error` …) as the provider sent them, or with nothing, for a device; asks the provider once."),
+				answers("The connection.", connectionAnswer)),
 		},
+		HelpSynopsis: "Complete a session.",
+		HelpDescription: "Name as actor who is signed in to your application now, and bring the proof: the connect_code, or, if your application hosts the redirect URI, " +
+			"state with code or error as the provider sent them; nothing for a session on a device, which asks the provider once. Answers the connection. It may be repeated.",
 	}
 }
 

@@ -11,18 +11,29 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
+var settingsFields = map[string]*framework.FieldSchema{
+	"tenant_metadata_key": {Type: framework.TypeString, Description: "The metadata key of an entity that names the one tenant which the entity's tokens may touch. Default: empty, which is off."},
+}
+
+var settingsAnswer = answer{
+	"tenant_metadata_key": {Type: framework.TypeString, Required: true, Description: "The metadata key of an entity that names the one tenant which the entity's tokens may touch; empty: off."},
+}
+
 type settingsPaths struct{ store *store.Store }
 
 func settings(s *store.Store) []*framework.Path {
 	p := settingsPaths{s}
 	return []*framework.Path{{
-		Pattern: "settings$",
-		Fields: fields(map[string]*framework.FieldSchema{
-			"tenant_metadata_key": {Type: framework.TypeString, Description: "The metadata key of an entity that names the one tenant which the entity's tokens may touch. Default: empty, which is off."},
-		}),
+		Pattern:      "settings$",
+		Fields:       fields(settingsFields),
+		DisplayAttrs: on("settings"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation:   local(p.read, "Read the settings of the mount."),
-			logical.UpdateOperation: forwarded(p.write, "Write some or all settings of the mount."),
+			logical.ReadOperation: local(p.read, "Read the settings of the mount.",
+				says("`tenant_metadata_key` holds callers to the tenant that their entity's metadata names."),
+				answers("The settings.", settingsAnswer)),
+			logical.UpdateOperation: forwarded(p.write, "Write some or all settings of the mount.",
+				says("A write changes the settings it names; `\"\"` resets one."),
+				answersNothing("The settings are stored.")),
 		},
 		HelpSynopsis: "Settings of the mount.",
 		HelpDescription: `A write changes the settings that it names and keeps the rest; "" resets one to its default. ` +

@@ -15,11 +15,11 @@ import (
 )
 
 // staticLeaf are the refs of what somebody handed out once and for all.
-var staticLeaf = leaf{"/static/" + nameSegment, []string{"tenant", "provider", "name"}}
+var staticLeaf = leaf{"/static/" + nameSegment, "static", []string{"tenant", "provider", "name"}}
 
 var staticFields = map[string]*framework.FieldSchema{
-	"credential":      {Type: framework.TypeString, Description: "On a write: the API key or webhook secret, which is kept to the byte.", DisplayAttrs: &framework.DisplayAttributes{Sensitive: true}},
-	"credential_type": {Type: framework.TypeString, Description: "On a write: api_key or webhook_secret."},
+	"credential":      {Type: framework.TypeString, Required: true, Description: "On a write: the API key or webhook secret, which is kept to the byte.", DisplayAttrs: secret("")},
+	"credential_type": {Type: framework.TypeString, Required: true, Description: "On a write: api_key or webhook_secret.", AllowedValues: oneOf(store.APIKey, store.WebhookSecret)},
 	"actor":           {Type: framework.TypeString, Description: "On a write: your application's own id of the person who brought it, for the record."},
 	"force":           {Type: framework.TypeBool, Query: true, Description: "On a delete: forget even a record that does not open."},
 }
@@ -33,12 +33,18 @@ type staticPaths struct {
 func static(r *refresh.Refresher, keep func(context.Context, flow.StaticImport) (store.Credential, error), now func() time.Time) []*framework.Path {
 	s := staticPaths{r, keep, now}
 	return []*framework.Path{{
-		Pattern: "creds/" + refPrefix + staticLeaf.pattern,
-		Fields:  fields(staticFields, staticLeaf.names...),
+		Pattern:      "creds/" + refPrefix + staticLeaf.pattern,
+		Fields:       fields(staticFields, staticLeaf.names...),
+		DisplayAttrs: on("static-credential"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation:   local(s.read, "Read an API key or webhook secret."),
-			logical.UpdateOperation: forwarded(s.write, "Keep an API key or webhook secret."),
-			logical.DeleteOperation: forwarded(s.delete, "Forget an API key or webhook secret."),
+			logical.ReadOperation: local(s.read, "Read an API key or webhook secret.",
+				answers("The credential.", staticCredentialAnswer)),
+			logical.UpdateOperation: forwarded(s.write, "Keep an API key or webhook secret.",
+				says("Writing takes `credential` and `credential_type` (`api_key`, `webhook_secret`), with `actor` for the record."),
+				answers("The connection.", staticConnectionAnswer)),
+			logical.DeleteOperation: forwarded(s.delete, "Forget an API key or webhook secret.",
+				says("Deleting forgets it; `force`."),
+				answersNothing("The credential is forgotten.")),
 		},
 		HelpSynopsis: "An API key or webhook secret, under the tenant's key.",
 		HelpDescription: "It is served as it was written: nobody is asked about it, no configuration is needed, and nothing of it comes due. " +

@@ -16,7 +16,7 @@ import (
 )
 
 var signedFields = map[string]*framework.FieldSchema{
-	"signed_request": {Type: framework.TypeString, Description: "What the provider posts: a payload that it has signed with the client's secret."},
+	"signed_request": {Type: framework.TypeString, Required: true, Description: "What the provider posts: a payload that it has signed with the client's secret.", DisplayAttrs: secret("")},
 }
 
 var deletionFields = map[string]*framework.FieldSchema{
@@ -25,9 +25,24 @@ var deletionFields = map[string]*framework.FieldSchema{
 }
 
 var deliveryFields = map[string]*framework.FieldSchema{
-	"payload":   {Type: framework.TypeString, Description: "The bytes of the delivery's body, as they came, in base64."},
-	"signature": {Type: framework.TypeString, Description: "The delivery's header X-Hub-Signature-256."},
+	"payload":   {Type: framework.TypeString, Required: true, Description: "The bytes of the delivery's body, as they came, in base64."},
+	"signature": {Type: framework.TypeString, Required: true, Description: "The delivery's header X-Hub-Signature-256."},
 }
+
+// What the provider reads has no envelope of Vault's around it.
+var (
+	confirmationAnswer = answer{
+		"url":               {Type: framework.TypeString, Required: true, Description: "Where the person can read what became of it."},
+		"confirmation_code": {Type: framework.TypeString, Required: true, Description: "The code that confirms the deletion."},
+	}
+	deletionAnswer = answer{
+		"status": {Type: framework.TypeString, Description: "What became of the deletion that confirmation_code confirms. Without one there is no answer.",
+			AllowedValues: oneOf(store.DataDeletionPending, store.DataDeletionCompleted, store.DataDeletionRejected)},
+	}
+	deliveryAnswer = answer{
+		"marked": {Type: framework.TypeInt, Required: true, Description: "How many credentials were marked."},
+	}
+)
 
 type webhookPaths struct {
 	store   *store.Store
@@ -38,36 +53,56 @@ type webhookPaths struct {
 // to are open to everybody; it may post more than is known here.
 func webhooks(s *store.Store, r *refresh.Refresher) []*framework.Path {
 	w := webhookPaths{s, r}
-	return []*framework.Path{
-		{
-			Pattern:             "webhooks/" + providerSegment + "/deauthorize",
-			Fields:              fields(signedFields, "provider"),
-			TakesArbitraryInput: true,
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ReadOperation:   local(w.greet, "Answer a provider that looks whether somebody is there."),
-				logical.UpdateOperation: forwarded(w.deauthorize, "Take in that a person took their grant away."),
-			},
-			HelpSynopsis:    "Where the provider posts that a person took their grant away.",
-			HelpDescription: "It is open to everybody; what the provider has not signed changes nothing.",
+	return []*framework.Path{w.deauthorization(), w.dataDeletion(), w.delivery()}
+}
+
+func (w webhookPaths) deauthorization() *framework.Path {
+	return &framework.Path{
+		Pattern:             "webhooks/" + providerSegment + "/deauthorize",
+		Fields:              fields(signedFields, "provider"),
+		TakesArbitraryInput: true,
+		DisplayAttrs:        on("deauthorization"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: local(w.greet, "Answer a provider that looks whether somebody is there.", named("greet"),
+				shows(http.StatusOK, "text/plain", "Somebody is there.")),
+			logical.UpdateOperation: forwarded(w.deauthorize, "Take in that a person took their grant away.", named("receive"),
+				shows(http.StatusOK, "text/plain", "It is taken in.")),
 		},
-		{
-			Pattern:             "webhooks/" + providerSegment + "/data-deletion",
-			Fields:              fields(deletionFields, "provider"),
-			TakesArbitraryInput: true,
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ReadOperation:   forwarded(w.deletion, "Read what became of a deletion."),
-				logical.UpdateOperation: forwarded(w.delete, "Take in that a person asks for their data to be deleted."),
-			},
-			HelpSynopsis:    "Where the provider posts that a person asks for their data to be deleted.",
-			HelpDescription: "It is open to everybody; what the provider has not signed changes nothing. Read with a confirmation_code it tells what became of that deletion: pending, completed or rejected.",
+		HelpSynopsis:    "Where the provider posts that a person took their grant away.",
+		HelpDescription: "It is open to everybody; what the provider has not signed changes nothing.",
+	}
+}
+
+func (w webhookPaths) dataDeletion() *framework.Path {
+	return &framework.Path{
+		Pattern:             "webhooks/" + providerSegment + "/data-deletion",
+		Fields:              fields(deletionFields, "provider"),
+		TakesArbitraryInput: true,
+		DisplayAttrs:        on("data-deletion"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: forwarded(w.deletion, "Read what became of a deletion.",
+				says("A GET with `confirmation_code` tells what became of that."),
+				answers("What became of it, without Vault's envelope.", deletionAnswer)),
+			logical.UpdateOperation: forwarded(w.delete, "Take in that a person asks for their data to be deleted.", named("receive"),
+				answers("The provider's confirmation, without Vault's envelope.", confirmationAnswer)),
 		},
-		{
-			Pattern:         "webhooks/" + providerSegment + "/notify",
-			Fields:          fields(deliveryFields, "provider"),
-			Operations:      map[logical.Operation]framework.OperationHandler{logical.UpdateOperation: forwarded(w.notify, "Take in a delivery that the application's webhook has received.")},
-			HelpSynopsis:    "Take in a delivery that the application's webhook has received.",
-			HelpDescription: "The signature is over the bytes of the body, which Vault hands to no plugin: so the application relays both. Answers how many credentials were marked.",
+		HelpSynopsis:    "Where the provider posts that a person asks for their data to be deleted.",
+		HelpDescription: "It is open to everybody; what the provider has not signed changes nothing. Read with a confirmation_code it tells what became of that deletion: pending, completed or rejected.",
+	}
+}
+
+func (w webhookPaths) delivery() *framework.Path {
+	return &framework.Path{
+		Pattern:      "webhooks/" + providerSegment + "/notify",
+		Fields:       fields(deliveryFields, "provider"),
+		DisplayAttrs: on("webhook-delivery"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: forwarded(w.notify, "Take in a delivery that the application's webhook has received.", named("relay"),
+				says("Takes `payload`, the body's bytes in base64, and `signature`, its `X-Hub-Signature-256`; answers how many credentials were `marked`."),
+				answers("What it came to.", deliveryAnswer)),
 		},
+		HelpSynopsis:    "Take in a delivery that the application's webhook has received.",
+		HelpDescription: "The signature is over the bytes of the body, which Vault hands to no plugin: so the application relays both. Answers how many credentials were marked.",
 	}
 }
 
