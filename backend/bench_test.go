@@ -19,7 +19,7 @@ func BenchmarkWarmRead(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := e.HandleRequest(context.Background(), &req); err != nil {
+				if _, err := e.Backend.HandleRequest(context.Background(), &req); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -28,7 +28,7 @@ func BenchmarkWarmRead(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for req := req; pb.Next(); {
-					if _, err := e.HandleRequest(context.Background(), &req); err != nil {
+					if _, err := e.Backend.HandleRequest(context.Background(), &req); err != nil {
 						b.Error(err)
 					}
 				}

@@ -153,6 +153,27 @@ func TestAUsersPagesGoWithTheUser(t *testing.T) {
 	}
 }
 
+func TestAUsersPagesAreListedRefreshedAndChecked(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "pages_show_list,pages_read_engagement", "require_installation": false})
+	const ada = "org_acme/facebook/users/ada"
+	e.connect(ada, "ada", authpipetest.Consent{User: "ada"})
+	for _, tree := range []string{"creds/", "connections/"} {
+		if diff := cmp.Diff([]string{"777", "778"}, e.must(logical.ListOperation, tree+ada+"/pages/", nil)["keys"]); diff != "" {
+			t.Errorf("%s: %s", tree, diff)
+		}
+	}
+	first := e.read("creds/" + ada + "/pages/778")["access_token"]
+	for _, verb := range []string{"/refresh", "/check"} {
+		if c := e.must(logical.UpdateOperation, "connections/"+ada+"/pages/778"+verb, nil); c["status"] != "active" || c["ref"] != ada+"/pages/778" {
+			t.Errorf("%s answers %v", verb, c)
+		}
+	}
+	if known, _ := e.fb.Inspect(first.(string)); !known.Valid {
+		t.Error("the token that was served has died of it")
+	}
+}
+
 func TestManyPagesAreListedWhole(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	var ids []string
