@@ -30,6 +30,11 @@ const help = `
 The authpipe secrets engine keeps other people's OAuth credentials: it runs the
 authorization code grant, keeps the tokens sealed under a key of each tenant's
 own, refreshes them before they expire, and hands them out.
+
+Write the client that is registered with the provider to config/<provider>.
+Begin a session at connect/, send the browser to its authorization_url, and
+complete it at sessions/. From then on the credential can be read at creds/, and
+its state at connections/.
 `
 
 // Options are what an engine needs of the world. The zero value is the real
@@ -267,7 +272,25 @@ func (b *Backend) handle(ctx context.Context, req *logical.Request) (resp *logic
 	if flushErr := b.flushEvents(ctx, req.Operation); flushErr != nil {
 		b.Logger().Warn("events could not be written", "error", flushErr)
 	}
+	if err == nil && req.Operation == logical.HelpOperation {
+		err = readable(resp)
+	}
 	return resp, err
+}
+
+// readable has the help in an answer written for people, and its document so
+// that Vault reads all of it.
+func readable(resp *logical.Response) error {
+	if text, ok := resp.Data["help"].(string); ok {
+		resp.Data["help"] = paths.Help(text)
+	}
+	doc, ok := resp.Data["openapi"].(*framework.OASDocument)
+	if !ok {
+		return nil
+	}
+	document, err := paths.Document(doc)
+	resp.Data["openapi"] = document
+	return err
 }
 
 // check checks the fields of the request. Finding its route takes longer than
