@@ -1,10 +1,10 @@
 # Verbs. Each does one thing, through one script or one go command.
 
 .DEFAULT_GOAL := help
-.PHONY: help build vault test fuzz longrun bench demo dev lint fmt clean
+.PHONY: help build vault test fuzz longrun bench demo dev lint fmt reference clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the plugin and the Facebook simulator into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -35,6 +35,10 @@ lint: ## gofmt, go vet, staticcheck, govulncheck
 
 fmt: ## format all Go files
 	go fmt ./...
+
+reference: ## write testdata/openapi.json anew, and the README's table of paths from it
+	go test -run TestTheOpenAPIDocument ./backend -update
+	go test -run TestTheREADME ./internal/reference -update
 
 clean: ## remove what was built, Vault included
 	rm -rf bin

@@ -1,0 +1,134 @@
+// Package reference makes the tables of the documentation from the engine's
+// OpenAPI document, so that they say of it what it says of itself.
+package reference
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// What of the document goes into a table.
+type (
+	document struct {
+		Paths map[string]item `json:"paths"`
+	}
+	item struct {
+		Description     string     `json:"description"`
+		Unauthenticated bool       `json:"x-vault-unauthenticated"`
+		Get             *operation `json:"get"`
+		Post            *operation `json:"post"`
+		Delete          *operation `json:"delete"`
+	}
+	operation struct {
+		Description string `json:"description"`
+	}
+)
+
+// words are the first words of paths in the order in which one meets them. What
+// is not among them comes last.
+var words = []string{
+	"config", "connect", "callback", "sessions", "creds", "connections", "tenants", "health", "events", "webhooks", "metrics", "info", "settings",
+}
+
+// short are the names of refs in the table. The document spells out each kind.
+// (What stands between a user and a page is no ref.)
+var short = strings.NewReplacer(
+	"{tenant}/{provider}/installation", "<ref>",
+	"{tenant}/{provider}/users/{user}/pages/{page}", "<page>",
+	"{tenant}/{provider}/users/{user}/pages/", "{tenant}/{provider}/users/{user}/pages/",
+	"{tenant}/{provider}/users/{user}", "<ref>",
+	"{tenant}/{provider}/pages/{page}", "<page>",
+)
+
+// A row is of paths that have the same operations and the same to say.
+type row struct {
+	names            []string
+	word, verbs, say string
+}
+
+// Paths returns a table of the document's paths in Markdown. A row says what a
+// path is and what its operations take, in the document's words.
+func Paths(openAPI []byte) (string, error) {
+	var doc document
+	if err := json.Unmarshal(openAPI, &doc); err != nil {
+		return "", fmt.Errorf("reading the OpenAPI document: %w", err)
+	}
+	var rows []*row
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		rows = add(rows, path, doc.Paths[path])
+	}
+	slices.SortStableFunc(rows, func(a, b *row) int { return a.rank() - b.rank() })
+	var table strings.Builder
+	table.WriteString("| path | operations | what |\n|---|---|---|\n")
+	for _, r := range rows {
+		fmt.Fprintf(&table, "| %s | %s | %s |\n", r.title(), r.verbs, strings.ReplaceAll(r.say, "|", `\|`))
+	}
+	return table.String(), nil
+}
+
+// add adds the path to the row that has the same to say, or to one of its own.
+func add(rows []*row, path string, i item) []*row {
+	name := strings.TrimPrefix(path, "/")
+	word, _, _ := strings.Cut(name, "/")
+	name = strings.NewReplacer("{", "<", "}", ">").Replace(short.Replace(name))
+	verbs, say := i.operations(strings.HasSuffix(path, "/"))
+	for _, r := range rows {
+		if r.word == word && r.verbs == verbs && r.say == say {
+			if !slices.Contains(r.names, name) {
+				r.names = append(r.names, name)
+			}
+			return rows
+		}
+	}
+	return append(rows, &row{[]string{name}, word, verbs, say})
+}
+
+// operations returns the verbs of a path, as Vault's CLI has them, and all
+// there is to say of it. Where no token is asked for it is no Vault client that
+// asks: there they are HTTP's.
+func (i item) operations(list bool) (verbs, say string) {
+	said := []string{i.Description}
+	var names []string
+	for _, o := range []struct {
+		*operation
+		verb, method string
+	}{{i.Get, "read", "GET"}, {i.Post, "write", "POST"}, {i.Delete, "delete", "DELETE"}} {
+		if o.operation == nil {
+			continue
+		}
+		if o.Description != "" && !slices.Contains(said, o.Description) {
+			said = append(said, o.Description)
+		}
+		switch {
+		case i.Unauthenticated:
+			names = append(names, o.method)
+		case list:
+			names = append(names, "list")
+		default:
+			names = append(names, o.verb)
+		}
+	}
+	if i.Unauthenticated {
+		names = append(names, "**no token**")
+	}
+	return strings.Join(names, ", "), strings.Join(said, " ")
+}
+
+// rank orders rows by their first word.
+func (r *row) rank() int {
+	if i := slices.Index(words, r.word); i >= 0 {
+		return i
+	}
+	return len(words)
+}
+
+// title names the paths of the row. More than two are the levels of one tree.
+func (r *row) title() string {
+	if len(r.names) > 2 {
+		return "`" + r.word + "/…`"
+	}
+	return "`" + strings.Join(r.names, "`, `") + "`"
+}
