@@ -17,7 +17,12 @@ type Metrics struct {
 func metrics(m Metrics) []*framework.Path {
 	return []*framework.Path{{
 		Pattern:      "metrics$",
-		Operations:   map[logical.Operation]framework.OperationHandler{logical.ReadOperation: local(m.read, "Read the mount's metrics, as Prometheus does.")},
+		DisplayAttrs: on("metrics"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: local(m.read, "Read the mount's metrics, as Prometheus does.",
+				says("[docs/metrics.md](docs/metrics.md) lists them, with alert rules and a Grafana dashboard."),
+				shows(http.StatusOK, "text/plain", "The metrics.")),
+		},
 		HelpSynopsis: "The mount's metrics, in Prometheus' text exposition format.",
 		HelpDescription: "Each node answers for itself, since its process began. No label names a tenant, a user or a ref. " +
 			"Prometheus scrapes it with a Vault token that may read this path; by hand it is read with vault read -format=raw.",

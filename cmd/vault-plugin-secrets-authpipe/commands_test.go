@@ -42,6 +42,7 @@ import (
 //	plugins [-kill]               prints the ids of the plugin's processes, and kills them [linux]
 //	documented [-run] FILE NAME   prints the code block of one of the repository's documents that stands under
 //	                              <!-- NAME -->, or runs the vault commands in it
+//	openapi MOUNT FILE            fails unless the server's OpenAPI document says of the mount what the repository's FILE says
 //	capable [-none] TOKEN CAPABILITY PATH...
 //	                              fails unless the token has the capability at all the paths, or at none
 //	flood COUNT URL               makes COUNT requests, eight at once, and prints how many had which status
@@ -86,7 +87,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 // printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
 	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "leave": leave, "consent": consent, "connect": connect, "plugins": plugins,
-	"load": loading, "documented": documented, "capable": capable, "flood": flood,
+	"load": loading, "documented": documented, "capable": capable, "flood": flood, "openapi": openAPI,
 	"example": example, "shorten": shorten, "shows": shows, "paced": paced,
 }
 
