@@ -88,3 +88,14 @@ func TestWhatCannotBeImported(t *testing.T) {
 	}
 	e.must(logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
 }
+
+// TestWhatComesFromAFileHasALinesEnd has it no part of a token or a secret.
+func TestWhatComesFromAFileHasALinesEnd(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": appSecret + "\n", "client_id": " " + appID + "\r\n"})
+	token := e.obtained("ada")
+	e.must(logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token + "\n"})
+	if got := e.served(installation); got != token {
+		t.Errorf("served is %q", got)
+	}
+}

@@ -234,12 +234,12 @@ func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error)
 		"dialog_url": &c.DialogURL, "graph_url": &c.GraphURL,
 	} {
 		if _, named := d.Raw[name]; named {
-			*into = d.Get(name).(string)
+			*into = text(d, name)
 		}
 	}
 	for name, into := range map[string]*oauth.Secret{"client_secret": &c.ClientSecret, "client_token": &c.ClientToken} {
 		if _, named := d.Raw[name]; named {
-			*into = oauth.NewSecret(d.Get(name).(string))
+			*into = oauth.NewSecret(text(d, name))
 		}
 	}
 	for name, into := range map[string]*[]string{
@@ -278,6 +278,10 @@ func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error)
 	}
 	return c, nil
 }
+
+// text returns a field without the white space around it: what comes from a
+// file or a pipe has a line's end.
+func text(d *framework.FieldData, name string) string { return strings.TrimSpace(d.Get(name).(string)) }
 
 func duration(d *framework.FieldData, name string) time.Duration {
 	return time.Duration(d.Get(name).(int)) * time.Second

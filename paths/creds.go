@@ -125,7 +125,7 @@ func (c credsPaths) write(ctx context.Context, req *logical.Request, d *framewor
 	if err != nil {
 		return nil, err
 	}
-	token, actor := d.Get("access_token").(string), d.Get("actor").(string)
+	token, actor := text(d, "access_token"), d.Get("actor").(string)
 	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, oauth.Invalid("access_token", "is required: 1 to %d visible ASCII characters", maxToken)
 	}
