@@ -1,7 +1,7 @@
 # Verbs. Each does one thing, through one script or one go command.
 
 .DEFAULT_GOAL := help
-.PHONY: help build vault test fuzz longrun bench demo dev lint fmt reference clean
+.PHONY: help build vault test fuzz longrun bench demo dev release lint fmt reference clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: ## walk the whole story with the vault CLI, then stop everything
 dev: ## leave a dev Vault and a simulated Facebook running until Ctrl-C
 	@scripts/dev.sh
 
+release: ## make the release VERSION=v1.2.3 (or the tag at HEAD) in dist/
+	@scripts/release.sh $(VERSION)
+
 lint: ## gofmt, go vet, staticcheck, govulncheck
 	@scripts/lint.sh
 
@@ -41,4 +44,4 @@ reference: ## write testdata/openapi.json anew, and the README's table of paths 
 	go test -run TestTheREADME ./internal/reference -update
 
 clean: ## remove what was built, Vault included
-	rm -rf bin
+	rm -rf bin dist

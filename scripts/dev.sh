@@ -27,7 +27,8 @@ Open the authorization_url in a browser and consent. The page that you come to s
     vault write authpipe/sessions/org_acme/SESSION_ID/complete actor=alice connect_code=CONNECT_CODE
     vault read authpipe/creds/org_acme/facebook/installation
 
-Vault logs to $run/vault.log, the simulator to $run/facebook.log. Ctrl-C ends it all.
+At $facebook/_control you see what Facebook knows, and break things.
+docs/tutorial.md goes on from here. Vault logs to $run/vault.log, the simulator to $run/facebook.log. Ctrl-C ends it all.
 END
 
 wait "$vault_pid" || true

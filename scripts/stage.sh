@@ -84,7 +84,9 @@ start_vault() {
 # start_facebook ARG...: sets facebook to its address. The arguments go to the simulator.
 start_facebook() {
   bin/facebook-simulator -listen 127.0.0.1:0 -app-id "$app_id" -app-secret "$app_secret" \
-    -redirect-uri "$VAULT_ADDR/v1/authpipe/callback/facebook" "$@" >"$run/facebook.log" 2>&1 &
+    -redirect-uri "$VAULT_ADDR/v1/authpipe/callback/facebook" \
+    -deauthorize-url "$VAULT_ADDR/v1/authpipe/webhooks/facebook/deauthorize" \
+    -data-deletion-url "$VAULT_ADDR/v1/authpipe/webhooks/facebook/data-deletion" "$@" >"$run/facebook.log" 2>&1 &
   pids+=("$!")
   await "$!" grep -q '^facebook simulator: http' "$run/facebook.log" || fail 'the Facebook simulator does not start' "$run/facebook.log"
   facebook=$(sed -n 's/^facebook simulator: \(http:[^ ]*\)$/\1/p' "$run/facebook.log")

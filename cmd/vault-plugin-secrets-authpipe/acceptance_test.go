@@ -28,10 +28,11 @@ func TestAcceptance(t *testing.T) {
 		t.Skip("needs a Vault server, which takes its time: left out with -short")
 	}
 	vault, plugin := findVault(t), buildPlugin(t)
+	made := &releases{tree: filepath.Join(t.TempDir(), "tree")}
 	testscript.Run(t, testscript.Params{
 		Dir:   filepath.Join(root, "testdata", "script"),
 		Cmds:  commands(),
-		Setup: func(env *testscript.Env) error { return setup(env, vault, plugin) },
+		Setup: func(env *testscript.Env) error { return setup(env, vault, plugin, made) },
 		Condition: func(name string) (bool, error) {
 			if name != "openbao" {
 				return false, fmt.Errorf("unknown condition %q", name)
@@ -74,7 +75,7 @@ func buildPlugin(t *testing.T) (program string) {
 
 // setup gives a script its world: a Vault server where the plugin is registered and not yet mounted, and a Facebook
 // with two apps and three people.
-func setup(env *testscript.Env, vault, plugin string) error {
+func setup(env *testscript.Env, vault, plugin string, made *releases) error {
 	tb := env.T().(testing.TB)
 	facebook := authpipetest.NewFacebook(authpipetest.Options{})
 	graph := facebook.Start(tb)
@@ -82,7 +83,7 @@ func setup(env *testscript.Env, vault, plugin string) error {
 
 	server.audit(tb)
 
-	w := &world{vault: vault, server: server, facebook: facebook}
+	w := &world{vault: vault, server: server, facebook: facebook, releases: made}
 	env.Values[worldKey{}] = w
 	tb.Cleanup(func() {
 		w.inspect(tb)
@@ -105,7 +106,16 @@ func setup(env *testscript.Env, vault, plugin string) error {
 	facebook.AddUser(authpipetest.User{ID: bob, Name: "Bob Member", Email: "bob@example.com"})
 	facebook.AddUser(authpipetest.User{ID: mallory, Name: "Mallory Stranger", Email: "mallory@example.com"})
 
+	// Scripts of the repository call vault by its name.
+	bin := filepath.Join(env.WorkDir, ".bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(vault, filepath.Join(bin, "vault")); err != nil {
+		return err
+	}
 	for _, v := range [][2]string{
+		{"PATH", bin + string(os.PathListSeparator) + env.Getenv("PATH")},
 		{"VAULT_ADDR", server.addr}, {"VAULT_TOKEN", server.token}, {"HOME", env.WorkDir}, {"AUDIT_LOG", server.auditLog()},
 		{"FACEBOOK", graph},
 		{"APP_ID", appID}, {"APP_SECRET", appSecret}, {"CLIENT_TOKEN", clientToken}, {"CONFIG_ID", configID}, {"CALLBACK", callback}, {"RELAY", relay},
@@ -133,7 +143,8 @@ type world struct {
 	server   *vaultServer
 	facebook *authpipetest.Facebook
 	app      authpipetest.App // the first one
-	load     *load            // what asks while the script goes on; nil: nothing
+	releases *releases
+	load     *load // what asks while the script goes on; nil: nothing
 
 	secrets map[string][]string // what the script has seen of tokens, codes, states and secrets
 	pages   []string            // what the callback has shown

@@ -1,0 +1,182 @@
+package main_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// A release is what is committed and nothing else, so each of these tests works in a checkout of its own, with the
+// working tree's files committed.
+
+func TestReleasesAreReproducible(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the plugin twice: left out with -short")
+	}
+	var sums []string
+	for _, dir := range []string{"one", "another/and/deeper"} {
+		tree := filepath.Join(t.TempDir(), dir)
+		if err := checkout(tree); err != nil {
+			t.Fatal(err)
+		}
+		release, err := makeRelease(tree, "v0.1.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed, err := os.ReadFile(filepath.Join(release, "SHA256SUMS"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := os.ReadDir(release)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The plugin, its SBOM and register.sh, and the sums themselves.
+		if got, want := bytes.Count(listed, []byte("\n")), len(files)-1; got != want || want != 3 {
+			t.Errorf("SHA256SUMS names %d of %d files, want 3 of 3:\n%s", got, want, listed)
+		}
+		sums = append(sums, string(listed))
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("the same commit released from two directories differs:\n%s\n%s", sums[0], sums[1])
+	}
+}
+
+func TestNothingUncommittedIsReleased(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a checkout: left out with -short")
+	}
+	tree := t.TempDir()
+	if err := checkout(tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, version, file string
+		why                 string
+	}{
+		{"a version that Vault would not take", "0.1", "", "it is a v and a semantic version"},
+		{"no version and no tag", "", "", "HEAD has no tag"},
+		{"a file that is not committed", "v0.1.0", "backend/stray.go", "the tree is not what is committed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.file != "" {
+				if err := os.WriteFile(filepath.Join(tree, tt.file), []byte("package backend\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := makeRelease(tree, tt.version)
+			if err == nil || !strings.Contains(err.Error(), tt.why) {
+				t.Errorf("got %v, want an error that says %q", err, tt.why)
+			}
+			if _, err := os.Stat(filepath.Join(tree, "dist")); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("dist/ is there: %v", err)
+			}
+		})
+	}
+}
+
+// checkout commits the working tree's files, as they are, to a repository at dir.
+func checkout(dir string) error {
+	list := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list.Dir = root
+	names, err := list.Output()
+	if err != nil {
+		return fmt.Errorf("listing the working tree: %w", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimRight(string(names), "\x00"), "\x00") {
+		if err := copyFile(filepath.Join(root, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err // a file that is deleted, and that not yet committed, is listed
+		}
+	}
+	script := `git init -q && git add -A && git -c user.name=tester -c user.email=tester@example.com -c commit.gpgsign=false commit -q -m all`
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GIT_AUTHOR_DATE=2026-01-02T03:04:05Z", "GIT_COMMITTER_DATE=2026-01-02T03:04:05Z",
+		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("committing to %s: %w: %s", dir, err, out)
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, info.Mode().Perm())
+}
+
+// makeRelease makes a release for this machine's platform, in a checkout, and returns its directory.
+func makeRelease(tree, version string) (dir string, err error) {
+	args := []string{}
+	if version != "" {
+		args = append(args, version, runtime.GOOS+"/"+runtime.GOARCH)
+	}
+	cmd := exec.Command(filepath.Join(tree, "scripts", "release.sh"), args...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("making release %s: %w: %s", version, err, said.String())
+	}
+	return filepath.Join(tree, strings.TrimSpace(string(out))), nil
+}
+
+// releases are made once for all scripts.
+type releases struct {
+	mu   sync.Mutex
+	tree string
+	made map[string]string // directory by version
+}
+
+func (r *releases) of(version string) (dir string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if dir, ok := r.made[version]; ok {
+		return dir, nil
+	}
+	if r.made == nil {
+		if err := checkout(r.tree); err != nil {
+			return "", err
+		}
+		r.made = map[string]string{}
+	}
+	r.made[version], err = makeRelease(r.tree, version)
+	return r.made[version], err
+}
+
+// register is the command register: what is said of it is at commands.
+func register(ts *testscript.TestScript, args []string) (output, error) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: register VERSION")
+	}
+	w := worldOf(ts)
+	dir, err := w.releases.of(args[0])
+	ts.Check(err)
+	cmd := exec.Command(filepath.Join(dir, "register.sh"), filepath.Dir(w.server.plugin))
+	for _, name := range []string{"PATH", "HOME", "VAULT_ADDR", "VAULT_TOKEN"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	return output{stdout.String(), stderr.String()}, err
+}

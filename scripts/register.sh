@@ -1,0 +1,55 @@
+#!/bin/sh
+# Puts this release of the authpipe secrets engine into Vault's catalog:
+#
+#   ./register.sh PLUGIN_DIRECTORY [NAME]
+#
+# It copies the plugin for this machine's platform into PLUGIN_DIRECTORY (the server's plugin_directory) and registers it with
+# the Vault that $VAULT_ADDR and $VAULT_TOKEN speak of, as NAME (vault-plugin-secrets-authpipe). Every node of a cluster needs
+# the file: on the others, run it with VAULT_ADDR empty, which only copies. It may be repeated, and restarts nothing: what is
+# mounted goes on running its version until the commands that it prints at its end are run.
+set -eu
+
+version=
+program=vault-plugin-secrets-authpipe
+
+die() { echo "$0: $*" >&2; exit 1; }
+
+[ -n "$version" ] || die "this is the source of a release's script: run 'make release', and the one in dist/"
+[ $# -ge 1 ] && [ $# -le 2 ] || die "usage: $0 PLUGIN_DIRECTORY [NAME]"
+[ -d "$1" ] || die "no such directory: $1"
+directory=$(cd "$1" && pwd -P) # Vault takes no links
+name=${2:-$program}
+cd "$(dirname "$0")"
+
+os=$(uname -s | tr '[:upper:]' '[:lower:]')
+case $(uname -m) in
+x86_64 | amd64) arch=amd64 ;;
+aarch64 | arm64) arch=arm64 ;;
+*) die "no release for $(uname -m): build it with make build" ;;
+esac
+file=${program}_${version}_${os}_${arch}
+[ -f "$file" ] || die "no $file here: download it beside this script"
+
+sum=$(grep " [ *]*$file\$" SHA256SUMS | cut -d ' ' -f 1)
+if command -v sha256sum >/dev/null; then is=$(sha256sum "$file"); else is=$(shasum -a 256 "$file"); fi
+[ -n "$sum" ] && [ "$sum" = "${is%% *}" ] || die "$file is not the one in SHA256SUMS: download it again"
+
+# Renamed into place, so that Vault never finds half a file, and a running process keeps its own.
+cp "$file" "$directory/.$file.$$"
+chmod 755 "$directory/.$file.$$"
+mv "$directory/.$file.$$" "$directory/$file"
+echo "copied $file to $directory"
+
+[ -n "${VAULT_ADDR-set}" ] || exit 0
+vault plugin register -sha256="$sum" -command="$file" -version="$version" secret "$name"
+cat <<END
+
+To mount it:
+
+    vault secrets enable -path=authpipe -plugin-version=$version $name
+
+To have a mount run it in place of the version that it runs now, or to go back:
+
+    vault secrets tune -plugin-version=$version authpipe/
+    vault plugin reload -plugin=$name
+END

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Makes a release in dist/: the plugin for each platform, an SBOM of each, register.sh and SHA256SUMS.
+#
+#   scripts/release.sh [v1.2.3 [OS/ARCH...]]
+#
+# Without a version it is the tag that stands at HEAD. What is in dist/ depends on nothing but the commit, the version and the
+# toolchain: whoever makes the same release elsewhere gets the same SHA256SUMS.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+name=vault-plugin-secrets-authpipe
+module=github.com/authpipe/vault-plugin-secrets-authpipe
+
+die() { echo "$0: $*" >&2; exit 1; }
+
+version=${1:-$(git describe --tags --exact-match --match 'v*' 2>/dev/null)} ||
+  die "no version: HEAD has no tag; tag it, or say one: make release VERSION=v1.2.3"
+# What Vault takes for the version of a plugin.
+[[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] ||
+  die "no version: $version: it is a v and a semantic version, as v1.2.3 or v1.3.0-rc1"
+# Untracked files are compiled in as well as changed ones.
+[[ -z $(git status --porcelain) ]] || die "the tree is not what is committed: commit or stash what 'git status' shows"
+shift $(($# > 0))
+platforms=("$@")
+((${#platforms[@]})) || platforms=({linux,darwin,windows,freebsd}/{amd64,arm64})
+
+commit=$(git rev-parse HEAD)
+date=$(TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd)
+
+# A directory that appears whole or not at all.
+mkdir -p dist
+dir=dist/$version
+scratch=$(mktemp -d dist/.release.XXXXXX)
+trap 'rm -rf "$scratch"' EXIT
+mkdir "$scratch/$version"
+
+# Nothing of the machine comes in: no paths, no C library, no developer's own flags.
+export CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= GOWORK=off
+build() { go build -trimpath -buildvcs=false "$@"; }
+
+# Built and not run by "go tool", since an SBOM names the program that made it by its hash.
+build -modfile=scripts/tools/go.mod -o "$scratch/sbom" github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+
+for platform in "${platforms[@]}"; do
+  file=${name}_${version}_${platform/\//_}
+  [[ $platform != windows/* ]] || file+=.exe
+  echo "building $file" >&2
+  GOOS=${platform%/*} GOARCH=${platform#*/} build -o "$scratch/$version/$file" \
+    -ldflags "-s -w -buildid= -X $module/internal/version.version=$version -X $module/internal/version.commit=$commit -X $module/internal/version.date=$date" \
+    "./cmd/$name"
+  "$scratch/sbom" bin -json -noserial -notimestamp -std -version "$version" -output "$scratch/$version/$file.cdx.json" "$scratch/$version/$file"
+done
+sed "s/^version=.*/version=$version/" scripts/register.sh >"$scratch/$version/register.sh"
+chmod 755 "$scratch/$version/register.sh"
+# Listed before the file is there, and so not in it.
+sums=$(cd "$scratch/$version" && if command -v sha256sum >/dev/null; then sha256sum -- *; else shasum -a 256 -- *; fi)
+printf '%s\n' "$sums" >"$scratch/$version/SHA256SUMS"
+rm -rf "$dir"
+mv "$scratch/$version" "$dir"
+echo "$dir"
