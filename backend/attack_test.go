@@ -382,3 +382,16 @@ func TestAURLThatIsReadInTwoWaysIsNotConfigured(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAddressThatWasWithdrawnGetsNoConnectCode: it was withdrawn, perhaps,
+// because it is in somebody else's hands.
+func TestAnAddressThatWasWithdrawnGetsNoConnectCode(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	s := e.begin(installation, map[string]any{"actor": "admin", "return_url": returnURL})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"return_urls": "https://app.example.com/elsewhere"})
+	p := e.callback(e.consent(s, authpipetest.Consent{User: "ada"}))
+	if strings.Contains(p.html, "/connected") {
+		t.Error("the browser is sent to where none may go any more")
+	}
+	e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": p.code(t)})
+}

@@ -397,3 +397,19 @@ func TestEachStorageOperationMayFail(t *testing.T) {
 		})
 	}
 }
+
+// TestASessionWhoseTakingWasNotAnsweredIsNotLost: the write that takes a session for redemption takes effect, and only its
+// answer is lost. The process lives, and has sent nothing: the code is good.
+func TestASessionWhoseTakingWasNotAnsweredIsNotLost(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	s := e.begin(udo, nil)
+	proof := map[string]any{"actor": "udo", "connect_code": e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)}
+	e.storage.FailAt(3, true)
+	if _, err := e.do(logical.UpdateOperation, s.path+"/complete", proof); err == nil || e.storage.Operations()[2].Verb != "put" {
+		t.Fatalf("answered %v after %v", err, e.storage.Operations())
+	}
+	e.storage.Reset()
+	if _, err := e.do(logical.UpdateOperation, s.path+"/complete", proof); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}

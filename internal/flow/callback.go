@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -112,16 +113,16 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDeleting), errors.Is(err, errStranger):
-		f.abandon(r, errNoSession) // its tenant may have been deleted just now
+		f.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return stranger(), nil
 	case err == nil && r != nil:
 		f.redeem(ctx, session, r)
 	case err != nil && !errors.Is(err, errRepeated):
-		f.abandon(r, err)
+		f.abandon(ctx, r, err)
 		return Landing{}, err
 	}
 	if r == nil {
-		return f.landing(session, a, nil), nil
+		return f.landing(ctx, session, a, nil), nil
 	}
 	session, _, err = r.await(ctx)
 	switch {
@@ -130,7 +131,7 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 	case err != nil && session.ID == "":
 		return Landing{}, err
 	}
-	return f.landing(session, a, err), nil
+	return f.landing(ctx, session, a, err), nil
 }
 
 // land is the step that a callback takes, under the session's lock. It returns
@@ -204,7 +205,7 @@ func stranger() Landing { return Landing{Error: oauth.InvalidRequest, Stranger: 
 
 // landing says what to show the browser that brought a. err is what a
 // redemption ended with, if there was one.
-func (f *Flow) landing(s store.Session, a Answer, err error) Landing {
+func (f *Flow) landing(ctx context.Context, s store.Session, a Answer, err error) Landing {
 	l := Landing{}
 	q := url.Values{"session_id": {s.ID}}
 	switch {
@@ -221,10 +222,20 @@ func (f *Flow) landing(s store.Session, a Answer, err error) Landing {
 	if l.Error != "" {
 		q.Set("error", string(l.Error))
 	}
-	if s.ReturnURL != "" {
+	if f.mayReturn(ctx, s) {
 		l.ReturnURL = withQuery(s.ReturnURL, q)
 	}
 	return l
+}
+
+// mayReturn reports whether the browser is sent on to where the session says.
+// An address that was withdrawn since the session began gets no connect code.
+func (f *Flow) mayReturn(ctx context.Context, s store.Session) bool {
+	if s.ReturnURL == "" {
+		return false
+	}
+	_, config, err := f.client(ctx, s.Ref.Provider)
+	return err == nil && slices.Contains(config.ReturnURLs, s.ReturnURL)
 }
 
 // withQuery adds q to a URL that may have a query already.

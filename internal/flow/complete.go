@@ -63,11 +63,11 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDeleting):
-		f.abandon(r, errNoSession) // its tenant may have been deleted just now
+		f.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return Completed{}, errNoSession
 	case errors.Is(err, errRepeated):
 	case err != nil:
-		f.abandon(r, err)
+		f.abandon(ctx, r, err)
 		return Completed{}, err
 	case refused != nil:
 		return Completed{}, refused

@@ -48,13 +48,33 @@ func (f *Flow) start(s *store.Session) *redemption {
 	return r
 }
 
-// abandon ends a redemption whose session could not be taken after all.
-func (f *Flow) abandon(r *redemption, err error) {
-	if r != nil {
-		r.err = err
-		f.finish(r)
+// abandon ends a redemption whose session could not be taken after all. The
+// write that should have taken it may have been made, and only its answer been
+// lost: nothing was sent yet, so what was parked is parked again.
+func (f *Flow) abandon(ctx context.Context, r *redemption, err error) {
+	if r == nil {
+		return
 	}
+	if oauth.CodeOf(err) == "" {
+		_, putBack := f.take(context.WithoutCancel(ctx), r.id, func(s *store.Session) error {
+			if s.Status != store.SessionRedeeming {
+				return errNotTaken
+			}
+			s.Status, s.Code, s.Token = store.SessionAuthorized, r.code, r.token
+			if s.Device && r.token.AccessToken.IsZero() {
+				s.Status = store.SessionPending
+			}
+			return nil
+		})
+		if putBack != nil && !errors.Is(putBack, errNotTaken) {
+			f.Log.Warn("a session may have been taken for nothing", "session", r.id, "error", putBack)
+		}
+	}
+	r.err = err
+	f.finish(r)
 }
+
+var errNotTaken = errors.New("the session was not taken")
 
 func (f *Flow) finish(r *redemption) {
 	f.mu.Lock()
