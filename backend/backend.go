@@ -147,7 +147,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Suspects: refresher.Suspects,
 		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
 	})
-	b.worker = refresh.NewWorker(refresh.WorkerOptions{Store: b.store, Before: gate.Tick, Works: map[string]refresh.Work{
+	b.worker = refresh.NewWorker(refresh.WorkerOptions{Store: b.store, Before: func(ctx context.Context) { gate.Tick(ctx); b.reconsider(ctx, refresher) }, Works: map[string]refresh.Work{
 		store.DueCredential:   refresher.Keep,
 		store.DueRemoval:      refresh.Each(refresher.Remove),
 		store.DueReindex:      refresh.Each(refresher.Reindex),
@@ -228,6 +228,17 @@ func (b *Backend) tick(context.Context, *logical.Request) error {
 // Sweep does what is due now and returns when it is done. The worker does so
 // by itself; tests and tools that have a clock of their own call it.
 func (b *Backend) Sweep(ctx context.Context) error { return b.worker.Sweep(ctx) }
+
+// reconsider looks again at what was decided by a clock that was set back since.
+func (b *Backend) reconsider(ctx context.Context, r *refresh.Refresher) {
+	if !b.store.ClockSetBack() {
+		return
+	}
+	b.Logger().Warn("the clock was set back: tokens that were called failed are asked about again if they live")
+	if err := r.Reconsider(ctx); err != nil {
+		b.Logger().Warn("some could not be asked about; a read of them or a check does", "error", err)
+	}
+}
 
 // flushEvents writes the events that were noted meanwhile, on the node that may.
 // Who only reads does not pay for what others did: the next write or the sweep

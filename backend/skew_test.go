@@ -74,3 +74,19 @@ func TestWhatWasConnectedByAClockThatStoodAheadIsDeleted(t *testing.T) {
 		t.Errorf("the deletion reads %s, and her record is there", body)
 	}
 }
+
+// TestAClockThatStoodAheadForgetsNoTokenThatNobodyReads is as TestAClockThatStoodAheadEndsNoLivingToken, and nobody reads.
+func TestAClockThatStoodAheadForgetsNoTokenThatNobodyReads(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.SetTokenExpiry(e.served(uma), e.clock.Now().Add(day/2))
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.lead(day)
+	mend := e.fb.Fail(authpipetest.Fault{Status: http.StatusServiceUnavailable, Body: "down"})
+	e.sweeps(t.Context())
+	mend()
+	e.lead(0)
+	for range 6 {
+		e.after(time.Hour)
+	}
+	e.is("active", uma)
+}

@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -56,4 +57,29 @@ func (r *Refresher) recheck(ctx context.Context, ref tenant.Ref) error {
 		return nil
 	}
 	return quietly(err)
+}
+
+// Reconsider has those tokens asked about that were called failed and that live
+// after all: the clock stood ahead when it was decided that they had expired.
+func (r *Refresher) Reconsider(ctx context.Context) error {
+	refs, err := r.Store.InStatus(ctx, store.Failed)
+	if err != nil {
+		return err
+	}
+	ctx = store.Passing(ctx)
+	var errs []error
+	for _, ref := range refs {
+		_, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+			if old == nil || old.Status != store.Failed || !old.Token.Live(r.Now()) {
+				return store.Credential{}, errUnchanged
+			}
+			doubted := *old
+			doubted.NextCheck = r.Now().UTC()
+			return doubted, nil
+		})
+		if !errors.Is(err, errUnchanged) && !gone(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -77,6 +77,8 @@ type dueIndex struct {
 	passed int64
 	stuck  map[int64]bool
 	saved  int64 // the watermark in storage
+	// setBack says that the clock was, and that nobody has asked yet.
+	setBack bool
 }
 
 func (x *dueIndex) watermark() int64 {
@@ -148,10 +150,20 @@ func (s *Store) loadWatermark(ctx context.Context, create bool) error {
 	if s.due.passed > now+2 {
 		// What is left undone before now stays known.
 		maps.DeleteFunc(s.due.stuck, func(minute int64, _ bool) bool { return minute >= now })
-		s.due.passed = now - 1
+		s.due.passed, s.due.setBack = now-1, true
 		return s.storeWatermark(ctx)
 	}
 	return nil
+}
+
+// ClockSetBack reports, once, that the watermark has shown the clock to have
+// been set back: what was judged by it before may have been judged too soon.
+func (s *Store) ClockSetBack() bool {
+	s.due.mu.Lock()
+	defer s.due.mu.Unlock()
+	was := s.due.setBack
+	s.due.setBack = false
+	return was
 }
 
 // storeWatermark is called with mu held.
