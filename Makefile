@@ -39,9 +39,9 @@ lint: ## gofmt, go vet, staticcheck, govulncheck
 fmt: ## format all Go files
 	go fmt ./...
 
-reference: ## write testdata/openapi.json anew, and the README's table of paths from it
+reference: ## write testdata/openapi.json anew, and the table of paths and docs/reference.md from it
 	go test -run TestTheOpenAPIDocument ./backend -update
-	go test -run TestTheREADME ./internal/reference -update
+	go test -run TestThe ./internal/reference -update
 
 clean: ## remove what was built, Vault included
 	rm -rf bin dist

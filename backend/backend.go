@@ -98,6 +98,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		RunningVersion: o.Build.Version,
 		PathsSpecial:   &logical.Paths{Unauthenticated: paths.Unauthenticated, SealWrapStorage: store.SealWrapped},
 		InitializeFunc: func(context.Context, *logical.InitializationRequest) error {
+			b.Logger().Info("at work", "version", o.Build.Version, "commit", o.Build.Commit, "writes", b.WriteSafeReplicationState())
 			b.start.Do(b.worker.Start)
 			// What came due while nobody was at work need not wait for the tick.
 			return b.tick(context.Background(), nil)

@@ -236,6 +236,20 @@ func TestAnIdleSweepCostsOneStorageCall(t *testing.T) {
 	}
 }
 
+func TestNothingIsLoggedWhileNothingHappens(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.after(time.Hour)
+	e.log.Reset()
+	for range 120 {
+		e.after(time.Minute)
+		e.read("creds/" + uma)
+		e.read("health")
+	}
+	if log := e.log.String(); log != "" {
+		t.Errorf("two quiet hours are logged as\n%s", log)
+	}
+}
+
 func TestAStorageErrorIsReturnedAsItIs(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	for _, verb := range []string{"get", "put"} {

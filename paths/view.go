@@ -15,8 +15,9 @@ import (
 // takes a ttl of 0 for "every second", and a little past the planned refresh,
 // so that its next read sees the new token.
 const (
-	minTTL      = 30 * time.Second
-	ttlPastPlan = 90 * time.Second // a sweep starts within a minute
+	minTTL = 30 * time.Second
+	// A plan's minute must end, a tick come, and the call be made.
+	ttlPastPlan = 2*time.Minute + 5*time.Second
 )
 
 // refView returns the ref in parts; those that apply.

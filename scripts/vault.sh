@@ -35,6 +35,21 @@ chosen() {
 # A bin/vault is ours while the go.mod that it was built from, kept beside it, is still the one in the tree.
 up_to_date() { [[ -x bin/vault ]] && cmp -s scripts/vault/go.mod bin/vault.go.mod; }
 
+# progress shows on a terminal how far the go command has come, by the names of packages that it writes as it compiles
+# them. What else it writes, it passes on; and elsewhere than on a terminal, that alone.
+progress() {
+  local line done=0 all=0
+  if [[ -t 2 ]]; then all=$(cd scripts/vault && CGO_ENABLED=0 go list -mod=readonly -tags minimal -deps github.com/hashicorp/vault 2>/dev/null | wc -l); fi
+  while IFS= read -r line; do
+    if [[ $line == *' '* || $line != [a-z]* ]]; then
+      echo "$line" >&2
+    elif ((all)); then
+      printf '\r\e[K  %d of at most %d packages: %.50s' "$((++done))" "$all" "$line" >&2
+    fi
+  done
+  if ((done)); then printf '\r\e[K' >&2; fi
+}
+
 build() {
   mkdir -p bin
   if command -v flock >/dev/null; then # two builds at once would only be slow: without flock the mv below still keeps them apart
@@ -47,7 +62,7 @@ build() {
   trap 'rm -rf "$scratch"' EXIT
   # "minimal" is Vault's own tag: it leaves out the clouds' and databases' plugins, half of the work and nothing that authpipe touches.
   (cd scripts/vault && CGO_ENABLED=0 \
-    go build -mod=readonly -tags minimal -trimpath -ldflags '-s -w' -o "../../$scratch/vault" github.com/hashicorp/vault) >&2 9>&-
+    go build -v -mod=readonly -tags minimal -trimpath -ldflags '-s -w' -o "../../$scratch/vault" github.com/hashicorp/vault) 2>&1 >&2 9>&- | progress
   cp scripts/vault/go.mod bin/vault.go.mod
   mv "$scratch/vault" bin/vault
   say "built bin/vault in $SECONDS s"

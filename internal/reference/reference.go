@@ -10,20 +10,51 @@ import (
 	"strings"
 )
 
-// What of the document goes into a table.
+// What of the document goes into the tables.
 type (
 	document struct {
-		Paths map[string]item `json:"paths"`
+		Paths      map[string]item `json:"paths"`
+		Components struct {
+			Schemas map[string]schema `json:"schemas"`
+		} `json:"components"`
 	}
 	item struct {
-		Description     string     `json:"description"`
-		Unauthenticated bool       `json:"x-vault-unauthenticated"`
-		Get             *operation `json:"get"`
-		Post            *operation `json:"post"`
-		Delete          *operation `json:"delete"`
+		Description     string      `json:"description"`
+		Unauthenticated bool        `json:"x-vault-unauthenticated"`
+		Parameters      []parameter `json:"parameters"`
+		Get             *operation  `json:"get"`
+		Post            *operation  `json:"post"`
+		Delete          *operation  `json:"delete"`
 	}
 	operation struct {
+		Summary     string              `json:"summary"`
+		Description string              `json:"description"`
+		Parameters  []parameter         `json:"parameters"`
+		RequestBody response            `json:"requestBody"`
+		Responses   map[string]response `json:"responses"`
+	}
+	parameter struct {
+		Name        string `json:"name"`
+		In          string `json:"in"`
 		Description string `json:"description"`
+		Schema      schema `json:"schema"`
+	}
+	response struct {
+		Description string `json:"description"`
+		Content     map[string]struct {
+			Schema schema `json:"schema"`
+		} `json:"content"`
+	}
+	schema struct {
+		Ref         string            `json:"$ref"`
+		Type        string            `json:"type"`
+		Format      string            `json:"format"`
+		Description string            `json:"description"`
+		Enum        []any             `json:"enum"`
+		Default     any               `json:"default"`
+		Items       *schema           `json:"items"`
+		Properties  map[string]schema `json:"properties"`
+		Required    []string          `json:"required"`
 	}
 )
 
@@ -47,26 +78,34 @@ var short = strings.NewReplacer(
 type row struct {
 	names            []string
 	word, verbs, say string
+	first            item // the first of the paths
 }
 
 // Paths returns a table of the document's paths in Markdown. A row says what a
 // path is and what its operations take, in the document's words.
 func Paths(openAPI []byte) (string, error) {
-	var doc document
-	if err := json.Unmarshal(openAPI, &doc); err != nil {
-		return "", fmt.Errorf("reading the OpenAPI document: %w", err)
+	_, rows, err := read(openAPI)
+	if err != nil {
+		return "", err
 	}
-	var rows []*row
-	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
-		rows = add(rows, path, doc.Paths[path])
-	}
-	slices.SortStableFunc(rows, func(a, b *row) int { return a.rank() - b.rank() })
 	var table strings.Builder
 	table.WriteString("| path | operations | what |\n|---|---|---|\n")
 	for _, r := range rows {
 		fmt.Fprintf(&table, "| %s | %s | %s |\n", r.title(), r.verbs, strings.ReplaceAll(r.say, "|", `\|`))
 	}
 	return table.String(), nil
+}
+
+// read returns the document, and its rows in their order.
+func read(openAPI []byte) (doc document, rows []*row, err error) {
+	if err := json.Unmarshal(openAPI, &doc); err != nil {
+		return doc, nil, fmt.Errorf("reading the OpenAPI document: %w", err)
+	}
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		rows = add(rows, path, doc.Paths[path])
+	}
+	slices.SortStableFunc(rows, func(a, b *row) int { return a.rank() - b.rank() })
+	return doc, rows, nil
 }
 
 // add adds the path to the row that has the same to say, or to one of its own.
@@ -83,7 +122,7 @@ func add(rows []*row, path string, i item) []*row {
 			return rows
 		}
 	}
-	return append(rows, &row{[]string{name}, word, verbs, say})
+	return append(rows, &row{[]string{name}, word, verbs, say, i})
 }
 
 // operations returns the verbs of a path, as Vault's CLI has them, and all

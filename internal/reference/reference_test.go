@@ -48,6 +48,58 @@ func TestTheREADMEHasTheTableOfPaths(t *testing.T) {
 	}
 }
 
+func TestTheReferenceIsMadeFromTheDocument(t *testing.T) {
+	document, err := os.ReadFile("../../testdata/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections, err := reference.Fields(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file, head = "../../docs/reference.md", "<!-- made by make reference -->\n"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, got, found := strings.Cut(string(text), head)
+	if !found {
+		t.Fatalf("%s has no %q", file, head)
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(before+head+sections), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got = sections
+	}
+	if diff := cmp.Diff(sections, got); diff != "" {
+		t.Errorf("%s says something else (make reference writes it anew): %s", file, diff)
+	}
+}
+
+func TestASectionOfFields(t *testing.T) {
+	sections, err := reference.Fields([]byte(`{"paths":{"/creds/{tenant}":{"description":"A credential.",
+		"get":{"summary":"Read it.","parameters":[
+			{"name":"min_ttl","in":"query","description":"On a read: a life.","schema":{"type":"integer"}},
+			{"name":"force","in":"query","description":"On a delete: by force.","schema":{"type":"boolean"}},
+			{"name":"tenant","in":"path","description":"The tenant.","schema":{"type":"string"}}],
+			"responses":{"200":{"description":"It.","content":{"application/json":{"schema":{"$ref":"#/components/schemas/C"}}}}}},
+		"post":{"summary":"Import it.","requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/W"}}}},"responses":{"204":{"description":"Done."}}}}},
+		"components":{"schemas":{
+			"C":{"properties":{"status":{"type":"string","enum":["active","failed"],"description":"a|b <c>"},"scopes":{"type":"array","items":{"type":"string"}},"at":{"type":"string","format":"date-time"}}},
+			"W":{"required":["token"],"properties":{"token":{"type":"string","description":"The token."}}}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\n## `creds/<tenant>`\n\nA credential.\n" +
+		"\n**read.** Read it.\n\n| takes | type | meaning |\n|---|---|---|\n| `min_ttl` | integer | A life. |\n" +
+		"\n200: It.\n\n| answers | type | meaning |\n|---|---|---|\n| `at` | time |  |\n| `scopes` | list of string |  |\n| `status` | `active`, `failed` | a\\|b &lt;c> |\n" +
+		"\n**write.** Import it.\n\n| takes | type | meaning |\n|---|---|---|\n| `token` | string | Required. The token. |\n\n204: Done.\n"
+	if diff := cmp.Diff(want, sections); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestATableOfPaths(t *testing.T) {
 	get := func(description string) string { return `"get":{"description":"` + description + `"}` }
 	for name, row := range map[string]struct{ paths, want string }{
