@@ -1,0 +1,95 @@
+package authpipe
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+const forever time.Duration = math.MaxInt64
+
+// An answer is what is known about a ref: a credential, or why there is none. But for nudged it never changes, so it is shared
+// by all who read it. Its times are by the client's clock.
+type answer struct {
+	credential *Credential
+	err        error // or nil
+
+	until   time.Duration // from then on it is given to nobody
+	due     time.Duration // when it is to be asked for anew
+	checked time.Duration // until when the engine's word that the token lives is believed
+	nudged  atomic.Bool   // that it is due was noticed by a reader
+}
+
+// absent tells that the engine knows no such credential.
+func (a *answer) absent() bool { return errors.Is(a.err, ErrNotFound) }
+
+// A reply is what the engine answered about a credential.
+type reply struct {
+	credential *Credential
+	ttl        time.Duration // zero: no refresh is planned
+	left       time.Duration // of the token's life, as the question was sent; forever if it does not end
+}
+
+// margin is what is taken off a token's life. Vault's clock tells whole seconds, so that it may be later there than it says.
+const margin = time.Second
+
+// lifeLeft reckons how long a credential lives from when the question was sent, told by the clock of who answered, at the
+// least: the answer was written later than that.
+func lifeLeft(expiresAt, answeredAt time.Time) time.Duration {
+	if expiresAt.IsZero() {
+		return forever
+	}
+	return expiresAt.Sub(answeredAt) - margin
+}
+
+// fresh is the answer that a reply to a question sent at sent makes.
+func (c *Client) fresh(r reply, sent time.Duration) *answer {
+	wait := c.options.MaxAge
+	if r.ttl > 0 {
+		wait = min(wait, r.ttl)
+	}
+	// Later than planned by up to a tenth, so that what came together does not come together again.
+	wait = spread(wait, wait+wait/10)
+	a := &answer{credential: r.credential, until: forever}
+	if r.left != forever {
+		a.until = sent + r.left
+		// What the engine cannot prolong is asked for ever closer to its end.
+		wait = min(wait, spread(r.left*6/10, r.left*8/10))
+	}
+	a.due = sent + wait
+	return a
+}
+
+// deferred is an answer that could not be renewed, for the time being.
+func (a *answer) deferred(now time.Duration, failures int) *answer {
+	wait := spread(backoff(failures)/2, backoff(failures))
+	if a.until != forever {
+		wait = min(wait, max(spread((a.until-now)/4, (a.until-now)/2), 100*time.Millisecond))
+	}
+	return &answer{credential: a.credential, until: a.until, checked: a.checked, due: now + wait}
+}
+
+// refusal is the answer that an error makes.
+func (c *Client) refusal(err error, now time.Duration, failures int) *answer {
+	wait := c.options.RefusalAge
+	if !definitive(err) {
+		// Trouble that passes. All are told of it meanwhile, for a crowd that asks at once would make it worse.
+		wait = min(spread(backoff(failures)/2, backoff(failures)), wait)
+	}
+	return &answer{err: err, until: now + wait, due: forever}
+}
+
+// backoff is how long to wait after so many failures in a row: half a second, doubled each time, half a minute at most.
+func backoff(failures int) time.Duration {
+	return min(500*time.Millisecond<<min(max(failures-1, 0), 10), 30*time.Second)
+}
+
+// spread returns something from least to most, at random.
+func spread(least, most time.Duration) time.Duration {
+	if most <= least {
+		return least
+	}
+	return least + rand.N(most-least)
+}

@@ -1,0 +1,39 @@
+package authpipe_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+)
+
+// BenchmarkCredential is a read from the cache, with 10,000 credentials in it. Run it with -cpu 1,4.
+func BenchmarkCredential(b *testing.B) {
+	const refs = 10_000
+	d := newDouble(time.Now)
+	client := newClient(b, d, authpipe.Options{})
+	all := make([]authpipe.Request, refs)
+	for i := range all {
+		user := fmt.Sprintf("user_%d", i)
+		d.put("org_acme/facebook/users/"+user, held{token: user, expires: time.Now().Add(time.Hour), ttl: 30 * time.Minute})
+		all[i] = authpipe.Request{Tenant: "org_acme", User: user}
+		token(b, client, all[i])
+	}
+	d.put(installation, held{token: "the installation's"})
+	for name, requests := range map[string][]authpipe.Request{
+		"one ref": all[:1], "10000 refs": all, "any of a stranger": {{Tenant: "org_acme", User: "stranger", For: authpipe.ForAny}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				ctx := b.Context()
+				for i := 0; pb.Next(); i++ {
+					if _, err := client.Credential(ctx, requests[i%len(requests)]); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,160 @@
+package authpipe_test
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+)
+
+func TestWhatIsReportedDeadIsCheckedOnceAndReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one"})
+		client := newClient(t, d, authpipe.Options{})
+		dead, err := client.Credential(t.Context(), bob())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.meanwhile(func(r *http.Request) *http.Response {
+			time.Sleep(time.Second)
+			if r.Method == http.MethodPut { // the check finds out, and a fresh one is served from then on
+				d.put(bobs, held{token: "two"})
+			}
+			return nil
+		})
+		var crowd sync.WaitGroup
+		for range 32 {
+			crowd.Go(func() {
+				fresh, err := client.ReportDead(t.Context(), dead)
+				if err != nil || fresh.AccessToken.Reveal() != "two" {
+					t.Errorf("got %v, %v", fresh, err)
+				}
+			})
+			crowd.Go(func() { token(t, client, bob()) })
+		}
+		crowd.Wait()
+		if _, err := client.ReportDead(t.Context(), dead); err != nil { // by who comes late
+			t.Error(err)
+		}
+		wantAsked(t, d, "PUT connections/"+bobs+"/check", 1)
+		wantAsked(t, d, "GET creds/"+bobs, 2)
+	})
+}
+
+func TestATokenThatTheEngineFindsAliveIsNotCheckedAgainForAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one"})
+		client := newClient(t, d, authpipe.Options{})
+		alive, err := client.Credential(t.Context(), bob())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 59 {
+			if _, err := client.ReportDead(t.Context(), alive); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		wantAsked(t, d, "PUT connections/", 1)
+		time.Sleep(2 * time.Second)
+		if _, err := client.ReportDead(t.Context(), alive); err != nil {
+			t.Fatal(err)
+		}
+		wantAsked(t, d, "PUT connections/", 2)
+	})
+}
+
+func TestWhatTheCheckFindsDeadIsServedNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", check: "revoked: bob took it away"})
+		client := newClient(t, d, authpipe.Options{})
+		dead, err := client.Credential(t.Context(), bob())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.ReportDead(t.Context(), dead)
+		var needs *authpipe.NeedsReauthError
+		if !errors.As(err, &needs) || !errors.Is(err, authpipe.ErrRevoked) || needs.Path != "connect/"+bobs {
+			t.Errorf("who reports it gets %v", err)
+		}
+		if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrRevoked) {
+			t.Errorf("who asks then gets %v", err)
+		}
+	})
+}
+
+func TestAFlightThatLeftBeforeTheReportDoesNotBringTheDeadTokenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", ttl: 30 * time.Second})
+		client := newClient(t, d, authpipe.Options{})
+		dead, err := client.Credential(t.Context(), bob())
+		if err != nil {
+			t.Fatal(err)
+		}
+		token(t, client, bob())
+		// The renewal is under way, with the former token in its hands, when it is reported.
+		d.meanwhile(func(r *http.Request) *http.Response {
+			answer := d.answer(r, "creds/"+bobs)
+			if r.Method == http.MethodPut {
+				return nil
+			}
+			time.Sleep(5 * time.Second)
+			return answer
+		})
+		time.Sleep(34 * time.Second)
+		wantAsked(t, d, "GET creds/", 2)
+		d.put(bobs, held{token: "two"})
+		fresh, err := client.ReportDead(t.Context(), dead)
+		if err != nil || fresh.AccessToken.Reveal() != "two" || token(t, client, bob()) != "two" {
+			t.Errorf("got %v, %v", fresh.AccessToken.Reveal(), err)
+		}
+		if len(d.twice) > 0 {
+			t.Errorf("asked twice at once: %v", d.twice)
+		}
+	})
+}
+
+func TestWhatIsForgottenIsAskedForAnewWithThePagesBelow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		page, other := authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7"}, authpipe.Request{Tenant: "org_acme"}
+		for _, ref := range []string{bobs, bobs + "/pages/7", installation} {
+			d.put(ref, held{token: "one"})
+		}
+		client := newClient(t, d, authpipe.Options{})
+		for range 2 {
+			for _, q := range []authpipe.Request{bob(), page, other} {
+				token(t, client, q)
+			}
+			client.Forget(bobs)
+			client.Forget("no ref")
+		}
+		wantAsked(t, d, "GET creds/"+bobs, 4)
+		wantAsked(t, d, "GET creds/"+installation, 1)
+	})
+}
+
+func TestAStaticCredentialIsReadAnewAndNobodyIsAskedAboutIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put("org_acme/stripe/static/key", held{token: "sk_one"})
+		client := newClient(t, d, authpipe.Options{})
+		key, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", Provider: "stripe", Static: "key"})
+		if err != nil || key.Static.Reveal() != "sk_one" || key.Type != authpipe.TypeAPIKey {
+			t.Fatalf("got %v, %v", key, err)
+		}
+		d.put("org_acme/stripe/static/key", held{token: "sk_two"})
+		if key, err = client.ReportDead(t.Context(), key); err != nil || key.Static.Reveal() != "sk_two" {
+			t.Errorf("got %v, %v", key, err)
+		}
+		wantAsked(t, d, "PUT", 0)
+	})
+}

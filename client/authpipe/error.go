@@ -1,0 +1,182 @@
+package authpipe
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// A Code names a way in which the engine refuses. Each is an error to compare with:
+//
+//	if errors.Is(err, authpipe.ErrThrottled) { … }
+type Code string
+
+// Error implements error.
+func (c Code) Error() string { return string(c) }
+
+// The engine's codes. The first six are told of a credential, the next ones while connecting, the last of the provider.
+const (
+	ErrInvalidRequest Code = "invalid_request"
+	ErrNotFound       Code = "not_found"
+	ErrNeedsReauth    Code = "needs_reauth"
+	ErrRevoked        Code = "revoked"
+	ErrFailed         Code = "failed"
+	ErrSuspended      Code = "suspended"
+
+	ErrInstallationRequired Code = "installation_required"
+	ErrAccountMismatch      Code = "account_mismatch"
+	ErrActorMismatch        Code = "actor_mismatch"
+	ErrSessionUsed          Code = "session_used"
+	ErrSessionExpired       Code = "session_expired"
+	ErrAccessDenied         Code = "access_denied"
+	ErrPending              Code = "pending"
+
+	ErrMisconfigured Code = "misconfigured"
+	ErrThrottled     Code = "throttled"
+	// ErrUnavailable is the provider's, or Vault's own: sealed, restarting, or out of reach. Nothing was changed; try again.
+	ErrUnavailable Code = "unavailable"
+
+	// ErrPermissionDenied is Vault's and not the engine's: no policy of the caller's token lets it, or the token is none (any
+	// more).
+	ErrPermissionDenied Code = "permission_denied"
+)
+
+var codes = []Code{
+	ErrInvalidRequest, ErrNotFound, ErrNeedsReauth, ErrRevoked, ErrFailed, ErrSuspended,
+	ErrInstallationRequired, ErrAccountMismatch, ErrActorMismatch, ErrSessionUsed, ErrSessionExpired, ErrAccessDenied, ErrPending,
+	ErrMisconfigured, ErrThrottled, ErrUnavailable,
+}
+
+// ErrClosed is returned once [Client.Close] was called.
+var ErrClosed = errors.New("the client is closed")
+
+// An Error is a refusal by the engine or by Vault, or a failure to reach them. It holds no secret.
+type Error struct {
+	Op      string // what was attempted: "reading creds/org_acme/facebook/installation"
+	Code    Code   // zero: Vault answered something that no code stands for
+	Status  int    // Vault's HTTP status; zero if no answer came
+	Message string // what happened and what to do, in the engine's words
+	Err     error  // what made it fail, if anything did
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	text := e.Op
+	for _, part := range []string{string(e.Code), e.Message} {
+		if part != "" {
+			text += ": " + part
+		}
+	}
+	return text
+}
+
+// Is tells whether target is the error's [Code].
+func (e *Error) Is(target error) bool {
+	code, ok := target.(Code)
+	return ok && code != "" && code == e.Code
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// A NeedsReauthError is returned if only a person can help: the credential is dead (ErrNeedsReauth), was taken away
+// (ErrRevoked), or expired while refreshing failed (ErrFailed).
+type NeedsReauthError struct {
+	Ref string // the credential that was asked for
+	// Path is what mends it, below the mount: connect/<ref>. Of a page it is that of the credential above. Hand it to
+	// [Client.Connect] in parts.
+	Path string
+	Err  *Error // its Code tells which of the three
+}
+
+// Error implements error.
+func (e *NeedsReauthError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the engine's error.
+func (e *NeedsReauthError) Unwrap() error { return e.Err }
+
+// A NotConnectedError is returned if there is no such credential (ErrNotFound).
+type NotConnectedError struct {
+	Ref string // the credential that was asked for; with ForAny the installation's, since neither is there
+	// Path is where to connect it, below the mount. Zero for a static credential, which is written and not connected.
+	Path string
+	Err  *Error
+}
+
+// Error implements error.
+func (e *NotConnectedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the engine's error.
+func (e *NotConnectedError) Unwrap() error { return e.Err }
+
+// typed gives an error about a credential the type that its code has.
+func typed(r ref, err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Code {
+	case ErrNeedsReauth, ErrRevoked, ErrFailed:
+		return &NeedsReauthError{Ref: r.String(), Path: r.connectPath(), Err: e}
+	case ErrNotFound:
+		return &NotConnectedError{Ref: r.String(), Path: r.connectPath(), Err: e}
+	}
+	return err
+}
+
+// definitive tells a refusal that asking again soon does not change, from trouble that passes. It takes a credential out of
+// service although it may live: the engine has said so, or Vault has said that the caller may not.
+func definitive(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && slices.Contains([]Code{
+		ErrInvalidRequest, ErrNotFound, ErrNeedsReauth, ErrRevoked, ErrFailed, ErrSuspended, ErrPermissionDenied,
+	}, e.Code)
+}
+
+// failure makes an Error of what Vault's client returned.
+func failure(op string, err error) error {
+	var answered *api.ResponseError
+	if !errors.As(err, &answered) {
+		return &Error{Op: op, Code: ErrUnavailable, Message: "Vault cannot be reached: " + err.Error(), Err: err}
+	}
+	e := &Error{Op: op, Status: answered.StatusCode, Err: err}
+	if e.Code, e.Message = codeIn(answered.Errors); e.Code == "" {
+		e.Code = codeOf(answered.StatusCode)
+		if e.Message = strings.Join(answered.Errors, "; "); answered.RawError || e.Message == "" {
+			// A page of some proxy's. It is in the cause, for who wants it.
+			e.Message = fmt.Sprintf("Vault answered %d %s", e.Status, http.StatusText(e.Status))
+		}
+	}
+	return e
+}
+
+// codeIn finds a code in the texts of a refusal: it begins a line, but for what Vault puts before it ("1 error occurred:",
+// and an asterisk).
+func codeIn(texts []string) (Code, string) {
+	for _, text := range texts {
+		for line := range strings.Lines(text) {
+			word, message, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "* "), ": ")
+			if ok && slices.Contains(codes, Code(word)) {
+				return Code(word), message
+			}
+		}
+	}
+	return "", ""
+}
+
+// codeOf is the code of what Vault refuses by itself. A 404 without a code is no credential that is missing but a mount.
+func codeOf(status int) Code {
+	switch {
+	case status == http.StatusForbidden:
+		return ErrPermissionDenied
+	case status == http.StatusTooManyRequests:
+		return ErrThrottled
+	case status >= http.StatusInternalServerError, status == http.StatusPreconditionFailed:
+		return ErrUnavailable
+	}
+	return ""
+}

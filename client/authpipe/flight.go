@@ -1,0 +1,171 @@
+package authpipe
+
+import (
+	"context"
+	"errors"
+)
+
+// A flight is one question to the engine about a ref, shared by all who want to know. It belongs to none of them: who gives up
+// waiting does not end it.
+type flight struct {
+	ref        ref
+	background bool // the scheduler began it
+
+	// With the client's lock only:
+
+	again   bool        // what it brings is of before something happened: ask once more
+	suspect *Credential // what was reported dead since: to be checked first
+
+	landed chan struct{} // closed when answer is set
+	answer *answer       // nil: the client was closed
+}
+
+// await joins the flight for r, or begins it, and returns what it brings.
+func (c *Client) await(ctx context.Context, r ref) (*answer, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	for {
+		c.mu.Lock()
+		if c.closed {
+			c.mu.Unlock()
+			return nil, ErrClosed
+		}
+		f := c.flights[r]
+		if f == nil {
+			// It may have landed since the table was looked at.
+			if e := c.table.get(&r); e != nil && c.now() < e.answer.Load().until {
+				c.mu.Unlock()
+				return e.answer.Load(), nil
+			}
+			f = c.takeOff(r, nil, false)
+		}
+		c.mu.Unlock()
+		a, err := f.wait(ctx)
+		// Who was woken late may hold a token that has ended meanwhile. A refusal is good for who has waited for it.
+		if err != nil || a.err != nil || c.now() < a.until {
+			return a, err
+		}
+	}
+}
+
+func (f *flight) wait(ctx context.Context) (*answer, error) {
+	select {
+	case <-f.landed:
+		if f.answer == nil {
+			return nil, ErrClosed
+		}
+		return f.answer, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// takeOff begins a flight. It is called with the lock held, for a ref that has none.
+func (c *Client) takeOff(r ref, suspect *Credential, background bool) *flight {
+	f := &flight{ref: r, suspect: suspect, background: background, landed: make(chan struct{})}
+	c.flights[r] = f
+	c.running.Go(func() { c.fly(f, suspect) })
+	return f
+}
+
+// fly asks until what it is told is not outdated.
+func (c *Client) fly(f *flight, suspect *Credential) {
+	for {
+		l := c.ask(f.ref, suspect)
+		c.mu.Lock()
+		if !f.again || c.closed {
+			c.land(f, l)
+			c.mu.Unlock()
+			return
+		}
+		if f.again, suspect = false, f.suspect; suspect != nil && l.answer != nil && !l.answer.credential.is(suspect) {
+			suspect = nil // it has been replaced already
+		}
+		c.mu.Unlock()
+	}
+}
+
+// A landing is what a flight brings: a reply, or an error.
+type landing struct {
+	answer *answer // nil: err
+	err    error
+	vetted bool // the engine has just asked the provider about it
+}
+
+// ask has the engine check what is suspect, and then asks it for the credential. Where the check tells that there is none, that
+// is the answer. Where the check is not possible the credential is asked for all the same.
+func (c *Client) ask(r ref, suspect *Credential) landing {
+	ctx, cancel := context.WithTimeout(c.life, c.options.Timeout)
+	defer cancel()
+	vetted := false
+	if suspect != nil && r.name == "" {
+		err := c.check(ctx, r)
+		var dead *NeedsReauthError
+		if errors.As(err, &dead) {
+			return landing{err: err}
+		}
+		vetted = err == nil
+	}
+	sent := c.now()
+	got, err := c.read(ctx, r)
+	if err != nil {
+		return landing{err: err}
+	}
+	return landing{answer: c.fresh(got, sent), vetted: vetted}
+}
+
+// land takes in what a flight has brought. It is called with the lock held.
+func (c *Client) land(f *flight, l landing) {
+	delete(c.flights, f.ref)
+	if f.background {
+		c.background--
+		c.poke()
+	}
+	if !c.closed {
+		f.answer = c.learn(f.ref, l)
+	}
+	close(f.landed)
+}
+
+// learn puts what was learned about r into the table. It is called with the lock held.
+func (c *Client) learn(r ref, l landing) *answer {
+	now := c.now()
+	e := c.table.get(&r)
+	failures := 1
+	if e != nil {
+		failures = e.failures + 1
+	}
+	a := l.answer
+	switch {
+	case a != nil:
+		failures = 0
+		if l.vetted {
+			a.checked = now + believed
+		}
+	case e != nil && !definitive(l.err) && e.answer.Load().err == nil && now < e.answer.Load().until:
+		// What could not be renewed is as good as it was.
+		a = e.answer.Load().deferred(now, failures)
+		c.options.Logger.Warn("renewing a credential failed", "ref", r.String(), "error", l.err, "again_in", a.due-now)
+	default:
+		a = c.refusal(l.err, now, failures)
+	}
+	if e == nil {
+		var gone *entry
+		if e, gone = c.table.put(r, a); gone != nil {
+			c.agenda.remove(gone)
+		}
+	} else {
+		e.marks.And(^uint32(used))
+		e.answer.Store(a)
+	}
+	e.failures = failures
+	c.plan(e)
+	return a
+}
+
+// drop takes e out of the cache. It is called with the lock held.
+func (c *Client) drop(e *entry) {
+	c.agenda.remove(e)
+	c.table.remove(e)
+}

@@ -1,0 +1,194 @@
+package authpipe_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+)
+
+func TestWhatIsUsedIsRenewedBeforeItEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", expires: time.Now().Add(time.Hour), ttl: 30 * time.Second})
+		client := newClient(t, d, authpipe.Options{})
+		token(t, client, bob())
+		token(t, client, bob())
+		d.put(bobs, held{token: "two", expires: time.Now().Add(2 * time.Hour), ttl: 30 * time.Second})
+
+		time.Sleep(29 * time.Second)
+		synctest.Wait()
+		wantAsked(t, d, "GET creds/", 1) // it honours ttl
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		wantAsked(t, d, "GET creds/", 2)
+		if got := token(t, client, bob()); got != "two" {
+			t.Errorf("got %q", got)
+		}
+		wantAsked(t, d, "GET creds/", 2)
+	})
+}
+
+func TestWhatSleepsCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", expires: time.Now().Add(240 * time.Hour), ttl: 30 * time.Second})
+		client := newClient(t, d, authpipe.Options{})
+		token(t, client, bob())
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		wantAsked(t, d, "GET creds/", 1)
+
+		// Who wakes it is answered at once, and it is renewed behind them.
+		d.put(bobs, held{token: "two", expires: time.Now().Add(240 * time.Hour), ttl: 30 * time.Second})
+		d.meanwhile(func(*http.Request) *http.Response { time.Sleep(time.Second); return nil })
+		if got := token(t, client, bob()); got != "one" {
+			t.Errorf("who wakes it waits for %q", got)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		wantAsked(t, d, "GET creds/", 2)
+		if got := token(t, client, bob()); got != "two" {
+			t.Errorf("then: got %q", got)
+		}
+	})
+}
+
+func TestATokenWithoutAPlannedRefreshIsAskedForAnewAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one"})
+		client := newClient(t, d, authpipe.Options{MaxAge: time.Minute})
+		for range 600 {
+			token(t, client, bob())
+			time.Sleep(time.Second)
+		}
+		if n := d.count("GET creds/"); n < 9 || n > 10 {
+			t.Errorf("in ten minutes it was asked for %s", times(n))
+		}
+	})
+}
+
+func TestATokenThatHasEndedIsNeverHandedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		ends := time.Now().Add(10 * time.Minute)
+		d.put(bobs, held{token: "one", expires: ends, ttl: time.Hour})
+		client := newClient(t, d, authpipe.Options{Timeout: time.Second})
+		token(t, client, bob())
+		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
+		served := 0
+		for time.Now().Before(ends.Add(time.Minute)) {
+			got, err := client.Credential(t.Context(), bob())
+			switch {
+			case err == nil && !time.Now().Before(ends):
+				t.Fatalf("%v after its end %v is handed out", time.Since(ends), got)
+			case err == nil:
+				served++
+			case !errors.Is(err, authpipe.ErrUnavailable):
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if served < 598 {
+			t.Errorf("it was served for %d of its 600 seconds", served)
+		}
+		if n := d.count("GET creds/"); n > 150 {
+			t.Errorf("Vault, which was down, was asked %s", times(n))
+		}
+		d.meanwhile(nil)
+		d.put(bobs, held{token: "two", expires: time.Now().Add(time.Hour)})
+		time.Sleep(31 * time.Second)
+		if got := token(t, client, bob()); got != "two" {
+			t.Errorf("when Vault is back: got %q", got)
+		}
+	})
+}
+
+func TestALifeIsReckonedByTheClockOfWhoTellsIt(t *testing.T) {
+	for what, skew := range map[string]time.Duration{"Vault's clock is a day ahead": 24 * time.Hour, "Vault's clock is a day behind": -24 * time.Hour} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vaults := func() time.Time { return time.Now().Add(skew) }
+				d := newDouble(vaults)
+				d.put(bobs, held{token: "one", expires: vaults().Add(10 * time.Minute)})
+				client := newClient(t, d, authpipe.Options{})
+				token(t, client, bob())
+				d.put(bobs, held{token: "two", expires: vaults().Add(time.Hour)})
+				time.Sleep(5 * time.Minute)
+				if got := token(t, client, bob()); got != "one" {
+					t.Errorf("after half its life: got %q", got)
+				}
+				time.Sleep(5 * time.Minute)
+				if got := token(t, client, bob()); got != "two" {
+					t.Errorf("after its life: got %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestARefusalTakesACredentialOutOfServiceAndTroubleDoesNot(t *testing.T) {
+	for what, row := range map[string]struct {
+		status int
+		text   string
+		served bool
+	}{
+		"needs_reauth":         {409, "needs_reauth: it is dead", false},
+		"revoked":              {409, "revoked: it was taken away", false},
+		"failed":               {409, "failed: it has expired", false},
+		"suspended":            {409, "suspended: the tenant is suspended", false},
+		"not found":            {404, "not_found: there is none", false},
+		"permission denied":    {403, "permission denied", false},
+		"throttled":            {429, "throttled: until noon", true},
+		"misconfigured":        {424, "misconfigured: the client is refused", true},
+		"unavailable":          {502, "unavailable: Facebook is down", true},
+		"Vault is sealed":      {503, "Vault is sealed", true},
+		"Vault is out of luck": {500, "internal error", true},
+		"the mount is gone":    {404, "no handler for route \"authpipe/\"", true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDouble(time.Now)
+				d.put(bobs, held{token: "one", expires: time.Now().Add(time.Hour), ttl: 30 * time.Second})
+				client := newClient(t, d, authpipe.Options{})
+				token(t, client, bob())
+				token(t, client, bob())
+				d.put(bobs, held{status: row.status, refusal: row.text})
+				time.Sleep(35 * time.Second)
+				synctest.Wait()
+				wantAsked(t, d, "GET creds/", 2)
+				if _, err := client.Credential(t.Context(), bob()); (err == nil) != row.served {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestCloseEndsAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one"})
+		client := newClient(t, d, authpipe.Options{})
+		token(t, client, bob())
+		d.meanwhile(func(r *http.Request) *http.Response { <-r.Context().Done(); return nil })
+		waiting := make(chan error)
+		go func() {
+			_, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme"})
+			waiting <- err
+		}()
+		synctest.Wait()
+		client.Close()
+		if err := <-waiting; !errors.Is(err, authpipe.ErrClosed) {
+			t.Errorf("who waited got %v", err)
+		}
+		if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrClosed) {
+			t.Errorf("who asks of what was cached gets %v", err)
+		}
+		client.Close()
+	})
+}
