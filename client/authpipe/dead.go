@@ -40,7 +40,7 @@ func (c *Client) ReportDead(ctx context.Context, dead *Credential) (*Credential,
 	case a.err != nil:
 		return nil, a.err
 	case c.now() >= a.until: // it was woken late
-		return c.Credential(ctx, Request{Provider: r.provider, Tenant: r.tenant, User: r.user, Page: r.page, Static: r.name})
+		return c.Credential(ctx, r.request())
 	}
 	return a.credential, nil
 }

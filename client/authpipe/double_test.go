@@ -197,3 +197,11 @@ func wantAsked(tb testing.TB, d *double, prefix string, want int) {
 }
 
 func times(n int) string { return fmt.Sprintf("%d times", n) }
+
+func bodyOf(r *http.Request) map[string]any {
+	var body map[string]any
+	if r.Body != nil {
+		_ = json.NewDecoder(r.Body).Decode(&body)
+	}
+	return body
+}

@@ -96,11 +96,9 @@ type landing struct {
 // ask has the engine check what is suspect, and then asks it for the credential. Where the check tells that there is none, that
 // is the answer. Where the check is not possible the credential is asked for all the same.
 func (c *Client) ask(r ref, suspect *Credential) landing {
-	ctx, cancel := context.WithTimeout(c.life, c.options.Timeout)
-	defer cancel()
 	vetted := false
 	if suspect != nil && r.name == "" {
-		err := c.check(ctx, r)
+		err := c.check(c.life, r)
 		var dead *NeedsReauthError
 		if errors.As(err, &dead) {
 			return landing{err: err}
@@ -108,7 +106,7 @@ func (c *Client) ask(r ref, suspect *Credential) landing {
 		vetted = err == nil
 	}
 	sent := c.now()
-	got, err := c.read(ctx, r)
+	got, err := c.read(c.life, r)
 	if err != nil {
 		return landing{err: err}
 	}

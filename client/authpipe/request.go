@@ -170,3 +170,8 @@ func checkName(field, s string, most int, marks string) error {
 func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
+
+// request is what asks for r.
+func (r ref) request() Request {
+	return Request{Provider: r.provider, Tenant: r.tenant, User: r.user, Page: r.page, Static: r.name}
+}

@@ -59,6 +59,8 @@ func get[T any](ctx context.Context, c *Client, op, path string, query url.Value
 	if c.life.Err() != nil {
 		return envelope[T]{}, ErrClosed
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
 	resp, err := c.vault.Logical().ReadRawWithDataWithContext(ctx, c.options.Mount+"/"+path, query)
 	return open[T](ctx, c, op, resp, err)
 }
@@ -75,6 +77,8 @@ func put[T any](ctx context.Context, c *Client, op, path string, body map[string
 	if err != nil {
 		return envelope[T]{}, fmt.Errorf("%s: %w", op, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
 	resp, err := c.vault.Logical().WriteRawWithContext(ctx, c.options.Mount+"/"+path, b)
 	return open[T](ctx, c, op, resp, err)
 }

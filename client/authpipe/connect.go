@@ -1,0 +1,231 @@
+package authpipe
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// A ConnectRequest begins a session: one run from the authorization URL to the stored credential.
+type ConnectRequest struct {
+	Provider string // zero: DefaultProvider
+	Tenant   string // required
+	User     string // whose credential it is to be. Zero: the tenant's installation
+
+	// Actor is the application's own id of the person who is signed in to it at this moment: never what a request says, nor
+	// what was stored. It must be the same person who completes. Required for an installation; for a user the default is User.
+	Actor string
+
+	ReturnURL   string   // where the browser goes in the end; one of the configuration's return_urls
+	RedirectURI string   // one of the configuration's redirect_uris. Zero: the first
+	Scopes      []string // instead of the configuration's
+
+	Completion         string // "confirm", where the configuration says callback; it may only tighten
+	Reauthorize        bool   // ask again for permissions that were declined
+	AllowAccountChange bool   // let another account of the provider take the place of the one that is connected
+	Device             bool   // a login where there is no browser: see [Started].UserCode
+}
+
+// Started is a session that has begun.
+type Started struct {
+	Session   string    `json:"session_id"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// Completion is "confirm", and the session is to be completed, or "callback", and the provider's answer completes it.
+	Completion string `json:"completion"`
+
+	// AuthorizationURL is where to send the person's browser.
+	AuthorizationURL string `json:"authorization_url"`
+
+	// UserCode is what the person types in at VerificationURI, on a device. Complete asks the provider; every Interval seconds
+	// is often enough.
+	UserCode        string `json:"user_code"`
+	VerificationURI string `json:"verification_uri"`
+	Interval        int    `json:"interval"`
+}
+
+// Connect begins a session. The provider is not asked anything, unless it is for a device.
+func (c *Client) Connect(ctx context.Context, q ConnectRequest) (Started, error) {
+	r, _, err := (&Request{Provider: q.Provider, Tenant: q.Tenant, User: q.User}).refs()
+	if err == nil {
+		err = r.check()
+	}
+	if err != nil {
+		return Started{}, err
+	}
+	body := map[string]any{}
+	for name, value := range map[string]string{
+		"actor": q.Actor, "return_url": q.ReturnURL, "redirect_uri": q.RedirectURI, "completion": q.Completion,
+	} {
+		if value != "" {
+			body[name] = value
+		}
+	}
+	for name, value := range map[string]bool{"reauthorize": q.Reauthorize, "allow_account_change": q.AllowAccountChange} {
+		if value {
+			body[name] = true
+		}
+	}
+	if len(q.Scopes) > 0 {
+		body["scopes"] = q.Scopes
+	}
+	if q.Device {
+		body["grant"] = "device"
+	}
+	got, err := put[Started](ctx, c, "writing "+r.connectPath(), r.connectPath(), body)
+	return got.Data, err
+}
+
+// A Completion is the end of a session, as the application confirms it.
+type Completion struct {
+	Tenant  string
+	Session string // zero: told by the state in Answer
+
+	// Actor is the application's own id of the person who is signed in to it now, again never what a request says or what was
+	// stored at the start. If it is somebody else than at the start, somebody followed a link that was not made for them: the
+	// engine fails the session with ErrActorMismatch, and destroys the code.
+	Actor string
+
+	// ConnectCode is the proof that the callback page handed to the return URL, or showed.
+	ConnectCode Secret
+	// Answer is the proof where the application hosts the redirect URI itself: the query as the provider sent it. Without
+	// either proof the provider is asked whether the person has approved the device.
+	Answer url.Values
+}
+
+// answerFields are what the engine takes of a provider's answer.
+var answerFields = []string{"state", "code", "error", "error_reason", "error_description", "error_code", "error_message"}
+
+// SessionOf returns the id of the session that a provider's state belongs to.
+func SessionOf(state string) string {
+	sum := sha256.Sum256([]byte(state))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Complete completes a session and returns the connection that it made. Whoever asks this client for the credential gets the
+// new one from then on. It may be repeated with the same proof. ErrPending says that a person has not approved a device yet;
+// ErrUnavailable that the provider could not be asked, and that the session can still be completed.
+func (c *Client) Complete(ctx context.Context, q Completion) (Connection, error) {
+	session := q.Session
+	if session == "" {
+		session = SessionOf(q.Answer.Get("state"))
+	}
+	path, err := sessionPath(q.Tenant, session)
+	if err != nil {
+		return Connection{}, err
+	}
+	body := map[string]any{"actor": q.Actor}
+	if !q.ConnectCode.IsZero() {
+		body["connect_code"] = q.ConnectCode.Reveal()
+	}
+	for _, name := range answerFields {
+		if q.Answer.Has(name) {
+			body[name] = q.Answer.Get(name)
+		}
+	}
+	got, err := put[Connection](ctx, c, "completing "+path, path+"/complete", body)
+	if err != nil {
+		return Connection{}, err
+	}
+	if r, ok := parseRef(got.Data.Ref); ok {
+		c.forget(r)
+	}
+	got.Data.Warnings = got.Warnings
+	return got.Data, nil
+}
+
+// A Connection is what the engine tells of a credential to those who may not see it.
+type Connection struct {
+	Ref            string    `json:"ref"`
+	Tenant         string    `json:"tenant_id"`
+	Provider       string    `json:"provider"`
+	User           string    `json:"user_id"`
+	Page           string    `json:"page_id"`
+	Type           string    `json:"credential_type"`
+	Status         string    `json:"status"`
+	ProviderUserID string    `json:"provider_user_id"`
+	BusinessID     string    `json:"business_id"`
+	Scopes         []string  `json:"scopes"`
+	MissingScopes  []string  `json:"missing_scopes"`
+	ExpiresAt      time.Time `json:"expires_at"` // zero: it does not expire
+
+	ConnectedAt time.Time `json:"connected_at"`
+	ConnectedBy struct {
+		Actor       string `json:"actor"`
+		EntityID    string `json:"entity_id"`
+		DisplayName string `json:"display_name"`
+	} `json:"connected_by"`
+	RefreshedAt time.Time `json:"refreshed_at"`
+	CheckedAt   time.Time `json:"checked_at"`
+
+	Warnings []string `json:"-"`
+}
+
+// Connection reads what is told of a credential. It is not cached. Of ForAny it is the user's.
+func (c *Client) Connection(ctx context.Context, q Request) (Connection, error) {
+	r, _, err := q.refs()
+	if err == nil {
+		err = r.check()
+	}
+	if err != nil {
+		return Connection{}, err
+	}
+	path := "connections/" + r.String()
+	got, err := get[Connection](ctx, c, "reading "+path, path, nil)
+	got.Data.Warnings = got.Warnings
+	return got.Data, typed(r, err)
+}
+
+// A Session is the state of one run.
+type Session struct {
+	ID        string    `json:"session_id"`
+	Ref       string    `json:"ref"`
+	Status    string    `json:"status"` // pending, authorized, redeeming, completed, failed or expired
+	Actor     string    `json:"actor"`
+	Scopes    []string  `json:"scopes"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	ReturnURL string    `json:"return_url"`
+
+	// Error is why it failed: a [Code], "interrupted" or "cancelled".
+	Error            Code   `json:"error"`
+	ErrorDescription string `json:"error_description"`
+}
+
+// Session reads the state of a session of the tenant's. One of another tenant's is ErrNotFound.
+func (c *Client) Session(ctx context.Context, tenant, session string) (Session, error) {
+	path, err := sessionPath(tenant, session)
+	if err != nil {
+		return Session{}, err
+	}
+	got, err := get[Session](ctx, c, "reading "+path, path, nil)
+	return got.Data, err
+}
+
+// Cancel ends an unfinished session.
+func (c *Client) Cancel(ctx context.Context, tenant, session string) error {
+	path, err := sessionPath(tenant, session)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	if _, err := c.vault.Logical().DeleteWithContext(ctx, c.options.Mount+"/"+path); err != nil {
+		return failure(http.MethodDelete+" "+path, err)
+	}
+	return nil
+}
+
+// sessionPath refuses what could lead elsewhere: a session's id may come from a URL that anybody can type.
+func sessionPath(tenant, session string) (string, error) {
+	if err := checkName("tenant", tenant, 64, tenantMarks); err != nil {
+		return "", err
+	}
+	id, err := base64.RawURLEncoding.DecodeString(session)
+	if err != nil || len(id) != sha256.Size {
+		return "", invalid("session", "is not the id of a session")
+	}
+	return "sessions/" + tenant + "/" + session, nil
+}

@@ -1,0 +1,211 @@
+package authpipe_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+)
+
+// An application has a ConnectHandler, and notes what became of those who came back.
+type application struct {
+	*authpipe.ConnectHandler
+	connected []authpipe.Connection
+	failed    []error
+}
+
+func newApplication(client *authpipe.Client) *application {
+	a := &application{}
+	a.ConnectHandler = &authpipe.ConnectHandler{
+		Client: client, SignedIn: signedIn, ReturnURL: returnURL,
+		Done: func(w http.ResponseWriter, r *http.Request, c authpipe.Connection) {
+			a.connected = append(a.connected, c)
+			http.Redirect(w, r, "/settings", http.StatusSeeOther)
+		},
+		Failed: func(w http.ResponseWriter, _ *http.Request, err error) {
+			a.failed = append(a.failed, err)
+			w.WriteHeader(http.StatusForbidden)
+		},
+	}
+	return a
+}
+
+func newRealClient(t *testing.T, w *world) *authpipe.Client {
+	client := authpipe.New(w.vault, authpipe.Options{})
+	t.Cleanup(client.Close)
+	return client
+}
+
+func TestTheHandlerConnectsAnInstallationAndThenAPerson(t *testing.T) {
+	w := realWorld(t)
+	client := newRealClient(t, w)
+	for what, relayed := range map[string]bool{"the provider sends the browser to Vault": false, "the provider sends the browser to the application": true} {
+		t.Run(what, func(t *testing.T) {
+			app := newApplication(client)
+			if relayed {
+				app.ReturnURL, app.RedirectURI = "", returnURL
+			}
+			tenant := map[bool]string{false: "handled", true: "relayed"}[relayed]
+			if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: tenant}); !errors.Is(err, authpipe.ErrNotFound) {
+				t.Errorf("before: %v", err)
+			}
+			if _, err := w.browserOf(alice, tenant+"/alice", app).post("https://app.example.com/facebook/install"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.browserOf(bobby, tenant+"/bob", app).post("https://app.example.com/facebook/authorize"); err != nil {
+				t.Fatal(err)
+			}
+			if len(app.connected) != 2 || app.connected[0].Ref != tenant+"/facebook/installation" || app.connected[1].Ref != tenant+"/facebook/users/bob" {
+				t.Fatalf("connected %v; failed %v", app.connected, app.failed)
+			}
+			if app.connected[1].ConnectedBy.Actor != "bob" || app.connected[1].Status != "active" {
+				t.Errorf("connected %+v", app.connected[1])
+			}
+			// What was remembered as missing is there at once.
+			if got := token(t, client, authpipe.Request{Tenant: tenant}); got == "" {
+				t.Error("no token")
+			}
+		})
+	}
+}
+
+// Session fixation: somebody begins a connection, and has somebody else finish it.
+func TestWhoReturnsMustBeWhoBegan(t *testing.T) {
+	w := realWorld(t)
+	client := newRealClient(t, w)
+	w.connect(client, "fixed", "", alice)
+	for what, account := range map[string]string{
+		"a victim follows the attacker's link to Facebook":                    bobby,
+		"a victim follows the attacker's return URL, of the attacker's login": maeve,
+	} {
+		t.Run(what, func(t *testing.T) {
+			app := newApplication(client)
+			// Mallory begins, and keeps the URL that her browser would go to.
+			toDialog := httptest.NewRecorder()
+			start := httptest.NewRequest(http.MethodPost, "https://app.example.com/facebook/authorize", nil)
+			start.AddCookie(&http.Cookie{Name: "signed_in", Value: "fixed/mallory"})
+			app.ServeHTTP(toDialog, start)
+			link := toDialog.Header().Get("Location")
+			if account == maeve {
+				// She consents herself, and stops before the application is told.
+				came := w.come(maeve, link)
+				link = returnURL + "?" + came.Encode()
+			}
+			victim := w.browserOf(bobby, "fixed/bob", app)
+			if _, err := victim.get(link); err != nil {
+				t.Fatal(err)
+			}
+			if len(app.connected) > 0 || len(app.failed) != 1 || !errors.Is(app.failed[0], authpipe.ErrActorMismatch) {
+				t.Errorf("connected %v; failed %v", app.connected, app.failed)
+			}
+			// And Mallory cannot take it up again with what the victim's browser had.
+			mallory := w.browserOf(maeve, "fixed/mallory", app)
+			if _, err := mallory.get(link); err == nil && len(app.connected) > 0 {
+				t.Errorf("then Mallory connects %v", app.connected)
+			}
+			for _, user := range []string{"bob", "mallory"} {
+				if got, err := client.Credential(t.Context(), authpipe.Request{Tenant: "fixed", User: user}); !errors.Is(err, authpipe.ErrNotFound) {
+					t.Errorf("%s has %v, %v", user, got, err)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved(t *testing.T) {
+	w := realWorld(t)
+	client := newRealClient(t, w)
+	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "forged", Actor: "alice", ReturnURL: returnURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, row := range map[string]struct {
+		query url.Values
+		who   string
+		want  authpipe.Code
+	}{
+		"a session that is none":      {url.Values{"session_id": {"x"}, "connect_code": {"y"}}, "forged/alice", authpipe.ErrInvalidRequest},
+		"a path for a session":        {url.Values{"session_id": {"../../creds/forged/facebook/installation"}}, "forged/alice", authpipe.ErrInvalidRequest},
+		"a wrong connect code":        {url.Values{"session_id": {began.Session}, "connect_code": {"AAAA-BBBB-CCCC-DDDD"}}, "forged/alice", ""},
+		"an error that did not occur": {url.Values{"session_id": {began.Session}, "error": {"access_denied"}}, "forged/alice", authpipe.ErrPending},
+		"somebody else's session":     {url.Values{"session_id": {began.Session}, "error": {"x"}}, "forged/bob", authpipe.ErrActorMismatch},
+		"another tenant's session":    {url.Values{"session_id": {began.Session}, "error": {"x"}}, "handled/alice", authpipe.ErrNotFound},
+		"a state that nobody made":    {url.Values{"state": {"x"}, "code": {"y"}}, "forged/alice", authpipe.ErrInvalidRequest},
+	} {
+		t.Run(what, func(t *testing.T) {
+			app := newApplication(client)
+			if _, err := w.browserOf(alice, row.who, app).get(returnURL + "?" + row.query.Encode()); err != nil {
+				t.Fatal(err)
+			}
+			if len(app.connected) > 0 || len(app.failed) != 1 || row.want != "" && !errors.Is(app.failed[0], row.want) {
+				t.Errorf("connected %v; failed %v", app.connected, app.failed)
+			}
+		})
+	}
+}
+
+func TestTheHandlerRefusesWhatIsNoStart(t *testing.T) {
+	d := newDouble(time.Now)
+	client := newClient(t, d, authpipe.Options{})
+	for what, row := range map[string]struct {
+		method, path string
+		change       func(*http.Request, *authpipe.ConnectHandler)
+		want         int
+	}{
+		"a start by GET, as a link or an image makes it": {http.MethodGet, "/facebook/install", nil, 405},
+		"a return by POST":                 {http.MethodPost, "/facebook/return", nil, 405},
+		"another path":                     {http.MethodGet, "/facebook/", nil, 404},
+		"a start from another site":        {http.MethodPost, "/facebook/install", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
+		"nobody":                           {http.MethodPost, "/facebook/install", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Del("Cookie") }, 403},
+		"somebody without an id":           {http.MethodPost, "/facebook/install", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Set("Cookie", "signed_in=t/") }, 401},
+		"who returns and is not signed in": {http.MethodGet, "/facebook/return", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Del("Cookie") }, 403},
+		"who may not install":              {http.MethodPost, "/facebook/install", func(_ *http.Request, h *authpipe.ConnectHandler) { h.Begin = refuseAll }, 403},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h := &authpipe.ConnectHandler{Client: client, SignedIn: signedIn, ReturnURL: returnURL}
+			r := httptest.NewRequest(row.method, "https://app.example.com"+row.path, nil)
+			r.AddCookie(&http.Cookie{Name: "signed_in", Value: "t/alice"})
+			if row.change != nil {
+				row.change(r, h)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != row.want || strings.Contains(w.Body.String(), "alice") {
+				t.Errorf("got %d %s", w.Code, w.Body)
+			}
+			wantAsked(t, d, "", 0)
+		})
+	}
+}
+
+func refuseAll(*http.Request, authpipe.Person, *authpipe.ConnectRequest) error {
+	return errors.New("alice is no admin")
+}
+
+func TestTheActorIsWhoIsSignedInWhateverBeginSays(t *testing.T) {
+	d := newDouble(time.Now)
+	var actor string
+	d.meanwhile(func(r *http.Request) *http.Response {
+		actor = bodyOf(r)["actor"].(string)
+		return d.page(200, map[string]any{"data": map[string]any{"authorization_url": "https://www.facebook.com/"}})
+	})
+	h := &authpipe.ConnectHandler{
+		Client: newClient(t, d, authpipe.Options{}), SignedIn: signedIn, ReturnURL: returnURL,
+		Begin: func(_ *http.Request, _ authpipe.Person, q *authpipe.ConnectRequest) error {
+			q.Actor, q.User = "somebody that a form says", "somebody"
+			return nil
+		},
+	}
+	r := httptest.NewRequest(http.MethodPost, "https://app.example.com/facebook/authorize", nil)
+	r.AddCookie(&http.Cookie{Name: "signed_in", Value: "t/alice"})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusSeeOther || actor != "alice" {
+		t.Errorf("got %d, as %q", w.Code, actor)
+	}
+}
