@@ -58,6 +58,7 @@ func (c *Client) fresh(r reply, sent time.Duration) *answer {
 		// What the engine cannot prolong is asked for ever closer to its end.
 		wait = min(wait, spread(r.left*6/10, r.left*8/10))
 	}
+	r.credential.until = a.until
 	a.due = sent + wait
 	return a
 }

@@ -46,7 +46,8 @@ type Credential struct {
 	Status   string   // "active", or what keeps it from being refreshed while its token lives
 	Warnings []string // what the engine says about it
 
-	ref ref
+	ref   ref
+	until time.Duration // by the client's clock, when the token ends; forever if it does not
 }
 
 // String implements [fmt.Stringer]: the ref, and nothing secret.

@@ -1,0 +1,110 @@
+package authpipe
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// A WebhookHandler receives a provider's webhooks and relays them to the engine, unread: they are signed over raw bytes, which
+// Vault hands to no plugin, and the engine alone has the secret that verifies them. The Vault token of its Client needs
+//
+//	path "authpipe/webhooks/facebook/notify" { capabilities = ["update"] }
+//
+// and nothing else: best give it a Client of its own. It answers 200 to what the engine has verified. What is answered
+// otherwise Facebook sends again, for a day and a half.
+type WebhookHandler struct {
+	Client   *Client
+	Provider string // zero: DefaultProvider
+
+	// VerifyToken is what was entered in the dashboard as the verify token. Zero: nobody's subscription is confirmed.
+	VerifyToken Secret
+
+	// Verified, if set, is given the body of each delivery that the engine has verified, for what the application itself does
+	// with it. An error has it sent again. Deliveries may come twice, and in any order.
+	Verified func(ctx context.Context, body []byte) error
+}
+
+// deliveryLimit is how long a delivery may be. Vault takes strings of up to a megabyte, and this is its base64.
+const deliveryLimit = 768 << 10
+
+// ServeHTTP implements [http.Handler].
+func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	switch r.Method {
+	case http.MethodGet:
+		h.confirm(w, r)
+	case http.MethodPost:
+		status := h.relay(w, r)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(status)
+	default:
+		w.Header().Set("Allow", "GET, POST")
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+	}
+}
+
+// confirm answers the handshake of a subscription ("Webhooks, Getting Started").
+func (h *WebhookHandler) confirm(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	known := !h.VerifyToken.IsZero() && NewSecret(query.Get("hub.verify_token")).Equal(h.VerifyToken)
+	if query.Get("hub.mode") != "subscribe" || !known {
+		http.Error(w, http.StatusText(http.StatusForbidden), http.StatusForbidden)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8") // the challenge is whatever the caller wrote
+	_, _ = io.WriteString(w, query.Get("hub.challenge"))
+}
+
+// relay returns the status to answer with.
+func (h *WebhookHandler) relay(w http.ResponseWriter, r *http.Request) int {
+	signature := r.Header.Get("X-Hub-Signature-256")
+	if !wellFormed(signature) {
+		return http.StatusBadRequest // so that what is no delivery at all does not reach Vault
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, deliveryLimit))
+	if err != nil {
+		var long *http.MaxBytesError
+		if errors.As(err, &long) {
+			return http.StatusRequestEntityTooLarge
+		}
+		return http.StatusBadRequest
+	}
+	if _, err := h.Client.Notify(r.Context(), cmp.Or(h.Provider, DefaultProvider), body, signature); err != nil {
+		if errors.Is(err, ErrInvalidRequest) {
+			return http.StatusBadRequest
+		}
+		return http.StatusServiceUnavailable
+	}
+	if h.Verified != nil {
+		if err := h.Verified(r.Context(), body); err != nil {
+			return http.StatusInternalServerError
+		}
+	}
+	return http.StatusOK
+}
+
+func wellFormed(signature string) bool {
+	sum, ok := strings.CutPrefix(signature, "sha256=")
+	b, err := hex.DecodeString(sum)
+	return ok && err == nil && len(b) == 32
+}
+
+// Notify hands a webhook's delivery to the engine: the body as it came, and its X-Hub-Signature-256. It returns how many
+// credentials were marked by it. What does not verify is ErrInvalidRequest.
+func (c *Client) Notify(ctx context.Context, provider string, body []byte, signature string) (marked int, err error) {
+	if err := checkName("provider", provider, 32, "_-"); err != nil {
+		return 0, err
+	}
+	path := "webhooks/" + provider + "/notify"
+	got, err := put[struct {
+		Marked int `json:"marked"`
+	}](ctx, c, "writing "+path, path, map[string]any{"payload": base64.StdEncoding.EncodeToString(body), "signature": signature})
+	return got.Data.Marked, err
+}

@@ -1,0 +1,120 @@
+package authpipe_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+)
+
+func TestTheWebhookConfirmsItsOwnSubscriptionAndNoOther(t *testing.T) {
+	d := newDouble(time.Now)
+	client := newClient(t, d, authpipe.Options{})
+	for what, row := range map[string]struct {
+		token, query string
+		want         int
+	}{
+		"Facebook":              {"vt", "hub.mode=subscribe&hub.verify_token=vt&hub.challenge=<b>1158", 200},
+		"somebody who guesses":  {"vt", "hub.mode=subscribe&hub.verify_token=no&hub.challenge=1158", 403},
+		"no token was set":      {"", "hub.mode=subscribe&hub.verify_token=&hub.challenge=1158", 403},
+		"it is no subscription": {"vt", "hub.verify_token=vt&hub.challenge=1158", 403},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h := &authpipe.WebhookHandler{Client: client, VerifyToken: authpipe.NewSecret(row.token)}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/webhook?"+row.query, nil))
+			if w.Code != row.want || (w.Body.String() == "<b>1158") != (row.want == 200) || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+				t.Errorf("got %d %s %s", w.Code, w.Header(), w.Body)
+			}
+		})
+	}
+	wantAsked(t, d, "", 0)
+}
+
+func TestADeliveryIsRelayedToTheByte(t *testing.T) {
+	const signature = "sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	body := "{\"object\" : \"permissions\",\r\n \"e\":\"\\u00e9\xff\"}"
+	for what, row := range map[string]struct {
+		signature string
+		body      string
+		answer    int // Vault's
+		text      string
+		verified  error
+		want      int
+		relayed   int
+	}{
+		"it verifies":                         {signature, body, 200, "", nil, 200, 1},
+		"it does not verify":                  {signature, body, 400, "invalid_request: it is not signed", nil, 400, 1},
+		"Vault is sealed":                     {signature, body, 503, "Vault is sealed", nil, 503, 1},
+		"the relay's token may not":           {signature, body, 403, "permission denied", nil, 503, 1},
+		"the application fails":               {signature, body, 200, "", errors.New("no disk"), 500, 1},
+		"it has no signature":                 {"", body, 200, "", nil, 400, 0},
+		"it has a signature of another kind":  {"sha1=0123", body, 200, "", nil, 400, 0},
+		"it is longer than anything could be": {signature, strings.Repeat("x", 1<<20), 200, "", nil, 413, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			d := newDouble(time.Now)
+			var payload, signed string
+			d.meanwhile(func(r *http.Request) *http.Response {
+				sent := bodyOf(r)
+				payload, signed = sent["payload"].(string), sent["signature"].(string)
+				if row.answer != 200 {
+					return d.refuse(row.answer, row.text)
+				}
+				return d.page(200, map[string]any{"data": map[string]any{"marked": 1}})
+			})
+			told := ""
+			h := &authpipe.WebhookHandler{Client: newClient(t, d, authpipe.Options{}), Verified: func(_ context.Context, b []byte) error {
+				told = string(b)
+				return row.verified
+			}}
+			r := httptest.NewRequest(http.MethodPost, "/webhook", bytes.NewReader([]byte(row.body)))
+			if row.signature != "" {
+				r.Header.Set("X-Hub-Signature-256", row.signature)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != row.want {
+				t.Errorf("got %d", w.Code)
+			}
+			wantAsked(t, d, "PUT webhooks/facebook/notify", row.relayed)
+			if got, _ := base64.StdEncoding.DecodeString(payload); row.relayed > 0 && (string(got) != row.body || signed != row.signature) {
+				t.Errorf("relayed %q, signed %s", got, signed)
+			}
+			if (told != "") != (row.answer == 200 && row.relayed > 0) {
+				t.Errorf("the application was told %q", told)
+			}
+		})
+	}
+}
+
+func TestSomebodyWhoRemovesTheAppIsNoticedThroughTheWebhook(t *testing.T) {
+	w := realWorld(t)
+	client := newRealClient(t, w)
+	w.connect(client, "webhooked", "", alice)
+	w.facebook.AddUser(authpipetest.User{ID: "1000000009", Name: "Gone Soon"})
+	w.connect(client, "webhooked", "gone", "1000000009")
+	hook := httptest.NewServer(&authpipe.WebhookHandler{Client: client, VerifyToken: authpipe.NewSecret("vt")})
+	defer hook.Close()
+	if err := w.facebook.Subscribe(t.Context(), appID, authpipetest.Subscription{Object: "permissions", CallbackURL: hook.URL, VerifyToken: "vt"}); err != nil {
+		t.Fatal(err)
+	}
+	w.facebook.RemoveApp(appID, "1000000009")
+	for _, delivered := range w.facebook.Deliver(t.Context()) {
+		if delivered.Err != nil {
+			t.Error(delivered.Err)
+		}
+	}
+	client.Forget("webhooked/facebook/users/gone")
+	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "webhooked", User: "gone"}); !errors.Is(err, authpipe.ErrRevoked) {
+		t.Errorf("got %v", err)
+	}
+}
