@@ -1,2 +1,79 @@
-// Package authpipe is the client of the secrets engine authpipe: it answers with credentials that work, from memory.
+// Package authpipe is the Go client of authpipe, the secrets engine for HashiCorp Vault that keeps other people's OAuth
+// credentials. It answers with credentials that work, from memory: an application asks each time it needs one, as if it cost
+// nothing, for it does not.
+//
+//	vault, err := api.NewClient(api.DefaultConfig()) // Vault's own client; authenticate it, and keep it so
+//	client := authpipe.New(vault, authpipe.Options{})
+//	defer client.Close()
+//
+//	credential, err := client.Credential(ctx, authpipe.Request{Tenant: "org_acme", User: "user_123"})
+//	req.Header.Set("Authorization", "Bearer "+credential.AccessToken.Reveal())
+//
+// # Whose credential
+//
+// A [Request] names a tenant, and a user if it is not the tenant's installation that is meant. [ForAny] is the user's credential
+// if that person ever connected, and the installation's if not. Page is a page's own token, Static an API key or webhook secret.
+//
+// # What Credential promises
+//
+// Who asks first waits for Vault, a millisecond or so, and all who ask for the same credential at that moment wait together. From
+// then on it is in memory: a read takes no lock, allocates nothing, and is over in less than 100 nanoseconds. What is read is
+// renewed behind its readers, well before it ends; what nobody reads any more costs nothing until somebody does, and a bounded
+// cache forgets it in the end.
+//
+// A token that has ended is never returned. Its life is reckoned from the engine's answer by a monotonic clock, so neither a
+// wrong clock nor a stopped Vault makes an old token pass for a live one. (On systems whose monotonic clock stands still while the
+// machine sleeps, a token grows no older meanwhile.) While Vault cannot be reached, or the provider throttles, what lives is served
+// on; the engine's word that a credential is dead, gone or suspended, and Vault's that the caller may not read it, take it out of
+// service at once. Such a refusal is remembered for ten seconds.
+//
+// An answer is at most five minutes old while it is being read, but for trouble in asking: [Options].MaxAge. So that is how long it
+// takes, at the most, until another process's reconnecting or an operator's suspending is seen here; following [Client.Events], or
+// calling [Client.Forget], shortens it.
+//
+// # When it does not work
+//
+// The errors are typed by the engine's codes. [*NeedsReauthError] and [*NotConnectedError] carry the path that mends them; every
+// refusal is an [*Error], whose [Code] errors.Is compares:
+//
+//	var needs *authpipe.NeedsReauthError
+//	switch {
+//	case errors.As(err, &needs):
+//		// only the person can help: send them through needs.Path
+//	case errors.Is(err, authpipe.ErrThrottled):
+//		// the provider's limit: later
+//	}
+//
+// Where the provider itself refuses a token, say so with [Client.ReportDead]: the engine looks into it at once, and the answer is
+// the credential to go on with. [Transport] does all that by itself.
+//
+// # Calling the Graph API
+//
+// A [Transport] adds the token and its appsecret_proof to requests of graph.facebook.com, and to no other's. For libraries that
+// want an oauth2.TokenSource there is [Client.TokenSource].
+//
+// # Connecting people
+//
+// Mount a [ConnectHandler] where your application is signed in to:
+//
+//	mux.Handle("/facebook/", &authpipe.ConnectHandler{
+//		Client:    client,
+//		SignedIn:  whoIsSignedIn, // from your own session, at this very request
+//		ReturnURL: "https://app.example.com/facebook/return",
+//	})
+//
+// A form that posts to /facebook/install or /facebook/authorize begins; the browser comes back to /facebook/return, and the
+// person is connected. The handler stores nothing and asks SignedIn both times: so nobody can begin a connection and have somebody
+// else finish it. Other flows (a device, a single-page application) are made of [Client.Connect], [Client.Complete] and
+// [Client.Session].
+//
+// # Hearing of it
+//
+// A [WebhookHandler] receives Facebook's webhooks and relays them to the engine, which verifies them. [Client.Events] is what has
+// happened to connections since, and goes on.
+//
+// # Secrets
+//
+// A [Secret] prints as "[redacted]", wherever it is printed. Errors, and what is logged in the background, name refs and codes and
+// never hold a secret.
 package authpipe
