@@ -63,9 +63,21 @@ func (c *Client) fresh(r reply, sent time.Duration) *answer {
 	return a
 }
 
-// deferred is an answer that could not be renewed, for the time being.
-func (a *answer) deferred(now time.Duration, failures int) *answer {
+// stands tells whether an answer is good for as long as no other can be had: a token until its end, and the engine's word that
+// there is none.
+func (a *answer) stands(now time.Duration) bool {
+	if a.err != nil {
+		return definitive(a.err)
+	}
+	return now < a.until
+}
+
+// deferred is an answer that stands, and could not be renewed for the time being.
+func (c *Client) deferred(a *answer, now time.Duration, failures int) *answer {
 	wait := spread(backoff(failures)/2, backoff(failures))
+	if a.err != nil {
+		return &answer{err: a.err, due: now + wait, until: now + wait + c.options.Timeout}
+	}
 	if a.until != forever {
 		wait = min(wait, max(spread((a.until-now)/4, (a.until-now)/2), 100*time.Millisecond))
 	}
@@ -74,12 +86,13 @@ func (a *answer) deferred(now time.Duration, failures int) *answer {
 
 // refusal is the answer that an error makes.
 func (c *Client) refusal(err error, now time.Duration, failures int) *answer {
-	wait := c.options.RefusalAge
-	if !definitive(err) {
-		// Trouble that passes. All are told of it meanwhile, for a crowd that asks at once would make it worse.
-		wait = min(spread(backoff(failures)/2, backoff(failures)), wait)
+	age := c.options.RefusalAge
+	if definitive(err) {
+		// Half of its age is left for it to be renewed behind those who ask: with ForAny, they wait for what they do not want.
+		return &answer{err: err, until: now + age, due: now + spread(age/2, age*6/10)}
 	}
-	return &answer{err: err, until: now + wait, due: forever}
+	// Trouble that passes. All are told of it meanwhile, for a crowd that asks at once would make it worse.
+	return &answer{err: err, until: now + min(spread(backoff(failures)/2, backoff(failures)), age), due: forever}
 }
 
 // backoff is how long to wait after so many failures in a row: half a second, doubled each time, half a minute at most.

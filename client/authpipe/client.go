@@ -24,7 +24,8 @@ type Options struct {
 	// minutes.
 	MaxAge time.Duration
 
-	// RefusalAge is for how long a refusal (not_found, needs_reauth, …) is answered from memory. Zero: ten seconds.
+	// RefusalAge is how old a refusal (not_found, needs_reauth, …) may get before it is asked about anew. Somebody who connects
+	// in this process is seen at once; elsewhere, so much later. Zero: 30 seconds.
 	RefusalAge time.Duration
 
 	// Timeout is how long one question to Vault may take, with what its client tries again. It bounds what a caller waits for a
@@ -47,7 +48,7 @@ func (o Options) withDefaults() Options {
 	o.Mount = cmp.Or(strings.Trim(o.Mount, "/"), "authpipe")
 	o.Size = cmp.Or(max(o.Size, 0), 10_000)
 	o.MaxAge = cmp.Or(max(o.MaxAge, 0), 5*time.Minute)
-	o.RefusalAge = cmp.Or(max(o.RefusalAge, 0), 10*time.Second)
+	o.RefusalAge = cmp.Or(max(o.RefusalAge, 0), 30*time.Second)
 	o.Timeout = cmp.Or(max(o.Timeout, 0), 30*time.Second)
 	o.Parallel = cmp.Or(max(o.Parallel, 0), 16)
 	if o.Logger == nil {

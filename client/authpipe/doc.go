@@ -25,7 +25,8 @@
 // wrong clock nor a stopped Vault makes an old token pass for a live one. (On systems whose monotonic clock stands still while the
 // machine sleeps, a token grows no older meanwhile.) While Vault cannot be reached, or the provider throttles, what lives is served
 // on; the engine's word that a credential is dead, gone or suspended, and Vault's that the caller may not read it, take it out of
-// service at once. Such a refusal is remembered for ten seconds.
+// service at once. Such a refusal is remembered for half a minute, and
+// for as long as Vault cannot be asked again.
 //
 // An answer is at most five minutes old while it is being read, but for trouble in asking: [Options].MaxAge. So that is how long it
 // takes, at the most, until another process's reconnecting or an operator's suspending is seen here; following [Client.Events], or

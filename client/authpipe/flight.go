@@ -141,19 +141,22 @@ func (c *Client) learn(r ref, l landing) *answer {
 		if l.vetted {
 			a.checked = now + believed
 		}
-	case e != nil && !definitive(l.err) && e.answer.Load().err == nil && now < e.answer.Load().until:
-		// What could not be renewed is as good as it was.
-		a = e.answer.Load().deferred(now, failures)
+	case e != nil && !definitive(l.err) && e.answer.Load().stands(now):
+		a = c.deferred(e.answer.Load(), now, failures)
 		c.options.Logger.Warn("renewing a credential failed", "ref", r.String(), "error", l.err, "again_in", a.due-now)
 	default:
 		a = c.refusal(l.err, now, failures)
 	}
-	if e == nil {
+	switch {
+	case e == nil && a.err != nil && !definitive(a.err) && c.table.full():
+		// What cannot be had for the moment throws nothing out that may not be had again either.
+		return a
+	case e == nil:
 		var gone *entry
 		if e, gone = c.table.put(r, a); gone != nil {
 			c.agenda.remove(gone)
 		}
-	} else {
+	default:
 		e.marks.And(^uint32(used))
 		e.answer.Store(a)
 	}

@@ -43,10 +43,10 @@ func (a *agenda) remove(e *entry) {
 	}
 }
 
-// plan notes when e is due, and wakes the scheduler if that is first. A refusal is never due: it is asked about again by who
-// wants to know. It is called with the lock held.
+// plan notes when e is due, and wakes the scheduler if that is first. Trouble never is: who wants to know asks again. It is called
+// with the lock held.
 func (c *Client) plan(e *entry) {
-	if e.answer.Load().err != nil {
+	if e.answer.Load().due == forever {
 		c.agenda.remove(e)
 		return
 	}

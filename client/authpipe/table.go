@@ -69,11 +69,13 @@ func (t *table) get(r *ref) *entry {
 	return e
 }
 
+func (t *table) full() bool { return len(t.ring) == cap(t.ring) }
+
 // put adds an entry for r, which has none, and returns it along with the one that had to go for it, if one had to.
 func (t *table) put(r ref, a *answer) (added, gone *entry) {
 	added = &entry{ref: r, index: -1}
 	added.answer.Store(a)
-	if len(t.ring) < cap(t.ring) {
+	if !t.full() {
 		added.slot = len(t.ring)
 		t.ring = append(t.ring, added)
 	} else {

@@ -1,0 +1,216 @@
+package authpipe_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+)
+
+var (
+	loadRefs  = flag.Int("load.refs", 1000, "how many credentials TestLoad has")
+	loadUsers = flag.Int("load.goroutines", 64, "how many goroutines ask for them")
+	loadTime  = flag.Duration("load.time", 10*time.Minute, "for how long, by a clock that waits for nobody")
+)
+
+// A storm is a Vault that is restarted each minute, out of reach for three minutes of every ten, and else unreliable. The tokens
+// that it has live for two to ten minutes, and are fresh again when half of that has passed.
+type storm struct {
+	*double
+	began time.Time
+
+	mu    sync.Mutex
+	ends  map[string]time.Time // of each token that was ever issued; zero: never
+	under map[string]int       // requests under way, by ref
+	twice []string             // refs of which two were
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (s *storm) RoundTrip(r *http.Request) (answer *http.Response, err error) {
+	_, ref, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v1/authpipe/"), "/")
+	ref = strings.TrimSuffix(ref, "/check")
+	s.enter(ref)
+	defer s.leave(ref)
+	defer func() {
+		if answer != nil {
+			answer.Request = r
+		}
+	}()
+	time.Sleep(rand.N(20 * time.Millisecond))
+	switch at := time.Since(s.began); {
+	case at%(10*time.Minute) > 6*time.Minute && at%(10*time.Minute) < 9*time.Minute, at%time.Minute > 55*time.Second:
+		return nil, syscall.ECONNREFUSED
+	case at%time.Minute > 50*time.Second:
+		return s.refuse(http.StatusServiceUnavailable, "Vault is sealed"), nil
+	}
+	luck := rand.IntN(200)
+	switch luck {
+	case 0:
+		return nil, syscall.ECONNRESET
+	case 1:
+		return s.refuse(http.StatusBadGateway, "unavailable: Facebook is down"), nil
+	case 2:
+		<-r.Context().Done() // it hangs
+		return nil, r.Context().Err()
+	}
+	s.issue(ref)
+	answer, err = s.double.RoundTrip(r)
+	if luck == 3 && err == nil {
+		answer.Body = io.NopCloser(io.LimitReader(answer.Body, 100)) // it is cut
+	}
+	return answer, err
+}
+
+func (s *storm) enter(ref string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.under[ref]++; s.under[ref] > 1 {
+		s.twice = append(s.twice, ref)
+	}
+}
+
+func (s *storm) leave(ref string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.under[ref]--
+}
+
+// issue gives a ref a fresh token when its time has come, as the engine's sweep does.
+func (s *storm) issue(ref string) {
+	s.double.mu.Lock()
+	defer s.double.mu.Unlock()
+	h := s.double.held[ref]
+	if h == nil || h.expires.IsZero() || time.Until(h.expires) > h.ttl {
+		return
+	}
+	s.fresh(h, ref)
+}
+
+func (s *storm) fresh(h *held, ref string) {
+	life := 2*time.Minute + rand.N(8*time.Minute)
+	h.token, h.expires, h.ttl = fmt.Sprintf("%s, %d", ref, rand.Int64()), time.Now().Add(life), life/2
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends[h.token] = h.expires
+}
+
+// expired tells whether a token had ended at a time.
+func (s *storm) expired(token string, at time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end, issued := s.ends[token]
+	return !issued || !end.IsZero() && !at.Before(end)
+}
+
+// newStorm has a tenth each of users that never connected and of tokens that never end.
+func newStorm(refs int) (*storm, []authpipe.Request) {
+	s := &storm{double: newDouble(time.Now), began: time.Now(), ends: map[string]time.Time{}, under: map[string]int{}}
+	s.double.put(installation, held{token: "the installation's"})
+	s.ends["the installation's"] = time.Time{}
+	requests := make([]authpipe.Request, refs)
+	for i := range requests {
+		requests[i] = authpipe.Request{Tenant: "org_acme", User: fmt.Sprintf("u%d", i), For: authpipe.ForAny}
+		ref := "org_acme/facebook/users/" + requests[i].User
+		switch i % 10 {
+		case 0:
+		case 1:
+			s.double.put(ref, held{token: ref})
+			s.ends[ref] = time.Time{}
+		default:
+			h := held{}
+			s.fresh(&h, ref)
+			s.double.put(ref, h)
+		}
+	}
+	return s, requests
+}
+
+// TestLoad has a crowd ask for many credentials for a long time, while all goes wrong that can. What must hold: no token is handed
+// out that has ended, however late its renewal; no ref is asked about twice at once; nobody is told that a person must help whom
+// nobody can help. It looks at no figure but prints some.
+func TestLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, requests := newStorm(*loadRefs)
+		client := authpipe.New(vaultAt(t, s), authpipe.Options{Size: *loadRefs * 9 / 10, Timeout: 10 * time.Second})
+		var crowd sync.WaitGroup
+		var served, waited, refused atomic.Int64
+		end := time.Now().Add(*loadTime)
+		for range *loadUsers {
+			crowd.Go(func() {
+				for time.Now().Before(end) {
+					for range 10 {
+						ok, blocked := s.ask(t, client, requests[pick(len(requests))])
+						served.Add(ok)
+						refused.Add(1 - ok)
+						waited.Add(blocked)
+					}
+					time.Sleep(rand.N(400 * time.Millisecond))
+				}
+			})
+		}
+		crowd.Wait()
+		client.Close()
+		if len(s.twice) > 0 {
+			t.Errorf("%d times a ref was asked about twice at once: %v", len(s.twice), s.twice[0])
+		}
+		if served.Load() < refused.Load()*10 {
+			t.Errorf("only %d were served, and %d refused", served.Load(), refused.Load())
+		}
+		t.Logf("%d credentials, %d goroutines, %v: %d served at once, %d after a wait, %d refused; Vault was asked %s and issued %d tokens",
+			*loadRefs, *loadUsers, *loadTime, served.Load()-waited.Load(), waited.Load(), refused.Load(), times(s.count("")), len(s.ends))
+	})
+}
+
+// pick prefers a tenth of them, as a day does.
+func pick(n int) int {
+	if rand.IntN(10) < 7 {
+		return rand.IntN(max(n/10, 1))
+	}
+	return rand.IntN(n)
+}
+
+// ask asks once, and now and then does something rash. It returns what it adds to the counts.
+func (s *storm) ask(t *testing.T, client *authpipe.Client, q authpipe.Request) (served, blocked int64) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	if rand.IntN(100) == 0 {
+		ctx, cancel = context.WithTimeout(t.Context(), rand.N(10*time.Millisecond)) // somebody without patience
+	}
+	defer cancel()
+	asked := time.Now()
+	credential, err := client.Credential(ctx, q)
+	if !time.Now().Equal(asked) {
+		blocked = 1
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, authpipe.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return 0, 0
+	default:
+		t.Errorf("%s: %v", q.User, err)
+		return 0, 0
+	}
+	if s.expired(credential.AccessToken.Reveal(), time.Now()) {
+		t.Errorf("a token that has ended is handed out: %s", credential.AccessToken.Reveal())
+	}
+	switch rand.IntN(100_000) {
+	case 0:
+		client.Forget(credential.Ref)
+	case 1:
+		if fresh, err := client.ReportDead(ctx, credential); err == nil && s.expired(fresh.AccessToken.Reveal(), time.Now()) {
+			t.Errorf("a token that has ended is handed out in place of one that is dead: %s", fresh.AccessToken.Reveal())
+		}
+	}
+	return 1, blocked
+}
