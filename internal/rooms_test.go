@@ -47,7 +47,7 @@ var rooms = map[string]rule{
 	"internal/vaulttest": {nil, []string{vault + "/sdk"}},
 	// It drives the engine as Vault does, but for two things: it seals a million credentials with the store, where to
 	// connect them would take an hour, and plans them for one minute.
-	"bench":          {[]string{"authpipetest", "backend", "internal/store", "internal/tenant", "internal/oauth"}, nil},
+	"bench":          {[]string{"authpipetest", "client/authpipe", "backend", "internal/store", "internal/tenant", "internal/oauth"}, nil},
 	"bench/constant": {nil, nil},
 	// Tests only, of files that other programs read.
 	"examples": {nil, nil},
