@@ -15,15 +15,13 @@ const forever time.Duration = math.MaxInt64
 type answer struct {
 	credential *Credential
 	err        error // or nil
+	absent     bool  // the engine knows no such credential
 
 	until   time.Duration // from then on it is given to nobody
 	due     time.Duration // when it is to be asked for anew
 	checked time.Duration // until when the engine's word that the token lives is believed
 	nudged  atomic.Bool   // that it is due was noticed by a reader
 }
-
-// absent tells that the engine knows no such credential.
-func (a *answer) absent() bool { return errors.Is(a.err, ErrNotFound) }
 
 // A reply is what the engine answered about a credential.
 type reply struct {
@@ -76,7 +74,7 @@ func (a *answer) stands(now time.Duration) bool {
 func (c *Client) deferred(a *answer, now time.Duration, failures int) *answer {
 	wait := spread(backoff(failures)/2, backoff(failures))
 	if a.err != nil {
-		return &answer{err: a.err, due: now + wait, until: now + wait + c.options.Timeout}
+		return &answer{err: a.err, absent: a.absent, due: now + wait, until: now + wait + c.options.Timeout}
 	}
 	if a.until != forever {
 		wait = min(wait, max(spread((a.until-now)/4, (a.until-now)/2), 100*time.Millisecond))
@@ -89,7 +87,7 @@ func (c *Client) refusal(err error, now time.Duration, failures int) *answer {
 	age := c.options.RefusalAge
 	if definitive(err) {
 		// Half of its age is left for it to be renewed behind those who ask: with ForAny, they wait for what they do not want.
-		return &answer{err: err, until: now + age, due: now + spread(age/2, age*6/10)}
+		return &answer{err: err, absent: errors.Is(err, ErrNotFound), until: now + age, due: now + spread(age/2, age*6/10)}
 	}
 	// Trouble that passes. All are told of it meanwhile, for a crowd that asks at once would make it worse.
 	return &answer{err: err, until: now + min(spread(backoff(failures)/2, backoff(failures)), age), due: forever}

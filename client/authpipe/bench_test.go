@@ -8,6 +8,24 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
+// BenchmarkVault is what a read costs without a cache: of the same credential, over HTTP and with Vault's own client, one after
+// another. It is here to be seen beside the others.
+func BenchmarkVault(b *testing.B) {
+	if testing.Short() {
+		b.Skip("needs a Vault server: left out with -short")
+	}
+	w := theWorld()
+	client := authpipe.New(w.vault, authpipe.Options{})
+	defer client.Close()
+	w.connect(client, "org_bench", "", alice)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.vault.Logical().Read("authpipe/creds/org_bench/facebook/installation"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkCredential is a read from the cache, with 10,000 credentials in it. Run it with -cpu 1,4.
 func BenchmarkCredential(b *testing.B) {
 	const refs = 10_000

@@ -129,10 +129,17 @@ func (c *Client) Credential(ctx context.Context, q Request) (*Credential, error)
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.answer(ctx, &r)
-	if err == nil && orInstallation && a.absent() {
+	now := c.now() // it is a third of what a read costs
+	a := c.known(&r, now)
+	if a == nil {
+		a, err = c.await(ctx, r)
+		now = c.now()
+	}
+	if err == nil && orInstallation && a.absent {
 		r.user = ""
-		a, err = c.answer(ctx, &r)
+		if a = c.known(&r, now); a == nil {
+			a, err = c.await(ctx, r)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -140,16 +147,18 @@ func (c *Client) Credential(ctx context.Context, q Request) (*Credential, error)
 	return a.credential, a.err
 }
 
-// answer returns what is known about r, or what the engine says if nothing is.
-func (c *Client) answer(ctx context.Context, r *ref) (*answer, error) {
-	if e := c.table.get(r); e != nil {
-		a, now := e.answer.Load(), c.now()
-		if now < a.until {
-			c.use(e, a, now)
-			return a, nil
-		}
+// known returns what is known about r; nil: nothing (any more).
+func (c *Client) known(r *ref, now time.Duration) *answer {
+	e := c.table.get(r)
+	if e == nil {
+		return nil
 	}
-	return c.await(ctx, *r)
+	a := e.answer.Load()
+	if now >= a.until {
+		return nil
+	}
+	c.use(e, a, now)
+	return a
 }
 
 // use notes that e's answer is of use. Whoever finds it noted writes nothing, so that a ref that all cores read stays in all

@@ -27,13 +27,10 @@ func (c *Client) ReportDead(ctx context.Context, dead *Credential) (*Credential,
 	}
 	f := c.suspect(r, dead)
 	c.mu.Unlock()
-	var a *answer
-	var err error
-	if f != nil {
-		a, err = f.wait(ctx)
-	} else {
-		a, err = c.answer(ctx, &r)
+	if f == nil {
+		return c.Credential(ctx, r.request())
 	}
+	a, err := f.wait(ctx)
 	switch {
 	case err != nil:
 		return nil, err

@@ -36,7 +36,9 @@ const (
 //			log.Print(err)
 //			continue
 //		}
-//		client.Forget(event.Ref)
+//		if event.Type != "connection.refreshed" { // what it renewed is good still
+//			client.Forget(event.Ref)
+//		}
 //	}
 func (c *Client) Events(ctx context.Context, after int64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {

@@ -47,6 +47,7 @@ var theWorld = sync.OnceValue(func() *world {
 	if err != nil {
 		panic(err)
 	}
+	worldIsUp = true
 	return w
 })
 
@@ -62,7 +63,6 @@ func newWorld(o authpipetest.Options) (*world, error) {
 	facebook := authpipetest.NewFacebook(o)
 	graph := httptest.NewServer(facebook)
 	w := &world{server: server, facebook: facebook, graph: graph.URL, end: func() { server.Stop(); graph.Close() }}
-	worldIsUp = true
 	callback := server.Addr + "/v1/authpipe/callback/facebook"
 	facebook.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{callback, returnURL}})
 	facebook.AddPage(authpipetest.Page{ID: pageOfAlice, Name: "Acme Inc."})
