@@ -87,10 +87,7 @@ func New(vault *api.Client, options Options) *Client {
 		vault: vault, options: options.withDefaults(),
 		flights: map[ref]*flight{}, wake: make(chan struct{}, 1),
 	}
-	c.began = time.Now()
-	if options.Now != nil {
-		c.began = options.Now()
-	}
+	c.began = c.wall()
 	c.table = newTable(c.options.Size)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.running.Go(c.schedule)
@@ -107,6 +104,14 @@ func (c *Client) Close() {
 	c.mu.Unlock()
 	c.end()
 	c.running.Wait()
+}
+
+// wall is what the client's clock shows.
+func (c *Client) wall() time.Time {
+	if c.options.Now != nil {
+		return c.options.Now()
+	}
+	return time.Now()
 }
 
 // now is the client's clock: what has passed since New.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"net/http"
 	"net/url"
 	"time"
 )
@@ -210,10 +209,13 @@ func (c *Client) Cancel(ctx context.Context, tenant, session string) error {
 	if err != nil {
 		return err
 	}
+	if c.life.Err() != nil {
+		return ErrClosed
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	if _, err := c.vault.Logical().DeleteWithContext(ctx, c.options.Mount+"/"+path); err != nil {
-		return failure(http.MethodDelete+" "+path, err)
+		return failure("deleting "+path, err)
 	}
 	return nil
 }

@@ -3,10 +3,12 @@ package authpipe_test
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
@@ -166,6 +168,43 @@ func TestARefusalTakesACredentialOutOfServiceAndTroubleDoesNot(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestWhatIsEvictedWhileItIsBeingRenewedIsNotAskedForBesideThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", ttl: 30 * time.Second})
+		d.put(installation, held{token: "the installation's"})
+		client := newClient(t, d, authpipe.Options{Size: 1})
+		token(t, client, bob())
+		token(t, client, bob())
+		d.meanwhile(func(r *http.Request) *http.Response {
+			if strings.HasSuffix(r.URL.Path, "/bob") {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		})
+		time.Sleep(34 * time.Second)
+		wantAsked(t, d, "GET creds/"+bobs, 2) // it is under way
+		token(t, client, authpipe.Request{Tenant: "org_acme"})
+		if got := token(t, client, bob()); got != "one" {
+			t.Errorf("got %q", got)
+		}
+		wantAsked(t, d, "GET creds/"+bobs, 2)
+	})
+}
+
+func TestALifeGoesByTheClockThatIsHandedIn(t *testing.T) {
+	clock := authpipetest.NewClock(time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC))
+	d := newDouble(clock.Now)
+	d.put(bobs, held{token: "one", expires: clock.Now().Add(time.Hour)})
+	client := newClient(t, d, authpipe.Options{Now: clock.Now, MaxAge: 2 * time.Hour})
+	token(t, client, bob())
+	d.put(bobs, held{token: "two", expires: clock.Now().Add(3 * time.Hour)})
+	clock.Advance(time.Hour)
+	if got := token(t, client, bob()); got != "two" {
+		t.Errorf("got %q", got)
 	}
 }
 

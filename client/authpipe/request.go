@@ -18,7 +18,8 @@ const (
 	ForUser For = "user"
 	// ForAny is the user's credential, or the installation's if there is none of the user. It falls back only where the user
 	// never connected (not_found). A user's credential that is dead, suspended or out of reach is an error all the same: to go
-	// on in the installation's name would be to act as somebody else without a word. [Credential].Source tells who it was.
+	// on in the installation's name would be to act as somebody else without a word. [Credential].Source tells who it was. Of a
+	// page it falls back where the user has no way to that page.
 	ForAny For = "any"
 )
 

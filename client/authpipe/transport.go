@@ -73,8 +73,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	fresh, err := t.Client.ReportDead(r.Context(), credential)
-	if err != nil {
-		return resp, nil
+	if err != nil || fresh == credential {
+		return resp, nil // it was found alive a moment ago, and Facebook says the same again
 	}
 	again, ok := replay(r)
 	if !ok {

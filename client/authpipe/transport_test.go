@@ -224,6 +224,23 @@ func TestWhereTheEngineFindsTheTokenDeadFacebooksAnswerStands(t *testing.T) {
 	g.wantSeen(t, "one?"+proofOfOne)
 }
 
+func TestATokenThatFacebookRefusesAndTheEngineFindsAliveIsSentOnceMoreAndNotEachTime(t *testing.T) {
+	g := newGraph(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
+		refuse(w, 190, "Error validating access token")
+	})
+	client, d := asBob(t, g)
+	d.meanwhile(nil)
+	for range 3 {
+		resp, err := client.Get(g.URL + "/me")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	g.wantSeen(t, "one?"+proofOfOne, "one?"+proofOfOne, "one?"+proofOfOne, "one?"+proofOfOne)
+	wantAsked(t, d, "PUT connections/", 1)
+}
+
 func TestARequestSaysInWhoseNameItIsMade(t *testing.T) {
 	g := newGraph(t, nil)
 	client, d := asBob(t, g)

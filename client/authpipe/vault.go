@@ -28,7 +28,7 @@ type envelope[T any] struct {
 // read asks for the credential r.
 func (c *Client) read(ctx context.Context, r ref) (reply, error) {
 	op := "reading creds/" + r.String()
-	asked := time.Now()
+	asked := c.wall()
 	got, err := get[credentialData](ctx, c, op, "creds/"+r.String(), nil)
 	if err != nil {
 		return reply{}, typed(r, err)
