@@ -94,7 +94,7 @@ type landing struct {
 }
 
 // ask has the engine check what is suspect, and then asks it for the credential. Where the check tells that there is none, that
-// is the answer. Where the check is not possible the credential is asked for all the same.
+// is the answer. Where the check is not possible (no policy lets it, the provider is away) the credential is asked for all the same.
 func (c *Client) ask(r ref, suspect *Credential) landing {
 	vetted := false
 	if suspect != nil && r.name == "" {
@@ -103,7 +103,9 @@ func (c *Client) ask(r ref, suspect *Credential) landing {
 		if errors.As(err, &dead) {
 			return landing{err: err}
 		}
-		vetted = err == nil
+		if vetted = err == nil; !vetted {
+			c.options.Logger.Warn("checking a credential that was reported dead failed", "ref", r.String(), "error", err)
+		}
 	}
 	sent := c.now()
 	got, err := c.read(c.life, r)

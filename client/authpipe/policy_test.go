@@ -1,0 +1,75 @@
+package authpipe_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+)
+
+// TestThePoliciesOfTheReadmeAreEnough takes the policies out of the README that name org_acme, the client's own and the tenant's,
+// and does with a token of nothing else all that a client does.
+func TestThePoliciesOfTheReadmeAreEnough(t *testing.T) {
+	w := realWorld(t)
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var policy strings.Builder
+	for _, rule := range regexp.MustCompile(`(?m)^path "authpipe/([a-z]+/org_acme/\*|events)" .*$`).FindAll(readme, -1) {
+		policy.WriteString(strings.ReplaceAll(string(rule), "org_acme", "policed") + "\n")
+	}
+	if err := w.vault.Sys().PutPolicy("policed", policy.String()); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := w.vault.Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"policed"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vault, err := w.server.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	vault.SetToken(secret.Auth.ClientToken)
+	client := authpipe.New(vault, authpipe.Options{})
+	defer client.Close()
+
+	w.connect(client, "policed", "", alice)
+	credential, err := client.Credential(t.Context(), authpipe.Request{Tenant: "policed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.ReportDead(t.Context(), credential); err != nil {
+		t.Error(err)
+	}
+	// Which would be no error if only the check were not allowed.
+	if _, err := vault.Logical().Write("authpipe/connections/policed/facebook/installation/check", nil); err != nil {
+		t.Error(err)
+	}
+	connection, err := client.Connection(t.Context(), authpipe.Request{Tenant: "policed"})
+	if err != nil || connection.CheckedAt.IsZero() {
+		t.Errorf("got %+v, %v", connection, err)
+	}
+	for _, err := range client.Events(t.Context(), 0) {
+		if err != nil {
+			t.Error(err)
+		}
+		break
+	}
+	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "policed", Actor: "somebody", ReturnURL: returnURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if session, err := client.Session(t.Context(), "policed", began.Session); err != nil || session.Status != "pending" {
+		t.Errorf("got %+v, %v", session, err)
+	}
+	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme"}); !errors.Is(err, authpipe.ErrPermissionDenied) {
+		t.Errorf("another tenant's: %v", err)
+	}
+}
