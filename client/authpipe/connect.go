@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/url"
 	"time"
 )
@@ -44,6 +47,15 @@ type Started struct {
 	VerificationURI string `json:"verification_uri"`
 	Interval        int    `json:"interval"`
 }
+
+// String implements [fmt.Stringer]. The URL has the session's state in it, and a user code is as good: neither belongs in a log.
+func (s Started) String() string { return "session " + s.Session }
+
+// Format implements [fmt.Formatter], for the verbs that do not ask String.
+func (s Started) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue implements [slog.LogValuer].
+func (s Started) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Connect begins a session. The provider is not asked anything, unless it is for a device.
 func (c *Client) Connect(ctx context.Context, q ConnectRequest) (Started, error) {
@@ -93,6 +105,15 @@ type Completion struct {
 	// either proof the provider is asked whether the person has approved the device.
 	Answer url.Values
 }
+
+// String implements [fmt.Stringer]. Answer has a code and a state in it.
+func (q Completion) String() string { return "completion of session " + q.Session }
+
+// Format implements [fmt.Formatter], for the verbs that do not ask String.
+func (q Completion) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, q.String()) }
+
+// LogValue implements [slog.LogValuer].
+func (q Completion) LogValue() slog.Value { return slog.StringValue(q.String()) }
 
 // answerFields are what the engine takes of a provider's answer.
 var answerFields = []string{"state", "code", "error", "error_reason", "error_description", "error_code", "error_message"}

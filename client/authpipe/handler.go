@@ -26,10 +26,10 @@ type Person struct {
 // The starts are refused to requests from other origins ([http.CrossOriginProtection]). The return comes from another site by its
 // nature, so the application's session cookie must not be SameSite=Strict.
 type ConnectHandler struct {
-	Client   *Client
-	Provider string // zero: DefaultProvider
+	Client   *Client // required
+	Provider string  // zero: DefaultProvider
 
-	// SignedIn returns who is signed in at this request. It must go by the application's own session and by nothing else in the
+	// SignedIn returns who is signed in at this request. It is required, and must go by the application's own session and by nothing else in the
 	// request. An error refuses the request, and is handed to Failed.
 	SignedIn func(*http.Request) (Person, error)
 

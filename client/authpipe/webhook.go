@@ -19,8 +19,8 @@ import (
 // and nothing else: best give it a Client of its own. It answers 200 to what the engine has verified. What is answered
 // otherwise Facebook sends again, for a day and a half.
 type WebhookHandler struct {
-	Client   *Client
-	Provider string // zero: DefaultProvider
+	Client   *Client // required
+	Provider string  // zero: DefaultProvider
 
 	// VerifyToken is what was entered in the dashboard as the verify token. Zero: nobody's subscription is confirmed.
 	VerifyToken Secret
