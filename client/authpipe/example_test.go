@@ -238,7 +238,9 @@ func ExampleWebhookHandler() {
 
 	w.facebook.Notify(appID, "application", map[string]any{"id": appID, "changes": []any{}})
 	for _, delivery := range w.facebook.Deliver(ctx) {
-		fmt.Println("a delivery of Facebook's:", delivery.Status)
+		if delivery.Object == "application" { // others tell other tests
+			fmt.Println("a delivery of Facebook's:", delivery.Status)
+		}
 	}
 	forged, err := http.NewRequestWithContext(ctx, http.MethodPost, hook.URL, strings.NewReader(`{"object":"application"}`))
 	if err != nil {
