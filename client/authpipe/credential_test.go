@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -139,6 +140,64 @@ func TestAnAnswerAboutAnotherCredentialIsNone(t *testing.T) {
 	if !errors.Is(err, authpipe.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestTheInstallationsTokenMayEndWhileTheUserIsBeingLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(installation, held{token: "one", expires: time.Now().Add(10 * time.Second)})
+		client := newClient(t, d, authpipe.Options{})
+		token(t, client, authpipe.Request{Tenant: "org_acme"})
+		d.meanwhile(func(r *http.Request) *http.Response {
+			if strings.HasSuffix(r.URL.Path, "/bob") {
+				time.Sleep(20 * time.Second)
+				d.put(installation, held{token: "two", expires: time.Now().Add(time.Minute)})
+			}
+			return nil
+		})
+		if got := token(t, client, authpipe.Request{Tenant: "org_acme", User: "bob", For: authpipe.ForAny}); got != "two" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestTheWordThatSomebodyNeverConnectedStandsWhileVaultIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(installation, held{token: "the installation's"})
+		client := newClient(t, d, authpipe.Options{Timeout: time.Second})
+		anyOfBob := authpipe.Request{Tenant: "org_acme", User: "bob", For: authpipe.ForAny}
+		token(t, client, anyOfBob)
+		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
+		for range 3600 {
+			token(t, client, anyOfBob)
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestWhatCannotBeHadThrowsNothingOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "bob's"})
+		client := newClient(t, d, authpipe.Options{Size: 1})
+		token(t, client, bob())
+		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
+		if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme"}); !errors.Is(err, authpipe.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		token(t, client, bob())
+	})
+}
+
+func TestATokenThatComesDeadIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", expires: time.Now()})
+		if _, err := newClient(t, d, authpipe.Options{}).Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestACacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {

@@ -3,6 +3,7 @@ package authpipe_test
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -35,7 +36,12 @@ func TestWhatIsReportedDeadIsCheckedOnceAndReplaced(t *testing.T) {
 					t.Errorf("got %v, %v", fresh, err)
 				}
 			})
-			crowd.Go(func() { token(t, client, bob()) })
+			crowd.Go(func() {
+				time.Sleep(time.Millisecond)
+				if got := token(t, client, bob()); got != "two" {
+					t.Errorf("who asks while it is being checked gets %q", got)
+				}
+			})
 		}
 		crowd.Wait()
 		if _, err := client.ReportDead(t.Context(), dead); err != nil { // by who comes late
@@ -119,6 +125,55 @@ func TestAFlightThatLeftBeforeTheReportDoesNotBringTheDeadTokenBack(t *testing.T
 		if len(d.twice) > 0 {
 			t.Errorf("asked twice at once: %v", d.twice)
 		}
+	})
+}
+
+func TestWhatWasReplacedAlreadyIsNotChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", ttl: 30 * time.Second})
+		client := newClient(t, d, authpipe.Options{})
+		dead, err := client.Credential(t.Context(), bob())
+		if err != nil {
+			t.Fatal(err)
+		}
+		token(t, client, bob())
+		d.put(bobs, held{token: "two"})
+		d.meanwhile(func(*http.Request) *http.Response { time.Sleep(5 * time.Second); return nil })
+		time.Sleep(34 * time.Second) // the renewal is under way
+		fresh, err := client.ReportDead(t.Context(), dead)
+		if err != nil || fresh.AccessToken.Reveal() != "two" {
+			t.Errorf("got %v, %v", fresh, err)
+		}
+		wantAsked(t, d, "PUT", 0)
+	})
+}
+
+func TestAFlightThatLeftBeforeSomethingWasForgottenGoesRoundAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		page := authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7"}
+		d.put(bobs, held{token: "one"})
+		d.put(bobs+"/pages/7", held{token: "one"})
+		d.meanwhile(func(r *http.Request) *http.Response {
+			answer := d.answer(r, strings.TrimPrefix(r.URL.Path, "/v1/authpipe/"))
+			time.Sleep(time.Second)
+			return answer
+		})
+		client := newClient(t, d, authpipe.Options{})
+		var both sync.WaitGroup
+		for _, q := range []authpipe.Request{bob(), page} {
+			both.Go(func() {
+				if got := token(t, client, q); got != "two" {
+					t.Errorf("%+v: got %q", q, got)
+				}
+			})
+		}
+		synctest.Wait()
+		d.put(bobs, held{token: "two"})
+		d.put(bobs+"/pages/7", held{token: "two"})
+		client.Forget(bobs)
+		both.Wait()
 	})
 }
 

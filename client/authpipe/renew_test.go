@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,65 @@ func TestWhatIsUsedIsRenewedBeforeItEnds(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		wantAsked(t, d, "GET creds/", 2)
+	})
+}
+
+func TestWhatEndsBeforeItsTurnIsRenewedBeforeItEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", expires: time.Now().Add(2 * time.Minute), ttl: time.Hour})
+		client := newClient(t, d, authpipe.Options{})
+		token(t, client, bob())
+		token(t, client, bob())
+		d.put(bobs, held{token: "two", expires: time.Now().Add(time.Hour), ttl: time.Hour})
+		time.Sleep(118 * time.Second)
+		synctest.Wait()
+		wantAsked(t, d, "GET creds/", 2)
+	})
+}
+
+// Vault's Date tells whole seconds: a token that is read in the last moment of one has less to live than it seems.
+func TestATokenEndsByTheEarlierOfWhatTheDateMayMean(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ends := time.Now().Add(10 * time.Second)
+		time.Sleep(900 * time.Millisecond)
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", expires: ends})
+		client := newClient(t, d, authpipe.Options{})
+		token(t, client, bob())
+		d.put(bobs, held{refusal: "failed: it has expired"})
+		for range 1200 {
+			if _, err := client.Credential(t.Context(), bob()); err == nil && !time.Now().Before(ends) {
+				t.Fatalf("%v after its end it is handed out", time.Since(ends))
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+}
+
+func TestNoMoreAreRenewedAtOnceThanMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		client := newClient(t, d, authpipe.Options{Parallel: 2})
+		users := []string{"a", "b", "c", "d", "e", "f"}
+		for _, user := range users {
+			d.put("org_acme/facebook/users/"+user, held{token: user, ttl: 30 * time.Second})
+			for range 2 {
+				token(t, client, authpipe.Request{Tenant: "org_acme", User: user})
+			}
+		}
+		var under, most atomic.Int64
+		d.meanwhile(func(*http.Request) *http.Response {
+			most.Store(max(most.Load(), under.Add(1)))
+			time.Sleep(10 * time.Second)
+			under.Add(-1)
+			return nil
+		})
+		time.Sleep(2 * time.Minute)
+		if most.Load() != 2 {
+			t.Errorf("%d were renewed at once", most.Load())
+		}
+		wantAsked(t, d, "GET creds/", 2*len(users))
 	})
 }
 

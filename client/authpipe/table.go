@@ -107,10 +107,7 @@ func (t *table) remove(e *entry) {
 	last := t.ring[len(t.ring)-1]
 	t.ring[e.slot], last.slot = last, e.slot
 	t.ring[len(t.ring)-1] = nil
-	t.ring = t.ring[:len(t.ring)-1]
-	if t.hand >= len(t.ring) {
-		t.hand = 0
-	}
+	t.ring = t.ring[:len(t.ring)-1] // the hand moves only when the ring is full again
 }
 
 func (t *table) unlink(e *entry) {

@@ -218,11 +218,21 @@ func TestWhereTheEngineFindsTheTokenDeadFacebooksAnswerStands(t *testing.T) {
 		t.Errorf("got %s, %v", body, err)
 	}
 	var needs *authpipe.NeedsReauthError
-	if _, err = client.Post(g.URL+"/me/feed", "text/plain", strings.NewReader("x")); !errors.As(err, &needs) || needs.Path != "connect/"+bobs {
-		t.Errorf("the next call: %v", err)
+	unsent := &closing{Reader: strings.NewReader("x")}
+	if _, err = client.Post(g.URL+"/me/feed", "text/plain", unsent); !errors.As(err, &needs) || needs.Path != "connect/"+bobs || !unsent.closed {
+		t.Errorf("the next call: %v; its body is closed: %v", err, unsent.closed)
 	}
 	g.wantSeen(t, "one?"+proofOfOne)
 }
+
+// A closing body tells whether it was closed, as a RoundTripper must.
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+// Close implements [io.Closer].
+func (c *closing) Close() error { c.closed = true; return nil }
 
 func TestATokenThatFacebookRefusesAndTheEngineFindsAliveIsSentOnceMoreAndNotEachTime(t *testing.T) {
 	g := newGraph(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
