@@ -58,12 +58,30 @@ func TestATokenEndsByTheEarlierOfWhatTheDateMayMean(t *testing.T) {
 		d.put(bobs, held{token: "one", expires: ends})
 		client := newClient(t, d, authpipe.Options{})
 		token(t, client, bob())
-		d.put(bobs, held{refusal: "failed: it has expired"})
+		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
 		for range 1200 {
 			if _, err := client.Credential(t.Context(), bob()); err == nil && !time.Now().Before(ends) {
 				t.Fatalf("%v after its end it is handed out", time.Since(ends))
 			}
 			time.Sleep(10 * time.Millisecond)
+		}
+	})
+}
+
+func TestATokenThatEndsOnItsWayIsNotHandedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		ends := time.Now().Add(3 * time.Second)
+		d.put(bobs, held{token: "one", expires: ends})
+		d.meanwhile(func(r *http.Request) *http.Response {
+			answer := d.answer(r, "creds/"+bobs)
+			d.put(bobs, held{token: "two", expires: time.Now().Add(time.Hour)})
+			time.Sleep(5 * time.Second)
+			return answer
+		})
+		client := newClient(t, d, authpipe.Options{})
+		if got := token(t, client, bob()); got != "two" {
+			t.Errorf("%v after its end: %q", time.Since(ends), got)
 		}
 	})
 }
