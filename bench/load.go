@@ -70,9 +70,6 @@ func (c *contender) read(ctx context.Context, v *vault, transport *http.Transpor
 	latencies := make([]time.Duration, 0, 1<<14)
 	for i := first; ; i++ {
 		begun := time.Now()
-		if !begun.Before(end) {
-			return latencies, nil
-		}
 		resp, err := transport.RoundTrip(requests[i%len(requests)])
 		if err != nil {
 			return nil, err
@@ -86,6 +83,10 @@ func (c *contender) read(ctx context.Context, v *vault, transport *http.Transpor
 			return nil, errors.New(resp.Status)
 		}
 		latencies = append(latencies, time.Since(begun))
+		// One at least: a machine with other things to do may let a short round pass.
+		if !time.Now().Before(end) {
+			return latencies, nil
+		}
 	}
 }
 
