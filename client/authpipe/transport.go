@@ -20,7 +20,8 @@ var graphOrigins = []string{"https://graph.facebook.com", "https://graph-video.f
 //	graph := &http.Client{Transport: &authpipe.Transport{Client: client, Request: authpipe.Request{Tenant: "org_acme"}}}
 //	resp, err := graph.Get("https://graph.facebook.com/v26.0/me/accounts")
 //
-// A request to any other origin goes through as it is: no token leaves for it, be it after a redirect or by mistake.
+// A request to any other origin goes through as it is, but for a Referer of the Graph API's: no token leaves for it, be it after a
+// redirect or by mistake.
 //
 // Where Facebook answers that the token is dead (error 190, unless it is the token's kind that is wrong) or the proof invalid, the
 // credential is dropped and the engine has it checked; then the request is sent once more, if its body can be ([http.Request].GetBody)
@@ -54,7 +55,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		base = http.DefaultTransport
 	}
 	if !t.trusted(r.URL) {
-		return base.RoundTrip(r)
+		return base.RoundTrip(t.unreferred(r))
 	}
 	q, ok := r.Context().Value(requestKey{}).(Request)
 	if !ok {
@@ -82,6 +83,18 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	_ = resp.Body.Close()
 	return send(base, again, fresh)
+}
+
+// unreferred returns r without a Referer of the Graph API's. After a redirect [http.Client] tells where it led to what URL it came
+// from, and a page's, as the Graph API writes it, has a token in it.
+func (t *Transport) unreferred(r *http.Request) *http.Request {
+	from, err := url.Parse(r.Header.Get("Referer"))
+	if err != nil || !t.trusted(from) {
+		return r
+	}
+	bare := r.Clone(r.Context())
+	bare.Header.Del("Referer")
+	return bare
 }
 
 // trusted tells whether a token may go to where u leads.

@@ -136,6 +136,39 @@ func TestATokenGoesToNoOtherHost(t *testing.T) {
 	}
 }
 
+// The Graph API writes the token into the URLs of further pages, and http.Client tells where a redirect leads to where it came from.
+func TestATokenOfAPagesURLIsNotToldToWhereItRedirects(t *testing.T) {
+	var referers []string
+	other := newGraph(t, func(_ http.ResponseWriter, r *http.Request, _ string) {
+		referers = append(referers, r.Header.Get("Referer"))
+	})
+	g := newGraph(t, func(w http.ResponseWriter, r *http.Request, _ string) {
+		http.Redirect(w, r, other.URL+"/image", http.StatusFound)
+	})
+	client, _ := asBob(t, g)
+	resp, err := client.Get(g.URL + "/me/photos?access_token=former&after=QQ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if len(referers) != 1 || strings.Contains(referers[0], "former") {
+		t.Errorf("it was told %q", referers)
+	}
+	// What an application says itself about where it comes from is its own affair.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, other.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Referer", "https://app.example.com/")
+	if resp, err = client.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if referers[1] != "https://app.example.com/" {
+		t.Errorf("it was told %q", referers[1])
+	}
+}
+
 type roundTrip func(*http.Request) (*http.Response, error)
 
 // RoundTrip implements [http.RoundTripper].
