@@ -178,23 +178,34 @@ func (c *Client) use(e *entry, a *answer, now time.Duration) {
 }
 
 // Forget has the next who ask for a credential wait for what the engine says then. ref is what an [Event] or
-// [Credential].Ref calls it; what stands below it is forgotten along with it, and what is no ref is nothing to forget.
+// [Credential].Ref calls it: a credential, and the pages below it are forgotten along with it, or a tenant, and all that it has.
+// What is neither is nothing to forget.
 func (c *Client) Forget(ref string) {
 	if r, ok := parseRef(ref); ok {
 		c.forget(r)
+	} else if !strings.Contains(ref, "/") {
+		c.forgetTenant(ref)
 	}
 }
 
-// forget drops r and the pages that are reached through it. What is being asked is asked once more: the answer that is under
-// way may be of before.
+func (c *Client) forgetTenant(tenant string) {
+	c.forgetAll(func(r ref) bool { return r.tenant == tenant })
+}
+
+// forget drops r and the pages that are reached through it.
 func (c *Client) forget(r ref) {
+	c.forgetAll(func(q ref) bool { return q == r || q.above() == r })
+}
+
+// forgetAll drops what is meant. What is being asked is asked once more: the answer that is under way may be of before.
+func (c *Client) forgetAll(meant func(ref) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.table.below(r) {
+	for _, e := range c.table.those(meant) {
 		c.drop(e)
 	}
 	for _, f := range c.flights {
-		if f.ref == r || f.ref.above() == r {
+		if meant(f.ref) {
 			f.again = true
 		}
 	}

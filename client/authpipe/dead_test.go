@@ -197,6 +197,46 @@ func TestWhatIsForgottenIsAskedForAnewWithThePagesBelow(t *testing.T) {
 	})
 }
 
+// An event of a tenant's, that it was suspended, names the tenant and nothing below it.
+func TestATenantIsForgottenWithAllThatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		all := []authpipe.Request{
+			bob(), {Tenant: "org_acme"}, {Tenant: "org_acme", User: "bob", Page: "7"}, {Tenant: "org_acme", Provider: "stripe", Static: "key"},
+			{Tenant: "org_acme2"},
+		}
+		for _, ref := range []string{bobs, installation, bobs + "/pages/7", "org_acme/stripe/static/key", "org_acme2/facebook/installation"} {
+			d.put(ref, held{token: "one"})
+		}
+		client := newClient(t, d, authpipe.Options{})
+		for range 2 {
+			for _, q := range all {
+				token(t, client, q)
+			}
+			client.Forget("org_acme")
+		}
+		wantAsked(t, d, "GET creds/org_acme/", 8)
+		wantAsked(t, d, "GET creds/org_acme2/", 1)
+
+		d.meanwhile(func(r *http.Request) *http.Response {
+			answer := d.answer(r, strings.TrimPrefix(r.URL.Path, "/v1/authpipe/"))
+			time.Sleep(time.Second)
+			return answer
+		})
+		under := make(chan error)
+		go func() {
+			_, err := client.Credential(t.Context(), bob())
+			under <- err
+		}()
+		synctest.Wait()
+		d.put(bobs, held{refusal: "suspended: the tenant is suspended"})
+		client.Forget("org_acme")
+		if err := <-under; !errors.Is(err, authpipe.ErrSuspended) {
+			t.Errorf("who was asking meanwhile got %v", err)
+		}
+	})
+}
+
 func TestAStaticCredentialIsReadAnewAndNobodyIsAskedAboutIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)

@@ -118,10 +118,10 @@ func (t *table) unlink(e *entry) {
 	link.Store(e.next.Load())
 }
 
-// below returns the entries of r and of the pages that are reached through it.
-func (t *table) below(r ref) (found []*entry) {
+// those returns the entries of the refs that are meant.
+func (t *table) those(meant func(ref) bool) (found []*entry) {
 	for _, e := range t.ring {
-		if e.ref == r || e.ref.above() == r {
+		if meant(e.ref) {
 			found = append(found, e)
 		}
 	}
