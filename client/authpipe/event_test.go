@@ -107,6 +107,20 @@ func TestEventsEndWithTheClient(t *testing.T) {
 	})
 }
 
+func TestATokenSourceEndsWithItsContext(t *testing.T) {
+	d := newDouble(time.Now)
+	d.put(bobs, held{token: "one"})
+	ctx, cancel := context.WithCancel(t.Context())
+	source := newClient(t, d, authpipe.Options{}).TokenSource(ctx, bob())
+	if _, err := source.Token(); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := source.Token(); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestATokenSourceComesBackForWhatWasReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)

@@ -30,6 +30,9 @@ const tokenLife = time.Minute
 
 // Token implements [oauth2.TokenSource].
 func (s tokenSource) Token() (*oauth2.Token, error) {
+	if err := s.ctx.Err(); err != nil {
+		return nil, err // the cache would not ask it
+	}
 	credential, err := s.client.Credential(s.ctx, s.request)
 	if err != nil {
 		return nil, err
