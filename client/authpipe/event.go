@@ -42,7 +42,7 @@ const (
 //	}
 func (c *Client) Events(ctx context.Context, after int64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		failures := 0
+		after, failures := after, 0 // of each loop its own
 		for {
 			page, err := c.events(ctx, after)
 			switch {

@@ -52,6 +52,21 @@ func TestEventsComeInOrderAndThenAsTheyHappen(t *testing.T) {
 	})
 }
 
+func TestEachLoopOverTheSameEventsBeginsAtTheirBeginning(t *testing.T) {
+	d := newDouble(time.Now)
+	last := 3
+	d.meanwhile(happening(d, &last))
+	events := newClient(t, d, authpipe.Options{}).Events(t.Context(), 0)
+	for range 2 {
+		for event, err := range events {
+			if err != nil || event.ID != 1 {
+				t.Errorf("got %+v, %v", event, err)
+			}
+			break
+		}
+	}
+}
+
 func TestTroubleDoesNotEndTheEventsNorRepeatThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
