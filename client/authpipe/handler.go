@@ -152,6 +152,8 @@ func (h *ConnectHandler) ended(w http.ResponseWriter, r *http.Request, person Pe
 		}
 	case session.Error != "":
 		err = refuse(session.Error, session.ErrorDescription)
+	case session.Status == "expired":
+		err = refuse(ErrSessionExpired, "the person came back too late; begin again")
 	default:
 		err = refuse(ErrPending, "the session is "+session.Status)
 	}

@@ -149,6 +149,21 @@ func TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved(t *testing.T) {
 	}
 }
 
+// The callback sends a browser on that came too late, without a connect code. The session failed in nobody's hands: it has no error.
+func TestWhoComesBackTooLateIsToldSo(t *testing.T) {
+	d := newDouble(time.Now)
+	d.meanwhile(func(*http.Request) *http.Response {
+		return d.page(200, map[string]any{"data": map[string]any{"ref": installation, "actor": "alice", "status": "expired"}})
+	})
+	app := newApplication(newClient(t, d, authpipe.Options{}))
+	r := httptest.NewRequest(http.MethodGet, returnURL+"?error=session_expired&session_id="+authpipe.SessionOf("a state"), nil)
+	r.AddCookie(&http.Cookie{Name: "signed_in", Value: "org_acme/alice"})
+	app.ServeHTTP(httptest.NewRecorder(), r)
+	if len(app.failed) != 1 || !errors.Is(app.failed[0], authpipe.ErrSessionExpired) {
+		t.Errorf("got %v", app.failed)
+	}
+}
+
 func TestTheHandlerRefusesWhatIsNoStart(t *testing.T) {
 	d := newDouble(time.Now)
 	client := newClient(t, d, authpipe.Options{})
