@@ -247,7 +247,8 @@ func sessionPath(tenant, session string) (string, error) {
 		return "", err
 	}
 	id, err := base64.RawURLEncoding.DecodeString(session)
-	if err != nil || len(id) != sha256.Size {
+	// It decodes what has line ends in it, too.
+	if err != nil || len(id) != sha256.Size || base64.RawURLEncoding.EncodeToString(id) != session {
 		return "", invalid("session", "is not the id of a session")
 	}
 	return "sessions/" + tenant + "/" + session, nil

@@ -131,6 +131,7 @@ func TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved(t *testing.T) {
 	}{
 		"a session that is none":      {url.Values{"session_id": {"x"}, "connect_code": {"y"}}, "forged/alice", authpipe.ErrInvalidRequest},
 		"a path for a session":        {url.Values{"session_id": {"../../creds/forged/facebook/installation"}}, "forged/alice", authpipe.ErrInvalidRequest},
+		"a session with a line's end": {url.Values{"session_id": {began.Session[:9] + "\n" + began.Session[9:]}, "connect_code": {"y"}}, "forged/alice", authpipe.ErrInvalidRequest},
 		"a wrong connect code":        {url.Values{"session_id": {began.Session}, "connect_code": {"AAAA-BBBB-CCCC-DDDD"}}, "forged/alice", ""},
 		"an error that did not occur": {url.Values{"session_id": {began.Session}, "error": {"access_denied"}}, "forged/alice", authpipe.ErrPending},
 		"somebody else's session":     {url.Values{"session_id": {began.Session}, "error": {"x"}}, "forged/bob", authpipe.ErrActorMismatch},
