@@ -77,6 +77,7 @@ func (c *Client) fly(f *flight, suspect *Credential) {
 		if !f.again || c.closed {
 			c.land(f, l)
 			c.mu.Unlock()
+			c.tell(f, l)
 			return
 		}
 		if f.again, suspect = false, f.suspect; suspect != nil && l.answer != nil && !l.answer.credential.is(suspect) {
@@ -128,6 +129,14 @@ func (c *Client) land(f *flight, l landing) {
 	close(f.landed)
 }
 
+// tell logs what nobody is told who asks, because an answer of before stands. It is called without the lock: a log may be slow, or
+// itself ask the client.
+func (c *Client) tell(f *flight, l landing) {
+	if l.err != nil && f.answer != nil && f.answer.err != l.err {
+		c.options.Logger.Warn("renewing a credential failed", "ref", f.ref.String(), "error", l.err, "again_in", f.answer.due-c.now())
+	}
+}
+
 // learn puts what was learned about r into the table. It is called with the lock held.
 func (c *Client) learn(r ref, l landing) *answer {
 	now := c.now()
@@ -145,7 +154,6 @@ func (c *Client) learn(r ref, l landing) *answer {
 		}
 	case e != nil && !definitive(l.err) && e.answer.Load().stands(now):
 		a = c.deferred(e.answer.Load(), now, failures)
-		c.options.Logger.Warn("renewing a credential failed", "ref", r.String(), "error", l.err, "again_in", a.due-now)
 	default:
 		a = c.refusal(l.err, now, failures)
 	}

@@ -1,7 +1,9 @@
 package authpipe_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -271,6 +273,55 @@ func TestWhatIsEvictedWhileItIsBeingRenewedIsNotAskedForBesideThat(t *testing.T)
 		}
 		wantAsked(t, d, "GET creds/"+bobs, 2)
 	})
+}
+
+// A log handler may ship what it is given somewhere, with a credential of this client's.
+func TestALogMayAskTheClientItself(t *testing.T) {
+	for what, row := range map[string]struct {
+		refusal string
+		served  bool
+	}{
+		"a token that cannot be renewed":   {"", true},
+		"a refusal that cannot be renewed": {"revoked: bob took it away", false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDouble(time.Now)
+				d.put(bobs, held{token: "one", ttl: 30 * time.Second, refusal: row.refusal})
+				d.put(installation, held{token: "the installation's"})
+				log := &askingLog{Handler: slog.DiscardHandler}
+				log.client = newClient(t, d, authpipe.Options{Logger: slog.New(log)})
+				for range 2 {
+					if _, err := log.client.Credential(t.Context(), bob()); (err == nil) != row.served {
+						t.Fatal(err)
+					}
+				}
+				d.put(bobs, held{status: 503, refusal: "Vault is sealed"})
+				time.Sleep(34 * time.Second)
+				synctest.Wait()
+				if _, err := log.client.Credential(t.Context(), bob()); (err == nil) != row.served || log.asked == 0 || log.err != nil {
+					t.Errorf("got %v; the log asked %s and got %v", err, times(log.asked), log.err)
+				}
+			})
+		})
+	}
+}
+
+type askingLog struct {
+	slog.Handler
+	client *authpipe.Client
+	asked  int
+	err    error
+}
+
+// Enabled implements [slog.Handler].
+func (l *askingLog) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements [slog.Handler].
+func (l *askingLog) Handle(ctx context.Context, _ slog.Record) error {
+	l.asked++
+	_, l.err = l.client.Credential(ctx, authpipe.Request{Tenant: "org_acme"})
+	return l.err
 }
 
 func TestALifeGoesByTheClockThatIsHandedIn(t *testing.T) {
