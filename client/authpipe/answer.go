@@ -19,7 +19,7 @@ type answer struct {
 
 	until   time.Duration // from then on it is given to nobody
 	due     time.Duration // when it is to be asked for anew
-	checked time.Duration // until when the engine's word that the token lives is believed
+	checked time.Duration // until when it is not checked, whoever reports it dead
 	nudged  atomic.Bool   // that it is due was noticed by a reader
 }
 
@@ -59,6 +59,14 @@ func (c *Client) fresh(r reply, sent time.Duration) *answer {
 	r.credential.until = a.until
 	a.due = sent + wait
 	return a
+}
+
+// checkedAs is until when credential, which comes in its place, is not checked: as long as it, if it is the same.
+func (a *answer) checkedAs(credential *Credential, now time.Duration) time.Duration {
+	if now < a.checked && a.credential.is(credential) {
+		return a.checked
+	}
+	return 0
 }
 
 // stands tells whether an answer is good for as long as no other can be had: a token until its end, and the engine's word that

@@ -9,12 +9,17 @@ import (
 // crowd that reports the same token makes one check.
 const believed = time.Minute
 
+// unchecked is for how long nobody is asked again where the check failed: Vault is restarting, or the provider throttles. What a
+// crowd goes on reporting meanwhile would make it worse, and leave nothing in the cache.
+const unchecked = 5 * time.Second
+
 // ReportDead is for who was told by the provider that a credential is dead, or its proof invalid. It drops the credential from
 // the cache, has the engine ask the provider about it (connections/<ref>/check), and returns the credential to go on with: a
 // fresh one, or the same if the engine found it alive. If it is dead the error is a [*NeedsReauthError].
 //
 // It may be called by many at once, and often: a token is checked once a minute at most, and one that was replaced in the
-// meantime is not checked at all. Of a static credential nobody can be asked; it is read anew.
+// meantime is not checked at all. Where the check fails for the time being it is made up for, seconds later at the earliest, by who
+// reports it then, and at the latest by the next renewal. Of a static credential nobody can be asked; it is read anew.
 func (c *Client) ReportDead(ctx context.Context, dead *Credential) (*Credential, error) {
 	r := dead.ref
 	if err := r.check(); err != nil {

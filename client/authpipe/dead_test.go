@@ -76,6 +76,93 @@ func TestATokenThatTheEngineFindsAliveIsNotCheckedAgainForAMinute(t *testing.T) 
 	})
 }
 
+func TestATokenThatIsRenewedUnchangedIsNotCheckedAgainForThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", ttl: 30 * time.Second})
+		client := newClient(t, d, authpipe.Options{})
+		for range 59 {
+			alive, err := client.Credential(t.Context(), bob())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.ReportDead(t.Context(), alive); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		wantAsked(t, d, "GET creds/", 3)
+		wantAsked(t, d, "PUT connections/", 1)
+	})
+}
+
+func TestACrowdDoesNotGoOnAskingForACheckThatFails(t *testing.T) {
+	for what, row := range map[string]struct {
+		status int
+		text   string
+		want   int // within a minute
+	}{
+		"the provider throttles":       {http.StatusTooManyRequests, "throttled: until noon", 12},
+		"no policy lets it be checked": {http.StatusForbidden, "permission denied", 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDouble(time.Now)
+				d.put(bobs, held{token: "one"})
+				d.meanwhile(func(r *http.Request) *http.Response {
+					if r.Method == http.MethodPut {
+						return d.refuse(row.status, row.text)
+					}
+					return nil
+				})
+				client := newClient(t, d, authpipe.Options{})
+				for range 599 {
+					alive, err := client.Credential(t.Context(), bob())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := client.ReportDead(t.Context(), alive); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				wantAsked(t, d, "PUT connections/", row.want)
+				wantAsked(t, d, "GET creds/", 1+row.want)
+			})
+		})
+	}
+}
+
+func TestWhatTheEngineCouldNotBeToldItIsToldLater(t *testing.T) {
+	for what, away := range map[string]string{"Vault is away": "", "the check alone fails": http.MethodPut} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDouble(time.Now)
+				d.put(bobs, held{token: "one", check: "revoked: bob took it away"})
+				client := newClient(t, d, authpipe.Options{})
+				dead, err := client.Credential(t.Context(), bob())
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.meanwhile(func(r *http.Request) *http.Response {
+					if away == "" || r.Method == away {
+						return d.refuse(http.StatusServiceUnavailable, "Vault is sealed")
+					}
+					return nil
+				})
+				if _, err := client.ReportDead(t.Context(), dead); (err == nil) != (away != "") {
+					t.Errorf("got %v", err)
+				}
+				d.meanwhile(nil)
+				_, _ = client.Credential(t.Context(), bob()) // somebody uses it still
+				time.Sleep(6 * time.Minute)
+				_, _ = client.Credential(t.Context(), bob())
+				wantAsked(t, d, "PUT connections/", 2)
+			})
+		})
+	}
+}
+
 func TestWhatTheCheckFindsDeadIsServedNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)

@@ -3,6 +3,7 @@ package authpipe
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // A flight is one question to the engine about a ref, shared by all who want to know. It belongs to none of them: who gives up
@@ -63,6 +64,9 @@ func (f *flight) wait(ctx context.Context) (*answer, error) {
 
 // takeOff begins a flight. It is called with the lock held, for a ref that has none.
 func (c *Client) takeOff(r ref, suspect *Credential, background bool) *flight {
+	if e := c.table.get(&r); e != nil && suspect == nil {
+		suspect = e.untold
+	}
 	f := &flight{ref: r, suspect: suspect, background: background, landed: make(chan struct{})}
 	c.flights[r] = f
 	c.running.Go(func() { c.fly(f, suspect) })
@@ -91,29 +95,35 @@ func (c *Client) fly(f *flight, suspect *Credential) {
 type landing struct {
 	answer *answer // nil: err
 	err    error
-	vetted bool // the engine has just asked the provider about it
+
+	rest   time.Duration // for how long it is not to be checked (again)
+	untold *Credential   // what was reported dead, and could not be checked for the time being
 }
 
 // ask has the engine check what is suspect, and then asks it for the credential. Where the check tells that there is none, that
 // is the answer. Where the check is not possible (no policy lets it, the provider is away) the credential is asked for all the same.
 func (c *Client) ask(r ref, suspect *Credential) landing {
-	vetted := false
+	var l landing
 	if suspect != nil && r.name == "" {
 		err := c.check(c.life, r)
 		var dead *NeedsReauthError
 		if errors.As(err, &dead) {
 			return landing{err: err}
 		}
-		if vetted = err == nil; !vetted {
+		l.rest = believed
+		if err != nil {
 			c.options.Logger.Warn("checking a credential that was reported dead failed", "ref", r.String(), "error", err)
+			if !definitive(err) {
+				l.rest, l.untold = unchecked, suspect
+			}
 		}
 	}
 	sent := c.now()
 	got, err := c.read(c.life, r)
-	if err != nil {
-		return landing{err: err}
+	if l.err = err; err == nil {
+		l.answer = c.fresh(got, sent)
 	}
-	return landing{answer: c.fresh(got, sent), vetted: vetted}
+	return l
 }
 
 // land takes in what a flight has brought. It is called with the lock held.
@@ -149,8 +159,10 @@ func (c *Client) learn(r ref, l landing) *answer {
 	switch {
 	case a != nil:
 		failures = 0
-		if l.vetted {
-			a.checked = now + believed
+		if l.rest > 0 {
+			a.checked = now + l.rest
+		} else if e != nil {
+			a.checked = e.answer.Load().checkedAs(a.credential, now)
 		}
 	case e != nil && !definitive(l.err) && e.answer.Load().stands(now):
 		a = c.deferred(e.answer.Load(), now, failures)
@@ -170,7 +182,7 @@ func (c *Client) learn(r ref, l landing) *answer {
 		e.marks.And(^uint32(used))
 		e.answer.Store(a)
 	}
-	e.failures = failures
+	e.failures, e.untold = failures, l.untold
 	c.plan(e)
 	return a
 }

@@ -21,9 +21,10 @@ type entry struct {
 
 	// With the client's lock only:
 
-	slot     int // where it is in the table's ring
-	index    int // where it is in the agenda; -1: nowhere, it sleeps
-	failures int // since an answer came
+	slot     int         // where it is in the table's ring
+	index    int         // where it is in the agenda; -1: nowhere, it sleeps
+	failures int         // since an answer came
+	untold   *Credential // what was reported dead, and is yet to be checked
 }
 
 // A table is a hash table of bounded size, whose readers take no lock. Writers take the client's.
