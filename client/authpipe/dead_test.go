@@ -324,6 +324,49 @@ func TestATenantIsForgottenWithAllThatItHas(t *testing.T) {
 	})
 }
 
+func TestAnInvalidProofIsOfTheProofAndNotOfTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", ttl: 30 * time.Second, data: map[string]any{"appsecret_proof": "of the former secret"}})
+		client := newClient(t, d, authpipe.Options{})
+		former, err := client.Credential(t.Context(), bob())
+		if err != nil {
+			t.Fatal(err)
+		}
+		token(t, client, bob())
+		d.put(bobs, held{token: "one", data: map[string]any{"appsecret_proof": "of the new secret"}})
+		time.Sleep(34 * time.Second) // it is renewed
+		fresh, err := client.ReportDead(t.Context(), former)
+		if err != nil || fresh.AppSecretProof.Reveal() != "of the new secret" {
+			t.Errorf("got %v, %v", fresh, err)
+		}
+		wantAsked(t, d, "PUT", 0)
+	})
+}
+
+func TestWhatIsKnownToBeDeadIsNotChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one"})
+		client := newClient(t, d, authpipe.Options{})
+		dead, err := client.Credential(t.Context(), bob())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.put(bobs, held{refusal: "revoked: bob took it away"})
+		client.Forget(bobs)
+		for range 3 {
+			if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrRevoked) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := client.ReportDead(t.Context(), dead); !errors.Is(err, authpipe.ErrRevoked) {
+				t.Errorf("who reports it gets %v", err)
+			}
+		}
+		wantAsked(t, d, "PUT", 0)
+	})
+}
+
 func TestAStaticCredentialIsReadAnewAndNobodyIsAskedAboutIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)

@@ -1,0 +1,123 @@
+package authpipe_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+)
+
+func TestAReadFromTheCacheAllocatesNothing(t *testing.T) {
+	d := newDouble(time.Now)
+	d.put(bobs, held{token: "one", expires: time.Now().Add(time.Hour), ttl: time.Hour})
+	d.put(installation, held{token: "the installation's"})
+	client := newClient(t, d, authpipe.Options{})
+	ctx := t.Context()
+	for what, q := range map[string]authpipe.Request{
+		"a user's": bob(), "the installation's": {Tenant: "org_acme"}, "any of a stranger": {Tenant: "org_acme", User: "stranger", For: authpipe.ForAny},
+	} {
+		token(t, client, q)
+		if n := testing.AllocsPerRun(1000, func() { _, _ = client.Credential(ctx, q) }); n != 0 {
+			t.Errorf("%s: %v allocations", what, n)
+		}
+	}
+}
+
+func TestTheSameNamesAtAnotherProviderAreAnotherCredential(t *testing.T) {
+	d := newDouble(time.Now)
+	client := newClient(t, d, authpipe.Options{Size: 1 << 10})
+	for _, provider := range []string{"facebook", "meta", "stripe"} {
+		d.put("org_acme/"+provider+"/users/bob", held{token: provider})
+	}
+	for range 2 {
+		for _, provider := range []string{"facebook", "meta", "stripe"} {
+			if got := token(t, client, authpipe.Request{Tenant: "org_acme", Provider: provider, User: "bob"}); got != provider {
+				t.Errorf("got that of %s for %s", got, provider)
+			}
+		}
+	}
+}
+
+func TestWhatCameTogetherIsNotRenewedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		client := newClient(t, d, authpipe.Options{Parallel: 100})
+		for i := range 100 {
+			user := fmt.Sprintf("u%d", i)
+			d.put("org_acme/facebook/users/"+user, held{token: user, ttl: 100 * time.Second})
+			for range 2 {
+				token(t, client, authpipe.Request{Tenant: "org_acme", User: user})
+			}
+		}
+		time.Sleep(105 * time.Second) // half of the tenth that they are spread over
+		synctest.Wait()
+		if n := d.count("GET ") - 100; n < 20 || n > 80 {
+			t.Errorf("of 100 that are due from 100 to 110 seconds on, %d were renewed by 105", n)
+		}
+	})
+}
+
+func TestTroubleIsToldToAllWhoAskMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
+		client := newClient(t, d, authpipe.Options{})
+		for range 600 {
+			if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := d.count("GET "); n < 4 || n > 14 {
+			t.Errorf("within a minute Vault, which was down, was asked %s", times(n))
+		}
+	})
+}
+
+// With ForAny a stranger's refusal stands before each answer: who asks does not wait for it to be renewed.
+func TestARefusalInUseIsRenewedBehindThoseWhoAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(installation, held{token: "the installation's"})
+		client := newClient(t, d, authpipe.Options{})
+		q := authpipe.Request{Tenant: "org_acme", User: "stranger", For: authpipe.ForAny}
+		token(t, client, q)
+		d.meanwhile(func(*http.Request) *http.Response { time.Sleep(500 * time.Millisecond); return nil })
+		for range 600 {
+			began := time.Now()
+			token(t, client, q)
+			if waited := time.Since(began); waited > 0 {
+				t.Fatalf("it waited for %v", waited)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestAnAnswerWithoutACredentialIsNone(t *testing.T) {
+	key := authpipe.Request{Tenant: "org_acme", Provider: "stripe", Static: "key"}
+	for what, row := range map[string]struct {
+		q      authpipe.Request
+		answer string
+	}{
+		"no token":             {bob(), `{"data":{"tenant_id":"org_acme","provider":"facebook","user_id":"bob"}}`},
+		"no static credential": {key, `{"data":{"tenant_id":"org_acme","provider":"stripe","name":"key","access_token":"x"}}`},
+		"it is wrapped":        {bob(), `{"wrap_info":{"token":"hvs.x"},"data":null}`},
+		"it is empty":          {bob(), `null`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			d := newDouble(time.Now)
+			d.meanwhile(func(*http.Request) *http.Response { return d.page(http.StatusOK, json.RawMessage(row.answer)) })
+			got, err := newClient(t, d, authpipe.Options{}).Credential(t.Context(), row.q)
+			var e *authpipe.Error
+			if !errors.As(err, &e) || what == "it is wrapped" && e.Code != "" {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
