@@ -10,6 +10,9 @@ import (
 
 const forever time.Duration = math.MaxInt64
 
+// ages is longer than a process lives, and ten times as long is a Duration still: what is told as longer is reckoned as this.
+const ages = 10 * 365 * 24 * time.Hour
+
 // An answer is what is known about a ref: a credential, or why there is none. But for nudged it never changes, so it is shared
 // by all who read it. Its times are by the client's clock.
 type answer struct {
@@ -39,7 +42,7 @@ func lifeLeft(expiresAt, answeredAt time.Time) time.Duration {
 	if expiresAt.IsZero() {
 		return forever
 	}
-	return expiresAt.Sub(answeredAt) - margin
+	return min(expiresAt.Sub(answeredAt)-margin, ages)
 }
 
 // fresh is the answer that a reply to a question sent at sent makes.

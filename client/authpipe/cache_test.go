@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -96,6 +97,22 @@ func TestARefusalInUseIsRenewedBehindThoseWhoAsk(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
+	})
+}
+
+func TestTheLongestTimesThatThereAreAreLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDouble(time.Now)
+		d.put(bobs, held{token: "one", expires: time.Now().Add(200 * 365 * 24 * time.Hour)})
+		d.put(installation, held{token: "the installation's"})
+		client := newClient(t, d, authpipe.Options{MaxAge: math.MaxInt64, RefusalAge: math.MaxInt64, Timeout: math.MaxInt64})
+		for range 10 {
+			time.Sleep(time.Hour)
+			token(t, client, bob())
+			token(t, client, authpipe.Request{Tenant: "org_acme", User: "stranger", For: authpipe.ForAny})
+		}
+		synctest.Wait()
+		wantAsked(t, d, "GET ", 3)
 	})
 }
 

@@ -47,9 +47,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.Mount = cmp.Or(strings.Trim(o.Mount, "/"), "authpipe")
 	o.Size = cmp.Or(max(o.Size, 0), 10_000)
-	o.MaxAge = cmp.Or(max(o.MaxAge, 0), 5*time.Minute)
-	o.RefusalAge = cmp.Or(max(o.RefusalAge, 0), 30*time.Second)
-	o.Timeout = cmp.Or(max(o.Timeout, 0), 30*time.Second)
+	o.MaxAge = cmp.Or(min(max(o.MaxAge, 0), ages), 5*time.Minute)
+	o.RefusalAge = cmp.Or(min(max(o.RefusalAge, 0), ages), 30*time.Second)
+	o.Timeout = cmp.Or(min(max(o.Timeout, 0), ages), 30*time.Second)
 	o.Parallel = cmp.Or(max(o.Parallel, 0), 16)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
