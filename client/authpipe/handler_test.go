@@ -1,6 +1,7 @@
 package authpipe_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -201,6 +202,48 @@ func TestTheHandlerRefusesWhatIsNoStart(t *testing.T) {
 
 func refuseAll(*http.Request, authpipe.Person, *authpipe.ConnectRequest) error {
 	return errors.New("alice is no admin")
+}
+
+func TestWhatIsAskedForIsWhatTheEngineIsTold(t *testing.T) {
+	for what, row := range map[string]struct {
+		q    authpipe.ConnectRequest
+		want string
+	}{
+		"the least":           {authpipe.ConnectRequest{Actor: "a"}, `{"actor":"a"}`},
+		"where to return":     {authpipe.ConnectRequest{ReturnURL: "https://r", RedirectURI: "https://s"}, `{"redirect_uri":"https://s","return_url":"https://r"}`},
+		"scopes":              {authpipe.ConnectRequest{Scopes: []string{"email", "x"}}, `{"scopes":["email","x"]}`},
+		"what was declined":   {authpipe.ConnectRequest{Reauthorize: true}, `{"reauthorize":true}`},
+		"another account":     {authpipe.ConnectRequest{AllowAccountChange: true}, `{"allow_account_change":true}`},
+		"a confirmed session": {authpipe.ConnectRequest{Completion: "confirm"}, `{"completion":"confirm"}`},
+		"a device":            {authpipe.ConnectRequest{Device: true}, `{"grant":"device"}`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			d := newDouble(time.Now)
+			var told []byte
+			d.meanwhile(func(r *http.Request) *http.Response {
+				told, _ = json.Marshal(bodyOf(r))
+				return d.page(200, map[string]any{"data": map[string]any{}})
+			})
+			row.q.Tenant, row.q.User = "org_acme", "bob"
+			if _, err := newClient(t, d, authpipe.Options{}).Connect(t.Context(), row.q); err != nil || string(told) != row.want {
+				t.Errorf("told %s, %v", told, err)
+			}
+			wantAsked(t, d, "PUT connect/"+bobs, 1)
+		})
+	}
+}
+
+func TestACompletionHandsOnWhatTheEngineWarnsOf(t *testing.T) {
+	d := newDouble(time.Now)
+	d.meanwhile(func(*http.Request) *http.Response {
+		return d.page(200, map[string]any{"data": map[string]any{"ref": bobs}, "warnings": []string{"two permissions were declined"}})
+	})
+	done, err := newClient(t, d, authpipe.Options{}).Complete(t.Context(), authpipe.Completion{
+		Tenant: "org_acme", Session: authpipe.SessionOf("a state"), Actor: "bob", ConnectCode: authpipe.NewSecret("x"),
+	})
+	if err != nil || len(done.Warnings) != 1 {
+		t.Errorf("got %+v, %v", done, err)
+	}
 }
 
 func TestTheActorIsWhoIsSignedInWhateverBeginSays(t *testing.T) {
