@@ -159,11 +159,16 @@ func (c *Client) known(r *ref, now time.Duration) *answer {
 		return nil
 	}
 	a := e.answer.Load()
-	if now >= a.until {
+	if now >= a.until || c.slept(e, a, now) {
 		return nil
 	}
 	c.use(e, a, now)
 	return a
+}
+
+// slept reports whether nobody has used e for so long that its answer is too old to be woken with.
+func (c *Client) slept(e *entry, a *answer, now time.Duration) bool {
+	return e.marks.Load()&asleep != 0 && now-a.due >= c.options.MaxAge
 }
 
 // use notes that e's answer is of use. Whoever finds it noted writes nothing, so that a ref that all cores read stays in all

@@ -28,9 +28,9 @@
 // service at once. Such a refusal is remembered for half a minute, and
 // for as long as Vault cannot be asked again.
 //
-// An answer is at most five minutes old while it is being read, but for trouble in asking: [Options].MaxAge. So that is how long it
-// takes, at the most, until another process's reconnecting or an operator's suspending is seen here; following [Client.Events], or
-// calling [Client.Forget], shortens it.
+// An answer is at most five minutes old while it is being read, and ten where it is read so seldom that it fell asleep, but for
+// trouble in asking: [Options].MaxAge. So that is how long it takes, at the most, until another process's reconnecting or an
+// operator's suspending is seen here; following [Client.Events], or calling [Client.Forget], shortens it.
 //
 // # When it does not work
 //

@@ -35,9 +35,11 @@ func (c *Client) await(ctx context.Context, r ref) (*answer, error) {
 		f := c.flights[r]
 		if f == nil {
 			// It may have landed since the table was looked at.
-			if e := c.table.get(&r); e != nil && c.now() < e.answer.Load().until {
-				c.mu.Unlock()
-				return e.answer.Load(), nil
+			if e := c.table.get(&r); e != nil {
+				if a, now := e.answer.Load(), c.now(); now < a.until && !c.slept(e, a, now) {
+					c.mu.Unlock()
+					return a, nil
+				}
 			}
 			f = c.takeOff(r, nil, false)
 		}
@@ -181,6 +183,7 @@ func (c *Client) learn(r ref, l landing) *answer {
 	default:
 		e.marks.And(^uint32(used))
 		e.answer.Store(a)
+		e.marks.And(^uint32(asleep))
 	}
 	e.failures, e.untold = failures, l.untold
 	c.plan(e)

@@ -91,7 +91,7 @@ func (c *Client) schedule() {
 }
 
 // renew begins the flights for what is due, as many as may be under way, and returns when to come again, if it is known. What
-// nobody has used since its answer came is left to sleep: who asks for it next wakes it.
+// nobody has used since its answer came is left to sleep: who asks for it next wakes it, and after a long sleep waits for what is so by then.
 func (c *Client) renew() (wait time.Duration, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,7 +101,10 @@ func (c *Client) renew() (wait time.Duration, known bool) {
 			return wait, true
 		}
 		heap.Pop(&c.agenda)
-		if e.marks.Load()&used != 0 && c.flights[e.ref] == nil {
+		switch {
+		case e.marks.Load()&used == 0:
+			e.marks.Or(asleep)
+		case c.flights[e.ref] == nil:
 			c.background++
 			c.takeOff(e.ref, nil, true)
 		}

@@ -10,6 +10,7 @@ import (
 const (
 	recent = 1 << iota // asked for since the hand of the clock passed it
 	used               // asked for since its answer came
+	asleep             // not in use when its renewal was due: nobody knows any more what is so
 )
 
 // An entry is a place in the table.
