@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // commands are what a script can say, beyond what testscript knows. Those before let print, and may be expected to fail
@@ -229,7 +230,7 @@ const connectCode = `<code[^>]*>([^<]+)</code>`
 
 func plugins(ts *testscript.TestScript, args []string) (output, error) {
 	var out output
-	for _, pid := range processesOf(worldOf(ts).server.plugin) {
+	for _, pid := range vaulttest.ProcessesOf(worldOf(ts).server.plugin) {
 		out.stdout += strconv.Itoa(pid) + "\n"
 		if !slices.Equal(args, []string{"-kill"}) {
 			continue

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // aTick is how long a test waits for what the engine does by itself: an entry waits for its minute to begin and then for
@@ -48,7 +49,7 @@ func TestKept(t *testing.T) {
 	})
 	// The new one takes up what is due by itself, and is killed in the middle of it.
 	awaitCalls(t, facebook, exchanges+2)
-	for _, pid := range processesOf(server.plugin) {
+	for _, pid := range vaulttest.ProcessesOf(server.plugin) {
 		process, err := os.FindProcess(pid)
 		if err == nil {
 			err = process.Kill()

@@ -2,18 +2,14 @@ package main_test
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // startRaft starts a server with integrated storage, of one node, with the plugin in its catalog. Unlike a dev server it
@@ -27,78 +23,21 @@ func startRaft(tb testing.TB, bin, plugin string) *vaultServer {
 func startCluster(tb testing.TB, bin, plugin string, size int) (nodes []*vaultServer) {
 	tb.Helper()
 	dir := tb.TempDir()
-	for i := range size {
-		s := &vaultServer{addr: "http://" + freeAddress(tb), log: filepath.Join(dir, fmt.Sprintf("n%d.log", i)), plugin: linkPlugin(tb, plugin), bao: isOpenBao(tb, bin)}
-		nodes = append(nodes, s)
-		s.startNode(tb, bin, nodes[0])
-		if i == 0 {
-			begun := s.call(tb, http.MethodPut, "sys/init", map[string]any{"secret_shares": 1, "secret_threshold": 1})
-			s.token, s.unsealKey = begun["root_token"].(string), begun["keys"].([]any)[0].(string)
-		}
-		s.token, s.unsealKey = nodes[0].token, nodes[0].unsealKey
-		s.unseal(tb)
-		if i == 0 {
-			s.awaitActive(tb)
-		}
-	}
-	program, err := os.ReadFile(plugin)
+	bao := isOpenBao(tb, bin)
+	audit := (&vaultServer{log: filepath.Join(dir, "any.log"), bao: bao}).auditStanza()
+	c, err := vaulttest.StartCluster(vaulttest.Options{
+		Bin: bin, Program: plugin, Size: size, Dir: dir, More: "raw_storage_endpoint = true\nlog_level = \"trace\"\n" + audit,
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	sum := sha256.Sum256(program)
-	nodes[0].call(tb, http.MethodPut, "sys/plugins/catalog/secret/"+pluginName, map[string]any{"sha256": hex.EncodeToString(sum[:]), "command": pluginName})
+	tb.Cleanup(c.Stop)
+	for _, node := range c.Nodes {
+		s := &vaultServer{addr: node.Addr, token: c.Token(), log: node.Log(), plugin: node.Program(), bao: bao, node: node}
+		tb.Cleanup(func() { s.stop(tb) })
+		nodes = append(nodes, s)
+	}
 	return nodes
-}
-
-// startNode starts a node of the cluster that first belongs to. It is stopped with the test.
-func (s *vaultServer) startNode(tb testing.TB, bin string, first *vaultServer) {
-	tb.Helper()
-	name := strings.TrimSuffix(s.log, ".log")
-	config := name + ".hcl"
-	if err := os.Mkdir(name, 0o700); err != nil {
-		tb.Fatal(err)
-	}
-	var n int
-	fmt.Sscan(s.addr[strings.LastIndex(s.addr, ":")+1:], &n)
-	join := ""
-	if s != first {
-		join = fmt.Sprintf("retry_join {\n    leader_api_addr = %q\n  }", first.addr)
-	}
-	text := fmt.Sprintf(`disable_mlock = true
-raw_storage_endpoint = true
-plugin_directory = %q
-api_addr = %q
-cluster_addr = "https://127.0.0.1:%d"
-listener "tcp" {
-  address = "127.0.0.1:%d"
-  cluster_address = "127.0.0.1:%d"
-  tls_disable = true
-}
-storage "raft" {
-  path = %q
-  node_id = %q
-  performance_multiplier = 1
-  %s
-}
-`, filepath.Dir(s.plugin), s.addr, n+1, n, n+1, name, filepath.Base(name), join) + s.auditStanza()
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	if err := s.start(exec.Command(bin, "server", "-config="+config, "-log-level=trace")); err != nil {
-		tb.Fatalf("starting Vault: %v", err)
-	}
-	tb.Cleanup(func() { s.stop(tb) })
-	s.await(tb, "to listen", func() bool { _, status := s.try(http.MethodGet, "sys/seal-status", nil); return status == 200 })
-}
-
-// unseal unseals the node, which refuses that until it has joined its cluster.
-func (s *vaultServer) unseal(tb testing.TB) {
-	tb.Helper()
-	s.await(tb, "to be unsealed", func() bool {
-		s.try(http.MethodPut, "sys/unseal", map[string]any{"key": s.unsealKey})
-		_, status := s.try(http.MethodGet, "sys/health", nil)
-		return status == http.StatusOK || status == http.StatusTooManyRequests // active, or a standby
-	})
 }
 
 // try makes a request of Vault's API and returns the answer, and its status or 0 if there was none.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // A cluster is three nodes that all run the engine, and a Facebook that knows which of them calls it.
@@ -80,7 +81,7 @@ func newCluster(t *testing.T, bin string) *cluster {
 	for _, node := range c.nodes {
 		node.await(t, "to run the engine", func() bool {
 			_, status := node.try(http.MethodGet, "authpipe/health", nil)
-			return status == http.StatusOK && len(processesOf(node.plugin)) > 0
+			return status == http.StatusOK && len(vaulttest.ProcessesOf(node.plugin)) > 0
 		})
 	}
 	c.connect(t, "org_acme/facebook/installation", alice)
@@ -92,7 +93,7 @@ func (c *cluster) note(address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, node := range c.nodes {
-		if connectsFrom(processesOf(node.plugin), address) {
+		if vaulttest.ConnectsFrom(vaulttest.ProcessesOf(node.plugin), address) {
 			c.callers[node]++
 			return
 		}
@@ -281,7 +282,7 @@ func (c *cluster) stepDown(t *testing.T) {
 // killPlugin kills the engine on the active node. The request that finds that out may fail; the next one starts it again.
 func (c *cluster) killPlugin(t *testing.T) {
 	t.Helper()
-	for _, pid := range processesOf(c.server.plugin) {
+	for _, pid := range vaulttest.ProcessesOf(c.server.plugin) {
 		process, err := os.FindProcess(pid)
 		if err == nil {
 			err = process.Kill()

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // patience is how long anything may take that a test waits for. It is generous: only a failing test spends it.
@@ -33,7 +35,7 @@ type vaultServer struct {
 	plugin string // the plugin's program, which no other server runs
 	bao    bool   // it is an OpenBao
 
-	unsealKey string // of a server that is not in dev mode
+	node *vaulttest.Server // what runs one that is not in dev mode
 
 	process *os.Process
 	exited  <-chan struct{}
@@ -194,6 +196,19 @@ func (s *vaultServer) hasPlugin() bool {
 
 // stop lets Vault stop its plugins and itself; a server that will not is killed, and is a failure. It may be repeated.
 func (s *vaultServer) stop(tb testing.TB) {
+	if s.node != nil {
+		if err := s.node.End(); err != nil {
+			tb.Errorf("stopping Vault: %v", err)
+		}
+	} else {
+		s.end(tb)
+	}
+	for _, pid := range vaulttest.ProcessesOf(s.plugin) {
+		tb.Errorf("stopping Vault: a process of the plugin is left: %d", pid)
+	}
+}
+
+func (s *vaultServer) end(tb testing.TB) {
 	if err := s.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		tb.Errorf("stopping Vault: %v", err)
 	}
@@ -203,8 +218,5 @@ func (s *vaultServer) stop(tb testing.TB) {
 		_ = s.process.Kill()
 		<-s.exited
 		tb.Error("stopping Vault: it had to be killed")
-	}
-	for _, pid := range processesOf(s.plugin) {
-		tb.Errorf("stopping Vault: a process of the plugin is left: %d", pid)
 	}
 }

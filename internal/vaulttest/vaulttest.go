@@ -3,8 +3,6 @@
 package vaulttest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -15,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,15 +26,15 @@ const patience = 30 * time.Second
 // Plugin is the plugin's name in the catalog.
 const Plugin = "authpipe"
 
-// A Server is a Vault.
+// A Server is a Vault: one node of a cluster, and often the only one.
 type Server struct {
 	Addr string // http://127.0.0.1:port
 
-	bin, dir string
-	token    string // the root token
-	key      string // that unseals it
-	process  *os.Process
-	exited   <-chan struct{}
+	cluster *Cluster
+	name    string                     // of the node
+	wire    *wire                      // by which the other nodes reach it; nil: directly
+	process atomic.Pointer[os.Process] // nil: it does not run
+	exited  <-chan struct{}
 }
 
 // Find returns the Vault to test in, for a test in a package two levels below the module's root. It builds none: that would take
@@ -61,52 +60,32 @@ func Start(root string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "authpipe-vault-")
+	program, err := Build(root)
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil { // Vault insists on the plugin directory's real name
+	defer os.RemoveAll(filepath.Dir(program)) // the server has a link of its own
+	c, err := StartCluster(Options{Bin: bin, Program: program})
+	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir}
-	if err := s.prepare(root); err != nil {
-		s.Stop()
-		return nil, fmt.Errorf("starting Vault: %w", err)
-	}
-	return s, nil
+	return c.Nodes[0], nil
 }
 
-func (s *Server) prepare(root string) error {
-	program := filepath.Join(s.dir, "plugins", Plugin)
+// Build builds the plugin of the module at root, in a directory of its own.
+func Build(root string) (program string, err error) {
+	dir, err := os.MkdirTemp("", "authpipe-plugin-")
+	if err != nil {
+		return "", err
+	}
+	program = filepath.Join(dir, Plugin)
 	build := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/vault-plugin-secrets-authpipe")
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the plugin: %w\n%s", err, out)
+		_ = os.RemoveAll(dir)
+		return "", fmt.Errorf("building the plugin: %w\n%s", err, out)
 	}
-	if err := s.listen(); err != nil {
-		return err
-	}
-	vault, err := s.Client()
-	if err != nil {
-		return err
-	}
-	begun, err := vault.Sys().Init(&api.InitRequest{SecretShares: 1, SecretThreshold: 1})
-	if err != nil {
-		return err
-	}
-	s.key, s.token = begun.Keys[0], begun.RootToken
-	if err := s.Unseal(); err != nil {
-		return err
-	}
-	bytes, err := os.ReadFile(program)
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(bytes)
-	vault.SetToken(s.token)
-	return vault.Sys().RegisterPlugin(&api.RegisterPluginInput{
-		Name: Plugin, Type: api.PluginTypeSecrets, Command: Plugin, SHA256: hex.EncodeToString(sum[:]),
-	})
+	return program, nil
 }
 
 // listen starts the server on a free port.
@@ -127,22 +106,24 @@ func (s *Server) listen() error {
 const config = `disable_mlock = true
 plugin_directory = %q
 api_addr = %q
-cluster_addr = "https://127.0.0.1:%d"
+cluster_addr = "https://%s"
 listener "tcp" {
   address = %q
+  cluster_address = %q
   tls_disable = true
 }
 storage "raft" {
   path = %q
-  node_id = "n1"
+  node_id = %q
   performance_multiplier = 1
+  %s
 }
 `
 
-// Launch starts the server's process, at the address where it was if it was stopped, and waits until it listens. It is sealed.
-func (s *Server) Launch() error {
+// configure writes the server's configuration.
+func (s *Server) configure() error {
 	address := strings.TrimPrefix(s.Addr, "http://")
-	_, port, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
@@ -150,21 +131,34 @@ func (s *Server) Launch() error {
 	if err != nil {
 		return err
 	}
-	storage := filepath.Join(s.dir, "raft")
-	if err := os.MkdirAll(storage, 0o700); err != nil {
+	own := net.JoinHostPort(host, strconv.Itoa(n+1))
+	known, join := own, ""
+	if s.wire != nil {
+		s.wire.lead(own)
+		known = s.wire.address()
+	}
+	if first := s.cluster.Nodes[0]; first != s {
+		join = fmt.Sprintf("retry_join {\n    leader_api_addr = %q\n  }", first.Addr)
+	}
+	if err := os.MkdirAll(s.storage(), 0o700); err != nil {
 		return err
 	}
-	text := fmt.Sprintf(config, filepath.Join(s.dir, "plugins"), s.Addr, n+1, address, storage)
-	if err := os.WriteFile(filepath.Join(s.dir, "vault.hcl"), []byte(text), 0o600); err != nil {
+	text := fmt.Sprintf(config, filepath.Dir(s.Program()), s.Addr, known, address, own, s.storage(), s.name, join) + s.cluster.More
+	return os.WriteFile(s.file(".hcl"), []byte(text), 0o600)
+}
+
+// Launch starts the server's process, at the address where it was if it was stopped, and waits until it listens. It is sealed.
+func (s *Server) Launch() error {
+	if err := s.configure(); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(s.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(s.bin, "server", "-config="+filepath.Join(s.dir, "vault.hcl"))
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir} // nothing of the developer's own Vault
+	cmd := exec.Command(s.cluster.Bin, "server", "-config="+s.file(".hcl"))
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.cluster.Dir} // nothing of the developer's own Vault
 	cmd.Stdout, cmd.Stderr = log, log
 	dieWithParent(cmd)
 	started, exited := make(chan error), make(chan struct{})
@@ -181,30 +175,42 @@ func (s *Server) Launch() error {
 	if err := <-started; err != nil {
 		return err
 	}
-	s.process, s.exited = cmd.Process, exited
-	return s.await(func() bool {
-		connection, err := net.Dial("tcp", address)
+	s.exited = exited
+	s.process.Store(cmd.Process)
+	return s.await("to listen", func() bool {
+		connection, err := net.Dial("tcp", strings.TrimPrefix(s.Addr, "http://"))
 		return err == nil && connection.Close() == nil
 	})
 }
 
-// Unseal unseals the server and waits until it serves.
+// Unseal unseals the server and waits until it serves: for itself, or one of several by asking the active one. A node refuses
+// to be unsealed until it has joined its cluster.
 func (s *Server) Unseal() error {
 	vault, err := s.Client()
 	if err != nil {
 		return err
 	}
-	if _, err := vault.Sys().Unseal(s.key); err != nil {
-		return err
-	}
-	return s.await(func() bool {
-		health, err := vault.Sys().Health()
-		return err == nil && health.Initialized && !health.Sealed && !health.Standby
+	return s.await("to be unsealed", func() bool {
+		if health, err := vault.Sys().Health(); err == nil && health.Initialized && !health.Sealed {
+			return !health.Standby || len(s.cluster.Nodes) > 1
+		}
+		_, _ = vault.Sys().Unseal(s.cluster.key) // or else again
+		return false
 	})
 }
 
+// Active reports whether the server is the one that serves its cluster.
+func (s *Server) Active() bool {
+	vault, err := s.Client()
+	if err != nil {
+		return false
+	}
+	health, err := vault.Sys().Health()
+	return err == nil && health.Initialized && !health.Sealed && !health.Standby
+}
+
 // await waits until something has come about, or the process has ended.
-func (s *Server) await(about func() bool) error {
+func (s *Server) await(what string, about func() bool) error {
 	deadline := time.After(patience)
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
@@ -215,13 +221,22 @@ func (s *Server) await(about func() bool) error {
 		case <-s.exited:
 		case <-deadline:
 		}
-		text, _ := os.ReadFile(s.log())
-		return fmt.Errorf("it does not answer:\n%s", text)
+		text, _ := os.ReadFile(s.Log())
+		return fmt.Errorf("waited in vain for %s %s:\n%s", s.name, what, text)
 	}
 	return nil
 }
 
-func (s *Server) log() string { return filepath.Join(s.dir, "vault.log") }
+func (s *Server) file(end string) string { return filepath.Join(s.cluster.Dir, s.name+end) }
+
+// Log is the file that the server logs to, its plugins' logs included.
+func (s *Server) Log() string { return s.file(".log") }
+
+// Program is the plugin's program, which no other server runs.
+func (s *Server) Program() string { return filepath.Join(s.file(".plugins"), Plugin) }
+
+// storage is where the server keeps what it has.
+func (s *Server) storage() string { return s.file("") }
 
 // Client returns Vault's own client, with the root token.
 func (s *Server) Client() (*api.Client, error) {
@@ -234,30 +249,57 @@ func (s *Server) Client() (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	vault.SetToken(s.token)
+	vault.SetToken(s.cluster.token)
 	return vault, nil
 }
 
-// End lets the server's process stop its plugin and itself, and kills one that will not. What it has stays on disk.
-func (s *Server) End() {
-	if s.process == nil {
-		return
+// End lets the server's process stop its plugin and itself, and kills one that will not: an error is returned then. What it has
+// stays on disk.
+func (s *Server) End() (err error) {
+	process := s.process.Load()
+	if process == nil {
+		return nil
 	}
-	_ = s.process.Signal(syscall.SIGTERM) // or it has ended already
+	_ = process.Signal(syscall.SIGTERM) // or it has ended already
 	select {
 	case <-s.exited:
 	case <-time.After(patience):
-		_ = s.process.Kill()
+		_ = process.Kill()
 		<-s.exited
+		err = fmt.Errorf("ending %s: it had to be killed", s.name)
 	}
-	s.process = nil
+	s.process.Store(nil)
+	return err
 }
 
-// Stop ends the server and removes what it had.
-func (s *Server) Stop() {
-	s.End()
-	_ = os.RemoveAll(s.dir)
+// Kill ends the server's process as a crash would: it can stop nothing, its plugin's processes neither.
+func (s *Server) Kill() {
+	if process := s.process.Load(); process != nil {
+		_ = process.Kill() // or it has ended already
+		<-s.exited
+		s.process.Store(nil)
+	}
 }
+
+// PID is the id of the server's process, or 0 if it does not run.
+func (s *Server) PID() int {
+	if process := s.process.Load(); process != nil {
+		return process.Pid
+	}
+	return 0
+}
+
+// KillPlugins ends the processes of the node's plugin as a crash would.
+func (s *Server) KillPlugins() {
+	for _, pid := range ProcessesOf(s.Program()) {
+		if process, err := os.FindProcess(pid); err == nil {
+			_ = process.Kill() // or it has ended already
+		}
+	}
+}
+
+// Stop ends the cluster that the server is of and removes what it had.
+func (s *Server) Stop() { s.cluster.Stop() }
 
 // freeAddress returns an address with a free port, below those that kernels hand out by themselves. Vault listens on the port
 // after it too, for its cluster.
@@ -275,4 +317,21 @@ func freeAddress() (string, error) {
 func free(address string) bool {
 	l, err := net.Listen("tcp", address)
 	return err == nil && l.Close() == nil
+}
+
+// Reopen waits until a server has found that it cannot open what a snapshot of another cluster has brought, and has sealed itself
+// for it, and unseals it with that cluster's key: see [Cluster.Inherit].
+func (s *Server) Reopen() error {
+	vault, err := s.Client()
+	if err != nil {
+		return err
+	}
+	err = s.await("to seal itself", func() bool {
+		status, err := vault.Sys().SealStatus()
+		return err == nil && status.Sealed
+	})
+	if err != nil {
+		return err
+	}
+	return s.Unseal()
 }
