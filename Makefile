@@ -1,10 +1,10 @@
 # Verbs. Each does one thing, through one script or one go command.
 
 .DEFAULT_GOAL := help
-.PHONY: help build vault test fuzz longrun bench demo dev release lint fmt reference clean
+.PHONY: help build vault test test-ha soak fuzz longrun bench demo dev release lint fmt reference clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the plugin and the Facebook simulator into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -14,6 +14,9 @@ vault: ## find a Vault to test with, or build one into bin/ (minutes, once)
 
 test: ## run all tests: packages, and the built plugin in a real Vault
 	@scripts/test.sh
+
+test-ha: ## three nodes under load, and twenty faults: a table of what each did; minutes
+	@scripts/test.sh -v -run TestManyNodes ./ha -ha.rounds=20
 
 fuzz: ## fuzz every target, FUZZTIME=1m each
 	@scripts/fuzz.sh

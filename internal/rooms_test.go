@@ -49,6 +49,8 @@ var rooms = map[string]rule{
 	// connect them would take an hour, and plans them for one minute.
 	"bench":          {[]string{"authpipetest", "client/authpipe", "backend", "internal/store", "internal/tenant", "internal/oauth"}, nil},
 	"bench/constant": {nil, nil},
+	// Tests only, of many nodes.
+	"ha": {nil, nil},
 	// Tests only, of files that other programs read.
 	"examples": {nil, nil},
 }

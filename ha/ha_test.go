@@ -1,0 +1,104 @@
+// Package ha_test runs the engine where Vault has several nodes, does to them what happens to machines, and counts what that
+// did to credentials. What is counted comes from the simulated Facebook's books and from what readers were told.
+package ha_test
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// By default the faults come as often as make test has time for; make test-ha has more.
+var rounds = flag.Int("ha.rounds", 3, "how many faults strike in TestManyNodes, in turn")
+
+// TestManyNodes has faults strike a cluster of three nodes under load. No credential is lost, no code is sent twice, no reader is
+// refused what is there, and each refresh that was made twice has its crash.
+func TestManyNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a cluster: left out with -short")
+	}
+	w := newWorld(t)
+	l := begin(w)
+	var blows []*blow
+	for round := range *rounds {
+		l.busy()
+		f := faults[round%len(faults)]
+		b := l.strike(f, round/len(faults))
+		blows = append(blows, b)
+		t.Logf("round %d of %d, %s: over after %.1f s", round+1, *rounds, f.name, b.settled.Sub(b.begun).Seconds())
+	}
+	l.busy()
+	l.end()
+	l.judge(blows)
+}
+
+// busy lets the load go on for a while: until everybody has got on with what they do.
+func (l *load) busy() {
+	l.t.Helper()
+	begun, connects, refreshes := time.Now(), l.connect.Load(), l.refresh.Load()
+	l.await("the load to go on", func() bool {
+		for _, p := range l.probes {
+			if p.since(begun) < 40 {
+				return false
+			}
+		}
+		return l.connect.Load() >= connects+10 && l.refresh.Load() >= refreshes+10
+	})
+}
+
+// judge prints what came of it, and fails the test for what must not have.
+func (l *load) judge(blows []*blow) {
+	r := l.reckon(blows)
+	l.t.Logf("\n%s\n%s", rows(blows), l.sums(r))
+	for _, b := range blows {
+		for _, lost := range b.lost {
+			l.t.Errorf("after %s there is a credential lost: %s", b.name, lost)
+		}
+		for _, traded := range b.traded {
+			l.t.Logf("refreshed twice, by %s at %s: %s", b.name, b.begun.Format(time.StampMilli), traded)
+		}
+	}
+	for _, twice := range r.codesTwice {
+		l.t.Errorf("a code was sent twice: %s", twice)
+	}
+	for _, what := range r.unexplained {
+		l.t.Errorf("no crash explains %s", what)
+	}
+	for _, p := range l.probes {
+		for _, refused := range p.refused {
+			l.t.Errorf("wrongly refused (KV: %t): %s", p.kv, refused)
+		}
+	}
+	for _, strange := range l.strange {
+		l.t.Errorf("nobody should be told this: %s", strange)
+	}
+}
+
+// rows are a table, of a blow each.
+func rows(blows []*blow) string {
+	var text strings.Builder
+	tabs := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tabs, "\tfault\tseconds without service, any node\t(KV)\tworst node\t(KV)\tall serve after\trefreshed twice\tsessions interrupted\tcredentials lost\n")
+	for i, b := range blows {
+		fmt.Fprintf(tabs, "%d\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t%d\n", i+1, b.name, b.ours.any.Seconds(), b.yardstick.any.Seconds(),
+			b.ours.worst.Seconds(), b.yardstick.worst.Seconds(), b.settled.Sub(b.begun).Seconds(), len(b.traded), b.interrupted, len(b.lost))
+	}
+	_ = tabs.Flush() // a Builder takes everything
+	return text.String()
+}
+
+// sums are what the whole run comes to.
+func (l *load) sums(r reckoning) string {
+	reads, refused := 0, 0
+	for _, p := range l.probes {
+		if !p.kv {
+			reads += len(p.served)
+			refused += len(p.refused)
+		}
+	}
+	return fmt.Sprintf("%d reads, %d wrongly refused; %d sessions completed, %d codes sent, %d of them twice; %d tokens traded in; %d credentials, all there unless listed",
+		reads, refused, l.connect.Load(), r.codes, len(r.codesTwice), r.trades, len(l.connections()))
+}
