@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
@@ -30,7 +31,7 @@ func hits(ctx context.Context, v *vault, read time.Duration) ([]row, error) {
 	defer client.Close()
 	var requests []authpipe.Request
 	for n := range warmRefs {
-		part := strings.Split(nth(n).ref, "/")
+		part := strings.Split(crowd.Nth(n).Ref, "/")
 		requests = append(requests, authpipe.Request{Tenant: part[0], User: part[3]})
 		if _, err := client.Credential(ctx, requests[n]); err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
 const appID, appSecret = "1024222333444555", "0123456789abcdef0123456789abcdef"
@@ -48,24 +49,14 @@ func (fb *facebook) configure(ctx context.Context, e engine, more map[string]any
 	return err
 }
 
-// A person is the nth of those who connect: the ref of their credential and their id at Facebook.
-type person struct{ ref, id string }
-
-// perTenant is how many people a tenant has.
-const perTenant = 100
-
-func nth(n int) person {
-	return person{fmt.Sprintf("org_%05d/facebook/users/user_%07d", n/perTenant, n), fmt.Sprintf("1%09d", n)}
-}
-
 // connect has the person authorize the app, from authorization URL to stored credential.
-func (fb *facebook) connect(ctx context.Context, e engine, p person) error {
-	fb.AddUser(authpipetest.User{ID: p.id, Name: "A Person With a Name", Email: p.id + "@example.com"})
-	begun, err := e.write(ctx, "connect/"+p.ref, map[string]any{"actor": p.id})
+func (fb *facebook) connect(ctx context.Context, e engine, p crowd.Person) error {
+	fb.AddUser(authpipetest.User{ID: p.ID, Name: "A Person With a Name", Email: p.ID + "@example.com"})
+	begun, err := e.write(ctx, "connect/"+p.Ref, map[string]any{"actor": p.ID})
 	if err != nil {
 		return err
 	}
-	back, err := fb.Authorize(begun["authorization_url"].(string), authpipetest.Consent{User: p.id})
+	back, err := fb.Authorize(begun["authorization_url"].(string), authpipetest.Consent{User: p.ID})
 	if err != nil {
 		return err
 	}

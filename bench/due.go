@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
 const day = 24 * time.Hour
@@ -81,7 +83,7 @@ func (m *mount) together(ctx context.Context, n int, field string, plan func(c *
 // all reports whether the field of every connection is a time that is not before t.
 func (m *mount) all(ctx context.Context, n int, field string, t time.Time) (bool, error) {
 	for i := range n {
-		c, err := m.read(ctx, "connections/"+nth(i).ref)
+		c, err := m.read(ctx, "connections/"+crowd.Nth(i).Ref)
 		if err != nil {
 			return false, err
 		}

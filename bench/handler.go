@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
 // handler measures a warm read without Vault and its RPC.
@@ -18,7 +20,7 @@ func handler(ctx context.Context, _ *session) ([]row, error) {
 	if err := m.connect(ctx, 1); err != nil {
 		return nil, err
 	}
-	path := "creds/" + nth(0).ref
+	path := "creds/" + crowd.Nth(0).Ref
 	if _, err := m.read(ctx, path); err != nil {
 		return nil, err
 	}

@@ -104,3 +104,5 @@ func (c *contender) against(other *contender) []float64 {
 	slices.Sort(ratios)
 	return ratios
 }
+
+func median(values []float64) float64 { return quantile(slices.Sorted(slices.Values(values)), 0.5) }

@@ -15,13 +15,13 @@ func TestEachMeasurementHasRowsInTheTable(t *testing.T) {
 	}
 	only, firstWords := "handler,due,steady,idle,start", []string{"warm read", "refresh", "check", "default checks", "idle sweep", "start"}
 	if os.Getenv("VAULT_BIN") != "" {
-		only, firstWords = "warm,"+only, append(firstWords, "control")
+		only, firstWords = "warm,connect,asleep,"+only, append(firstWords, "control", "connect", "asleep")
 	}
 	program := filepath.Join(t.TempDir(), "bench")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "-only", only, "-credentials", "1500", "-due", "20", "-rounds", "1", "-round", "10ms")
+	cmd := exec.CommandContext(t.Context(), program, "-only", only, "-credentials", "1500", "-due", "20", "-rounds", "1", "-round", "10ms", "-sizes", "50,150", "-minutes", "0")
 	cmd.Dir = ".." // where make runs it
 	var why strings.Builder
 	cmd.Stderr = &why

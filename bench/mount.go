@@ -14,6 +14,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -120,7 +121,7 @@ func (m *mount) connect(ctx context.Context, n int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for i := range n {
-		group.Go(func() error { return m.facebook.connect(ctx, m, nth(i)) })
+		group.Go(func() error { return m.facebook.connect(ctx, m, crowd.Nth(i)) })
 	}
 	return group.Wait()
 }
@@ -132,7 +133,7 @@ const parallel = 8
 func (m *mount) change(ctx context.Context, n int, change func(*store.Credential)) error {
 	s := store.New(store.Options{Storage: m.storage, Now: m.clock.Now})
 	for i := range n {
-		ref, err := tenant.ParseRef(nth(i).ref)
+		ref, err := tenant.ParseRef(crowd.Nth(i).Ref)
 		if err != nil {
 			return err
 		}

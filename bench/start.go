@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
 // starts is how often the engine is started.
@@ -30,7 +32,7 @@ func start(ctx context.Context, s *session) ([]row, error) {
 		if err := m.Initialize(ctx, &logical.InitializationRequest{Storage: m.storage}); err != nil {
 			return nil, err
 		}
-		if _, err := m.read(ctx, "creds/"+nth(s.credentials*(i+1)/(starts+1)).ref); err != nil {
+		if _, err := m.read(ctx, "creds/"+crowd.Nth(s.credentials*(i+1)/(starts+1)).Ref); err != nil {
 			return nil, err
 		}
 		times, stored = append(times, time.Since(begun)), m.storage.calls().since(before)

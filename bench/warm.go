@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
 // warmRefs is how many credentials are read in turn.
@@ -52,7 +53,7 @@ func warm(ctx context.Context, s *session) ([]row, error) {
 		contenders := []*contender{{name: "authpipe"}, {name: "floor plugin"}, {name: "floor plugin, mounted again"}, {name: "KV v2"}}
 		for i, prefix := range []string{"authpipe/creds/", "floor/creds/", "again/creds/", "secret/data/"} {
 			for n := range warmRefs {
-				contenders[i].paths = append(contenders[i].paths, prefix+nth(n).ref)
+				contenders[i].paths = append(contenders[i].paths, prefix+crowd.Nth(n).Ref)
 			}
 		}
 		if err := contest(ctx, v, contenders, connections, s.rounds, s.round); err != nil {
@@ -82,15 +83,15 @@ func (v *vault) stage(ctx context.Context, fb *facebook) (size int, err error) {
 		return 0, err
 	}
 	for n := range warmRefs {
-		p := nth(n)
+		p := crowd.Nth(n)
 		if err := fb.connect(ctx, e, p); err != nil {
 			return 0, err
 		}
-		answer, err := v.call(ctx, http.MethodGet, "authpipe/creds/"+p.ref, nil)
+		answer, err := v.call(ctx, http.MethodGet, "authpipe/creds/"+p.Ref, nil)
 		if err != nil {
 			return 0, err
 		}
-		if size, err = v.repeat(ctx, p.ref, answer); err != nil {
+		if size, err = v.repeat(ctx, p.Ref, answer); err != nil {
 			return 0, err
 		}
 	}

@@ -47,7 +47,9 @@ var rooms = map[string]rule{
 	"internal/vaulttest": {nil, []string{vault + "/sdk"}},
 	// It drives the engine as Vault does, but for two things: it seals a million credentials with the store, where to
 	// connect them would take an hour, and plans them for one minute.
-	"bench":          {[]string{"authpipetest", "client/authpipe", "backend", "internal/store", "internal/tenant", "internal/oauth"}, nil},
+	"bench":          {[]string{"authpipetest", "client/authpipe", "backend", "bench/crowd", "internal/store", "internal/tenant", "internal/vaulttest"}, nil},
+	"bench/crowd":    {[]string{"internal/store", "internal/tenant", "internal/oauth"}, nil},
+	"bench/filler":   {[]string{"bench/crowd", "internal/store"}, nil},
 	"bench/constant": {nil, nil},
 	// Tests only, of many nodes.
 	"ha": {nil, nil},
