@@ -18,6 +18,9 @@ test: ## run all tests: packages, and the built plugin in a real Vault
 test-ha: ## three nodes under load, and twenty faults: a table of what each did; minutes
 	@scripts/test.sh -v -run TestManyNodes ./ha -ha.rounds=20
 
+soak: ## three nodes under load and any faults, for DURATION=30m, watching what is used
+	@scripts/test.sh -timeout 0 -v -run TestSoak ./ha -ha.soak=$(or $(DURATION),30m)
+
 fuzz: ## fuzz every target, FUZZTIME=1m each
 	@scripts/fuzz.sh
 

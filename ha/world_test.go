@@ -99,6 +99,7 @@ func (w *world) mount() {
 	w.must(http.MethodPost, "sys/mounts/secret", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
 	w.must(http.MethodPost, "authpipe/config/facebook", map[string]any{
 		"client_id": appID, "client_secret": appSecret, "redirect_uris": callback, "dialog_url": w.graph, "graph_url": w.graph, "require_installation": false,
+		"session_ttl": "2m", // so that sessions end within a run
 	})
 	w.await("KV to be ready", func() bool { // it upgrades itself first, even when there is nothing
 		_, status := w.ask(context.Background(), 0, http.MethodPost, "secret/data/yardstick", map[string]any{"data": map[string]any{"is": "there"}})

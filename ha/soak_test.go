@@ -1,0 +1,153 @@
+package ha_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
+)
+
+var (
+	soak = flag.Duration("ha.soak", 0, "how long TestSoak lasts; zero: it is skipped")
+	seed = flag.Uint64("ha.seed", 0, "of TestSoak's faults; zero: another each time")
+)
+
+const (
+	storm = 3                // how many faults strike before it is calm again
+	calm  = 45 * time.Second // how long that is
+)
+
+// TestSoak has any faults strike, a few at a time, and looks at what the processes use when it has been calm for a while: that may
+// not grow from calm to calm.
+func TestSoak(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("lasts as long as -ha.soak says")
+	}
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("-ha.seed=%d", *seed)
+	random := rand.New(rand.NewPCG(*seed, 0))
+	w := newWorld(t)
+	l := begin(w)
+	end := time.Now().Add(*soak)
+	samples := []sample{l.quiet()}
+	var blows []*blow
+	for time.Now().Before(end) {
+		for range storm {
+			l.busy()
+			blows = append(blows, l.strike(faults[random.IntN(len(faults))], random.IntN(2)))
+		}
+		samples = append(samples, l.quiet())
+		t.Logf("%v to go", time.Until(end).Round(time.Second))
+	}
+	l.end()
+	l.judge(blows)
+	t.Logf("\n%s", sampled(samples))
+	for _, grown := range growth(samples) {
+		t.Error(grown)
+	}
+}
+
+// A sample is what is used at a time, by the processes of the node that serves.
+type sample struct {
+	at            time.Time
+	vault, plugin vaulttest.Usage
+	processes     int // of the plugin, on all nodes
+	goroutines    int // in it
+	credentials   int
+	snapshot      int64 // bytes
+	state, log    int64 // bytes on the node's disk
+}
+
+// quiet lets the load go on without any fault, and takes a sample.
+func (l *load) quiet() (s sample) {
+	l.t.Helper()
+	begun := time.Now()
+	l.await("the calm to pass", func() bool { return time.Since(begun) > calm })
+	l.await("a sample", func() bool {
+		c := l.cluster.Load()
+		leader, err := c.Active()
+		if err != nil {
+			return false
+		}
+		text, status := l.raw(context.Background(), 0, http.MethodGet, "authpipe/metrics", nil)
+		snapshot, err := save(c)
+		if status != http.StatusOK || err != nil {
+			return false
+		}
+		s = sample{at: time.Now(), goroutines: gauge(text, "go_goroutines"), credentials: len(l.connections()), snapshot: int64(len(snapshot))}
+		s.vault, s.plugin = leader.Usage()
+		s.state, s.log = leader.Stored()
+		for _, node := range c.Nodes {
+			s.processes += len(vaulttest.ProcessesOf(node.Program()))
+		}
+		return true
+	})
+	return s
+}
+
+func gauge(metrics []byte, name string) int {
+	found := regexp.MustCompile(`(?m)^` + name + ` (\d+)`).FindSubmatch(metrics)
+	if found == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(string(found[1]))
+	return n
+}
+
+func sampled(samples []sample) string {
+	var text strings.Builder
+	tabs := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tabs, "after\tplugin's memory, MB\tits goroutines\tits files\tits processes\tVault's memory, MB\tits files\tcredentials\tsnapshot, KB\tstorage, MB\traft's log, MB\n")
+	for _, s := range samples {
+		fmt.Fprintf(tabs, "%v\t%.1f\t%d\t%d\t%d\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.1f\n", s.at.Sub(samples[0].at).Round(time.Second),
+			float64(s.plugin.Own)/1e6, s.goroutines, s.plugin.Files, s.processes, float64(s.vault.Own)/1e6, s.vault.Files, s.credentials,
+			float64(s.snapshot)/1e3, float64(s.state)/1e6, float64(s.log)/1e6)
+	}
+	_ = tabs.Flush() // a Builder takes everything
+	return text.String()
+}
+
+// growth compares the later calms with the earlier ones. The lowest of each counts: what is used for a moment is no growth. The
+// first calm is left out, in which not everybody was connected.
+func growth(samples []sample) (grown []string) {
+	if len(samples) < 5 {
+		return nil
+	}
+	samples = samples[1:]
+	earlier, later := samples[:len(samples)/2], samples[len(samples)/2:]
+	for what, of := range map[string]func(sample) int64{
+		"the plugin's memory":         func(s sample) int64 { return s.plugin.Own >> 20 },
+		"the plugin's goroutines":     func(s sample) int64 { return int64(s.goroutines) },
+		"the plugin's files":          func(s sample) int64 { return int64(s.plugin.Files) },
+		"the plugin's processes":      func(s sample) int64 { return int64(s.processes) },
+		"Vault's memory":              func(s sample) int64 { return s.vault.Own >> 20 },
+		"Vault's files":               func(s sample) int64 { return int64(s.vault.Files) },
+		"the snapshot, in kilobytes,": func(s sample) int64 { return s.snapshot >> 10 },
+	} {
+		was, is := lowest(earlier, of), lowest(later, of)
+		if is > was+was/2+20 {
+			grown = append(grown, fmt.Sprintf("%s grew from %d to %d", what, was, is))
+		}
+	}
+	return grown
+}
+
+func lowest(samples []sample, of func(sample) int64) int64 {
+	values := make([]int64, len(samples))
+	for i, s := range samples {
+		values[i] = of(s)
+	}
+	return slices.Min(values)
+}
