@@ -231,7 +231,9 @@ func (s *Store) eventPage(ctx context.Context, key string) (eventPage, error) {
 // Events returns the events after the one with that id, oldest first, limit at
 // most. Those that are not kept any more are passed over.
 func (s *Store) Events(ctx context.Context, after int64, limit int) (events []Event, err error) {
-	number := max(after, 0) / eventsPerPage
+	// The page that holds the event itself: it is there. Of the next, which may not
+	// have begun, nobody could tell without looking through them all.
+	number := max(after-1, 0) / eventsPerPage
 	page, err := s.eventPage(ctx, eventKey(number))
 	if err == nil && page.Number != number || errors.Is(err, ErrCorrupt) {
 		// It was written over, or never was.

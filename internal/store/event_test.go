@@ -94,3 +94,24 @@ func TestAPageOfTooManyEventsStopsNobody(t *testing.T) {
 		}
 	}
 }
+
+// TestAFollowerWithNothingNewReadsAPageOrTwo asks with each cursor of two
+// pages: who follows does so every few seconds, and the last event of a page is
+// as good a place to wait at as any other.
+func TestAFollowerWithNothingNewReadsAPageOrTwo(t *testing.T) {
+	s, storage, _ := newStore()
+	for last := range int64(10_500) {
+		s.Note(store.Event{Type: store.ConnectionRefreshed})
+		if err := s.FlushEvents(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if last%100 > 2 && last%100 < 98 {
+			continue
+		}
+		storage.Reset()
+		events, err := s.Events(t.Context(), last+1, 1000)
+		if n := len(storage.Operations()); err != nil || len(events) > 0 || n > 2 {
+			t.Fatalf("after %d come %d events for %d storage calls, %v", last+1, len(events), n, err)
+		}
+	}
+}
