@@ -87,18 +87,35 @@ func (c *counters) zero(providers []string) {
 	for _, outcome := range []string{ok, "failed"} {
 		c.sweeps.WithLabelValues(outcome)
 	}
+	for _, t := range []store.EventType{store.ConnectionNeedsReauth, store.ConnectionRevoked} {
+		c.events.WithLabelValues(string(t))
+	}
 	for _, p := range providers {
 		c.begun.WithLabelValues(p)
-		c.ended.WithLabelValues(p, "completed")
+		for _, outcome := range ends {
+			c.ended.WithLabelValues(p, outcome)
+		}
 		for name, flight := range c.flights {
-			for _, outcome := range append([]string{refresh.Succeeded(name)}, classes...) {
+			for _, outcome := range append([]string{refresh.Succeeded(name), "error"}, classes...) {
 				flight.WithLabelValues(p, outcome)
 			}
 		}
 	}
 }
 
-var classes = []string{string(provider.Transient), string(provider.Throttled), string(provider.NeedsReauth), string(provider.Revoked), string(provider.Misconfigured)}
+var classes = []string{
+	string(provider.Transient), string(provider.Throttled), string(provider.NeedsReauth), string(provider.Revoked),
+	string(provider.Permission), string(provider.Misconfigured), string(provider.Caller),
+}
+
+// completed is a session that has ended as it should; ends are the ways in
+// which one usually does.
+const completed = "completed"
+
+var ends = []string{
+	completed, string(oauth.AccessDenied), string(oauth.ActorMismatch), string(oauth.AccountMismatch), string(oauth.SessionExpired),
+	string(oauth.SessionUsed), string(oauth.Cancelled), string(oauth.Interrupted), string(oauth.Misconfigured),
+}
 
 // Request counts a request that was answered. Outcome is "ok" or a word of the
 // engine's.
@@ -142,7 +159,7 @@ func (m *Metrics) Begun(name string) { m.begun.WithLabelValues(m.known(name)).In
 
 // Ended counts a session that was completed or, if there is a code, failed.
 func (m *Metrics) Ended(name string, code oauth.Code) {
-	outcome := "completed"
+	outcome := completed
 	if code != "" {
 		outcome = string(code)
 	}

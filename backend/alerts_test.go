@@ -1,0 +1,85 @@
+package backend_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+var (
+	counterSelector = regexp.MustCompile(`(?:increase|rate)\((authpipe_[a-z_]+_total)\{([^}]*)\}`)
+	matcher         = regexp.MustCompile(`([a-z]+)(=~|=)"([^"]*)"`)
+)
+
+// TestWhatIsAlertedOfBeginsAtZero holds the alert rules to what a new process
+// tells: of a series that begins at thirty Prometheus sees no increase, and of
+// the night in which all are lost nobody would hear.
+func TestWhatIsAlertedOfBeginsAtZero(t *testing.T) {
+	told := newEngine(t, authpipetest.Options{}).metrics()
+	checked := 0
+	for name, expression := range alerts(t) {
+		for _, selector := range counterSelector.FindAllStringSubmatch(expression, -1) {
+			for _, m := range matcher.FindAllStringSubmatch(selector[2], -1) {
+				for value := range strings.SplitSeq(m[3], "|") {
+					series := regexp.MustCompile(`^` + selector[1] + `\{(.*,)?` + m[1] + `="` + value + `"[,}]`)
+					checked++
+					if !anyMatches(told, series) {
+						t.Errorf("%s: no series of %s begins with %s=%q", name, selector[1], m[1], value)
+					}
+				}
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("only %d values were looked for", checked)
+	}
+}
+
+// A session that fails is told by how: what the rule leaves out are the ends
+// that are nobody's fault.
+func TestEachEndOfASessionBeginsAtZero(t *testing.T) {
+	told := newEngine(t, authpipetest.Options{}).metrics()
+	for _, outcome := range []string{"completed", "access_denied", "cancelled", "actor_mismatch", "account_mismatch", "session_expired", "session_used", "interrupted", "misconfigured"} {
+		if _, is := told[ofFacebook("sessions_ended_total", `outcome="`+outcome+`",facebook`)]; !is {
+			t.Errorf("there is no series of sessions that end as %s", outcome)
+		}
+	}
+}
+
+func anyMatches(told map[string]float64, series *regexp.Regexp) bool {
+	for name := range told {
+		if series.MatchString(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// alerts are the expressions of the documented rules, by their names.
+func alerts(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/prometheus-alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Groups []struct {
+			Rules []struct{ Alert, Expr string }
+		}
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, group := range file.Groups {
+		for _, rule := range group.Rules {
+			found[rule.Alert] = rule.Expr
+		}
+	}
+	return found
+}
