@@ -51,6 +51,25 @@ func TestEachEndOfASessionBeginsAtZero(t *testing.T) {
 	}
 }
 
+// TestAProcessThatNeverSweepsIsAlertedOf has one that is asked for its metrics
+// and that nobody wakes: of the time of its last sweep there is no series, and
+// what is over that alone stays silent.
+func TestAProcessThatNeverSweepsIsAlertedOf(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.clock.Advance(day)
+	if _, told := e.metrics()["authpipe_last_sweep_timestamp_seconds"]; told {
+		t.Fatal("it tells of a last sweep")
+	}
+	rule := alerts(t)["AuthpipeNotSweeping"]
+	for sides := range strings.SplitSeq(rule, "\nor ") {
+		left, _, _ := strings.Cut(sides, "unless")
+		if !strings.Contains(left, "authpipe_last_sweep_timestamp_seconds") && strings.Contains(left, "process_start_time_seconds") {
+			return
+		}
+	}
+	t.Errorf("nothing of it is over what such a process tells: %s", rule)
+}
+
 func anyMatches(told map[string]float64, series *regexp.Regexp) bool {
 	for name := range told {
 		if series.MatchString(name) {
