@@ -44,6 +44,7 @@ import (
 //	register VERSION              makes a release of the working tree, and runs its register.sh for the server's plugin directory
 //	documented [-run] FILE NAME   prints the code block of one of the repository's documents that stands under
 //	                              <!-- NAME -->, or runs the vault commands in it
+//	alerted ALERT                 runs the vault command that the description of a documented alert ends with
 //	openapi MOUNT FILE            fails unless the server's OpenAPI document says of the mount what the repository's FILE says
 //	capable [-none] TOKEN CAPABILITY PATH...
 //	                              fails unless the token has the capability at all the paths, or at none
@@ -89,7 +90,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 // printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
 	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "leave": leave, "consent": consent, "connect": connect, "plugins": plugins,
-	"load": loading, "register": register, "documented": documented, "capable": capable, "flood": flood, "openapi": openAPI,
+	"load": loading, "register": register, "documented": documented, "alerted": alerted, "capable": capable, "flood": flood, "openapi": openAPI,
 	"example": example, "shorten": shorten, "shows": shows, "paced": paced,
 }
 

@@ -54,6 +54,27 @@ func documented(ts *testscript.TestScript, args []string) (output, error) {
 	return out, nil
 }
 
+// alerted runs the vault command that the description of an alert ends with, for the mount authpipe and the provider facebook:
+// whoever is woken by it at night types what stands there.
+func alerted(ts *testscript.TestScript, args []string) (output, error) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: alerted ALERT")
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs/prometheus-alerts.yml"))
+	ts.Check(err)
+	rule := regexp.MustCompile(`alert: ` + args[0] + `\n(?:.*\n)*? +description: "(.*)"\n`).FindStringSubmatch(string(text))
+	if rule == nil {
+		ts.Fatalf("there is no alert %s", args[0])
+	}
+	description := strings.NewReplacer("{{ $labels.mount }}", "authpipe", "{{ $labels.provider }}", "facebook").Replace(rule[1])
+	at := strings.LastIndex(description, "vault ")
+	command, ended := strings.CutSuffix(description[max(at, 0):], ".")
+	if at < 0 || !ended {
+		ts.Fatalf("%s does not end with a command: %s", args[0], description)
+	}
+	return vaultCLI(ts, strings.Fields(command)[1:])
+}
+
 // capable fails unless a token has a capability at each of the paths; with -none, if it has it at any.
 func capable(ts *testscript.TestScript, args []string) (output, error) {
 	none := len(args) > 0 && args[0] == "-none"
