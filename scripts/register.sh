@@ -4,9 +4,10 @@
 #   ./register.sh PLUGIN_DIRECTORY [NAME]
 #
 # It copies the plugin for this machine's platform into PLUGIN_DIRECTORY (the server's plugin_directory) and registers it with
-# the Vault that $VAULT_ADDR and $VAULT_TOKEN speak of, as NAME (vault-plugin-secrets-authpipe). Every node of a cluster needs
-# the file: on the others, run it with VAULT_ADDR empty, which only copies. It may be repeated, and restarts nothing: what is
-# mounted goes on running its version until the commands that it prints at its end are run.
+# the Vault that $VAULT_ADDR and $VAULT_TOKEN speak of, as NAME (vault-plugin-secrets-authpipe). It asks vault to do so or, where
+# there is none, OpenBao's bao. Every node of a cluster needs the file: on the others, run it with VAULT_ADDR empty, which only
+# copies. It may be repeated, and restarts nothing: what is mounted goes on running its version until the commands that it prints
+# at its end are run.
 set -eu
 
 version=
@@ -41,15 +42,17 @@ mv "$directory/.$file.$$" "$directory/$file"
 echo "copied $file to $directory"
 
 [ -n "${VAULT_ADDR-set}" ] || exit 0
-vault plugin register -sha256="$sum" -command="$file" -version="$version" secret "$name"
+cli=vault
+command -v vault >/dev/null || ! command -v bao >/dev/null || cli=bao
+$cli plugin register -sha256="$sum" -command="$file" -version="$version" secret "$name"
 cat <<END
 
 To mount it:
 
-    vault secrets enable -path=authpipe -plugin-version=$version $name
+    $cli secrets enable -path=authpipe -plugin-version=$version $name
 
 To have a mount run it in place of the version that it runs now, or to go back:
 
-    vault secrets tune -plugin-version=$version authpipe/
-    vault plugin reload -plugin=$name
+    $cli secrets tune -plugin-version=$version authpipe/
+    $cli plugin reload -plugin=$name
 END

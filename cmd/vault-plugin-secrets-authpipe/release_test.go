@@ -175,6 +175,14 @@ func register(ts *testscript.TestScript, args []string) (output, error) {
 	for _, name := range []string{"PATH", "HOME", "VAULT_ADDR", "VAULT_TOKEN"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
+	if w.server.bao { // who runs one need not have a vault
+		bin := ts.MkAbs(".bao")
+		ts.Check(os.MkdirAll(bin, 0o755))
+		if err := os.Symlink(w.vault, filepath.Join(bin, "bao")); !errors.Is(err, fs.ErrExist) {
+			ts.Check(err)
+		}
+		cmd.Env = append(cmd.Env, "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	}
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
