@@ -2,6 +2,7 @@ package examples_test
 
 import (
 	"encoding/json"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -56,6 +57,24 @@ func TestTerraformIsRefusedIfItHas(t *testing.T) {
 				t.Error("it is let pass")
 			}
 		})
+	}
+}
+
+// An upgrade that put its file in the place of the former one's would leave nothing to start, should that one's process end
+// before the mount has moved, and nothing to go back to: its sum is another.
+func TestTerraformLeavesTheFormerVersionItsFile(t *testing.T) {
+	commands := map[string]bool{}
+	for _, version := range []string{"v0.1.0", "v0.2.0"} {
+		filled := maps.Clone(variables)
+		filled["plugin_version"] = cty.StringVal(version)
+		m := parseModule(t, nil)
+		if errs := m.evaluate(filled); errs.HasErrors() {
+			t.Fatal(errs)
+		}
+		commands[m.resources["vault_plugin.authpipe"]["command"].AsString()] = true
+	}
+	if len(commands) != 2 || !commands["vault-plugin-secrets-authpipe_v0.1.0_linux_amd64"] {
+		t.Errorf("two releases are the files %v", commands)
 	}
 }
 

@@ -15,11 +15,12 @@ terraform {
 # The address and the token come from VAULT_ADDR and VAULT_TOKEN.
 provider "vault" {}
 
-# The binary lies in plugin_directory, on each server: Terraform cannot bring it there.
+# The binary lies in plugin_directory, on each server, under the name that its release gave it: Terraform cannot bring it there.
+# Each version is a file of its own, so that the former one can be started until the mount has moved, and gone back to.
 resource "vault_plugin" "authpipe" {
   type    = "secret"
   name    = "vault-plugin-secrets-authpipe"
-  command = "vault-plugin-secrets-authpipe"
+  command = "vault-plugin-secrets-authpipe_${var.plugin_version}_linux_amd64"
   version = var.plugin_version
   sha256  = var.plugin_sha256
 
