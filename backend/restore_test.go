@@ -96,3 +96,28 @@ func (e *engine) checkDue(refs []string) {
 
 // minuteName is how the due index writes the minute of t.
 func minuteName(t time.Time) string { return fmt.Sprintf("%010d", t.Unix()/60) }
+
+// TestAllAreCheckedSoonWhenTheIntervalIsShort is what operations.md says to do
+// by who cannot wait a day: naming the interval that is set already would bring
+// no check forward.
+func TestAllAreCheckedSoonWhenTheIntervalIsShort(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.RemoveApp(appID, "uma")
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "10m"})
+	for range 12 {
+		e.after(time.Minute)
+	}
+	if status := e.read("connections/" + uma)["status"]; status != "revoked" {
+		t.Errorf("who took the grant away is %v", status)
+	}
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "24h"})
+	e.after(time.Minute)
+	e.after(11 * time.Minute)
+	checked := e.read("connections/" + installation)["checked_at"]
+	for range 60 {
+		e.after(time.Minute)
+	}
+	if at := e.read("connections/" + installation)["checked_at"]; at != checked {
+		t.Errorf("set back, it is checked at %v and at %v", checked, at)
+	}
+}
