@@ -13,8 +13,15 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// A node that was active before does not write over what was told since.
+// A node that was active before does not write over what was told since, whether
+// or not it has heard of it.
 func TestEventsOfAnotherNodeAreNotWrittenOver(t *testing.T) {
+	for name, heard := range map[string]bool{"the node was told": true, "the word of it was lost": false} {
+		t.Run(name, func(t *testing.T) { testEventsOfAnotherNode(t, heard) })
+	}
+}
+
+func testEventsOfAnotherNode(t *testing.T, heard bool) {
 	e := both(t, authpipetest.Options{})
 	s := &system{}
 	other := e.node(s)
@@ -24,7 +31,13 @@ func TestEventsOfAnotherNodeAreNotWrittenOver(t *testing.T) {
 	e.clock.Advance(time.Second)
 	other.read("creds/" + uma)
 	e.restart() // e is another node, and active now
-	e.told2(other, func() { e.must(logical.DeleteOperation, "creds/"+udo, nil) })
+	forget := func() { e.must(logical.DeleteOperation, "creds/"+udo, nil) }
+	if heard {
+		e.told2(other, forget)
+	} else {
+		forget()
+		e.clock.Advance(time.Minute)
+	}
 	before, _ := e.events(0)
 	s.standby.Store(false)
 	e.clock.Advance(time.Second)

@@ -178,6 +178,23 @@ func TestNobodyWaitsForVault(t *testing.T) {
 	}
 }
 
+// Nobody waits for Vault, but what hangs would keep all later events.
+func TestVaultHasSecondsToTakeAnEventIn(t *testing.T) {
+	bounds := make(chan time.Duration, 100)
+	e, _ := heralded(t, func(ctx context.Context) error {
+		until, bounded := ctx.Deadline()
+		if !bounded {
+			until = time.Now().Add(time.Hour)
+		}
+		bounds <- time.Until(until)
+		return nil
+	})
+	e.suspend(true)
+	if bound := <-bounds; bound > 10*time.Second {
+		t.Errorf("it has %v", bound)
+	}
+}
+
 func TestAServerThatHasNobodyToTellIsAskedOnce(t *testing.T) {
 	asked := make(chan bool, 100)
 	e, v := heralded(t, func(context.Context) error {

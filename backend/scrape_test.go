@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,6 +72,42 @@ func TestStorageIsCountedAsItIsUsed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is due has some minutes, in which nobody needs to know.
+func TestWhatIsDueIsNotOverdueAtOnce(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.begin(installation, map[string]any{"actor": "admin"}) // which is to be forgotten, some time
+	look := func(after time.Duration) (due, overdue, shown any) {
+		e.clock.Advance(after)
+		got := e.metrics()
+		return got["authpipe_due_entries"], got["authpipe_overdue_entries"], e.read("health")["overdue"]
+	}
+	for range 40 {
+		if due, _, _ := look(time.Minute); due == 1.0 {
+			break
+		}
+	}
+	if due, overdue, shown := look(time.Minute); due != 1.0 || overdue != 0.0 || shown != 0 {
+		t.Errorf("a minute late %v is due and %v (%v) overdue", due, overdue, shown)
+	}
+	if due, overdue, shown := look(10 * time.Minute); due != 1.0 || overdue != 1.0 || shown != 1 {
+		t.Errorf("ten minutes later %v is due and %v (%v) overdue", due, overdue, shown)
+	}
+}
+
+// Two who scrape at once are both answered. (It is for the race detector.)
+func TestTwoScrapesAtOnce(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 20 {
+				_, _ = e.do(logical.ReadOperation, "metrics", nil)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestMetricsAreServedWhileStorageFails(t *testing.T) {

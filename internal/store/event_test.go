@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -59,6 +60,40 @@ func TestOneEventIsOneWrite(t *testing.T) {
 	storage.Reset()
 	if err := s.FlushEvents(t.Context()); err != nil || len(storage.Operations()) != 0 {
 		t.Errorf("with nothing to write: %v, %v", storage.Operations(), err)
+	}
+}
+
+// TestEventsThatNobodyCanWriteAreBounded has storage refuse them for long: they
+// are kept in memory, and only the newest.
+func TestEventsThatNobodyCanWriteAreBounded(t *testing.T) {
+	s, storage, _ := newStore()
+	storage.Fail(func(_ int, op authpipetest.Operation) error {
+		if op.Verb == "put" {
+			return authpipetest.ErrStorage
+		}
+		return nil
+	})
+	for i := range 300 {
+		batch := make([]store.Event, 100)
+		for j := range batch {
+			batch[j] = store.Event{Type: store.ConnectionRefreshed, Ref: fmt.Sprint(i*100 + j + 1)}
+		}
+		s.Note(batch...)
+		if err := s.FlushEvents(t.Context()); err == nil {
+			t.Fatal("storage fails, and nobody says so")
+		}
+	}
+	storage.Fail(nil)
+	s.Note(store.Event{Type: store.ConnectionRefreshed, Ref: "30001"})
+	if err := s.FlushEvents(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Events(t.Context(), 0, 100_000)
+	if err != nil || len(all) == 0 {
+		t.Fatal(len(all), err)
+	}
+	if first, last := all[0], all[len(all)-1]; first.ID != 1 || first.Ref != "20001" || last.Ref != "30001" {
+		t.Errorf("of 30,001 events that waited, %d are kept, from %+v to %+v", len(all), first, last)
 	}
 }
 
