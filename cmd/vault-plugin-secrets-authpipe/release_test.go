@@ -52,6 +52,44 @@ func TestReleasesAreReproducible(t *testing.T) {
 	}
 }
 
+func TestRegisterTakesNothingButTheRelease(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the plugin: left out with -short")
+	}
+	tree := t.TempDir()
+	if err := checkout(tree); err != nil {
+		t.Fatal(err)
+	}
+	release, err := makeRelease(tree, "v0.1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plugins := t.TempDir()
+	copies := func() (said string, files int) { // to a node, and registers nothing
+		cmd := exec.Command(filepath.Join(release, "register.sh"), plugins)
+		cmd.Env = append(os.Environ(), "VAULT_ADDR=")
+		out, _ := cmd.CombinedOutput()
+		there, err := os.ReadDir(plugins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out), len(there)
+	}
+	if said, files := copies(); files != 1 {
+		t.Fatalf("%d files are copied: %s", files, said)
+	}
+	name := fmt.Sprintf("vault-plugin-secrets-authpipe_v0.1.0_%s_%s", runtime.GOOS, runtime.GOARCH)
+	if err := os.Remove(filepath.Join(plugins, name)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(release, name), []byte("another program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if said, files := copies(); files != 0 || !strings.Contains(said, "is not the one in SHA256SUMS") {
+		t.Errorf("of another program %d files are copied: %s", files, said)
+	}
+}
+
 func TestNothingUncommittedIsReleased(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes a checkout: left out with -short")
