@@ -264,6 +264,7 @@ func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 	if err != nil {
 		return nil, paths.Coded(err)
 	}
+	b.tell(req)
 	return resp, nil
 }
 
