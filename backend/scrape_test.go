@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
@@ -93,6 +95,22 @@ func TestWhatIsDueIsNotOverdueAtOnce(t *testing.T) {
 	}
 	if due, overdue, shown := look(10 * time.Minute); due != 1.0 || overdue != 1.0 || shown != 1 {
 		t.Errorf("ten minutes later %v is due and %v (%v) overdue", due, overdue, shown)
+	}
+}
+
+// A caller who leaves is no failure of storage's, of which somebody would be
+// woken.
+func TestACallerWhoLeavesIsNoFailureOfStorage(t *testing.T) {
+	for name, left := range map[string]error{"as Go says it": context.Canceled, "as it comes from Vault": status.Error(codes.Canceled, "context canceled")} {
+		e := both(t, authpipetest.Options{})
+		e.restart()
+		e.storage.Fail(func(int, authpipetest.Operation) error { return left })
+		_, _ = e.do(logical.ReadOperation, "creds/"+uma, nil)
+		e.storage.Reset()
+		got := e.metrics()
+		if failed, cancelled := got[`authpipe_storage_operations_total{operation="get",outcome="error"}`], got[`authpipe_storage_operations_total{operation="get",outcome="cancelled"}`]; failed != 0 || cancelled == 0 {
+			t.Errorf("%s: %v have failed, and of %v nobody waited for the end", name, failed, cancelled)
+		}
 	}
 }
 

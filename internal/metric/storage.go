@@ -8,6 +8,8 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 type storageCounters struct {
@@ -39,15 +41,15 @@ type storage struct {
 
 // A verb is what is counted of one operation.
 type verb struct {
-	done, failed, refused prometheus.Counter
-	seconds               prometheus.Observer
+	done, failed, refused, cancelled prometheus.Counter
+	seconds                          prometheus.Observer
 }
 
 func (m *Metrics) verb(name string) verb {
 	counter := func(outcome string) prometheus.Counter {
 		return m.storage.operations.WithLabelValues(name, outcome)
 	}
-	return verb{counter(ok), counter("error"), counter("read_only"), m.storage.seconds.WithLabelValues(name)}
+	return verb{counter(ok), counter("error"), counter("read_only"), counter("cancelled"), m.storage.seconds.WithLabelValues(name)}
 }
 
 func (v verb) count(took time.Duration, err error) {
@@ -57,6 +59,8 @@ func (v verb) count(took time.Duration, err error) {
 		v.done.Inc()
 	case errors.Is(err, logical.ErrReadOnly):
 		v.refused.Inc() // and passed on to the node that may
+	case errors.Is(err, context.Canceled), status.Code(err) == codes.Canceled:
+		v.cancelled.Inc() // who asked has left, which is no fault of storage's
 	default:
 		v.failed.Inc()
 	}
