@@ -23,7 +23,7 @@ func events(s *store.Store) []*framework.Path {
 		DisplayAttrs: on("events"),
 		Fields: fields(map[string]*framework.FieldSchema{
 			"after": {Type: framework.TypeInt64, Query: true, Description: "The id of the last event that was read. Default: 0, from the oldest that is kept."},
-			"limit": listFields["limit"],
+			"limit": {Type: framework.TypeInt, Query: true, Description: "Answer so many events at the most: 1 to 10000, by default 1000.", Default: defaultLimit},
 		}),
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: local(eventPaths{s}.read, "Read the events after a cursor, oldest first.",
