@@ -43,7 +43,7 @@ const (
 
 // An Event is something that happened. It holds no secret.
 type Event struct {
-	// ID counts the mount's events, from 1.
+	// ID is greater than those of all events before. Some numbers are of no event.
 	ID   int64     `json:"id"`
 	At   time.Time `json:"at"`
 	Type EventType `json:"type"`
@@ -54,26 +54,29 @@ type Event struct {
 
 // Events are kept in a ring of pages, so that one more costs one write and no
 // deletion: event/<slot> holds the page whose number leaves that rest. The
-// newest eventsKept are there, and up to a page more.
+// newest eventsKept are there, and up to as many more.
 const (
-	eventsKept    = 10_000
+	eventsKept = 10_000
+	// eventsPerPage is how many fill a page. What is noted together is written
+	// together, so there is room for as many more.
 	eventsPerPage = 100
+	idsPerPage    = 2 * eventsPerPage
 	eventSlots    = eventsKept/eventsPerPage + 1
 	// lastEventPage is beyond what will ever be, and such that an id is a number.
-	lastEventPage = math.MaxInt64 / eventsPerPage / 2
+	lastEventPage = math.MaxInt64 / idsPerPage / 2
 )
 
 var errEventPage = errors.New("it is no page of events of this place")
 
 // eventPage is what is stored of events: those of one number. The first of page
-// n has the id n*eventsPerPage+1.
+// n has the id n*idsPerPage+1.
 type eventPage struct {
 	Version int     `json:"version"`
 	Number  int64   `json:"number"`
 	Events  []Event `json:"events"`
 }
 
-func (p eventPage) last() int64 { return p.Number*eventsPerPage + int64(len(p.Events)) }
+func (p eventPage) last() int64 { return p.Number*idsPerPage + int64(len(p.Events)) }
 
 func eventKey(number int64) string { return fmt.Sprintf("%s%03d", eventPrefix, number%eventSlots) }
 
@@ -135,10 +138,13 @@ func (s *Store) flushPage(ctx context.Context) (done bool, err error) {
 	log := &s.events
 	log.mu.Lock()
 	page := log.page
-	if len(page.Events) == eventsPerPage {
+	if len(page.Events) >= eventsPerPage {
 		page = eventPage{formatVersion, page.Number + 1, nil}
 	}
-	n := min(len(log.pending), eventsPerPage-len(page.Events))
+	n := len(log.pending)
+	if n > eventsPerPage {
+		n = eventsPerPage - len(page.Events)
+	}
 	page.Events = slices.Clone(page.Events)
 	for _, e := range log.pending[:n] {
 		e.ID = page.last() + 1
@@ -222,7 +228,7 @@ func (s *Store) eventPage(ctx context.Context, key string) (eventPage, error) {
 		return p, corrupt(key, errVersion)
 	}
 	// Nobody would find another's number, nor one more event its place.
-	if p.Number < 0 || p.Number > lastEventPage || eventKey(p.Number) != key || len(p.Events) > eventsPerPage {
+	if p.Number < 0 || p.Number > lastEventPage || eventKey(p.Number) != key || len(p.Events) > idsPerPage {
 		return p, corrupt(key, errEventPage)
 	}
 	return p, nil
@@ -233,7 +239,7 @@ func (s *Store) eventPage(ctx context.Context, key string) (eventPage, error) {
 func (s *Store) Events(ctx context.Context, after int64, limit int) (events []Event, err error) {
 	// The page that holds the event itself: it is there. Of the next, which may not
 	// have begun, nobody could tell without looking through them all.
-	number := max(after-1, 0) / eventsPerPage
+	number := max(after-1, 0) / idsPerPage
 	page, err := s.eventPage(ctx, eventKey(number))
 	if err == nil && page.Number != number || errors.Is(err, ErrCorrupt) {
 		// It was written over, or never was.
