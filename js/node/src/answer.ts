@@ -1,0 +1,99 @@
+import { backoff, spread, type Clock } from './clock.js';
+import { Credential, type CredentialData } from './credential.js';
+import { definitive, type AuthpipeError } from './error.js';
+import type { Ref } from './ref.js';
+
+/** How old answers may get. All in milliseconds. */
+export interface Ages {
+  now: Clock;
+  maxAge: number;
+  refusalAge: number;
+  timeout: number;
+}
+
+/**
+ * What is known about a ref: a credential, or why there is none. It is shared by all who read it, and its times are by the
+ * client's clock.
+ */
+export interface Answer {
+  credential?: Credential;
+  error?: AuthpipeError;
+  /** From then on it is given to nobody. */
+  until: number;
+  /** When it is to be asked for anew. */
+  due: number;
+  /** Until when the engine's word that the token lives is believed. */
+  checked: number;
+  /** That it is due was noticed by a reader. */
+  nudged: boolean;
+}
+
+/** What the engine answered about a credential. */
+export interface Reply {
+  data: CredentialData;
+  warnings: readonly string[];
+  /** Of the token's life, as the question was sent, in ms; Infinity if it does not end. */
+  left: number;
+}
+
+/** What is taken off a token's life. Vault's clock tells whole seconds, so that it may be later there than it says. */
+const margin = 1000;
+
+/**
+ * lifeLeft reckons how long a credential lives from when the question was sent, told by the clock of who answered, at the least:
+ * the answer was written later than that. Both are in ms since the epoch.
+ */
+export function lifeLeft(expiresAt: Date | undefined, answeredAt: number): number {
+  return expiresAt === undefined ? Infinity : expiresAt.getTime() - answeredAt - margin;
+}
+
+/** fresh is the answer that a reply to a question sent at sent makes. former is what was known before. */
+export function fresh(ages: Ages, ref: Ref, reply: Reply, sent: number, former: Credential | undefined): Answer {
+  let wait = ages.maxAge;
+  if (reply.data.ttl) {
+    wait = Math.min(wait, reply.data.ttl * 1000);
+  }
+  // Later than planned by up to a tenth, so that what came together does not come together again.
+  wait = spread(wait, wait * 1.1);
+  if (reply.left !== Infinity) {
+    // What the engine cannot prolong is asked for ever closer to its end.
+    wait = Math.min(wait, spread(reply.left * 0.6, reply.left * 0.8));
+  }
+  let credential = new Credential(ref, reply.data, reply.warnings);
+  if (former && (former.refreshed || !former.equals(credential))) {
+    credential = new Credential(ref, reply.data, reply.warnings, true);
+  }
+  return { credential, until: sent + reply.left, due: sent + wait, checked: -Infinity, nudged: false };
+}
+
+/** stands tells whether an answer is good for as long as no other can be had: a token until its end, and that there is none. */
+export function stands(answer: Answer, now: number): boolean {
+  return answer.error ? definitive(answer.error) : now < answer.until;
+}
+
+/** deferred is an answer that stands, and could not be renewed for the time being. */
+export function deferred(ages: Ages, answer: Answer, failures: number): Answer {
+  const now = ages.now();
+  let wait = spread(backoff(failures) / 2, backoff(failures));
+  if (answer.error) {
+    return { ...answer, due: now + wait, until: now + wait + ages.timeout, nudged: false };
+  }
+  const left = answer.until - now;
+  if (left !== Infinity) {
+    wait = Math.min(wait, Math.max(spread(left / 4, left / 2), 100));
+  }
+  return { ...answer, due: now + wait, nudged: false };
+}
+
+/** refused is the answer that an error makes. */
+export function refused(ages: Ages, error: AuthpipeError, failures: number): Answer {
+  const now = ages.now();
+  const answer = { error, checked: -Infinity, nudged: false };
+  if (definitive(error)) {
+    // Half of its age is left for it to be renewed behind those who ask: with `any`, they wait for what they do not want.
+    return { ...answer, until: now + ages.refusalAge, due: now + spread(ages.refusalAge / 2, ages.refusalAge * 0.6) };
+  }
+  // Trouble that passes. All are told of it meanwhile, for a crowd that asks at once would make it worse.
+  const wait = spread(backoff(failures) / 2, backoff(failures));
+  return { ...answer, until: now + Math.min(wait, ages.refusalAge), due: Infinity };
+}

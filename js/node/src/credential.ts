@@ -1,0 +1,165 @@
+import { needsReauth } from './error.js';
+import { inspect, redacted } from './redact.js';
+import type { Ref } from './ref.js';
+
+/** What a credential is: an access token, or a static one. */
+export type CredentialType = 'oauth_token' | 'api_key' | 'webhook_secret';
+
+/**
+ * Whose a credential is: the tenant's `installation`, a person's `connection`, or nobody's, for it is `static`. A page's is that
+ * of the credential above it.
+ */
+export type CredentialSource = 'installation' | 'connection' | 'static';
+
+/** How a credential, or a connection, is. `active` is well; of the others the engine's documentation tells. */
+export type Status = 'active' | 'needs_reauth' | 'revoked' | 'failed';
+
+/** CredentialData is what creds/ answers. */
+export interface CredentialData {
+  provider?: string;
+  tenant_id?: string;
+  user_id?: string;
+  page_id?: string;
+  name?: string;
+  credential_type: CredentialType;
+  access_token?: string;
+  token_type?: string;
+  appsecret_proof?: string;
+  credential?: string;
+  provider_user_id?: string;
+  business_id?: string;
+  scopes?: string[] | null;
+  missing_scopes?: string[] | null;
+  status: Status;
+  expires_at?: string;
+  data_access_expires_at?: string;
+  ttl?: number;
+}
+
+/**
+ * A credential that works, as far as the engine knows. It is shared by all who asked for it, and frozen. It may be printed, logged
+ * and serialized: what is secret shows as `[redacted]`, and only who reads {@link Credential.credential} has it.
+ */
+export class Credential {
+  readonly #secret: string;
+  readonly #proof: string | undefined;
+
+  /** What it is called: `<tenant>/<provider>/users/<user>` and so on. */
+  readonly ref: string;
+  /** An access token, or which static credential. */
+  readonly type: CredentialType;
+  /** Whose it is. With `credentialFor: 'any'` it tells which of the two was found. */
+  readonly source: CredentialSource;
+  /** The authorization server's short name. */
+  readonly provider: string;
+  /** The tenant that owns it. */
+  readonly tenantId: string;
+  /** Your application's id of the person, of a person's. */
+  readonly userId: string | undefined;
+  /** The page's id, of a page's. */
+  readonly pageId: string | undefined;
+  /** What a static one is called. */
+  readonly name: string | undefined;
+  /** `bearer`; of a static one nothing. */
+  readonly tokenType: string | undefined;
+  /** The provider's id of the account. */
+  readonly providerUserId: string | undefined;
+  /** The business that the token is for, if it is for one. */
+  readonly businessId: string | undefined;
+  /** What was granted. */
+  readonly scopes: readonly string[];
+  /** What was asked for and not granted. */
+  readonly missingScopes: readonly string[];
+  /**
+   * When it ends by the engine's clock; `undefined` if it does not. Do not go by it, ask again: the client answers from memory,
+   * and never with a token that has ended.
+   */
+  readonly expiresAt: Date | undefined;
+  /** When the app's access to the person's data ends, where there is such an end. */
+  readonly dataAccessExpiresAt: Date | undefined;
+  /** `active`, or what keeps it from being refreshed while its token lives. */
+  readonly status: Status;
+  /** Whether only the person can keep it alive, by connecting again. It works for the time being. */
+  readonly needsReauth: boolean;
+  /** Whether it took the place of another that this client knew: who has put the former one somewhere puts this there. */
+  readonly refreshed: boolean;
+  /** What the engine says about it. */
+  readonly warnings: readonly string[];
+
+  /** Made by the client. */
+  constructor(ref: Ref, data: CredentialData, warnings: readonly string[], refreshed = false) {
+    this.#secret = (ref.name === undefined ? data.access_token : data.credential) ?? '';
+    this.#proof = data.appsecret_proof;
+    this.ref = ref.text;
+    this.type = data.credential_type;
+    this.source = ref.name !== undefined ? 'static' : ref.user !== undefined ? 'connection' : 'installation';
+    this.provider = ref.provider;
+    this.tenantId = ref.tenant;
+    this.userId = ref.user;
+    this.pageId = ref.page;
+    this.name = ref.name;
+    this.tokenType = data.token_type;
+    this.providerUserId = data.provider_user_id;
+    this.businessId = data.business_id;
+    this.scopes = Object.freeze([...(data.scopes ?? [])]);
+    this.missingScopes = Object.freeze([...(data.missing_scopes ?? [])]);
+    this.expiresAt = instant(data.expires_at);
+    this.dataAccessExpiresAt = instant(data.data_access_expires_at);
+    this.status = data.status;
+    this.needsReauth = needsReauth(data.status);
+    this.refreshed = refreshed;
+    this.warnings = Object.freeze([...warnings]);
+    Object.freeze(this);
+  }
+
+  /** The access token, ready to use; of a static credential the API key or webhook secret. */
+  get credential(): string {
+    return this.#secret;
+  }
+
+  /**
+   * What proves to Facebook that the token's user has the app secret, without having it: the parameter `appsecret_proof`.
+   * `undefined` where the engine has none to make it with.
+   */
+  get appSecretProof(): string | undefined {
+    return this.#proof;
+  }
+
+  /** Whether both are the same secret, with the same proof. */
+  equals(other: Credential): boolean {
+    return this.#secret === other.#secret && this.#proof === other.#proof;
+  }
+
+  /** The credential without what is secret. */
+  toJSON(): Record<string, unknown> {
+    return { ...(this as object), credential: redacted, ...(this.#proof === undefined ? {} : { appSecretProof: redacted }) };
+  }
+
+  /** The ref, and nothing secret. */
+  toString(): string {
+    return `credential ${this.ref}`;
+  }
+
+  /** What `console.log` shows: the credential without what is secret. */
+  [inspect](_depth: number, options: unknown, show: (value: unknown, options: unknown) => string): string {
+    return `Credential ${show(this.toJSON(), options)}`;
+  }
+}
+
+/** flaw tells why an answer is none about ref. One about another credential is a careless proxy's cache's. */
+export function flaw(ref: Ref, data: CredentialData): string | undefined {
+  const said = [data.tenant_id, data.provider, data.user_id, data.page_id, ref.name === undefined ? undefined : data.name];
+  const meant = [ref.tenant, ref.provider, ref.user, ref.page, ref.name];
+  if (said.some((part, i) => (part || undefined) !== meant[i])) {
+    return 'the answer is about another credential';
+  }
+  if (ref.name !== undefined) {
+    return data.credential ? undefined : 'the answer has no credential in it';
+  }
+  return data.access_token ? undefined : 'the answer has no access_token in it';
+}
+
+/** instant reads a time of the engine's, which are RFC 3339. */
+export function instant(text: string | undefined): Date | undefined {
+  return text === undefined ? undefined : new Date(text);
+}

@@ -1,0 +1,156 @@
+/**
+ * What the engine, Vault or this client refuses with. The codes of the engine are the engine's own words.
+ *
+ * - of a credential: `invalid_request`, `not_found`, `needs_reauth`, `revoked`, `failed`, `suspended`
+ * - while connecting: `installation_required`, `account_mismatch`, `actor_mismatch`, `session_used`, `session_expired`,
+ *   `access_denied`, `pending`
+ * - of the provider: `misconfigured`, `throttled`, `unavailable` (which is Vault's own as well: sealed, restarting, out of reach)
+ * - of Vault: `permission_denied`, when no policy of the caller's token lets it, or the token is none (any more)
+ * - of this client: `closed`, and `unexpected` for an answer that no code stands for
+ */
+export type ErrorCode = EngineCode | 'permission_denied' | 'closed' | 'unexpected';
+
+const engineCodes = [
+  'invalid_request', 'not_found', 'needs_reauth', 'revoked', 'failed', 'suspended',
+  'installation_required', 'account_mismatch', 'actor_mismatch', 'session_used', 'session_expired', 'access_denied', 'pending',
+  'misconfigured', 'throttled', 'unavailable',
+] as const;
+
+/** The codes that the engine itself answers. */
+export type EngineCode = (typeof engineCodes)[number];
+
+/** What an {@link AuthpipeError} is made of. */
+export interface ErrorParts {
+  /** What was attempted: `reading creds/org_acme/facebook/installation`. */
+  op: string;
+  /** Which refusal it is. */
+  code: ErrorCode;
+  /** What happened and what to do, in the engine's words. */
+  message: string;
+  /** Vault's HTTP status, if an answer came. */
+  status?: number | undefined;
+  /** What made it fail, if anything did. */
+  cause?: unknown;
+}
+
+/** A refusal by the engine or by Vault, or a failure to reach them. Compare its `code`. It holds no secret. */
+export class AuthpipeError extends Error {
+  /** Which refusal it is. */
+  readonly code: ErrorCode;
+  /** Vault's HTTP status; `undefined` if no answer came. */
+  readonly status: number | undefined;
+  /** What was attempted: `reading creds/org_acme/facebook/installation`. */
+  readonly op: string;
+  /** What happened and what to do, in the engine's words, without `op` and `code`. */
+  readonly detail: string;
+
+  /** Made by the client; exported so that `instanceof` can be asked, and tests can make one. */
+  constructor(parts: ErrorParts) {
+    super([parts.op, parts.code, parts.message].filter(Boolean).join(': '), parts.cause === undefined ? undefined : { cause: parts.cause });
+    this.code = parts.code;
+    this.status = parts.status;
+    this.op = parts.op;
+    this.detail = parts.message;
+  }
+
+  /** Whether only the person can help, by connecting again: it is a {@link NeedsReauthError}. */
+  get needsReauth(): boolean {
+    return needsReauth(this.code);
+  }
+}
+Object.defineProperty(AuthpipeError.prototype, 'name', { value: 'AuthpipeError' });
+
+/**
+ * Is thrown if only a person can help: the credential is dead (`needs_reauth`), was taken away (`revoked`), or expired while
+ * refreshing failed (`failed`).
+ */
+export class NeedsReauthError extends AuthpipeError {
+  /** The credential that was asked for. */
+  readonly ref: string;
+  /** What mends it, below the mount: `connect/<ref>`. Of a page it is that of the credential above. */
+  readonly connectPath: string;
+
+  /** Made by the client. */
+  constructor(parts: ErrorParts & { ref: string; connectPath: string }) {
+    super(parts);
+    this.ref = parts.ref;
+    this.connectPath = parts.connectPath;
+  }
+}
+Object.defineProperty(NeedsReauthError.prototype, 'name', { value: 'NeedsReauthError' });
+
+/** Is thrown if there is no such credential (`not_found`). */
+export class NotConnectedError extends AuthpipeError {
+  /** The credential that was asked for; with `credentialFor: 'any'` the installation's, since neither is there. */
+  readonly ref: string;
+  /** Where to connect it, below the mount. `undefined` for a static credential, which is written and not connected. */
+  readonly connectPath: string | undefined;
+
+  /** Made by the client. */
+  constructor(parts: ErrorParts & { ref: string; connectPath: string | undefined }) {
+    super(parts);
+    this.ref = parts.ref;
+    this.connectPath = parts.connectPath;
+  }
+}
+Object.defineProperty(NotConnectedError.prototype, 'name', { value: 'NotConnectedError' });
+
+/** Whether a status or a code says that only the person can help. */
+export function needsReauth(word: string): boolean {
+  return word === 'needs_reauth' || word === 'revoked' || word === 'failed';
+}
+
+const final: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'invalid_request', 'not_found', 'needs_reauth', 'revoked', 'failed', 'suspended', 'permission_denied',
+]);
+
+/**
+ * definitive tells a refusal that asking again soon does not change, from trouble that passes. It takes a credential out of
+ * service although it may live: the engine has said so, or Vault has said that the caller may not.
+ */
+export function definitive(error: AuthpipeError): boolean {
+  return final.has(error.code);
+}
+
+/** closed is what every method throws once the client is closed. */
+export function closed(op = 'asking Vault'): AuthpipeError {
+  return new AuthpipeError({ op, code: 'closed', message: 'the client is closed' });
+}
+
+/** invalid is why a request is refused before it is sent. */
+export function invalid(field: string, rule: string): AuthpipeError {
+  return new AuthpipeError({ op: 'reading a request', code: 'invalid_request', message: `field "${field}" ${rule}` });
+}
+
+/** refusal makes an error of what Vault refuses with. */
+export function refusal(op: string, status: number, texts: readonly string[]): AuthpipeError {
+  const said = codeIn(texts);
+  if (said) {
+    return new AuthpipeError({ op, status, ...said });
+  }
+  const message = texts.join('; ').replace(/\s+/g, ' ').trim() || `Vault answered ${status}`;
+  return new AuthpipeError({ op, status, code: codeOf(status), message });
+}
+
+/**
+ * codeIn finds a code in the texts of a refusal: it begins a line, but for what Vault puts before it ("1 error occurred:", and
+ * an asterisk).
+ */
+export function codeIn(texts: readonly string[]): { code: EngineCode; message: string } | undefined {
+  for (const line of texts.flatMap((text) => text.split('\n'))) {
+    const [, word, message] = /^\s*(?:\* )?([a-z_]+): (.*?)\s*$/.exec(line) ?? [];
+    const code = engineCodes.find((known) => known === word);
+    if (code && message !== undefined) {
+      return { code, message };
+    }
+  }
+  return undefined;
+}
+
+/** codeOf is the code of what Vault refuses by itself. A 404 without a code is no credential that is missing but a mount. */
+function codeOf(status: number): ErrorCode {
+  if (status === 403) return 'permission_denied';
+  if (status === 429) return 'throttled';
+  if (status >= 500 || status === 412) return 'unavailable';
+  return 'unexpected';
+}

@@ -1,0 +1,84 @@
+import { backoff, rest, spread } from './clock.js';
+import { AuthpipeError } from './error.js';
+import type { Answer } from './wire.js';
+
+/** Something that happened to a connection, a tenant or a provider. */
+export interface Event {
+  /** A cursor: it increases. */
+  id: number;
+  /** When it happened. */
+  at: Date;
+  /** What: `connection.needs_reauth`, `connection.refreshed`, `provider.throttled`, … */
+  type: string;
+  /** What it happened to. */
+  ref: string;
+  /** Why, where there is something to say. */
+  reason?: string;
+}
+
+/** How events are followed. */
+export interface EventsOptions {
+  /** The id of the last event that was seen. The default is 0: all that the engine remembers, its newest 10,000. */
+  after?: number | undefined;
+  /** Ends it. */
+  signal?: AbortSignal | undefined;
+  /** Is told of trouble, which does not end it: it is tried again, at growing intervals. */
+  onTrouble?: ((error: AuthpipeError) => void) | undefined;
+}
+
+/** How events are read. */
+export type ReadEvents = (query: Record<string, string>, signal: AbortSignal) => Promise<Answer<{ events?: (Omit<Event, 'at'> & { at: string })[] }>>;
+
+/** How long to rest when nothing has happened, in ms. */
+const pause = 5000;
+const pageSize = 1000;
+
+/** follow yields what has happened, oldest first, and then what happens. */
+export async function* follow(read: ReadEvents, options: EventsOptions, life: AbortSignal): AsyncGenerator<Event, void, undefined> {
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  for (const signal of [options.signal, life]) {
+    if (signal?.aborted) end();
+    signal?.addEventListener('abort', end, { once: true });
+  }
+  try {
+    yield* poll(read, options, ended.signal);
+  } finally {
+    options.signal?.removeEventListener('abort', end);
+    life.removeEventListener('abort', end);
+  }
+}
+
+async function* poll(read: ReadEvents, options: EventsOptions, ended: AbortSignal): AsyncGenerator<Event, void, undefined> {
+  let after = options.after ?? 0;
+  for (let failures = 0; !ended.aborted; ) {
+    let events: Event[] = [];
+    let wait = pause;
+    try {
+      events = await page(read, after, ended);
+      failures = 0;
+    } catch (error) {
+      if (ended.aborted) {
+        return;
+      }
+      if (!(error instanceof AuthpipeError)) {
+        throw error;
+      }
+      options.onTrouble?.(error);
+      wait = backoff(++failures);
+    }
+    for (const event of events) {
+      after = event.id;
+      yield event;
+    }
+    if (events.length < pageSize && !(await rest(spread(wait / 2, wait), ended))) {
+      return;
+    }
+  }
+}
+
+async function page(read: ReadEvents, after: number, signal: AbortSignal): Promise<Event[]> {
+  const query = { after: String(after), limit: String(pageSize) };
+  const { data } = await read(query, signal);
+  return (data.events ?? []).map((event) => ({ ...event, at: new Date(event.at) }));
+}

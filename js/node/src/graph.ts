@@ -1,0 +1,117 @@
+import type { Credential } from './credential.js';
+import { invalid } from './error.js';
+
+/** Where the Graph API is: the only origins that get a token. */
+const graphOrigins: readonly string[] = ['https://graph.facebook.com', 'https://graph-video.facebook.com'];
+
+/** How the Graph API is called. */
+export interface GraphOptions {
+  /** Origins that get the token in the place of the Graph API's own: that of a test double, say `http://127.0.0.1:8080`. */
+  origins?: readonly string[] | undefined;
+  /** What makes the requests. The default is the platform's `fetch`. */
+  fetch?: typeof globalThis.fetch | undefined;
+}
+
+/** What a graph needs of the client. */
+export interface GraphSource {
+  get(signal: AbortSignal | undefined): Promise<Credential>;
+  reportDead(dead: Credential, signal: AbortSignal | undefined): Promise<Credential>;
+}
+
+/** graphFetch returns a fetch that adds a token and its proof. */
+export function graphFetch(source: GraphSource, options: GraphOptions): typeof globalThis.fetch {
+  const origins = new Set((options.origins ?? graphOrigins).map((origin) => new URL(origin).origin));
+  const send = options.fetch ?? globalThis.fetch;
+  return async (input, init) => {
+    const request = new Request(input, init);
+    if (!origins.has(new URL(request.url).origin)) {
+      return send(request);
+    }
+    const again = replayable(input, init) ? request.clone() : undefined;
+    const credential = await source.get(request.signal);
+    const response = await signed(send, request, credential);
+    if (!(await blames(response))) {
+      void again?.body?.cancel();
+      return response;
+    }
+    const next = await source.reportDead(credential, request.signal).catch(() => undefined);
+    // Found alive a moment ago, and Facebook says the same again; or its engine has no other; or the body is spent.
+    if (!next || next === credential || !again) {
+      void again?.body?.cancel();
+      return response;
+    }
+    await response.body?.cancel();
+    return signed(send, again, next);
+  };
+}
+
+/** replayable tells whether a request may be sent twice: what streams is spent, and to keep it would hold all of it in memory. */
+function replayable(input: string | URL | Request, init: RequestInit | undefined): boolean {
+  const body: unknown = init?.body;
+  if (body !== undefined && body !== null) {
+    return !(body instanceof ReadableStream) && !(typeof body === 'object' && Symbol.asyncIterator in body);
+  }
+  return !(input instanceof Request) || input.body === null;
+}
+
+/**
+ * signed sends a request with the credential. What comes back has the URL that was asked for and not the one that was sent:
+ * whoever prints the answer shows no proof.
+ */
+async function signed(send: typeof globalThis.fetch, request: Request, credential: Credential): Promise<Response> {
+  if (credential.source === 'static') {
+    throw invalid('credentialFor', 'names no token to call the Graph API with');
+  }
+  const headers = new Headers(request.headers);
+  try {
+    headers.set('Authorization', `Bearer ${credential.credential}`);
+  } catch {
+    throw invalid('credential', 'has characters that no token has'); // the error of the platform shows the value
+  }
+  const response = await send(new Request(signedUrl(request.url, credential), new Request(request, { headers })));
+  Object.defineProperty(response, 'url', { value: request.url, enumerable: false });
+  return response;
+}
+
+const secrets = new Set(['access_token', 'appsecret_proof', 'appsecret_time']);
+
+/**
+ * signedUrl puts the proof into a query, and leaves the rest as it was written: another order or spelling would be a change too.
+ * What the Graph API answers as the next page's URL has an access_token in it, of the time when it was written.
+ */
+function signedUrl(text: string, credential: Credential): string {
+  const url = new URL(text);
+  const kept = url.search.slice(1).split('&').filter((part) => part !== '' && !secrets.has(nameIn(part)));
+  if (credential.appSecretProof !== undefined) {
+    kept.push(`appsecret_proof=${encodeURIComponent(credential.appSecretProof)}`);
+  }
+  url.search = kept.join('&');
+  return url.href;
+}
+
+function nameIn(part: string): string {
+  const [name = ''] = new URLSearchParams(part).keys();
+  return name;
+}
+
+/** More than any error has. */
+const errorLimit = 64 << 10;
+
+/**
+ * blames tells whether an answer says that the token is dead (code 190; Meta, "Handle Errors") or the proof invalid. A token of
+ * the wrong kind, for a call that wants a page's, say, is not dead.
+ */
+async function blames(response: Response): Promise<boolean> {
+  const length = Number(response.headers.get('content-length') ?? 0);
+  if (response.status < 400 || length > errorLimit) {
+    return false;
+  }
+  try {
+    const { error } = (await response.clone().json()) as { error?: { message?: unknown; code?: unknown } };
+    const message = String(error?.message ?? '');
+    // The codes of a wrong proof differ: 100, or 1 as of an unknown error.
+    return message.includes('appsecret_proof') || (Number(error?.code) === 190 && !message.includes('must be called with a'));
+  } catch {
+    return false; // the page of some proxy's
+  }
+}

@@ -1,0 +1,119 @@
+import type { Authpipe } from './authpipe.js';
+import type { Connection } from './connection.js';
+import type { ConnectRequest } from './session.js';
+import type { CredentialSource, Status } from './credential.js';
+
+/** Who is signed in to your application at a request, as your application's own login says. */
+export interface SignedIn {
+  /** The tenant for which they act at this request. */
+  tenantId: string;
+  /** Your application's id of the person: the one that cannot be chosen or reused. Their own credential is kept under it. */
+  userId: string;
+  /** Whether they may install the app for the tenant, and remove it. The default is `false`. */
+  mayInstall?: boolean | undefined;
+}
+
+/** How the handler of {@link Authpipe.handler} behaves. */
+export interface HandlerOptions {
+  /**
+   * Returns who is signed in at this request, or nothing. It must go by your application's own session and by nothing else in
+   * the request. It is asked anew at each request, at the start of a connection and again at the return: the engine refuses the
+   * return of anybody but who began.
+   */
+  authenticate(request: Request): SignedIn | null | undefined | Promise<SignedIn | null | undefined>;
+
+  /** The path that everything is served under. The default is `/authpipe`. */
+  basePath?: string | undefined;
+  /**
+   * Your application's own origin, as browsers know it: `https://app.example.com`. With `/authpipe/return` behind it, it must stand
+   * among the configuration's `return_urls`. The default is the origin of each request, which behind a proxy is not the same.
+   */
+  origin?: string | undefined;
+
+  /** Is asked before a session begins. It may return another request, or throw an {@link AuthpipeError} to refuse. */
+  onStart?: ((connect: ConnectRequest, signedIn: SignedIn, request: Request) => ConnectRequest | void | Promise<ConnectRequest | void>) | undefined;
+  /** Is told of each connection that was made. */
+  onConnected?: ((connection: Connection, signedIn: SignedIn) => void | Promise<void>) | undefined;
+  /** Is told what went wrong: what the browser is told is less. It holds no secret. */
+  onError?: ((error: unknown, request: Request) => void) | undefined;
+
+  /** The provider's webhooks. Without it they are not served. */
+  webhook?: WebhookOptions | undefined;
+}
+
+/** How webhooks are received. */
+export interface WebhookOptions {
+  /** What was entered in the provider's dashboard as the verify token. Without it nobody's subscription is confirmed. */
+  verifyToken?: string | undefined;
+  /** The client that hands deliveries to the engine, if it is not the handler's own: one whose token may do nothing else. */
+  relay?: Pick<Authpipe, 'notify'> | undefined;
+  /**
+   * Is given the body of each delivery that the engine has verified, for what your application itself does with it. If it throws,
+   * the provider sends it again. Deliveries may come twice, and in any order.
+   */
+  onVerified?: ((body: Uint8Array, provider: string) => void | Promise<void>) | undefined;
+}
+
+/** For whom a browser connects: the tenant, or the person who sits in front of it. */
+export type ConnectionFor = Exclude<CredentialSource, 'connection' | 'static'> | 'user';
+
+/** What a browser is told of a connection. There is no token in it. */
+export interface ConnectionView {
+  /** The authorization server's short name. */
+  provider: string;
+  /** For whom it was connected. */
+  for: ConnectionFor;
+  /** How it is. */
+  status: Status;
+  /** What was granted. */
+  scopes: string[];
+  /** What was asked for and not granted. */
+  missingScopes: string[];
+  /** When it was connected, in RFC 3339. */
+  connectedAt: string;
+  /** When the token ends; absent if it does not. */
+  expiresAt?: string;
+  /** The provider's id of the account. */
+  providerUserId?: string;
+  /** Whether only the person can help, by connecting again. */
+  needsReauth: boolean;
+}
+
+/** Why something was refused: a code of the engine's, or `unauthenticated`, `forbidden`, `interrupted`, `cancelled`. */
+export interface ErrorView {
+  /** The code, to compare. */
+  code: string;
+  /** What happened, for people. */
+  message: string;
+}
+
+/** What `POST start` answers. */
+export interface StartAnswer {
+  /** The session's id. */
+  sessionId: string;
+  /** Where to send the browser. */
+  authorizationUrl: string;
+  /** When the session ends, in RFC 3339. */
+  expiresAt: string;
+}
+
+/**
+ * What the page at `GET return` tells the window that opened it, by `postMessage` to its own origin, and every other window of
+ * that origin, over the `BroadcastChannel` named `authpipe`: a provider's pages may have cut the popup off from its opener.
+ */
+export interface ReturnMessage {
+  /** What tells it from other messages. */
+  source: 'authpipe';
+  /** The session that is over. */
+  sessionId: string;
+  /** The authorization server's short name; empty where the session is not one of the tenant's. */
+  provider: string;
+  /** For whom it was to be connected; empty where the session is not one of the tenant's. */
+  for: ConnectionFor | '';
+  /** `cancelled` if the person declined. */
+  outcome: 'connected' | 'cancelled' | 'failed';
+  /** What was made, if it was. */
+  connection?: ConnectionView;
+  /** Why it was not. */
+  error?: ErrorView;
+}

@@ -1,0 +1,103 @@
+import { present, type ListedConnection } from './connection.js';
+import { instant } from './credential.js';
+import { AuthpipeError, needsReauth } from './error.js';
+import { checked } from './ref.js';
+import type { Answer } from './wire.js';
+
+/** Whose connections are listed. */
+export interface ListRequest {
+  /** The tenant. */
+  tenantId: string;
+  /** One provider's only. The default is all of them. */
+  provider?: string | undefined;
+}
+
+/** Page is what a list answers. */
+export interface Page {
+  keys?: string[];
+  key_info?: Record<string, KeyInfo>;
+}
+
+interface KeyInfo {
+  status: ListedConnection['status'];
+  expires_at?: string;
+  connected_at?: string;
+  missing_scopes?: string[] | null;
+}
+
+/** How a level of connections/ is read. */
+export type ReadLevel = (path: string, query: Record<string, string>, signal: AbortSignal | undefined) => Promise<Answer<Page>>;
+
+const pageSize = 1000;
+
+/** What a refusal says that has nothing to say: an empty list is a 404 of Vault's own, without a text. */
+const emptyList = 'Vault answered 404';
+
+/** list walks through a tenant's connections, a page of a thousand at a time. Pages are not among them: they are what others reach. */
+export async function* list(read: ReadLevel, request: ListRequest, signal?: AbortSignal): AsyncGenerator<ListedConnection, void, undefined> {
+  const tenant = checked('tenantId', request.tenantId, 64, '._-');
+  const providers = request.provider === undefined ? keys(read, tenant, signal) : [[checked('provider', request.provider, 32, '_-')]];
+  for await (const [provider = ''] of providers) {
+    yield* within(read, { tenantId: tenant, provider: provider.replace(/\/$/, '') }, signal);
+  }
+}
+
+type Whose = { tenantId: string; provider: string };
+
+async function* within(read: ReadLevel, whose: Whose, signal: AbortSignal | undefined): AsyncGenerator<ListedConnection, void, undefined> {
+  const above = `${whose.tenantId}/${whose.provider}`;
+  for await (const [key, info] of keys(read, above, signal)) {
+    if (key === 'users/' || key === 'static/') {
+      const kind = key.slice(0, -1) as 'users' | 'static';
+      for await (const [name, about] of keys(read, `${above}/${kind}`, signal)) {
+        // What stands under a user are pages.
+        if (!name.endsWith('/')) {
+          yield listed(whose, `${above}/${kind}/${name}`, kind === 'users' ? { userId: name } : { name }, about);
+        }
+      }
+    } else if (key === 'installation') {
+      yield listed(whose, `${above}/installation`, {}, info);
+    }
+  }
+}
+
+function listed(whose: Whose, ref: string, one: { userId?: string; name?: string }, info: KeyInfo | undefined): ListedConnection {
+  const status = info?.status ?? 'unreadable';
+  return present({
+    ref,
+    tenantId: whose.tenantId,
+    provider: whose.provider,
+    credentialFor: one.userId !== undefined ? 'user' : one.name !== undefined ? 'static' : 'installation',
+    userId: one.userId,
+    name: one.name,
+    status,
+    needsReauth: needsReauth(status),
+    missingScopes: info?.missing_scopes ?? [],
+    expiresAt: instant(info?.expires_at),
+    connectedAt: instant(info?.connected_at),
+  });
+}
+
+/** keys walks through one level. */
+async function* keys(read: ReadLevel, path: string, signal: AbortSignal | undefined): AsyncGenerator<[string, (KeyInfo | undefined)?], void, undefined> {
+  for (let after = ''; ; ) {
+    const query = { list: 'true', limit: String(pageSize), ...(after === '' ? {} : { after }) };
+    let page: Page;
+    try {
+      page = (await read(`connections/${path}`, query, signal)).data;
+    } catch (error) {
+      if (error instanceof AuthpipeError && error.status === 404 && error.detail === emptyList) {
+        return;
+      }
+      throw error;
+    }
+    for (const key of page.keys ?? []) {
+      yield [key, page.key_info?.[key]];
+    }
+    const last = page.keys?.at(-1);
+    if (last === undefined || (page.keys?.length ?? 0) < pageSize) {
+      return;
+    }
+    after = last;
+  }
+}

@@ -1,0 +1,78 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+
+/** What Express adds to a request. */
+type Incoming = IncomingMessage & { originalUrl?: string; body?: unknown; rawBody?: unknown };
+
+/** What Node's `http`, Express and Connect call. */
+export type NodeHandler = (request: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void;
+
+/**
+ * Makes a handler for Node's `http`, Express and Connect of a Web-standard one.
+ *
+ * ```js
+ * app.use('/authpipe', toNodeHandler(authpipe.handler({ authenticate })));
+ * ```
+ *
+ * Put it before what parses bodies: webhooks are signed over the bytes as they came.
+ */
+export function toNodeHandler(handler: (request: Request) => Promise<Response>): NodeHandler {
+  return (incoming, outgoing, next) => {
+    serve(handler, incoming, outgoing).catch((error: unknown) => {
+      if (next) {
+        next(error);
+      } else if (outgoing.headersSent) {
+        outgoing.destroy();
+      } else {
+        outgoing.writeHead(500).end();
+      }
+    });
+  };
+}
+
+async function serve(handler: (request: Request) => Promise<Response>, incoming: Incoming, outgoing: ServerResponse): Promise<void> {
+  const response = await handler(requestOf(incoming));
+  // A Headers joins values by commas, which cookies must not be.
+  const cookies = response.headers.getSetCookie();
+  const headers: Record<string, string | string[]> = Object.fromEntries([...response.headers].filter(([name]) => name !== 'set-cookie'));
+  if (cookies.length > 0) {
+    headers['set-cookie'] = cookies;
+  }
+  outgoing.writeHead(response.status, headers);
+  outgoing.end(Buffer.from(await response.arrayBuffer()));
+}
+
+function requestOf(incoming: Incoming): Request {
+  const scheme = 'encrypted' in incoming.socket && incoming.socket.encrypted ? 'https' : 'http';
+  const host = incoming.headers.host ?? 'localhost';
+  // A path that begins with two slashes is no host.
+  const path = (incoming.originalUrl ?? incoming.url ?? '/').replace(/^\/*/, '/');
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(incoming.headers)) {
+    for (const one of Array.isArray(value) ? value : [value ?? '']) {
+      headers.append(name, one);
+    }
+  }
+  const init: RequestInit & { duplex?: 'half' } = { method: incoming.method ?? 'GET', headers };
+  if (init.method !== 'GET' && init.method !== 'HEAD') {
+    init.body = bodyOf(incoming);
+    init.duplex = 'half';
+  }
+  return new Request(new URL(path, `${scheme}://${host}`), init);
+}
+
+/** bodyOf is the body as it came; of what something before has parsed, as near to it as can be had. */
+function bodyOf(incoming: Incoming): NonNullable<RequestInit['body']> {
+  for (const raw of [incoming.rawBody, incoming.body]) {
+    if (raw instanceof Uint8Array || typeof raw === 'string') {
+      return raw as Uint8Array<ArrayBuffer> | string;
+    }
+  }
+  if (incoming.body === undefined || !incoming.readableEnded) {
+    return Readable.toWeb(incoming) as ReadableStream;
+  }
+  if (incoming.headers['x-hub-signature-256'] !== undefined) {
+    throw new Error('the body was parsed before it came to authpipe, and cannot be verified: put toNodeHandler before express.json()');
+  }
+  return JSON.stringify(incoming.body);
+}

@@ -1,0 +1,79 @@
+import type { Answer } from './answer.js';
+import type { Ref } from './ref.js';
+
+/** A place in the table. */
+export interface Entry {
+  readonly ref: Ref;
+  answer: Answer;
+  /** Asked for since the hand of the clock passed it. */
+  recent: boolean;
+  /** Asked for since its answer came. */
+  used: boolean;
+  /** Since an answer came. */
+  failures: number;
+  /** What wakes it when it is due; none while it sleeps. */
+  timer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * A table of bounded size. Which entry goes when one too many comes is decided by a clock: a hand goes round, takes the mark off
+ * those that were asked for since it last came by, and throws out the first that was not. The hand is at the head of the map,
+ * which keeps the order of insertion.
+ */
+export class Table {
+  readonly #entries = new Map<string, Entry>();
+  readonly #size: number;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  get full(): boolean {
+    return this.#entries.size >= this.#size;
+  }
+
+  get(ref: Ref): Entry | undefined {
+    return this.#entries.get(ref.text);
+  }
+
+  /** put adds an entry for ref, which has none. */
+  put(ref: Ref, answer: Answer): Entry {
+    if (this.full) {
+      this.remove(this.#coldest());
+    }
+    const entry: Entry = { ref, answer, recent: false, used: false, failures: 0, timer: undefined };
+    this.#entries.set(ref.text, entry);
+    return entry;
+  }
+
+  /** remove takes an entry out and to rest. */
+  remove(entry: Entry): void {
+    clearTimeout(entry.timer);
+    entry.timer = undefined;
+    this.#entries.delete(entry.ref.text);
+  }
+
+  /** entries are all there are, of this moment. */
+  entries(): Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  clear(): void {
+    for (const entry of this.#entries.values()) {
+      this.remove(entry);
+    }
+  }
+
+  /** coldest turns the hand until it finds one that nobody has asked for lately. After one round there is one. */
+  #coldest(): Entry {
+    for (const entry of this.#entries.values()) { // whoever is set behind comes up again
+      if (!entry.recent) {
+        return entry;
+      }
+      entry.recent = false;
+      this.#entries.delete(entry.ref.text);
+      this.#entries.set(entry.ref.text, entry);
+    }
+    throw new Error('the table is empty');
+  }
+}

@@ -1,0 +1,60 @@
+import { within } from './clock.js';
+import { AuthpipeError, closed } from './error.js';
+import type { Login } from './login.js';
+import type { Answer, Question, Wire } from './wire.js';
+
+/** What a Vault is made of. */
+export interface VaultOptions {
+  wire: Wire;
+  login: Login;
+  /** How long one question may take, with what is tried again. */
+  timeout: number;
+  life: AbortSignal;
+}
+
+/** A vault is asked with a token that lives. */
+export class Vault {
+  readonly #options: VaultOptions;
+
+  constructor(options: VaultOptions) {
+    this.#options = options;
+  }
+
+  /** ask sends a question. signal ends it, as the end of the client does. */
+  async ask<T>(question: Question, signal?: AbortSignal): Promise<Answer<T>> {
+    const { wire, login, timeout, life } = this.#options;
+    if (life.aborted) {
+      throw closed(question.op);
+    }
+    signal?.throwIfAborted();
+    try {
+      return await within(timeout, [life, signal], async (until) => {
+        const token = await login.token();
+        try {
+          return await wire.send<T>(question, token, until);
+        } catch (error) {
+          const other = await this.#another(error, token);
+          if (other === undefined) {
+            throw error;
+          }
+          return await wire.send<T>(question, other, until);
+        }
+      });
+    } catch (error) {
+      if (life.aborted) {
+        throw closed(question.op);
+      }
+      signal?.throwIfAborted();
+      throw error;
+    }
+  }
+
+  /** another returns a token to try once more with, if it was the token's end that is behind a refusal. */
+  async #another(error: unknown, token: string): Promise<string | undefined> {
+    if (!(error instanceof AuthpipeError) || error.code !== 'permission_denied') {
+      return undefined;
+    }
+    // Where there is no other, the refusal stands.
+    return this.#options.login.refused(token).catch(() => undefined);
+  }
+}

@@ -1,0 +1,189 @@
+import { rest, spread } from './clock.js';
+import { AuthpipeError, codeIn, refusal } from './error.js';
+
+/** What is sent to Vault. */
+export interface Question {
+  /** What is attempted, for errors. */
+  op: string;
+  method: 'GET' | 'POST' | 'DELETE';
+  /** Below /v1/, each segment in the clear. */
+  path: string;
+  query?: Record<string, string> | undefined;
+  body?: unknown;
+  /** How often it may be sent again where Vault did not get to answer it. The default is 2. */
+  retries?: number | undefined;
+}
+
+/** What Vault answered. */
+export interface Answer<T = Record<string, unknown>> {
+  data: T;
+  auth: Auth | undefined;
+  warnings: string[];
+  /** When it was answered by Vault's clock, in ms since the epoch; undefined if it does not say. */
+  at: number | undefined;
+}
+
+/** What Vault tells of a token that it has given out or renewed. */
+export interface Auth {
+  client_token: string;
+  lease_duration: number;
+  renewable: boolean;
+}
+
+/** How Vault is reached. */
+export interface WireOptions {
+  vaultAddr: string;
+  namespace?: string | undefined;
+  fetch: typeof globalThis.fetch;
+}
+
+/** More than any answer has. */
+const answerLimit = 16 << 20;
+
+/** A wire carries questions to Vault and answers back. It knows no token of its own. */
+export class Wire {
+  readonly #options: WireOptions;
+  readonly #base: string;
+
+  constructor(options: WireOptions) {
+    this.#options = options;
+    let base: URL;
+    try {
+      base = new URL(options.vaultAddr);
+    } catch {
+      throw new TypeError(`vaultAddr is not a URL: ${options.vaultAddr}`);
+    }
+    if (base.protocol !== 'http:' && base.protocol !== 'https:') {
+      throw new TypeError('vaultAddr must begin with https:// or http://');
+    }
+    this.#base = base.href.replace(/\/+$/, '').replace(/\/v1$/, '');
+  }
+
+  /**
+   * send asks, and asks again what Vault did not get to answer: a node that is starting or stepping down. What the engine has
+   * said stands. All that the engine is asked may be asked twice.
+   */
+  async send<T>(question: Question, token: string | undefined, signal: AbortSignal): Promise<Answer<T>> {
+    for (let left = question.retries ?? 2, wait = 250; ; left--, wait *= 2) {
+      let failure: AuthpipeError;
+      try {
+        const response = await this.#once(question, token, signal);
+        const text = await body(response);
+        if (response.ok) {
+          return open<T>(question.op, response, text);
+        }
+        const texts = errorsIn(text);
+        failure = refusal(question.op, response.status, texts);
+        if (codeIn(texts) || failure.code !== 'unavailable') {
+          throw failure;
+        }
+      } catch (error) {
+        if (error instanceof AuthpipeError) {
+          throw error;
+        }
+        failure = unreachable(question.op, error, signal);
+      }
+      if (left <= 0 || !(await rest(spread(wait, 2 * wait), signal))) {
+        throw failure;
+      }
+    }
+  }
+
+  async #once(question: Question, token: string | undefined, signal: AbortSignal): Promise<Response> {
+    const path = question.path.split('/').map(encodeURIComponent).join('/');
+    let url = new URL(`${this.#base}/v1/${path}`);
+    url.search = new URLSearchParams(question.query).toString();
+    const init: RequestInit = { method: question.method, headers: this.#headers(question.op, token), redirect: 'manual', signal };
+    if (question.body !== undefined) {
+      init.body = JSON.stringify(question.body);
+    }
+    for (let hops = 0; ; hops++) {
+      const response = await this.#options.fetch(url, init);
+      const location = response.headers.get('location');
+      if ((response.status !== 307 && response.status !== 308) || !location || hops === 2) {
+        return response;
+      }
+      // A standby that does not forward. The token goes along, so not out of TLS.
+      const next = new URL(location, url);
+      if (next.protocol !== 'https:' && next.protocol !== url.protocol) {
+        throw new AuthpipeError({ op: question.op, code: 'unexpected', status: response.status, message: 'Vault redirects from https to http' });
+      }
+      await response.body?.cancel();
+      url = next;
+    }
+  }
+
+  #headers(op: string, token: string | undefined): Headers {
+    const headers = new Headers({ 'X-Vault-Request': 'true', 'Content-Type': 'application/json' });
+    if (this.#options.namespace) {
+      headers.set('X-Vault-Namespace', this.#options.namespace);
+    }
+    if (token !== undefined) {
+      try {
+        headers.set('X-Vault-Token', token);
+      } catch {
+        // The error of the platform shows the value.
+        throw new AuthpipeError({ op, code: 'permission_denied', message: "Vault's token has characters that no token has" });
+      }
+    }
+    return headers;
+  }
+}
+
+async function body(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > answerLimit) {
+      throw new Error('the answer is too long');
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+interface Envelope<T> {
+  data?: T | null;
+  auth?: Auth | null;
+  warnings?: string[] | null;
+  wrap_info?: unknown;
+}
+
+function open<T>(op: string, response: Response, text: string): Answer<T> {
+  let envelope: Envelope<T> = {};
+  if (text !== '') {
+    try {
+      envelope = JSON.parse(text) as Envelope<T>;
+    } catch {
+      // Not the cause: it quotes what it could not read, and that may be half a credential.
+      throw new AuthpipeError({ op, code: 'unavailable', status: response.status, message: 'the answer cannot be read' });
+    }
+  }
+  if (envelope.wrap_info) {
+    throw new AuthpipeError({ op, code: 'unexpected', status: response.status, message: 'the answer is wrapped' });
+  }
+  const at = Date.parse(response.headers.get('date') ?? '');
+  return {
+    data: envelope.data ?? ({} as T),
+    auth: envelope.auth ?? undefined,
+    warnings: envelope.warnings ?? [],
+    at: Number.isNaN(at) ? undefined : at,
+  };
+}
+
+/** errorsIn reads a refusal of Vault's; a page of some proxy's has nothing to say. */
+function errorsIn(text: string): string[] {
+  try {
+    const { errors } = JSON.parse(text) as { errors?: unknown };
+    return Array.isArray(errors) ? errors.filter((e) => typeof e === 'string') : [];
+  } catch {
+    return [];
+  }
+}
+
+function unreachable(op: string, error: unknown, signal: AbortSignal): AuthpipeError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const why = signal.aborted ? 'it took too long' : cause instanceof Error ? cause.message : 'no connection';
+  return new AuthpipeError({ op, code: 'unavailable', message: `Vault cannot be reached: ${why}`, cause: error });
+}

@@ -1,0 +1,102 @@
+import { Authpipe, type AuthpipeOptions } from '../src/index.js';
+
+/** What the double holds under a ref. */
+export interface Held {
+  token?: string;
+  /** In ms since the epoch, by the double's clock. */
+  expires?: number;
+  ttl?: number;
+  /** A refusal's text, and its status. */
+  refusal?: string;
+  status?: number;
+  /** What a check is refused with. */
+  check?: string;
+  /** More of the answer. */
+  more?: Record<string, unknown>;
+}
+
+type Meanwhile = (request: Request) => Promise<Response | void> | Response | void;
+
+/** A Double of Vault with the engine in it, behind a fetch. It counts what it is asked. */
+export class Double {
+  readonly #held = new Map<string, Held>();
+  readonly asked: string[] = [];
+  readonly requests: Request[] = [];
+  /** What is asked at the same time about the same thing. */
+  readonly twice: string[] = [];
+  readonly #underWay = new Set<string>();
+  #meanwhile: Meanwhile = () => undefined;
+
+  /** How far Vault's clock is ahead, in ms. */
+  skew = 0;
+
+  put(ref: string, held: Held): void {
+    this.#held.set(ref, held);
+  }
+
+  /** meanwhile happens before each answer, or answers in its place. */
+  meanwhile(happens: Meanwhile = () => undefined): void {
+    this.#meanwhile = happens;
+  }
+
+  count(prefix: string): number {
+    return this.asked.filter((question) => question.startsWith(prefix)).length;
+  }
+
+  readonly fetch: typeof globalThis.fetch = async (input, init) => {
+    const request = new Request(input, init);
+    const path = decodeURIComponent(new URL(request.url).pathname).replace('/v1/authpipe/', '').replace('/v1/', '');
+    const question = `${request.method} ${path}`;
+    this.asked.push(question);
+    this.requests.push(request.clone());
+    if (this.#underWay.has(question)) this.twice.push(question);
+    this.#underWay.add(question);
+    try {
+      return (await this.#meanwhile(request)) ?? this.answer(path);
+    } finally {
+      this.#underWay.delete(question);
+    }
+  };
+
+  answer(path: string): Response {
+    const [kind = '', ref = ''] = [path.slice(0, path.indexOf('/')), path.slice(path.indexOf('/') + 1)];
+    const checks = kind === 'connections' && ref.endsWith('/check');
+    const held = this.#held.get(checks ? ref.slice(0, -'/check'.length) : ref);
+    if (!held) return this.refuse(404, 'not_found: there is none');
+    if (checks) return held.check ? this.refuse(409, held.check) : this.reply({});
+    if (held.refusal) return this.refuse(held.status ?? 409, held.refusal);
+    return this.reply({ ...parts(ref), ...secret(ref, held), expires_at: held.expires && new Date(held.expires).toISOString(), ttl: held.ttl, ...held.more });
+  }
+
+  reply(data: Record<string, unknown>, more: Record<string, unknown> = {}): Response {
+    return Response.json({ data, ...more }, { headers: this.#headers() });
+  }
+
+  refuse(status: number, ...texts: string[]): Response {
+    const errors = texts.map((text) => `1 error occurred:\n\t* ${text}\n\n`);
+    return Response.json({ errors }, { status, headers: this.#headers() });
+  }
+
+  #headers(): Record<string, string> {
+    return { Date: new Date(Date.now() + this.skew).toUTCString() };
+  }
+}
+
+function parts(ref: string): Record<string, unknown> {
+  const [tenant_id, provider, ...rest] = ref.split('/');
+  const all: Record<string, unknown> = { tenant_id, provider, ref, status: 'active', credential_type: 'oauth_token', scopes: ['email'], missing_scopes: [] };
+  const names: Record<string, string> = { users: 'user_id', pages: 'page_id', static: 'name' };
+  for (let i = 0; i + 1 < rest.length; i += 2) all[names[rest[i]!]!] = rest[i + 1];
+  return all;
+}
+
+function secret(ref: string, held: Held): Record<string, unknown> {
+  return ref.includes('/static/')
+    ? { credential: held.token, credential_type: 'api_key' }
+    : { access_token: held.token, token_type: 'bearer', appsecret_proof: `proof-of-${held.token}` };
+}
+
+/** client asks the double. */
+export function clientOf(double: Double, options: AuthpipeOptions = {}): Authpipe {
+  return new Authpipe({ vaultAddr: 'http://vault.test', auth: { method: 'token', token: 'a-token-of-vault' }, fetch: double.fetch, ...options });
+}

@@ -1,0 +1,510 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+
+import { AuthpipeError, NeedsReauthError, NotConnectedError, type Authpipe, type CredentialRequest } from '../../src/index.js';
+import { clientOf, Double } from '../double.js';
+
+const bobs = 'org_acme/facebook/users/bob';
+const bob = { tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' } as const;
+const installation = 'org_acme/facebook/installation';
+const acme = { tenantId: 'org_acme', credentialFor: 'installation' } as const;
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+let double: Double;
+const opened: Authpipe[] = [];
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: Date.UTC(2026, 10, 23, 12) });
+  double = new Double();
+});
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((client) => client.close()));
+  expect(double.twice).toEqual([]);
+  vi.useRealTimers();
+});
+
+function open(options: Parameters<typeof clientOf>[1] = {}): Authpipe {
+  const client = clientOf(double, options);
+  opened.push(client);
+  return client;
+}
+
+async function token(client: Authpipe, request: CredentialRequest = bob): Promise<string> {
+  return (await client.getCredential(request)).credential;
+}
+
+/** passes lets time pass, and what happens in it happen. */
+const passes = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+/** slowly has the double take its time. */
+const slowly = (ms: number) => double.meanwhile(() => new Promise((resolve) => setTimeout(resolve, ms)));
+
+describe('a credential that is asked for', () => {
+  test('is read once and answered from memory', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open();
+    for (let i = 0; i < 10; i++) expect(await token(client)).toBe('one');
+    expect(double.count('GET creds/')).toBe(1);
+  });
+
+  test('by many at once is one question', async () => {
+    double.put(bobs, { token: 'one' });
+    slowly(second);
+    const client = open();
+    const all = Promise.all(Array.from({ length: 64 }, () => token(client)));
+    await passes(second);
+    expect(new Set(await all)).toEqual(new Set(['one']));
+    expect(double.count('GET creds/')).toBe(1);
+  });
+
+  test('by somebody who gives up is still brought to the others', async () => {
+    double.put(bobs, { token: 'one' });
+    slowly(second);
+    const client = open();
+    const impatient = new AbortController();
+    const given = client.getCredential(bob, { signal: impatient.signal });
+    const patient = token(client);
+    impatient.abort(new Error('enough'));
+    await expect(given).rejects.toThrow('enough');
+    await passes(second);
+    expect(await patient).toBe('one');
+    expect(double.count('GET creds/')).toBe(1);
+  });
+
+  test('says whose it is', async () => {
+    double.put(bobs, { token: 'one' });
+    double.put(installation, { token: 'two' });
+    double.put('org_acme/stripe/static/key', { token: 'sk' });
+    const client = open();
+    expect(await client.getCredential(bob)).toMatchObject({ source: 'connection', userId: 'bob', tokenType: 'bearer', scopes: ['email'] });
+    expect(await client.getCredential({ ...bob, credentialFor: 'any' })).toMatchObject({ source: 'connection' });
+    expect(await client.getCredential({ ...bob, userId: 'ann', credentialFor: 'any' })).toMatchObject({ source: 'installation', credential: 'two' });
+    expect(await client.getCredential({ tenantId: 'org_acme', credentialFor: 'any' })).toMatchObject({ source: 'installation' });
+    expect(await client.getCredential({ tenantId: 'org_acme', provider: 'stripe', name: 'key', credentialFor: 'static' }))
+      .toMatchObject({ source: 'static', type: 'api_key', credential: 'sk' });
+  });
+
+  test('of a person is not the installation\'s because it is dead', async () => {
+    double.put(bobs, { refusal: 'revoked: bob took it away' });
+    double.put(installation, { token: 'two' });
+    await expect(token(open(), { ...bob, credentialFor: 'any' })).rejects.toMatchObject({ code: 'revoked' });
+  });
+
+  test.each([
+    ['of another tenant', { tenant_id: 'org_evil' }],
+    ['of another user', { user_id: 'eve' }],
+    ['of the installation', { user_id: undefined }],
+    ['of a page', { page_id: '7' }],
+    ['without a token', { access_token: '' }],
+    ['of a token that has ended', { expires_at: '2026-11-23T11:59:00Z' }],
+  ])('is none if the answer is one %s', async (_, more) => {
+    double.put(bobs, { token: 'one', more });
+    await expect(token(open())).rejects.toMatchObject({ code: 'unavailable' });
+  });
+});
+
+describe('what is used', () => {
+  test('is renewed before it ends, and not before its ttl', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + hour, ttl: 30 });
+    const client = open();
+    await token(client);
+    await token(client);
+    double.put(bobs, { token: 'two', expires: Date.now() + 2 * hour, ttl: 30 });
+    await passes(29 * second);
+    expect(double.count('GET creds/')).toBe(1);
+    await passes(5 * second);
+    expect(double.count('GET creds/')).toBe(2);
+    expect(await client.getCredential(bob)).toMatchObject({ credential: 'two', refreshed: true });
+    expect(double.count('GET creds/')).toBe(2);
+  });
+
+  test('and ends before its turn is renewed before it ends', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + 2 * minute, ttl: 3600 });
+    const client = open();
+    await token(client);
+    await token(client);
+    double.put(bobs, { token: 'two', expires: Date.now() + hour, ttl: 3600 });
+    await passes(118 * second);
+    expect(double.count('GET creds/')).toBe(2);
+  });
+
+  test('and has no planned refresh is asked for anew all the same', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open({ maxAge: minute });
+    for (let i = 0; i < 600; i++) {
+      await token(client);
+      await passes(second);
+    }
+    expect(double.count('GET creds/')).toBeGreaterThanOrEqual(9);
+    expect(double.count('GET creds/')).toBeLessThanOrEqual(10);
+    expect(await client.getCredential(bob)).toMatchObject({ refreshed: false });
+  });
+
+  test('is renewed no more at once than may', async () => {
+    const client = open({ parallel: 2 });
+    const users = ['a', 'b', 'c', 'd', 'e', 'f'];
+    for (const userId of users) {
+      double.put(`org_acme/facebook/users/${userId}`, { token: userId, ttl: 30 });
+      for (let i = 0; i < 2; i++) await token(client, { ...bob, userId });
+    }
+    let under = 0;
+    let most = 0;
+    double.meanwhile(async () => {
+      most = Math.max(most, ++under);
+      await new Promise((resolve) => setTimeout(resolve, 10 * second));
+      under--;
+    });
+    await passes(2 * minute);
+    expect(most).toBe(2);
+    expect(double.count('GET creds/')).toBe(2 * users.length);
+  });
+
+  test('and nobody reads any more costs nothing, and is renewed behind who wakes it', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + 240 * hour, ttl: 30 });
+    const client = open();
+    await token(client);
+    await passes(24 * hour);
+    expect(double.count('GET creds/')).toBe(1);
+    double.put(bobs, { token: 'two', expires: Date.now() + 240 * hour, ttl: 30 });
+    slowly(second);
+    expect(await token(client)).toBe('one');
+    await passes(2 * second);
+    expect(double.count('GET creds/')).toBe(2);
+    expect(await token(client)).toBe('two');
+  });
+});
+
+describe('a token that has ended', () => {
+  test('is never handed out, however long Vault is away, and Vault is not hammered', async () => {
+    const ends = Date.now() + 10 * minute;
+    double.put(bobs, { token: 'one', expires: ends, ttl: 3600 });
+    const client = open({ timeout: second });
+    await token(client);
+    double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
+    let served = 0;
+    while (Date.now() < ends + minute) {
+      const asked = token(client).then(() => true, (error: AuthpipeError) => {
+        expect(error.code).toBe('unavailable');
+        return false;
+      });
+      await passes(0);
+      const at = Date.now();
+      await passes(second);
+      if (await asked) {
+        expect(at).toBeLessThan(ends);
+        served++;
+      }
+    }
+    expect(served).toBeGreaterThanOrEqual(598);
+    expect(double.count('GET creds/')).toBeLessThanOrEqual(150);
+    double.meanwhile();
+    double.put(bobs, { token: 'two', expires: Date.now() + hour });
+    await passes(31 * second);
+    expect(await token(client)).toBe('two');
+  });
+
+  test.each([['ahead', 24 * hour], ['behind', -24 * hour]])('is told by the clock of who tells it, though that is a day %s', async (_, skew) => {
+    double.skew = skew;
+    double.put(bobs, { token: 'one', expires: Date.now() + skew + 10 * minute });
+    const client = open();
+    await token(client);
+    double.put(bobs, { token: 'two', expires: Date.now() + skew + hour });
+    await passes(5 * minute);
+    expect(await token(client)).toBe('one');
+    await passes(5 * minute);
+    expect(await token(client)).toBe('two');
+  });
+
+  test('does not live again because somebody sets the wall clock back', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + hour });
+    const client = open({ maxAge: 2 * hour });
+    await token(client);
+    await passes(59 * minute);
+    vi.setSystemTime(Date.now() - 24 * hour);
+    double.put(bobs, { refusal: 'failed: it has expired' });
+    await passes(minute);
+    await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
+  });
+
+  test('goes by the clock that is handed in', async () => {
+    let clock = 0;
+    double.put(bobs, { token: 'one', expires: Date.now() + hour });
+    const client = open({ now: () => clock, maxAge: 2 * hour });
+    await token(client);
+    double.put(bobs, { token: 'two', expires: Date.now() + 3 * hour });
+    clock += hour;
+    expect(await token(client)).toBe('two');
+  });
+});
+
+describe('a living credential', () => {
+  test.each([
+    ['is out of service if it is dead', 409, 'needs_reauth: it is dead', false],
+    ['is out of service if it was taken away', 409, 'revoked: it was taken away', false],
+    ['is out of service if it has failed', 409, 'failed: it has expired', false],
+    ['is out of service if its tenant is suspended', 409, 'suspended: the tenant is suspended', false],
+    ['is out of service if it is gone', 404, 'not_found: there is none', false],
+    ['is out of service if the caller may not read it', 403, 'permission denied', false],
+    ['is served while the provider throttles', 429, 'throttled: until noon', true],
+    ['is served while the provider refuses the client', 424, 'misconfigured: the client is refused', true],
+    ['is served while the provider is away', 502, 'unavailable: Facebook is down', true],
+    ['is served while Vault is sealed', 503, 'Vault is sealed', true],
+    ['is served while Vault has trouble', 500, 'internal error', true],
+    ['is served while the mount is gone', 404, 'no handler for route "authpipe/"', true],
+  ])('%s', async (_, status, refusal, served) => {
+    double.put(bobs, { token: 'one', expires: Date.now() + hour, ttl: 30 });
+    const troubles: string[] = [];
+    const client = open({ onTrouble: ({ error, ref }) => troubles.push(`${ref} ${error.code}`) });
+    await token(client);
+    await token(client);
+    double.put(bobs, { status, refusal });
+    await passes(35 * second);
+    expect(double.count('GET creds/')).toBeGreaterThanOrEqual(2);
+    if (served) {
+      expect(await token(client)).toBe('one');
+      expect(troubles[0]).toContain(`${bobs} `);
+    } else {
+      await expect(token(client)).rejects.toBeInstanceOf(AuthpipeError);
+      expect(troubles).toEqual([]);
+    }
+  });
+
+  test('is taken out by a typed error that says what mends it', async () => {
+    const page = { ...bob, pageId: '7' };
+    double.put(`${bobs}/pages/7`, { refusal: 'needs_reauth: it is dead; connect it again' });
+    const client = open();
+    const needs = await client.getCredential(page).catch((error: unknown) => error);
+    expect(needs).toBeInstanceOf(NeedsReauthError);
+    expect(needs).toMatchObject({ code: 'needs_reauth', needsReauth: true, ref: `${bobs}/pages/7`, connectPath: `connect/${bobs}`, status: 409 });
+    const none = await client.getCredential({ ...bob, credentialFor: 'any' }).catch((error: unknown) => error);
+    expect(none).toBeInstanceOf(NotConnectedError);
+    expect(none).toMatchObject({ code: 'not_found', needsReauth: false, ref: installation, connectPath: `connect/${installation}` });
+  });
+});
+
+describe('a refusal', () => {
+  test('is remembered for half a minute, and renewed behind who asks', async () => {
+    const client = open();
+    for (let i = 0; i < 10; i++) await expect(token(client)).rejects.toMatchObject({ code: 'not_found' });
+    expect(double.count('GET creds/')).toBe(1);
+    double.put(bobs, { token: 'one' });
+    await passes(31 * second);
+    expect(await token(client)).toBe('one');
+  });
+
+  test('stands as long as Vault cannot be asked again', async () => {
+    double.put(bobs, { refusal: 'revoked: bob took it away' });
+    const client = open();
+    await expect(token(client)).rejects.toMatchObject({ code: 'revoked' });
+    double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
+    for (let i = 0; i < 120; i++) {
+      await expect(token(client)).rejects.toMatchObject({ code: 'revoked' });
+      await passes(second);
+    }
+  });
+
+  test('of no name goes to nobody', async () => {
+    const client = open();
+    for (const request of [
+      { tenantId: 'a/b', credentialFor: 'installation' }, { tenantId: '', credentialFor: 'installation' }, { tenantId: 'a..b', credentialFor: 'installation' },
+      { tenantId: 'a', credentialFor: 'user' }, { tenantId: 'a', credentialFor: 'user', userId: '../installation' }, { tenantId: 'a', credentialFor: 'page' },
+      { tenantId: 7, credentialFor: 'installation' }, { tenantId: 'a', provider: 'x/y', credentialFor: 'installation' }, { tenantId: 'a' },
+      { tenantId: 'a', credentialFor: 'static', provider: 'stripe' },
+    ]) {
+      await expect(client.getCredential(request as unknown as CredentialRequest)).rejects.toMatchObject({ code: 'invalid_request' });
+    }
+    expect(double.asked).toEqual([]);
+  });
+});
+
+describe('what is reported dead', () => {
+  test('by a crowd is checked once and replaced', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    double.meanwhile(async (request) => {
+      await new Promise((resolve) => setTimeout(resolve, second));
+      if (request.method === 'POST') double.put(bobs, { token: 'two' });
+    });
+    const reports = Promise.all(Array.from({ length: 32 }, () => client.reportDead(dead)));
+    const reads = Promise.all(Array.from({ length: 32 }, () => token(client)));
+    await passes(3 * second);
+    for (const fresh of await reports) expect(fresh).toMatchObject({ credential: 'two', refreshed: true });
+    expect(new Set(await reads)).toEqual(new Set(['two']));
+    await client.reportDead(dead); // by who comes late
+    expect(double.count('POST connections/')).toBe(1);
+    expect(double.count('GET creds/')).toBe(2);
+  });
+
+  test('and found alive is not checked again for a minute', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open();
+    const alive = await client.getCredential(bob);
+    for (let i = 0; i < 59; i++) {
+      await client.reportDead(alive);
+      await passes(second);
+    }
+    expect(double.count('POST connections/')).toBe(1);
+    await passes(2 * second);
+    await client.reportDead(alive);
+    expect(double.count('POST connections/')).toBe(2);
+  });
+
+  test('and found dead is served no more', async () => {
+    double.put(bobs, { token: 'one', check: 'revoked: bob took it away' });
+    const client = open();
+    await expect(client.reportDead(await client.getCredential(bob))).rejects.toMatchObject({ code: 'revoked', connectPath: `connect/${bobs}` });
+    await expect(token(client)).rejects.toMatchObject({ code: 'revoked' });
+  });
+
+  test('is read anew where no policy lets it be checked', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    double.put(bobs, { token: 'two' });
+    double.meanwhile((request) => (request.method === 'POST' ? double.refuse(403, 'permission denied') : undefined));
+    expect((await client.reportDead(dead)).credential).toBe('two');
+  });
+
+  test('does not come back with a question that left before', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    await token(client);
+    double.meanwhile(async (request) => {
+      if (request.method === 'POST') return;
+      const answer = double.answer(`creds/${bobs}`);
+      await new Promise((resolve) => setTimeout(resolve, 5 * second));
+      return answer;
+    });
+    await passes(34 * second); // the renewal is under way, with the former token in its hands
+    expect(double.count('GET creds/')).toBe(2);
+    double.put(bobs, { token: 'two' });
+    const fresh = client.reportDead(dead);
+    await passes(20 * second);
+    expect((await fresh).credential).toBe('two');
+    expect(await token(client)).toBe('two');
+  });
+
+  test('and was replaced already is not checked', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    await token(client);
+    double.put(bobs, { token: 'two' });
+    slowly(5 * second);
+    await passes(34 * second);
+    const fresh = client.reportDead(dead);
+    await passes(20 * second);
+    expect((await fresh).credential).toBe('two');
+    expect(double.count('POST')).toBe(0);
+  });
+
+  test('and is static is read anew, and nobody is asked about it', async () => {
+    double.put('org_acme/stripe/static/key', { token: 'sk_one' });
+    const client = open();
+    const key = await client.getCredential({ tenantId: 'org_acme', provider: 'stripe', credentialFor: 'static', name: 'key' });
+    double.put('org_acme/stripe/static/key', { token: 'sk_two' });
+    expect((await client.reportDead(key)).credential).toBe('sk_two');
+    expect(double.count('POST')).toBe(0);
+  });
+});
+
+describe('what is forgotten', () => {
+  const page = { ...bob, pageId: '7' };
+
+  test('is asked for anew, with the pages below and nothing else', async () => {
+    for (const ref of [bobs, `${bobs}/pages/7`, installation]) double.put(ref, { token: 'one' });
+    const client = open();
+    for (let i = 0; i < 2; i++) {
+      for (const request of [bob, page, acme]) await token(client, request);
+      client.forget(bobs);
+      client.forget('no ref');
+    }
+    expect(double.count(`GET creds/${bobs}`)).toBe(4);
+    expect(double.count(`GET creds/${installation}`)).toBe(1);
+  });
+
+  test('while it is being asked for is asked for once more', async () => {
+    double.put(bobs, { token: 'one' });
+    double.put(`${bobs}/pages/7`, { token: 'one' });
+    double.meanwhile(async (request) => {
+      const answer = double.answer(decodeURIComponent(new URL(request.url).pathname).replace('/v1/authpipe/', ''));
+      await new Promise((resolve) => setTimeout(resolve, second));
+      return answer;
+    });
+    const client = open();
+    const both = Promise.all([token(client), token(client, page)]);
+    await passes(100);
+    double.put(bobs, { token: 'two' });
+    double.put(`${bobs}/pages/7`, { token: 'two' });
+    client.forget(bobs);
+    await passes(3 * second);
+    expect(await both).toEqual(['two', 'two']);
+  });
+
+  test('with an installation that is disconnected is all that stood under it', async () => {
+    for (const ref of [bobs, installation, 'org_acme/stripe/static/key', 'org_other/facebook/users/bob']) double.put(ref, { token: 'one' });
+    const client = open();
+    const all: CredentialRequest[] = [bob, acme, { tenantId: 'org_acme', provider: 'stripe', credentialFor: 'static', name: 'key' }, { ...bob, tenantId: 'org_other' }];
+    for (const request of all) await token(client, request);
+    double.meanwhile((request) => (request.method === 'DELETE' ? new Response(null, { status: 204 }) : undefined));
+    expect(await client.disconnect(acme)).toEqual([]);
+    for (const request of all) await token(client, request);
+    expect(double.count('GET creds/')).toBe(6);
+  });
+});
+
+describe('a full cache', () => {
+  test('loses what is asked for least', async () => {
+    const client = open({ size: 2 });
+    for (const userId of ['a', 'b', 'c']) double.put(`org_acme/facebook/users/${userId}`, { token: userId });
+    const ask = (userId: string) => token(client, { ...bob, userId });
+    for (const userId of ['a', 'b', 'a', 'c', 'a']) await ask(userId);
+    expect(double.count('GET creds/org_acme/facebook/users/a')).toBe(1);
+    await ask('b');
+    expect(double.count('GET creds/org_acme/facebook/users/b')).toBe(2);
+  });
+
+  test('throws nothing out for what cannot be had for the moment', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open({ size: 1 });
+    await token(client);
+    double.meanwhile((request) => (request.url.includes('installation') ? double.refuse(502, 'unavailable: Facebook is down') : undefined));
+    await expect(token(client, acme)).rejects.toMatchObject({ code: 'unavailable' });
+    await token(client);
+    expect(double.count(`GET creds/${bobs}`)).toBe(1);
+  });
+
+  test('does not ask beside a renewal for what was evicted meanwhile', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    double.put(installation, { token: 'two' });
+    const client = open({ size: 1 });
+    await token(client);
+    await token(client);
+    double.meanwhile((request) => (request.url.endsWith('/bob') ? new Promise((resolve) => setTimeout(resolve, 10 * second)) : undefined));
+    await passes(34 * second);
+    expect(double.count(`GET creds/${bobs}`)).toBe(2);
+    await token(client, acme);
+    const again = token(client);
+    await passes(10 * second);
+    expect(await again).toBe('one');
+    expect(double.count(`GET creds/${bobs}`)).toBe(2);
+  });
+});
+
+test('closing ends all', async () => {
+  double.put(bobs, { token: 'one' });
+  const client = open();
+  await token(client);
+  double.meanwhile((request) => new Promise((_, reject) => request.signal.addEventListener('abort', () => reject(new Error('aborted')))));
+  const waiting = expect(token(client, acme)).rejects.toMatchObject({ code: 'closed' });
+  await passes(0);
+  await client.close();
+  await waiting;
+  await expect(token(client)).rejects.toMatchObject({ code: 'closed' });
+  await expect(client.session('org_acme', 'x'.repeat(43))).rejects.toMatchObject({ code: 'closed' });
+  expect(vi.getTimerCount()).toBe(0);
+  await client.close();
+});
