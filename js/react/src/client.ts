@@ -1,0 +1,31 @@
+import type { Level } from './connection.js';
+import { Server } from './server.js';
+import { ConnectionStore } from './store.js';
+
+export interface ClientOptions {
+  /** Where the handler of `@authpipe/node` answers: a path of this page's own origin. Default `/authpipe`. */
+  basePath?: string | undefined;
+  /** Default the browser's. */
+  fetch?: typeof fetch | undefined;
+  /** Takes this tab to the provider, where no window is to be had. Default `location.assign`. */
+  navigate?: ((url: string) => void) | undefined;
+}
+
+/** The connections of one page, each known once, however many components show it. */
+export class Client {
+  readonly #server: Server;
+  readonly #navigate: (url: string) => void;
+  readonly #stores = new Map<string, ConnectionStore>();
+
+  constructor({ basePath = '/authpipe', fetch, navigate }: ClientOptions = {}) {
+    this.#server = new Server(basePath, fetch);
+    this.#navigate = navigate ?? ((url) => window.location.assign(url));
+  }
+
+  connection(provider: string, level: Level): ConnectionStore {
+    const key = `${provider}/${level}`;
+    const store = this.#stores.get(key) ?? new ConnectionStore(this.#server, provider, level, this.#navigate);
+    this.#stores.set(key, store);
+    return store;
+  }
+}

@@ -1,0 +1,28 @@
+import { createContext, type ReactNode, useContext, useMemo } from 'react';
+import { Client, type ClientOptions } from './client.js';
+import type { WordChanges } from './words.js';
+
+export interface AuthpipeProviderProps extends ClientOptions {
+  /** Other words, in another language for instance, for all components below. */
+  words?: WordChanges | undefined;
+  children?: ReactNode;
+}
+
+interface Shared {
+  client: Client;
+  words: WordChanges;
+}
+
+// What holds without a provider, so that a button alone does. It keeps nothing on a server: there, nothing is asked or shown but `loading`.
+const Context = createContext<Shared>({ client: new Client(), words: {} });
+
+/** Says where the handler is, and in what words to speak. Components work without it where the handler is at `/authpipe`. */
+export function AuthpipeProvider({ basePath, fetch, navigate, words = none, children }: AuthpipeProviderProps) {
+  const client = useMemo(() => new Client({ basePath, fetch, navigate }), [basePath, fetch, navigate]);
+  const shared = useMemo(() => ({ client, words }), [client, words]);
+  return <Context.Provider value={shared}>{children}</Context.Provider>;
+}
+
+const none: WordChanges = {};
+
+export const useShared = (): Shared => useContext(Context);

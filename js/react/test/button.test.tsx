@@ -1,0 +1,143 @@
+import { act } from 'react';
+import { describe, expect, it, test, vi } from 'vitest';
+import { ConnectButton, InstallButton } from '../src/index.js';
+import { connected } from './handler.js';
+import { button, note, page, post, press, state, told } from './page.js';
+
+const install = <InstallButton provider="facebook" />;
+
+describe('what it shows before anybody has pressed it', () => {
+  test.each([
+    ['nothing is connected', null, 'idle', 'Install with Facebook', ''],
+    ['it is installed', connected(), 'connected', 'Installed', 'Installed with Facebook.'],
+    ['a part was granted', connected('installation', { missingScopes: ['a', 'b'] }), 'connected', 'Grant the rest', 'Installed with Facebook, but without a, b.'],
+    ['the person has to sign in again', connected('installation', { status: 'needs_reauth', needsReauth: true }), 'needs_reauth', 'Reconnect Facebook', 'Facebook wants you to sign in again.'],
+    ['it was taken away', connected('installation', { status: 'revoked', needsReauth: true }), 'needs_reauth', 'Reconnect Facebook', 'Access was taken away at Facebook.'],
+    ['its refresh kept failing until it was dead', connected('installation', { status: 'failed', needsReauth: false }), 'needs_reauth', 'Reconnect Facebook', 'Facebook wants you to sign in again.'],
+  ])('%s', async (_, connection, expected, label, said) => {
+    page.handler.connection = connection;
+    const shown = await page.show(install);
+    expect([state(shown), button(shown).textContent, note(shown)]).toEqual([expected, label, said]);
+    expect(page.handler.count('status')).toBe(1);
+  });
+
+  it('says what kept the state from being read, and asks again when it is pressed', async () => {
+    page.handler.refuses.set('status', { status: 401, code: 'unauthenticated' });
+    const shown = await page.show(install);
+    expect([state(shown), button(shown).textContent, note(shown)]).toEqual(['failed', 'Try again', 'Sign in first, then try again.']);
+    page.handler.refuses.clear();
+    await press(button(shown));
+    expect([state(shown), note(shown)]).toEqual(['idle', '']);
+    expect(page.open).not.toHaveBeenCalled();
+  });
+});
+
+describe('an attempt', () => {
+  it('opens the window while the click is handled, before anything is answered', async () => {
+    const shown = await page.show(install);
+    await act(async () => {
+      button(shown).click();
+      expect(page.open).toHaveBeenCalledOnce();
+      expect(page.popups[0]?.visited).toEqual([]);
+    });
+    expect(page.popups[0]?.visited).toEqual(['https://facebook.example.com/dialog?session-1']);
+    expect(page.open.mock.calls[0]?.slice(0, 2)).toEqual(['about:blank', 'authpipe:facebook:installation']);
+  });
+
+  it('sends what it was given, and where the tab is', async () => {
+    const shown = await page.show(<InstallButton provider="facebook" scopes={['email']} reauthorize />);
+    await press(button(shown));
+    const { method, body, init } = page.handler.asked.at(-1) ?? {};
+    expect([method, body]).toEqual(['POST', { provider: 'facebook', for: 'installation', scopes: ['email'], reauthorize: true, returnTo: '/' }]);
+    expect(init?.credentials).toBe('same-origin');
+    expect(new Headers(init?.headers).get('Content-Type')).toBe('application/json');
+  });
+
+  it('ends connected, and tells who is there once', async () => {
+    const onInstall = vi.fn();
+    const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
+    await press(button(shown));
+    expect([state(shown), note(shown)]).toEqual(['waiting', 'Waiting for you to finish in the Facebook window.']);
+    await post(told('connected', { connection: connected() }));
+    await post(told('connected', { connection: connected() }));
+    expect(state(shown)).toBe('connected');
+    expect(onInstall.mock.calls).toEqual([[connected()]]);
+    expect(page.popups[0]?.closed).toBe(true);
+    expect(window.sessionStorage.length).toBe(0);
+  });
+
+  it('asks for the connection where the message brings none', async () => {
+    const onConnect = vi.fn();
+    const shown = await page.show(<ConnectButton provider="facebook" onConnect={onConnect} />);
+    await press(button(shown));
+    page.handler.connection = connected('user');
+    await post(told('connected', { for: 'user' }));
+    expect(onConnect.mock.calls).toEqual([[connected('user')]]);
+  });
+
+  it('ends cancelled when the person declines', async () => {
+    const onCancel = vi.fn();
+    const shown = await page.show(<InstallButton provider="facebook" onCancel={onCancel} />);
+    await press(button(shown));
+    await post(told('cancelled'));
+    expect([state(shown), note(shown), button(shown).textContent]).toEqual(['cancelled', 'Cancelled. Nothing was changed.', 'Install with Facebook']);
+    expect(onCancel).toHaveBeenCalledOnce();
+  });
+
+  test.each([
+    ['somebody else came back', 'actor_mismatch', 'Somebody else finished this connection, so it was refused.'],
+    ['an account that is another than before', 'account_mismatch', 'That is another Facebook account than before. Use the same one, or disconnect first.'],
+    ['what nobody knows', 'what_ever', 'That did not work, and nothing was changed. Try again.'],
+  ])('ends failed, with its reason: %s', async (_, code, said) => {
+    const onError = vi.fn();
+    const shown = await page.show(<InstallButton provider="facebook" onError={onError} />);
+    await press(button(shown));
+    await post(told('failed', { error: { code, message: 'for the log' } }));
+    expect([state(shown), note(shown), button(shown).textContent]).toEqual(['failed', said, 'Try again']);
+    expect(onError.mock.calls[0]?.[0]).toMatchObject({ code, message: 'for the log' });
+  });
+
+  it('that cannot begin closes the window again', async () => {
+    page.handler.refuses.set('start', { status: 403, code: 'forbidden' });
+    const shown = await page.show(install);
+    await press(button(shown));
+    expect([state(shown), note(shown)]).toEqual(['failed', 'You may not do this. Ask an administrator.']);
+    expect(page.popups[0]?.closed).toBe(true);
+  });
+
+  it('is not begun twice: pressing again brings the window to the front', async () => {
+    const shown = await page.show(install);
+    await press(button(shown));
+    await press(button(shown));
+    expect([page.popups.length, page.popups[0]?.focused, page.handler.count('start')]).toEqual([1, 1, 1]);
+  });
+
+  it('is given up with the button for that, and what comes later changes nothing', async () => {
+    const shown = await page.show(install);
+    await press(button(shown));
+    await press(shown.querySelector('.authpipe-cancel'));
+    expect([state(shown), page.popups[0]?.closed]).toEqual(['cancelled', true]);
+    await post(told('connected', { connection: connected() }));
+    expect(state(shown)).toBe('cancelled');
+  });
+
+  it('asks again for what was declined, where a part was granted', async () => {
+    page.handler.connection = connected('installation', { missingScopes: ['a'] });
+    const shown = await page.show(install);
+    await press(button(shown));
+    expect(page.handler.asked.at(-1)?.body).toMatchObject({ reauthorize: true });
+    await post(told('cancelled'));
+    expect([state(shown), note(shown)]).toEqual(['connected', 'Installed with Facebook, but without a.']);
+  });
+
+  it('mends what was revoked', async () => {
+    page.handler.connection = connected('installation', { status: 'revoked', needsReauth: true });
+    const shown = await page.show(install);
+    await press(button(shown));
+    await post(told('cancelled'));
+    expect([state(shown), button(shown).textContent]).toEqual(['cancelled', 'Reconnect Facebook']);
+    await press(button(shown));
+    await post(told('connected', { connection: connected() }));
+    expect([state(shown), button(shown).textContent]).toEqual(['connected', 'Installed']);
+  });
+});

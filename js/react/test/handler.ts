@@ -1,0 +1,62 @@
+import type { Connection, Level } from '../src/index.js';
+
+type Json = Record<string, unknown>;
+
+/** The handler of the contract, as a browser sees it, without a server and an engine behind it. It is steered by its fields. */
+export class FakeHandler {
+  /** What it was asked, in order: method, path and body. */
+  readonly asked: { method: string; path: string; query: URLSearchParams; body: Json; init: RequestInit }[] = [];
+  connection: Json | null = null;
+  /** The state of each session that was begun. */
+  readonly sessions = new Map<string, Json>();
+  /** The error that a path answers instead, by its name: start, status, session, disconnect. */
+  readonly refuses = new Map<string, { status: number; code: string }>();
+  /** Nothing is answered at all while this is set. */
+  unreachable = false;
+  sessionTTL = 600_000;
+
+  readonly fetch: typeof fetch = async (input, init = {}) => {
+    if (this.unreachable) throw new TypeError('Failed to fetch');
+    const url = new URL(String(input), 'https://app.example.com');
+    const path = url.pathname.replace(/^\/authpipe\//, '');
+    const body = init.body ? (JSON.parse(String(init.body)) as Json) : {};
+    this.asked.push({ method: init.method ?? 'GET', path, query: url.searchParams, body, init });
+    const refusal = this.refuses.get(path);
+    if (refusal) return Response.json({ error: { code: refusal.code, message: `${refusal.code}: as the test wants it` } }, refusal);
+    return this.#answer(path, url.searchParams);
+  };
+
+  #answer(path: string, query: URLSearchParams): Response {
+    switch (path) {
+      case 'start': {
+        const sessionId = `session-${this.sessions.size + 1}`;
+        this.sessions.set(sessionId, { status: 'pending' });
+        const expiresAt = new Date(Date.now() + this.sessionTTL).toISOString();
+        return Response.json({ sessionId, authorizationUrl: `https://facebook.example.com/dialog?${sessionId}`, expiresAt });
+      }
+      case 'status':
+        return Response.json({ connection: this.connection });
+      case 'session': {
+        const session = this.sessions.get(query.get('session_id') ?? '');
+        return session ? Response.json(session) : Response.json({ error: { code: 'not_found', message: 'no such session' } }, { status: 404 });
+      }
+      case 'disconnect':
+        this.connection = null;
+        return new Response(null, { status: 204 });
+    }
+    return Response.json({ error: { code: 'not_found', message: 'no such path' } }, { status: 404 });
+  }
+
+  /** How often a path was asked for. */
+  count(path: string): number {
+    return this.asked.filter((each) => each.path === path).length;
+  }
+}
+
+/** A connection as the handler answers it. */
+export function connected(level: Level = 'installation', changes: Partial<Connection> = {}): Json & Connection {
+  return {
+    provider: 'facebook', for: level, status: 'active', needsReauth: false, scopes: ['pages_show_list'], missingScopes: [],
+    connectedAt: '2026-11-23T20:00:00Z', providerUserId: '10001', ...changes,
+  };
+}

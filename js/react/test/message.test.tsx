@@ -1,0 +1,58 @@
+import { expect, it, test, vi } from 'vitest';
+import { InstallButton, useConnection } from '../src/index.js';
+import { connected } from './handler.js';
+import { button, FakePopup, page, post, press, state, told } from './page.js';
+
+function Everything() {
+  return JSON.stringify(useConnection({ provider: 'facebook', for: 'installation' }).connection);
+}
+
+// Whoever has a reference to this window can post to it: a page that opened it, one that it opened, a frame in it.
+test.each([
+  ['is from another origin', () => [told('connected'), { origin: 'https://evil.example.com' }] as const],
+  ['is from an origin that begins alike', () => [told('connected'), { origin: `${window.location.origin}.evil.example.com` }] as const],
+  ['is from a sandboxed page', () => [told('connected'), { origin: 'null' }] as const],
+  ['is from another window of this origin', () => [told('connected'), { source: new FakePopup() }] as const],
+  ['is from no window', () => [told('connected'), { source: undefined as never }] as const],
+  ['is about another session', () => [told('connected', { sessionId: 'session-0' })] as const],
+  ['names no session', () => [told('connected', { sessionId: undefined })] as const],
+  ['is about another provider', () => [told('connected', { provider: 'other' })] as const],
+  ['is about a user', () => [told('connected', { for: 'user' })] as const],
+  ['is not of ours', () => [{ ...told('connected'), source: 'react-devtools' }] as const],
+  ['has an outcome that there is not', () => [told('splendid')] as const],
+  ['is text', () => [JSON.stringify(told('connected'))] as const],
+  ['is nothing', () => [null] as const],
+])('a message is left alone that %s', async (name, forged) => {
+  const onInstall = vi.fn();
+  const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
+  await press(button(shown));
+  const [data, from] = forged();
+  if (name === 'is from no window') page.popups.pop(); // post would say that it came from the last
+  await post(data, from);
+  expect(state(shown)).toBe('waiting');
+  expect(onInstall).not.toHaveBeenCalled();
+});
+
+it('takes from a message what a connection has, and nothing else', async () => {
+  const onInstall = vi.fn();
+  const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
+  await press(button(shown));
+  await post(told('connected', { connection: { ...connected(), access_token: 'EAAcanary', credential: 'EAAcanary' } }));
+  expect(onInstall.mock.calls).toEqual([[connected()]]);
+});
+
+it('takes no more from the handler either', async () => {
+  page.handler.connection = { ...connected(), access_token: 'EAAcanary', appsecret_proof: 'canary' };
+  const shown = await page.show(<Everything />);
+  expect(JSON.parse(shown.textContent ?? '')).toEqual({ ...connected() });
+});
+
+it('asks the handler where a message brings a connection that is none', async () => {
+  page.handler.connection = null;
+  const onInstall = vi.fn();
+  const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
+  await press(button(shown));
+  page.handler.connection = connected();
+  await post(told('connected', { connection: { status: 'active' } }));
+  expect(onInstall.mock.calls).toEqual([[connected()]]);
+});

@@ -1,0 +1,116 @@
+import { act, type ReactNode, StrictMode } from 'react';
+import { createRoot, type Root } from 'react-dom/client';
+import { afterEach, beforeEach, vi } from 'vitest';
+import { AuthpipeProvider } from '../src/index.js';
+import { FakeHandler } from './handler.js';
+
+/** A window that was opened: where it was sent, and whether it was closed. */
+export class FakePopup {
+  closed = false;
+  focused = 0;
+  readonly visited: string[] = [];
+  readonly location = { replace: (url: string) => void this.visited.push(url) };
+  focus() {
+    this.focused++;
+  }
+  close() {
+    this.closed = true;
+  }
+}
+
+/** What a test has: a page with a handler behind it, and a browser that opens windows or does not. */
+export interface Page {
+  handler: FakeHandler;
+  popups: FakePopup[];
+  /** Where this tab was sent. */
+  left: string[];
+  /** Whether windows are blocked. */
+  blocked: boolean;
+  open: ReturnType<typeof vi.fn>;
+  show(element: ReactNode): Promise<HTMLElement>;
+  /** Loads the page anew: whatever was in memory is gone, and what this tab remembers stays. */
+  reload(element: ReactNode): Promise<HTMLElement>;
+  /** Lets time pass. */
+  pass(milliseconds: number): Promise<void>;
+}
+
+export let page: Page;
+let root: Root | undefined;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  (globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }).IS_REACT_ACT_ENVIRONMENT = true;
+  window.sessionStorage.clear();
+  const handler = new FakeHandler();
+  page = {
+    handler, popups: [], left: [], blocked: false, show, reload, pass,
+    open: vi.fn(() => {
+      if (page.blocked) return null;
+      const popup = new FakePopup();
+      page.popups.push(popup);
+      return popup;
+    }),
+  };
+  vi.stubGlobal('open', page.open);
+});
+
+afterEach(async () => {
+  await unload();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+async function show(element: ReactNode): Promise<HTMLElement> {
+  const container = document.body.appendChild(document.createElement('div'));
+  root = createRoot(container);
+  const { handler, left } = page;
+  const navigate = (url: string) => void left.push(url);
+  await act(async () => {
+    root?.render(
+      <StrictMode>
+        <AuthpipeProvider fetch={handler.fetch} navigate={navigate}>{element}</AuthpipeProvider>
+      </StrictMode>,
+    );
+  });
+  return container;
+}
+
+async function unload() {
+  await act(async () => root?.unmount());
+  document.body.replaceChildren();
+  const now = Date.now();
+  vi.clearAllTimers(); // and the clock goes back to where it began
+  vi.setSystemTime(now);
+}
+
+async function reload(element: ReactNode) {
+  await unload();
+  return show(element);
+}
+
+async function pass(milliseconds: number) {
+  await act(() => vi.advanceTimersByTimeAsync(milliseconds));
+}
+
+/** Presses a button as a person does, or the keyboard. */
+export async function press(button: Element | null) {
+  if (!(button instanceof HTMLButtonElement)) throw new Error('there is no such button');
+  button.focus();
+  await act(async () => button.click());
+}
+
+/** What the handler's return page tells, as it arrives here. */
+export async function post(data: unknown, from: { origin?: string; source?: FakePopup | undefined } = {}) {
+  const { origin = window.location.origin, source = page.popups.at(-1) } = from;
+  await act(async () => {
+    window.dispatchEvent(new MessageEvent('message', { data, origin, source: (source ?? null) as unknown as Window | null }));
+  });
+}
+
+export const told = (outcome: string, more: object = {}) => ({
+  source: 'authpipe', sessionId: `session-${page.handler.sessions.size}`, provider: 'facebook', for: 'installation', outcome, ...more,
+});
+
+export const button = (of: HTMLElement) => of.querySelector('.authpipe-button') as HTMLButtonElement;
+export const note = (of: HTMLElement) => of.querySelector('[role=status]')?.textContent;
+export const state = (of: HTMLElement) => of.querySelector('.authpipe')?.getAttribute('data-state');
