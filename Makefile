@@ -1,10 +1,10 @@
 # Verbs. Each does one thing, through one script or one go command.
 
 .DEFAULT_GOAL := help
-.PHONY: help build vault test test-ha soak fuzz longrun bench demo dev release lint fmt reference clean
+.PHONY: help build vault test test-ha test-browser soak fuzz longrun bench demo dev example release lint fmt reference clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the plugin and the Facebook simulator into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -21,6 +21,9 @@ test-ha: ## three nodes under load, and twenty faults: a table of what each did;
 soak: ## three nodes under load and any faults, for DURATION=30m, watching what is used
 	@scripts/test.sh -timeout 0 -v -run TestSoak ./ha -ha.soak=$(or $(DURATION),30m)
 
+test-browser: ## run the example in a Chromium without a screen, with a real Vault (ARGS="-t stranger")
+	@scripts/test-browser.sh $(ARGS)
+
 fuzz: ## fuzz every target, FUZZTIME=1m each
 	@scripts/fuzz.sh
 
@@ -36,6 +39,9 @@ demo: ## walk the whole story with the vault CLI, then stop everything
 dev: ## leave a dev Vault and a simulated Facebook running until Ctrl-C
 	@scripts/dev.sh
 
+example: ## leave the JavaScript example running, with all that it needs, until Ctrl-C
+	@scripts/example.sh
+
 release: ## make the release VERSION=v1.2.3 (or the tag at HEAD) in dist/
 	@scripts/release.sh $(VERSION)
 
@@ -50,4 +56,4 @@ reference: ## write testdata/openapi.json anew, and the table of paths and docs/
 	go test -run TestThe ./internal/reference -update
 
 clean: ## remove what was built, Vault included
-	rm -rf bin dist
+	rm -rf bin dist js/node_modules js/*/node_modules js/*/dist

@@ -1,0 +1,35 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launch } from './chromium.js';
+import { Witness } from './witness.js';
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(() => browser.close());
+
+// What never finds anything proves nothing: each way by which a secret could come in is tried.
+test.each([
+  ['in a body', { body: '{"credential":"the-secret"}' }],
+  ['in a header', { body: '', headers: { 'X-Credential': 'the-secret' } }],
+  ['that looks like a token, unknown', { body: 'EAAB0123456789abcdef' }],
+  ['in an address', { body: '<script>history.replaceState(null, "", "?the-" + "secret")</script>' }],
+  ['in a message', { body: '<script>postMessage({ token: "the-" + "secret" })</script>' }],
+  ['on the console', { body: '<script>console.log("the-" + "secret")</script>' }],
+  ['in storage', { body: '<script>sessionStorage.x = "the-" + "secret"</script>' }],
+  ['in a cookie', { body: '<script>document.cookie = "x=the-" + "secret"</script>' }],
+  ['in the page', { body: '<script>document.write("the-" + "secret")</script>' }],
+  ['nowhere', { body: 'the secret' }],
+])('a secret is found %s', async (where, answer) => {
+  const context = await browser.newContext();
+  const witness = new Witness();
+  witness.keep('the-secret');
+  witness.watch(context);
+  await context.route('**', (route) => route.fulfill({ contentType: 'text/html', ...answer }));
+  const page = await context.newPage();
+  await page.goto('http://localhost:1/authpipe/return');
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+  expect((await witness.leaks()).length > 0).toBe(where !== 'nowhere');
+  await context.close();
+});

@@ -1,0 +1,57 @@
+import type { BrowserContext, Page, Response } from 'playwright-core';
+
+/** Writes down all that reaches a browser, to look afterwards whether a secret was in it. */
+export class Witness {
+  readonly #seen: { where: string; text: string }[] = [];
+  readonly #pending: Promise<void>[] = [];
+  readonly #pages: Page[] = [];
+  readonly #secrets = new Set<string>();
+
+  /** A secret that no browser may see. */
+  keep(...secrets: string[]): void {
+    for (const secret of secrets) this.#secrets.add(secret);
+  }
+
+  get secrets(): number {
+    return this.#secrets.size;
+  }
+
+  watch(context: BrowserContext): void {
+    context.on('response', (response) => this.#pending.push(this.#note(response)));
+    context.on('console', (message) => this.#see('the console', message.text()));
+    context.on('page', (page) => {
+      this.#pages.push(page);
+      page.on('framenavigated', (frame) => this.#see('an address', frame.url()));
+    });
+    // What windows tell each other, whoever it is for.
+    void context.exposeBinding('__told', (_, text: string) => this.#see('a message', text));
+    void context.addInitScript(() => {
+      window.addEventListener('message', (event) => (window as unknown as { __told(text: string): void }).__told(JSON.stringify(event.data)));
+    });
+  }
+
+  async #note(response: Response): Promise<void> {
+    const url = response.url();
+    this.#see(`the headers of ${url}`, JSON.stringify([response.request().headers(), await response.allHeaders().catch(() => ({}))]));
+    this.#see(`the body of ${url}`, await response.text().catch(() => '')); // a redirect has none
+  }
+
+  #see(where: string, text: string): void {
+    this.#seen.push({ where, text });
+  }
+
+  /** Where a secret was seen; hopefully nowhere. It fails if it has seen too little to tell. */
+  async leaks(): Promise<string[]> {
+    await Promise.all(this.#pending);
+    for (const page of this.#pages.filter((each) => !each.isClosed())) {
+      this.#see(`the page ${page.url()}`, await page.content());
+      this.#see('storage', await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])));
+    }
+    if (!this.#seen.some(({ where }) => where.includes('/authpipe/'))) throw new Error('the witness has seen nothing of the handler');
+    // Facebook's tokens begin so, whether they are among those that are known or not.
+    const token = /EAA[A-Za-z0-9]{12,}/;
+    return this.#seen
+      .filter(({ text }) => token.test(text) || [...this.#secrets].some((secret) => text.includes(secret)))
+      .map(({ where }) => where);
+  }
+}

@@ -1,0 +1,89 @@
+import { readFile } from 'node:fs/promises';
+import { extname, join, normalize } from 'node:path';
+import { type Authpipe, AuthpipeError } from '@authpipe/node';
+import { listPages, post } from './pages.js';
+import { people, personOf, signedIn } from './people.js';
+
+export interface AppOptions {
+  authpipe: Authpipe;
+  /** The organization whose application this is. A real one has many, and knows each person's. */
+  tenantId: string;
+  /** The origin that browsers see. */
+  origin: string;
+  graph: string;
+  /** Where the built web pages lie. */
+  web: string;
+  /** The simulator's page for breaking things, to link to. */
+  control: string;
+  /** What Facebook proves itself with when it subscribes. */
+  webhookVerifyToken: string;
+}
+
+/** The application: what is below /authpipe is the handler's, below /api its own, and the rest is files. */
+export function createApp(options: AppOptions): (request: Request) => Promise<Response> {
+  const { authpipe, tenantId, origin, webhookVerifyToken } = options;
+  const handler = authpipe.handler({
+    origin,
+    webhookVerifyToken,
+    authenticate: (request) => {
+      const person = personOf(request);
+      return person ? { tenantId, userId: person.id, mayInstall: person.mayInstall } : null;
+    },
+  });
+  return async (request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname.startsWith('/authpipe/')) return handler(request);
+    if (pathname.startsWith('/api/')) return api(options, request, `${request.method} ${pathname.slice(5)}`);
+    return file(options.web, pathname);
+  };
+}
+
+async function api(options: AppOptions, request: Request, what: string): Promise<Response> {
+  // What changes something comes from our own page. Browsers say so, and no page can say it for another.
+  if (request.method !== 'GET' && request.headers.get('sec-fetch-site') !== 'same-origin') return refused(403, 'not from this page');
+  const body = request.method === 'GET' ? {} : ((await request.json()) as Record<string, string>);
+  const person = personOf(request);
+  switch (what) {
+    case 'GET me':
+      return Response.json({ person: person ?? null, people, control: options.control });
+    case 'POST sign-in': {
+      const chosen = people.find((each) => each.id === body['person']);
+      return Response.json({}, { headers: { 'Set-Cookie': signedIn(chosen) } });
+    }
+    case 'POST sign-out':
+      return Response.json({}, { headers: { 'Set-Cookie': signedIn(undefined) } });
+  }
+  if (!person) return refused(401, 'sign in first');
+  return act({ ...options, person: person.id }, what, body).catch((error: unknown) => {
+    const status = error instanceof AuthpipeError ? 409 : 502;
+    return refused(status, error instanceof Error ? error.message : String(error));
+  });
+}
+
+async function act(options: AppOptions & { person: string }, what: string, body: Record<string, string>): Promise<Response> {
+  switch (what) {
+    case 'GET pages':
+      return Response.json({ pages: await listPages(options) });
+    case 'POST posts':
+      return Response.json(await post(options, body['page'] ?? '', body['message'] ?? ''));
+    default:
+      return refused(404, 'there is nothing here');
+  }
+}
+
+const refused = (status: number, error: string) => Response.json({ error }, { status });
+
+const types: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+
+// What the page may load: its own. A connection needs nothing else of it, as the consent is in a window of its own.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
+
+async function file(web: string, pathname: string): Promise<Response> {
+  const path = join(web, normalize(pathname === '/' ? '/index.html' : pathname));
+  try {
+    const headers = { 'Content-Type': types[extname(path)] ?? 'application/octet-stream', 'Content-Security-Policy': policy };
+    return new Response(await readFile(path), { headers });
+  } catch {
+    return new Response('not found', { status: 404 });
+  }
+}

@@ -1,0 +1,21 @@
+# Sourced by what needs the packages below js/, from the root of the repository.
+
+# build_js installs what they need, as package-lock.json has it, and builds them.
+build_js() {
+  (cd js && npm ci --no-audit --no-fund >/dev/null && npm run --silent build >/dev/null)
+}
+
+# find_chromium sets CHROMIUM_BIN; installs Debian's where there is none.
+find_chromium() {
+  CHROMIUM_BIN=${CHROMIUM_BIN:-$(command -v chromium || true)}
+  if [[ -z $CHROMIUM_BIN ]]; then
+    if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+      echo "$0: there is no chromium: install it (Debian: apt-get install chromium), or set CHROMIUM_BIN" >&2
+      exit 1
+    fi
+    echo 'installing chromium …' >&2
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+    CHROMIUM_BIN=$(command -v chromium)
+  fi
+  export CHROMIUM_BIN
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The example in a real Chromium without a screen, with the built engine in a real Vault and a simulated Facebook.
+# Arguments go to vitest: scripts/test-browser.sh -t stranger. SCREENSHOTS=FOLDER has it take pictures.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
+. scripts/js.sh
+
+find_chromium
+build
+build_js
+start_vault
+export FACEBOOK_SIMULATOR=$PWD/bin/facebook-simulator
+[[ -z ${SCREENSHOTS:-} ]] || export SCREENSHOTS=$PWD/$SCREENSHOTS
+
+(cd js && npm run --silent test:browser --workspace example -- "$@")
