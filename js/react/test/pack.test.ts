@@ -41,3 +41,12 @@ it('imports nothing but react', () => {
 it('is a client component, for servers that tell those apart', () => {
   expect(readFileSync(`${root}/dist/index.js`, 'utf8')).toMatch(/^'use client';/);
 });
+
+it('is found and rendered by Node as it is packed', () => {
+  const script = `
+    import { createElement } from 'react';
+    import { renderToString } from 'react-dom/server';
+    import { InstallButton } from '@authpipe/react';
+    process.stdout.write(renderToString(createElement(InstallButton, { provider: 'facebook' })));`;
+  expect(execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root, encoding: 'utf8' })).toContain('Install with Facebook');
+});
