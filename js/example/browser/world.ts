@@ -66,6 +66,7 @@ export class World {
 
   #app(mount: string): (request: Request) => Promise<Response> {
     const authpipe = new Authpipe({ vaultAddr, mount, auth: { method: 'token', token: this.#token } });
+    this.#closers.push(() => authpipe.close());
     const facebook = () => this.facebook.base; // which begins after this, and needs this to be there
     return createApp({
       authpipe, tenantId, webhookVerifyToken, origin: this.origin, web: fileURLToPath(new URL('../dist/web', import.meta.url)),

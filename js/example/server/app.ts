@@ -24,7 +24,7 @@ export function createApp(options: AppOptions): (request: Request) => Promise<Re
   const { authpipe, tenantId, origin, webhookVerifyToken } = options;
   const handler = authpipe.handler({
     origin,
-    webhookVerifyToken,
+    webhook: { verifyToken: webhookVerifyToken },
     authenticate: (request) => {
       const person = personOf(request);
       return person ? { tenantId, userId: person.id, mayInstall: person.mayInstall } : null;

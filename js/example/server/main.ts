@@ -27,4 +27,9 @@ const app = createApp({
 });
 const server = serve(() => origin, app);
 server.listen(Number(new URL(origin).port), '127.0.0.1', () => console.log(`example: ${origin}`));
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => server.close().closeAllConnections());
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    server.close().closeAllConnections();
+    void authpipe.close();
+  });
+}

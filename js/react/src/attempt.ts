@@ -1,6 +1,6 @@
 import type { Level } from './connection.js';
 import { AuthpipeError } from './failure.js';
-import { type Outcome, outcomeOf } from './message.js';
+import { listen, type Outcome } from './message.js';
 import type { Server, Session } from './server.js';
 import type { Ticket } from './ticket.js';
 
@@ -35,12 +35,7 @@ export function follow(attempt: Attempt): () => void {
     attempt.settled(outcome);
   };
   const { provider, level, popup, ticket } = attempt;
-  const expected = { provider, level, popup, sessionId: ticket.sessionId };
-  const hear = (event: MessageEvent) => {
-    const outcome = outcomeOf(event, expected);
-    if (outcome) end(outcome);
-  };
-  window.addEventListener('message', hear, { signal: ended.signal });
+  listen({ provider, level, popup, sessionId: ticket.sessionId }, ended.signal, end);
   if (popup) watch(attempt, popup, ended.signal, end);
   else void ask(attempt, ended.signal, end);
   return () => ended.abort();

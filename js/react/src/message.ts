@@ -17,14 +17,33 @@ export interface Expected {
 }
 
 /**
- * Reads what the handler's return page posts. Any page can post anything to a window: what is not from this very origin, from
- * the window that was opened, and about the session that was begun is left alone, and undefined returned.
+ * Hears what the handler's return page tells, until ended. It posts to the window that opened it; and, for a provider's page may have
+ * parted the two, to a channel that all windows of this origin hear, and no others.
  */
-export function outcomeOf(event: MessageEvent, expected: Expected): Outcome | undefined {
-  if (event.origin !== window.location.origin) return undefined;
-  if (expected.popup && event.source !== expected.popup) return undefined;
-  if (typeof event.data !== 'object' || event.data === null) return undefined;
-  const data = event.data as Record<string, unknown>;
+export function listen(expected: Expected, ended: AbortSignal, hear: (outcome: Outcome) => void): void {
+  const post = (event: MessageEvent) => {
+    if (isFrom(event, expected.popup)) read(event.data);
+  };
+  const read = (data: unknown) => {
+    const outcome = outcomeOf(data, expected);
+    if (outcome) hear(outcome);
+  };
+  window.addEventListener('message', post, { signal: ended });
+  if (typeof BroadcastChannel === 'undefined') return;
+  const channel = new BroadcastChannel('authpipe');
+  channel.onmessage = (event) => read(event.data);
+  ended.addEventListener('abort', () => channel.close());
+}
+
+/** Any page can post anything to a window that it has a reference to: what is not from this very origin and from the window that was opened is not heard. */
+function isFrom(event: MessageEvent, popup: Window | undefined): boolean {
+  return event.origin === window.location.origin && (!popup || event.source === popup);
+}
+
+/** Reads a message that is about the session that was begun; any other is left alone, and undefined returned. */
+function outcomeOf(raw: unknown, expected: Expected): Outcome | undefined {
+  if (typeof raw !== 'object' || raw === null) return undefined;
+  const data = raw as Record<string, unknown>;
   if (data['source'] !== 'authpipe' || data['sessionId'] !== expected.sessionId) return undefined;
   if (data['provider'] !== expected.provider || data['for'] !== expected.level) return undefined;
   switch (data['outcome']) {

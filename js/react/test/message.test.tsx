@@ -1,7 +1,7 @@
 import { expect, it, test, vi } from 'vitest';
 import { InstallButton, useConnection } from '../src/index.js';
 import { connected } from './handler.js';
-import { button, FakePopup, page, post, press, state, told } from './page.js';
+import { broadcast, button, FakePopup, page, post, press, state, told } from './page.js';
 
 function Everything() {
   return JSON.stringify(useConnection({ provider: 'facebook', for: 'installation' }).connection);
@@ -31,6 +31,20 @@ test.each([
   await post(data, from);
   expect(state(shown)).toBe('waiting');
   expect(onInstall).not.toHaveBeenCalled();
+});
+
+it('hears from this origin\'s other windows, too, what is about its session, until that is over', async () => {
+  const onInstall = vi.fn();
+  const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
+  expect(await broadcast(told('connected'))).toBe(0);
+  await press(button(shown));
+  await broadcast(told('connected', { sessionId: 'session-0' }));
+  await broadcast(told('connected', { for: '' }));
+  expect(state(shown)).toBe('waiting');
+  expect(await broadcast(told('connected', { connection: connected() }))).toBe(1);
+  expect(onInstall.mock.calls).toEqual([[connected()]]);
+  expect(await broadcast(told('cancelled'))).toBe(0);
+  expect(state(shown)).toBe('connected');
 });
 
 it('takes from a message what a connection has, and nothing else', async () => {

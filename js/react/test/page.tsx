@@ -18,6 +18,18 @@ export class FakePopup {
   }
 }
 
+/** The channel of this origin's windows, as far as one window needs it. */
+class FakeChannel {
+  static readonly open = new Set<FakeChannel>();
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+  constructor(readonly name: string) {
+    FakeChannel.open.add(this);
+  }
+  close() {
+    FakeChannel.open.delete(this);
+  }
+}
+
 /** What a test has: a page with a handler behind it, and a browser that opens windows or does not. */
 export interface Page {
   handler: FakeHandler;
@@ -52,6 +64,8 @@ beforeEach(() => {
     }),
   };
   vi.stubGlobal('open', page.open);
+  FakeChannel.open.clear();
+  vi.stubGlobal('BroadcastChannel', FakeChannel);
 });
 
 afterEach(async () => {
@@ -105,6 +119,13 @@ export async function post(data: unknown, from: { origin?: string; source?: Fake
   await act(async () => {
     window.dispatchEvent(new MessageEvent('message', { data, origin, source: (source ?? null) as unknown as Window | null }));
   });
+}
+
+/** What the return page tells all windows of this origin. Returns how many heard it. */
+export async function broadcast(data: unknown): Promise<number> {
+  const listening = [...FakeChannel.open].filter(({ name }) => name === 'authpipe');
+  await act(async () => listening.forEach((channel) => channel.onmessage?.({ data })));
+  return listening.length;
 }
 
 export const told = (outcome: string, more: object = {}) => ({
