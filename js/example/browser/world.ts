@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { Authpipe } from '@authpipe/node';
+import { Authpipe, toNodeHandler } from '@authpipe/node';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { createApp } from '../server/app.js';
-import { serve } from '../server/serve.js';
 import { type Facebook, startFacebook } from './facebook.js';
 import { mountEngine, need, tokenWith, vault, vaultAddr, vaultToken } from './vault.js';
 import { Witness } from './witness.js';
@@ -58,7 +58,7 @@ export class World {
   async #serve(): Promise<void> {
     const { mount } = this;
     let app: ((request: Request) => Promise<Response>) | undefined;
-    const server = serve(() => this.origin, (request) => (app ??= this.#app(mount))(request)).listen(0, '127.0.0.1');
+    const server = createServer(toNodeHandler((request) => (app ??= this.#app(mount))(request))).listen(0, '127.0.0.1');
     this.#closers.push(async () => server.close().closeAllConnections());
     await new Promise((resolve) => server.once('listening', resolve));
     this.origin = `http://localhost:${(server.address() as AddressInfo).port}`;

@@ -1,7 +1,7 @@
+import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { Authpipe } from '@authpipe/node';
+import { Authpipe, toNodeHandler } from '@authpipe/node';
 import { createApp } from './app.js';
-import { serve } from './serve.js';
 
 // Serves the example, set up by its environment: see scripts/example.sh.
 const need = (name: string): string => {
@@ -25,7 +25,7 @@ const app = createApp({
   control: `${need('GRAPH_URL')}/_control`,
   webhookVerifyToken: need('WEBHOOK_VERIFY_TOKEN'),
 });
-const server = serve(() => origin, app);
+const server = createServer(toNodeHandler(app));
 server.listen(Number(new URL(origin).port), '127.0.0.1', () => console.log(`example: ${origin}`));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {

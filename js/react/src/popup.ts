@@ -12,5 +12,5 @@ export function openPopup(name: string): Window | undefined {
   return popup && !popup.closed ? popup : undefined;
 }
 
-/** The windows' names start so: by that the return page tells a window that was opened for it from a tab that has an opener anyhow. */
+/** The windows' names start so. A connection has one name, so that a second attempt takes over the window of a first that was lost sight of. */
 export const popupPrefix = 'authpipe:';
