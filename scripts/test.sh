@@ -12,6 +12,9 @@ if [ $# -eq 0 ]; then
 	# At full size, which the race detector would make last too long.
 	go test -timeout 20m -run TestTwoHundredDays ./backend -longrun.credentials=2000
 	go test -timeout 20m -run 'TestLoad$' ./client/authpipe -load.refs=10000 -load.time=20m
+	. scripts/js.sh
+	build_js
+	(cd js && npm run --silent typecheck && npm run --silent test)
 	# Briefly: for as many inputs as take a second or so.
 	FUZZTIME=2000x scripts/fuzz.sh
 fi
