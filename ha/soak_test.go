@@ -119,26 +119,36 @@ func sampled(samples []sample) string {
 	return text.String()
 }
 
+// level is how long it takes until as many sessions are forgotten as begin: a session's end can be read for a quarter of an hour.
+// By then there are as many events, too, as are ever kept.
+const level = 20 * time.Minute
+
 // growth compares the later calms with the earlier ones. The lowest of each counts: what is used for a moment is no growth. The
-// first calm is left out, in which not everybody was connected.
+// first calm is left out, in which not everybody was connected; and for what is stored, all until it should be level.
 func growth(samples []sample) (grown []string) {
-	if len(samples) < 5 {
-		return nil
-	}
-	samples = samples[1:]
-	earlier, later := samples[:len(samples)/2], samples[len(samples)/2:]
-	for what, of := range map[string]func(sample) int64{
-		"the plugin's memory":         func(s sample) int64 { return s.plugin.Own >> 20 },
-		"the plugin's goroutines":     func(s sample) int64 { return int64(s.goroutines) },
-		"the plugin's files":          func(s sample) int64 { return int64(s.plugin.Files) },
-		"the plugin's processes":      func(s sample) int64 { return int64(s.processes) },
-		"Vault's memory":              func(s sample) int64 { return s.vault.Own >> 20 },
-		"Vault's files":               func(s sample) int64 { return int64(s.vault.Files) },
-		"the snapshot, in kilobytes,": func(s sample) int64 { return s.snapshot >> 10 },
+	begun := samples[0].at
+	processes := samples[1:]
+	storage := slices.DeleteFunc(slices.Clone(samples), func(s sample) bool { return s.at.Sub(begun) < level })
+	for _, watched := range []struct {
+		what    string
+		samples []sample
+		of      func(sample) int64
+	}{
+		{"the plugin's memory, in MB,", processes, func(s sample) int64 { return s.plugin.Own >> 20 }},
+		{"the plugin's goroutines", processes, func(s sample) int64 { return int64(s.goroutines) }},
+		{"the plugin's files", processes, func(s sample) int64 { return int64(s.plugin.Files) }},
+		{"the plugin's processes", processes, func(s sample) int64 { return int64(s.processes) }},
+		{"Vault's memory, in MB,", processes, func(s sample) int64 { return s.vault.Own >> 20 }},
+		{"Vault's files", processes, func(s sample) int64 { return int64(s.vault.Files) }},
+		{"the snapshot, in KB,", storage, func(s sample) int64 { return s.snapshot >> 10 }},
 	} {
-		was, is := lowest(earlier, of), lowest(later, of)
-		if is > was+was/2+20 {
-			grown = append(grown, fmt.Sprintf("%s grew from %d to %d", what, was, is))
+		half := len(watched.samples) / 2
+		if half < 2 {
+			continue // too short to tell
+		}
+		was, is := lowest(watched.samples[:half], watched.of), lowest(watched.samples[half:], watched.of)
+		if is > was+was/4+20 {
+			grown = append(grown, fmt.Sprintf("%s grew from %d to %d", watched.what, was, is))
 		}
 	}
 	return grown
