@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import { lifeLeft } from './answer.js';
 import type { VaultAuth } from './auth.js';
 import { Cache } from './cache.js';
@@ -97,6 +99,7 @@ export class Authpipe {
 
   /** Nothing is asked before the first question. */
   constructor(options: AuthpipeOptions = {}) {
+    setMaxListeners(0, this.#life.signal); // each question that is under way is one
     const { env } = process;
     const { now = monotonic, timeout = 30_000, fetch = (...args) => globalThis.fetch(...args) } = options;
     const auth = options.auth ?? (env.VAULT_TOKEN ? { method: 'token' as const, token: env.VAULT_TOKEN } : undefined);

@@ -68,7 +68,7 @@ export class Wire {
       let failure: AuthpipeError;
       try {
         const response = await this.#once(question, token, signal);
-        const text = await body(response);
+        const text = await body(question.op, response);
         if (response.ok) {
           return open<T>(question.op, response, text);
         }
@@ -130,13 +130,13 @@ export class Wire {
   }
 }
 
-async function body(response: Response): Promise<string> {
+async function body(op: string, response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {
     size += chunk.length;
     if (size > answerLimit) {
-      throw new Error('the answer is too long');
+      throw new AuthpipeError({ op, code: 'unavailable', status: response.status, message: 'the answer is too long' });
     }
     chunks.push(chunk);
   }

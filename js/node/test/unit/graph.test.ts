@@ -1,0 +1,143 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+import type { Authpipe } from '../../src/index.js';
+import { clientOf, Double } from '../double.js';
+import { listening } from '../listening.js';
+
+const bobs = 'org_acme/facebook/users/bob';
+const bob = { tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' } as const;
+
+let double: Double;
+let client: Authpipe;
+let sent: Request[];
+let facebook: (request: Request) => Response | Promise<Response>;
+
+beforeEach(() => {
+  double = new Double();
+  double.put(bobs, { token: 'one' });
+  client = clientOf(double);
+  sent = [];
+  facebook = () => Response.json({ id: '7' });
+});
+
+afterEach(() => client.close());
+
+const refused = (code: number, message: string) => Response.json({ error: { message, code } }, { status: 400 });
+
+function graph(origins?: string[]) {
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    const request = new Request(input, init);
+    sent.push(request.clone());
+    return facebook(request);
+  };
+  return client.graph(bob, { fetch, origins });
+}
+
+describe('a call of the Graph API', () => {
+  test('has the token in a header and the proof in the query, and what comes back shows neither', async () => {
+    const response = await graph()('https://graph.facebook.com/v26.0/me?fields=id,name');
+    expect(sent[0]!.headers.get('authorization')).toBe('Bearer one');
+    expect(sent[0]!.url).toBe('https://graph.facebook.com/v26.0/me?fields=id,name&appsecret_proof=proof-of-one');
+    expect(response.url).toBe('https://graph.facebook.com/v26.0/me?fields=id,name');
+    expect(await response.json()).toEqual({ id: '7' });
+  });
+
+  test('keeps its method, body and headers', async () => {
+    await graph()('https://graph.facebook.com/v26.0/7/feed', { method: 'POST', body: new URLSearchParams({ message: 'hello' }), headers: { 'X-Own': 'yes' } });
+    expect(sent[0]!.method).toBe('POST');
+    expect(await sent[0]!.text()).toBe('message=hello');
+    expect(Object.fromEntries(sent[0]!.headers)).toMatchObject({ 'x-own': 'yes', 'content-type': 'application/x-www-form-urlencoded;charset=UTF-8' });
+  });
+
+  test('of a next page has the token of now, and not the one that is written there', async () => {
+    await graph()('https://graph.facebook.com/v26.0/me/feed?access_token=old&limit=25&appsecret_proof=old&after=a%2Cb');
+    expect(sent[0]!.url).toBe('https://graph.facebook.com/v26.0/me/feed?limit=25&after=a%2Cb&appsecret_proof=proof-of-one');
+  });
+
+  test.each([
+    'https://example.com/', 'http://graph.facebook.com/', 'https://graph.facebook.com.evil.test/', 'https://graph.facebook.com:8443/',
+  ])('of another origin goes through as it is: %s', async (url) => {
+    await graph()(url, { headers: { Authorization: 'Basic own' } });
+    expect(sent[0]!.headers.get('authorization')).toBe('Basic own');
+    expect(sent[0]!.url).not.toContain('proof');
+    expect(double.count('GET creds/')).toBe(0);
+  });
+
+  test('goes to a test double where that is said', async () => {
+    await graph(['http://127.0.0.1:8080'])('http://127.0.0.1:8080/me');
+    expect(sent[0]!.headers.get('authorization')).toBe('Bearer one');
+    await graph(['http://127.0.0.1:8080'])('https://graph.facebook.com/me');
+    expect(sent[1]!.headers.has('authorization')).toBe(false);
+  });
+
+  test('by who has no credential is not made', async () => {
+    double.put(bobs, { refusal: 'revoked: bob took it away' });
+    await expect(graph()('https://graph.facebook.com/me')).rejects.toMatchObject({ code: 'revoked' });
+    expect(sent).toEqual([]);
+  });
+});
+
+describe('where Facebook says that the token is dead', () => {
+  beforeEach(() => {
+    facebook = (request) => (request.headers.get('authorization') === 'Bearer one' ? refused(190, 'Error validating access token') : Response.json({ id: '7' }));
+    double.meanwhile((request) => { if (request.url.endsWith('/check')) double.put(bobs, { token: 'two' }); });
+  });
+
+  test('the engine is asked, and the call is made once more with what it has', async () => {
+    const response = await graph()('https://graph.facebook.com/v26.0/7/feed', { method: 'POST', body: new URLSearchParams({ message: 'hello' }) });
+    expect(await response.json()).toEqual({ id: '7' });
+    expect(await Promise.all(sent.map((request) => request.text()))).toEqual(['message=hello', 'message=hello']);
+    expect(double.count('POST connections/')).toBe(1);
+  });
+
+  test('a body that streams is spent: the answer stands, and the next call is right', async () => {
+    const stream = new ReadableStream({ start: (c) => { c.enqueue(new TextEncoder().encode('x')); c.close(); } });
+    const init = { method: 'POST', body: stream, duplex: 'half' } as RequestInit;
+    expect((await graph()('https://graph.facebook.com/v26.0/7/feed', init)).status).toBe(400);
+    expect(await (await graph()('https://graph.facebook.com/me')).json()).toEqual({ id: '7' });
+    expect(sent.length).toBe(2);
+  });
+
+  test('and the engine finds it alive, the answer stands', async () => {
+    double.meanwhile();
+    const response = await graph()('https://graph.facebook.com/me');
+    expect(await response.json()).toMatchObject({ error: { code: 190 } });
+    // It was asked for anew after the check, and is the same token: one more call, then no more for a minute.
+    expect(sent.length).toBeLessThanOrEqual(2);
+    const before = sent.length;
+    await graph()('https://graph.facebook.com/me');
+    expect(sent.length).toBe(before + 1);
+    expect(double.count('POST connections/')).toBe(1);
+  });
+
+  test('and the engine says so too, the answer stands, and what is asked next fails with the reason', async () => {
+    double.meanwhile();
+    double.put(bobs, { token: 'one', check: 'needs_reauth: the password was changed' });
+    const response = await graph()('https://graph.facebook.com/me');
+    expect(await response.json()).toMatchObject({ error: { code: 190 } });
+    await expect(graph()('https://graph.facebook.com/me')).rejects.toMatchObject({ code: 'needs_reauth' });
+  });
+});
+
+test.each([
+  ['a wrong proof', () => refused(100, 'Invalid appsecret_proof provided in the API argument'), 1],
+  ['a code as a string', () => Response.json({ error: { code: '190', message: 'dead' } }, { status: 401 }), 1],
+  ['a token of the wrong kind', () => refused(190, 'This method must be called with a Page Access Token'), 0],
+  ['a permission that is missing', () => refused(200, 'Requires pages_manage_posts'), 0],
+  ['a throttle', () => refused(4, 'Application request limit reached'), 0],
+  ['a page of a proxy\'s', () => new Response('<h1>190</h1>', { status: 502 }), 0],
+  ['what is fine', () => Response.json({ error: { code: 190 } }), 0],
+])('%s is judged', async (_, answers, checks) => {
+  facebook = answers;
+  const response = await graph()('https://graph.facebook.com/me');
+  expect(double.count('POST connections/')).toBe(checks);
+  expect(await response.text()).toBe(await answers().text()); // unread
+});
+
+test('no token leaves for where a redirect leads', async () => {
+  const elsewhere = await listening((request) => ({ status: 200, headers: { 'x-seen': `${request.headers.authorization} ${request.url}` } }));
+  const graphs = await listening(() => ({ status: 302, headers: { location: `${elsewhere.origin}/there` } }));
+  const response = await client.graph(bob, { origins: [graphs.origin] })(`${graphs.origin}/me`);
+  expect(response.headers.get('x-seen')).toBe('undefined /there');
+  await Promise.all([elsewhere.close(), graphs.close()]);
+});

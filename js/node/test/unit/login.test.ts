@@ -1,0 +1,204 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+
+import type { Authpipe, VaultAuth } from '../../src/index.js';
+import { clientOf, Double } from '../double.js';
+
+const bob = { tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' } as const;
+const second = 1000;
+const minute = 60 * second;
+
+let double: Double;
+/** The tokens of Vault that live, and what is given out for how long. */
+let living: Set<string>;
+let lease: { seconds: number; renewable: boolean };
+let logins: number;
+let last: Record<string, unknown>;
+const opened: Authpipe[] = [];
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: Date.UTC(2026, 10, 23, 12) });
+  double = new Double();
+  double.put('org_acme/facebook/users/bob', { token: 'one', ttl: 30 });
+  living = new Set();
+  lease = { seconds: 3600, renewable: true };
+  logins = 0;
+  double.meanwhile(vaults);
+});
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((client) => client.close()));
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
+});
+
+const given = (token: string) => double.reply({}, { auth: { client_token: token, lease_duration: lease.seconds, renewable: lease.renewable } });
+
+/** vaults is what Vault itself does: it lets in whom it knows. */
+async function vaults(request: Request): Promise<Response | undefined> {
+  if (request.url.endsWith('/login')) {
+    last = (await request.clone().json()) as Record<string, unknown>;
+    const token = `token-${++logins}`;
+    living.add(token);
+    return given(token);
+  }
+  const token = request.headers.get('x-vault-token') ?? '';
+  if (!living.has(token)) {
+    return double.refuse(403, 'permission denied', 'invalid token');
+  }
+  if (request.url.endsWith('/lookup-self')) {
+    return double.reply({ ttl: lease.seconds, renewable: lease.renewable });
+  }
+  if (request.url.endsWith('/revoke-self')) {
+    living.delete(token);
+    return new Response(null, { status: 204 });
+  }
+  return request.url.endsWith('/renew-self') ? given(token) : undefined;
+}
+
+function open(auth: VaultAuth, onTrouble = () => undefined as void): Authpipe {
+  opened.push(clientOf(double, { auth, onTrouble }));
+  return opened.at(-1)!;
+}
+
+const approle: VaultAuth = { method: 'approle', roleId: 'role', secretId: () => Promise.resolve('secret\n') };
+const renewals = () => double.count('POST auth/token/renew-self');
+const passes = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+
+describe('logging in', () => {
+  test.each<[string, VaultAuth, string, Record<string, unknown>]>([
+    ['by AppRole', approle, 'auth/approle/login', { role_id: 'role', secret_id: 'secret' }],
+    ['by AppRole that binds no secret id, mounted elsewhere', { method: 'approle', roleId: 'role', mount: '/apps/' }, 'auth/apps/login', { role_id: 'role' }],
+    ['by a JWT', { method: 'jwt', role: 'ci', jwt: () => 'a.b.c' }, 'auth/jwt/login', { role: 'ci', jwt: 'a.b.c' }],
+    ['as a pod', { method: 'kubernetes', role: 'app', jwt: 'a.b.c' }, 'auth/kubernetes/login', { role: 'app', jwt: 'a.b.c' }],
+  ])('is done once for all, %s', async (_, auth, path, body) => {
+    const client = open(auth);
+    await Promise.all([client.getCredential(bob), client.getCredential({ ...bob, credentialFor: 'any' }), client.connection(bob).catch(() => undefined)]);
+    expect(double.count(`POST ${path}`)).toBe(1);
+    expect(last).toEqual(body);
+    expect(double.requests.at(-1)!.headers.get('x-vault-token')).toBe('token-1');
+  });
+
+  test('that Vault refuses is permission_denied, and what reads the secret may fail', async () => {
+    double.meanwhile(() => double.refuse(400, 'invalid role or secret ID'));
+    await expect(open(approle).getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied', status: 400, op: 'logging in to Vault' });
+    const unreadable = open({ method: 'kubernetes', role: 'app', jwt: () => Promise.reject(new Error('ENOENT')) });
+    await expect(unreadable.getCredential(bob)).rejects.toMatchObject({ code: 'unavailable', detail: 'what should return the secret has failed' });
+  });
+});
+
+describe('the token of Vault', () => {
+  test('is renewed well before its lease ends, as long as the client is open', async () => {
+    await open(approle).getCredential(bob);
+    await passes(29 * minute);
+    expect(renewals()).toBe(0);
+    await passes(12 * minute);
+    expect(renewals()).toBe(1);
+    await passes(24 * 60 * minute);
+    expect(renewals()).toBeGreaterThan(35);
+    expect(logins).toBe(1);
+  });
+
+  test('is replaced when it is given less each time, and when it cannot be renewed', async () => {
+    await open(approle).getCredential(bob);
+    lease.seconds = 600;
+    await passes(41 * minute);
+    expect(logins).toBe(2);
+    lease.renewable = false;
+    await passes(7 * minute); // renewed, and found not to be renewable
+    await passes(7 * minute);
+    expect(logins).toBeGreaterThanOrEqual(3);
+  });
+
+  test('that has ended while Vault was away is not used', async () => {
+    const client = open(approle, () => undefined);
+    await client.getCredential(bob);
+    double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
+    await passes(61 * minute);
+    double.meanwhile(vaults);
+    living.clear();
+    double.requests.length = 0;
+    await client.connection(bob).catch(() => undefined);
+    expect(double.requests.some((request) => request.headers.get('x-vault-token') === 'token-1')).toBe(false);
+  });
+
+  test('is renewed as soon as Vault is back', async () => {
+    await open(approle).getCredential(bob);
+    double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
+    await passes(42 * minute);
+    double.meanwhile(vaults);
+    const before = renewals();
+    await passes(35 * second);
+    expect(renewals()).toBe(before + 1);
+    expect(logins).toBe(1);
+  });
+
+  test('that somebody has revoked is found out by a crowd once, and nobody notices', async () => {
+    const client = open(approle);
+    await client.getCredential(bob);
+    living.clear();
+    const crowd = Array.from({ length: 16 }, (_, i) => {
+      double.put(`org_acme/facebook/users/u${i}`, { token: 'one' });
+      return client.getCredential({ ...bob, userId: `u${i}` });
+    });
+    await Promise.all(crowd);
+    expect(double.count('GET auth/token/lookup-self')).toBe(1);
+    expect(logins).toBe(2);
+  });
+
+  test('that lives is not replaced because a policy refuses', async () => {
+    double.put('org_acme/facebook/users/bob', { status: 403, refusal: 'permission denied' });
+    const client = open(approle);
+    for (let i = 0; i < 10; i++) {
+      await expect(client.connect(bob)).rejects.toMatchObject({ code: 'permission_denied' });
+      await expect(client.getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied' });
+    }
+    expect(double.count('GET auth/token/lookup-self')).toBe(1);
+    expect(logins).toBe(1);
+  });
+
+  test('that was logged in for is revoked when the client closes, and one that was given is not', async () => {
+    const client = open(approle);
+    await client.getCredential(bob);
+    await client.close();
+    expect(living.size).toBe(0);
+    living.add('given');
+    const other = open({ method: 'token', token: 'given' });
+    await other.getCredential(bob);
+    await other.close();
+    expect(living).toEqual(new Set(['given']));
+  });
+});
+
+describe('a token that was given', () => {
+  test('is renewed while it can be', async () => {
+    living.add('given');
+    await open({ method: 'token', token: 'given' }).getCredential(bob);
+    await passes(41 * minute);
+    expect(renewals()).toBe(1);
+  });
+
+  test('and may not ask about itself is used as it is', async () => {
+    living.add('given');
+    double.meanwhile((request) => (request.url.endsWith('-self') ? double.refuse(403, 'permission denied') : vaults(request)));
+    const client = open({ method: 'token', token: 'given' });
+    await client.getCredential(bob);
+    await passes(24 * 60 * minute);
+    expect((await client.getCredential(bob)).credential).toBe('one');
+  });
+
+  test('by a file is read again when it has ended', async () => {
+    const files = ['first', 'second'];
+    living.add('first');
+    const client = open({ method: 'token', token: () => files[0]! });
+    await client.getCredential(bob);
+    living.clear();
+    living.add('second');
+    files.shift();
+    double.put('org_acme/facebook/users/ann', { token: 'two' });
+    expect((await client.getCredential({ ...bob, userId: 'ann' })).credential).toBe('two');
+  });
+
+  test('and is none is told as it is', async () => {
+    await expect(open({ method: 'token', token: 'none' }).getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied', status: 403 });
+  });
+});
