@@ -1,0 +1,339 @@
+import { createHash } from 'node:crypto';
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+import { AuthpipeError, type Authpipe, type HandlerOptions, type ReturnMessage } from '../../src/index.js';
+import { clientOf, Double } from '../double.js';
+
+const own = 'https://app.example.com';
+const id = 'S'.repeat(43);
+const bobs = 'org_acme/facebook/users/bob';
+const canary = 'EAAcanaryCANARYcanary';
+
+let double: Double;
+let client: Authpipe;
+let session: Record<string, unknown>;
+let completing: (body: Record<string, unknown>) => Response;
+let written: Record<string, unknown>[];
+let who: Awaited<ReturnType<HandlerOptions['authenticate']>>;
+let errors: unknown[];
+
+const connection = { ref: bobs, tenant_id: 'org_acme', provider: 'facebook', user_id: 'bob', credential_for: 'user', credential_type: 'oauth_token',
+  status: 'active', scopes: ['email'], missing_scopes: ['pages_show_list'], connected_at: '2026-11-23T12:00:00Z', provider_user_id: '7',
+  connected_by: { actor: 'bob' }, access_token: canary, expires_at: '2027-01-22T12:00:00Z' };
+
+beforeEach(() => {
+  double = new Double();
+  client = clientOf(double);
+  who = { tenantId: 'org_acme', userId: 'bob', mayInstall: false };
+  session = { session_id: id, ref: bobs, provider: 'facebook', credential_for: 'user', actor: 'bob', status: 'authorized', created_at: '2026-11-23T12:00:00Z', expires_at: '2026-11-23T12:10:00Z' };
+  completing = () => double.reply(connection);
+  written = [];
+  errors = [];
+  double.meanwhile(async (request) => {
+    const path = decodeURIComponent(new URL(request.url).pathname).replace('/v1/authpipe/', '');
+    if (request.method === 'POST') written.push((await request.clone().json()) as Record<string, unknown>);
+    if (path.startsWith('connect/')) {
+      const expires_at = new Date(Date.now() + 600_000).toISOString();
+      return double.reply({ session_id: id, expires_at, completion: 'confirm', authorization_url: 'https://f.test/dialog?state=x' });
+    }
+    if (path.endsWith('/complete')) return completing(written.at(-1)!);
+    if (path === `sessions/org_acme/${id}`) return request.method === 'DELETE' ? new Response(null, { status: 204 }) : double.reply(session);
+    if (path.startsWith('sessions/')) return double.refuse(404, 'not_found: there is no such session');
+    if (request.method === 'DELETE') return new Response(null, { status: 204 });
+    return undefined;
+  });
+});
+
+afterEach(() => client.close());
+
+function handler(options: Partial<HandlerOptions> = {}) {
+  return client.handler({ authenticate: () => who, origin: own, onError: (error) => errors.push(error), ...options });
+}
+
+const post = (path: string, body: unknown, headers: Record<string, string> = {}) => new Request(`${own}${path}`, {
+  method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin', ...headers },
+});
+const get = (path: string, headers: Record<string, string> = {}) => new Request(`${own}${path}`, { headers });
+const forUser = { provider: 'facebook', for: 'user' };
+
+describe('a start', () => {
+  test('begins a session in the name of who is signed in, whatever the page says', async () => {
+    const response = await handler()(post('/authpipe/start', { ...forUser, scopes: ['email'], reauthorize: true, tenantId: 'evil', userId: 'eve', actor: 'eve' }));
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ sessionId: id, authorizationUrl: 'https://f.test/dialog?state=x', expiresAt: expect.stringMatching(/^\d{4}-.*Z$/) });
+    expect(double.asked).toContain(`POST connect/${bobs}`);
+    expect(written[0]).toEqual({ actor: 'bob', return_url: `${own}/authpipe/return`, scopes: ['email'], reauthorize: true });
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(response.headers.get('set-cookie')).toBeNull();
+  });
+
+  test('of an installation is for who may install', async () => {
+    const start = () => handler()(post('/authpipe/start', { provider: 'facebook', for: 'installation' }));
+    expect((await start()).status).toBe(403);
+    expect(await (await start()).json()).toMatchObject({ error: { code: 'forbidden' } });
+    who = { tenantId: 'org_acme', userId: 'alice', mayInstall: true };
+    expect((await start()).status).toBe(200);
+    expect(double.asked).toContain('POST connect/org_acme/facebook/installation');
+    expect(written[0]).toMatchObject({ actor: 'alice' });
+  });
+
+  test('may be changed and refused by the application, but for who begins it', async () => {
+    const onStart: HandlerOptions['onStart'] = (connect) => ({ ...connect, actor: 'eve', tenantId: 'evil', scopes: ['email', 'user_posts'] });
+    await handler({ onStart })(post('/authpipe/start', forUser));
+    expect(double.asked).toContain(`POST connect/${bobs}`);
+    expect(written[0]).toMatchObject({ actor: 'bob', scopes: ['email', 'user_posts'] });
+    const refuse = handler({ onStart: () => { throw new AuthpipeError({ op: 'starting', code: 'suspended', message: 'not today', status: 409 }); } });
+    expect((await refuse(post('/authpipe/start', forUser))).status).toBe(409);
+  });
+
+  test.each([
+    ['another site\'s page', { 'Sec-Fetch-Site': 'cross-site', Origin: 'https://evil.test' }, 403],
+    ['a sibling\'s page', { 'Sec-Fetch-Site': 'same-site', Origin: 'https://other.example.com' }, 403],
+    ['nobody says what', { 'Sec-Fetch-Site': '' }, 403],
+    ['an older browser\'s other page', { 'Sec-Fetch-Site': '', Origin: 'https://evil.test' }, 403],
+    ['an older browser\'s own page', { 'Sec-Fetch-Site': '', Origin: own }, 200],
+    ['a form', { 'Content-Type': 'text/plain' }, 403],
+    ['JSON with a charset', { 'Content-Type': 'application/json; charset=utf-8' }, 200],
+  ])('that comes from %s', async (_, headers, status) => {
+    const request = post('/authpipe/start', forUser, headers);
+    if (headers['Sec-Fetch-Site' as keyof typeof headers] === '') request.headers.delete('sec-fetch-site');
+    const response = await handler()(request);
+    expect(response.status).toBe(status);
+    if (status === 403) expect(await response.json()).toMatchObject({ error: { code: 'forbidden' } });
+    expect(written.length).toBe(status === 200 ? 1 : 0);
+  });
+
+  test.each([
+    ['no object', '[]'], ['no JSON', '{'], ['for nobody', '{"provider":"facebook"}'], ['scopes of no strings', '{"for":"user","scopes":[1]}'],
+    ['a provider of no string', '{"for":"user","provider":{}}'], ['a provider that leads elsewhere', '{"for":"user","provider":"../x"}'],
+  ])('with %s is refused', async (_, body) => {
+    const request = new Request(`${own}/authpipe/start`, { method: 'POST', body, headers: { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin' } });
+    const response = await handler()(request);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { code: 'invalid_request' } });
+  });
+
+  test('that is too long is not read', async () => {
+    expect((await handler()(post('/authpipe/start', { ...forUser, more: 'x'.repeat(100_000) }))).status).toBe(413);
+  });
+});
+
+describe('where to return to', () => {
+  const starting = (returnTo: string) => handler()(post('/authpipe/start', { ...forUser, returnTo }));
+  const returning = async (returnTo: string, cookieOf = (cookie: string) => cookie) => {
+    const started = await starting(returnTo);
+    const cookie = cookieOf(started.headers.get('set-cookie')!.split(';')[0]!);
+    const page = await handler()(get(`/authpipe/return?session_id=${id}&connect_code=c`, { Cookie: `a=b; ${cookie}; c=d` }));
+    return { cookie: started.headers.get('set-cookie')!, page, ...data(await page.text()) };
+  };
+
+  test('is kept in a cookie that no script reads, and dropped when it was gone to', async () => {
+    const { cookie, returnTo, page } = await returning('/settings?tab=facebook#top');
+    expect(cookie).toMatch(/^__Host-authpipe-S{16}=[A-Za-z0-9_-]+; Path=\/; Max-Age=600; HttpOnly; SameSite=Lax; Secure$/);
+    expect(returnTo).toBe('/settings?tab=facebook#top');
+    expect(page.headers.get('set-cookie')).toMatch(/^__Host-authpipe-S{16}=; Path=\/; Max-Age=0/);
+  });
+
+  test.each(['https://evil.test/', '//evil.test/', '/\\evil.test', 'javascript:alert(1)', '/\n/evil.test', '/.//evil.test', 'settings', '', `/${'x'.repeat(3000)}`])(
+    'is refused if it is no path of the application: %j', async (returnTo) => {
+      expect((await starting(returnTo)).status).toBe(400);
+    });
+
+  test.each([
+    ['of another session', 'T'.repeat(43), '/x'], ['that leads elsewhere', id, 'https://evil.test/'], ['of no path', id, 7], ['of nothing', id, undefined],
+  ])('is not believed of a cookie %s', async (_, of, to) => {
+    const { returnTo } = await returning('/settings', (cookie) => `${cookie.split('=')[0]}=${Buffer.from(JSON.stringify({ session: of, to })).toString('base64url')}`);
+    expect(returnTo).toBeUndefined();
+  });
+
+  test('is not believed of the URL', async () => {
+    const page = await handler()(get(`/authpipe/return?session_id=${id}&connect_code=c&returnTo=/x&return_to=/x`));
+    expect(data(await page.text()).returnTo).toBeUndefined();
+  });
+});
+
+/** data is what the page's script is given. */
+function data(html: string): { message: ReturnMessage; returnTo?: string } {
+  return JSON.parse(/<script type="application\/json" id="authpipe">(.*?)<\/script>/s.exec(html)![1]!) as { message: ReturnMessage; returnTo?: string };
+}
+
+describe('a return', () => {
+  const comes = async (query = 'connect_code=CODE-1', options: Partial<HandlerOptions> = {}) => {
+    const page = await handler(options)(get(`/authpipe/return?session_id=${id}&${query}`));
+    const html = await page.text();
+    expect(html).not.toContain(canary);
+    expect(html).not.toContain('CODE-1');
+    return { status: page.status, headers: page.headers, html, ...data(html) };
+  };
+
+  test('completes the session in the name of who is there now, and tells without a token', async () => {
+    const told: unknown[] = [];
+    const { status, message } = await comes(undefined, { onConnected: (made, by) => { told.push(made.ref, by.userId); } });
+    expect(status).toBe(200);
+    expect(message).toEqual({
+      source: 'authpipe', sessionId: id, provider: 'facebook', for: 'user', outcome: 'connected',
+      connection: { provider: 'facebook', for: 'user', status: 'active', scopes: ['email'], missingScopes: ['pages_show_list'],
+        connectedAt: '2026-11-23T12:00:00.000Z', expiresAt: '2027-01-22T12:00:00.000Z', providerUserId: '7', needsReauth: false },
+    });
+    expect(written.at(-1)).toEqual({ actor: 'bob', connect_code: 'CODE-1' });
+    expect(told).toEqual([bobs, 'bob']);
+  });
+
+  test('of somebody else is for the engine to refuse: it is asked in their name', async () => {
+    who = { tenantId: 'org_acme', userId: 'mallory', mayInstall: false };
+    completing = (body) => (body.actor === 'bob' ? double.reply(connection) : double.refuse(409, 'actor_mismatch: the session was begun for somebody else'));
+    const { status, message } = await comes();
+    expect(written.at(-1)).toEqual({ actor: 'mallory', connect_code: 'CODE-1' });
+    expect(status).toBe(409);
+    expect(message).toMatchObject({ outcome: 'failed', error: { code: 'actor_mismatch' } });
+    expect(errors).toHaveLength(1);
+  });
+
+  test('of somebody of another tenant says nothing of the session', async () => {
+    who = { tenantId: 'org_other', userId: 'bob' };
+    const { status, message } = await comes();
+    expect(status).toBe(404);
+    expect(message).toMatchObject({ outcome: 'failed', provider: '', for: '', error: { code: 'not_found' } });
+  });
+
+  test('of nobody asks the engine nothing', async () => {
+    who = null;
+    const { status, message } = await comes();
+    expect(status).toBe(401);
+    expect(message).toMatchObject({ outcome: 'failed', error: { code: 'unauthenticated' } });
+    expect(double.asked.filter((question) => question.includes('sessions'))).toEqual([]);
+  });
+
+  test('of who may not install any more cancels the session', async () => {
+    session = { ...session, ref: 'org_acme/facebook/installation', credential_for: 'installation' };
+    const { message } = await comes();
+    expect(message).toMatchObject({ outcome: 'failed', for: 'installation', error: { code: 'forbidden' } });
+    expect(double.asked).toContain(`DELETE sessions/org_acme/${id}`);
+    expect(written).toEqual([]);
+  });
+
+  test.each([
+    ['was declined at the provider', { status: 'failed', error: 'access_denied', error_description: 'd' }, 'cancelled', 'access_denied', 200],
+    ['was cancelled', { status: 'failed', error: 'cancelled', error_description: 'd' }, 'cancelled', 'cancelled', 200],
+    ['has failed', { status: 'failed', error: 'account_mismatch', error_description: 'd' }, 'failed', 'account_mismatch', 409],
+    ['has expired', { status: 'expired' }, 'failed', 'session_expired', 409],
+    ['is not finished', { status: 'redeeming' }, 'failed', 'pending', 409],
+    ['is somebody else\'s', { status: 'completed', actor: 'alice' }, 'failed', 'actor_mismatch', 409],
+  ])('without a code goes by what the engine says, not by the URL: it %s', async (_, state, outcome, code, status) => {
+    session = { ...session, ...state };
+    const came = await comes('error=access_denied');
+    expect(came.message).toMatchObject({ outcome, error: { code } });
+    expect(came.status).toBe(status);
+    expect(written).toEqual([]);
+  });
+
+  test('to a session that the callback has completed finds the connection', async () => {
+    session = { ...session, status: 'completed' };
+    double.put(bobs, { token: canary, more: connection });
+    expect((await comes('')).message).toMatchObject({ outcome: 'connected', connection: { status: 'active' } });
+  });
+
+  test.each([
+    ['unavailable', 502, 502], ['misconfigured', 424, 424], ['throttled', 429, 429], ['session_expired', 409, 409],
+  ])('that the engine refuses as %s says so in words for people', async (code, from, status) => {
+    completing = () => double.refuse(from, `${code}: connect/${bobs} does not work`);
+    const came = await comes();
+    expect(came.message).toMatchObject({ outcome: 'failed', error: { code } });
+    expect(came.status).toBe(status);
+    expect(came.html).not.toContain(bobs);
+  });
+
+  test('shows a page that runs nothing but its own script, and is told to nobody', async () => {
+    const { headers, html } = await comes();
+    const policy = headers.get('content-security-policy')!;
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain("frame-ancestors 'none'");
+    for (const [kind, pattern] of [['script-src', /<script>(.*?)<\/script>/s], ['style-src', /<style>(.*?)<\/style>/s]] as const) {
+      const hash = createHash('sha256').update(pattern.exec(html)![1]!).digest('base64');
+      expect(policy).toContain(`${kind} 'sha256-${hash}'`);
+    }
+    expect(policy).not.toContain('unsafe');
+    expect(headers.get('referrer-policy')).toBe('no-referrer');
+    expect(headers.get('cache-control')).toBe('no-store');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+  });
+
+  test('with something else in the place of a session\'s id shows nothing of it', async () => {
+    const page = await handler()(get('/authpipe/return?session_id=</script><script>alert(1)</script>&connect_code=x'));
+    expect(page.status).toBe(400);
+    expect(await page.text()).not.toContain('alert');
+  });
+
+  test('does not end the page\'s data early', async () => {
+    completing = () => double.reply({ ...connection, provider_user_id: '</script><script>alert(1)//\u2028' });
+    const page = await handler()(get(`/authpipe/return?session_id=${id}&connect_code=c`));
+    const html = await page.text();
+    expect(html).not.toContain('<script>alert');
+    expect(data(html).message.connection!.providerUserId).toContain('</script>');
+  });
+});
+
+describe('what is asked about', () => {
+  test('a connection is told without a token, and none is null', async () => {
+    double.put(bobs, { token: canary, more: connection });
+    const response = await handler()(get('/authpipe/status?provider=facebook&for=user'));
+    const text = await response.text();
+    expect(text).not.toContain(canary);
+    expect(JSON.parse(text)).toMatchObject({ connection: { for: 'user', status: 'active', needsReauth: false } });
+    expect(await (await handler()(get('/authpipe/status?provider=facebook&for=installation'))).json()).toEqual({ connection: null });
+    expect((await handler()(get('/authpipe/status?for=page'))).status).toBe(400);
+  });
+
+  test('a session is told to who began it', async () => {
+    const ask = async () => handler()(get(`/authpipe/session?session_id=${id}`));
+    expect(await (await ask()).json()).toEqual({ status: 'authorized' });
+    session = { ...session, status: 'failed', error: 'account_mismatch', error_description: 'org_acme/…' };
+    expect(await (await ask()).json()).toEqual({ status: 'failed', error: { code: 'account_mismatch', message: expect.stringContaining('Another account') } });
+    who = { tenantId: 'org_acme', userId: 'mallory' };
+    expect((await ask()).status).toBe(404);
+    who = { tenantId: 'org_other', userId: 'bob' };
+    expect((await ask()).status).toBe(404);
+  });
+
+  test('disconnecting is for who may, from a page of the application, and may be repeated', async () => {
+    expect((await handler()(post('/authpipe/disconnect', forUser))).status).toBe(204);
+    expect(double.asked).toContain(`DELETE creds/${bobs}`);
+    expect((await handler()(post('/authpipe/disconnect', { for: 'installation' }))).status).toBe(403);
+    expect((await handler()(post('/authpipe/disconnect', forUser, { 'Sec-Fetch-Site': 'cross-site' }))).status).toBe(403);
+    double.meanwhile(() => double.refuse(404, 'not_found: there is none'));
+    expect((await handler()(post('/authpipe/disconnect', forUser))).status).toBe(204);
+    double.meanwhile(() => double.refuse(502, 'unavailable: Facebook is down'));
+    expect(await (await handler()(post('/authpipe/disconnect', forUser))).json()).toMatchObject({ error: { code: 'unavailable' } });
+  });
+
+  test.each(['/authpipe/start', '/authpipe/disconnect', '/authpipe/status?for=user', `/authpipe/session?session_id=${id}`])('of nobody, %s is refused', async (path) => {
+    who = undefined;
+    const response = await handler()(path.includes('?') ? get(path) : post(path, forUser));
+    expect(response.status).toBe(401);
+    expect(await response.json()).toMatchObject({ error: { code: 'unauthenticated' } });
+  });
+
+  test.each([
+    ['/authpipe', 404], ['/authpipe/', 404], ['/authpipe/x', 404], ['/authpipex/start', 404], ['/other', 404], ['/authpipe/constructor', 404],
+    ['/authpipe/start', 405], ['/authpipe/webhook/facebook', 404],
+  ])('GET %s is %i', async (path, status) => {
+    const response = await handler()(get(path));
+    expect(response.status).toBe(status);
+    if (status === 405) expect(response.headers.get('allow')).toBe('POST');
+  });
+
+  test('an application whose own part fails is told, and the browser is not', async () => {
+    const response = await handler({ authenticate: () => { throw new Error(canary); } })(get('/authpipe/status?for=user'));
+    expect(response.status).toBe(500);
+    expect(await response.text()).not.toContain(canary);
+    expect(errors).toHaveLength(1);
+  });
+
+  test('without an origin it is that of the request, and the base path may be another', async () => {
+    const serve = client.handler({ authenticate: () => who, basePath: 'connect/' });
+    const request = new Request('http://127.0.0.1:3000/connect/start', { method: 'POST', body: JSON.stringify(forUser), headers: { 'Content-Type': 'application/json', Origin: 'http://127.0.0.1:3000' } });
+    expect((await serve(request)).status).toBe(200);
+    expect(written[0]).toMatchObject({ return_url: 'http://127.0.0.1:3000/connect/return' });
+  });
+});
