@@ -1,4 +1,5 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
@@ -10,14 +11,9 @@ const root = client();
 const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 let approle: VaultAuth;
 
-/** The policies of the package's README. */
-const policy = `
-path "authpipe/creds/org_login/*"       { capabilities = ["read", "list", "delete"] }
-path "authpipe/connections/org_login/*" { capabilities = ["read", "list", "update"] }
-path "authpipe/connect/org_login/*"     { capabilities = ["update"] }
-path "authpipe/sessions/org_login/*"    { capabilities = ["read", "update", "delete"] }
-path "authpipe/events"                  { capabilities = ["read"] }
-`;
+/** The policy of the README, for the tenant of these tests. */
+const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const policy = /^```hcl\n(.*?)^```$/ms.exec(readme)![1]!.replaceAll('org_acme', 'org_login');
 
 beforeAll(async () => {
   await install(root, 'org_login');
@@ -76,7 +72,7 @@ test('a token that an operator revokes is replaced, and nobody notices', async (
   });
 });
 
-test('the policies are enough, and not for another tenant', async () => {
+test('the policy of the README is enough, and not for another tenant', async () => {
   await asking(approle, async (authpipe) => {
     const alive = await authpipe.getCredential(acme);
     await authpipe.reportDead(alive);
@@ -89,6 +85,8 @@ test('the policies are enough, and not for another tenant', async () => {
       expect(event.id).toBeGreaterThan(0);
       break;
     }
+    await expect(authpipe.notify('facebook', Buffer.from('{}'), `sha256=${'0'.repeat(64)}`)).rejects.toMatchObject({ code: 'invalid_request' });
+    await expect(authpipe.disconnect({ ...acme, credentialFor: 'user', userId: 'nobody' })).rejects.toMatchObject({ code: 'not_found' });
     await expect(authpipe.getCredential({ ...acme, tenantId: 'org_acme' })).rejects.toMatchObject({ code: 'permission_denied' });
   });
 });
