@@ -179,6 +179,8 @@ it('what the person takes back at Facebook is noticed, and mended by connecting 
   const control = await context.newPage();
   await control.goto(`${world.facebook.base}/_control`);
   await control.getByRole('button', { name: 'Remove app' }).click();
+  // Chromium may never close a page that is on its way to another.
+  await control.getByText('Nobody has logged in yet.').waitFor();
   await control.close();
   await expect.poll(async () => (await world.connection('installation')).status, { timeout: 20_000 }).toBe('revoked');
   await page.reload();
