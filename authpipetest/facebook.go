@@ -103,6 +103,7 @@ func (f *Facebook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer does what the call asks for.
 func (f *Facebook) answer(c *call) answer {
+	defer f.noteServed(c)
 	switch c.route.endpoint { // what makes requests of its own runs without the lock
 	case EndpointBatch:
 		return f.batch(c)

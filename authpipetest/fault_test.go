@@ -81,6 +81,9 @@ func TestLostAnswer(t *testing.T) {
 	if r := w.exchange("code", code); r.status != 504 {
 		t.Errorf("status %d", r.status)
 	}
+	if log := w.Requests(); !log[len(log)-1].Served {
+		t.Error("the log does not tell that the call took effect")
+	}
 	w.exchange("code", code).refusedSub(100, 36009, codeUsed)
 }
 
@@ -94,8 +97,8 @@ func TestReset(t *testing.T) {
 	if _, err := w.Authorize(w.dialog(), authpipetest.Consent{}); err == nil || !strings.Contains(err.Error(), "connection was reset") {
 		t.Errorf("Authorize: %v", err)
 	}
-	if log := w.Requests(); log[0].Status != 0 {
-		t.Errorf("the log has status %d for a request without an answer", log[0].Status)
+	if log := w.Requests(); log[0].Status != 0 || log[0].Served {
+		t.Errorf("the log has status %d for a request without an answer; served: %t", log[0].Status, log[0].Served)
 	}
 }
 

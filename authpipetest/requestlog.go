@@ -18,6 +18,7 @@ type Request struct {
 	Form     url.Values // the body's parameters; a JSON object's too
 	Header   http.Header
 	Batched  bool // an entry of a batch; the batch itself stands before it
+	Served   bool // Facebook has done what it asks for, or refused to; an answer that a Fault makes up serves nobody
 	Status   int  // zero while it is unanswered, and for good if a Fault broke it
 }
 
@@ -89,6 +90,12 @@ func (b *books) note(r *Request, limit int) {
 		b.log = append(b.log[:0:0], b.log[limit:]...)
 	}
 	b.log = append(b.log, r)
+}
+
+func (f *Facebook) noteServed(c *call) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.entry.Served = true
 }
 
 func (f *Facebook) settle(c *call, status int) {

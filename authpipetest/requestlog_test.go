@@ -24,11 +24,11 @@ func TestRequestsAreLogged(t *testing.T) {
 	want := []authpipetest.Request{
 		{
 			Time: at.Add(-time.Minute), Endpoint: authpipetest.EndpointDialog, Method: "GET", Path: "/v26.0/dialog/oauth",
-			Query: url.Values{"client_id": {appID}, "redirect_uri": {callback}, "state": {"s"}}, Form: url.Values{}, Status: 302,
+			Query: url.Values{"client_id": {appID}, "redirect_uri": {callback}, "state": {"s"}}, Form: url.Values{}, Served: true, Status: 302,
 		},
 		{
 			Time: at, Endpoint: authpipetest.EndpointAccessToken, Method: "POST", Path: "/v26.0/oauth/access_token",
-			Query: url.Values{"code": {"x"}}, Form: url.Values{"client_id": {"123"}}, Status: 400,
+			Query: url.Values{"code": {"x"}}, Form: url.Values{"client_id": {"123"}}, Served: true, Status: 400,
 		},
 	}
 	if diff := cmp.Diff(want, w.Requests(), cmpopts.IgnoreFields(authpipetest.Request{}, "Header")); diff != "" {

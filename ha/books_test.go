@@ -20,10 +20,10 @@ func (l *load) reckon(blows []*blow) reckoning {
 	var r reckoning
 	codes, trades := map[string][]time.Time{}, map[string][]time.Time{}
 	for _, request := range l.facebook.Requests() {
-		switch request.Endpoint {
-		case authpipetest.EndpointAccessToken:
+		switch {
+		case request.Endpoint == authpipetest.EndpointAccessToken:
 			codes[parameter(request, "code")] = append(codes[parameter(request, "code")], request.Time)
-		case authpipetest.EndpointExchangeToken:
+		case request.Endpoint == authpipetest.EndpointExchangeToken && request.Served:
 			trades[parameter(request, "fb_exchange_token")] = append(trades[parameter(request, "fb_exchange_token")], request.Time)
 		}
 	}
@@ -64,16 +64,14 @@ func parameter(r authpipetest.Request, name string) string {
 // aftermath is how long after a blow an application may learn what became of its session: it asks again until it does.
 const aftermath = 15 * time.Second
 
-// before is how long before a blow a request may have been under way: a blow waits until two are.
-const before = 5 * time.Second
-
 // between finds the blow that explains why what happened first did not count; nil: none does.
 func between(blows []*blow, first, second time.Time) *blow {
-	b := last(blows, second)
-	if b == nil || first.After(b.settled) || first.Before(b.begun.Add(-before)) {
-		return nil
+	for _, b := range blows {
+		if !first.Before(b.caught) && !first.After(b.settled) && second.After(b.begun) {
+			return b
+		}
 	}
-	return b
+	return nil
 }
 
 // last finds the last blow that had struck by then; nil: none had.

@@ -54,6 +54,9 @@ func (l *load) judge(blows []*blow) {
 	r := l.reckon(blows)
 	l.t.Logf("\n%s\n%s", rows(blows), l.sums(r))
 	for _, b := range blows {
+		if len(b.traded) > 1 {
+			l.t.Errorf("one refresh was on its way when %s began at %s, and more were made twice", b.name, b.begun.Format(time.StampMilli))
+		}
 		for _, lost := range b.lost {
 			l.t.Errorf("after %s there is a credential lost: %s", b.name, lost)
 		}

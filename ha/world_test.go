@@ -180,6 +180,18 @@ func (w *world) connections() map[string]connection {
 	return maps.Clone(w.connected)
 }
 
+// refOf is the ref whose application was told that the person is connected; empty: none was.
+func (w *world) refOf(person string) string {
+	w.told.Lock()
+	defer w.told.Unlock()
+	for ref, c := range w.connected {
+		if c.person == person {
+			return ref
+		}
+	}
+	return ""
+}
+
 func (w *world) personOf(ref string) string {
 	w.told.Lock()
 	defer w.told.Unlock()
