@@ -37,7 +37,7 @@ var faults = []fault{
 	{name: "restore a snapshot elsewhere", prepare: func(w *world) { w.spare = w.start() }, strike: restoreElsewhere, forgets: true},
 }
 
-// killLeader ends Vault on the active node. Who watches over processes ends what it has left behind and starts it again.
+// killLeader ends Vault on the active node, and who watches over processes starts it again, beside what it has left behind.
 func killLeader(w *world, _ int) (func() error, error) {
 	leader, err := w.cluster.Load().Active()
 	if err != nil {
@@ -48,7 +48,6 @@ func killLeader(w *world, _ int) (func() error, error) {
 }
 
 func again(s *vaulttest.Server) error {
-	s.KillPlugins()
 	if err := s.Launch(); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 )
 
 func main() {
+	go endWithParent()
 	// One process serves all mounts of a version. The connection to Vault is
 	// secured by go-plugin's AutoMTLS.
 	if err := plugin.ServeMultiplex(&plugin.ServeOpts{BackendFactoryFunc: backend.Factory(version.Read())}); err != nil {

@@ -1,0 +1,37 @@
+package main_test
+
+import (
+	"net/http"
+	"runtime"
+	"testing"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
+)
+
+// TestThePluginEndsWithItsVault kills Vault, which can then end nothing, while the plugin waits for Facebook.
+func TestThePluginEndsWithItsVault(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a Vault server: left out with -short")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("processes can be found on Linux only")
+	}
+	t.Parallel()
+	server := startRaft(t, findVault(t), buildPlugin(t))
+	facebook := authpipetest.NewFacebook(authpipetest.Options{})
+	w := &world{server: server, facebook: facebook}
+	w.mount(t, facebook.Start(t))
+	w.connect(t, "org_acme/facebook/installation", alice)
+	checks := facebook.Count(authpipetest.EndpointDebugToken)
+	facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})
+	go server.try(http.MethodPost, "authpipe/connections/org_acme/facebook/installation/check", nil)
+	if err := facebook.AwaitCount(t.Context(), authpipetest.EndpointDebugToken, checks+1); err != nil {
+		t.Fatal(err)
+	}
+	if len(vaulttest.ProcessesOf(server.plugin)) == 0 {
+		t.Fatal("no plugin runs")
+	}
+	server.node.Kill()
+	server.await(t, "to have taken its plugin along", func() bool { return len(vaulttest.ProcessesOf(server.plugin)) == 0 })
+}
