@@ -8,16 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // patience is how long anything may take that a measurement waits for.
@@ -74,7 +73,7 @@ func (v *vault) build(ctx context.Context) error {
 
 func (v *vault) start(ctx context.Context, bin string) error {
 	for range 5 { // another process may take the port between our finding it free and Vault's listening on it
-		address, err := freeAddress()
+		address, err := vaulttest.FreeAddress()
 		if err != nil {
 			return err
 		}
@@ -95,24 +94,6 @@ func (v *vault) start(ctx context.Context, bin string) error {
 
 func (v *vault) log() string { return filepath.Join(v.dir, "vault.log") }
 
-// freeAddress returns an address with a free port, below those that kernels hand out by themselves. Vault listens on the
-// port after it too.
-func freeAddress() (string, error) {
-	for range 1000 {
-		port := 20000 + 2*mathrand.IntN(5000)
-		address := fmt.Sprintf("127.0.0.1:%d", port)
-		if free(address) && free(fmt.Sprintf("127.0.0.1:%d", port+1)) {
-			return address, nil
-		}
-	}
-	return "", errors.New("found no free port")
-}
-
-func free(address string) bool {
-	l, err := net.Listen("tcp", address)
-	return err == nil && l.Close() == nil
-}
-
 func (v *vault) launch(bin, address string) error {
 	log, err := os.Create(v.log())
 	if err != nil {
@@ -123,19 +104,8 @@ func (v *vault) launch(bin, address string) error {
 		"-dev-listen-address="+address, "-dev-plugin-dir="+filepath.Join(v.dir, "plugins"))
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + v.dir, "VAULT_DEV_ROOT_TOKEN_ID=" + v.token} // nothing of the user's own Vault
 	cmd.Stdout, cmd.Stderr = log, log
-	dieWithParent(cmd)
-	started, exited := make(chan error), make(chan struct{})
-	go func() {
-		// The kernel takes the thread that forked for the parent, so that thread must live as long as the child.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
-			close(exited)
-		}
-	}()
-	if err := <-started; err != nil {
+	exited, err := vaulttest.StartProcess(cmd)
+	if err != nil {
 		return err
 	}
 	v.process, v.exited = cmd.Process, exited

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // example prints a file of examples/ with what its README says to replace. What is not in it fails the script: then the
@@ -46,7 +48,7 @@ func background(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME")}
 	cmd.Stdout, cmd.Stderr = log, log
-	exited, err := startProcess(cmd)
+	exited, err := vaulttest.StartProcess(cmd)
 	ts.Check(err)
 	ts.Defer(func() {
 		_ = cmd.Process.Signal(os.Interrupt)

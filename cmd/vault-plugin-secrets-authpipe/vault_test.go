@@ -3,17 +3,12 @@ package main_test
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
-	mathrand "math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -46,8 +41,12 @@ func startVault(tb testing.TB, bin, plugin string) *vaultServer {
 	tb.Helper()
 	plugin = linkPlugin(tb, plugin)
 	for range 5 { // another process may take the port between our finding it free and Vault's listening on it
+		address, err := vaulttest.FreeAddress()
+		if err != nil {
+			tb.Fatalf("starting Vault: %v", err)
+		}
 		s := &vaultServer{
-			addr:   "http://" + freeAddress(tb),
+			addr:   "http://" + address,
 			token:  rand.Text(),
 			log:    filepath.Join(tb.TempDir(), "vault.log"),
 			plugin: plugin,
@@ -83,36 +82,6 @@ func linkPlugin(tb testing.TB, program string) string {
 	return link
 }
 
-// nextPort is where the search for ports goes on. It begins somewhere below the range that kernels hand out by
-// themselves, where other processes, this one's simulators too, would come across it.
-var nextPort = func() *atomic.Int32 {
-	var port atomic.Int32
-	port.Store(20000 + 2*mathrand.Int32N(4000))
-	return &port
-}()
-
-// freeAddress returns an address with a free port. Vault listens on the port after it too.
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	for range 1000 {
-		port := nextPort.Add(2)
-		address := fmt.Sprintf("127.0.0.1:%d", port)
-		if free(address) && free(fmt.Sprintf("127.0.0.1:%d", port+1)) {
-			return address
-		}
-	}
-	tb.Fatal("found no free port")
-	return ""
-}
-
-func free(address string) bool {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
-}
-
 func (s *vaultServer) launch(bin string) error {
 	// For the search in what lies under the barrier.
 	config := filepath.Join(filepath.Dir(s.log), "vault.hcl")
@@ -138,26 +107,9 @@ func (s *vaultServer) start(cmd *exec.Cmd) error {
 		"VAULT_DEV_ROOT_TOKEN_ID=" + s.token,
 	}
 	cmd.Stdout, cmd.Stderr = log, log
-	s.exited, err = startProcess(cmd)
+	s.exited, err = vaulttest.StartProcess(cmd)
 	s.process = cmd.Process
 	return err
-}
-
-// startProcess starts a process that ends, at the latest, when this one does, however that comes about.
-func startProcess(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
-	dieWithParent(cmd)
-	started, done := make(chan error), make(chan struct{})
-	go func() {
-		// The kernel takes the thread that forked for the parent, so that thread must live as long as the child.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
-			close(done)
-		}
-	}()
-	return done, <-started
 }
 
 // ready waits until the plugin is in the catalog, which comes last when a dev server starts.

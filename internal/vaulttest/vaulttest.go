@@ -5,12 +5,10 @@ package vaulttest
 import (
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -91,7 +89,7 @@ func Build(root string) (program string, err error) {
 // listen starts the server on a free port.
 func (s *Server) listen() error {
 	for range 5 { // another process may take the port between our finding it free and Vault's listening on it
-		address, err := freeAddress()
+		address, err := FreeAddress()
 		if err != nil {
 			return err
 		}
@@ -160,19 +158,8 @@ func (s *Server) Launch() error {
 	cmd := exec.Command(s.cluster.Bin, "server", "-config="+s.file(".hcl"))
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.cluster.Dir} // nothing of the developer's own Vault
 	cmd.Stdout, cmd.Stderr = log, log
-	dieWithParent(cmd)
-	started, exited := make(chan error), make(chan struct{})
-	go func() {
-		// The kernel takes the thread that forked for the parent, so that thread must live as long as the child.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
-			close(exited)
-		}
-	}()
-	if err := <-started; err != nil {
+	exited, err := StartProcess(cmd)
+	if err != nil {
 		return err
 	}
 	s.exited = exited
@@ -300,24 +287,6 @@ func (s *Server) KillPlugins() {
 
 // Stop ends the cluster that the server is of and removes what it had.
 func (s *Server) Stop() { s.cluster.Stop() }
-
-// freeAddress returns an address with a free port, below those that kernels hand out by themselves. Vault listens on the port
-// after it too, for its cluster.
-func freeAddress() (string, error) {
-	for range 1000 {
-		port := 20000 + 2*mathrand.IntN(5000)
-		address := fmt.Sprintf("127.0.0.1:%d", port)
-		if free(address) && free(fmt.Sprintf("127.0.0.1:%d", port+1)) {
-			return address, nil
-		}
-	}
-	return "", errors.New("found no free port")
-}
-
-func free(address string) bool {
-	l, err := net.Listen("tcp", address)
-	return err == nil && l.Close() == nil
-}
 
 // Reopen waits until a server has found that it cannot open what a snapshot of another cluster has brought, and has sealed itself
 // for it, and unseals it with that cluster's key: see [Cluster.Inherit].

@@ -1,0 +1,55 @@
+package vaulttest
+
+import (
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"os/exec"
+	"runtime"
+	"sync/atomic"
+)
+
+// StartProcess starts a process that ends, at the latest, when this one does, however that comes about. On systems other than
+// Linux, killed, this one may leave it behind. exited is closed when it has ended and been waited for.
+func StartProcess(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
+	dieWithParent(cmd)
+	started, done := make(chan error), make(chan struct{})
+	go func() {
+		// The kernel takes the thread that forked for the parent, so that thread must live as long as the child.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is in its log
+			close(done)
+		}
+	}()
+	return done, <-started
+}
+
+// nextPort is where the search for ports goes on. It begins somewhere below the range that kernels hand out by
+// themselves, where other processes, this one's simulators too, would come across it.
+var nextPort = func() *atomic.Int32 {
+	var port atomic.Int32
+	port.Store(20000 + 2*mathrand.Int32N(4000))
+	return &port
+}()
+
+// FreeAddress returns an address on loopback with a free port, another each time. The port after it is free too: Vault listens
+// on it for its cluster. Another process may take either before Vault does.
+func FreeAddress() (string, error) {
+	for range 1000 {
+		port := nextPort.Add(2)
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if free(address) && free(fmt.Sprintf("127.0.0.1:%d", port+1)) {
+			return address, nil
+		}
+	}
+	return "", errors.New("found no free port")
+}
+
+func free(address string) bool {
+	l, err := net.Listen("tcp", address)
+	return err == nil && l.Close() == nil
+}
