@@ -74,7 +74,12 @@ type eventPage struct {
 	Version int     `json:"version"`
 	Number  int64   `json:"number"`
 	Events  []Event `json:"events"`
+
+	lost bool // it does not open, so that nobody knows which ids it gave
 }
+
+// full tells that what happens next stands on the page after.
+func (p eventPage) full() bool { return p.lost || len(p.Events) >= eventsPerPage }
 
 func (p eventPage) last() int64 { return p.Number*idsPerPage + int64(len(p.Events)) }
 
@@ -138,8 +143,8 @@ func (s *Store) flushPage(ctx context.Context) (done bool, err error) {
 	log := &s.events
 	log.mu.Lock()
 	page := log.page
-	if len(page.Events) >= eventsPerPage {
-		page = eventPage{formatVersion, page.Number + 1, nil}
+	if page.full() {
+		page = eventPage{Version: formatVersion, Number: page.Number + 1}
 	}
 	n := len(log.pending)
 	if n > eventsPerPage {
@@ -190,18 +195,21 @@ func (s *Store) loadEvents(ctx context.Context) error {
 	return nil
 }
 
-// eventPages returns the number of the oldest page, and the newest page.
+// eventPages returns the number of the oldest page, and the newest page. That
+// may be a lost one: what comes after it must have other ids.
 func (s *Store) eventPages(ctx context.Context) (oldest int64, newest eventPage, err error) {
 	names, err := s.storage.List(ctx, eventPrefix)
 	if err != nil {
 		return 0, eventPage{}, err
 	}
-	newest.Version, oldest = formatVersion, math.MaxInt64
+	newest.Number, oldest = -1, math.MaxInt64
+	lost := map[string]bool{}
 	for _, name := range names {
 		page, err := s.eventPage(ctx, eventPrefix+name)
 		switch {
 		case errors.Is(err, ErrCorrupt):
-			continue // it will be written over
+			lost[eventPrefix+name] = true
+			continue
 		case err != nil:
 			return 0, eventPage{}, err
 		}
@@ -211,6 +219,15 @@ func (s *Store) eventPages(ctx context.Context) (oldest int64, newest eventPage,
 		if page.Number >= newest.Number {
 			newest = page
 		}
+	}
+	// Where the next page belongs there may be what is left of it, or of one that is
+	// as old as the ring: nobody can tell, and numbers are plenty.
+	for next := newest.Number + 1; len(lost) > 0 && lost[eventKey(next)]; next++ {
+		delete(lost, eventKey(next))
+		newest = eventPage{Number: next, lost: true}
+	}
+	if newest.Number < 0 {
+		newest = eventPage{Version: formatVersion}
 	}
 	return oldest, newest, nil
 }

@@ -129,6 +129,46 @@ func TestAPageOfTooManyEventsStopsNobody(t *testing.T) {
 	}
 }
 
+// TestALostPagesIDsAreNotGivenAgain spoils the newest pages and starts anew:
+// who follows, and has seen the last event, sees the next one too.
+func TestALostPagesIDsAreNotGivenAgain(t *testing.T) {
+	for name, c := range map[string]struct{ noted, spoilt int }{
+		"the only page":         {50, 1},
+		"the newest":            {350, 1},
+		"the newest two":        {350, 2},
+		"when the ring is full": {15_050, 1},
+	} {
+		s, storage, clock := newStore()
+		note := func(s *store.Store, n int) {
+			for range n {
+				s.Note(store.Event{Type: store.ConnectionRefreshed})
+			}
+			if err := s.FlushEvents(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for left := c.noted; left > 0; left -= 50 {
+			note(s, 50)
+		}
+		all, err := s.Events(t.Context(), 0, 100_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := all[len(all)-1].ID
+		for i := range c.spoilt {
+			spoilt := fmt.Sprintf("event/%03d", ((last-1)/200-int64(i))%101)
+			if err := storage.Put(t.Context(), &logical.StorageEntry{Key: spoilt, Value: []byte("{")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s = store.New(store.Options{Storage: storage, Now: clock.Now})
+		note(s, 1)
+		if news, err := s.Events(t.Context(), last, 10); err != nil || len(news) != 1 {
+			t.Errorf("%s: after the event %d comes %v, %v", name, last, news, err)
+		}
+	}
+}
+
 // TestAFollowerWithNothingNewReadsAPageOrTwo asks with each cursor of two
 // pages: who follows does so every few seconds, and the last event of a page is
 // as good a place to wait at as any other.
