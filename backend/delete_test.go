@@ -1,7 +1,6 @@
 package backend_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -345,128 +344,6 @@ func TestASessionOfADeletedTenantIsNone(t *testing.T) {
 	}
 }
 
-// TestWhatWasUnderWayIsNotStoredForATenantThatWasDeleted has each way to store a
-// credential hang at the provider while its tenant is deleted, is gone, and
-// has begun anew.
-func TestWhatWasUnderWayIsNotStoredForATenantThatWasDeleted(t *testing.T) {
-	complete := func(e *engine) (string, func() error) {
-		s := e.begin(udo, nil)
-		code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(e.t)
-		return authpipetest.EndpointAccessToken, func() error {
-			_, err := e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
-			return err
-		}
-	}
-	importing := func(e *engine) (string, func() error) {
-		token := e.served(uma)
-		return authpipetest.EndpointDebugToken, func() error {
-			_, err := e.do(logical.UpdateOperation, "creds/"+udo, map[string]any{"access_token": token})
-			return err
-		}
-	}
-	refreshing := func(e *engine) (string, func() error) {
-		e.clock.Advance(20 * 24 * time.Hour)
-		return authpipetest.EndpointExchangeToken, func() error {
-			_, err := e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-			return err
-		}
-	}
-	pages := func(e *engine) (string, func() error) {
-		return authpipetest.EndpointAccounts, func() error {
-			_, err := e.do(logical.ReadOperation, "creds/"+page777, nil)
-			return err
-		}
-	}
-	for name, begin := range map[string]func(*engine) (string, func() error){
-		"complete": complete, "import": importing, "refresh": refreshing, "pages": pages,
-	} {
-		for until, more := range map[string]func(*engine){
-			"being deleted": func(*engine) {},
-			"gone":          func(e *engine) { e.after(2 * time.Minute) },
-			"begun anew": func(e *engine) {
-				e.after(2 * time.Minute)
-				e.connect(installation, "admin", authpipetest.Consent{User: "uma"})
-			},
-		} {
-			t.Run(name+" while it is "+until, func(t *testing.T) {
-				e := both(t, authpipetest.Options{})
-				endpoint, act := begin(e)
-				e.during(authpipetest.Fault{Endpoint: endpoint, Times: 1},
-					func() { checkCode(t, act(), "not_found", 404) },
-					func() {
-						e.must(logical.DeleteOperation, acme, map[string]any{"revoke": false})
-						more(e)
-					})
-				e.after(2 * time.Minute)
-				left := e.left("org_acme")
-				if until == "begun anew" {
-					left = append(e.keys("cred/"+udo), e.keys("cred/"+uma)...)
-				}
-				if len(left) > 0 {
-					t.Errorf("left: %v", left)
-				}
-			})
-		}
-	}
-}
-
-func TestATenantThatIsDeletedWhileItsFirstConnectionIsMadeDoesNotBegin(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	s := e.begin("org_new/facebook/installation", map[string]any{"actor": "boss"})
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
-	proof := map[string]any{"actor": "boss", "connect_code": code}
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Times: 1},
-		func() {
-			_, err := e.do(logical.UpdateOperation, s.path+"/complete", proof)
-			checkCode(t, err, "not_found", 404)
-		},
-		func() { e.refused("not_found", 404, logical.DeleteOperation, "tenants/org_new", nil) })
-	if left := e.left("org_new"); len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
-}
-
-// TestASessionThatIsBeingTakenIsNotStoredForTheNextLife has a completion be
-// kept from its step while its tenant is deleted and begins anew.
-func TestASessionThatIsBeingTakenIsNotStoredForTheNextLife(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	s := e.begin(udo, nil)
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
-	e.restart() // does not know the configuration
-	reached, release := e.hold("get", "config/facebook")
-	var completing sync.WaitGroup
-	completing.Go(func() {
-		_, err := e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
-		checkCode(t, err, "not_found", 404)
-	})
-	<-reached
-	before := e.raw("session/" + s.id)
-	e.must(logical.DeleteOperation, acme, map[string]any{"revoke": false})
-	e.after(2 * time.Minute)
-	e.install()
-	release()
-	completing.Wait()
-	if !bytes.Equal(before, e.raw("session/"+s.id)) {
-		t.Error("the session was sealed with the new key")
-	}
-	e.after(2 * time.Hour)
-	if keys := e.keys("session/"); len(keys) > 0 {
-		t.Errorf("left: %v", keys)
-	}
-}
-
-func TestALoginOnADeviceDoesNotBeginForATenantThatWasDeletedMeanwhile(t *testing.T) {
-	e, _, _ := device(t, installation, "admin")
-	e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
-	e.install()
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointDeviceLogin, Times: 1},
-		func() {
-			_, err := e.do(logical.UpdateOperation, "connect/"+udo, map[string]any{"grant": "device"})
-			checkCode(t, err, "not_found", 404)
-		},
-		func() { e.must(logical.DeleteOperation, acme, nil) })
-}
-
 func TestADeletionTakesARemovalAndARotationOver(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	repair := e.fb.Fail(down)
@@ -475,8 +352,12 @@ func TestADeletionTakesARemovalAndARotationOver(t *testing.T) {
 	e.must(logical.UpdateOperation, acme+"/rotate", nil)
 	e.after(2 * time.Minute)
 	e.must(logical.DeleteOperation, acme, nil)
-	if got := e.read(acme); len(got["removals"].(map[string]any)) > 0 || got["rotation"] != nil {
+	if got := e.read(acme); len(got["removals"].(map[string]any)) > 0 || got["rotation"] != nil || got["key_version"] != 2 {
 		t.Errorf("the tenant reads %v", got)
+	}
+	e.must(logical.DeleteOperation, acme, nil) // once more
+	if got := e.read(acme); got["key_version"] != 2 {
+		t.Errorf("deleted again, the tenant reads %v", got)
 	}
 	repair()
 	e.after(7 * time.Hour)
@@ -521,99 +402,6 @@ func TestADeletionIsCarriedOnWhereItsEntryWasLost(t *testing.T) {
 	e.must(logical.DeleteOperation, acme, nil)
 	e.after(2 * time.Minute)
 	e.refused("not_found", 404, logical.ReadOperation, acme, nil)
-}
-
-// TestADeletionMayDieAtAnyStorageOperation stops the world at each operation of
-// the request and of the sweep that carries it out, by force and without, amid
-// a rotation and a refresh.
-func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
-	for name, said := range map[string]map[string]any{"revoking": nil, "by force": {"force": true}} {
-		request := func(e *engine) { e.do(logical.DeleteOperation, acme, said) }
-		begun := func(e *engine) {
-			request(e)
-			e.clock.Advance(2 * time.Minute)
-		}
-		sweep := func(e *engine) { e.Sweep(context.Background()) }
-		steps := map[string][2]func(*engine){
-			"request":                 {func(*engine) {}, request},
-			"request amid a rotation": {func(e *engine) { e.must(logical.UpdateOperation, acme+"/rotate", nil) }, request},
-			"sweep":                   {begun, sweep},
-			"sweep amid a refresh": {func(e *engine) {
-				due, err := time.Parse(time.RFC3339, e.read("connections/" + uma)["next_due_at"].(string))
-				if err != nil {
-					e.t.Fatal(err)
-				}
-				e.clock.Set(due.Add(-2 * time.Minute))
-				e.sweep() // pass the idle hours
-				request(e)
-				e.clock.Set(due.Add(2 * time.Minute))
-			}, sweep},
-		}
-		for step, act := range steps {
-			t.Run(step+" "+name, func(t *testing.T) {
-				t.Parallel()
-				for _, afterEffect := range []bool{false, true} {
-					for k := 1; ; k++ {
-						e := both(t, authpipetest.Options{})
-						e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
-						e.read("creds/" + page777)
-						token := e.served(uma)
-						act[0](e)
-						e.storage.DieAt(k, afterEffect)
-						act[1](e)
-						if len(e.storage.Operations()) < k {
-							break
-						}
-						e.restart()
-						when := fmt.Sprintf("killed at operation %d, after effect %v", k, afterEffect)
-						e.checkDeletion(when)
-						if known, err := e.do(logical.ReadOperation, acme, nil); err == nil && known.Data["deletion"] == nil {
-							e.do(logical.DeleteOperation, acme, said)
-						}
-						calls := e.fb.Count(authpipetest.EndpointRevoke)
-						for range 4 {
-							e.after(2 * time.Minute)
-						}
-						e.refused("not_found", 404, logical.ReadOperation, acme, nil)
-						for _, key := range e.left("org_acme") {
-							// Hints of a record that is gone are dropped by who meets them.
-							if !strings.HasPrefix(key, "account/") && !strings.HasPrefix(key, "due/") {
-								t.Errorf("%s, left: %s", when, key)
-							}
-						}
-						if said == nil && e.valid(token) {
-							t.Errorf("%s, uma's grant lives", when)
-						}
-						if said != nil && e.fb.Count(authpipetest.EndpointRevoke) != calls {
-							t.Errorf("%s, a record was opened that should not", when)
-						}
-						e.read("creds/" + globex)
-					}
-				}
-			})
-		}
-	}
-}
-
-// checkDeletion checks that a deletion that has begun serves nothing and will
-// be carried on.
-func (e *engine) checkDeletion(when string) {
-	e.t.Helper()
-	known, err := e.do(logical.ReadOperation, acme, nil)
-	if err != nil {
-		if left := append(e.keys("cred/org_acme/"), e.keys("keyring/tenant/org_acme")...); len(left) > 0 {
-			e.t.Errorf("%s: the tenant is gone, and left: %v", when, left)
-		}
-		return
-	}
-	if known.Data["deletion"] == nil {
-		e.read("creds/" + uma) // whole as yet
-		return
-	}
-	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
-	if !strings.Contains(strings.Join(e.keys("due/"), "\n")+"\n", ",deletion,org_acme\n") {
-		e.t.Errorf("%s: nothing will go on with %v", when, known.Data["deletion"])
-	}
 }
 
 // TestATenantOfManyIsDeletedInSlices has each slice be over after a lot of records.

@@ -141,6 +141,7 @@ func (s *Store) UpdateDeletion(ctx context.Context, id tenant.ID, change func(ol
 	if t.Deletion == nil {
 		s.endLife(id) // even if the write fails: it may yet be carried out
 	}
+	t.KeyVersionAtDeletion = t.KeyVersion()
 	t.Deletion, t.Removals, t.Walks = &deletion, nil, nil
 	if err := s.putTenant(ctx, id, t); err != nil {
 		return err

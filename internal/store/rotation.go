@@ -39,7 +39,7 @@ func (t Tenant) KeyVersion() int {
 	if walk, ok := t.Walks[DueRotation]; ok {
 		return walk.Rotation.Version
 	}
-	return 1
+	return max(1, t.KeyVersionAtDeletion)
 }
 
 // BeginRotation stores what begin makes of the tenant's last rotation, nil if

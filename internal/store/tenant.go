@@ -32,6 +32,9 @@ type Tenant struct {
 	// Deletion is the removal of all that the tenant has, and of itself. Nil: it
 	// stays.
 	Deletion *Removal `json:"deletion,omitempty"`
+	// KeyVersionAtDeletion is what [Tenant.KeyVersion] was when the deletion ended all
+	// rotations. Zero: there is none, or a version wrote it that did not say.
+	KeyVersionAtDeletion int `json:"key_version_at_deletion,omitempty"`
 }
 
 // A Removal is the deletion of an installation and all under it, or of a
