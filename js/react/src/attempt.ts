@@ -75,12 +75,14 @@ async function ask(attempt: Attempt, ended: AbortSignal, end: (outcome: Outcome)
 /** Nobody is at work on it: the person has to do something. */
 const isIdle = (session: unknown) => ['pending', 'authorized'].includes((session as Session).status);
 
+const passing = new Set(['unavailable', 'throttled', 'internal']);
+
 /** What the handler's answer, or the error in its place, says of the attempt's end; undefined while there is none. */
 function endOf(session: unknown): Outcome | undefined {
   if (session instanceof Error) {
     const code = session instanceof AuthpipeError ? session.code : 'unavailable';
-    // A moment without the network is no end; the next look tells.
-    return ['unavailable', 'throttled'].includes(code) ? undefined : { outcome: 'failed', error: session as AuthpipeError };
+    // A moment without the network, or of trouble in the handler, is no end; the next look tells.
+    return passing.has(code) ? undefined : { outcome: 'failed', error: session as AuthpipeError };
   }
   const { status, error } = session as Session;
   switch (status) {

@@ -4,17 +4,17 @@ import { AuthpipeError, errorOf } from './failure.js';
 /** What a connection is asked for with. */
 export interface ConnectOptions {
   /** Instead of those that the operator has configured. */
-  scopes?: string[];
+  scopes?: string[] | undefined;
   /** Ask again for permissions that were declined before. */
-  reauthorize?: boolean;
+  reauthorize?: boolean | undefined;
   /** Where the browser goes when it comes back in this tab: a path of this origin. Default: where it is now. */
-  returnTo?: string;
+  returnTo?: string | undefined;
 }
 
 export interface Started {
   sessionId: string;
   authorizationUrl: string;
-  /** RFC 3339. */
+  /** RFC 3339, by this machine's clock. */
   expiresAt: string;
 }
 
@@ -29,6 +29,8 @@ const statuses = new Set<unknown>(['pending', 'authorized', 'redeeming', 'comple
 export class Server {
   readonly #base: string;
   readonly #fetch: typeof fetch;
+  /** How far, in milliseconds, this machine's clock is ahead of the server's, as of the last answer. */
+  #ahead = 0;
 
   constructor(base: string, fetcher?: typeof fetch) {
     // A base elsewhere would be sent cookies that are not meant for it, or none: the components' own origin, or nothing.
@@ -45,7 +47,9 @@ export class Server {
     if (!/^https?:\/\//.test(authorizationUrl)) {
       throw new AuthpipeError('invalid_response', 'the handler answered an authorization URL that is none');
     }
-    return { sessionId, authorizationUrl, expiresAt };
+    const ends = Date.parse(expiresAt) + this.#ahead;
+    if (Number.isNaN(ends)) throw new AuthpipeError('invalid_response', 'the handler began a session that ends at no time');
+    return { sessionId, authorizationUrl, expiresAt: new Date(ends).toISOString() };
   }
 
   async status(provider: string, level: Level): Promise<Connection | null> {
@@ -81,6 +85,9 @@ export class Server {
     } catch {
       throw new AuthpipeError('unavailable', 'the application cannot be reached');
     }
+    // People's clocks are wrong by hours, and it is the server's by which a session ends.
+    const there = Date.parse(response.headers.get('Date') ?? '');
+    this.#ahead = Number.isNaN(there) ? 0 : Date.now() - there;
     if (response.status === 204) return {};
     const answer: unknown = await response.json().catch(() => undefined);
     const fields = (typeof answer === 'object' && answer !== null ? answer : {}) as Record<string, unknown>;

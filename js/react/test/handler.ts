@@ -14,6 +14,8 @@ export class FakeHandler {
   /** Nothing is answered at all while this is set. */
   unreachable = false;
   sessionTTL = 600_000;
+  /** How far, in milliseconds, the handler's clock is behind this machine's. */
+  behind = 0;
 
   readonly fetch: typeof fetch = async (input, init = {}) => {
     if (this.unreachable) throw new TypeError('Failed to fetch');
@@ -31,8 +33,10 @@ export class FakeHandler {
       case 'start': {
         const sessionId = `session-${this.sessions.size + 1}`;
         this.sessions.set(sessionId, { status: 'pending' });
-        const expiresAt = new Date(Date.now() + this.sessionTTL).toISOString();
-        return Response.json({ sessionId, authorizationUrl: `https://facebook.example.com/dialog?${sessionId}`, expiresAt });
+        const now = Date.now() - this.behind;
+        const expiresAt = Number.isNaN(this.sessionTTL) ? 'soon' : new Date(now + this.sessionTTL).toISOString();
+        const answer = { sessionId, authorizationUrl: `https://facebook.example.com/dialog?${sessionId}`, expiresAt };
+        return Response.json(answer, { headers: { Date: new Date(now).toUTCString() } });
       }
       case 'status':
         return Response.json({ connection: this.connection });
