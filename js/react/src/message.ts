@@ -29,10 +29,19 @@ export function listen(expected: Expected, ended: AbortSignal, hear: (outcome: O
     if (outcome) hear(outcome);
   };
   window.addEventListener('message', post, { signal: ended });
-  if (typeof BroadcastChannel === 'undefined') return;
-  const channel = new BroadcastChannel('authpipe');
+  const channel = openChannel();
+  if (!channel) return;
   channel.onmessage = (event) => read(event.data);
   ended.addEventListener('abort', () => channel.close());
+}
+
+/** Browsers may refuse one, where they refuse storage. */
+function openChannel(): BroadcastChannel | undefined {
+  try {
+    return new BroadcastChannel('authpipe');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Any page can post anything to a window that it has a reference to: what is not from this very origin and from the window that was opened is not heard. */
@@ -45,7 +54,9 @@ function outcomeOf(raw: unknown, expected: Expected): Outcome | undefined {
   if (typeof raw !== 'object' || raw === null) return undefined;
   const data = raw as Record<string, unknown>;
   if (data['source'] !== 'authpipe' || data['sessionId'] !== expected.sessionId) return undefined;
-  if (data['provider'] !== expected.provider || data['for'] !== expected.level) return undefined;
+  // Who comes back as another tenant's may not know what it was for, but that it failed they may.
+  const unnamed = data['outcome'] === 'failed' && data['provider'] === '' && data['for'] === '';
+  if (!unnamed && (data['provider'] !== expected.provider || data['for'] !== expected.level)) return undefined;
   switch (data['outcome']) {
     case 'connected':
       return { outcome: 'connected', connection: told(data['connection']) };

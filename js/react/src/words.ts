@@ -70,9 +70,10 @@ export type WordChanges = Partial<Omit<Words, 'errors'>> & { errors?: Record<str
 /** Finds the words for a state. */
 export function say(snapshot: Snapshot, provider: string, level: Level, changes: WordChanges = {}): Said & { cancel: string } {
   const own = level === 'installation' ? forInstallation : both;
-  const words = { ...own, ...changes, errors: { ...own.errors, ...changes.errors } };
+  const given = Object.fromEntries(Object.entries(changes).filter(([, text]) => text !== undefined));
+  const words: Words = { ...own, ...given, errors: { ...own.errors, ...changes.errors } };
   const scopes = snapshot.connection?.missingScopes.join(', ') ?? '';
-  const fill = (text: string) => text.replaceAll('{provider}', nameOf(provider)).replaceAll('{scopes}', scopes);
+  const fill = (text: string) => text.replaceAll('{provider}', () => nameOf(provider)).replaceAll('{scopes}', () => scopes);
   const said = choose(snapshot, words);
   return { label: fill(said.label), note: fill(said.note), cancel: fill(words.cancel) };
 }
@@ -102,7 +103,10 @@ function endNote(last: Snapshot['last'], error: AuthpipeError | null, words: Wor
   return last === 'failed' ? errorNote(error, words) : '';
 }
 
-const errorNote = (error: AuthpipeError | null, words: Words): string => words.errors[error?.code ?? ''] ?? words.noteFailed;
+function errorNote(error: AuthpipeError | null, words: Words): string {
+  const code = error?.code ?? '';
+  return (Object.hasOwn(words.errors, code) ? words.errors[code] : undefined) ?? words.noteFailed;
+}
 
 /** The provider's name as people write it, from its short name: facebook, Facebook. */
 const nameOf = (provider: string): string => provider.charAt(0).toUpperCase() + provider.slice(1);

@@ -47,6 +47,14 @@ it('hears from this origin\'s other windows, too, what is about its session, unt
   expect(state(shown)).toBe('connected');
 });
 
+it('hears that it failed from who comes back as another tenant\'s, and is not told what it was for', async () => {
+  const onError = vi.fn();
+  const shown = await page.show(<InstallButton provider="facebook" onError={onError} />);
+  await press(button(shown));
+  await post(told('failed', { provider: '', for: '', error: { code: 'unauthenticated', message: '' } }));
+  expect([state(shown), onError.mock.calls[0]?.[0]]).toMatchObject(['failed', { code: 'unauthenticated' }]);
+});
+
 it('takes from a message what a connection has, and nothing else', async () => {
   const onInstall = vi.fn();
   const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
