@@ -24,7 +24,13 @@ export class Client {
 
   connection(provider: string, level: Level): ConnectionStore {
     const key = `${provider}/${level}`;
-    const store = this.#stores.get(key) ?? new ConnectionStore(this.#server, provider, level, this.#navigate);
+    const known = this.#stores.get(key);
+    if (known) return known;
+    const store = new ConnectionStore({
+      server: this.#server, provider, level, leave: this.#navigate,
+      // What is a person's own stands on the installation, and goes with it.
+      changed: () => level === 'installation' && this.#stores.get(`${provider}/user`)?.outdate(),
+    });
     this.#stores.set(key, store);
     return store;
   }

@@ -1,4 +1,4 @@
-import { createContext, type ReactNode, useContext, useMemo } from 'react';
+import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef } from 'react';
 import { Client, type ClientOptions } from './client.js';
 import type { WordChanges } from './words.js';
 
@@ -18,7 +18,20 @@ const Context = createContext<Shared>({ client: new Client(), words: {} });
 
 /** Says where the handler is, and in what words to speak. Components work without it where the handler is at `/authpipe`. */
 export function AuthpipeProvider({ basePath, fetch, navigate, words = none, children }: AuthpipeProviderProps) {
-  const client = useMemo(() => new Client({ basePath, fetch, navigate }), [basePath, fetch, navigate]);
+  // Functions are often written where they are given, and are others each time then: what is known must not be lost by that.
+  const latest = useRef({ fetch, navigate });
+  useEffect(() => {
+    latest.current = { fetch, navigate };
+  });
+  const client = useMemo(
+    () =>
+      new Client({
+        basePath,
+        fetch: (input, init) => (latest.current.fetch ?? window.fetch)(input, init),
+        navigate: (url) => (latest.current.navigate ? latest.current.navigate(url) : window.location.assign(url)),
+      }),
+    [basePath],
+  );
   const shared = useMemo(() => ({ client, words }), [client, words]);
   return <Context.Provider value={shared}>{children}</Context.Provider>;
 }

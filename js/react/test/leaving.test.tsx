@@ -1,0 +1,111 @@
+import { act, type ReactNode, useState } from 'react';
+import { describe, expect, it, vi } from 'vitest';
+import { AuthpipeProvider, InstallButton } from '../src/index.js';
+import { connected } from './handler.js';
+import { broadcast, button, page, post, press, state, told } from './page.js';
+
+let set: (shown: ReactNode) => void;
+
+/** A page of which something goes, and something else comes. */
+function Changing({ first }: { first: ReactNode }) {
+  const [shown, setShown] = useState(first);
+  set = setShown;
+  return shown;
+}
+
+const change = (shown: ReactNode) => act(async () => set(shown));
+
+describe('a button that goes while its window is open', () => {
+  const onInstall = vi.fn();
+  const install = <InstallButton provider="facebook" onInstall={onInstall} />;
+
+  it('leaves nothing behind that listens or asks', async () => {
+    const shown = await page.show(<Changing first={install} />);
+    const timers = vi.getTimerCount(); // of React's own
+    await press(button(shown));
+    await change(null);
+    expect(await broadcast(told('connected'))).toBe(0);
+    await page.pass(0); // jsdom has some, too
+    expect(vi.getTimerCount()).toBe(timers);
+    expect(page.popups[0]?.closed).toBe(false);
+  });
+
+  it('and comes back, is told what happened meanwhile, once', async () => {
+    const shown = await page.show(<Changing first={install} />);
+    await press(button(shown));
+    await change(null);
+    page.handler.sessions.set('session-1', { status: 'completed' });
+    page.handler.connection = connected();
+    page.popups[0]?.close();
+    await page.pass(1_000_000);
+    expect(onInstall).not.toHaveBeenCalled();
+    await change(install);
+    await page.pass(2000);
+    expect([state(shown), onInstall.mock.calls]).toEqual(['connected', [[connected()]]]);
+    await change(null);
+    await change(install);
+    await page.pass(2000);
+    expect(onInstall).toHaveBeenCalledOnce();
+  });
+
+  it('before the session has begun still sends the window on', async () => {
+    let go: () => void = () => {};
+    const slow: typeof fetch = async (input, init) => {
+      if (String(input).endsWith('/start')) await new Promise<void>((resolve) => (go = resolve));
+      return page.handler.fetch(input, init);
+    };
+    const shown = await page.show(<AuthpipeProvider fetch={slow}><Changing first={install} /></AuthpipeProvider>);
+    await press(button(shown));
+    await change(null);
+    await act(async () => go());
+    expect(page.popups[0]?.visited).toHaveLength(1);
+    expect(await broadcast(told('connected'))).toBe(0);
+    await change(install);
+    expect(state(shown)).toBe('waiting');
+    await post(told('connected', { connection: connected() }));
+    expect(state(shown)).toBe('connected');
+  });
+});
+
+it('a button that comes back after a while asks again', async () => {
+  const install = <InstallButton provider="facebook" />;
+  const shown = await page.show(<Changing first={install} />);
+  await change(null);
+  await page.pass(6000);
+  page.handler.connection = connected();
+  await change(install);
+  expect(state(shown)).toBe('connected');
+});
+
+it('what one person has begun is nothing that the next is told of', async () => {
+  const onError = vi.fn();
+  const of = (person: string) => (
+    <AuthpipeProvider key={person} fetch={page.handler.fetch}>
+      <InstallButton provider="facebook" onError={onError} />
+    </AuthpipeProvider>
+  );
+  const shown = await page.show(<Changing first={of('alice')} />);
+  await press(button(shown));
+  page.handler.sessions.clear(); // for it is another's
+  await change(of('bob'));
+  await page.pass(2000);
+  expect([state(shown), window.sessionStorage.length]).toEqual(['idle', 0]);
+  expect(onError).not.toHaveBeenCalled();
+});
+
+it('functions that are written in the provider\'s place are no other provider', async () => {
+  const heard: string[] = [];
+  const again = (name: string) => (
+    <AuthpipeProvider fetch={(input, init) => page.handler.fetch(input, init)} navigate={() => void heard.push(name)}>
+      <InstallButton provider="facebook" />
+    </AuthpipeProvider>
+  );
+  const shown = await page.show(<Changing first={again('first')} />);
+  await press(button(shown));
+  await change(again('second'));
+  await post(told('connected', { connection: connected('installation', { missingScopes: ['a'] }) }));
+  expect([state(shown), page.handler.count('status'), page.popups[0]?.closed]).toEqual(['connected', 1, true]);
+  page.blocked = true;
+  await press(button(shown));
+  expect(heard).toEqual(['second']);
+});

@@ -1,0 +1,100 @@
+import { act } from 'react';
+import { expect, it, vi } from 'vitest';
+import { AuthpipeProvider, ConnectButton, InstallButton, useConnection, type UseConnection } from '../src/index.js';
+import { connected } from './handler.js';
+import { button, note, page, post, press, state, told } from './page.js';
+
+let held: UseConnection;
+
+function Hold() {
+  held = useConnection({ provider: 'facebook', for: 'installation' });
+  return null;
+}
+
+/** A network on which what is asked for at one path is answered when the test wants it, in the order that it wants. */
+function slow(path: string) {
+  const waiting: (() => void)[] = [];
+  const fetcher: typeof fetch = async (input, init) => {
+    const answer = await page.handler.fetch(input, init);
+    if (String(input).includes(`/${path}`)) await new Promise<void>((resolve) => waiting.push(resolve));
+    return answer;
+  };
+  return { fetcher, answer: (which: number) => act(async () => waiting[which]?.()), waiting };
+}
+
+// What happened to the attempt says nothing about what was there before.
+it('an attempt that has come to nothing leaves the connection, whichever is answered first after a reload', async () => {
+  page.handler.connection = connected('installation', { missingScopes: ['a'] });
+  page.blocked = true;
+  await press(button(await page.show(<InstallButton provider="facebook" />)));
+  page.handler.sessions.set('session-1', { status: 'failed', error: { code: 'access_denied', message: '' } });
+  const { fetcher, answer } = slow('status');
+  const shown = await page.reload(<AuthpipeProvider fetch={fetcher}><InstallButton provider="facebook" /></AuthpipeProvider>);
+  await page.pass(100);
+  await answer(0);
+  expect([state(shown), button(shown).textContent]).toEqual(['connected', 'Grant the rest']);
+});
+
+it('nor does one that began before the connection was known', async () => {
+  page.handler.connection = connected();
+  const { fetcher, answer } = slow('status');
+  const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
+  await act(() => held.connect());
+  await answer(0);
+  await act(async () => held.cancel());
+  expect(state(shown)).toBe('connected');
+});
+
+it('the newer of two answers is shown, in whichever order they come', async () => {
+  const { fetcher, answer } = slow('status');
+  const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
+  await answer(0);
+  await act(async () => void held.refresh());
+  page.handler.connection = connected();
+  await act(async () => void held.refresh());
+  await answer(2);
+  await answer(1);
+  expect(state(shown)).toBe('connected');
+});
+
+it('a failure to ask says nothing over what an attempt has come to', async () => {
+  const { fetcher, answer } = slow('status');
+  page.handler.refuses.set('status', { status: 502, code: 'unavailable' });
+  const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
+  await act(() => held.connect());
+  await act(async () => held.cancel());
+  await answer(0);
+  expect([state(shown), note(shown)]).toEqual(['cancelled', 'Cancelled. Nothing was changed.']);
+});
+
+// With an installation goes all that stands on it.
+it('what is the person\'s own is asked for again when the installation is disconnected', async () => {
+  page.handler.connection = connected();
+  const shown = await page.show(<><Hold /><ConnectButton provider="facebook" /></>);
+  expect(state(shown)).toBe('connected');
+  await act(() => held.disconnect());
+  expect(state(shown)).toBe('idle');
+});
+
+it('and after an installation, but not after what is a person\'s own', async () => {
+  const shown = await page.show(<><ConnectButton provider="facebook" /><InstallButton provider="facebook" /></>);
+  expect(page.handler.count('status')).toBe(2);
+  await press(button(shown));
+  await post(told('connected', { for: 'user', connection: connected('user') }));
+  expect(page.handler.count('status')).toBe(2);
+  await press(shown.querySelectorAll('.authpipe-button')[1] ?? null);
+  await post(told('connected', { connection: connected() }));
+  expect(page.handler.count('status')).toBe(3);
+});
+
+it('a window that seemed closed tells why what was done in it has failed', async () => {
+  const onError = vi.fn();
+  const shown = await page.show(<InstallButton provider="facebook" onError={onError} />);
+  await press(button(shown));
+  page.popups[0]?.close();
+  await page.pass(2000);
+  expect(state(shown)).toBe('cancelled');
+  page.handler.sessions.set('session-1', { status: 'failed', error: { code: 'account_mismatch', message: '' } });
+  await page.pass(60_000);
+  expect([state(shown), onError.mock.calls.length]).toEqual(['failed', 1]);
+});
