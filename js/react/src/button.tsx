@@ -1,4 +1,4 @@
-import { type ReactNode, useId, useRef } from 'react';
+import { type ReactNode, useCallback, useId, useRef } from 'react';
 import type { Connection, Level } from './connection.js';
 import type { AuthpipeError } from './failure.js';
 import { useShared } from './provider.js';
@@ -46,7 +46,7 @@ interface AnyButtonProps extends ButtonProps {
 }
 
 /** One button that stays the same element in every state, so that the keyboard's focus stays with it, and one live line below. */
-function Button({ provider, level, onDone, onCancel, onError, words, className, children, ...options }: AnyButtonProps) {
+function Button({ provider, level, onDone, onCancel, onError, words, className, children, scopes, reauthorize, returnTo, display }: AnyButtonProps) {
   const onEnd = (ended: Ended) => {
     if (ended.outcome === 'connected') onDone?.(ended.connection);
     else if (ended.outcome === 'cancelled') onCancel?.();
@@ -62,12 +62,14 @@ function Button({ provider, level, onDone, onCancel, onError, words, className, 
   const press = () => {
     if (inert || state === 'loading') return;
     if (state === 'failed' && last === null) return void connection.refresh();
-    void connection.connect(missing ? { ...options, reauthorize: true } : options);
+    void connection.connect({ scopes, reauthorize: missing || reauthorize, returnTo, display });
   };
-  const cancel = () => {
-    button.current?.focus(); // the button that was pressed goes away
-    connection.cancel();
-  };
+  // It goes when the waiting is over, by whatever; the keyboard's focus must not go with it. React calls this before it is out of the page.
+  const cancelButton = useRef<HTMLButtonElement>(null);
+  const keepFocus = useCallback((element: HTMLButtonElement | null) => {
+    if (!element && cancelButton.current === document.activeElement) button.current?.focus();
+    cancelButton.current = element;
+  }, []);
   return (
     <div className={className ? `authpipe ${className}` : 'authpipe'} data-state={state} data-missing={missing || undefined}>
       <div className="authpipe-buttons">
@@ -84,7 +86,7 @@ function Button({ provider, level, onDone, onCancel, onError, words, className, 
           <span className="authpipe-label">{said.label}</span>
         </button>
         {state === 'waiting' && (
-          <button type="button" className="authpipe-cancel" onClick={cancel}>
+          <button type="button" ref={keepFocus} className="authpipe-cancel" onClick={connection.cancel}>
             {said.cancel}
           </button>
         )}
