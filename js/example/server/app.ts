@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { extname, join, normalize } from 'node:path';
 import { type Authpipe, AuthpipeError } from '@authpipe/node';
 import { listPages, post } from './pages.js';
-import { people, personOf, signedIn } from './people.js';
+import { people, personOf, signIn, signOut } from './people.js';
 
 export interface AppOptions {
   authpipe: Authpipe;
@@ -41,37 +41,54 @@ export function createApp(options: AppOptions): (request: Request) => Promise<Re
 async function api(options: AppOptions, request: Request, what: string): Promise<Response> {
   // What changes something comes from our own page. Browsers say so, and no page can say it for another.
   if (request.method !== 'GET' && request.headers.get('sec-fetch-site') !== 'same-origin') return refused(403, 'not from this page');
-  const body = request.method === 'GET' ? {} : ((await request.json()) as Record<string, string>);
+  if (!(Number(request.headers.get('content-length') ?? (request.body ? NaN : 0)) <= longest)) return refused(413, 'too much');
+  const body = request.method === 'GET' ? {} : await objectIn(request);
+  if (!body) return refused(400, 'not JSON');
   const person = personOf(request);
   switch (what) {
     case 'GET me':
-      return Response.json({ person: person ?? null, people, control: options.control });
+      return answer({ person: person ?? null, people, control: options.control });
     case 'POST sign-in': {
       const chosen = people.find((each) => each.id === body['person']);
-      return Response.json({}, { headers: { 'Set-Cookie': signedIn(chosen) } });
+      return chosen ? answer({}, { headers: { 'Set-Cookie': signIn(request, chosen) } }) : refused(400, 'nobody of that name');
     }
     case 'POST sign-out':
-      return Response.json({}, { headers: { 'Set-Cookie': signedIn(undefined) } });
+      return answer({}, { headers: { 'Set-Cookie': signOut(request) } });
   }
   if (!person) return refused(401, 'sign in first');
-  return act({ ...options, person: person.id }, what, body).catch((error: unknown) => {
-    const status = error instanceof AuthpipeError ? 409 : 502;
-    return refused(status, error instanceof Error ? error.message : String(error));
+  return act(options, what, body).catch((error: unknown) => {
+    if (!(error instanceof AuthpipeError)) return refused(502, error instanceof Error ? error.message : String(error));
+    // The engine's own words are for who runs it: they name paths of Vault's.
+    console.error(error.message);
+    const missing = error.needsReauth || error.code === 'not_found';
+    return refused(409, missing ? 'Acme’s Facebook account has to be connected again.' : `That does not work at the moment: ${error.code}.`);
   });
 }
 
-async function act(options: AppOptions & { person: string }, what: string, body: Record<string, string>): Promise<Response> {
+async function act(options: AppOptions, what: string, body: Record<string, unknown>): Promise<Response> {
   switch (what) {
     case 'GET pages':
-      return Response.json({ pages: await listPages(options) });
+      return answer({ pages: await listPages(options) });
     case 'POST posts':
-      return Response.json(await post(options, body['page'] ?? '', body['message'] ?? ''));
+      return answer(await post(options, String(body['page']), String(body['message'])));
     default:
       return refused(404, 'there is nothing here');
   }
 }
 
-const refused = (status: number, error: string) => Response.json({ error }, { status });
+/** How many bytes a request may bring: nobody posts more than this. */
+const longest = 64 * 1024;
+
+async function objectIn(request: Request): Promise<Record<string, unknown> | undefined> {
+  const body: unknown = await request.json().catch(() => undefined);
+  return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : undefined;
+}
+
+// It is about one person, at one moment.
+const answer = (body: object, { status = 200, headers = {} }: { status?: number; headers?: Record<string, string> } = {}) =>
+  Response.json(body, { status, headers: { 'Cache-Control': 'no-store', ...headers } });
+
+const refused = (status: number, error: string) => answer({ error }, { status });
 
 const types: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
@@ -81,7 +98,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 async function file(web: string, pathname: string): Promise<Response> {
   const path = join(web, normalize(pathname === '/' ? '/index.html' : pathname));
   try {
-    const headers = { 'Content-Type': types[extname(path)] ?? 'application/octet-stream', 'Content-Security-Policy': policy };
+    const headers = { 'Content-Type': types[extname(path)] ?? 'application/octet-stream', 'Content-Security-Policy': policy, 'X-Content-Type-Options': 'nosniff' };
     return new Response(await readFile(path), { headers });
   } catch {
     return new Response('not found', { status: 404 });

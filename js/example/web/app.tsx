@@ -6,14 +6,16 @@ import { get, type Me, type Person, send } from './server.js';
 
 export function App() {
   const [me, setMe] = useState<Me>();
-  const load = () => void get<Me>('me').then(setMe);
+  const [trouble, setTrouble] = useState('');
+  const load = () => void get<Me>('me').then(setMe, failed);
+  const failed = (error: Error) => setTrouble(error.message);
   useEffect(load, []);
-  if (!me) return null;
+  if (!me) return <p role="alert">{trouble}</p>;
   return (
     <>
       <header>
         <h1>Acme Social</h1>
-        {me.person && <SignedIn person={me.person} onSignOut={() => void send('sign-out').then(load)} />}
+        {me.person && <SignedIn person={me.person} onSignOut={() => void send('sign-out').then(load, failed)} />}
       </header>
       <main>
         {/* The key: what is known of one person's connections is not shown to the next. */}

@@ -16,8 +16,14 @@ export function Posting() {
   const since = connection?.connectedAt;
   useEffect(() => {
     setPages([]);
+    setSaid('');
     if (!connected) return;
-    get<{ pages: Page[] }>('pages').then(({ pages }) => setPages(pages), (error: Error) => setSaid(error.message));
+    let over = false; // an answer about a connection that is no more is none
+    get<{ pages: Page[] }>('pages').then(
+      ({ pages }) => over || setPages(pages),
+      (error: Error) => over || setSaid(error.message),
+    );
+    return () => void (over = true);
   }, [connected, since]);
   if (!connected) return null;
   const publish = (event: FormEvent<HTMLFormElement>) => {
