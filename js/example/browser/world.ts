@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Authpipe, toNodeHandler } from '@authpipe/node';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { createApp } from '../server/app.js';
+import { Closers } from './closers.js';
 import { type Facebook, startFacebook } from './facebook.js';
 import { mountEngine, need, tokenWith, vault, vaultAddr, vaultToken } from './vault.js';
 import { Witness } from './witness.js';
@@ -15,7 +16,7 @@ const webhookVerifyToken = 'what-only-facebook-knows';
 /** A world of one test: an engine, a Facebook, the example's server, and what browsers have seen. */
 export class World {
   readonly witness = new Witness();
-  readonly #closers: (() => Promise<unknown>)[] = [];
+  readonly #closers = new Closers();
   readonly #browser: Browser;
   #token!: string;
   facebook!: Facebook;
@@ -32,7 +33,7 @@ export class World {
     try {
       await world.#start();
     } catch (error) {
-      await world.end();
+      await world.end().catch(() => {}); // that it cannot end is the lesser trouble
       throw error;
     }
     return world;
@@ -123,8 +124,8 @@ export class World {
     }
   }
 
-  async end(): Promise<void> {
-    for (const close of this.#closers.reverse()) await close();
+  end(): Promise<void> {
+    return this.#closers.close();
   }
 }
 
