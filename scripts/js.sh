@@ -1,8 +1,13 @@
 # Sourced by what needs the packages below js/, from the root of the repository.
 
-# build_js installs what they need, as package-lock.json has it, and builds them.
+# build_js installs what they need, as package-lock.json has it, and builds them. What that has to say is said where it fails:
+# compilers write their errors where others write that all is well.
 build_js() {
-  (cd js && npm ci --no-audit --no-fund >/dev/null && npm run --silent build >/dev/null)
+  local said
+  said=$( (cd js && npm ci --no-audit --no-fund && npm run --silent build) 2>&1) || {
+    printf '%s\n' "$said" >&2
+    return 1
+  }
 }
 
 # find_chromium sets CHROMIUM_BIN; installs Debian's where there is none.

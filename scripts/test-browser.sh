@@ -10,6 +10,6 @@ build
 build_js
 start_vault
 export FACEBOOK_SIMULATOR=$PWD/bin/facebook-simulator
-[[ -z ${SCREENSHOTS:-} ]] || export SCREENSHOTS=$PWD/$SCREENSHOTS
+[[ -z ${SCREENSHOTS:-} ]] || SCREENSHOTS=$(mkdir -p "$SCREENSHOTS" && cd "$SCREENSHOTS" && pwd) && export SCREENSHOTS
 
 (cd js && npm run --silent test:browser --workspace example -- "$@")
