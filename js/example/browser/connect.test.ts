@@ -70,6 +70,28 @@ it('installs, connects a person, posts to a page and disconnects', async () => {
   expect((await world.connection('installation')).status).toBe('active');
 });
 
+it('what people have connected goes with the installation, and the page shows it', async () => {
+  const page = await world.signIn('Bob');
+  const mine = own(page);
+  await mine.becomes('idle');
+  await mine.button.click();
+  expect(await mine.becomes('failed')).toBe('An administrator has to install Facebook first.');
+  const alices = await world.signIn('Alice');
+  await consentAndClose(await openDialog(alices, organization(alices)), 'Ada Admin');
+  await organization(alices).becomes('connected');
+  await consentAndClose(await openDialog(page, mine), 'Uma User');
+  expect(await mine.becomes('connected')).toBe('Facebook is connected.');
+  expect((await world.connection('users/bob')).connected_by.actor).toBe('bob');
+  await consentAndClose(await openDialog(alices, own(alices)), 'Uma User');
+  await own(alices).becomes('connected');
+  await world.learnSecrets();
+  await organization(alices).card.getByRole('button', { name: 'Disconnect' }).click();
+  await organization(alices).becomes('idle');
+  await own(alices).becomes('idle');
+  await page.reload();
+  await mine.becomes('idle');
+});
+
 describe('a person who does not go through with it', () => {
   it('declines: nothing is connected, and they can begin again', async () => {
     const page = await world.signIn('Alice');
@@ -122,6 +144,8 @@ describe('where no window opens', () => {
 
   it('this tab goes to Facebook and comes back, connected', async () => {
     const page = await world.signIn('Alice');
+    const told: string[] = [];
+    page.on('console', (message) => told.push(message.text()));
     await forbidWindows(page);
     await page.reload();
     await organization(page).becomes('idle');
@@ -131,6 +155,9 @@ describe('where no window opens', () => {
     expect(await organization(page).becomes('connected')).toBe('Installed with Facebook.');
     expect(new URL(page.url()).pathname).toBe('/');
     expect(page.context().pages()).toHaveLength(1);
+    await page.reload();
+    await organization(page).becomes('connected');
+    expect(told.filter((text) => text.startsWith('Installed!'))).toHaveLength(1);
   });
 
   it('this tab comes back with nothing done', async () => {
@@ -167,6 +194,7 @@ it('a window that is parted from its opener connects all the same', async () => 
   await acme.becomes('cancelled'); // as far as can be seen
   await consent(popup, 'Ada Admin');
   await acme.becomes('connected');
+  await organization(popup).becomes('connected'); // it has nobody to go back to, and goes on here
 });
 
 it('what the person takes back at Facebook is noticed, and mended by connecting again', async () => {

@@ -21,6 +21,8 @@ export interface Connection {
   status: Status;
   /** Whether only the person can help, by connecting again. */
   needsReauth: boolean;
+  /** Set on an installation that was disconnected and is still being removed, with all under it: none of that is served any more. */
+  removing?: boolean;
   /** The provider's id of the account. */
   providerUserId?: string;
   /** The business that the token is for, if it is for one. */
@@ -65,6 +67,7 @@ export interface ConnectionData {
   connected_by?: { actor?: string };
   refreshed_at?: string;
   checked_at?: string;
+  removal?: object;
 }
 
 /** connectionOf reads the engine's answer. */
@@ -79,6 +82,7 @@ export function connectionOf(data: ConnectionData, warnings: string[]): Connecti
     type: data.credential_type,
     status: data.status,
     needsReauth: needsReauth(data.status),
+    removing: data.removal ? true : undefined,
     providerUserId: data.provider_user_id || undefined,
     businessId: data.business_id || undefined,
     scopes: data.scopes ?? [],

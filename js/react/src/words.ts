@@ -44,6 +44,7 @@ const both: Words = {
     account_mismatch: 'That is another {provider} account than before. Use the same one, or disconnect first.',
     installation_required: 'An administrator has to install {provider} first.',
     session_expired: 'That took too long. Try again.',
+    pending: 'Something before it is not finished yet. Try again in a minute.',
     suspended: 'Connections are suspended at the moment.',
     misconfigured: '{provider} does not accept this application at the moment.',
     throttled: '{provider} has had too many requests. Try again in a few minutes.',

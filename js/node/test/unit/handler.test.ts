@@ -285,6 +285,17 @@ describe('what is asked about', () => {
     expect((await handler()(get('/authpipe/status?for=page'))).status).toBe(400);
   });
 
+  test.each([
+    ['none', undefined, false],
+    ['one that stands', {}, false],
+    ['one that is being removed', { removal: { attempts: 0, removed: 0, unrevoked_count: 0 } }, true],
+  ])('what stands on an installation goes with it: %s', async (_, installation, gone) => {
+    double.put(bobs, { token: canary, more: connection });
+    if (installation) double.put('org_acme/facebook/installation', { token: canary, more: { credential_for: 'installation', ...installation } });
+    const ask = async (whose: string) => ((await (await handler()(get(`/authpipe/status?provider=facebook&for=${whose}`))).json()) as { connection: unknown }).connection;
+    expect([(await ask('user')) === null, (await ask('installation')) === null]).toEqual([gone, gone || !installation]);
+  });
+
   test('a session is told to who began it', async () => {
     const ask = async () => handler()(get(`/authpipe/session?session_id=${id}`));
     expect(await (await ask()).json()).toEqual({ status: 'authorized' });
