@@ -49,7 +49,7 @@ describe('an attempt', () => {
     await press(button(shown));
     const { method, body, init } = page.handler.asked.at(-1) ?? {};
     expect([method, body]).toEqual(['POST', { provider: 'facebook', for: 'installation', scopes: ['email'], reauthorize: true, returnTo: '/' }]);
-    expect(init?.credentials).toBe('same-origin');
+    expect([init?.credentials, init?.cache]).toEqual(['same-origin', 'no-store']);
     expect(new Headers(init?.headers).get('Content-Type')).toBe('application/json');
   });
 

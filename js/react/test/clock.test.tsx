@@ -18,6 +18,14 @@ test.each([['an hour ahead', hour], ['an hour behind', -hour]])('a clock that is
   expect(state(await page.reload(install))).toBe('idle');
 });
 
+it('a handler that does not say what time it is has this machine\'s', async () => {
+  page.handler.dated = false;
+  const shown = await page.show(install);
+  await press(button(shown));
+  await page.pass(599_000);
+  expect([state(shown), page.handler.count('session')]).toEqual(['waiting', 0]);
+});
+
 it('a session that ends at no time at all has not begun', async () => {
   page.handler.sessionTTL = NaN;
   const shown = await page.show(install);

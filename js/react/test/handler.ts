@@ -16,6 +16,8 @@ export class FakeHandler {
   sessionTTL = 600_000;
   /** How far, in milliseconds, the handler's clock is behind this machine's. */
   behind = 0;
+  /** Whether it says what time it is there. */
+  dated = true;
 
   readonly fetch: typeof fetch = async (input, init = {}) => {
     if (this.unreachable) throw new TypeError('Failed to fetch');
@@ -36,7 +38,7 @@ export class FakeHandler {
         const now = Date.now() - this.behind;
         const expiresAt = Number.isNaN(this.sessionTTL) ? 'soon' : new Date(now + this.sessionTTL).toISOString();
         const answer = { sessionId, authorizationUrl: `https://facebook.example.com/dialog?${sessionId}`, expiresAt };
-        return Response.json(answer, { headers: { Date: new Date(now).toUTCString() } });
+        return Response.json(answer, this.dated ? { headers: { Date: new Date(now).toUTCString() } } : {});
       }
       case 'status':
         return Response.json({ connection: this.connection });

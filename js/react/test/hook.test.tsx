@@ -111,10 +111,14 @@ it.each(['https://evil.example.com/authpipe', '//evil.example.com', '/\\evil.exa
   expect(() => new Client({ basePath }).connection('facebook', 'user')).toThrow('basePath');
 });
 
+const begun = (authorizationUrl: string) => Response.json({ sessionId: 's', expiresAt: '2100-01-01T00:00:00Z', authorizationUrl });
+
 it.each([
   ['no JSON', () => new Response('<title>Sign in</title>'), 'invalid_response'],
   ['a session without a URL', () => Response.json({ sessionId: 's', expiresAt: 'x' }), 'invalid_response'],
-  ['a URL that is a script', () => Response.json({ sessionId: 's', expiresAt: 'x', authorizationUrl: 'javascript:alert(1)' }), 'invalid_response'],
+  ['a URL that is a script', () => begun('javascript:alert(1)'), 'invalid_response'],
+  ['a script that speaks of a URL', () => begun('javascript:location="https://"'), 'invalid_response'],
+  ['a path', () => begun('/dialog'), 'invalid_response'],
   ['an error without a code', () => new Response('oops', { status: 500 }), 'unavailable'],
 ])('fails where the handler answers %s', async (_, answer, code) => {
   const fetcher: typeof fetch = async (input, init) => (String(input).endsWith('/start') ? answer() : page.handler.fetch(input, init));

@@ -67,6 +67,15 @@ describe('a button that goes while its window is open', () => {
   });
 });
 
+it('an attempt that is over listens no more', async () => {
+  const shown = await page.show(<InstallButton provider="facebook" />);
+  await press(button(shown));
+  await post(told('connected', { connection: connected() }));
+  const read = vi.fn(() => window.location.origin);
+  window.dispatchEvent(Object.defineProperty(new Event('message'), 'origin', { get: read }));
+  expect(read).not.toHaveBeenCalled();
+});
+
 it('a button that comes back after a while asks again', async () => {
   const install = <InstallButton provider="facebook" />;
   const shown = await page.show(<Changing first={install} />);

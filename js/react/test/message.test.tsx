@@ -18,6 +18,7 @@ test.each([
   ['names no session', () => [told('connected', { sessionId: undefined })] as const],
   ['is about another provider', () => [told('connected', { provider: 'other' })] as const],
   ['is about a user', () => [told('connected', { for: 'user' })] as const],
+  ['names nothing', () => [told('connected', { provider: '', for: '' })] as const],
   ['is not of ours', () => [{ ...told('connected'), source: 'react-devtools' }] as const],
   ['has an outcome that there is not', () => [told('splendid')] as const],
   ['is text', () => [JSON.stringify(told('connected'))] as const],
