@@ -10,6 +10,10 @@ build
 build_js
 start_vault
 export FACEBOOK_SIMULATOR=$PWD/bin/facebook-simulator
-[[ -z ${SCREENSHOTS:-} ]] || SCREENSHOTS=$(mkdir -p "$SCREENSHOTS" && cd "$SCREENSHOTS" && pwd) && export SCREENSHOTS
+if [[ -n ${SCREENSHOTS:-} ]]; then
+  mkdir -p "$SCREENSHOTS"
+  SCREENSHOTS=$(cd "$SCREENSHOTS" && pwd)
+  export SCREENSHOTS
+fi
 
 (cd js && npm run --silent test:browser --workspace example -- "$@")

@@ -1,9 +1,11 @@
 import { follow } from './attempt.js';
+import { Callbacks } from './callbacks.js';
 import type { Connection, Level } from './connection.js';
 import { AuthpipeError } from './failure.js';
 import type { Outcome } from './message.js';
 import { here } from './here.js';
 import { openPopup, popupPrefix } from './popup.js';
+import { watchPresence } from './presence.js';
 import type { ConnectOptions as StartOptions, Server, Started } from './server.js';
 import { type Ended, type Snapshot, stateOf, unknown } from './state.js';
 import { dropTicket, findTicket, keepTicket, type Ticket } from './ticket.js';
@@ -31,7 +33,8 @@ export class ConnectionStore {
   readonly #provider: string;
   readonly #level: Level;
   readonly #listeners = new Set<() => void>();
-  readonly #callbacks = new Set<(ended: Ended) => void>();
+  readonly #callbacks = new Callbacks<Ended>();
+  #leaveAlone: (() => void) | undefined;
   #snapshot: Snapshot = unknown;
   #loaded = false;
   #loading: Promise<void> | undefined;
@@ -68,10 +71,7 @@ export class ConnectionStore {
   readonly readOnServer = (): Snapshot => unknown;
 
   /** Calls back at the end of each attempt. */
-  readonly onEnd = (callback: (ended: Ended) => void): (() => void) => {
-    this.#callbacks.add(callback);
-    return () => this.#callbacks.delete(callback);
-  };
+  readonly onEnd = (callback: (ended: Ended) => void): (() => void) => this.#callbacks.add(callback);
 
   /** Connects, or connects again. Call it while a click is being handled, or there will be no window. Resolves when the person is on their way. */
   readonly connect = async (options: ConnectOptions = {}): Promise<void> => {
@@ -141,9 +141,7 @@ export class ConnectionStore {
   }
 
   #attach(): void {
-    window.addEventListener('focus', this.#look);
-    document.addEventListener('visibilitychange', this.#look);
-    window.addEventListener('pageshow', this.#restored);
+    this.#leaveAlone = watchPresence(this.#look, this.#restored);
     if (!this.#stop) this.#resume();
     if (!this.#loaded || this.#isOld()) this.#loading ??= this.refresh().finally(() => (this.#loading = undefined));
   }
@@ -152,14 +150,11 @@ export class ConnectionStore {
   #detach(): void {
     this.#stop?.();
     this.#stop = undefined;
-    window.removeEventListener('focus', this.#look);
-    document.removeEventListener('visibilitychange', this.#look);
-    window.removeEventListener('pageshow', this.#restored);
+    this.#leaveAlone?.();
   }
 
   readonly #look = (): void => {
-    const seen = document.visibilityState === 'visible' && this.#snapshot.state !== 'waiting';
-    if (seen && this.#isOld()) void this.refresh();
+    if (this.#snapshot.state !== 'waiting' && this.#isOld()) void this.refresh();
   };
 
   #isOld(): boolean {
@@ -167,8 +162,8 @@ export class ConnectionStore {
   }
 
   /** A page that comes back whole from the browser's memory still waits for what has happened meanwhile. */
-  readonly #restored = (event: PageTransitionEvent): void => {
-    if (event.persisted && this.#snapshot.state === 'waiting' && !this.#popup) this.#resume();
+  readonly #restored = (): void => {
+    if (this.#snapshot.state === 'waiting' && !this.#popup) this.#resume();
   };
 
   /** Takes up an attempt that was under way when the page was loaded, or when the last component that showed it went. */
@@ -270,7 +265,7 @@ export class ConnectionStore {
       this.#seen = ++this.#looks;
       this.#options.changed();
     }
-    for (const callback of [...this.#callbacks]) shielded(() => callback(ended));
+    this.#callbacks.tell(ended);
   }
 
   #show(change: Partial<Snapshot>): void {
@@ -281,15 +276,6 @@ export class ConnectionStore {
 
 /** How long, in milliseconds, what is known is good enough for who comes back to the page. */
 const restless = 5000;
-
-/** Calls what is the application's. What it throws is reported as any other uncaught error, and disturbs nobody else. */
-function shielded(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    reportError(error);
-  }
-}
 
 const asError = (error: unknown): AuthpipeError =>
   error instanceof AuthpipeError ? error : new AuthpipeError('failed', String(error));

@@ -48,6 +48,27 @@ describe('a button that goes while its window is open', () => {
     expect(onInstall).toHaveBeenCalledOnce();
   });
 
+  it('while the connection is asked for is told of it when it is back', async () => {
+    onInstall.mockClear();
+    let answer: () => void = () => {};
+    const slow: typeof fetch = async (input, init) => {
+      const response = await page.handler.fetch(input, init);
+      if (String(input).includes('/status') && page.handler.connection) await new Promise<void>((resolve) => (answer = resolve));
+      return response;
+    };
+    const shown = await page.show(<AuthpipeProvider fetch={slow}><Changing first={install} /></AuthpipeProvider>);
+    await press(button(shown));
+    page.handler.connection = connected();
+    page.handler.sessions.set('session-1', { status: 'completed' });
+    await post(told('connected'));
+    await change(null);
+    await act(async () => answer());
+    expect(onInstall).not.toHaveBeenCalled();
+    await change(install);
+    await act(async () => answer());
+    expect(onInstall).toHaveBeenCalledOnce();
+  });
+
   it('before the session has begun still sends the window on', async () => {
     let go: () => void = () => {};
     const slow: typeof fetch = async (input, init) => {

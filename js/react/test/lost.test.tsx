@@ -94,6 +94,16 @@ it('a moment without the network ends nothing', async () => {
   expect(state(shown)).toBe('connected');
 });
 
+it('but one that lasts longer than the session does', async () => {
+  const shown = await begun();
+  page.popups[0]?.close();
+  page.handler.unreachable = true;
+  await page.pass(600_000);
+  expect(state(shown)).toBe('waiting');
+  await page.pass(120_000);
+  expect([state(shown), note(shown)]).toEqual(['failed', 'That took too long. Try again.']);
+});
+
 describe('where no window opens', () => {
   it('this tab goes to the provider, and finds the connection when it is back', async () => {
     page.blocked = true;

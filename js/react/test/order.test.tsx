@@ -98,3 +98,39 @@ it('a window that seemed closed tells why what was done in it has failed', async
   await page.pass(60_000);
   expect([state(shown), onError.mock.calls.length]).toEqual(['failed', 1]);
 });
+
+it('what was given up is not given up again by an answer that was under way', async () => {
+  const onCancel = vi.fn();
+  const { fetcher, answer, waiting } = slow('session');
+  const shown = await page.show(<AuthpipeProvider fetch={fetcher}><InstallButton provider="facebook" onCancel={onCancel} /></AuthpipeProvider>);
+  await press(button(shown));
+  page.popups[0]?.close();
+  await page.pass(500);
+  await answer(0);
+  await page.pass(1000);
+  expect(waiting).toHaveLength(2);
+  await press(shown.querySelector('.authpipe-cancel'));
+  await answer(1);
+  expect([state(shown), onCancel.mock.calls.length]).toEqual(['cancelled', 1]);
+});
+
+// Without a window any more, going on would take this tab to the provider.
+it.each([
+  ['has begun', undefined],
+  ['is refused', { status: 403, code: 'forbidden' }],
+])('what was given up before its session %s goes nowhere', async (_, refusal) => {
+  const [onCancel, onError] = [vi.fn(), vi.fn()];
+  if (refusal) page.handler.refuses.set('start', refusal);
+  const { fetcher, answer } = slow('start');
+  const shown = await page.show(
+    <AuthpipeProvider fetch={fetcher} navigate={(url) => void page.left.push(url)}>
+      <InstallButton provider="facebook" onCancel={onCancel} onError={onError} />
+    </AuthpipeProvider>,
+  );
+  await press(button(shown));
+  await press(shown.querySelector('.authpipe-cancel'));
+  await answer(0);
+  await page.pass(5000);
+  expect([state(shown), page.left, page.popups[0]?.visited, window.sessionStorage.length]).toEqual(['cancelled', [], [], 0]);
+  expect([onCancel.mock.calls.length, onError.mock.calls.length]).toEqual([1, 0]);
+});
