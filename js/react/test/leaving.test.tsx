@@ -61,10 +61,12 @@ describe('a button that goes while its window is open', () => {
     page.handler.connection = connected();
     page.handler.sessions.set('session-1', { status: 'completed' });
     await post(told('connected'));
+    page.popups[0]?.close(); // as the return page does
     await change(null);
     await act(async () => answer());
     expect(onInstall).not.toHaveBeenCalled();
     await change(install);
+    await page.pass(1000);
     await act(async () => answer());
     expect(onInstall).toHaveBeenCalledOnce();
   });

@@ -134,3 +134,27 @@ it.each([
   expect([state(shown), page.left, page.popups[0]?.visited, window.sessionStorage.length]).toEqual(['cancelled', [], [], 0]);
   expect([onCancel.mock.calls.length, onError.mock.calls.length]).toEqual([1, 0]);
 });
+
+it('a session of this page\'s own that nobody knows has failed, after one that was found here, too', async () => {
+  const onError = vi.fn();
+  const install = <InstallButton provider="facebook" onError={onError} />;
+  await press(button(await page.show(install)));
+  const shown = await page.reload(install);
+  await press(button(shown));
+  page.handler.sessions.clear();
+  page.popups.at(-1)?.close();
+  await page.pass(2000);
+  expect([state(shown), onError.mock.calls.length]).toEqual(['failed', 1]);
+});
+
+it('what is disconnected while it is asked for stays so', async () => {
+  const { fetcher, answer } = slow('status');
+  const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
+  await answer(0);
+  await press(button(shown));
+  page.handler.connection = connected();
+  await post(told('connected'));
+  await act(() => held.disconnect());
+  await answer(1);
+  expect(state(shown)).toBe('idle');
+});
