@@ -158,3 +158,14 @@ it('what is disconnected while it is asked for stays so', async () => {
   await answer(1);
   expect(state(shown)).toBe('idle');
 });
+
+it('what is disconnected is not brought back by an answer from before', async () => {
+  page.handler.connection = connected();
+  const { fetcher, answer } = slow('status');
+  const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
+  await answer(0);
+  await act(async () => void held.refresh());
+  await act(() => held.disconnect());
+  await answer(1);
+  expect(state(shown)).toBe('idle');
+});
