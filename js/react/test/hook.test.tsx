@@ -31,6 +31,12 @@ it('tells all buttons of the end of an attempt that one of them began', async ()
   expect(heard.map((each) => each.mock.calls.length)).toEqual([1, 1]);
 });
 
+it('has nothing to cancel where nobody waits', async () => {
+  const shown = await page.show(<Hold />);
+  await act(async () => held.cancel());
+  expect(shown.textContent).toBe('idle');
+});
+
 it('disconnects', async () => {
   page.handler.connection = connected();
   const shown = await page.show(<Hold />);

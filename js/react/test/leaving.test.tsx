@@ -90,6 +90,26 @@ describe('a button that goes while its window is open', () => {
   });
 });
 
+it('it is the newest callback that is told', async () => {
+  const [older, newer] = [vi.fn(), vi.fn()];
+  const shown = await page.show(<Changing first={<InstallButton provider="facebook" onInstall={older} />} />);
+  await press(button(shown));
+  await change(<InstallButton provider="facebook" onInstall={newer} />);
+  await post(told('connected', { connection: connected() }));
+  expect([older.mock.calls.length, newer.mock.calls.length]).toEqual([0, 1]);
+});
+
+it('a button that is gone asks for nothing when the person comes back', async () => {
+  await page.show(<Changing first={<InstallButton provider="facebook" />} />);
+  await change(null);
+  await page.pass(6000);
+  await act(async () => {
+    window.dispatchEvent(new Event('focus'));
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  expect(page.handler.count('status')).toBe(1);
+});
+
 it('an attempt that is over listens no more', async () => {
   const shown = await page.show(<InstallButton provider="facebook" />);
   await press(button(shown));

@@ -70,12 +70,12 @@ it('takes no more from the handler either', async () => {
   expect(JSON.parse(shown.textContent ?? '')).toEqual({ ...connected() });
 });
 
-it('asks the handler where a message brings a connection that is none', async () => {
+it.each([{ status: 'active' }, { ...connected(), scopes: [{}] }])('asks the handler where a message brings a connection that is none', async (none) => {
   page.handler.connection = null;
   const onInstall = vi.fn();
   const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
   await press(button(shown));
   page.handler.connection = connected();
-  await post(told('connected', { connection: { status: 'active' } }));
+  await post(told('connected', { connection: none }));
   expect(onInstall.mock.calls).toEqual([[connected()]]);
 });
