@@ -22,7 +22,7 @@ export interface Answer {
   until: number;
   /** When it is to be asked for anew. */
   due: number;
-  /** Until when the engine's word that the token lives is believed. */
+  /** Until when it is not checked, whoever reports it dead. */
   checked: number;
   /** That it is due was noticed by a reader. */
   nudged: boolean;
@@ -64,6 +64,11 @@ export function fresh(ages: Ages, ref: Ref, reply: Reply, sent: number, former: 
     credential = new Credential(ref, reply.data, reply.warnings, true);
   }
   return { credential, until: sent + reply.left, due: sent + wait, checked: -Infinity, nudged: false };
+}
+
+/** checkedAs is until when an answer that comes in another's place is not checked: as long as that, if it is the same token. */
+export function checkedAs(former: Answer | undefined, answer: Answer): number {
+  return former?.credential && answer.credential?.equals(former.credential) ? former.checked : -Infinity;
 }
 
 /** stands tells whether an answer is good for as long as no other can be had: a token until its end, and that there is none. */

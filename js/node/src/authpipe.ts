@@ -243,7 +243,7 @@ export class Authpipe {
     try {
       return (await this.#about(ref, () => this.#vault.ask(question, options.signal))).warnings;
     } finally {
-      this.#cache.forget(ref, goesWith);
+      this.#cache.forget((other) => goesWith(other, ref));
     }
   }
 

@@ -1,59 +1,39 @@
-import { deferred, fresh, refused, stands, type Ages, type Answer, type Reply } from './answer.js';
-import { later, unless } from './clock.js';
+import { checkedAs, deferred, fresh, refused, stands, type Ages, type Answer } from './answer.js';
+import { Agenda } from './agenda.js';
 import type { Credential } from './credential.js';
-import { AuthpipeError, closed, definitive } from './error.js';
+import { closed, definitive } from './error.js';
+import { ask, landing, type Asking, type Flight, type Landing } from './flight.js';
 import { isReachedThrough, type Ref } from './ref.js';
 import { Table, type Entry } from './table.js';
 
 /** What a cache needs. */
-export interface CacheOptions extends Ages {
+export interface CacheOptions extends Ages, Asking {
   size: number;
   parallel: number;
-  /** Asks the engine for a credential. Nobody waits for what is asked in the background. */
-  read(ref: Ref, background: boolean): Promise<Reply>;
-  /** Has the engine ask the provider about a credential. */
-  check(ref: Ref): Promise<void>;
-  /** Is told what fails in the background. */
-  trouble(error: AuthpipeError, ref: Ref): void;
 }
-
-/**
- * For how long the engine's word is taken that a token lives, whatever else is heard: it has asked the provider. A crowd that
- * reports the same token makes one check.
- */
-const believed = 60_000;
-
-/**
- * A flight is one question to the engine about a ref, shared by all who want to know. It belongs to none of them: who gives up
- * waiting does not end it.
- */
-interface Flight {
-  readonly ref: Ref;
-  readonly background: boolean;
-  /** What it brings is of before something happened: ask once more. */
-  again: boolean;
-  /** What was reported dead since: to be checked first. */
-  suspect: Credential | undefined;
-  /** Undefined: the client was closed. */
-  landed: Promise<Answer | undefined>;
-}
-
-/** What a flight brings: a reply to a question, or an error. */
-type Landing = { reply: Reply; sent: number; vetted: boolean; error?: undefined } | { reply?: undefined; error: AuthpipeError };
 
 /** A cache answers with credentials from memory, and renews behind their readers what is read. */
 export class Cache {
   readonly #options: CacheOptions;
   readonly #table: Table;
+  readonly #agenda: Agenda;
   readonly #flights = new Map<string, Flight>();
-  /** Due, in use, and waiting for a flight of the background to land. */
-  readonly #waiting = new Set<Entry>();
-  #background = 0;
   #closed = false;
 
   constructor(options: CacheOptions) {
     this.#options = options;
-    this.#table = new Table(options.size);
+    this.#table = new Table(options.size, (entry) => this.#agenda.drop(entry));
+    this.#agenda = new Agenda({
+      now: options.now,
+      parallel: options.parallel,
+      renew: ({ ref }) => {
+        const begins = !this.#flights.has(ref.text);
+        if (begins) {
+          this.#takeOff(ref, undefined, true);
+        }
+        return begins;
+      },
+    });
   }
 
   /** get returns a credential. signal ends the waiting and not the question. */
@@ -83,17 +63,18 @@ export class Cache {
   }
 
   /**
-   * forget drops ref and the pages that are reached through it. What is being asked is asked once more: the answer that is under
-   * way may be of before.
+   * forget drops what is meant: ref and the pages that are reached through it, unless it is said otherwise. What is being asked is
+   * asked once more: the answer that is under way may be of before.
    */
-  forget(ref: Ref, below: (ref: Ref, other: Ref) => boolean = isReachedThrough): void {
+  forget(meant: Ref | ((ref: Ref) => boolean)): void {
+    const those = typeof meant === 'function' ? meant : (ref: Ref) => isReachedThrough(ref, meant);
     for (const entry of this.#table.entries()) {
-      if (below(entry.ref, ref)) {
-        this.#drop(entry);
+      if (those(entry.ref)) {
+        this.#table.remove(entry);
       }
     }
     for (const flight of this.#flights.values()) {
-      flight.again ||= below(flight.ref, ref);
+      flight.again ||= those(flight.ref);
     }
   }
 
@@ -101,23 +82,28 @@ export class Cache {
   close(): void {
     this.#closed = true;
     this.#table.clear();
-    this.#waiting.clear();
   }
 
   /** known returns what is known about ref; undefined: nothing (any more). */
   #known(ref: Ref): Answer | undefined {
     const entry = this.#table.get(ref);
     const now = this.#options.now();
-    if (!entry || now >= entry.answer.until) {
+    if (!entry || now >= entry.answer.until || this.#slept(entry, now)) {
       return undefined;
     }
     entry.recent = entry.used = true;
+    entry.asleep = false;
     if (now >= entry.answer.due && !entry.answer.nudged) {
       // Somebody uses it who had not been seen when it would have been its turn.
       entry.answer.nudged = true;
-      this.#plan(entry);
+      this.#agenda.plan(entry);
     }
     return entry.answer;
+  }
+
+  /** slept tells whether nobody has used an entry for so long that its answer is too old to be woken with. */
+  #slept(entry: Entry, now: number): boolean {
+    return entry.asleep && now - entry.answer.due >= this.#options.maxAge;
   }
 
   /** await joins the flight for ref, or begins it, and returns what it brings. */
@@ -137,7 +123,8 @@ export class Cache {
   }
 
   /** takeOff begins a flight, for a ref that has none. */
-  #takeOff(ref: Ref, suspect: Credential | undefined, background: boolean): Flight {
+  #takeOff(ref: Ref, dead: Credential | undefined, background: boolean): Flight {
+    const suspect = dead ?? this.#table.get(ref)?.untold;
     const flight: Flight = { ref, background, again: false, suspect, landed: Promise.resolve(undefined) };
     this.#flights.set(ref.text, flight);
     flight.landed = this.#fly(flight, suspect);
@@ -147,7 +134,7 @@ export class Cache {
   /** fly asks until what it is told is not outdated. */
   async #fly(flight: Flight, suspect: Credential | undefined): Promise<Answer | undefined> {
     for (;;) {
-      const brought = await this.#ask(flight, suspect);
+      const brought = await ask(this.#options, flight, suspect);
       if (!flight.again || this.#closed) {
         return this.#land(flight, brought);
       }
@@ -159,45 +146,13 @@ export class Cache {
     }
   }
 
-  /**
-   * ask has the engine check what is suspect, and then asks it for the credential. Where the check tells that there is none, that
-   * is the answer. Where the check is not possible (no policy lets it, the provider is away) the credential is asked for all the
-   * same.
-   */
-  async #ask(flight: Flight, suspect: Credential | undefined): Promise<Landing> {
-    const { read, check, now, trouble } = this.#options;
-    let vetted = false;
-    try {
-      if (suspect && flight.ref.name === undefined) {
-        try {
-          await check(flight.ref);
-          vetted = true;
-        } catch (error) {
-          const why = typed(error);
-          if (why.needsReauth || why.code === 'closed') {
-            throw why;
-          }
-          trouble(why, flight.ref);
-        }
-      }
-      const sent = now();
-      return { reply: await read(flight.ref, flight.background), sent, vetted };
-    } catch (error) {
-      return { error: typed(error) };
-    }
-  }
-
   /** land takes in what a flight has brought. */
   #land(flight: Flight, brought: Landing): Answer | undefined {
     this.#flights.delete(flight.ref.text);
+    const answer = this.#closed ? undefined : this.#learn(flight, brought);
     if (flight.background) {
-      this.#background--;
+      this.#agenda.landed();
     }
-    if (this.#closed) {
-      return undefined;
-    }
-    const answer = this.#learn(flight, brought);
-    this.#renew();
     return answer;
   }
 
@@ -211,60 +166,23 @@ export class Cache {
       return answer;
     }
     const place = entry ?? this.#table.put(ref, answer);
-    place.used = false;
-    place.answer = answer;
-    place.failures = failures;
-    this.#plan(place);
+    Object.assign(place, { answer, failures, used: false, asleep: false, untold: brought.untold });
+    this.#agenda.plan(place);
     return answer;
   }
 
-  #judge(ref: Ref, brought: Landing, entry: Entry | undefined, failures: number, suspect: Credential | undefined): Answer {
+  #judge(ref: Ref, { reply, sent, rest, error }: Landing, entry: Entry | undefined, failures: number, suspect: Credential | undefined): Answer {
     const now = this.#options.now();
-    if (brought.reply) {
-      const answer = fresh(this.#options, ref, brought.reply, brought.sent, entry?.answer.credential ?? suspect);
-      answer.checked = brought.vetted ? now + believed : -Infinity;
+    if (reply) {
+      const answer = fresh(this.#options, ref, reply, sent, entry?.answer.credential ?? suspect);
+      answer.checked = rest > 0 ? now + rest : checkedAs(entry?.answer, answer);
       return answer;
     }
-    if (entry && !definitive(brought.error) && stands(entry.answer, now)) {
-      this.#options.trouble(brought.error, ref);
+    if (entry && error && !definitive(error) && stands(entry.answer, now)) {
+      this.#options.trouble(error, ref);
       return deferred(this.#options, entry.answer, failures);
     }
-    return refused(this.#options, brought.error, failures);
-  }
-
-  /** plan has an entry woken when it is due. Trouble never is: who wants to know asks again. */
-  #plan(entry: Entry): void {
-    clearTimeout(entry.timer);
-    entry.timer = undefined;
-    if (this.#closed || entry.answer.due === Infinity) {
-      return;
-    }
-    entry.timer = later(entry.answer.due - this.#options.now(), () => {
-      entry.timer = undefined;
-      if (this.#options.now() < entry.answer.due - 10) { // longer than a timer can be set
-        this.#plan(entry);
-        return;
-      }
-      this.#waiting.add(entry);
-      this.#renew();
-    });
-  }
-
-  /**
-   * renew begins the flights for what is due, as many as may be under way. What nobody has used since its answer came is left to
-   * sleep: who asks for it next wakes it.
-   */
-  #renew(): void {
-    for (const entry of this.#waiting) {
-      if (this.#background >= this.#options.parallel) {
-        return;
-      }
-      this.#waiting.delete(entry);
-      if (entry.used && this.#table.get(entry.ref) === entry && !this.#flights.has(entry.ref.text)) {
-        this.#background++;
-        this.#takeOff(entry.ref, undefined, true);
-      }
-    }
+    return refused(this.#options, error ?? closed(), failures);
   }
 
   /** suspect drops what was reported dead, and returns the flight that will tell of it; undefined if nothing is to be asked. */
@@ -277,7 +195,7 @@ export class Cache {
       if (now < answer.until && (replaced || now < answer.checked)) {
         return undefined;
       }
-      this.#drop(entry);
+      this.#table.remove(entry);
     }
     const flight = this.#flights.get(ref.text);
     if (!flight) {
@@ -290,19 +208,6 @@ export class Cache {
     }
     return flight;
   }
-
-  #drop(entry: Entry): void {
-    this.#waiting.delete(entry);
-    this.#table.remove(entry);
-  }
-}
-
-async function landing(flight: Flight, signal: AbortSignal | undefined): Promise<Answer> {
-  const answer = await unless(flight.landed, signal);
-  if (!answer) {
-    throw closed();
-  }
-  return answer;
 }
 
 function opened(answer: Answer): Credential {
@@ -310,11 +215,4 @@ function opened(answer: Answer): Credential {
     throw answer.error ?? closed();
   }
   return answer.credential;
-}
-
-function typed(error: unknown): AuthpipeError {
-  if (error instanceof AuthpipeError) {
-    return error;
-  }
-  return new AuthpipeError({ op: 'reading a credential', code: 'unexpected', message: String(error), cause: error });
 }

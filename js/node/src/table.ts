@@ -1,4 +1,5 @@
 import type { Answer } from './answer.js';
+import type { Credential } from './credential.js';
 import type { Ref } from './ref.js';
 
 /** A place in the table. */
@@ -9,8 +10,12 @@ export interface Entry {
   recent: boolean;
   /** Asked for since its answer came. */
   used: boolean;
+  /** Not in use when its renewal was due: nobody knows any more what is so. */
+  asleep: boolean;
   /** Since an answer came. */
   failures: number;
+  /** What was reported dead, and is yet to be checked. */
+  untold: Credential | undefined;
   /** What wakes it when it is due; none while it sleeps. */
   timer: NodeJS.Timeout | undefined;
 }
@@ -23,9 +28,12 @@ export interface Entry {
 export class Table {
   readonly #entries = new Map<string, Entry>();
   readonly #size: number;
+  readonly #removed: (entry: Entry) => void;
 
-  constructor(size: number) {
+  /** removed is told of each entry that goes. */
+  constructor(size: number, removed: (entry: Entry) => void) {
     this.#size = size;
+    this.#removed = removed;
   }
 
   get full(): boolean {
@@ -41,15 +49,14 @@ export class Table {
     if (this.full) {
       this.remove(this.#coldest());
     }
-    const entry: Entry = { ref, answer, recent: false, used: false, failures: 0, timer: undefined };
+    const entry: Entry = { ref, answer, recent: false, used: false, asleep: false, failures: 0, untold: undefined, timer: undefined };
     this.#entries.set(ref.text, entry);
     return entry;
   }
 
-  /** remove takes an entry out and to rest. */
+  /** remove takes an entry out. */
   remove(entry: Entry): void {
-    clearTimeout(entry.timer);
-    entry.timer = undefined;
+    this.#removed(entry);
     this.#entries.delete(entry.ref.text);
   }
 

@@ -160,11 +160,11 @@ describe('what is used', () => {
     expect(double.count('GET creds/')).toBe(2 * users.length);
   });
 
-  test('and nobody reads any more costs nothing, and is renewed behind who wakes it', async () => {
+  test('and nobody reads any more costs nothing, and is renewed behind who wakes it soon', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + 240 * hour, ttl: 30 });
     const client = open();
     await token(client);
-    await passes(24 * hour);
+    await passes(5 * minute);
     expect(double.count('GET creds/')).toBe(1);
     double.put(bobs, { token: 'two', expires: Date.now() + 240 * hour, ttl: 30 });
     slowly(second);
@@ -172,6 +172,28 @@ describe('what is used', () => {
     await passes(2 * second);
     expect(double.count('GET creds/')).toBe(2);
     expect(await token(client)).toBe('two');
+  });
+
+  test('and slept long is not woken with an answer of yesterday', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open();
+    await token(client);
+    await passes(24 * hour);
+    double.put(bobs, { refusal: 'suspended: the tenant is suspended' });
+    await expect(token(client)).rejects.toMatchObject({ code: 'suspended' });
+    expect(double.count('GET creds/')).toBe(2);
+  });
+
+  test('and slept long while Vault is away now is served all the same, for it lives', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + 48 * hour });
+    const client = open();
+    await token(client);
+    await passes(24 * hour);
+    double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
+    const late = token(client);
+    await passes(2 * second);
+    expect(await late).toBe('one');
+    expect(await token(client)).toBe('one'); // and nobody waits for the same again
   });
 });
 
@@ -356,6 +378,59 @@ describe('what is reported dead', () => {
     const client = open();
     await expect(client.reportDead(await client.getCredential(bob))).rejects.toMatchObject({ code: 'revoked', connectPath: `connect/${bobs}` });
     await expect(token(client)).rejects.toMatchObject({ code: 'revoked' });
+  });
+
+  test('and found alive is not checked again within a minute because it was renewed meanwhile', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    const alive = await client.reportDead(await client.getCredential(bob));
+    await token(client);
+    await passes(40 * second);
+    expect(double.count('GET creds/')).toBe(3);
+    await client.reportDead(alive);
+    expect(double.count('POST connections/')).toBe(1);
+  });
+
+  test('and cannot be checked for the moment is checked seconds later, not by each of a crowd', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    double.meanwhile((request) => (request.method === 'POST' ? double.refuse(429, 'throttled: until noon') : undefined));
+    for (let i = 0; i < 40; i++) {
+      expect((await client.reportDead(dead)).credential).toBe('one');
+      await passes(100);
+    }
+    expect(double.count('POST connections/')).toBe(1);
+    expect(double.count('GET creds/')).toBe(2);
+    await passes(2 * second);
+    await client.reportDead(dead);
+    expect(double.count('POST connections/')).toBe(2);
+  });
+
+  test('and cannot be checked for the moment is checked before it is renewed', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    double.meanwhile((request) => (request.method === 'POST' ? double.refuse(429, 'throttled: until noon') : undefined));
+    await client.reportDead(dead);
+    double.meanwhile();
+    double.put(bobs, { token: 'one', ttl: 30, check: 'revoked: bob took it away' });
+    await token(client);
+    await passes(34 * second);
+    await expect(token(client)).rejects.toMatchObject({ code: 'revoked' });
+    expect(double.count('POST connections/')).toBe(2);
+  });
+
+  test('is not checked in vain each time where no policy lets it', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    double.meanwhile((request) => (request.method === 'POST' ? double.refuse(403, 'permission denied') : undefined));
+    for (let i = 0; i < 50; i++) {
+      await client.reportDead(dead);
+      await passes(second);
+    }
+    expect(double.count('POST connections/')).toBe(1);
   });
 
   test('is read anew where no policy lets it be checked', async () => {
