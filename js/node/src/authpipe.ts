@@ -157,13 +157,15 @@ export class Authpipe {
 
   /**
    * Has the next who ask for a credential wait for what the engine says then. `ref` is what an {@link Event} or
-   * {@link Credential.ref} calls it; the pages that are reached through it are forgotten along with it, and what is no ref is
-   * nothing to forget.
+   * {@link Credential.ref} calls it: a credential, and the pages that are reached through it are forgotten along with it, or a
+   * tenant, and all that it has. What is neither is nothing to forget.
    */
   forget(ref: string): void {
     const known = parseRef(ref);
     if (known) {
       this.#cache.forget(known);
+    } else if (!ref.includes('/')) {
+      this.#cache.forget(({ tenant }) => tenant === ref);
     }
   }
 

@@ -501,6 +501,17 @@ describe('what is forgotten', () => {
     expect(double.count(`GET creds/${installation}`)).toBe(1);
   });
 
+  test('may be a tenant, with all that it has: an event tells of its suspension so', async () => {
+    for (const ref of [bobs, installation, 'org_acme/stripe/static/key', 'org_other/facebook/users/bob']) double.put(ref, { token: 'one' });
+    const client = open();
+    const all: CredentialRequest[] = [bob, acme, { tenantId: 'org_acme', provider: 'stripe', credentialFor: 'static', name: 'key' }, { ...bob, tenantId: 'org_other' }];
+    for (let i = 0; i < 2; i++) {
+      for (const request of all) await token(client, request);
+      client.forget('org_acme');
+    }
+    expect(double.count('GET creds/')).toBe(7);
+  });
+
   test('while it is being asked for is asked for once more', async () => {
     double.put(bobs, { token: 'one' });
     double.put(`${bobs}/pages/7`, { token: 'one' });
