@@ -1,9 +1,7 @@
 import { setMaxListeners } from 'node:events';
 
 import { lifeLeft } from './answer.js';
-import type { VaultAuth } from './auth.js';
 import { Cache } from './cache.js';
-import { monotonic, type Clock } from './clock.js';
 import { connectionOf, type Connection, type ConnectionData, type ListedConnection } from './connection.js';
 import { flaw, instant, type Credential, type CredentialData } from './credential.js';
 import { AuthpipeError, NeedsReauthError, NotConnectedError, needsReauth } from './error.js';
@@ -13,6 +11,7 @@ import { handle } from './handler.js';
 import type { HandlerOptions } from './handler-options.js';
 import { list, type ListRequest } from './list.js';
 import { Login } from './login.js';
+import { settingsOf, type AskOptions, type AuthpipeOptions, type DisconnectOptions } from './options.js';
 import { inspect } from './redact.js';
 import { checked, goesWith, parseRef, Ref, refOf } from './ref.js';
 import type { ConnectionRequest, CredentialRequest } from './request.js';
@@ -22,65 +21,6 @@ import {
 } from './session.js';
 import { Vault } from './vault.js';
 import { Wire } from './wire.js';
-
-/** Something that failed in the background, where nobody waits for it. */
-export interface Trouble {
-  /** What failed. It holds no secret. */
-  error: AuthpipeError;
-  /** The credential that it was about; `undefined` for the client's own token of Vault. */
-  ref: string | undefined;
-}
-
-/** How an {@link Authpipe} finds Vault, and how it behaves. */
-export interface AuthpipeOptions {
-  /** Where Vault is. The default is the environment's `VAULT_ADDR`. */
-  vaultAddr?: string | undefined;
-  /** Where the engine is mounted. The default is `authpipe`. */
-  mount?: string | undefined;
-  /** How to get a token of Vault's. The default is the environment's `VAULT_TOKEN`. */
-  auth?: VaultAuth | undefined;
-  /** The namespace, of Vault Enterprise or OpenBao. The default is the environment's `VAULT_NAMESPACE`. */
-  namespace?: string | undefined;
-
-  /** Bounds the cache, in credentials. Those that are asked for least go first. The default is 10,000. */
-  size?: number | undefined;
-  /**
-   * How old an answer may get, in ms, before it is asked for anew in the background, even if the engine's ttl is longer, as a
-   * token's of sixty days is: by then the person may have connected again, or the tenant may be suspended. The default is five
-   * minutes.
-   */
-  maxAge?: number | undefined;
-  /**
-   * How old a refusal (`not_found`, `needs_reauth`, …) may get, in ms, before it is asked about anew. Somebody who connects in this
-   * process is seen at once; elsewhere, so much later. The default is 30 seconds.
-   */
-  refusalAge?: number | undefined;
-  /** How long one question to Vault may take, in ms, with what is tried again. The default is 30 seconds. */
-  timeout?: number | undefined;
-  /** How many credentials are renewed at once in the background. The default is 16. */
-  parallel?: number | undefined;
-
-  /** Is told what fails in the background. By default nobody is. */
-  onTrouble?: ((trouble: Trouble) => void) | undefined;
-  /** What Vault is asked with. The default is the platform's `fetch`. */
-  fetch?: typeof globalThis.fetch | undefined;
-  /** The clock that lives are reckoned by, in ms. The default is `performance.now`, which nobody can set. It must not go back. */
-  now?: Clock | undefined;
-}
-
-/** What may be said of a question, beside what is asked. */
-export interface AskOptions {
-  /** Ends the waiting. A question that others wait for too goes on. */
-  signal?: AbortSignal | undefined;
-}
-
-/** How a credential is deleted. */
-export interface DisconnectOptions extends AskOptions {
-  /** Forget it even if the provider could not be told: then the grant stands there. */
-  force?: boolean | undefined;
-  /** `false` leaves the provider alone altogether. */
-  revoke?: boolean | undefined;
-}
 
 /**
  * A client of authpipe. It asks the engine, and remembers what it answered; a process needs one for each mount.
@@ -100,25 +40,16 @@ export class Authpipe {
   /** Nothing is asked before the first question. */
   constructor(options: AuthpipeOptions = {}) {
     setMaxListeners(0, this.#life.signal); // each question that is under way is one
-    const { env } = process;
-    const { now = monotonic, timeout = 30_000, fetch = (...args) => globalThis.fetch(...args) } = options;
-    const auth = options.auth ?? (env.VAULT_TOKEN ? { method: 'token' as const, token: env.VAULT_TOKEN } : undefined);
-    const vaultAddr = options.vaultAddr ?? env.VAULT_ADDR;
-    if (!auth || !vaultAddr) {
-      throw new TypeError(`new Authpipe needs ${auth ? 'vaultAddr' : 'auth'}, or the environment's ${auth ? 'VAULT_ADDR' : 'VAULT_TOKEN'}`);
-    }
-    this.#mount = (options.mount ?? 'authpipe').replace(/^\/+|\/+$/g, '');
-    const trouble = (error: AuthpipeError, ref?: Ref) => tell(options.onTrouble, { error, ref: ref?.text });
-    const wire = new Wire({ vaultAddr, namespace: options.namespace ?? env.VAULT_NAMESPACE, fetch });
+    const settings = settingsOf(options);
+    const { mount, trouble } = settings;
     const life = this.#life.signal;
-    this.#login = new Login({ wire, auth, now, timeout, life, trouble });
-    this.#vault = new Vault({ wire, login: this.#login, timeout, life });
+    const wire = new Wire(settings);
+    this.#mount = mount;
+    this.#login = new Login({ ...settings, wire, life });
+    this.#vault = new Vault({ ...settings, wire, login: this.#login, life });
     this.#cache = new Cache({
-      now, timeout, trouble,
-      size: options.size ?? 10_000,
-      parallel: options.parallel ?? 16,
-      maxAge: options.maxAge ?? 5 * 60_000,
-      refusalAge: options.refusalAge ?? 30_000,
+      ...settings,
+      trouble: (error, ref) => trouble(error, ref.text),
       read: (ref, background) => this.#read(ref, background),
       check: async (ref) => {
         await this.#about(ref, () => this.#write(`connections/${ref.text}/check`, {}));
@@ -353,13 +284,4 @@ function typed(ref: Ref, error: AuthpipeError): AuthpipeError {
     return new NeedsReauthError({ ...parts, connectPath: `connect/${ref.above.text}` });
   }
   return code === 'not_found' ? new NotConnectedError({ ...parts, connectPath: ref.connectPath }) : error;
-}
-
-/** tell keeps the application's own trouble with trouble out of the client. */
-function tell(listener: AuthpipeOptions['onTrouble'], trouble: Trouble): void {
-  try {
-    listener?.(trouble);
-  } catch {
-    // It was told.
-  }
 }

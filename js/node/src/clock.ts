@@ -4,11 +4,29 @@
  */
 export type Clock = () => number;
 
-/** The clock of the process. */
-export const monotonic: Clock = () => performance.now();
+/** What tells that the machine has slept, or its wall clock was set forward, in ms. */
+const asleep = 1000;
+
+/**
+ * steady is the clock of the process. It is the monotonic one, which nobody can set, but that stops while the machine sleeps, and
+ * the lives of tokens do not: so what the wall clock has gained on it is added. What that has lost counts for nothing.
+ */
+export function steady(): Clock {
+  let slept = 0;
+  let ahead = Date.now() - performance.now();
+  return () => {
+    const ticks = performance.now();
+    const gained = Date.now() - ticks - ahead;
+    if (Math.abs(gained) > asleep) {
+      slept += Math.max(gained, 0);
+      ahead += gained;
+    }
+    return ticks + slept;
+  };
+}
 
 /** Longer than any timer can be set: 2^31 - 1 ms. */
-const longest = 2 ** 31 - 1;
+export const longest = 2 ** 31 - 1;
 
 /** later runs work after ms milliseconds, and keeps no process alive for it. */
 export function later(ms: number, work: () => void): NodeJS.Timeout {

@@ -153,6 +153,12 @@ export function flaw(ref: Ref, data: CredentialData): string | undefined {
   if (said.some((part, i) => (part || undefined) !== meant[i])) {
     return 'the answer is about another credential';
   }
+  // A time that is none would be one that never comes.
+  const readable = [data.scopes ?? [], data.missing_scopes ?? []].every(Array.isArray) && typeof (data.ttl ?? 0) === 'number' &&
+    [data.expires_at, data.data_access_expires_at].every((text) => !Number.isNaN(instant(text)?.getTime()));
+  if (!readable) {
+    return 'the answer cannot be read';
+  }
   if (ref.name !== undefined) {
     return data.credential ? undefined : 'the answer has no credential in it';
   }
@@ -160,6 +166,6 @@ export function flaw(ref: Ref, data: CredentialData): string | undefined {
 }
 
 /** instant reads a time of the engine's, which are RFC 3339. */
-export function instant(text: string | undefined): Date | undefined {
-  return text === undefined ? undefined : new Date(text);
+export function instant(text: string | null | undefined): Date | undefined {
+  return text === undefined || text === null ? undefined : new Date(text);
 }

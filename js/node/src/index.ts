@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-export { Authpipe, type AskOptions, type AuthpipeOptions, type DisconnectOptions, type Trouble } from './authpipe.js';
+export { Authpipe } from './authpipe.js';
 export type { AppRoleAuth, JwtAuth, KubernetesAuth, TokenAuth, VaultAuth } from './auth.js';
 export type { Clock } from './clock.js';
 export type { Connection, ListedConnection } from './connection.js';
@@ -16,6 +16,7 @@ export type {
   ConnectionFor, ConnectionView, ErrorView, HandlerOptions, ReturnMessage, SignedIn, StartAnswer, WebhookOptions,
 } from './handler-options.js';
 export type { ListRequest } from './list.js';
+export type { AskOptions, AuthpipeOptions, DisconnectOptions, Trouble } from './options.js';
 export { toNodeHandler, type NodeHandler } from './node-handler.js';
 export type { AnyRequest, ConnectionRequest, CredentialRequest, InstallationRequest, StaticRequest, UserRequest } from './request.js';
 export {

@@ -51,12 +51,15 @@ export class Wire {
     try {
       base = new URL(options.vaultAddr);
     } catch {
-      throw new TypeError(`vaultAddr is not a URL: ${options.vaultAddr}`);
+      throw new TypeError('vaultAddr is not a URL');
     }
     if (base.protocol !== 'http:' && base.protocol !== 'https:') {
       throw new TypeError('vaultAddr must begin with https:// or http://');
     }
-    this.#base = base.href.replace(/\/+$/, '').replace(/\/v1$/, '');
+    if (base.username || base.password) {
+      throw new TypeError('vaultAddr must have no user and no password in it');
+    }
+    this.#base = (base.origin + base.pathname).replace(/\/+$/, '').replace(/\/v1$/, '');
   }
 
   /**
@@ -154,7 +157,7 @@ function open<T>(op: string, response: Response, text: string): Answer<T> {
   let envelope: Envelope<T> = {};
   if (text !== '') {
     try {
-      envelope = JSON.parse(text) as Envelope<T>;
+      envelope = (JSON.parse(text) as Envelope<T> | null) ?? {};
     } catch {
       // Not the cause: it quotes what it could not read, and that may be half a credential.
       throw new AuthpipeError({ op, code: 'unavailable', status: response.status, message: 'the answer cannot be read' });
@@ -167,7 +170,7 @@ function open<T>(op: string, response: Response, text: string): Answer<T> {
   return {
     data: envelope.data ?? ({} as T),
     auth: envelope.auth ?? undefined,
-    warnings: envelope.warnings ?? [],
+    warnings: Array.isArray(envelope.warnings) ? envelope.warnings : [],
     at: Number.isNaN(at) ? undefined : at,
   };
 }

@@ -98,6 +98,10 @@ describe('a credential that is asked for', () => {
     ['of a page', { page_id: '7' }],
     ['without a token', { access_token: '' }],
     ['of a token that has ended', { expires_at: '2026-11-23T11:59:00Z' }],
+    ['whose end cannot be read', { expires_at: 'soon' }],
+    ['whose other end cannot be read', { data_access_expires_at: 'soon' }],
+    ['whose scopes are none', { scopes: 7 }],
+    ['whose ttl is none', { ttl: 'an hour' }],
   ])('is none if the answer is one %s', async (_, more) => {
     double.put(bobs, { token: 'one', more });
     await expect(token(open())).rejects.toMatchObject({ code: 'unavailable' });
@@ -247,6 +251,31 @@ describe('a token that has ended', () => {
     double.put(bobs, { refusal: 'failed: it has expired' });
     await passes(minute);
     await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
+  });
+
+  test('has ended while the machine slept, which the monotonic clock has not seen', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + hour });
+    const client = open({ maxAge: 2 * hour });
+    await token(client);
+    vi.setSystemTime(Date.now() + hour);
+    double.put(bobs, { token: 'two', expires: Date.now() + hour });
+    expect(await token(client)).toBe('two');
+    // and what the clock is set back by afterwards does not take that away
+    vi.setSystemTime(Date.now() - 24 * hour);
+    await passes(59 * minute);
+    double.put(bobs, { refusal: 'failed: it has expired' });
+    await passes(minute);
+    await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
+  });
+
+  test('is not told by a wall clock that is slewed', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + hour });
+    const client = open({ maxAge: 2 * hour });
+    for (let i = 0; i < 40; i++) {
+      expect(await token(client)).toBe('one');
+      vi.setSystemTime(Date.now() + (i % 2 ? 900 : -900));
+    }
+    expect(double.count('GET creds/')).toBe(1);
   });
 
   test('goes by the clock that is handed in', async () => {
@@ -578,6 +607,26 @@ describe('a full cache', () => {
     expect(await again).toBe('one');
     expect(double.count(`GET creds/${bobs}`)).toBe(2);
   });
+});
+
+test.each([0, -1, NaN])('an option of %d is as if it were not said', async (none) => {
+  double.put(bobs, { token: 'one', ttl: 30 });
+  const client = open({ size: none, parallel: none, timeout: none, maxAge: none, refusalAge: none, mount: '' });
+  slowly(second);
+  const first = token(client);
+  await passes(second);
+  expect(await first).toBe('one');
+  expect(await token(client)).toBe('one');
+  await passes(40 * second);
+  expect(double.count('GET creds/')).toBe(2);
+});
+
+test('a time that no timer takes is a long one', async () => {
+  double.put(bobs, { token: 'one' });
+  slowly(minute);
+  const got = token(open({ timeout: Infinity, maxAge: Infinity, size: Infinity }));
+  await passes(minute);
+  expect(await got).toBe('one');
 });
 
 test('closing ends all', async () => {

@@ -32,6 +32,7 @@ test.each([
   [{}, 'auth'],
   [{ auth: { method: 'token', token: 't' } as const, vaultAddr: 'vault:8200' }, 'https'],
   [{ auth: { method: 'token', token: 't' } as const, vaultAddr: 'no url' }, 'not a URL'],
+  [{ auth: { method: 'token', token: 't' } as const, vaultAddr: 'https://me:secret@vault' }, /^vaultAddr must have no user and no password in it$/],
 ])('a client that cannot work is not made: %o', (options, why) => {
   expect(() => clientOf(new Double(), { auth: undefined, ...options })).toThrow(why);
 });

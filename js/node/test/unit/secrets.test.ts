@@ -64,6 +64,7 @@ test('a session that has begun shows neither its URL nor its code', () => {
 
 test.each([
   ['the answer is cut off', () => new Response(`{"data":{"access_token":"${canary}`)],
+  ['the answer is nothing', () => new Response('null')],
   ['the answer is no JSON', () => new Response(`access_token=${canary}`)],
   ['the answer is about another', (double: Double) => double.reply({ tenant_id: 'other', access_token: canary })],
   ['the answer is wrapped', () => Response.json({ data: { access_token: canary }, wrap_info: { token: canary } })],
