@@ -81,9 +81,9 @@ export function unless<T>(promise: Promise<T>, signal: AbortSignal | undefined):
     const stop = () => reject(signal.reason);
     if (signal.aborted) {
       stop();
-      return;
     }
     signal.addEventListener('abort', stop, { once: true });
+    // Of an aborted one, too: a promise that nobody looks at ends the process if it is rejected.
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
   });
 }

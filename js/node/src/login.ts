@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 
 import type { VaultAuth } from './auth.js';
-import { backoff, later, spread, within, type Clock } from './clock.js';
+import { backoff, later, spread, unless, within, type Clock } from './clock.js';
 import { AuthpipeError, closed } from './error.js';
 import type { Auth, Wire } from './wire.js';
 
@@ -17,8 +17,11 @@ export interface LoginOptions {
   trouble(error: AuthpipeError): void;
 }
 
-/** For how long Vault's word is taken that a token lives, or a new login is not tried for another refusal. */
-const believed = 60_000;
+/**
+ * For how long Vault's word is taken that a token lives, or a new login is not tried for another refusal. It is short: a token
+ * that is revoked meanwhile takes everything out of service for so long.
+ */
+const believed = 5000;
 
 const serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
@@ -31,6 +34,8 @@ export class Login {
   #renewable = false;
   #believed = -Infinity;
   #failures = 0;
+  /** What the last login has failed with, and until when that is the answer. */
+  #failed: { error: unknown; until: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #entering: Promise<string> | undefined;
   #inquiry: Promise<string | undefined> | undefined;
@@ -56,7 +61,10 @@ export class Login {
     if (this.#token !== undefined && this.#token !== token) {
       return Promise.resolve(this.#token);
     }
-    if (now() < this.#believed || (auth.method === 'token' && typeof auth.token === 'string')) {
+    if (auth.method === 'token') {
+      return this.#enter().then((next) => (next === token ? undefined : next));
+    }
+    if (now() < this.#believed) {
       return Promise.resolve(undefined);
     }
     this.#inquiry ??= this.#inquire(token).finally(() => {
@@ -85,16 +93,40 @@ export class Login {
   }
 
   #enter(): Promise<string> {
-    this.#entering ??= this.#admit().finally(() => {
+    if (this.#failed && this.#options.now() < this.#failed.until) {
+      return Promise.reject(this.#failed.error);
+    }
+    this.#entering ??= this.#attempt().finally(() => {
       this.#entering = undefined;
     });
     return this.#entering;
   }
 
+  /** attempt logs in, and notes if it fails: whoever asks next must not try at once, for Vault locks out who fails too often. */
+  async #attempt(): Promise<string> {
+    try {
+      const token = await this.#admit();
+      this.#failed = undefined;
+      return token;
+    } catch (error) {
+      const wait = backoff(++this.#failures);
+      this.#failed = { error, until: this.#options.now() + spread(wait / 2, wait) };
+      throw error;
+    }
+  }
+
+  /** bounded waits for a secret no longer than for Vault. */
+  async #bounded<T>(secret: Promise<T>): Promise<T> {
+    const { timeout, life } = this.#options;
+    return within(timeout, [life], async (until) => unless(secret, until).catch((error: unknown) => {
+      throw until.aborted ? new AuthpipeError({ op: 'logging in to Vault', code: 'unavailable', message: 'what should return the secret takes too long' }) : error;
+    }));
+  }
+
   async #admit(): Promise<string> {
     const { auth, life } = this.#options;
     if (auth.method === 'token') {
-      const token = await given(auth.token);
+      const token = await this.#bounded(given(auth.token));
       if (token !== this.#token) {
         this.#token = token;
         this.#until = Infinity;
@@ -103,7 +135,7 @@ export class Login {
       return token;
     }
     const sent = this.#options.now();
-    const answered = await this.#ask('logging in to Vault', `auth/${mountOf(auth)}/login`, await proof(auth), undefined);
+    const answered = await this.#ask('logging in to Vault', `auth/${mountOf(auth)}/login`, await this.#bounded(proof(auth)), undefined);
     if (life.aborted) {
       throw closed();
     }
@@ -142,7 +174,9 @@ export class Login {
   /** hold notes when the token ends, and plans its renewal well before. */
   #hold(auth: Auth, sent: number, begins: boolean): void {
     const lease = auth.lease_duration * 1000;
+    clearTimeout(this.#timer);
     this.#failures = 0;
+    this.#failed = undefined;
     this.#renewable = auth.renewable;
     if (begins) {
       this.#first = lease;
@@ -175,10 +209,11 @@ export class Login {
       if (error instanceof AuthpipeError && !this.#options.life.aborted) {
         this.#options.trouble(error);
       }
-      this.#failures++;
+      // A login that has failed was counted.
+      const wait = backoff(this.#failed ? this.#failures : ++this.#failures);
       const left = this.#until - this.#options.now();
       if (left > 0) { // then who asks next logs in
-        this.#plan(Math.min(spread(backoff(this.#failures) / 2, backoff(this.#failures)), left));
+        this.#plan(Math.min(spread(wait / 2, wait), left));
       }
     }
   }
@@ -206,7 +241,7 @@ export class Login {
     try {
       return await within(timeout, [life], (signal) => wire.send({ op, method: 'POST', path, body }, token, signal));
     } catch (error) {
-      if (error instanceof AuthpipeError && error.status !== undefined && error.status >= 400 && error.status < 500 && error.code !== 'throttled') {
+      if (error instanceof AuthpipeError && error.status !== undefined && error.status < 500 && error.code !== 'throttled' && error.code !== 'unavailable') {
         // A secret id that has ended is a 400: the caller is nobody to Vault all the same.
         throw new AuthpipeError({ op, code: 'permission_denied', status: error.status, message: error.detail });
       }

@@ -1,4 +1,4 @@
-import { within } from './clock.js';
+import { unless, within } from './clock.js';
 import { AuthpipeError, closed } from './error.js';
 import type { Login } from './login.js';
 import type { Answer, Question, Wire } from './wire.js';
@@ -22,18 +22,18 @@ export class Vault {
 
   /** ask sends a question. signal ends it, as the end of the client does. */
   async ask<T>(question: Question, signal?: AbortSignal): Promise<Answer<T>> {
-    const { wire, login, timeout, life } = this.#options;
+    const { wire, timeout, life } = this.#options;
     if (life.aborted) {
       throw closed(question.op);
     }
     signal?.throwIfAborted();
     try {
       return await within(timeout, [life, signal], async (until) => {
-        const token = await login.token();
+        const token = await this.#token(question.op, until);
         try {
           return await wire.send<T>(question, token, until);
         } catch (error) {
-          const other = await this.#another(error, token);
+          const other = await unless(this.#another(error, token), until).catch(() => undefined);
           if (other === undefined) {
             throw error;
           }
@@ -47,6 +47,13 @@ export class Vault {
       signal?.throwIfAborted();
       throw error;
     }
+  }
+
+  /** token waits for one as long as for the answer. Who gives up does not end a login that others wait for. */
+  #token(op: string, until: AbortSignal): Promise<string> {
+    return unless(this.#options.login.token(), until).catch((error: unknown) => {
+      throw until.aborted ? new AuthpipeError({ op, code: 'unavailable', message: 'logging in to Vault takes too long' }) : error;
+    });
   }
 
   /** another returns a token to try once more with, if it was the token's end that is behind a refusal. */

@@ -86,6 +86,45 @@ describe('logging in', () => {
   });
 });
 
+describe('a login that fails', () => {
+  test('is not tried again by each who asks: Vault locks a role out that fails too often', async () => {
+    double.meanwhile((request) => { if (request.url.endsWith('/login')) logins++; return double.refuse(400, 'invalid role or secret ID'); });
+    const client = open(approle);
+    for (let i = 0; i < 600; i++) {
+      await expect(client.connection(bob)).rejects.toMatchObject({ code: 'permission_denied', op: 'logging in to Vault' });
+      await passes(100);
+    }
+    expect(logins).toBeGreaterThan(3);
+    expect(logins).toBeLessThan(12);
+    double.meanwhile(vaults);
+    await passes(30 * second);
+    expect((await client.getCredential(bob)).credential).toBe('one');
+  });
+
+  test('for Vault is behind is trouble that passes', async () => {
+    double.meanwhile((request) => (request.url.endsWith('/login') ? double.refuse(412) : vaults(request)));
+    const refused = expect(open(approle).getCredential(bob)).rejects.toMatchObject({ code: 'unavailable', status: 412 });
+    await passes(10 * second);
+    await refused;
+  });
+
+  test('for its secret does not come keeps nobody waiting for ever, nor the client from closing', async () => {
+    const client = open({ ...approle, secretId: () => new Promise<string>(() => undefined) });
+    const impatient = new AbortController();
+    const given = expect(client.connection(bob, { signal: impatient.signal })).rejects.toThrow('enough');
+    const patient = expect(client.connection(bob)).rejects.toMatchObject({ code: 'unavailable' });
+    await passes(second);
+    impatient.abort(new Error('enough'));
+    await given;
+    await passes(30 * second);
+    await patient;
+    const waiting = expect(client.connection(bob)).rejects.toMatchObject({ code: 'closed' });
+    await passes(second);
+    await client.close();
+    await waiting;
+  });
+});
+
 describe('the token of Vault', () => {
   test('is renewed well before its lease ends, as long as the client is open', async () => {
     await open(approle).getCredential(bob);
@@ -107,6 +146,16 @@ describe('the token of Vault', () => {
     await passes(7 * minute); // renewed, and found not to be renewable
     await passes(7 * minute);
     expect(logins).toBeGreaterThanOrEqual(3);
+  });
+
+  test('is renewed ever less often while that fails', async () => {
+    await open(approle).getCredential(bob);
+    double.meanwhile(() => double.refuse(429, 'rate limit quota exceeded'));
+    await passes(41 * minute);
+    const before = renewals();
+    await passes(10 * minute);
+    expect(renewals() - before).toBeGreaterThan(15);
+    expect(renewals() - before).toBeLessThan(45);
   });
 
   test('that has ended while Vault was away is not used', async () => {
@@ -156,6 +205,17 @@ describe('the token of Vault', () => {
     expect(logins).toBe(1);
   });
 
+  test('that is revoked soon after a policy has refused is replaced seconds later, and not after a minute', async () => {
+    const client = open(approle);
+    await client.getCredential(bob);
+    double.put('org_acme/facebook/users/ann', { status: 403, refusal: 'permission denied' });
+    await expect(client.getCredential({ ...bob, userId: 'ann' })).rejects.toMatchObject({ code: 'permission_denied' });
+    living.clear();
+    await passes(6 * second);
+    await client.connection(bob).catch((error: unknown) => expect(error).not.toMatchObject({ code: 'permission_denied' }));
+    expect(logins).toBe(2);
+  });
+
   test('that was logged in for is revoked when the client closes, and one that was given is not', async () => {
     const client = open(approle);
     await client.getCredential(bob);
@@ -196,6 +256,15 @@ describe('a token that was given', () => {
     files.shift();
     double.put('org_acme/facebook/users/ann', { token: 'two' });
     expect((await client.getCredential({ ...bob, userId: 'ann' })).credential).toBe('two');
+  });
+
+  test('by a file is read again at once, though it was of no use a moment ago', async () => {
+    let file = 'first';
+    const client = open({ method: 'token', token: () => file });
+    await expect(client.connection(bob)).rejects.toMatchObject({ code: 'permission_denied' });
+    living.add('second');
+    file = 'second'; // Vault Agent has written it
+    expect((await client.getCredential(bob)).credential).toBe('one');
   });
 
   test('and is none is told as it is', async () => {
