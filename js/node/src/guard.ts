@@ -34,7 +34,8 @@ export function plain(status: number, text: string | null = null, headers: Recor
  */
 export function sameOrigin(request: Request, own: string): void {
   const { headers } = request;
-  if (headers.get('sec-fetch-site') === 'same-origin' || headers.get('origin') === own) {
+  const site = headers.get('sec-fetch-site');
+  if (site === null ? headers.get('origin') === own : site === 'same-origin') {
     return;
   }
   throw new Refusal(403, 'forbidden', 'The request does not come from a page of this application.');
@@ -73,6 +74,7 @@ export async function limited(request: Request, limit: number): Promise<Uint8Arr
 
 /** What people are told. The engine's own words are for who runs it, and name paths of Vault's. */
 const messages: Record<string, string> = {
+  invalid_request: 'This cannot be asked for.',
   not_found: 'There is no such connection.',
   needs_reauth: 'The connection has ended. Connect again.',
   revoked: 'The connection was taken back at the provider. Connect again.',
@@ -97,7 +99,7 @@ export function messageOf(code: string): string {
 }
 
 /** Codes of the engine that speak of what was asked for. The others are between the application and Vault, or the provider. */
-const theirs = new Set(Object.keys(messages).concat('invalid_request'));
+const theirs = new Set(Object.keys(messages));
 
 /** viewOf is what a browser is told of an error, and the status to tell it with. */
 export function viewOf(error: unknown): { status: number; view: ErrorView; headers: Record<string, string> } {
@@ -109,5 +111,6 @@ export function viewOf(error: unknown): { status: number; view: ErrorView; heade
   }
   const { code } = error;
   const status = theirs.has(code) ? (error.status ?? 400) : code === 'misconfigured' ? 424 : 502;
-  return { status, view: { code, message: code === 'invalid_request' ? error.detail : messageOf(code) }, headers: {} };
+  // What this client has found wrong with a name has no status: it names the field, and nothing of Vault's.
+  return { status, view: { code, message: code === 'invalid_request' && error.status === undefined ? error.detail : messageOf(code) }, headers: {} };
 }

@@ -32,7 +32,7 @@ export interface HandlerOptions {
 
   /** Is asked before a session begins. It may return another request, or throw an {@link AuthpipeError} to refuse. */
   onStart?: ((connect: ConnectRequest, signedIn: SignedIn, request: Request) => ConnectRequest | void | Promise<ConnectRequest | void>) | undefined;
-  /** Is told of each connection that was made. */
+  /** Is told of each connection that was made; again if the page of the return is loaded again. If it throws, `onError` is told. */
   onConnected?: ((connection: Connection, signedIn: SignedIn) => void | Promise<void>) | undefined;
   /** Is told what went wrong: what the browser is told is less. It holds no secret. */
   onError?: ((error: unknown, request: Request) => void) | undefined;

@@ -27,7 +27,7 @@ type Endpoint = (call: Call) => Promise<Response>;
 /** handle returns the function that serves all endpoints below the base path. */
 export function handle(client: Authpipe, options: HandlerOptions): (request: Request) => Promise<Response> {
   const base = `/${(options.basePath ?? '/authpipe').replace(/^\/+|\/+$/g, '')}`.replace(/^\/$/, '');
-  const origin = options.origin === undefined ? undefined : new URL(options.origin).origin;
+  const origin = options.origin === undefined ? undefined : originOf(options.origin);
   return async (request) => {
     const url = new URL(request.url);
     const call = { client, options, request, url, own: origin ?? url.origin, base };
@@ -41,10 +41,24 @@ export function handle(client: Authpipe, options: HandlerOptions): (request: Req
   };
 }
 
+/** originOf refuses what has no origin: "null" is one that any site's sandboxed frame has. */
+function originOf(text: string): string {
+  const { origin, protocol } = new URL(text);
+  if (protocol !== 'https:' && protocol !== 'http:') {
+    throw new TypeError('origin must begin with https:// or http://');
+  }
+  return origin;
+}
+
 /** report tells the application what is worth knowing: not what the handler itself refuses. */
 export function report({ options, request }: Call, error: unknown): void {
-  if (!(error instanceof Refusal)) {
+  if (error instanceof Refusal) {
+    return;
+  }
+  try {
     options.onError?.(error, request);
+  } catch {
+    // It was told.
   }
 }
 
@@ -70,10 +84,10 @@ function route({ request, url, base, options }: Call): Endpoint {
   return endpoint;
 }
 
-/** signedIn asks the application who is there. */
+/** signedIn asks the application who is there. Who has no id is nobody: they would be whoever else has none. */
 export async function signedIn({ options, request }: Call): Promise<SignedIn> {
   const who = await options.authenticate(request);
-  if (!who) {
+  if (!who || ![who.tenantId, who.userId].every((id) => typeof id === 'string' && id !== '')) {
     throw new Refusal(401, 'unauthenticated', 'Nobody is signed in.');
   }
   return who;

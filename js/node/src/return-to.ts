@@ -10,6 +10,7 @@ interface Kept {
   to: string;
 }
 
+/** Browsers drop a cookie of more than 4096 bytes, and this is in one, as written for a URL. */
 const longest = 2048;
 
 /** path returns where to go if it is a path of the application's own. */
@@ -21,7 +22,7 @@ export function path(to: unknown, own: string): string | undefined {
     const url = new URL(to, own);
     const here = url.pathname + url.search + url.hash;
     // What is left of "/.//elsewhere" would be read as a host by whoever goes there.
-    return url.origin === own && !here.startsWith('//') ? here : undefined;
+    return url.origin === own && !here.startsWith('//') && here.length <= longest ? here : undefined;
   } catch {
     return undefined;
   }

@@ -42,7 +42,7 @@ async function outcome(call: Call, id: string): Promise<Outcome> {
     const who = await signedIn(call);
     session = await call.client.session(who.tenantId, id);
     const connection = await completed(call, who, session);
-    await call.options.onConnected?.(connection, who);
+    await told(call, connection, who);
     return { status: 200, outcome: 'connected', connection, session };
   } catch (error) {
     report(call, error);
@@ -51,6 +51,15 @@ async function outcome(call: Call, id: string): Promise<Outcome> {
     }
     const { status, view } = viewOf(error);
     return { status, outcome: 'failed', error: view, session };
+  }
+}
+
+/** told lets the application know. If that fails there is a connection all the same. */
+async function told(call: Call, connection: Connection, who: SignedIn): Promise<void> {
+  try {
+    await call.options.onConnected?.(connection, who);
+  } catch (error) {
+    report(call, error);
   }
 }
 
@@ -67,7 +76,7 @@ async function completed({ client, url }: Call, who: SignedIn, session: Session)
     throw new Refusal(403, 'forbidden', 'You may not install this app for your organization.');
   }
   const connectCode = url.searchParams.get('connect_code');
-  if (connectCode !== null) {
+  if (connectCode) {
     return client.complete({ tenantId, sessionId, actor: userId, connectCode });
   }
   // The callback has failed it, or completed it. What the URL says of it anybody could have written.
@@ -85,4 +94,3 @@ async function completed({ client, url }: Call, who: SignedIn, session: Session)
   }
   throw new Refusal(409, code, messageOf(code));
 }
-

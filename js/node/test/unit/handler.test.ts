@@ -104,6 +104,15 @@ describe('a start', () => {
     expect(written.length).toBe(status === 200 ? 1 : 0);
   });
 
+  test.each(['app.example.com:3000', 'file:///app', 'localhost:3000'])('has no own origin that is "null": %s', async (origin) => {
+    // A sandboxed frame of any site's says Origin: null.
+    expect(() => handler({ origin })).toThrow('origin');
+  });
+
+  test('whose other header says otherwise is refused', async () => {
+    expect((await handler()(post('/authpipe/start', forUser, { 'Sec-Fetch-Site': 'cross-site', Origin: own }))).status).toBe(403);
+  });
+
   test.each([
     ['no object', '[]'], ['no JSON', '{'], ['for nobody', '{"provider":"facebook"}'], ['scopes of no strings', '{"for":"user","scopes":[1]}'],
     ['a provider of no string', '{"for":"user","provider":{}}'], ['a provider that leads elsewhere', '{"for":"user","provider":"../x"}'],
@@ -135,7 +144,7 @@ describe('where to return to', () => {
     expect(page.headers.get('set-cookie')).toMatch(/^__Host-authpipe-S{16}=; Path=\/; Max-Age=0/);
   });
 
-  test.each(['https://evil.test/', '//evil.test/', '/\\evil.test', 'javascript:alert(1)', '/\n/evil.test', '/.//evil.test', 'settings', '', `/${'x'.repeat(3000)}`])(
+  test.each(['https://evil.test/', '//evil.test/', '/\\evil.test', 'javascript:alert(1)', '/\n/evil.test', '/.//evil.test', 'settings', '', `/${'x'.repeat(3000)}`, `/${'\u4e2d'.repeat(2000)}`, '/\t/evil.test', '/..//evil.test'])(
     'is refused if it is no path of the application: %j', async (returnTo) => {
       expect((await starting(returnTo)).status).toBe(400);
     });
@@ -166,6 +175,19 @@ describe('a return', () => {
     expect(html).not.toContain('CODE-1');
     return { status: page.status, headers: page.headers, html, ...data(html) };
   };
+
+  test('with an empty code is not counted by the engine as a wrong one', async () => {
+    session = { ...session, status: 'pending' };
+    expect((await comes('connect_code=')).message).toMatchObject({ outcome: 'failed', error: { code: 'pending' } });
+    expect(written).toEqual([]);
+  });
+
+  test('is one that connected, though what the application does then fails: that is told to the application', async () => {
+    const { status, message } = await comes(undefined, { onConnected: () => Promise.reject(new Error(canary)) });
+    expect(status).toBe(200);
+    expect(message).toMatchObject({ outcome: 'connected', connection: { status: 'active' } });
+    expect(errors).toMatchObject([{ message: canary }]);
+  });
 
   test('completes the session in the name of who is there now, and tells without a token', async () => {
     const told: unknown[] = [];
@@ -339,6 +361,36 @@ describe('what is asked about', () => {
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain(canary);
     expect(errors).toHaveLength(1);
+  });
+
+  test.each([
+    ['without an id', { tenantId: 'org_acme', mayInstall: true }], ['with an empty id', { tenantId: 'org_acme', userId: '', mayInstall: true }],
+    ['with an id that is no text', { tenantId: 'org_acme', userId: 7, mayInstall: true }], ['without a tenant', { userId: 'bob', mayInstall: true }],
+  ])('somebody %s is nobody', async (_, somebody) => {
+    who = somebody as unknown as typeof who;
+    for (const request of [post('/authpipe/start', { for: 'installation' }), get('/authpipe/status?for=installation'), get(`/authpipe/session?session_id=${id}`)]) {
+      expect((await handler()(request)).status).toBe(401);
+    }
+    expect(double.asked).toEqual([]);
+  });
+
+  test('what the engine finds wrong with the application\'s own part is not for the browser', async () => {
+    double.meanwhile(() => double.refuse(400, 'invalid_request: field "return_url" must be one of the configuration\'s return_urls'));
+    const response = await handler()(post('/authpipe/start', forUser));
+    expect(response.status).toBe(400);
+    expect(await response.json()).toEqual({ error: { code: 'invalid_request', message: expect.not.stringContaining('return_url') } });
+    expect(errors).toHaveLength(1);
+  });
+
+  test('who is told of errors may fail, and the answer is the same', async () => {
+    const response = await handler({ authenticate: () => { throw new Error('oh'); }, onError: () => { throw new Error('oh again'); } })(get('/authpipe/status?for=user'));
+    expect(response.status).toBe(500);
+  });
+
+  test.each(['HEAD', 'OPTIONS', 'PUT', 'DELETE'])('%s is no method of any endpoint', async (method) => {
+    for (const path of ['start', 'return', 'status', 'session', 'disconnect', 'webhook/facebook']) {
+      expect((await handler({ webhook: {} })(new Request(`${own}/authpipe/${path}`, { method }))).status).toBe(405);
+    }
   });
 
   test('without an origin it is that of the request, and the base path may be another', async () => {
