@@ -31,7 +31,12 @@ export function toNodeHandler(handler: (request: Request) => Promise<Response>):
 }
 
 async function serve(handler: (request: Request) => Promise<Response>, incoming: Incoming, outgoing: ServerResponse): Promise<void> {
-  const response = await handler(requestOf(incoming));
+  const request = requestOf(incoming);
+  if (!request) {
+    outgoing.writeHead(400).end();
+    return;
+  }
+  const response = await handler(request);
   // A Headers joins values by commas, which cookies must not be.
   const cookies = response.headers.getSetCookie();
   const headers: Record<string, string | string[]> = Object.fromEntries([...response.headers].filter(([name]) => name !== 'set-cookie'));
@@ -42,23 +47,41 @@ async function serve(handler: (request: Request) => Promise<Response>, incoming:
   outgoing.end(Buffer.from(await response.arrayBuffer()));
 }
 
-function requestOf(incoming: Incoming): Request {
-  const scheme = 'encrypted' in incoming.socket && incoming.socket.encrypted ? 'https' : 'http';
-  const host = incoming.headers.host ?? 'localhost';
-  // A path that begins with two slashes is no host.
-  const path = (incoming.originalUrl ?? incoming.url ?? '/').replace(/^\/*/, '/');
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(incoming.headers)) {
-    for (const one of Array.isArray(value) ? value : [value ?? '']) {
-      headers.append(name, one);
-    }
+/** requestOf is the request as the Web has it; undefined where it is none, for whoever sent it wrote no host, say. */
+function requestOf(incoming: Incoming): Request | undefined {
+  const init: RequestInit & { duplex?: 'half' } = { method: incoming.method ?? 'GET', headers: headersOf(incoming) };
+  const url = urlOf(incoming);
+  if (!url || init.method === 'TRACE' || init.method === 'CONNECT') { // which no Request takes
+    return undefined;
   }
-  const init: RequestInit & { duplex?: 'half' } = { method: incoming.method ?? 'GET', headers };
   if (init.method !== 'GET' && init.method !== 'HEAD') {
     init.body = bodyOf(incoming);
     init.duplex = 'half';
   }
-  return new Request(new URL(path, `${scheme}://${host}`), init);
+  return new Request(url, init);
+}
+
+/** urlOf is what was asked for. The host is the header's: a path that begins with two slashes, of either kind, is no host. */
+function urlOf(incoming: Incoming): string | undefined {
+  const scheme = 'encrypted' in incoming.socket && incoming.socket.encrypted ? 'https' : 'http';
+  const host = incoming.headers.host ?? incoming.headers[':authority'] ?? 'localhost';
+  const path = (incoming.originalUrl ?? incoming.url ?? '/').replace(/^[/\\]*/, '/');
+  try {
+    const { origin, href } = new URL(`${scheme}://${String(host)}`);
+    return href === `${origin}/` ? origin + path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function headersOf(incoming: Incoming): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(incoming.headers)) {
+    for (const one of name.startsWith(':') ? [] : [value ?? ''].flat()) { // HTTP/2 has its request line among them
+      headers.append(name, one);
+    }
+  }
+  return headers;
 }
 
 /** bodyOf is the body as it came; of what something before has parsed, as near to it as can be had. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 
 import { afterEach, expect, test } from 'vitest';
 
@@ -22,6 +23,35 @@ test('a request arrives as it was, and an answer likewise', async () => {
   const response = await fetch(`${origin}/a/b?c=d%20e`, { method: 'POST', body: 'hello', headers: { 'X-Own': 'yes' } });
   expect(await response.json()).toMatchObject({ method: 'POST', url: `${origin}/a/b?c=d%20e`, body: 'hello', headers: { 'x-own': 'yes' } });
   expect((await (await fetch(`${origin}//evil.test/x`)).json() as { url: string }).url).toBe(`${origin}/evil.test/x`);
+});
+
+/** raw sends a request that no fetch sends, and returns what came back. */
+function raw(origin: string, head: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(origin).port), '127.0.0.1', () => socket.write(`${head}\r\nConnection: close\r\n\r\n`));
+    let said = '';
+    socket.on('data', (chunk) => { said += String(chunk); }).on('close', () => resolve(said)).on('error', reject);
+  });
+}
+
+test('no path is a host', async () => {
+  const { origin } = await open(echo);
+  for (const path of ['/\\evil.test/x', '//evil.test/x', 'http://evil.test/x']) {
+    expect(await raw(origin, `GET ${path} HTTP/1.1\r\nHost: app.test`)).toContain('"url":"http://app.test/');
+  }
+});
+
+test.each(['GET / HTTP/1.1\r\nHost: a b', 'GET / HTTP/1.1\r\nHost: me:secret@app.test', 'GET / HTTP/1.1\r\nHost: app.test/other?', 'TRACE / HTTP/1.1\r\nHost: app.test'])(
+  'what is no request is the sender\'s fault: %j', async (head) => {
+    const { origin } = await open(echo);
+    expect(await raw(origin, head)).toMatch(/^HTTP\/1.1 400 /);
+  });
+
+test('of HTTP/2 it takes the host from where it stands, and leaves out what is no header', async () => {
+  const { origin } = await open(echo, async (request) => {
+    request.headers = { ':authority': 'app.test', ':path': '/x', accept: '*/*' } as typeof request.headers;
+  });
+  expect(await (await fetch(`${origin}/x`)).json()).toMatchObject({ url: 'http://app.test/x', headers: { accept: '*/*' } });
 });
 
 test('cookies are several', async () => {
