@@ -27,21 +27,20 @@ export function graphFetch(source: GraphSource, options: GraphOptions): typeof g
     if (!origins.has(new URL(request.url).origin)) {
       return send(request);
     }
-    const again = replayable(input, init) ? request.clone() : undefined;
+    const body = replayable(input, init) ? await whole(request, init) : undefined;
     const credential = await source.get(request.signal);
-    const response = await signed(send, request, credential);
+    const response = await signed(send, request, init, body, credential);
     if (!(await blames(response))) {
-      void again?.body?.cancel();
       return response;
     }
     const next = await source.reportDead(credential, request.signal).catch(() => undefined);
+    request.signal.throwIfAborted();
     // Found alive a moment ago, and Facebook says the same again; or its engine has no other; or the body is spent.
-    if (!next || next === credential || !again) {
-      void again?.body?.cancel();
+    if (!next || next === credential || !body) {
       return response;
     }
     await response.body?.cancel();
-    return signed(send, again, next);
+    return signed(send, request, init, body, next);
   };
 }
 
@@ -54,11 +53,20 @@ function replayable(input: string | URL | Request, init: RequestInit | undefined
   return !(input instanceof Request) || input.body === null;
 }
 
-/**
- * signed sends a request with the credential. What comes back has the URL that was asked for and not the one that was sent:
- * whoever prints the answer shows no proof.
- */
-async function signed(send: typeof globalThis.fetch, request: Request, credential: Credential): Promise<Response> {
+/** A body that can be sent again, and whose length is known; there need not be one. */
+interface Whole {
+  body: NonNullable<RequestInit['body']> | null;
+}
+
+async function whole(request: Request, init: RequestInit | undefined): Promise<Whole> {
+  if (init?.body instanceof Blob) {
+    return { body: init.body }; // which may be a file
+  }
+  return { body: request.body === null ? null : new Uint8Array(await request.arrayBuffer()) };
+}
+
+/** signed sends a request with the credential. */
+async function signed(send: typeof globalThis.fetch, request: Request, init: RequestInit | undefined, body: Whole | undefined, credential: Credential): Promise<Response> {
   if (credential.source === 'static') {
     throw invalid('credentialFor', 'names no token to call the Graph API with');
   }
@@ -68,9 +76,21 @@ async function signed(send: typeof globalThis.fetch, request: Request, credentia
   } catch {
     throw invalid('credential', 'has characters that no token has'); // the error of the platform shows the value
   }
-  const response = await send(new Request(signedUrl(request.url, credential), new Request(request, { headers })));
-  Object.defineProperty(response, 'url', { value: request.url, enumerable: false });
-  return response;
+  const { method, redirect, signal } = request;
+  const as = body ? { ...init, ...body, method, headers, redirect, signal } : new Request(request, { headers });
+  return shown(await send(new Request(signedUrl(request.url, credential), as)), request.url);
+}
+
+/**
+ * shown is an answer that has the URL that was asked for and not the one that was sent: whoever prints it, or a copy, shows no
+ * proof.
+ */
+function shown(response: Response, url: string): Response {
+  const { clone } = response;
+  return Object.defineProperties(response, {
+    url: { value: url, configurable: true },
+    clone: { value: () => shown(clone.call(response), url), configurable: true },
+  });
 }
 
 const secrets = new Set(['access_token', 'appsecret_proof', 'appsecret_time']);
@@ -102,16 +122,33 @@ const errorLimit = 64 << 10;
  * the wrong kind, for a call that wants a page's, say, is not dead.
  */
 async function blames(response: Response): Promise<boolean> {
-  const length = Number(response.headers.get('content-length') ?? 0);
-  if (response.status < 400 || length > errorLimit) {
+  if (response.status < 400) {
     return false;
   }
   try {
-    const { error } = (await response.clone().json()) as { error?: { message?: unknown; code?: unknown } };
+    const { error } = JSON.parse(await beginning(response.clone())) as { error?: { message?: unknown; code?: unknown } };
     const message = String(error?.message ?? '');
     // The codes of a wrong proof differ: 100, or 1 as of an unknown error.
     return message.includes('appsecret_proof') || (Number(error?.code) === 190 && !message.includes('must be called with a'));
   } catch {
     return false; // the page of some proxy's
   }
+}
+
+async function beginning(response: Response): Promise<string> {
+  if (!response.body) {
+    return '';
+  }
+  const reader = response.body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    chunks.push(read.value);
+    size += read.value.length;
+    if (size > errorLimit) {
+      void reader.cancel(undefined).catch(() => undefined); // it ends when the other copy does
+      break;
+    }
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import type { Authpipe } from '../../src/index.js';
 import { clientOf, Double } from '../double.js';
-import { listening } from '../listening.js';
+import { listening, serving } from '../listening.js';
 
 const bobs = 'org_acme/facebook/users/bob';
 const bob = { tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' } as const;
@@ -132,6 +132,43 @@ test.each([
   const response = await graph()('https://graph.facebook.com/me');
   expect(double.count('POST connections/')).toBe(checks);
   expect(await response.text()).toBe(await answers().text()); // unread
+});
+
+test('a body that is there as a whole is sent as a whole, with its length', async () => {
+  const graphs = await serving((request, response) => {
+    const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+    request.resume().on('end', () => response.end(JSON.stringify({ length, encoding })));
+  });
+  const call = client.graph(bob, { origins: [graphs.origin] });
+  const form = new FormData();
+  form.set('message', 'hello');
+  expect(await (await call(`${graphs.origin}/feed`, { method: 'POST', body: new URLSearchParams({ message: 'hello' }) })).json()).toEqual({ length: '13' });
+  expect(await (await call(`${graphs.origin}/feed`, { method: 'POST', body: form })).json()).toEqual({ length: expect.stringMatching(/^\d+$/) });
+  expect(await (await call(new Request(`${graphs.origin}/feed`, { method: 'POST', body: 'hello' }))).json()).toEqual({ encoding: 'chunked' });
+  await graphs.close();
+});
+
+test('an answer that is copied shows no proof either', async () => {
+  const graphs = await listening(() => ({ status: 200, headers: {} }));
+  const response = await client.graph(bob, { origins: [graphs.origin] })(`${graphs.origin}/me`);
+  expect(response.clone().url).toBe(`${graphs.origin}/me`);
+  expect(response.clone().clone().url).toBe(`${graphs.origin}/me`);
+  await graphs.close();
+});
+
+test('a refusal that does not end is not read to its end, and is there for who asked', async () => {
+  let made = 0;
+  facebook = () => new Response(new ReadableStream({ pull: (c) => { made++; c.enqueue(new Uint8Array(32 << 10).fill(0x20)); } }), { status: 400 });
+  const response = await graph()('https://graph.facebook.com/me');
+  expect(made).toBeLessThan(20);
+  expect((await response.body!.getReader().read()).value).toHaveLength(32 << 10);
+});
+
+test('who gives up while the engine is asked is told so', async () => {
+  facebook = () => refused(190, 'dead');
+  const impatient = new AbortController();
+  double.meanwhile((request) => { if (request.url.endsWith('/check')) impatient.abort(new Error('enough')); });
+  await expect(graph()('https://graph.facebook.com/me', { signal: impatient.signal })).rejects.toThrow('enough');
 });
 
 test('no token leaves for where a redirect leads', async () => {
