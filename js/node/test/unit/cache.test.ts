@@ -164,6 +164,77 @@ describe('what is used', () => {
     expect(double.count('GET creds/')).toBe(2 * users.length);
   });
 
+  test('and waited for its turn has it as soon as another is done', async () => {
+    const client = open({ parallel: 1 });
+    for (const userId of ['a', 'b']) {
+      double.put(`org_acme/facebook/users/${userId}`, { token: userId, expires: Date.now() + 40 * second });
+      for (let i = 0; i < 2; i++) await token(client, { ...bob, userId });
+      double.put(`org_acme/facebook/users/${userId}`, { token: userId, expires: Date.now() + hour });
+    }
+    slowly(2 * second);
+    await passes(37 * second);
+    expect(double.count('GET creds/')).toBe(4);
+  });
+
+  test('for longer than a timer can be set is not renewed early', async () => {
+    double.put(bobs, { token: 'one' });
+    const client = open({ maxAge: 40 * 24 * hour });
+    await token(client);
+    await token(client);
+    await passes(39 * 24 * hour);
+    expect(double.count('GET creds/')).toBe(1);
+    await passes(6 * 24 * hour);
+    expect(double.count('GET creds/')).toBe(2);
+  });
+
+  test('while Vault is away is tried ever more often towards its end', async () => {
+    for (let i = 0; i < 8; i++) {
+      const user = { ...bob, userId: `u${i}` };
+      const ref = `org_acme/facebook/users/u${i}`;
+      double.put(ref, { token: 'one', expires: Date.now() + 2 * minute, ttl: 30 });
+      const client = open();
+      for (let i = 0; i < 2; i++) await token(client, user);
+      double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
+      await passes(105 * second);
+      expect(await token(client, user)).toBe('one');
+      double.meanwhile();
+      double.put(ref, { token: 'two', expires: Date.now() + hour, ttl: 30 });
+      await passes(12 * second);
+      expect(await token(client, user)).toBe('two');
+    }
+  });
+
+  test('says for good that it took the place of another', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    await token(client);
+    double.put(bobs, { token: 'two', ttl: 30 });
+    for (let i = 0; i < 3; i++) {
+      await token(client);
+      await passes(34 * second);
+    }
+    expect(await client.getCredential(bob)).toMatchObject({ credential: 'two', refreshed: true });
+  });
+
+  test('and was forgotten while it waited for its turn is not renewed besides', async () => {
+    const client = open({ parallel: 1 });
+    const both = ['a', 'b'].map((userId) => ({ ...bob, userId }));
+    for (const request of both) {
+      double.put(`org_acme/facebook/users/${request.userId}`, { token: request.userId, ttl: 30 });
+      for (let i = 0; i < 2; i++) await token(client, request);
+    }
+    slowly(10 * second);
+    await passes(34 * second); // one is under way, the other waits
+    double.meanwhile();
+    const asked = ['a', 'b'].map((userId) => double.count(`GET creds/org_acme/facebook/users/${userId}`));
+    expect([...asked].sort()).toEqual([1, 2]);
+    const waits = both[asked.indexOf(1)]!;
+    client.forget(`org_acme/facebook/users/${waits.userId}`);
+    await token(client, waits);
+    await passes(10 * second);
+    expect(double.count(`GET creds/org_acme/facebook/users/${waits.userId}`)).toBe(2);
+  });
+
   test('and nobody reads any more costs nothing, and is renewed behind who wakes it soon', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + 240 * hour, ttl: 30 });
     const client = open();
@@ -240,6 +311,36 @@ describe('a token that has ended', () => {
     expect(await token(client)).toBe('one');
     await passes(5 * minute);
     expect(await token(client)).toBe('two');
+  });
+
+  test.each(['reading', 'reporting'])('on its way is asked for once more, by who is %s', async (doing) => {
+    const client = open();
+    double.put(bobs, { token: 'zero' });
+    const dead = await client.getCredential(bob);
+    double.put(bobs, { token: 'one', expires: Date.now() + 10 * second });
+    if (doing === 'reading') client.forget(bobs);
+    let wait = 20 * second;
+    double.meanwhile(async (request) => {
+      if (request.method === 'POST') return undefined;
+      const answer = double.answer(`creds/${bobs}`);
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      return answer;
+    });
+    const asked = doing === 'reading' ? client.getCredential(bob) : client.reportDead(dead);
+    await passes(second);
+    double.put(bobs, { token: 'two', expires: Date.now() + hour });
+    wait = second;
+    await passes(30 * second);
+    expect((await asked).credential).toBe('two');
+  });
+
+  test('by a second less than it seems is not handed out: Vault\'s clock tells whole seconds', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + 10 * second });
+    const client = open();
+    await token(client);
+    double.put(bobs, { refusal: 'failed: it has expired' });
+    await passes(9 * second);
+    await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
   });
 
   test('does not live again because somebody sets the wall clock back', async () => {
@@ -420,6 +521,19 @@ describe('what is reported dead', () => {
     expect(double.count('POST connections/')).toBe(1);
   });
 
+  test('and was found alive is not what comes in its place: that is checked', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    await client.reportDead(await client.getCredential(bob));
+    await token(client);
+    double.put(bobs, { token: 'two', ttl: 30 });
+    await passes(34 * second);
+    const other = await client.getCredential(bob);
+    expect(other.credential).toBe('two');
+    await client.reportDead(other);
+    expect(double.count('POST connections/')).toBe(2);
+  });
+
   test('and cannot be checked for the moment is checked seconds later, not by each of a crowd', async () => {
     double.put(bobs, { token: 'one' });
     const client = open();
@@ -503,6 +617,31 @@ describe('what is reported dead', () => {
     await passes(20 * second);
     expect((await fresh).credential).toBe('two');
     expect(double.count('POST')).toBe(0);
+  });
+
+  test('while it is being renewed is checked, though the renewal brings it again', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    await token(client);
+    slowly(5 * second);
+    await passes(34 * second); // the renewal is under way
+    const fresh = client.reportDead(dead);
+    await passes(20 * second);
+    expect((await fresh).credential).toBe('one');
+    expect(double.count('POST connections/')).toBe(1);
+  });
+
+  test('long after it was replaced is not checked', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    const client = open();
+    const dead = await client.getCredential(bob);
+    await token(client);
+    double.put(bobs, { token: 'two', ttl: 30 });
+    await passes(34 * second);
+    expect((await client.reportDead(dead)).credential).toBe('two');
+    expect(double.count('POST connections/')).toBe(0);
+    expect(double.count('GET creds/')).toBe(2);
   });
 
   test('and is static is read anew, and nobody is asked about it', async () => {
@@ -627,6 +766,18 @@ test('a time that no timer takes is a long one', async () => {
   const got = token(open({ timeout: Infinity, maxAge: Infinity, size: Infinity }));
   await passes(minute);
   expect(await got).toBe('one');
+});
+
+test('what comes after closing is taken in by nobody', async () => {
+  double.put(bobs, { token: 'one' });
+  const client = open();
+  slowly(second); // whatever is aborted
+  const waiting = expect(token(client)).rejects.toMatchObject({ code: 'closed' });
+  await passes(100);
+  await client.close();
+  await passes(2 * second);
+  await waiting;
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('closing ends all', async () => {
