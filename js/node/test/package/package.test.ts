@@ -36,6 +36,19 @@ test('Node takes it in as it is', () => {
   expect(said.trim()).toBe('Authpipe AuthpipeError Credential NeedsReauthError NotConnectedError StartedDevice StartedSession sessionOf toNodeHandler');
 });
 
+test('it keeps no process alive that has nothing else to do', () => {
+  const script = `
+    import { Authpipe } from '@authpipe/node';
+    const data = { tenant_id: 't', provider: 'facebook', access_token: 'x', status: 'active', credential_type: 'oauth_token', ttl: 3600 };
+    const auth = { client_token: 't', lease_duration: 3600, renewable: true };
+    const fetch = async () => Response.json({ data, auth });
+    const client = new Authpipe({ vaultAddr: 'http://vault.test', auth: { method: 'approle', roleId: 'r' }, fetch });
+    await client.getCredential({ tenantId: 't', credentialFor: 'installation' });
+    console.log('asked');`;
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: installed.folder, encoding: 'utf8', timeout: 20_000 });
+  expect(said.trim()).toBe('asked');
+});
+
 /** What the README's samples take for granted: the reader's own. */
 const readers = `
 import type { Authpipe as Client } from '@authpipe/node';

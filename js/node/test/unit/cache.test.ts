@@ -663,7 +663,7 @@ describe('what is forgotten', () => {
     for (let i = 0; i < 2; i++) {
       for (const request of [bob, page, acme]) await token(client, request);
       client.forget(bobs);
-      client.forget('no ref');
+      for (const none of ['no ref', '', '/', `${installation}/x`, `/${installation}`, 'org_acme/facebook', 'org_acme/']) client.forget(none);
     }
     expect(double.count(`GET creds/${bobs}`)).toBe(4);
     expect(double.count(`GET creds/${installation}`)).toBe(1);
@@ -699,9 +699,9 @@ describe('what is forgotten', () => {
   });
 
   test('with an installation that is disconnected is all that stood under it', async () => {
-    for (const ref of [bobs, installation, 'org_acme/stripe/static/key', 'org_other/facebook/users/bob']) double.put(ref, { token: 'one' });
+    for (const ref of [bobs, installation, 'org_acme/facebook/static/hook', 'org_other/facebook/users/bob']) double.put(ref, { token: 'one' });
     const client = open();
-    const all: CredentialRequest[] = [bob, acme, { tenantId: 'org_acme', provider: 'stripe', credentialFor: 'static', name: 'key' }, { ...bob, tenantId: 'org_other' }];
+    const all: CredentialRequest[] = [bob, acme, { tenantId: 'org_acme', provider: 'facebook', credentialFor: 'static', name: 'hook' }, { ...bob, tenantId: 'org_other' }];
     for (const request of all) await token(client, request);
     double.meanwhile((request) => (request.method === 'DELETE' ? new Response(null, { status: 204 }) : undefined));
     expect(await client.disconnect(acme)).toEqual([]);

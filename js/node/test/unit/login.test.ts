@@ -194,6 +194,35 @@ describe('the token of Vault', () => {
     expect(logins).toBe(2);
   });
 
+  test('that was replaced while a question was under way is no reason to refuse it', async () => {
+    const client = open(approle);
+    await client.getCredential(bob);
+    living.clear();
+    double.put('org_acme/facebook/users/ann', { token: 'two' });
+    double.meanwhile(async (request) => {
+      const answer = await vaults(request);
+      if (request.url.endsWith('/ann') && answer) await new Promise((resolve) => setTimeout(resolve, second)); // the refusal is slow
+      return answer;
+    });
+    const late = client.getCredential({ ...bob, userId: 'ann' });
+    await client.connection(bob).catch(() => undefined);
+    expect(logins).toBe(2);
+    await passes(second);
+    expect((await late).credential).toBe('two');
+    expect(logins).toBe(2);
+  });
+
+  test('is not asked about because something else is wrong', async () => {
+    const client = open(approle);
+    await client.getCredential(bob);
+    for (const [status, refusal] of [[502, 'unavailable: Facebook is down'], [429, 'throttled: later'], [404, 'not_found: none'], [400, 'invalid_request: no']] as const) {
+      double.put('org_acme/facebook/users/bob', { status, refusal });
+      client.forget('org_acme/facebook/users/bob');
+      await expect(client.getCredential(bob)).rejects.toMatchObject({ status });
+    }
+    expect(double.count('GET auth/token/lookup-self')).toBe(0);
+  });
+
   test('that lives is not replaced because a policy refuses', async () => {
     double.put('org_acme/facebook/users/bob', { status: 403, refusal: 'permission denied' });
     const client = open(approle);

@@ -77,6 +77,22 @@ test('a standby that does not forward is followed, with the token, and not out o
   await secure.close();
 });
 
+test('nodes that send one to another are not followed for ever', async () => {
+  double.meanwhile((request) => new Response(null, { status: 307, headers: { Location: request.url } }));
+  expect(await settled(client.session('org_acme', id))).toMatchObject({ code: 'unexpected', status: 307 });
+  expect(asked()).toBe(3);
+});
+
+test('an answer that is wrapped is none', async () => {
+  double.meanwhile(() => Response.json({ data: { session_id: id }, wrap_info: { token: 't' } }));
+  expect(await settled(client.session('org_acme', id))).toMatchObject({ code: 'unexpected', detail: 'the answer is wrapped' });
+});
+
+test('who has given up before asks nothing', async () => {
+  await expect(client.connect({ tenantId: 'org_acme', credentialFor: 'user', userId: 'bob' }, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
+  expect(double.asked).toEqual([]);
+});
+
 test('a question says who asks, and names are written so that they lead nowhere else', async () => {
   double.meanwhile(() => double.reply({ session_id: id, expires_at: '2026-11-23T12:10:00Z', completion: 'confirm', authorization_url: 'https://f/' }));
   const scopes = ['email'];
