@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream';
+
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import type { Authpipe } from '../../src/index.js';
@@ -90,9 +92,12 @@ describe('where Facebook says that the token is dead', () => {
     expect(double.count('POST connections/')).toBe(1);
   });
 
-  test('a body that streams is spent: the answer stands, and the next call is right', async () => {
-    const stream = new ReadableStream({ start: (c) => { c.enqueue(new TextEncoder().encode('x')); c.close(); } });
-    const init = { method: 'POST', body: stream, duplex: 'half' } as RequestInit;
+  test.each([
+    ['the Web\'s', () => new ReadableStream({ start: (c) => { c.enqueue(new TextEncoder().encode('x')); c.close(); } })],
+    ['Node\'s', () => Readable.from([new TextEncoder().encode('x')])],
+  ])('a body that streams is spent: the answer stands, and the next call is right (%s)', async (_, streams) => {
+    const stream = streams();
+    const init = { method: 'POST', body: stream, duplex: 'half' } as unknown as RequestInit;
     expect((await graph()('https://graph.facebook.com/v26.0/7/feed', init)).status).toBe(400);
     expect(await (await graph()('https://graph.facebook.com/me')).json()).toEqual({ id: '7' });
     expect(sent.length).toBe(2);

@@ -78,6 +78,11 @@ describe('a start', () => {
     expect(written[0]).toMatchObject({ actor: 'alice' });
   });
 
+  test('of an installation is for nobody whose right to it is a word', async () => {
+    who = { tenantId: 'org_acme', userId: 'bob', mayInstall: 'false' as unknown as boolean };
+    expect((await handler()(post('/authpipe/start', { for: 'installation' }))).status).toBe(403);
+  });
+
   test('may be changed and refused by the application, but for who begins it', async () => {
     const onStart: HandlerOptions['onStart'] = (connect) => ({ ...connect, actor: 'eve', tenantId: 'evil', scopes: ['email', 'user_posts'] });
     await handler({ onStart })(post('/authpipe/start', forUser));
@@ -94,6 +99,8 @@ describe('a start', () => {
     ['an older browser\'s other page', { 'Sec-Fetch-Site': '', Origin: 'https://evil.test' }, 403],
     ['an older browser\'s own page', { 'Sec-Fetch-Site': '', Origin: own }, 200],
     ['a form', { 'Content-Type': 'text/plain' }, 403],
+    ['a form that pretends', { 'Content-Type': 'text/plain; application/json' }, 403],
+    ['a form that pretends otherwise', { 'Content-Type': 'application/jsonp' }, 403],
     ['JSON with a charset', { 'Content-Type': 'application/json; charset=utf-8' }, 200],
   ])('that comes from %s', async (_, headers, status) => {
     const request = post('/authpipe/start', forUser, headers);
@@ -134,13 +141,15 @@ describe('where to return to', () => {
     const started = await starting(returnTo);
     const cookie = cookieOf(started.headers.get('set-cookie')!.split(';')[0]!);
     const page = await handler()(get(`/authpipe/return?session_id=${id}&connect_code=c`, { Cookie: `a=b; ${cookie}; c=d` }));
-    return { cookie: started.headers.get('set-cookie')!, page, ...data(await page.text()) };
+    const html = await page.text();
+    return { cookie: started.headers.get('set-cookie')!, page, html, ...data(html) };
   };
 
   test('is kept in a cookie that no script reads, and dropped when it was gone to', async () => {
     const { cookie, returnTo, page } = await returning('/settings?tab=facebook#top');
     expect(cookie).toMatch(/^__Host-authpipe-S{16}=[A-Za-z0-9_-]+; Path=\/; Max-Age=600; HttpOnly; SameSite=Lax; Secure$/);
     expect(returnTo).toBe('/settings?tab=facebook#top');
+    expect((await returning('/settings?a=1&lt=2')).html).toContain('href="/settings?a=1&#38;lt=2"');
     expect(page.headers.get('set-cookie')).toMatch(/^__Host-authpipe-S{16}=; Path=\/; Max-Age=0/);
   });
 
@@ -212,6 +221,15 @@ describe('a return', () => {
     expect(errors).toHaveLength(1);
   });
 
+  test('of somebody else to an installation is for the engine to refuse, too, and not only for who may not install', async () => {
+    session = { ...session, ref: 'org_acme/facebook/installation', credential_for: 'installation', actor: 'alice' };
+    who = { tenantId: 'org_acme', userId: 'mallory', mayInstall: false };
+    completing = () => double.refuse(409, 'actor_mismatch: the session was begun for somebody else');
+    expect((await comes()).message).toMatchObject({ outcome: 'failed', error: { code: 'actor_mismatch' } });
+    expect(written.at(-1)).toEqual({ actor: 'mallory', connect_code: 'CODE-1' });
+    expect(double.asked).not.toContain(`DELETE sessions/org_acme/${id}`);
+  });
+
   test('of somebody of another tenant says nothing of the session', async () => {
     who = { tenantId: 'org_other', userId: 'bob' };
     const { status, message } = await comes();
@@ -253,7 +271,11 @@ describe('a return', () => {
   test('to a session that the callback has completed finds the connection', async () => {
     session = { ...session, status: 'completed' };
     double.put(bobs, { token: canary, more: connection });
+    await client.getCredential({ tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' });
     expect((await comes('')).message).toMatchObject({ outcome: 'connected', connection: { status: 'active' } });
+    // and what was known before of its credential is not believed any more
+    await client.getCredential({ tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' });
+    expect(double.count(`GET creds/${bobs}`)).toBe(2);
   });
 
   test.each([
@@ -284,15 +306,17 @@ describe('a return', () => {
   test('with something else in the place of a session\'s id shows nothing of it', async () => {
     const page = await handler()(get('/authpipe/return?session_id=</script><script>alert(1)</script>&connect_code=x'));
     expect(page.status).toBe(400);
-    expect(await page.text()).not.toContain('alert');
+    const html = await page.text();
+    expect(html).not.toContain('alert');
+    expect(html).toContain('<p>field &#34;sessionId&#34; is not'); // as text
   });
 
-  test('does not end the page\'s data early', async () => {
-    completing = () => double.reply({ ...connection, provider_user_id: '</script><script>alert(1)//\u2028' });
+  test.each(['</script><script>alert(1)//\u2028', '</script ', '<!--<script ', ']]>&lt;'])('does not end the page\'s data early: %s', async (ends) => {
+    completing = () => double.reply({ ...connection, provider_user_id: ends });
     const page = await handler()(get(`/authpipe/return?session_id=${id}&connect_code=c`));
     const html = await page.text();
-    expect(html).not.toContain('<script>alert');
-    expect(data(html).message.connection!.providerUserId).toContain('</script>');
+    expect(/id="authpipe">(.*)<\/script>\n<script>/s.exec(html)![1]).not.toMatch(/[<>&\u2028]/);
+    expect(data(html).message.connection!.providerUserId).toBe(ends);
   });
 });
 

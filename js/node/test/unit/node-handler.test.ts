@@ -92,6 +92,11 @@ test('a body that was parsed before is used, and the raw one if it was kept', as
   expect((await send((raw) => ({ body: JSON.parse(raw.toString()) as unknown }), signed)).status).toBe(500);
 });
 
+test('a body that what came before has left alone is read', async () => {
+  const { origin } = await open(echo, async (request) => { Object.assign(request, { body: {} }); }); // as express.json() does of another type
+  expect(await (await fetch(origin, { method: 'POST', body: '{ "a": 1 }' })).json()).toMatchObject({ body: '{ "a": 1 }' });
+});
+
 test('what fails is handed to who comes next, or ends as a 500', async () => {
   const { origin } = await open(() => Promise.reject(new Error('oh')));
   expect((await fetch(origin)).status).toBe(500);
