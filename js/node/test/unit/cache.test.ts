@@ -204,6 +204,19 @@ describe('what is used', () => {
     }
   });
 
+  test('while Vault is away is asked about once at each turn, for nobody waits', async () => {
+    double.put(bobs, { token: 'one', ttl: 30 });
+    let turns = 0;
+    const client = open({ onTrouble: () => turns++ });
+    await token(client);
+    await token(client);
+    double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
+    await passes(minute);
+    expect(turns).toBeGreaterThan(0);
+    expect(double.count('GET creds/')).toBe(1 + turns);
+    expect(await token(client)).toBe('one');
+  });
+
   test('says for good that it took the place of another', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     const client = open();
@@ -340,6 +353,22 @@ describe('a token that has ended', () => {
     await token(client);
     double.put(bobs, { refusal: 'failed: it has expired' });
     await passes(9 * second);
+    await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
+  });
+
+  test('is told by the own clock where a proxy takes the date away', async () => {
+    double.put(bobs, { token: 'one', expires: Date.now() + 10 * minute });
+    double.meanwhile((request) => {
+      const answer = double.answer(decodeURIComponent(new URL(request.url).pathname).replace('/v1/authpipe/', ''));
+      answer.headers.delete('date');
+      return answer;
+    });
+    const client = open();
+    expect(await token(client)).toBe('one');
+    await passes(5 * minute);
+    expect(await token(client)).toBe('one');
+    double.put(bobs, { refusal: 'failed: it has expired' });
+    await passes(5 * minute);
     await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
   });
 

@@ -57,3 +57,11 @@ test('a tenant that has none has none, and no tenant is refused', async () => {
   expect(await all({ tenantId: 'org_none' })).toEqual([]);
   expect(() => client.connections({ tenantId: '../x' })).toThrow('tenantId');
 });
+
+test('a mount that is gone, or a tenant that may not be read, is not a tenant that has none', async () => {
+  for (const [status, error] of [[404, 'no handler for route "authpipe/"'], [403, 'permission denied']] as const) {
+    const other = clientOf(new Double(), { fetch: async () => Response.json({ errors: [error] }, { status }) });
+    await expect(other.connections({ tenantId: 'org_acme' }).next()).rejects.toMatchObject({ status });
+    await other.close();
+  }
+});

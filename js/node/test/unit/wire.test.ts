@@ -96,10 +96,10 @@ test('who has given up before asks nothing', async () => {
 test('a question says who asks, and names are written so that they lead nowhere else', async () => {
   double.meanwhile(() => double.reply({ session_id: id, expires_at: '2026-11-23T12:10:00Z', completion: 'confirm', authorization_url: 'https://f/' }));
   const scopes = ['email'];
-  await client.connect({ tenantId: 'org_acme', credentialFor: 'user', userId: 'auth0|b@b+c:d=e~f', scopes, reauthorize: false, allowAccountChange: true });
+  await client.connect({ tenantId: 'org_acme', credentialFor: 'user', userId: 'auth0|b@b+c:d=e~f', scopes, reauthorize: false, allowAccountChange: true, completion: 'confirm', redirectUri: 'https://r/' });
   const [request] = double.requests.filter(({ method }) => method === 'POST');
   expect(request!.url).toBe('http://vault.test/v1/authpipe/connect/org_acme/facebook/users/auth0%7Cb%40b%2Bc%3Ad%3De~f');
-  expect(await request!.json()).toEqual({ scopes, allow_account_change: true });
+  expect(await request!.json()).toEqual({ scopes, allow_account_change: true, completion: 'confirm', redirect_uri: 'https://r/' });
   expect(Object.fromEntries(request!.headers)).toMatchObject({ 'x-vault-request': 'true', 'x-vault-namespace': 'team', 'x-vault-token': 'a-token-of-vault' });
 });
 
