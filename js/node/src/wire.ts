@@ -175,14 +175,17 @@ function open<T>(op: string, response: Response, text: string): Answer<T> {
   };
 }
 
-/** errorsIn reads a refusal of Vault's; a page of some proxy's has nothing to say. */
+/** errorsIn reads a refusal of Vault's. A page of some proxy's has nothing to say, which is not to be taken for Vault's saying nothing. */
 function errorsIn(text: string): string[] {
   try {
     const { errors } = JSON.parse(text) as { errors?: unknown };
-    return Array.isArray(errors) ? errors.filter((e) => typeof e === 'string') : [];
+    if (Array.isArray(errors)) {
+      return errors.filter((e) => typeof e === 'string');
+    }
   } catch {
-    return [];
+    // It is told below.
   }
+  return ["the answer is not Vault's"];
 }
 
 function unreachable(op: string, error: unknown, signal: AbortSignal): AuthpipeError {

@@ -392,15 +392,16 @@ describe('a token that has ended', () => {
     expect(await token(client)).toBe('two');
     // and what the clock is set back by afterwards does not take that away
     vi.setSystemTime(Date.now() - 24 * hour);
-    await passes(59 * minute);
+    await passes(30 * minute);
+    expect(await token(client)).toBe('two');
+    vi.setSystemTime(Date.now() + 30 * minute); // it sleeps once more
     double.put(bobs, { refusal: 'failed: it has expired' });
-    await passes(minute);
     await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
   });
 
   test('is not told by a wall clock that is slewed', async () => {
-    double.put(bobs, { token: 'one', expires: Date.now() + hour });
-    const client = open({ maxAge: 2 * hour });
+    double.put(bobs, { token: 'one', expires: Date.now() + 12 * second });
+    const client = open();
     for (let i = 0; i < 40; i++) {
       expect(await token(client)).toBe('one');
       vi.setSystemTime(Date.now() + (i % 2 ? 900 : -900));

@@ -65,3 +65,9 @@ test('a mount that is gone, or a tenant that may not be read, is not a tenant th
     await other.close();
   }
 });
+
+test('a page that is not Vault\'s is not an empty list', async () => {
+  const other = clientOf(new Double(), { fetch: async () => new Response('<h1>Not Found</h1>', { status: 404 }) });
+  await expect(other.connections({ tenantId: 'org_acme' }).next()).rejects.toMatchObject({ code: 'unexpected', status: 404 });
+  await other.close();
+});
