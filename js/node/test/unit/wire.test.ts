@@ -88,6 +88,12 @@ test('an answer that is wrapped is none', async () => {
   expect(await settled(client.session('org_acme', id))).toMatchObject({ code: 'unexpected', detail: 'the answer is wrapped' });
 });
 
+test.each(['null', '7', '[]', '{"data":null}', '{"data":{},"warnings":"none"}'])('an answer of %s is one about nothing', async (text) => {
+  double.meanwhile(() => new Response(text));
+  expect(await settled(client.getCredential({ tenantId: 'org_acme', credentialFor: 'installation' }))).toMatchObject({ code: 'unavailable', detail: 'the answer is about another credential' });
+  expect(double.count('GET creds/')).toBe(1);
+});
+
 test('who has given up before asks nothing', async () => {
   await expect(client.connect({ tenantId: 'org_acme', credentialFor: 'user', userId: 'bob' }, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
   expect(double.asked).toEqual([]);
