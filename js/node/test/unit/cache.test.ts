@@ -191,12 +191,14 @@ describe('what is used', () => {
     for (let i = 0; i < 8; i++) {
       const user = { ...bob, userId: `u${i}` };
       const ref = `org_acme/facebook/users/u${i}`;
-      double.put(ref, { token: 'one', expires: Date.now() + 2 * minute, ttl: 30 });
+      double.put(ref, { token: 'one', expires: Date.now() + 10 * minute, ttl: 30 });
       const client = open();
       for (let i = 0; i < 2; i++) await token(client, user);
       double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
-      await passes(105 * second);
-      expect(await token(client, user)).toBe('one');
+      for (let left = 599; left > 14; left--) {
+        await passes(second);
+        expect(await token(client, user)).toBe('one');
+      }
       double.meanwhile();
       double.put(ref, { token: 'two', expires: Date.now() + hour, ttl: 30 });
       await passes(12 * second);
@@ -363,10 +365,9 @@ describe('a token that has ended', () => {
       answer.headers.delete('date');
       return answer;
     });
-    const client = open();
+    const client = open({ maxAge: hour });
     expect(await token(client)).toBe('one');
     await passes(5 * minute);
-    expect(await token(client)).toBe('one');
     double.put(bobs, { refusal: 'failed: it has expired' });
     await passes(5 * minute);
     await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
