@@ -36,7 +36,8 @@ var rooms = map[string]rule{
 	"backend":                           {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/provider/facebook", "internal/store", "internal/flow", "internal/refresh", "internal/version", "internal/metric", "paths"}, nil},
 	"authpipetest":                      {nil, nil},
 	"cmd/vault-plugin-secrets-authpipe": {[]string{"backend", "internal/version"}, nil},
-	"client/authpipe":                   {nil, []string{vault + "/sdk"}},
+	"internal/steady":                   {nil, []string{vault}},
+	"client/authpipe":                   {[]string{"internal/steady"}, []string{vault + "/sdk"}},
 	"cmd/facebook-simulator":            {[]string{"authpipetest"}, nil},
 	// What tests of all rooms use to search for what none may show.
 	"internal/canary": {nil, []string{vault}},

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/steady"
 )
 
 // Options say how a [Client] behaves. The zero value is fit for use.
@@ -38,9 +40,9 @@ type Options struct {
 	// Logger is told what fails in the background. Zero: nobody is.
 	Logger *slog.Logger
 
-	// Now is the clock that lives are reckoned by. Zero: time.Now, and of it the monotonic reading, so that nobody who sets the
-	// wall clock prolongs a token's life. It must not go back. What Vault's clock shows does not matter to it, nor the other way
-	// round: an end is told by how far away it is.
+	// Now is the clock that lives are reckoned by; it must not go back. Zero: time.Now, and of it the monotonic reading, so that
+	// nobody who sets the wall clock prolongs a token's life, and what the wall clock gains on that: so the machine's sleep counts.
+	// What Vault's clock shows does not matter, nor the other way round: an end is told by how far away it is.
 	Now func() time.Time
 }
 
@@ -64,7 +66,8 @@ type Client struct {
 
 	vault   *api.Client
 	options Options
-	began   time.Time // what now counts from
+	began   time.Time     // what now counts from, if there is an Options.Now
+	clock   *steady.Clock // or else
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -87,7 +90,7 @@ func New(vault *api.Client, options Options) *Client {
 		vault: vault, options: options.withDefaults(),
 		flights: map[ref]*flight{}, wake: make(chan struct{}, 1),
 	}
-	c.began = c.wall()
+	c.began, c.clock = c.wall(), steady.New()
 	c.table = newTable(c.options.Size)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.running.Go(c.schedule)
@@ -119,7 +122,7 @@ func (c *Client) now() time.Duration {
 	if c.options.Now != nil {
 		return c.options.Now().Sub(c.began)
 	}
-	return time.Since(c.began)
+	return c.clock.Elapsed()
 }
 
 // Credential returns a credential that works. Once it was asked for it is in the cache and answered from there, without a lock,

@@ -21,10 +21,9 @@
 // renewed behind its readers, well before it ends; what nobody reads any more costs nothing until somebody does, and a bounded
 // cache forgets it in the end.
 //
-// A token that has ended is never returned. Its life is reckoned from the engine's answer by a monotonic clock, so neither a
-// wrong clock nor a stopped Vault makes an old token pass for a live one. (On systems whose monotonic clock stands still while the
-// machine sleeps, a token grows no older meanwhile.) While Vault cannot be reached, or the provider throttles, what lives is served
-// on; the engine's word that a credential is dead, gone or suspended, and Vault's that the caller may not read it, take it out of
+// A token that has ended is never returned. Its life is reckoned from the engine's answer by a monotonic clock and the machine's
+// sleep, so neither a wrong clock nor a stopped Vault makes an old token pass for a live one. While Vault cannot be reached, or
+// the provider throttles, what lives is served on; the engine's word that a credential is dead, gone or suspended, and Vault's that the caller may not read it, take it out of
 // service at once. Such a refusal is remembered for half a minute, and
 // for as long as Vault cannot be asked again.
 //
