@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useId, useRef } from 'react';
+import { type CSSProperties, type ReactNode, useCallback, useId, useRef } from 'react';
 import type { Connection, Level } from './connection.js';
 import type { AuthpipeError } from './failure.js';
 import { useShared } from './provider.js';
@@ -16,6 +16,10 @@ export interface ButtonProps extends ConnectOptions {
   words?: WordChanges | undefined;
   /** Beside `authpipe`, which the stylesheet goes by. */
   className?: string | undefined;
+  /** Of the element around it all: the stylesheet's variables, for instance. */
+  style?: CSSProperties | undefined;
+  /** Pressing does nothing. Who uses a keyboard finds it all the same, and is told what is so. */
+  disabled?: boolean | undefined;
   /** What stands before the label: an icon, for instance. */
   children?: ReactNode;
 }
@@ -46,7 +50,7 @@ interface AnyButtonProps extends ButtonProps {
 }
 
 /** One button that stays the same element in every state, so that the keyboard's focus stays with it, and one live line below. */
-function Button({ provider, level, onDone, onCancel, onError, words, className, children, scopes, reauthorize, returnTo, display }: AnyButtonProps) {
+function Button({ provider, level, onDone, onCancel, onError, words, className, style, disabled, children, scopes, reauthorize, returnTo, display }: AnyButtonProps) {
   const onEnd = (ended: Ended) => {
     if (ended.outcome === 'connected') onDone?.(ended.connection);
     else if (ended.outcome === 'cancelled') onCancel?.();
@@ -58,9 +62,9 @@ function Button({ provider, level, onDone, onCancel, onError, words, className, 
   const { state, last } = connection;
   const said = say(connection, provider, level, { ...useShared().words, ...words });
   const missing = state === 'connected' && connection.connection?.missingScopes.length !== 0;
-  const inert = state === 'connected' && !missing;
+  const inert = disabled || state === 'loading' || (state === 'connected' && !missing);
   const press = () => {
-    if (inert || state === 'loading') return;
+    if (inert) return;
     if (state === 'failed' && last === null) return void connection.refresh();
     void connection.connect({ scopes, reauthorize: missing || reauthorize, returnTo, display });
   };
@@ -71,14 +75,14 @@ function Button({ provider, level, onDone, onCancel, onError, words, className, 
     cancelButton.current = element;
   }, []);
   return (
-    <div className={className ? `authpipe ${className}` : 'authpipe'} data-state={state} data-missing={missing || undefined}>
+    <div className={className ? `authpipe ${className}` : 'authpipe'} data-state={state} data-missing={missing || undefined} style={style}>
       <div className="authpipe-buttons">
         <button
           ref={button}
           type="button"
           className="authpipe-button"
           onClick={press}
-          aria-disabled={inert || state === 'loading' || undefined}
+          aria-disabled={inert || undefined}
           aria-busy={state === 'loading' || state === 'waiting' || undefined}
           aria-describedby={note}
         >

@@ -32,6 +32,15 @@ describe('what it shows before anybody has pressed it', () => {
   });
 });
 
+it('does nothing while it is disabled, and can be found by who has no mouse', async () => {
+  const shown = await page.show(<InstallButton provider="facebook" disabled style={{ margin: 7 }} className="mine" />);
+  await press(button(shown));
+  expect([state(shown), page.handler.count('start'), page.open.mock.calls.length]).toEqual(['idle', 0, 0]);
+  expect([button(shown).getAttribute('aria-disabled'), button(shown).disabled, document.activeElement]).toEqual(['true', false, button(shown)]);
+  const root = shown.firstElementChild as HTMLElement;
+  expect([root.className, root.style.margin]).toEqual(['authpipe mine', '7px']);
+});
+
 describe('an attempt', () => {
   it('opens the window while the click is handled, before anything is answered', async () => {
     const shown = await page.show(install);
