@@ -12,14 +12,33 @@ type reckoning struct {
 	codes, trades int      // how many there were
 	codesTwice    []string // codes that were sent more than once
 	unexplained   []string // refreshes and interrupted sessions that no crash explains
+	undue         []string // refreshes of tokens that were never due
 }
 
-// reckon goes through Facebook's books. Each token is due once, so what is traded in a second time was due twice, or the first
-// answer was lost: a crash between the two, or in the middle of the first, explains that.
+// A ledger is what a reckoning is made of.
+type ledger struct {
+	requests      []authpipetest.Request
+	of            func(token string) string // whom it is of
+	due           map[string]bool           // tokens that were due
+	interruptions []time.Time
+}
+
+// reckon goes through Facebook's books.
 func (l *load) reckon(blows []*blow) reckoning {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return ledger{l.facebook.Requests(), func(token string) string {
+		seen, _ := l.facebook.Inspect(token)
+		return seen.User
+	}, l.due, l.interruptions}.reckon(blows)
+}
+
+// reckon lays what went wrong at the door of the blows that explain it. Each token is due once at the most, so what is traded in a
+// second time was due twice, or the first answer was lost: a crash between the two, or in the middle of the first, explains that.
+func (l ledger) reckon(blows []*blow) reckoning {
 	var r reckoning
 	codes, trades := map[string][]time.Time{}, map[string][]time.Time{}
-	for _, request := range l.facebook.Requests() {
+	for _, request := range l.requests {
 		switch {
 		case request.Endpoint == authpipetest.EndpointAccessToken:
 			codes[parameter(request, "code")] = append(codes[parameter(request, "code")], request.Time)
@@ -34,9 +53,11 @@ func (l *load) reckon(blows []*blow) reckoning {
 		}
 	}
 	for token, at := range trades {
+		if !l.due[token] {
+			r.undue = append(r.undue, fmt.Sprintf("a token of %s, at %s", l.of(token), at[0].Format(time.StampMilli)))
+		}
 		for i := range at[1:] {
-			seen, _ := l.facebook.Inspect(token)
-			what := fmt.Sprintf("a token of %s, at %s and at %s", seen.User, at[i].Format(time.StampMilli), at[i+1].Format(time.StampMilli))
+			what := fmt.Sprintf("a token of %s, at %s and at %s", l.of(token), at[i].Format(time.StampMilli), at[i+1].Format(time.StampMilli))
 			if b := between(blows, at[i], at[i+1]); b != nil {
 				b.traded = append(b.traded, what)
 			} else {
@@ -82,4 +103,14 @@ func last(blows []*blow, then time.Time) (b *blow) {
 		}
 	}
 	return b
+}
+
+// calm leaves of moments those in which no blow was being dealt or got over.
+func calm(moments []time.Time, blows []*blow) (rest []time.Time) {
+	for _, at := range moments {
+		if b := last(blows, at); b == nil || at.After(b.settled) {
+			rest = append(rest, at)
+		}
+	}
+	return rest
 }

@@ -32,14 +32,15 @@ type load struct {
 	refresh atomic.Int64 // how often a reader got what it demanded
 
 	mu            sync.Mutex
-	interruptions []time.Time // when a session failed because of a crash
-	strange       []string    // what nobody should have been told
+	interruptions []time.Time     // when a session failed because of a crash
+	strange       []string        // what nobody should have been told
+	due           map[string]bool // tokens that somebody wants refreshed
 }
 
 // begin connects those who are refreshed and starts all that goes on from then on.
 func begin(w *world) *load {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{world: w, cancel: cancel}
+	l := &load{world: w, cancel: cancel, due: map[string]bool{}}
 	w.t.Cleanup(l.end)
 	var refs []string
 	for node := range nodes {
@@ -180,6 +181,9 @@ func (l *load) shorten(ctx context.Context, node int, name string) (token string
 	answer, _ := l.until(ctx, node, http.MethodGet, "authpipe/creds/"+ref(name), nil)
 	data, _ := answer["data"].(map[string]any)
 	token, _ = data["access_token"].(string)
+	l.mu.Lock()
+	l.due[token] = true
+	l.mu.Unlock()
 	l.facebook.SetTokenExpiry(token, time.Now().Add(4*time.Minute))
 	l.until(ctx, node, http.MethodPost, "authpipe/connections/"+ref(name)+"/check", nil)
 	l.facebook.SetTokenExpiry(token, time.Now().Add(time.Hour)) // within a day Facebook gives no token more life than it had

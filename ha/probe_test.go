@@ -19,7 +19,8 @@ type probe struct {
 
 	mu      sync.Mutex
 	served  []time.Time
-	refused []string // answers that say of what is there that it is not, or is not to be had
+	failed  []time.Time // when the server said that it cannot serve now
+	refused []string    // answers that say of what is there that it is not, or is not to be had
 }
 
 // pace is how often a probe asks.
@@ -45,12 +46,16 @@ func (p *probe) run(ctx context.Context, w *world) {
 }
 
 func (p *probe) note(path string, answer map[string]any, status int) {
-	if status == 0 || status >= 500 {
-		return // no service
-	}
 	flaw := p.right(path, answer, status)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	switch {
+	case status == 0:
+		return // no service, or a machine that had no time for it
+	case status >= 500:
+		p.failed = append(p.failed, time.Now())
+		return
+	}
 	if flaw != "" {
 		p.refused = append(p.refused, fmt.Sprintf("%s node %d, %s: %s", time.Now().Format(time.StampMilli), p.node+1, path, flaw))
 		return

@@ -24,7 +24,7 @@ var (
 
 const (
 	storm = 3                // how many faults strike before it is calm again
-	calm  = 45 * time.Second // how long that is
+	lull  = 45 * time.Second // how long that is
 )
 
 // TestSoak has any faults strike, a few at a time, and looks at what the processes use when it has been calm for a while: that may
@@ -74,7 +74,7 @@ type sample struct {
 func (l *load) quiet() (s sample) {
 	l.t.Helper()
 	begun := time.Now()
-	l.await("the calm to pass", func() bool { return time.Since(begun) > calm })
+	l.await("the calm to pass", func() bool { return time.Since(begun) > lull })
 	l.await("a sample", func() bool {
 		c := l.cluster.Load()
 		leader, err := c.Active()

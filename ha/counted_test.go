@@ -1,0 +1,145 @@
+package ha_test
+
+import (
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
+)
+
+// What counts must be able to count: these tests need no cluster.
+
+var noon = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
+
+func at(seconds ...float64) (all []time.Time) {
+	for _, s := range seconds {
+		all = append(all, noon.Add(time.Duration(s*float64(time.Second))))
+	}
+	return all
+}
+
+// aBlow catches answers at second 10, strikes at 20 and is over at 30.
+func aBlow() *blow {
+	t := at(10, 20, 30)
+	return &blow{name: "a blow", caught: t[0], begun: t[1], settled: t[2]}
+}
+
+func code(seconds float64) authpipetest.Request {
+	return authpipetest.Request{Time: at(seconds)[0], Endpoint: authpipetest.EndpointAccessToken, Query: url.Values{"code": {"C"}}}
+}
+
+func trade(seconds float64) authpipetest.Request {
+	return authpipetest.Request{Time: at(seconds)[0], Endpoint: authpipetest.EndpointExchangeToken, Query: url.Values{"fb_exchange_token": {"T"}}, Served: true}
+}
+
+func TestWhatTheBooksSay(t *testing.T) {
+	type counts struct{ CodesTwice, Unexplained, Undue, Traded, Interrupted int }
+	notServed := trade(40)
+	notServed.Served = false
+	for name, c := range map[string]struct {
+		requests      []authpipetest.Request
+		interruptions []time.Time
+		notDue        bool
+		want          counts
+	}{
+		"each once":                                      {requests: []authpipetest.Request{code(1), trade(2)}},
+		"a code twice, and no crash excuses it":          {requests: []authpipetest.Request{code(19), code(31)}, want: counts{CodesTwice: 1}},
+		"a refresh whose answer was held in a crash":     {requests: []authpipetest.Request{trade(11), trade(25)}, want: counts{Traded: 1}},
+		"a refresh in the crash, and one after":          {requests: []authpipetest.Request{trade(25), trade(31)}, want: counts{Traded: 1}},
+		"three times, and one crash":                     {requests: []authpipetest.Request{trade(11), trade(25), trade(29)}, want: counts{Traded: 2}},
+		"a refresh again, and no crash yet":              {requests: []authpipetest.Request{trade(11), trade(12)}, want: counts{Unexplained: 1}},
+		"a refresh again long after what a crash lost":   {requests: []authpipetest.Request{trade(9), trade(25)}, want: counts{Unexplained: 1}},
+		"a refresh again, after the crash":               {requests: []authpipetest.Request{trade(31), trade(32)}, want: counts{Unexplained: 1}},
+		"a refresh again that had no effect":             {requests: []authpipetest.Request{trade(31), notServed}},
+		"a refresh that nobody wanted":                   {requests: []authpipetest.Request{trade(31)}, notDue: true, want: counts{Undue: 1}},
+		"a session interrupted by a crash":               {interruptions: at(21), want: counts{Interrupted: 1}},
+		"a session whose application learns of it later": {interruptions: at(44), want: counts{Interrupted: 1}},
+		"a session interrupted before any crash":         {interruptions: at(19), want: counts{Unexplained: 1}},
+		"a session interrupted long after":               {interruptions: at(46), want: counts{Unexplained: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := aBlow()
+			due := map[string]bool{"T": !c.notDue}
+			r := ledger{c.requests, func(string) string { return "1" }, due, c.interruptions}.reckon([]*blow{b})
+			got := counts{len(r.codesTwice), len(r.unexplained), len(r.undue), len(b.traded), b.interrupted}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTheLastBlowIsTheOneToBlame(t *testing.T) {
+	first, second := aBlow(), aBlow()
+	second.begun = at(40)[0]
+	for seconds, want := range map[float64]*blow{19: nil, 20: first, 39: first, 40: second, 100: second} {
+		if got := last([]*blow{first, second}, at(seconds)[0]); got != want {
+			t.Errorf("at second %v it is another", seconds)
+		}
+	}
+}
+
+func TestWhatFailsWithoutAnyFault(t *testing.T) {
+	if diff := cmp.Diff(at(19, 31), calm(at(19, 20, 25, 30, 31), []*blow{aBlow()})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTimeWithoutService(t *testing.T) {
+	for name, c := range map[string]struct {
+		served []time.Time
+		want   time.Duration
+	}{
+		"never served":                     {nil, 2 * time.Second},
+		"served all the time":              {at(0, .2, .4, .6, .8, 1, 1.2, 1.4, 1.6, 1.8), 0},
+		"not for a second":                 {at(0, .2, .4, 1.4, 1.6, 1.8), time.Second},
+		"not at first, and not at the end": {at(.8, 1, 1.2), 1600 * time.Millisecond},
+	} {
+		if got := without(c.served, noon, noon.Add(2*time.Second)).Round(time.Millisecond); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestGrowth has what is used be the same in every calm but for one thing, which is nth of in the nth.
+func TestGrowth(t *testing.T) {
+	level := func(int) int64 { return 30 }
+	rises := func(n int) int64 { return 30 + 10*int64(n) }
+	memory := func(s *sample, n int64) { s.plugin.Own = n << 20 }
+	snapshot := func(s *sample, n int64) { s.snapshot = n << 10 }
+	for name, c := range map[string]struct {
+		set   func(*sample, int64)
+		of    func(int) int64
+		calms int
+		want  int
+	}{
+		"nothing grows":       {memory, level, 20, 0},
+		"the plugin's memory": {memory, rises, 20, 1},
+		"its goroutines":      {func(s *sample, n int64) { s.goroutines = int(n) }, rises, 20, 1},
+		"its files":           {func(s *sample, n int64) { s.plugin.Files = int(n) }, rises, 20, 1},
+		"its processes":       {func(s *sample, n int64) { s.processes = int(n) }, rises, 20, 1},
+		"Vault's memory":      {func(s *sample, n int64) { s.vault.Own = n << 20 }, rises, 20, 1},
+		"Vault's files":       {func(s *sample, n int64) { s.vault.Files = int(n) }, rises, 20, 1},
+		"what is stored":      {snapshot, rises, 40, 1},
+		"what is stored, until it should be level": {snapshot, func(n int) int64 { return 10 * int64(min(n, 20)) }, 40, 0},
+		"what is used for a moment":                {memory, func(n int) int64 { return 30 + 500*int64(n%2) }, 20, 0},
+		"all at first, and no more later":          {memory, func(n int) int64 { return min(rises(n), 40) }, 20, 0},
+		"a run too short to tell":                  {memory, rises, 4, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var samples []sample
+			for n := range c.calms {
+				s := sample{at: noon.Add(time.Duration(n) * time.Minute), goroutines: 20, processes: 1, plugin: vaulttest.Usage{Own: 20 << 20}}
+				c.set(&s, c.of(n))
+				samples = append(samples, s)
+			}
+			if grown := growth(samples); len(grown) != c.want {
+				t.Errorf("%d grow: %v", len(grown), grown)
+			}
+		})
+	}
+}
