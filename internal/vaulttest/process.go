@@ -5,6 +5,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync/atomic"
@@ -12,18 +13,30 @@ import (
 
 // StartProcess starts a process that ends, at the latest, when this one does, however that comes about. On systems other than
 // Linux, killed, this one may leave it behind. exited is closed when it has ended and been waited for.
+//
+// It has a directory of its own for temporary files, which goes with it: a plugin that is killed leaves its socket there. The
+// directory's name is short, for the name of a socket may have some hundred letters only.
 func StartProcess(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
+	temp, err := os.MkdirTemp("", "authpipe-")
+	if err != nil {
+		return nil, err
+	}
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+temp)
 	dieWithParent(cmd)
 	started, done := make(chan error), make(chan struct{})
 	go func() {
 		// The kernel takes the thread that forked for the parent, so that thread must live as long as the child.
 		runtime.LockOSThread()
 		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is in its log
-			close(done)
+		if err != nil {
+			_ = os.RemoveAll(temp)
+			started <- err
+			return
 		}
+		started <- nil
+		_ = cmd.Wait() // how it ended is in its log
+		_ = os.RemoveAll(temp)
+		close(done)
 	}()
 	return done, <-started
 }
