@@ -1,6 +1,7 @@
 // Command bench measures the engine and prints one table, ratios first:
 //
 //	warm     reads of creds/ through a real Vault, beside a plugin that answers a constant and Vault's own KV v2
+//	cold     the same reads of credentials that the engine does not remember
 //	connect  sessions through a real Vault, from authorization URL to stored credential, beside writes to KV v2
 //	handler  the same read without Vault: what the engine itself spends on it
 //	due      refreshes and checks of credentials that come due together
@@ -9,7 +10,7 @@
 //	start    a new engine over many credentials: how long until it serves its first read
 //	asleep   a real Vault with integrated storage, over few credentials and many: processor time a minute, memory, bytes, starts
 //
-// Only warm, connect and asleep need a Vault server; scripts/bench.sh finds one. The others drive the engine in this process, over a storage
+// Only warm, cold, connect and asleep need a Vault server; scripts/bench.sh finds one. The others drive the engine in this process, over a storage
 // in memory that counts its calls, by a clock that is moved by hand, against a simulated Facebook.
 //
 // It asserts nothing: figures depend on the machine and on who else uses it. What the contenders of a ratio share, they
@@ -51,6 +52,7 @@ type measurement struct {
 // measurements are in the order in which they run: what fills the memory comes last.
 var measurements = []measurement{
 	{"warm", warm},
+	{"cold", cold},
 	{"connect", connects},
 	{"handler", handler},
 	{"due", due},
@@ -103,7 +105,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&s.vault, "vault", os.Getenv("VAULT_BIN"), "the Vault `binary` to measure in; default: $VAULT_BIN")
 	flags.IntVar(&s.credentials, "credentials", 1_000_000, "how many credentials sleep in idle and start; each takes about 3 KB of memory")
 	flags.IntVar(&s.due, "due", 2_000, "how many credentials come due in due and steady")
-	flags.IntVar(&s.rounds, "rounds", 40, "rounds of each contender in warm")
+	flags.IntVar(&s.rounds, "rounds", 40, "rounds of each contender in warm and cold")
 	sizes := flags.String("sizes", "1000,10000", "how many credentials sleep in asleep, growing, with commas; it takes minutes to store 100,000")
 	flags.IntVar(&s.minutes, "minutes", 1, "for how long each of these sizes is watched")
 	flags.StringVar(&s.dir, "dir", "", "where the Vault of asleep keeps its data; default: the system's directory for temporary files")

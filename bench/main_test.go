@@ -15,7 +15,7 @@ func TestEachMeasurementHasRowsInTheTable(t *testing.T) {
 	}
 	only, firstWords := "handler,due,steady,idle,start", []string{"warm read", "refresh", "check", "default checks", "idle sweep", "start"}
 	if os.Getenv("VAULT_BIN") != "" {
-		only, firstWords = "warm,connect,asleep,"+only, append(firstWords, "control", "connect", "asleep")
+		only, firstWords = "warm,cold,connect,asleep,"+only, append(firstWords, "cold read", "control", "connect", "asleep")
 	}
 	program := filepath.Join(t.TempDir(), "bench")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {

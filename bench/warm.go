@@ -44,22 +44,17 @@ func warm(ctx context.Context, s *session) ([]row, error) {
 	defer v.stop()
 	fb := newFacebook(authpipetest.Options{}, v.addr+"/v1/authpipe/callback/facebook")
 	defer fb.server.Close()
-	size, err := v.stage(ctx, fb)
+	size, err := v.stage(ctx, fb, warmRefs)
 	if err != nil {
 		return nil, err
 	}
 	var rows []row
 	for _, connections := range []int{1, 16} {
-		contenders := []*contender{{name: "authpipe"}, {name: "floor plugin"}, {name: "floor plugin, mounted again"}, {name: "KV v2"}}
-		for i, prefix := range []string{"authpipe/creds/", "floor/creds/", "again/creds/", "secret/data/"} {
-			for n := range warmRefs {
-				contenders[i].paths = append(contenders[i].paths, prefix+crowd.Nth(n).Ref)
-			}
-		}
+		contenders := contenders(warmRefs)
 		if err := contest(ctx, v, contenders, connections, s.rounds, s.round); err != nil {
 			return rows, err
 		}
-		rows = append(rows, compared(contenders, connections, size)...)
+		rows = append(rows, compared("warm read", "≥ 0.90", contenders, connections, size)...)
 		if connections == 1 {
 			cached, err := hits(ctx, v, quantile(contenders[0].latencies, 0.5))
 			if err != nil {
@@ -71,8 +66,19 @@ func warm(ctx context.Context, s *session) ([]row, error) {
 	return rows, nil
 }
 
-// stage mounts the contenders and puts a credential's answer into all of them. It returns the answer's size.
-func (v *vault) stage(ctx context.Context, fb *facebook) (size int, err error) {
+// contenders read so many credentials, each from its own mount.
+func contenders(refs int) []*contender {
+	all := []*contender{{name: "authpipe"}, {name: "floor plugin"}, {name: "floor plugin, mounted again"}, {name: "KV v2"}}
+	for i, prefix := range []string{"authpipe/creds/", "floor/creds/", "again/creds/", "secret/data/"} {
+		for n := range refs {
+			all[i].paths = append(all[i].paths, prefix+crowd.Nth(n).Ref)
+		}
+	}
+	return all
+}
+
+// stage mounts the contenders and puts so many credentials' answers into all of them. It returns the size of one.
+func (v *vault) stage(ctx context.Context, fb *facebook, refs int) (size int, err error) {
 	for path, plugin := range map[string]string{"authpipe": "authpipe", "floor": "constant", "again": "constant"} {
 		if _, err := v.call(ctx, http.MethodPost, "sys/mounts/"+path, map[string]any{"type": plugin}); err != nil {
 			return 0, err
@@ -82,7 +88,7 @@ func (v *vault) stage(ctx context.Context, fb *facebook) (size int, err error) {
 	if err := fb.configure(ctx, e, nil); err != nil {
 		return 0, err
 	}
-	for n := range warmRefs {
+	for n := range refs {
 		p := crowd.Nth(n)
 		if err := fb.connect(ctx, e, p); err != nil {
 			return 0, err
@@ -123,21 +129,21 @@ func (v *vault) repeat(ctx context.Context, ref string, answer map[string]any) (
 	return len(b), nil
 }
 
-func compared(contenders []*contender, connections, size int) []row {
+func compared(what, wanted string, contenders []*contender, connections, size int) []row {
 	at := ", 1 connection"
 	if connections > 1 {
 		at = fmt.Sprintf(", %d connections", connections)
 	}
 	ours, floor, again, kv := contenders[0], contenders[1], contenders[2], contenders[3]
 	rows := []row{
-		ratioRow("warm read: authpipe to floor plugin"+at, "≥ 0.90", ours.against(floor)),
-		ratioRow("warm read: authpipe to KV v2"+at, "", ours.against(kv)),
-		ratioRow("control: floor plugin to itself"+at, "1.00", again.against(floor)),
+		ratioRow(what+": authpipe to floor plugin"+at, wanted, ours.against(floor)),
+		ratioRow(what+": authpipe to KV v2"+at, "", ours.against(kv)),
+		ratioRow("control of "+what+"s: floor plugin to itself"+at, "1.00", again.against(floor)),
 	}
 	for _, c := range contenders {
 		rates := slices.Sorted(slices.Values(c.rates))
 		rows = append(rows, row{
-			what:   "warm read: " + c.name + at,
+			what:   what + ": " + c.name + at,
 			figure: fmt.Sprintf("%.0f/s", quantile(rates, 0.5)),
 			detail: fmt.Sprintf("p50 %s, p99 %s; %d bytes of data", inMS(quantile(c.latencies, 0.5)), inMS(quantile(c.latencies, 0.99)), size),
 		})
