@@ -101,6 +101,6 @@ func (s spent) rows(what, wanted string) []row {
 		{what: what + ": storage calls a credential", figure: fmt.Sprintf("%.2f", float64(s.stored.sum())/n), detail: fmt.Sprintf("%d due at one minute: %s", s.n, s.stored.each(n))},
 		{what: what + ": provider calls a credential", figure: fmt.Sprintf("%.2f", float64(s.provider)/n), detail: fmt.Sprintf("%d due at one minute", s.n)},
 		{what: what + ": credentials a second", figure: fmt.Sprintf("%.0f/s", n/s.took.Seconds()), wanted: wanted,
-			detail: fmt.Sprintf("%d due at one minute, sweeps: %d, in %.1f s, %s of processor time each, the simulator's part included", s.n, s.sweeps, s.took.Seconds(), inUS(s.cpu/time.Duration(s.n)))},
+			detail: fmt.Sprintf("%d due at one minute, sweeps: %d, in %.1f s, over a storage in memory and without the pace of a thousand calls a second, %s of processor time each, the simulator's part included", s.n, s.sweeps, s.took.Seconds(), inUS(s.cpu/time.Duration(s.n)))},
 	}
 }
