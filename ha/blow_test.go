@@ -34,6 +34,9 @@ func (l *load) strike(f fault, n int) *blow {
 	defer open()
 	b.begun = time.Now()
 	mend, err := f.strike(l.world, n)
+	if held := time.Since(b.caught); held > 9*time.Second { // the engine gives a call up after ten, and may send its code again
+		l.t.Logf("%s: the machine is slow: answers were held for %v", f.name, held)
+	}
 	letGo()
 	if err == nil {
 		err = mend()

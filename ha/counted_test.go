@@ -117,14 +117,15 @@ func TestGrowth(t *testing.T) {
 		calms int
 		want  int
 	}{
-		"nothing grows":       {memory, level, 20, 0},
-		"the plugin's memory": {memory, rises, 20, 1},
-		"its goroutines":      {func(s *sample, n int64) { s.goroutines = int(n) }, rises, 20, 1},
-		"its files":           {func(s *sample, n int64) { s.plugin.Files = int(n) }, rises, 20, 1},
-		"its processes":       {func(s *sample, n int64) { s.processes = int(n) }, rises, 20, 1},
-		"Vault's memory":      {func(s *sample, n int64) { s.vault.Own = n << 20 }, rises, 20, 1},
-		"Vault's files":       {func(s *sample, n int64) { s.vault.Files = int(n) }, rises, 20, 1},
-		"what is stored":      {snapshot, rises, 40, 1},
+		"nothing grows":                   {memory, level, 20, 0},
+		"the plugin's memory":             {memory, rises, 20, 1},
+		"its goroutines":                  {func(s *sample, n int64) { s.goroutines = int(n) }, rises, 20, 1},
+		"its files":                       {func(s *sample, n int64) { s.plugin.Files = int(n) }, rises, 20, 1},
+		"its processes":                   {func(s *sample, n int64) { s.processes = int(n) }, rises, 20, 1},
+		"one process that is left behind": {func(s *sample, n int64) { s.processes = int(n) }, func(n int) int64 { return 1 + int64(n/8) }, 16, 1},
+		"Vault's memory":                  {func(s *sample, n int64) { s.vault.Own = n << 20 }, rises, 20, 1},
+		"Vault's files":                   {func(s *sample, n int64) { s.vault.Files = int(n) }, rises, 20, 1},
+		"what is stored":                  {snapshot, rises, 40, 1},
 		"what is stored, until it should be level": {snapshot, func(n int) int64 { return 10 * int64(min(n, 20)) }, 40, 0},
 		"what is used for a moment":                {memory, func(n int) int64 { return 30 + 500*int64(n%2) }, 20, 0},
 		"all at first, and no more later":          {memory, func(n int) int64 { return min(rises(n), 40) }, 20, 0},

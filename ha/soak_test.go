@@ -123,8 +123,9 @@ func sampled(samples []sample) string {
 // By then there are as many events, too, as are ever kept.
 const level = 20 * time.Minute
 
-// growth compares the later calms with the earlier ones. The lowest of each counts: what is used for a moment is no growth. The
-// first calm is left out, in which not everybody was connected; and for what is stored, all until it should be level.
+// growth compares the later calms with the earlier ones. The lowest of each counts: what is used for a moment is no growth, but one
+// process more in every later calm is one that was left behind. The first calm is left out, in which not everybody was connected; and
+// for what is stored, all until it should be level.
 func growth(samples []sample) (grown []string) {
 	begun := samples[0].at
 	processes := samples[1:]
@@ -133,21 +134,22 @@ func growth(samples []sample) (grown []string) {
 		what    string
 		samples []sample
 		of      func(sample) int64
+		slack   int64
 	}{
-		{"the plugin's memory, in MB,", processes, func(s sample) int64 { return s.plugin.Own >> 20 }},
-		{"the plugin's goroutines", processes, func(s sample) int64 { return int64(s.goroutines) }},
-		{"the plugin's files", processes, func(s sample) int64 { return int64(s.plugin.Files) }},
-		{"the plugin's processes", processes, func(s sample) int64 { return int64(s.processes) }},
-		{"Vault's memory, in MB,", processes, func(s sample) int64 { return s.vault.Own >> 20 }},
-		{"Vault's files", processes, func(s sample) int64 { return int64(s.vault.Files) }},
-		{"the snapshot, in KB,", storage, func(s sample) int64 { return s.snapshot >> 10 }},
+		{"the plugin's memory, in MB,", processes, func(s sample) int64 { return s.plugin.Own >> 20 }, 20},
+		{"the plugin's goroutines", processes, func(s sample) int64 { return int64(s.goroutines) }, 20},
+		{"the plugin's files", processes, func(s sample) int64 { return int64(s.plugin.Files) }, 20},
+		{"the plugin's processes", processes, func(s sample) int64 { return int64(s.processes) }, 0},
+		{"Vault's memory, in MB,", processes, func(s sample) int64 { return s.vault.Own >> 20 }, 20},
+		{"Vault's files", processes, func(s sample) int64 { return int64(s.vault.Files) }, 20},
+		{"the snapshot, in KB,", storage, func(s sample) int64 { return s.snapshot >> 10 }, 20},
 	} {
 		half := len(watched.samples) / 2
 		if half < 2 {
 			continue // too short to tell
 		}
 		was, is := lowest(watched.samples[:half], watched.of), lowest(watched.samples[half:], watched.of)
-		if is > was+was/4+20 {
+		if is > was+was/4+watched.slack {
 			grown = append(grown, fmt.Sprintf("%s grew from %d to %d", watched.what, was, is))
 		}
 	}
