@@ -128,8 +128,8 @@ func TestGrowth(t *testing.T) {
 		"what is stored":                  {snapshot, rises, 40, 1},
 		"what is stored, until it should be level": {snapshot, func(n int) int64 { return 10 * int64(min(n, 20)) }, 40, 0},
 		"what is used for a moment":                {memory, func(n int) int64 { return 30 + 500*int64(n%2) }, 20, 0},
-		"all at first, and no more later":          {memory, func(n int) int64 { return min(rises(n), 40) }, 20, 0},
-		"a run too short to tell":                  {memory, rises, 4, 0},
+		"all at first, and no more later":          {memory, func(n int) int64 { return 60 * int64(min(n, 1)) }, 20, 0},
+		"a run too short to tell":                  {memory, func(n int) int64 { return 100 * int64(n) }, 4, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var samples []sample
