@@ -116,7 +116,7 @@ func (l *load) underWay() bool {
 		token := parameter(r, "fb_exchange_token")
 		seen, _ := l.facebook.Inspect(token)
 		if ref := l.refOf(seen.User); ref != "" {
-			answer, _ := l.until(l.t.Context(), 0, http.MethodGet, "authpipe/creds/"+ref, nil)
+			answer, _ := l.read(0, ref)
 			if data, _ := answer["data"].(map[string]any); data["access_token"] == token {
 				return true
 			}
@@ -149,7 +149,7 @@ func (l *load) lost(then time.Time) (lost []string) {
 			continue
 		}
 		for node := range nodes {
-			answer, status := l.until(l.t.Context(), node, http.MethodGet, "authpipe/creds/"+ref, nil)
+			answer, status := l.read(node, ref)
 			if flaw := l.flaw(answer, status, c.person); flaw != "" {
 				lost = append(lost, fmt.Sprintf("%s through node %d: %s", ref, node+1, flaw))
 			}

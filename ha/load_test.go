@@ -105,15 +105,27 @@ func (l *load) until(ctx context.Context, node int, method, path string, data ma
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
 	for {
-		answer, status = l.ask(ctx, node, method, path, data)
+		said, as := l.ask(ctx, node, method, path, data)
+		if as != 0 || status == 0 { // what was said last tells more than that nothing was
+			answer, status = said, as
+		}
 		if ctx.Err() != nil || status != 0 && status < 500 {
 			return answer, status
 		}
 		select {
 		case <-ctx.Done():
+			return answer, status
 		case <-again.C:
 		}
 	}
+}
+
+// read reads a credential through a node until there is an answer, or somebody should look why there is none: what is lost may
+// well answer with an error of the server.
+func (l *load) read(node int, ref string) (answer map[string]any, status int) {
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience/2)
+	defer cancel()
+	return l.until(ctx, node, http.MethodGet, "authpipe/creds/"+ref, nil)
 }
 
 var connectCode = regexp.MustCompile(`<code[^>]*>([^<]+)</code>`)
