@@ -94,8 +94,9 @@ func (l *load) judge(blows []*blow) {
 }
 
 const (
-	// lag is how much later than KV the engine may serve again on a busy machine: its process must be started.
-	lag = 5 * time.Second
+	// lag is how much later than KV the engine may serve again on a very busy machine: its process must be started. Beyond that
+	// something is wrong; how late it is otherwise stands in the table.
+	lag = 10 * time.Second
 	// few is how many reads may fail without any fault. Vault's leader may change by itself on a busy machine; then KV's fail, too.
 	few = 3
 )
