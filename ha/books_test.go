@@ -40,9 +40,10 @@ func (l ledger) reckon(blows []*blow) reckoning {
 	codes, trades := map[string][]time.Time{}, map[string][]time.Time{}
 	for _, request := range l.requests {
 		switch {
+		case !request.Served: // it came no further than the door
 		case request.Endpoint == authpipetest.EndpointAccessToken:
 			codes[parameter(request, "code")] = append(codes[parameter(request, "code")], request.Time)
-		case request.Endpoint == authpipetest.EndpointExchangeToken && request.Served:
+		case request.Endpoint == authpipetest.EndpointExchangeToken:
 			trades[parameter(request, "fb_exchange_token")] = append(trades[parameter(request, "fb_exchange_token")], request.Time)
 		}
 	}

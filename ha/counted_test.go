@@ -29,7 +29,7 @@ func aBlow() *blow {
 }
 
 func code(seconds float64) authpipetest.Request {
-	return authpipetest.Request{Time: at(seconds)[0], Endpoint: authpipetest.EndpointAccessToken, Query: url.Values{"code": {"C"}}}
+	return authpipetest.Request{Time: at(seconds)[0], Endpoint: authpipetest.EndpointAccessToken, Query: url.Values{"code": {"C"}}, Served: true}
 }
 
 func trade(seconds float64) authpipetest.Request {
@@ -38,28 +38,29 @@ func trade(seconds float64) authpipetest.Request {
 
 func TestWhatTheBooksSay(t *testing.T) {
 	type counts struct{ CodesTwice, Unexplained, Undue, Traded, Interrupted int }
-	notServed := trade(40)
-	notServed.Served = false
+	notServed, notHeard := trade(40), code(40)
+	notServed.Served, notHeard.Served = false, false
 	for name, c := range map[string]struct {
 		requests      []authpipetest.Request
 		interruptions []time.Time
 		notDue        bool
 		want          counts
 	}{
-		"each once":                                      {requests: []authpipetest.Request{code(1), trade(2)}},
-		"a code twice, and no crash excuses it":          {requests: []authpipetest.Request{code(19), code(31)}, want: counts{CodesTwice: 1}},
-		"a refresh whose answer was held in a crash":     {requests: []authpipetest.Request{trade(11), trade(25)}, want: counts{Traded: 1}},
-		"a refresh in the crash, and one after":          {requests: []authpipetest.Request{trade(25), trade(31)}, want: counts{Traded: 1}},
-		"three times, and one crash":                     {requests: []authpipetest.Request{trade(11), trade(25), trade(29)}, want: counts{Traded: 2}},
-		"a refresh again, and no crash yet":              {requests: []authpipetest.Request{trade(11), trade(12)}, want: counts{Unexplained: 1}},
-		"a refresh again long after what a crash lost":   {requests: []authpipetest.Request{trade(9), trade(25)}, want: counts{Unexplained: 1}},
-		"a refresh again, after the crash":               {requests: []authpipetest.Request{trade(31), trade(32)}, want: counts{Unexplained: 1}},
-		"a refresh again that had no effect":             {requests: []authpipetest.Request{trade(31), notServed}},
-		"a refresh that nobody wanted":                   {requests: []authpipetest.Request{trade(31)}, notDue: true, want: counts{Undue: 1}},
-		"a session interrupted by a crash":               {interruptions: at(21), want: counts{Interrupted: 1}},
-		"a session whose application learns of it later": {interruptions: at(44), want: counts{Interrupted: 1}},
-		"a session interrupted before any crash":         {interruptions: at(19), want: counts{Unexplained: 1}},
-		"a session interrupted long after":               {interruptions: at(46), want: counts{Unexplained: 1}},
+		"each once":                                       {requests: []authpipetest.Request{code(1), trade(2)}},
+		"a code twice, and no crash excuses it":           {requests: []authpipetest.Request{code(19), code(31)}, want: counts{CodesTwice: 1}},
+		"a code again that came no further than the door": {requests: []authpipetest.Request{code(19), notHeard}},
+		"a refresh whose answer was held in a crash":      {requests: []authpipetest.Request{trade(11), trade(25)}, want: counts{Traded: 1}},
+		"a refresh in the crash, and one after":           {requests: []authpipetest.Request{trade(25), trade(31)}, want: counts{Traded: 1}},
+		"three times, and one crash":                      {requests: []authpipetest.Request{trade(11), trade(25), trade(29)}, want: counts{Traded: 2}},
+		"a refresh again, and no crash yet":               {requests: []authpipetest.Request{trade(11), trade(12)}, want: counts{Unexplained: 1}},
+		"a refresh again long after what a crash lost":    {requests: []authpipetest.Request{trade(9), trade(25)}, want: counts{Unexplained: 1}},
+		"a refresh again, after the crash":                {requests: []authpipetest.Request{trade(31), trade(32)}, want: counts{Unexplained: 1}},
+		"a refresh again that had no effect":              {requests: []authpipetest.Request{trade(31), notServed}},
+		"a refresh that nobody wanted":                    {requests: []authpipetest.Request{trade(31)}, notDue: true, want: counts{Undue: 1}},
+		"a session interrupted by a crash":                {interruptions: at(21), want: counts{Interrupted: 1}},
+		"a session whose application learns of it later":  {interruptions: at(44), want: counts{Interrupted: 1}},
+		"a session interrupted before any crash":          {interruptions: at(19), want: counts{Unexplained: 1}},
+		"a session interrupted long after":                {interruptions: at(46), want: counts{Unexplained: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := aBlow()
