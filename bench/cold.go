@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
@@ -15,13 +14,11 @@ const coldRefs = 500
 // cold reads credentials that the engine does not remember, beside the same answers from the floor plugin, which does, and from
 // KV, which never does. Vault itself remembers what is stored, for all of them.
 func cold(ctx context.Context, s *session) ([]row, error) {
-	v, err := startVault(ctx, s.vault)
+	v, fb, stop, err := s.servers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer v.stop()
-	fb := newFacebook(authpipetest.Options{}, v.addr+"/v1/authpipe/callback/facebook")
-	defer fb.server.Close()
+	defer stop()
 	size, err := v.stage(ctx, fb, coldRefs)
 	if err != nil {
 		return nil, err

@@ -9,19 +9,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
 // connects has people connect through a real Vault, round by round with writes to KV v2.
 func connects(ctx context.Context, s *session) ([]row, error) {
-	v, err := startVault(ctx, s.vault)
+	v, fb, stop, err := s.servers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer v.stop()
-	fb := newFacebook(authpipetest.Options{}, v.addr+"/v1/authpipe/callback/facebook")
-	defer fb.server.Close()
+	defer stop()
 	if _, err := v.call(ctx, http.MethodPost, "sys/mounts/authpipe", map[string]any{"type": "authpipe"}); err != nil {
 		return nil, err
 	}

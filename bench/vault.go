@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
@@ -37,6 +38,16 @@ type vault struct {
 
 	process *os.Process
 	exited  <-chan struct{}
+}
+
+// servers starts a Vault, and a simulated Facebook that sends people back to it.
+func (s *session) servers(ctx context.Context) (v *vault, fb *facebook, stop func(), err error) {
+	v, err = startVault(ctx, s.vault)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	fb = newFacebook(authpipetest.Options{}, v.addr+"/v1/authpipe/callback/facebook")
+	return v, fb, func() { fb.server.Close(); v.stop() }, nil
 }
 
 // startVault builds the plugins and starts a server that knows them.

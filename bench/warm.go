@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
@@ -37,13 +36,11 @@ func (m mounted) visit(ctx context.Context, to *url.URL) error {
 
 // warm reads credentials, the same answer from the floor plugin and the same fields from KV, over the same connections.
 func warm(ctx context.Context, s *session) ([]row, error) {
-	v, err := startVault(ctx, s.vault)
+	v, fb, stop, err := s.servers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer v.stop()
-	fb := newFacebook(authpipetest.Options{}, v.addr+"/v1/authpipe/callback/facebook")
-	defer fb.server.Close()
+	defer stop()
 	size, err := v.stage(ctx, fb, warmRefs)
 	if err != nil {
 		return nil, err
