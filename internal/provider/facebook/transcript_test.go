@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,18 +31,24 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 type transcript struct{ text strings.Builder }
 
 var (
-	// randomParts are told apart in a transcript, and shown by these names. An
-	// ID token comes first: others may seem to stand in it.
-	randomParts = []struct {
-		name  string
-		match *regexp.Regexp
-	}{
-		{"id token", regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`)},
-		{"token", regexp.MustCompile(`EAA[A-Za-z0-9]{20,}`)},
-		{"code", regexp.MustCompile(`AQ[A-Za-z0-9_-]{20,}`)},
-		{"hmac", regexp.MustCompile(`\b[0-9a-f]{64}\b`)},
-		{"device code", regexp.MustCompile(`\b[0-9a-f]{32}\b`)},
+	// randomParts are told apart in a transcript, and shown by these names.
+	randomParts = []struct{ name, looks string }{
+		{"id token", `eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`},
+		{"token", `EAA[A-Za-z0-9]{20,}`},
+		{"code", `AQ[A-Za-z0-9_-]{20,}`},
+		{"hmac", `\b[0-9a-f]{64}\b`},
+		{"device code", `\b[0-9a-f]{32}\b`},
 	}
+	// randomPart has a group for each of them, in their order. They are looked
+	// for at once, from the left: a part may seem to stand within another, as a
+	// token does in a code with "EAA" in it.
+	randomPart = func() *regexp.Regexp {
+		var groups []string
+		for _, part := range randomParts {
+			groups = append(groups, "("+part.looks+")")
+		}
+		return regexp.MustCompile(strings.Join(groups, "|"))
+	}()
 	// untold are left out, of a batch's answers too, which are JSON within JSON.
 	untold = regexp.MustCompile(`(\\?"(?:fbtrace_id|user_code|kid|n)\\?":\\?")[^"\\]*`)
 	peer   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
@@ -74,16 +81,28 @@ func (t *transcript) RoundTrip(r *http.Request) (*http.Response, error) {
 // order in which it came.
 func (t *transcript) String() string {
 	text := peer.ReplaceAllString(untold.ReplaceAllString(t.text.String(), `${1}…`), "facebook")
-	for _, part := range randomParts {
-		seen := map[string]int{}
-		text = part.match.ReplaceAllStringFunc(text, func(s string) string {
-			if seen[s] == 0 {
-				seen[s] = len(seen) + 1
-			}
-			return fmt.Sprintf("<%s %d>", part.name, seen[s])
-		})
+	names, of := map[string]string{}, map[string]int{}
+	return randomPart.ReplaceAllStringFunc(text, func(s string) string {
+		if names[s] == "" {
+			group := slices.Index(randomPart.FindStringSubmatch(s)[1:], s)
+			kind := randomParts[group].name
+			of[kind]++
+			names[s] = fmt.Sprintf("<%s %d>", kind, of[kind])
+		}
+		return names[s]
+	})
+}
+
+// TestWhatSeemsToStandInACode: the random characters of a code may spell the
+// beginning of a token, and those of a token the beginning of a code.
+func TestWhatSeemsToStandInACode(t *testing.T) {
+	const of = "fAdhUI8-kDVr74GnAQsdEAAqpmT3ZcNVxIhmJbQbUaQ0t08MSffrN3EjjiBgs"
+	code, token := "AQ"+of, "EAA"+strings.ReplaceAll(of, "-", "")
+	heard := &transcript{}
+	fmt.Fprintf(&heard.text, "code=%s&access_token=%s&code=%[1]s", code, token)
+	if got, want := heard.String(), "code=<code 1>&access_token=<token 1>&code=<code 1>"; got != want {
+		t.Errorf("the transcript reads\n%s\nwant\n%s", got, want)
 	}
-	return text
 }
 
 // TestTranscripts plays what the engine says to Facebook, and holds it against
