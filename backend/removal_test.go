@@ -32,6 +32,9 @@ func TestWhatCannotBeRevokedIsNotForgotten(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	token := e.read("creds/" + uma)["access_token"].(string)
 	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	if got := e.read("connections/" + uma); got["removal"] == nil {
+		t.Errorf("who stands under it reads %v", got)
+	}
 	repair := e.fb.Fail(down)
 	for range 12 {
 		e.after(7 * time.Hour)

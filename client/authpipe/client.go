@@ -66,8 +66,7 @@ type Client struct {
 
 	vault   *api.Client
 	options Options
-	began   time.Time     // what now counts from, if there is an Options.Now
-	clock   *steady.Clock // or else
+	now     func() time.Duration // the client's clock: what has passed since New
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -90,7 +89,7 @@ func New(vault *api.Client, options Options) *Client {
 		vault: vault, options: options.withDefaults(),
 		flights: map[ref]*flight{}, wake: make(chan struct{}, 1),
 	}
-	c.began, c.clock = c.wall(), steady.New()
+	c.now = clock(c.options.Now)
 	c.table = newTable(c.options.Size)
 	c.life, c.end = context.WithCancel(context.Background())
 	c.running.Go(c.schedule)
@@ -117,12 +116,13 @@ func (c *Client) wall() time.Time {
 	return time.Now()
 }
 
-// now is the client's clock: what has passed since New.
-func (c *Client) now() time.Duration {
-	if c.options.Now != nil {
-		return c.options.Now().Sub(c.began)
+// clock begins to count by now; nil: by the process' own clock.
+func clock(now func() time.Time) func() time.Duration {
+	if now == nil {
+		return steady.New().Elapsed
 	}
-	return c.clock.Elapsed()
+	began := now()
+	return func() time.Duration { return now().Sub(began) }
 }
 
 // Credential returns a credential that works. Once it was asked for it is in the cache and answered from there, without a lock,

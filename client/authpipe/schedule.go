@@ -91,7 +91,8 @@ func (c *Client) schedule() {
 }
 
 // renew begins the flights for what is due, as many as may be under way, and returns when to come again, if it is known. What
-// nobody has used since its answer came is left to sleep: who asks for it next wakes it, and after a long sleep waits for what is so by then.
+// nobody has used since its answer came is left to sleep: who asks for it next wakes it, and after a long sleep waits for what is so
+// by then.
 func (c *Client) renew() (wait time.Duration, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -21,7 +21,7 @@ export interface Connection {
   status: Status;
   /** Whether only the person can help, by connecting again. */
   needsReauth: boolean;
-  /** Set on an installation that was disconnected and is still being removed, with all under it: none of that is served any more. */
+  /** Set where an installation was disconnected that is still being removed, on it and on all under it: none of that is served any more. */
   removing?: boolean;
   /** The provider's id of the account. */
   providerUserId?: string;

@@ -123,27 +123,14 @@ async function status(call: Call): Promise<Response> {
   const whose = named(who, searchParams.get('provider') ?? undefined, searchParams.get('for'));
   try {
     const connection = await call.client.connection(whose);
-    return json(200, { connection: (await isRemoved(call, whose, connection)) ? null : viewed(connection) });
+    // The engine tells of it until it has revoked all that it can, which may take minutes; for people it is over.
+    return json(200, { connection: connection.removing ? null : viewed(connection) });
   } catch (error) {
     if (absent(error)) {
       return json(200, { connection: null });
     }
     throw error;
   }
-}
-
-/**
- * isRemoved reports whether the installation was disconnected, on which this stands. The engine tells of both until it has revoked all that
- * it can, which may take minutes; for people it is over.
- */
-async function isRemoved({ client }: Call, whose: Own, connection: Connection): Promise<boolean> {
-  if (whose.credentialFor === 'installation') {
-    return connection.removing === true;
-  }
-  const { provider, tenantId } = whose;
-  // Whoever may not read that, or cannot now, is told what is known.
-  const installation = await client.connection({ provider, tenantId, credentialFor: 'installation' }).catch(() => undefined);
-  return installation?.removing === true;
 }
 
 /** session tells how far a session is that this person began: for a popup that was closed, or a message that was lost. */

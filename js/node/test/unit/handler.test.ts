@@ -336,7 +336,7 @@ describe('what is asked about', () => {
     ['one that stands', {}, false],
     ['one that is being removed', { removal: { attempts: 0, removed: 0, unrevoked_count: 0 } }, true],
   ])('what stands on an installation goes with it: %s', async (_, installation, gone) => {
-    double.put(bobs, { token: canary, more: connection });
+    double.put(bobs, { token: canary, more: { ...connection, ...installation } }); // the engine tells of it on both
     if (installation) double.put('org_acme/facebook/installation', { token: canary, more: { credential_for: 'installation', ...installation } });
     const ask = async (whose: string) => ((await (await handler()(get(`/authpipe/status?provider=facebook&for=${whose}`))).json()) as { connection: unknown }).connection;
     expect([(await ask('user')) === null, (await ask('installation')) === null]).toEqual([gone, gone || !installation]);
