@@ -76,7 +76,7 @@ var connectionAnswer = joined(publicAnswer, recordAnswer, answer{
 
 var staticConnectionAnswer = joined(staticAnswer, recordAnswer)
 
-// removalAnswer is of an installation that is being removed.
+// removalAnswer is of an installation that is being removed, and of what stands under it.
 var removalAnswer = answer{
-	"removal": {Type: framework.TypeMap, Description: "How far removing it has come: started_at, attempts, removed, unrevoked (a hundred refs at most) and unrevoked_count."},
+	"removal": {Type: framework.TypeMap, Description: "How far removing it has come, or the installation that it stands under: started_at, attempts, removed, unrevoked (a hundred refs at most) and unrevoked_count."},
 }
