@@ -191,7 +191,7 @@ func TestADeleteRevokesAtTheProvider(t *testing.T) {
 	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+uma, nil)
 	keys, _ := e.storage.Keys(context.Background(), "")
 	for _, key := range keys {
-		if strings.Contains(key, "uma") {
+		if slices.Contains(strings.FieldsFunc(key, func(r rune) bool { return r == '/' || r == ',' }), "uma") {
 			t.Errorf("%s is left", key)
 		}
 	}

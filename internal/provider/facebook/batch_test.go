@@ -97,11 +97,11 @@ func TestABatchIsSentWithTheOtherSecret(t *testing.T) {
 		w := newWorld(t, authpipetest.Options{})
 		token := w.token(t)
 		accepted := oauth.NewSecret("")
-		w.client.Secret, w.client.OtherSecret = oauth.NewSecret("former"), oauth.NewSecret("SEC")
+		w.client.Secret, w.client.OtherSecret = oauth.NewSecret("former"), oauth.NewSecret(appSecret)
 		w.client.Accepted = func(_ context.Context, s oauth.Secret) { accepted = s }
 		w.fb.Fail(fault)
 		all := w.InspectAll(t.Context(), w.client, []oauth.Token{token, token})
-		if all[0].Err != nil || all[1].Err != nil || accepted != oauth.NewSecret("SEC") {
+		if all[0].Err != nil || all[1].Err != nil || accepted != oauth.NewSecret(appSecret) {
 			t.Errorf("%s: %v, %v, accepted %q", name, all[0].Err, all[1].Err, accepted.Reveal())
 		}
 	}

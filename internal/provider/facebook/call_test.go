@@ -36,7 +36,7 @@ func TestSecretsTravelInBodiesAndHeaders(t *testing.T) {
 		}
 		for _, r := range w.fb.Requests() {
 			query := r.Query.Encode()
-			if strings.Contains(query, "SEC") || r.Query.Has("code") ||
+			if strings.Contains(query, appSecret) || r.Query.Has("code") ||
 				strings.Contains(query, "EAA") && !o.NoMethodOverride {
 				t.Errorf("%s: %s %s?%s", name, r.Method, r.Path, query)
 			}
@@ -134,7 +134,7 @@ func TestAPeerThatEchoesShowsNothing(t *testing.T) {
 				t.Errorf("%s: no error", name)
 				continue
 			}
-			for _, secret := range []string{token.AccessToken.Reveal(), code.Reveal(), "SEC"} {
+			for _, secret := range []string{token.AccessToken.Reveal(), code.Reveal(), appSecret} {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("%s: %v", name, err)
 				}

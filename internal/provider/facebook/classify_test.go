@@ -118,7 +118,7 @@ func TestErrorsAreClassified(t *testing.T) {
 			if !errors.As(err, &e) || e.Class != row.want {
 				t.Fatalf("%v is %s, want %s", err, provider.ClassOf(err), row.want)
 			}
-			if text := err.Error(); strings.Contains(text, token.AccessToken.Reveal()) || strings.Contains(text, "SEC") || len(text) > 600 {
+			if text := err.Error(); strings.Contains(text, token.AccessToken.Reveal()) || strings.Contains(text, appSecret) || len(text) > 600 {
 				t.Errorf("the error shows too much: %s", text)
 			}
 		})

@@ -58,7 +58,7 @@ func TestADeliverysWordsAreUnderstood(t *testing.T) {
 		"the same said twice, the later first":   {`{"object":"permissions","entry":[{"id":"900","time":1795435200,"changed_fields":["a"]},{"id":"900","time":1,"changed_fields":["b"]}]}`, person(false)},
 		"a member that is not known, and is big": {`{"object":"page","x":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, nil},
 	} {
-		got, err := offline().OpenDelivery(client, []byte(row.body), signature("SEC", row.body))
+		got, err := offline().OpenDelivery(client, []byte(row.body), signature(appSecret, row.body))
 		for i := range got {
 			if (got[i].Reason != "") != got[i].Gone {
 				t.Errorf("%s: the reason is %q", name, got[i].Reason)
@@ -78,21 +78,21 @@ func TestADeliveryIsSignedOverItsBytes(t *testing.T) {
 		client          oauth.Client
 		ok              bool
 	}{
-		"the secret of now":            {body, signature("SEC", body), both, true},
+		"the secret of now":            {body, signature(appSecret, body), both, true},
 		"the former secret":            {body, signature("OLD", body), both, true},
 		"the former secret, long ago":  {body, signature("OLD", body), client, false},
 		"another secret":               {body, signature("ANOTHER", body), both, false},
 		"no secret":                    {body, signature("", body), oauth.Client{}, false},
 		"no signature":                 {body, "", both, false},
-		"the old header":               {body, "sha1=" + hex.EncodeToString(sum("SEC", body)), both, false},
-		"without its name":             {body, signature("SEC", body)[7:], both, false},
-		"in capitals":                  {body, "sha256=" + strings.ToUpper(signature("SEC", body)[7:]), both, false},
-		"more behind it":               {body, signature("SEC", body) + " ", both, false},
-		"cut short":                    {body, signature("SEC", body)[:70], both, false},
-		"another body":                 {body + " ", signature("SEC", body), both, false},
-		"no JSON":                      {"connected", signature("SEC", "connected"), both, false},
-		"longer than any":              {strings.Repeat(" ", 1<<20) + body, signature("SEC", strings.Repeat(" ", 1<<20)+body), both, false},
-		"a signed request's signature": {genuine, signed("SEC", genuine)[:43], both, false},
+		"the old header":               {body, "sha1=" + hex.EncodeToString(sum(appSecret, body)), both, false},
+		"without its name":             {body, signature(appSecret, body)[7:], both, false},
+		"in capitals":                  {body, "sha256=" + strings.ToUpper(signature(appSecret, body)[7:]), both, false},
+		"more behind it":               {body, signature(appSecret, body) + " ", both, false},
+		"cut short":                    {body, signature(appSecret, body)[:70], both, false},
+		"another body":                 {body + " ", signature(appSecret, body), both, false},
+		"no JSON":                      {"connected", signature(appSecret, "connected"), both, false},
+		"longer than any":              {strings.Repeat(" ", 1<<20) + body, signature(appSecret, strings.Repeat(" ", 1<<20)+body), both, false},
+		"a signed request's signature": {genuine, signed(appSecret, genuine)[:43], both, false},
 	} {
 		if _, err := offline().OpenDelivery(row.client, []byte(row.body), row.signature); (err == nil) != row.ok || err != nil && !errors.Is(err, provider.ErrUnverified) {
 			t.Errorf("%s: %v", name, err)
@@ -101,7 +101,7 @@ func TestADeliveryIsSignedOverItsBytes(t *testing.T) {
 	for i := range len(body) * 8 {
 		b := []byte(body)
 		b[i/8] ^= 1 << (i % 8)
-		if _, err := offline().OpenDelivery(both, b, signature("SEC", body)); err == nil {
+		if _, err := offline().OpenDelivery(both, b, signature(appSecret, body)); err == nil {
 			t.Fatalf("with bit %d flipped it is taken", i)
 		}
 	}
@@ -114,7 +114,7 @@ func TestABatchHasAThousandEntriesAtTheMost(t *testing.T) {
 			entries = append(entries, fmt.Sprintf(`{"id":"%d","time":%s,"changed_fields":["x"]}`, i%700, issued))
 		}
 		body := `{"object":"permissions","entry":[` + strings.Join(entries, ",") + `]}`
-		got, err := offline().OpenDelivery(client, []byte(body), signature("SEC", body))
+		got, err := offline().OpenDelivery(client, []byte(body), signature(appSecret, body))
 		if (err == nil) != ok || ok && len(got) != 700 {
 			t.Errorf("%d entries: %d words, %v", n, len(got), err)
 		}
@@ -127,7 +127,7 @@ func FuzzDelivery(f *testing.F) {
 		if _, err := offline().OpenDelivery(both, body, stranger); err != nil && !errors.Is(err, provider.ErrUnverified) {
 			t.Errorf("%q: %v", body, err)
 		}
-		words, err := offline().OpenDelivery(client, body, signature("SEC", string(body)))
+		words, err := offline().OpenDelivery(client, body, signature(appSecret, string(body)))
 		if err != nil && !errors.Is(err, provider.ErrUnverified) || len(words) > len(body) {
 			t.Errorf("%q: %d words, %v", body, len(words), err)
 		}

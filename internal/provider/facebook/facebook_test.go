@@ -13,6 +13,9 @@ import (
 
 const redirectURI = "https://e/cb"
 
+// appSecret is too long to be met by chance in a token or a code.
+const appSecret = "canary-of-the-app"
+
 // A world is a Facebook and the provider that speaks to it.
 type world struct {
 	*facebook.Provider
@@ -26,12 +29,12 @@ func newWorld(t *testing.T, o authpipetest.Options) world {
 	clock := authpipetest.NewClock(time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC))
 	o.Now = clock.Now
 	fb := authpipetest.NewFacebook(o)
-	fb.AddApp(authpipetest.App{ID: "123", Secret: "SEC", RedirectURIs: []string{redirectURI}})
+	fb.AddApp(authpipetest.App{ID: "123", Secret: appSecret, RedirectURIs: []string{redirectURI}})
 	fb.AddUser(authpipetest.User{ID: "ada"})
 	base := fb.Start(t)
 	return world{
 		facebook.New(http.DefaultTransport, clock.Now), fb, clock,
-		oauth.Client{ID: "123", Secret: oauth.NewSecret("SEC"), APIVersion: "v26.0", AuthorizationBase: base, APIBase: base},
+		oauth.Client{ID: "123", Secret: oauth.NewSecret(appSecret), APIVersion: "v26.0", AuthorizationBase: base, APIBase: base},
 	}
 }
 
@@ -100,7 +103,7 @@ func TestAGoneGrantIsRevoked(t *testing.T) {
 	if err := w.Revoke(t.Context(), w.client, token); provider.ClassOf(err) != provider.Misconfigured || err == nil {
 		t.Errorf("revoking with a wrong secret: %v", err)
 	}
-	w.fb.SetAppSecret("123", "SEC")
+	w.fb.SetAppSecret("123", appSecret)
 	if err := w.Revoke(t.Context(), w.client, token); err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func TestATokenIsSettledAgainAfterAFailure(t *testing.T) {
 func TestATokenOfAnotherAppIsRefused(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(t)
-	w.fb.AddApp(authpipetest.App{ID: "124", Secret: "SEC", RedirectURIs: []string{redirectURI}})
+	w.fb.AddApp(authpipetest.App{ID: "124", Secret: appSecret, RedirectURIs: []string{redirectURI}})
 	w.client.ID = "124"
 	if _, err := w.Inspect(t.Context(), w.client, token); provider.ClassOf(err) != provider.Caller {
 		t.Errorf("inspecting it: %v", err)

@@ -18,8 +18,8 @@ func TestASecretIsAcceptedByWhatIsSaidOfTheCall(t *testing.T) {
 		want   oauth.Secret
 		class  provider.Class
 	}{
-		"an answer":             {nil, oauth.NewSecret("SEC"), ""},
-		"a dead token":          {&authpipetest.Fault{Body: `{"data":{"is_valid":false,"error":{"code":190,"subcode":460}}}`}, oauth.NewSecret("SEC"), provider.NeedsReauth},
+		"an answer":             {nil, oauth.NewSecret(appSecret), ""},
+		"a dead token":          {&authpipetest.Fault{Body: `{"data":{"is_valid":false,"error":{"code":190,"subcode":460}}}`}, oauth.NewSecret(appSecret), provider.NeedsReauth},
 		"an outage":             {&authpipetest.Fault{Status: 500, Error: &authpipetest.GraphError{Code: 2}}, oauth.Secret{}, provider.Transient},
 		"no answer":             {&authpipetest.Fault{Reset: true}, oauth.Secret{}, provider.Transient},
 		"a limit":               {&authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4}}, oauth.Secret{}, provider.Throttled},
@@ -28,7 +28,7 @@ func TestASecretIsAcceptedByWhatIsSaidOfTheCall(t *testing.T) {
 		w := newWorld(t, authpipetest.Options{})
 		token := w.token(t)
 		accepted := oauth.NewSecret("")
-		w.client.Secret, w.client.OtherSecret = oauth.NewSecret("FORMER"), oauth.NewSecret("SEC")
+		w.client.Secret, w.client.OtherSecret = oauth.NewSecret("FORMER"), oauth.NewSecret(appSecret)
 		w.client.Accepted = func(_ context.Context, s oauth.Secret) { accepted = s }
 		w.fb.Fail(refused)
 		if row.second != nil {

@@ -225,7 +225,7 @@ func TestTranscripts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, row.options)
-			w.fb.AddApp(authpipetest.App{ID: "123", Secret: "SEC", ClientToken: "CT", RedirectURIs: []string{redirectURI}})
+			w.fb.AddApp(authpipetest.App{ID: "123", Secret: appSecret, ClientToken: "CT", RedirectURIs: []string{redirectURI}})
 			w.fb.AddPage(authpipetest.Page{ID: "777", Name: "Page A", Tasks: []string{"CREATE_CONTENT"}})
 			w.fb.AddUser(authpipetest.User{ID: "ada", Pages: []string{"777"}})
 			w.client.Token = oauth.NewSecret("CT")
