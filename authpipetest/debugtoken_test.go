@@ -62,7 +62,7 @@ func TestDebugIsRefused(t *testing.T) {
 		{"for another app's developer", token, foreign, 100, wrongApp},
 		{"for the token's own holder", token, token, 100, "(#100) You must provide an app access token, or a user access token that is an owner or developer of the app"},
 		{"for a wrong app token", token, "123|WRONG", 190, "Invalid OAuth access token signature."},
-		{"for an unknown app", token, "9|SEC", 190, "Invalid OAuth access token signature."},
+		{"for an unknown app", token, "9|" + appSecret, 190, "Invalid OAuth access token signature."},
 		{"without a caller", token, "", 104, "An access token is required to request this resource."},
 		{"without a token to debug", "", appToken, 100, "(#100) The parameter input_token is required"},
 	} {

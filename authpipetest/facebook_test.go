@@ -17,7 +17,7 @@ import (
 
 const (
 	appID     = "123"
-	appSecret = "SEC"
+	appSecret = "canary-of-the-app" // too long to be met by chance in a token
 	appToken  = appID + "|" + appSecret
 	callback  = "https://e/cb"
 	pageScope = "email,pages_show_list,pages_read_engagement,pages_manage_posts"
