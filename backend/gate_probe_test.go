@@ -195,7 +195,7 @@ func TestAProbeOfOthersDoesNotOutlastARequest(t *testing.T) {
 	defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})()
 	all.Go(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil) })
 	all.Wait()
-	if took > 11*time.Second {
+	if took > 13*time.Second { // ten, and what a busy machine adds; in vain it would wait sixteen
 		t.Errorf("the import took %v", took)
 	}
 }

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -114,11 +115,13 @@ func (w *world) connect(t *testing.T, ref, person string) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	page := make([]byte, 1<<16)
-	n, _ := resp.Body.Read(page)
-	code := regexp.MustCompile(connectCode).FindSubmatch(page[:n])
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := regexp.MustCompile(connectCode).FindSubmatch(page)
 	if code == nil {
-		t.Fatalf("no connect code in %s", page[:n])
+		t.Fatalf("no connect code in %s", page)
 	}
 	w.keep("CODE", string(code[1]))
 	w.server.call(t, http.MethodPost, "authpipe/sessions/org_acme/"+begun["session_id"].(string)+"/complete",

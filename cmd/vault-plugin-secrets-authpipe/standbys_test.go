@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -163,10 +164,12 @@ func (c *cluster) callbackThrough(t *testing.T, node *vaultServer, back *url.URL
 		if err != nil {
 			t.Fatal(err)
 		}
-		page := make([]byte, 1<<16)
-		n, _ := resp.Body.Read(page)
+		page, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		pages[i] = string(page[:n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[i] = string(page)
 		c.pages = append(c.pages, pages[i])
 	}
 	code := regexp.MustCompile(connectCode).FindStringSubmatch(pages[0])
