@@ -24,7 +24,8 @@ export class Double {
   readonly requests: Request[] = [];
   /** What is asked at the same time about the same thing. */
   readonly twice: string[] = [];
-  readonly #underWay = new Set<string>();
+  /** With the requests themselves, as a server holds them: what nobody holds is collected, and nobody is told then that it was aborted. */
+  readonly #underWay = new Map<string, Request>();
   #meanwhile: Meanwhile = () => undefined;
 
   /** How far Vault's clock is ahead, in ms. */
@@ -50,7 +51,7 @@ export class Double {
     this.asked.push(question);
     this.requests.push(request.clone());
     if (this.#underWay.has(question)) this.twice.push(question);
-    this.#underWay.add(question);
+    this.#underWay.set(question, request);
     try {
       return (await this.#meanwhile(request)) ?? this.answer(path);
     } finally {
