@@ -10,6 +10,11 @@ build_js() {
   }
 }
 
+install_chromium() {
+  apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 chromium >/dev/null
+}
+
 # find_chromium sets CHROMIUM_BIN; installs Debian's where there is none.
 find_chromium() {
   CHROMIUM_BIN=${CHROMIUM_BIN:-$(command -v chromium || true)}
@@ -19,7 +24,8 @@ find_chromium() {
       exit 1
     fi
     echo 'installing chromium …' >&2
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+    # Once more, and again: a mirror may be away for a moment, and another apt-get at work.
+    install_chromium || { sleep 10; install_chromium; } || { sleep 30; install_chromium; }
     CHROMIUM_BIN=$(command -v chromium)
   fi
   export CHROMIUM_BIN
