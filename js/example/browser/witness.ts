@@ -48,8 +48,9 @@ export class Witness {
       this.#see('storage', await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])));
     }
     if (!this.#seen.some(({ where }) => where.includes('/authpipe/'))) throw new Error('the witness has seen nothing of the handler');
-    // Facebook's tokens begin so, whether they are among those that are known or not.
-    const token = /EAA[A-Za-z0-9]{12,}/;
+    // Facebook's tokens begin so, whether they are among those that are known or not. Within a code or an id, which are random too, the
+    // same letters stand by chance: in one run out of fifty.
+    const token = /(?:^|[^\w-]|%[0-9A-F]{2})EAA[A-Za-z0-9]{100,}/;
     return this.#seen
       .filter(({ text }) => token.test(text) || [...this.#secrets].some((secret) => text.includes(secret)))
       .map(({ where }) => where);
