@@ -24,7 +24,8 @@ export interface Installed {
 export function install(): Installed {
   const folder = mkdtempSync(join(tmpdir(), 'authpipe-pack-'));
   const said = execFileSync('npm', ['pack', '--json', '--silent', '--pack-destination', folder], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  const [packed] = JSON.parse(said.slice(said.indexOf('['))) as [Packed];
+  // A list, and of npm 12 on an object by the packages' names.
+  const [packed] = Object.values(JSON.parse(said.slice(said.search(/[[{]/))) as Record<string, Packed>) as [Packed];
   const modules = join(folder, 'node_modules');
   const own = join(modules, '@authpipe/node');
   mkdirSync(own, { recursive: true });
