@@ -1,44 +1,36 @@
-// Package canary looks for secrets where none may be. A test plants those that
-// it would know anywhere, lets the engine live for a while, and searches what
-// has left it: logs, answers, pages, URLs, storage.
+// Package canary looks for secrets in places that must not contain any. A test
+// plants secrets that cannot occur by chance, lets the engine run, and searches
+// everything that has left it: logs, answers, pages, URLs, storage.
 //
-// A secret seldom escapes as it is. It is found in hexadecimal and in base64,
-// of either alphabet, padded or not, and wherever it begins within what was
+// A secret seldom leaks as it is. The search finds it in hexadecimal and in
+// base64, of either alphabet, padded or not, wherever it begins within what was
 // encoded; and behind any mix of the escapes of URLs, JSON, Go's quoted strings
-// and HTML. It is not found behind compression, encryption or a line break.
+// and HTML. It does not find a secret behind compression, encryption or a line
+// break.
+//
+// A search reads the text once for each way to undo its escapes. The number of
+// secrets does not matter.
 package canary
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
+	"cmp"
 	"fmt"
-	"html"
-	"net/url"
 	"slices"
-	"strings"
 )
 
-// shortest is how long a canary must be, so that none is met by chance.
-const shortest = 8
+// shortest is the length that a secret must have, so that none occurs by chance.
+const shortest = windowSize
 
-// A Search knows what to look for. The zero value looks for nothing. It is not
-// safe for concurrent use while canaries are planted.
-type Search struct{ canaries []canary }
-
-type canary struct {
-	name, secret string
-	forms        []form
+// A Search holds the secrets to look for. The zero value looks for nothing. It
+// is not safe for concurrent use while secrets are planted.
+type Search struct {
+	canaries []canary
+	known    map[string]bool // secrets that are planted
+	index    index
+	ignored  []string // names of canaries that are not looked for
 }
 
-// A form is one spelling of a secret.
-type form struct {
-	name   string
-	needle []byte
-	// folded says that the case of letters does not matter; needle is lower.
-	folded bool
-}
+type canary struct{ name, secret string }
 
 // A Finding is a canary that was found.
 type Finding struct {
@@ -52,183 +44,79 @@ func (f Finding) String() string {
 	return fmt.Sprintf("the %s, in %s: …%s…", f.Name, f.Form, f.Around)
 }
 
-// Plant has s look for a secret, and call it name. It panics if the secret is
-// shorter than 8 bytes. A secret that is planted twice keeps its first name.
+// Plant makes s look for a secret and report it as name. It panics if the
+// secret is shorter than 8 bytes. A secret that is planted twice keeps its first
+// name.
 func (s *Search) Plant(name, secret string) {
 	if len(secret) < shortest {
 		panic(fmt.Sprintf("canary: the %s is shorter than %d bytes", name, shortest))
 	}
-	if !slices.ContainsFunc(s.canaries, func(c canary) bool { return c.secret == secret }) {
-		s.canaries = append(s.canaries, canary{name, secret, formsOf(secret)})
+	if s.known[secret] {
+		return
 	}
+	if s.known == nil {
+		s.known = map[string]bool{}
+	}
+	s.known[secret] = true
+	for _, f := range formsOf(secret) {
+		f.canary = len(s.canaries)
+		s.index.add(f)
+	}
+	s.canaries = append(s.canaries, canary{name, secret})
 }
 
-// Len returns how many canaries there are.
-func (s *Search) Len() int { return len(s.canaries) }
+// Len returns the number of canaries that s looks for.
+func (s *Search) Len() int {
+	n := 0
+	for i := range s.canaries {
+		if !s.ignores(i) {
+			n++
+		}
+	}
+	return n
+}
 
 // Without returns a Search that does not look for the canaries of those names:
-// for a place that is known to show them.
+// for a place that is known to show them. It shares the canaries of s, so it is
+// cheap, and Plant must not be called on either afterwards.
 func (s *Search) Without(names ...string) *Search {
-	return &Search{slices.DeleteFunc(slices.Clone(s.canaries), func(c canary) bool { return slices.Contains(names, c.name) })}
+	without := *s
+	without.ignored = slices.Concat(s.ignored, names)
+	return &without
 }
 
-// Find returns the canaries that are in text, each of them once.
+func (s *Search) ignores(canary int) bool {
+	return slices.Contains(s.ignored, s.canaries[canary].name)
+}
+
+// Find returns the canaries that are in text, each of them once, in the order
+// in which they were planted.
 func (s *Search) Find(text []byte) []Finding {
-	var found []Finding
-	views := viewsOf(text)
-	for _, c := range s.canaries {
-		if f, ok := c.in(views); ok {
-			found = append(found, f)
-		}
+	if len(s.canaries) == 0 {
+		return nil
 	}
-	return found
-}
-
-func (c canary) in(views []view) (Finding, bool) {
-	for _, v := range views {
-		for _, f := range c.forms {
-			text := v.text
-			if f.folded {
-				text = v.lower
-			}
-			if at := bytes.Index(text, f.needle); at >= 0 {
-				return Finding{c.name, f.name + v.escape, around(v.text, at, len(f.needle))}, true
-			}
-		}
+	type located struct {
+		Finding
+		canary int
 	}
-	return Finding{}, false
+	var found []located
+	seen := map[int]bool{}
+	for _, v := range viewsOf(text) {
+		s.index.search(v.text, func(f form, at int) {
+			if !seen[f.canary] && !s.ignores(f.canary) {
+				seen[f.canary] = true
+				found = append(found, located{Finding{s.canaries[f.canary].name, f.name + v.escape, around(v.text, at, len(f.needle))}, f.canary})
+			}
+		})
+	}
+	slices.SortFunc(found, func(a, b located) int { return cmp.Compare(a.canary, b.canary) })
+	var findings []Finding
+	for _, f := range found {
+		findings = append(findings, f.Finding)
+	}
+	return findings
 }
 
 func around(text []byte, at, length int) string {
 	return string(text[max(0, at-80):min(len(text), at+length+80)])
-}
-
-// formsOf returns the spellings of a secret. What is encoded as a whole may
-// have been escaped before.
-func formsOf(secret string) []form {
-	forms := []form{
-		{"plain text", []byte(secret), false},
-		// A query has + for a space. Where + was escaped, it is none any more.
-		{"a query", []byte(strings.ReplaceAll(secret, " ", "+")), false},
-	}
-	quoted, _ := json.Marshal(secret) // a string always can be
-	spellings := []string{secret, url.QueryEscape(secret), string(quoted[1 : len(quoted)-1])}
-	slices.Sort(spellings)
-	for _, s := range slices.Compact(spellings) {
-		forms = append(forms, form{"hex", []byte(hex.EncodeToString([]byte(s))), true})
-		for before := range 3 {
-			forms = append(forms,
-				form{"base64", core(base64.RawStdEncoding, s, before), false},
-				form{"base64url", core(base64.RawURLEncoding, s, before), false})
-		}
-	}
-	return forms
-}
-
-// core returns those characters of s in base64 that its neighbours have no
-// part in, if it comes after that many bytes modulo three.
-func core(e *base64.Encoding, s string, before int) []byte {
-	encoded := e.EncodeToString(append(make([]byte, before), s...))
-	first := (8*before + 5) / 6
-	return []byte(encoded[first : 8*(before+len(s))/6])
-}
-
-// A view is the text, or what it is with escapes undone.
-type view struct {
-	text, lower []byte
-	escape      string // which, for a finding
-}
-
-// mostEscapes is how many escapes one within the other are undone: a URL in
-// JSON in JSON.
-const mostEscapes = 3
-
-func viewsOf(text []byte) []view {
-	views := []view{{text, bytes.ToLower(text), ""}}
-	for i, depth := 0, 0; depth < mostEscapes; depth++ {
-		for end := len(views); i < end; i++ {
-			for _, u := range unescapers {
-				undone := u.undo(views[i].text)
-				if !slices.ContainsFunc(views, func(v view) bool { return bytes.Equal(v.text, undone) }) {
-					views = append(views, view{undone, bytes.ToLower(undone), views[i].escape + ", escaped for " + u.name})
-				}
-			}
-		}
-	}
-	return views
-}
-
-var unescapers = []struct {
-	name string
-	undo func([]byte) []byte
-}{
-	{"a URL", unescapeURL},
-	{"JSON", unescapeJSON},
-	{"HTML", func(b []byte) []byte { return []byte(html.UnescapeString(string(b))) }},
-}
-
-func unescapeURL(b []byte) []byte {
-	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		if code, ok := hexAt(b, i+1, 2); ok && b[i] == '%' {
-			out = append(out, byte(code))
-			i += 2
-			continue
-		}
-		out = append(out, b[i])
-	}
-	return out
-}
-
-// unescapeJSON undoes the escapes of JSON, and Go's of single bytes, wherever
-// they are: a log is no JSON document.
-func unescapeJSON(b []byte) []byte {
-	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		if b[i] != '\\' || i+1 == len(b) {
-			out = append(out, b[i])
-			continue
-		}
-		i++
-		switch b[i] {
-		case 'u':
-			if code, ok := hexAt(b, i+1, 4); ok {
-				out = append(out, string(rune(code))...)
-				i += 4
-				continue
-			}
-		case 'x':
-			if code, ok := hexAt(b, i+1, 2); ok {
-				out = append(out, byte(code))
-				i += 2
-				continue
-			}
-		case 'n', 'r', 't', 'b', 'f':
-			out = append(out, map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', 'b': '\b', 'f': '\f'}[b[i]])
-			continue
-		}
-		out = append(out, b[i])
-	}
-	return out
-}
-
-// hexAt returns the number that n hexadecimal digits at b[at] make.
-func hexAt(b []byte, at, n int) (code uint32, ok bool) {
-	if at+n > len(b) {
-		return 0, false
-	}
-	for _, c := range b[at : at+n] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		code = code<<4 | uint32(c)
-	}
-	return code, true
 }

@@ -1,6 +1,8 @@
 package canary_test
 
 import (
+	"bytes"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -16,7 +18,7 @@ import (
 // secret has what each escape changes.
 const secret = `EAA/canary+"<tweet>"&é~%7C\end`
 
-func TestACanaryIsFoundInEverySpelling(t *testing.T) {
+func TestFindsASecretInEverySpelling(t *testing.T) {
 	var s canary.Search
 	s.Plant("token", secret)
 	quote := func(text string) string {
@@ -71,12 +73,12 @@ func TestACanaryIsFoundInEverySpelling(t *testing.T) {
 			t.Errorf("%s it is not found: %v in %s", name, found, text)
 		}
 		if found := s.Without("token").Find([]byte(text)); len(found) != 0 {
-			t.Errorf("%s it is found although nobody looks for it", name)
+			t.Errorf("%s it is found, although the search leaves it out", name)
 		}
 	}
 }
 
-func TestWhatIsNoCanaryIsNotFound(t *testing.T) {
+func TestFindsNothingElse(t *testing.T) {
 	var s canary.Search
 	s.Plant("token", secret)
 	for _, text := range []string{
@@ -89,7 +91,7 @@ func TestWhatIsNoCanaryIsNotFound(t *testing.T) {
 	}
 }
 
-func TestEachCanaryIsNamed(t *testing.T) {
+func TestNamesEachFinding(t *testing.T) {
 	var s canary.Search
 	s.Plant("code", "AQD-the-code")
 	s.Plant("state", "the-state-of-it")
@@ -100,7 +102,7 @@ func TestEachCanaryIsNamed(t *testing.T) {
 	}
 }
 
-func TestAShortCanaryIsRefused(t *testing.T) {
+func TestPlantPanicsForAShortSecret(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("seven bytes are taken for a canary")
@@ -109,8 +111,88 @@ func TestAShortCanaryIsRefused(t *testing.T) {
 	new(canary.Search).Plant("pin", "1234567")
 }
 
-// FuzzFind encodes what it is given after some bytes and before others, and has
-// it found.
+// TestFindsEachOfTenThousandSecrets plants as many secrets as a long acceptance
+// script sees. All begin alike, as tokens of one app do.
+func TestFindsEachOfTenThousandSecrets(t *testing.T) {
+	const secrets = 10_000
+	search := plantTokens(secrets)
+	spellings := []func(string) string{
+		func(s string) string { return s },
+		func(s string) string { return url.QueryEscape("https://e/?t=" + url.QueryEscape(s)) },
+		func(s string) string { return fmt.Sprintf("%q", "{"+fmt.Sprintf("%q", s)+"}") },
+		func(s string) string { return fmt.Sprintf("%X", s) },
+		func(s string) string { return base64.StdEncoding.EncodeToString([]byte("user:" + s)) },
+		func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte("a=b&c=" + s)) },
+		html.EscapeString,
+	}
+	log := bytes.NewBuffer(serverLog(secrets * 100))
+	for i := range secrets {
+		fmt.Fprintf(log, "2026-11-30T12:00:00Z [INFO]  authpipe: value=%s\n", spellings[i%len(spellings)](tokenOf(i)))
+	}
+	found := search.Find(log.Bytes())
+	if len(found) != secrets {
+		t.Fatalf("found %d of %d secrets", len(found), secrets)
+	}
+	for i, f := range found {
+		if f.Name != fmt.Sprintf("token %d", i) {
+			t.Fatalf("finding %d is %s", i, f)
+		}
+	}
+	if found := search.Find(serverLog(1 << 20)); len(found) != 0 {
+		t.Errorf("found in a log without a secret: %s", found[0])
+	}
+}
+
+// BenchmarkFind searches a log of 5.7 MB, which is what the acceptance script
+// upgrade leaves, with no secret in it. The time must not depend on the number
+// of secrets.
+func BenchmarkFind(b *testing.B) {
+	log := serverLog(5_700_000)
+	for _, secrets := range []int{10, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("secrets=%d", secrets), func(b *testing.B) {
+			search := plantTokens(secrets)
+			b.SetBytes(int64(len(log)))
+			for b.Loop() {
+				search.Find(log)
+			}
+		})
+	}
+}
+
+func BenchmarkPlant(b *testing.B) {
+	for b.Loop() {
+		plantTokens(10_000)
+	}
+}
+
+func plantTokens(n int) *canary.Search {
+	var search canary.Search
+	for i := range n {
+		search.Plant(fmt.Sprintf("token %d", i), tokenOf(i))
+	}
+	return &search
+}
+
+// tokenOf returns the i-th of many access tokens: 180 characters, of which the
+// first hundred are the same for all.
+func tokenOf(i int) string {
+	sum := sha512.Sum512(fmt.Append(nil, i))
+	return "EAA" + strings.Repeat("Odd+Prefix", 10) + hex.EncodeToString(sum[:])[:77]
+}
+
+// serverLog returns about size bytes of a log as Vault writes one: lines with
+// JSON in them, of which some is quoted and some is in URLs.
+func serverLog(size int) []byte {
+	var log bytes.Buffer
+	for i := 0; log.Len() < size; i++ {
+		sum := sha512.Sum512(fmt.Append(nil, "line", i))
+		fmt.Fprintf(&log, "2026-11-30T12:00:00.000Z [TRACE] secrets.authpipe: calling: call=%q url=https://graph.example/v27.0/me?fields=id%%2Cname&hash=%x\n",
+			fmt.Sprintf(`{"type":"request","path":"creds/org_%d/facebook/installation","request":%q}`, i, base64.StdEncoding.EncodeToString(sum[:])), sum[:16])
+	}
+	return log.Bytes()
+}
+
+// FuzzFind encodes a secret between two other texts, and searches for it.
 func FuzzFind(f *testing.F) {
 	f.Add(secret, "user:", "&", byte(0))
 	f.Add("\x00\xff\x00\xff\x00\xff\x00\xff", "", "", byte(3))
