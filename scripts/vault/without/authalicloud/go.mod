@@ -1,0 +1,3 @@
+module github.com/hashicorp/vault-plugin-auth-alicloud
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/hashicorp/vault-plugin-auth-cf
+
+go 1.26

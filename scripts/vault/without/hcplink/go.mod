@@ -1,0 +1,3 @@
+module github.com/hashicorp/hcp-link
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/oracle/oci-go-sdk
+
+go 1.26
