@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The story of authpipe, told with the vault CLI: every command is shown with its answer, and checked.
+# Shows what authpipe does, with the vault CLI. The script prints each command with its output, and checks the output.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
 
@@ -10,7 +10,7 @@ fi
 
 chapter() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
-# show COMMAND...: as a person would have typed it.
+# show COMMAND... prints the command as one would type it.
 show() {
   local word line='$' unquoted='^[A-Za-z0-9_./:=@+,-]+$'
   for word in "$@"; do
@@ -19,47 +19,48 @@ show() {
   printf '\n%s%s%s\n' "$dim" "$line" "$plain"
 }
 
-# run COMMAND...: shows it and its answer, which stays in $answer. Ends the demo if it fails.
+# run COMMAND... prints the command and its output, and leaves the output in $answer. If the command fails, the demo ends.
 run() {
   show "$@"
-  answer=$("$@" 2>&1) || { printf '%s\n' "$answer"; fail "this should have worked: $*" "$run/vault.log"; }
+  answer=$("$@" 2>&1) || { printf '%s\n' "$answer"; fail "this command failed: $*" "$run/vault.log"; }
   printf '%s\n' "$answer"
 }
 
-# refused WHY COMMAND...: shows it and its answer. Ends the demo unless it fails, and for that reason.
+# refused WHY COMMAND... prints the command and its output. The demo ends unless the command fails and its output has WHY.
 refused() {
   local why=$1
   shift
   show "$@"
   if answer=$("$@" 2>&1); then
     printf '%s\n' "$answer"
-    fail "this should have been refused: $*"
+    fail "this command succeeded, and should be refused: $*"
   fi
   printf '%s\n' "$answer"
-  [[ $answer == *"$why"* ]] || fail "this should have been refused with '$why': $*"
+  [[ $answer == *"$why"* ]] || fail "the error of this command does not have '$why': $*"
   printf '%s(refused, as it should be)%s\n' "$dim" "$plain"
 }
 
-# expect TEXT: in the last answer.
-expect() { [[ $answer == *"$1"* ]] || fail "the answer should have said '$1'"; }
+# expect TEXT ends the demo unless $answer has the text.
+expect() { [[ $answer == *"$1"* ]] || fail "the output does not have '$1'"; }
 
-# become TOKEN: whose token the vault CLI uses from here on.
+# become TOKEN sets the token that the vault CLI uses from now on.
 become() {
   show export "VAULT_TOKEN=$1"
   VAULT_TOKEN=$1
 }
 
-# field NAME: of the table that vault has just printed.
+# field NAME prints a field of the table in $answer.
 field() { awk -v name="$1" '$1 == name { print $2; exit }' <<<"$answer"; }
 
-# authorize URL: what the browser does: to Facebook, where the person consents at once, and back to the engine's page.
+# authorize URL does what a browser would: it opens the URL at Facebook, which is simulated and consents, and follows the redirect to
+# the callback page. It sets connect_code.
 authorize() {
   run visit "$1"
   expect 'Almost connected'
   connect_code=$(tail -n 1 <<<"$answer")
 }
 
-echo 'Building …'
+echo "Building the plugin and the simulated Facebook; with an empty build cache this takes up to a minute …"
 build
 start_vault
 start_facebook -auto-approve
@@ -81,7 +82,7 @@ run vault write "authpipe/sessions/org_acme/$session/complete" actor=alice conne
 chapter '3. A person of org_acme connects too'
 run vault write authpipe/connect/org_acme/facebook/users/user_123 actor=user_123
 session=$(field session_id)
-authorize "$(field authorization_url)&_user=uma" # who is signed in to the simulated Facebook; otherwise it is ada
+authorize "$(field authorization_url)&_user=uma" # the person at Facebook; without _user it is ada
 run vault write "authpipe/sessions/org_acme/$session/complete" actor=user_123 connect_code="$connect_code"
 
 chapter '4. Read both credentials, and use one at Facebook'
@@ -108,17 +109,17 @@ run vault read -field=scopes authpipe/creds/org_acme/facebook/installation
 refused 'permission denied' vault read authpipe/creds/org_globex/facebook/installation
 become "$root_token"
 
-chapter '7. Mallory has a link of his own authorized by somebody else: it comes to nothing'
+chapter '7. Mallory lets another person authorize a link that Mallory made: the engine refuses to complete it'
 run vault write authpipe/connect/org_globex/facebook/installation actor=mallory
 session=$(field session_id)
 authorize "$(field authorization_url)"
 refused actor_mismatch vault write "authpipe/sessions/org_globex/$session/complete" actor=alice connect_code="$connect_code"
 refused actor_mismatch vault write "authpipe/sessions/org_globex/$session/complete" actor=mallory connect_code="$connect_code"
 
-chapter '8. Disconnect the person: revoked at Facebook, then forgotten'
+chapter '8. Disconnect the person: the grant is revoked at Facebook, and the credential deleted'
 run vault delete authpipe/creds/org_acme/facebook/users/user_123
 refused 'No value found' vault read authpipe/creds/org_acme/facebook/users/user_123
 refused '190' visit "$facebook/v26.0/me?appsecret_proof=$proof" "Authorization: Bearer $token"
 run vault list authpipe/connections/org_acme/facebook
 
-printf '\n%sThat is the story; it took %d s.%s\n' "$bold" "$SECONDS" "$plain"
+printf '\n%sThat is all. The demo took %d s.%s\n' "$bold" "$SECONDS" "$plain"

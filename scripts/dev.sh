@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Leaves a dev Vault running with the engine mounted and configured for a simulated Facebook, whose consent page is there
-# to be clicked through in a browser. Ctrl-C ends it all.
+# Starts a dev Vault that has the engine mounted and configured for a simulated Facebook, and a simulated Facebook whose consent page
+# works in a browser. Both run until Ctrl-C.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
 
-echo 'building …'
+echo 'Building the plugin and the simulated Facebook …'
 build
 start_vault 8200
 start_facebook
@@ -22,13 +22,13 @@ In another terminal:
 
     vault write authpipe/connect/org_acme/facebook/installation actor=alice
 
-Open the authorization_url in a browser and consent. The page that you come to shows a connect code:
+Open the authorization_url in a browser and consent. The callback page shows a connect code:
 
     vault write authpipe/sessions/org_acme/SESSION_ID/complete actor=alice connect_code=CONNECT_CODE
     vault read authpipe/creds/org_acme/facebook/installation
 
-At $facebook/_control you see what Facebook knows, and break things.
-docs/tutorial.md goes on from here. Vault logs to $run/vault.log, the simulator to $run/facebook.log. Ctrl-C ends it all.
+$facebook/_control shows the state of the simulated Facebook, and lets you cause failures.
+docs/tutorial.md goes on from here. Vault logs to $run/vault.log, the simulator to $run/facebook.log. Ctrl-C stops both.
 END
 
 wait "$vault_pid" || true

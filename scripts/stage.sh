@@ -1,9 +1,9 @@
-# Sourced by demo.sh and dev.sh: the stage that both play on. A Vault in dev mode with the plugin in its directory and a
-# simulated Facebook, on loopback, which end with the script, however it ends.
+# Sourced by demo.sh, dev.sh and others: functions that build the plugin, and start a Vault in dev mode that has it and a simulated
+# Facebook, on loopback. All processes end when the script ends.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Found before the environment is cleaned: nothing of the developer's own Vault may reach this one.
+# First find the Vault, which reads VAULT_BIN. Then remove all VAULT_ variables, so that none of the developer's own Vault is used.
 vault_bin=$(scripts/vault.sh)
 unset "${!VAULT_@}"
 
@@ -12,22 +12,22 @@ app_secret=0123456789abcdef0123456789abcdef
 
 run=$(mktemp -d)
 pids=()
-trap strike EXIT
+trap stop_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 vault() { "$vault_bin" "$@"; }
 visit() { bin/visit "$@"; }
 
-# fail TEXT [LOG]: ends the script, with the end of a log.
+# fail TEXT [LOG] prints the text and the end of the log, and ends the script.
 fail() {
   printf '\n%s: %s\n' "$0" "$1" >&2
   [[ -z ${2:-} ]] || tail -n 30 "$2" >&2
   exit 1
 }
 
-# strike stops what was started, the last first, and waits for it: Vault takes its plugins along.
-strike() {
+# stop_all stops the processes in reverse order and waits for them. Vault ends its plugins itself.
+stop_all() {
   trap - EXIT
   trap '' INT TERM HUP
   local i
@@ -38,7 +38,7 @@ strike() {
   rm -rf "$run"
 }
 
-# await PID COMMAND...: until the command succeeds, half a minute at most and while the process lives.
+# await PID COMMAND... repeats the command until it succeeds. It fails after half a minute, or when the process ends.
 await() {
   local pid=$1 tries
   shift
@@ -50,18 +50,19 @@ await() {
   return 1
 }
 
+# build builds the plugin, the simulator and visit. The garbage collection is off for the same reason as in vault.sh.
 build() {
-  CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/... ./scripts/visit
-  # A dev Vault registers every file of its plugin directory by the file's name, so this one has a directory to itself.
+  CGO_ENABLED=0 GOGC=off GOMEMLIMIT=768MiB go build -trimpath -o bin/ ./cmd/... ./scripts/visit
+  # A dev Vault registers each file of its plugin directory under the file's name, so the plugin has a directory of its own.
   mkdir "$run/plugins"
   cp bin/vault-plugin-secrets-authpipe "$run/plugins/authpipe"
 }
 
 registered() { VAULT_CLIENT_TIMEOUT=2 vault plugin list secret | grep '^authpipe '; }
 
-# start_vault [PORT]: sets VAULT_ADDR, VAULT_TOKEN and vault_pid. Without a port, or where it is taken, it tries others.
+# start_vault [PORT] sets VAULT_ADDR, VAULT_TOKEN and vault_pid. Without a port, or if it is in use, it takes a random one.
 start_vault() {
-  # A token that only this server has: where another one holds the port, it must not be taken for ours.
+  # No other server accepts this token. So a server that has the port already is not mistaken for this one.
   VAULT_TOKEN=$(od -An -N 16 -t x1 /dev/urandom | tr -d ' \n')
   export VAULT_TOKEN VAULT_ADDR
   local port=${1:-$((20000 + RANDOM % 10000))} try
@@ -71,7 +72,7 @@ start_vault() {
       -dev-listen-address="127.0.0.1:$port" -dev-plugin-dir="$run/plugins" >"$run/vault.log" 2>&1 &
     vault_pid=$!
     pids+=("$vault_pid")
-    # The plugin's place in the catalog comes last when a dev server starts.
+    # A dev server registers the plugins last.
     if await "$vault_pid" registered; then
       return
     fi
@@ -81,7 +82,7 @@ start_vault() {
   fail 'Vault does not start' "$run/vault.log"
 }
 
-# start_facebook ARG...: sets facebook to its address. The arguments go to the simulator.
+# start_facebook ARG... starts the simulator with the arguments, and sets facebook to its address.
 start_facebook() {
   bin/facebook-simulator -listen 127.0.0.1:0 -app-id "$app_id" -app-secret "$app_secret" \
     -redirect-uri "$VAULT_ADDR/v1/authpipe/callback/facebook" \

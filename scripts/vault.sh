@@ -85,7 +85,7 @@ build() {
     if up_to_date; then return; fi
   fi
   SECONDS=0
-  say "building Vault v$oldest into bin/vault: 1 to 2 minutes on 2 fast cores, 4 on slow ones, and only the first time"
+  say "building Vault v$oldest into bin/vault: 1 to 2 minutes on 2 fast cores, 4 on slow ones, seconds if Go has it in its cache"
   scratch=$(mktemp -d bin/.vault.XXXXXX)
   trap 'rm -rf "$scratch"' EXIT
   sources >"$scratch/vault.sources"
