@@ -9,7 +9,7 @@ help: ## list the verbs
 build: ## build the plugin and the Facebook simulator into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
-vault: ## find a Vault to test with, or build one into bin/ (minutes, once)
+vault: ## find a Vault to test with, or build one into bin/, once, in 1 to 4 minutes
 	@scripts/vault.sh
 
 test: ## run all tests: packages, and the built plugin in a real Vault
@@ -33,7 +33,7 @@ longrun: ## 200 days over 2,000 credentials with all troubles at once; minutes
 bench: ## measure, beside a constant answer and Vault's own KV: one table (ARGS="-only warm")
 	@scripts/bench.sh $(ARGS)
 
-demo: ## walk the whole story with the vault CLI, then stop everything
+demo: ## show with the vault CLI what the engine does, then stop everything
 	@scripts/demo.sh
 
 dev: ## leave a dev Vault and a simulated Facebook running until Ctrl-C
