@@ -2,7 +2,6 @@ package backend_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -41,43 +40,41 @@ func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 		for step, act := range steps {
 			t.Run(step+" "+name, func(t *testing.T) {
 				t.Parallel()
-				for _, afterEffect := range []bool{false, true} {
-					for k := 1; ; k++ {
-						e := both(t, authpipetest.Options{})
-						e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
-						e.read("creds/" + page777)
-						token := e.served(uma)
-						act[0](e)
-						e.storage.DieAt(k, afterEffect)
-						act[1](e)
-						if len(e.storage.Operations()) < k {
-							break
-						}
-						e.restart()
-						when := fmt.Sprintf("killed at operation %d, after effect %v", k, afterEffect)
-						e.checkDeletion(when)
-						if known, err := e.do(logical.ReadOperation, acme, nil); err == nil && known.Data["deletion"] == nil {
-							e.do(logical.DeleteOperation, acme, said)
-						}
-						calls := e.fb.Count(authpipetest.EndpointRevoke)
-						for range 4 {
-							e.after(2 * time.Minute)
-						}
-						e.refused("not_found", 404, logical.ReadOperation, acme, nil)
-						for _, key := range e.left("org_acme") {
-							// Hints of a record that is gone are dropped by who meets them.
-							if !strings.HasPrefix(key, "account/") && !strings.HasPrefix(key, "due/") {
-								t.Errorf("%s, left: %s", when, key)
-							}
-						}
-						if said == nil && e.valid(token) {
-							t.Errorf("%s, uma's grant lives", when)
-						}
-						if said != nil && e.fb.Count(authpipetest.EndpointRevoke) != calls {
-							t.Errorf("%s, a record was opened that should not", when)
-						}
-						e.read("creds/" + globex)
+				for c := range eachCrash() {
+					e := both(t, authpipetest.Options{})
+					e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
+					e.read("creds/" + page777)
+					token := e.served(uma)
+					act[0](e)
+					e.storage.DieAt(c.operation, c.afterEffect)
+					act[1](e)
+					if c.misses(e) {
+						continue
 					}
+					e.restart()
+					when := c.String()
+					e.checkDeletion(when)
+					if known, err := e.do(logical.ReadOperation, acme, nil); err == nil && known.Data["deletion"] == nil {
+						e.do(logical.DeleteOperation, acme, said)
+					}
+					calls := e.fb.Count(authpipetest.EndpointRevoke)
+					for range 4 {
+						e.after(2 * time.Minute)
+					}
+					e.refused("not_found", 404, logical.ReadOperation, acme, nil)
+					for _, key := range e.left("org_acme") {
+						// Hints of a record that is gone are dropped by who meets them.
+						if !strings.HasPrefix(key, "account/") && !strings.HasPrefix(key, "due/") {
+							t.Errorf("%s, left: %s", when, key)
+						}
+					}
+					if said == nil && e.valid(token) {
+						t.Errorf("%s, uma's grant lives", when)
+					}
+					if said != nil && e.fb.Count(authpipetest.EndpointRevoke) != calls {
+						t.Errorf("%s, a record was opened that should not", when)
+					}
+					e.read("creds/" + globex)
 				}
 			})
 		}

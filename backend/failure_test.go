@@ -101,21 +101,19 @@ func TestTheProcessMayDieAtAnyStorageOperation(t *testing.T) {
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			for _, afterEffect := range []bool{false, true} {
-				for k := 1; ; k++ {
-					e := newEngine(t, authpipetest.Options{})
-					e.install()
-					act := s.setUp(e)
-					e.storage.DieAt(k, afterEffect)
-					act() // may fail or not: it must not lie, see below
-					if len(e.storage.Operations()) < k {
-						break
-					}
-					e.restart()
-					e.checkInvariants(fmt.Sprintf("killed at operation %d, after effect %v", k, afterEffect))
-					if err := s.again(e); err != nil {
-						t.Errorf("killed at operation %d, after effect %v: %v", k, afterEffect, err)
-					}
+			for c := range eachCrash() {
+				e := newEngine(t, authpipetest.Options{})
+				e.install()
+				act := s.setUp(e)
+				e.storage.DieAt(c.operation, c.afterEffect)
+				act() // may fail or not: it must not lie, see below
+				if c.misses(e) {
+					continue
+				}
+				e.restart()
+				e.checkInvariants(c.String())
+				if err := s.again(e); err != nil {
+					t.Errorf("%s: %v", c, err)
 				}
 			}
 		})

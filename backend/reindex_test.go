@@ -2,7 +2,6 @@ package backend_test
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -284,40 +283,38 @@ func TestAReindexMayDieAtAnyStorageOperation(t *testing.T) {
 		for step, act := range map[string]func(*engine){"request": request, "sweep": sweep} {
 			t.Run(step+" "+name, func(t *testing.T) {
 				t.Parallel()
-				for _, afterEffect := range []bool{false, true} {
-					for k := 1; ; k++ {
-						e := populated(t)
-						whole := e.index("org_acme")
-						if broken {
-							e.loseIndex("org_acme")
-							e.after(25 * time.Hour) // so that records must name other entries
-						}
-						e.put("status/failed/org_acme,facebook,users,uma")
-						if step == "sweep" {
-							request(e)
-							e.clock.Advance(2 * time.Minute)
-						}
-						e.storage.DieAt(k, afterEffect)
-						act(e)
-						if len(e.storage.Operations()) < k {
-							break
-						}
-						e.restart()
-						when := fmt.Sprintf("killed at operation %d, after effect %v", k, afterEffect)
-						if !broken {
-							e.checkInvariants(when)
-						}
-						e.checkProgress(when)
-						if step == "request" {
-							e.must(logical.UpdateOperation, "tenants/org_acme/reindex", nil)
-						}
-						for range 3 {
-							e.after(time.Minute)
-						}
-						e.checkInvariants(when + ", and swept")
-						if diff := cmp.Diff(whole, e.index("org_acme")); diff != "" || e.reindex()["finished_at"] == nil {
-							t.Errorf("%s, and swept: %v %s", when, e.reindex(), diff)
-						}
+				for c := range eachCrash() {
+					e := populated(t)
+					whole := e.index("org_acme")
+					if broken {
+						e.loseIndex("org_acme")
+						e.after(25 * time.Hour) // so that records must name other entries
+					}
+					e.put("status/failed/org_acme,facebook,users,uma")
+					if step == "sweep" {
+						request(e)
+						e.clock.Advance(2 * time.Minute)
+					}
+					e.storage.DieAt(c.operation, c.afterEffect)
+					act(e)
+					if c.misses(e) {
+						continue
+					}
+					e.restart()
+					when := c.String()
+					if !broken {
+						e.checkInvariants(when)
+					}
+					e.checkProgress(when)
+					if step == "request" {
+						e.must(logical.UpdateOperation, "tenants/org_acme/reindex", nil)
+					}
+					for range 3 {
+						e.after(time.Minute)
+					}
+					e.checkInvariants(when + ", and swept")
+					if diff := cmp.Diff(whole, e.index("org_acme")); diff != "" || e.reindex()["finished_at"] == nil {
+						t.Errorf("%s, and swept: %v %s", when, e.reindex(), diff)
 					}
 				}
 			})

@@ -76,10 +76,10 @@ func TestARemovalRevokesSeveralAtOnce(t *testing.T) {
 	release := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Hang: true})
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { e.Sweep(t.Context()) })
-	patience, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
-	if err := e.fb.AwaitCount(patience, authpipetest.EndpointRevoke, n+users); err != nil {
-		t.Errorf("%d are revoked at once", e.fb.Count(authpipetest.EndpointRevoke)-n)
+	if err := e.fb.AwaitCount(ctx, authpipetest.EndpointRevoke, n+users); err != nil {
+		t.Errorf("of %d grants %d are revoked at once", n+users, e.fb.Count(authpipetest.EndpointRevoke)-n)
 	}
 	release()
 	sweeping.Wait()

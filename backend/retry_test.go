@@ -365,21 +365,20 @@ func TestEachStorageOperationMayFail(t *testing.T) {
 	for name, w := range writes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, failure := range storageFailures {
-				for k := 1; ; k++ {
+			for i, failure := range storageFailures {
+				for c := range crashesFrom(i, failure.afterEffect) {
 					e := both(t, authpipetest.Options{})
 					act := w.act(e)
 					if failure.dies {
-						e.storage.DieAt(k, failure.afterEffect)
+						e.storage.DieAt(c.operation, c.afterEffect)
 					} else {
-						e.storage.FailAt(k, failure.afterEffect)
+						e.storage.FailAt(c.operation, c.afterEffect)
 					}
 					err := act()
-					ops := e.storage.Operations()
-					if len(ops) < k {
-						break
+					if c.misses(e) {
+						continue
 					}
-					when := fmt.Sprintf("operation %d (%v) %s, answered %v", k, ops[k-1], failure.name, err)
+					when := fmt.Sprintf("operation %d (%v) %s, answered %v", c.operation, e.storage.Operations()[c.operation-1], failure.name, err)
 					if e.storage.Reset(); failure.dies {
 						e.restart()
 					}

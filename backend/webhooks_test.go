@@ -501,40 +501,38 @@ func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, afterEffect := range []bool{false, true} {
-				for k := 1; ; k++ {
-					e := both(t, authpipetest.Options{})
-					e.fb.RemoveApp(appID, "uma")
-					act := act(e)
-					e.storage.DieAt(k, afterEffect)
-					err := act()
-					if len(e.storage.Operations()) < k {
-						break
-					}
-					when := fmt.Sprintf("killed at operation %d, after effect %v", k, afterEffect)
-					e.restart()
-					e.checkInvariants(when)
-					if err == nil && !afterEffect && name != "the deletion's end" {
-						if _, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err == nil {
-							t.Errorf("%s: it was taken, and uma is served", when)
-						}
-					}
-					if err := act(); err != nil {
-						t.Errorf("%s: again: %v", when, err)
-					}
+			for c := range eachCrash() {
+				e := both(t, authpipetest.Options{})
+				e.fb.RemoveApp(appID, "uma")
+				act := act(e)
+				e.storage.DieAt(c.operation, c.afterEffect)
+				err := act()
+				if c.misses(e) {
+					continue
+				}
+				when := c.String()
+				e.restart()
+				e.checkInvariants(when)
+				if err == nil && !c.afterEffect && name != "the deletion's end" {
 					if _, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err == nil {
-						t.Errorf("%s: it was taken again, and uma is served", when)
+						t.Errorf("%s: it was taken, and uma is served", when)
 					}
-					for range 3 {
-						e.after(10 * time.Minute)
-					}
-					if _, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err == nil {
-						t.Errorf("%s: uma is served", when)
-					}
-					_, err = e.do(logical.ReadOperation, "connections/"+uma, nil)
-					if gone := err != nil; gone != strings.Contains(name, "deletion") {
-						t.Errorf("%s: that uma's record is gone is %v", when, gone)
-					}
+				}
+				if err := act(); err != nil {
+					t.Errorf("%s: again: %v", when, err)
+				}
+				if _, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err == nil {
+					t.Errorf("%s: it was taken again, and uma is served", when)
+				}
+				for range 3 {
+					e.after(10 * time.Minute)
+				}
+				if _, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err == nil {
+					t.Errorf("%s: uma is served", when)
+				}
+				_, err = e.do(logical.ReadOperation, "connections/"+uma, nil)
+				if gone := err != nil; gone != strings.Contains(name, "deletion") {
+					t.Errorf("%s: that uma's record is gone is %v", when, gone)
 				}
 			}
 		})

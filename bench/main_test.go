@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/longtest"
 )
 
 func TestEachMeasurementHasRowsInTheTable(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds programs: left out with -short")
-	}
+	longtest.Only(t, "test-bench")
 	only, firstWords := "handler,due,steady,idle,start", []string{"warm read", "refresh", "check", "default checks", "idle sweep", "start"}
 	if os.Getenv("VAULT_BIN") != "" {
 		only, firstWords = "warm,cold,connect,asleep,"+only, append(firstWords, "cold read", "control", "connect", "asleep")

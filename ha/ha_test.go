@@ -9,17 +9,16 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/longtest"
 )
 
-// By default the faults come as often as make test has time for; make test-ha has more.
-var rounds = flag.Int("ha.rounds", 3, "how many faults strike in TestManyNodes, in turn")
+var rounds = flag.Int("ha.rounds", 20, "how many faults strike in TestManyNodes, in turn")
 
 // TestManyNodes has faults strike a cluster of three nodes under load. No credential is lost, no code is sent twice, no reader is
 // refused what is there, and each refresh that was made twice has its crash.
 func TestManyNodes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs a cluster: left out with -short")
-	}
+	longtest.Only(t, "test-ha")
 	w := newWorld(t)
 	l := begin(w)
 	var blows []*blow

@@ -45,6 +45,7 @@ var rooms = map[string]rule{
 	// What makes the tables of the documentation, for the test that looks whether they are there.
 	"internal/reference": {nil, []string{vault}},
 	// What tests use that need a Vault.
+	"internal/longtest":  {nil, []string{vault}},
 	"internal/vaulttest": {nil, []string{vault + "/sdk"}},
 	// It drives the engine as Vault does, but for two things: it seals a million credentials with the store, where to
 	// connect them would take an hour, and plans them for one minute.

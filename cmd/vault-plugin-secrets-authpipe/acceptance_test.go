@@ -5,16 +5,18 @@ package main_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	_ "github.com/authpipe/vault-plugin-secrets-authpipe/backend" // the plugin is of it: a result of before it changed is not to come from go test's cache
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/longtest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // root is the module's root, seen from this package.
@@ -27,6 +29,7 @@ func TestAcceptance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Vault server, which takes its time: left out with -short")
 	}
+	t.Parallel() // beside the tests that wait for Vault's ticks
 	vault, plugin := findVault(t), buildPlugin(t)
 	made := &releases{tree: filepath.Join(t.TempDir(), "tree")}
 	testscript.Run(t, testscript.Params{
@@ -34,43 +37,51 @@ func TestAcceptance(t *testing.T) {
 		Cmds:  commands(),
 		Setup: func(env *testscript.Env) error { return setup(env, vault, plugin, made) },
 		Condition: func(name string) (bool, error) {
-			if name != "openbao" {
-				return false, fmt.Errorf("unknown condition %q", name)
+			switch {
+			case name == "openbao":
+				return isOpenBao(t, vault), nil
+			case strings.HasPrefix(name, "test-"): // a verb of the Makefile
+				return longtest.Runs(name), nil
 			}
-			return isOpenBao(t, vault), nil
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 	})
 }
 
-// findVault asks scripts/vault.sh, without letting it build: that would take longer than a test may.
+// findVault returns the path of the Vault to test in. It does not build one: that takes minutes.
 func findVault(t *testing.T) string {
 	t.Helper()
-	if bin := os.Getenv("VAULT_BIN"); bin != "" { // read here so that go test caches no result across binaries
-		return bin
-	}
-	find := exec.Command(filepath.Join(root, "scripts", "vault.sh"), "--find")
-	var why strings.Builder
-	find.Stderr = &why
-	path, err := find.Output()
+	bin, err := vaulttest.Find(root)
 	if err != nil {
-		t.Fatalf("finding a Vault server to test in: %v: %s", err, why.String())
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(path))
+	return bin
 }
 
-// buildPlugin builds the program under test. In a test with the race detector the plugin has it too: what it finds is
-// in the server's log, which every script is held to.
+// buildPlugin returns the path of the program under test, which is built once for all tests. Data races that it finds in itself
+// are in the server's log, which each test searches.
 func buildPlugin(t *testing.T) (program string) {
 	t.Helper()
-	program = filepath.Join(t.TempDir(), pluginName)
-	args := []string{"build", "-trimpath", "-o", program}
-	if raceEnabled {
-		args = append(args, "-race")
+	built.Do(func() { built.program, built.err = vaulttest.Build(root) })
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
-		t.Fatalf("building the plugin: %v\n%s", err, out)
+	return built.program
+}
+
+var built struct {
+	sync.Once
+	program string
+	err     error
+}
+
+// TestMain removes the plugin that was built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.program != "" {
+		_ = os.RemoveAll(filepath.Dir(built.program))
 	}
-	return program
+	os.Exit(code)
 }
 
 // setup gives a script its world: a Vault server where the plugin is registered and not yet mounted, and a Facebook

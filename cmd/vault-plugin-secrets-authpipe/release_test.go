@@ -14,15 +14,15 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/longtest"
 )
 
 // A release is what is committed and nothing else, so each of these tests works in a checkout of its own, with the
 // working tree's files committed.
 
 func TestReleasesAreReproducible(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the plugin twice: left out with -short")
-	}
+	longtest.Only(t, "test-release")
 	var sums []string
 	for _, dir := range []string{"one", "another/and/deeper"} {
 		tree := filepath.Join(t.TempDir(), dir)
@@ -53,9 +53,7 @@ func TestReleasesAreReproducible(t *testing.T) {
 }
 
 func TestRegisterTakesNothingButTheRelease(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds the plugin: left out with -short")
-	}
+	longtest.Only(t, "test-release")
 	tree := t.TempDir()
 	if err := checkout(tree); err != nil {
 		t.Fatal(err)

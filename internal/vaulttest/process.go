@@ -21,7 +21,9 @@ func StartProcess(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Env = append(cmd.Environ(), "TMPDIR="+temp)
+	// A program with the race detector sleeps for a second before it exits, to see races of its last moments. Vault starts and
+	// ends a plugin three times before it serves it.
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+temp, "GORACE=atexit_sleep_ms=20")
 	dieWithParent(cmd)
 	started, done := make(chan error), make(chan struct{})
 	go func() {

@@ -70,15 +70,24 @@ func Start(root string) (*Server, error) {
 	return c.Nodes[0], nil
 }
 
-// Build builds the plugin of the module at root, in a directory of its own.
+// Build builds the plugin of the module at root, in a directory of its own. In a test with the race detector the plugin has it,
+// too.
 func Build(root string) (program string, err error) {
 	dir, err := os.MkdirTemp("", "authpipe-plugin-")
 	if err != nil {
 		return "", err
 	}
 	program = filepath.Join(dir, Plugin)
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/vault-plugin-secrets-authpipe")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	// Like make build or like go test, so that Go's cache has most of it.
+	build := exec.Command("go", "build")
+	if raceEnabled {
+		build.Args = append(build.Args, "-race")
+	} else {
+		build.Args = append(build.Args, "-trimpath")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	}
+	build.Args = append(build.Args, "-o", program, "./cmd/vault-plugin-secrets-authpipe")
+	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		_ = os.RemoveAll(dir)
 		return "", fmt.Errorf("building the plugin: %w\n%s", err, out)

@@ -1,0 +1,24 @@
+// Package longtest keeps tests that take long out of make test. Each of them
+// has a verb of its own in the Makefile, and says so where it is skipped.
+package longtest
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Runs reports whether make verb runs the test. The Makefile's verbs set
+// $LONG_TESTS to a list of names with commas.
+func Runs(verb string) bool {
+	return slices.Contains(strings.Split(os.Getenv("LONG_TESTS"), ","), verb)
+}
+
+// Only skips the test unless make verb runs it.
+func Only(tb testing.TB, verb string) {
+	tb.Helper()
+	if !Runs(verb) {
+		tb.Skip("runs with make " + verb)
+	}
+}
