@@ -49,7 +49,8 @@ type books struct {
 	throttles []*armedThrottle
 	log       []*Request
 	counts    map[string]int // of requests, by endpoint; "" for those that came over the wire
-	arrival   chan struct{}  // closed and made anew when a request arrives
+	pending   map[string]int // of those, the ones that will take effect before a fault holds their answer
+	arrival   chan struct{}  // closed and made anew when a request arrives, or takes effect
 }
 
 // NewFacebook returns a Facebook where nobody has an account yet.
@@ -66,6 +67,7 @@ func NewFacebook(o Options) *Facebook {
 		pageTokens:    map[pageTokenKey]string{},
 		posts:         map[string][]Post{},
 		counts:        map[string]int{},
+		pending:       map[string]int{},
 		arrival:       make(chan struct{}),
 	}}
 }
@@ -98,6 +100,7 @@ func (f *Facebook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	done := f.answer(c)
+	f.took(c)
 	f.strike(w, c, fault, &done)
 }
 

@@ -138,6 +138,26 @@ func TestHangEndsWhenCleared(t *testing.T) {
 	(<-answered).is(http.StatusOK, w.ada())
 }
 
+// A test that changes something while the answer is held must not come before the effect.
+func TestAwaitCountWaitsForTheEffect(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token("email")
+	for n := range 100 {
+		release := w.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Hang: true, AfterEffect: true})
+		answered := make(chan reply)
+		go func() { answered <- w.get("/me", params("access_token", token)) }()
+		if err := w.AwaitCount(t.Context(), authpipetest.EndpointMe, n+1); err != nil {
+			t.Fatal(err)
+		}
+		log := w.Requests()
+		if last := log[len(log)-1]; !last.Served || last.Status != 0 {
+			t.Fatalf("request %d: served %v, status %d", n+1, last.Served, last.Status)
+		}
+		release()
+		(<-answered).is(http.StatusOK, w.ada())
+	}
+}
+
 func TestHangEndsWithTheClient(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.Fail(authpipetest.Fault{Hang: true})

@@ -48,11 +48,12 @@ func (f *Facebook) Count(endpoint string) int {
 func (b *books) count(endpoint string) int { return b.counts[endpoint] }
 
 // AwaitCount returns when an endpoint has had n requests, answered or not: what a test waits for before it goes on beside
-// a request that a [Fault] holds. An error is returned if ctx ends first.
+// a request that a [Fault] holds. A request that a Fault strikes after its effect counts when it has taken effect. An error is
+// returned if ctx ends first.
 func (f *Facebook) AwaitCount(ctx context.Context, endpoint string, n int) error {
 	for {
 		f.mu.Lock()
-		have, arrival := f.books.count(endpoint), f.books.arrival
+		have, arrival := f.books.count(endpoint)-f.books.pending[endpoint], f.books.arrival
 		f.mu.Unlock()
 		if have >= n {
 			return nil
@@ -74,9 +75,34 @@ func (f *Facebook) arrive(c *call) *armedFault {
 		Query: c.query, Form: c.form, Header: c.request.Header.Clone(), Batched: c.batched,
 	}
 	f.books.note(c.entry, f.opts.LogLimit)
-	close(f.books.arrival)
-	f.books.arrival = make(chan struct{})
-	return f.books.take(c.route.endpoint)
+	fault := f.books.take(c.route.endpoint)
+	if fault != nil && fault.AfterEffect {
+		f.books.await(c.entry, 1)
+	}
+	f.books.announce()
+	return fault
+}
+
+// took notes that a request whose answer a fault holds has taken effect.
+func (f *Facebook) took(c *call) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.books.await(c.entry, -1)
+	f.books.announce()
+}
+
+// await adds to the number of requests that have arrived and will take effect.
+func (b *books) await(r *Request, n int) {
+	b.pending[r.Endpoint] += n
+	if !r.Batched {
+		b.pending[""] += n
+	}
+}
+
+// announce wakes those who wait in [Facebook.AwaitCount].
+func (b *books) announce() {
+	close(b.arrival)
+	b.arrival = make(chan struct{})
 }
 
 // note counts a request and puts it on the log. What is beyond the limit goes in one piece now and then, so that a long log
