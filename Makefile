@@ -1,10 +1,14 @@
 # Verbs. Each does one thing, through one script or one go command.
 
 .DEFAULT_GOAL := help
-.PHONY: help build vault test test-ha test-browser soak fuzz longrun bench demo dev example release lint fmt reference clean
+
+# Built as the plugin is, so that Go's cache has most of it.
+RUNTESTS = CGO_ENABLED=0 go build -trimpath -o bin/ ./scripts/runtests && bin/runtests
+
+.PHONY: help build vault test test-all test-long test-full test-days test-ha test-release test-bench test-browser soak fuzz cover bench demo dev example release lint fmt reference clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the plugin and the Facebook simulator into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -12,23 +16,41 @@ build: ## build the plugin and the Facebook simulator into bin/
 vault: ## find a Vault to test with, or build one into bin/, once, in 1 to 4 minutes
 	@scripts/vault.sh
 
-test: ## run all tests: packages, and the built plugin in a real Vault
-	@scripts/test.sh
+test: ## run all that a change needs (5 min): packages, the plugin in a real Vault, JavaScript, fuzzers briefly
+	@$(RUNTESTS) go js fuzz
 
-test-ha: ## three nodes under load, and twenty faults: a table of what each did; minutes
-	@scripts/test.sh -v -run TestManyNodes ./ha -ha.rounds=20
+test-all: ## run all tests (30 min)
+	@$(RUNTESTS) go js fuzz browser full days ha release bench
+
+test-long: ## run those that make test has no time for: all that follow (20 min)
+	@$(RUNTESTS) browser full days ha release bench
+
+test-full: ## kill the engine at each storage operation, try each combination, under -race (7 min)
+	@$(RUNTESTS) full
+
+test-days: ## 200 days over 2,000 credentials with all troubles, and a client's worst hour (2 min)
+	@$(RUNTESTS) days
+
+test-ha: ## three nodes under load, and twenty faults: a table of what each did (7 min)
+	@$(RUNTESTS) ha
+
+test-release: ## make releases, compare them, upgrade a running Vault from one to the other (1 min)
+	@$(RUNTESTS) release
+
+test-bench: ## the benchmarks' own tests (2 min)
+	@$(RUNTESTS) bench
+
+test-browser: ## run the example in a Chromium without a screen, with a real Vault (2 min; ARGS="-t stranger")
+	@scripts/test-browser.sh $(ARGS)
 
 soak: ## three nodes under load and any faults, for DURATION=30m, watching what is used
 	@scripts/test.sh -timeout 0 -v -run TestSoak ./ha -ha.soak=$(or $(DURATION),30m)
 
-test-browser: ## run the example in a Chromium without a screen, with a real Vault (ARGS="-t stranger")
-	@scripts/test-browser.sh $(ARGS)
-
 fuzz: ## fuzz every target, FUZZTIME=1m each
 	@scripts/fuzz.sh
 
-longrun: ## 200 days over 2,000 credentials with all troubles at once; minutes
-	go test -timeout 30m -v -run TestTwoHundredDays ./backend -longrun.credentials=2000
+cover: ## measure the coverage of internal/, paths/ and backend/ by their tests (3 min)
+	@scripts/cover.sh
 
 bench: ## measure, beside a constant answer and Vault's own KV: one table (ARGS="-only warm")
 	@scripts/bench.sh $(ARGS)

@@ -40,8 +40,9 @@ var rooms = map[string]rule{
 	"client/authpipe":                   {[]string{"internal/steady"}, []string{vault + "/sdk"}},
 	"cmd/facebook-simulator":            {[]string{"authpipetest"}, nil},
 	// What tests of all rooms use to search for what none may show.
-	"internal/canary": {nil, []string{vault}},
-	"scripts/visit":   {nil, []string{vault}},
+	"internal/canary":  {nil, []string{vault}},
+	"scripts/visit":    {nil, []string{vault}},
+	"scripts/runtests": {nil, []string{vault}},
 	// What makes the tables of the documentation, for the test that looks whether they are there.
 	"internal/reference": {nil, []string{vault}},
 	// What tests use that need a Vault.

@@ -1,0 +1,74 @@
+// Command runtests runs parts of the project's tests, from the root of the
+// repository, and ends with a table of what ran. A part that fails does not
+// keep the others from running. The exit status is 1 if anything failed.
+//
+//	runtests go js fuzz
+//
+// The Makefile has a verb for each part.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A part is a set of tests that runs as a whole.
+type part struct {
+	name string
+	run  func(ctx context.Context, r *report)
+}
+
+// parts in the order in which they run. Sizes that are not the tests' defaults
+// stand here and nowhere else.
+var parts = []part{
+	{"go", goTest{packages: everyPackage, race: true, keep: true}.run},
+	{"js", runJS},
+	{"fuzz", runFuzz},
+	{"browser", runBrowser},
+	{"full", goTest{verb: "test-full", race: true, packages: only("./backend"),
+		match: "MayFail|MayDie|DoneOrNot|WhicheverWay|JunkCallbacks|OneTrouble"}.run},
+	{"days", func(ctx context.Context, r *report) {
+		goTest{verb: "test-days", packages: only("./backend"), match: "TestMonthsOfTrouble",
+			args: []string{"-longrun.credentials=2000", "-longrun.days=200"}}.run(ctx, r)
+		goTest{verb: "test-days", packages: only("./client/authpipe"), match: "TestLoad$",
+			args: []string{"-load.refs=10000", "-load.time=20m"}}.run(ctx, r)
+	}},
+	{"ha", goTest{verb: "test-ha", verbose: true, packages: only("./ha"), match: "TestManyNodes"}.run},
+	{"release", goTest{verb: "test-release", packages: only("./cmd/vault-plugin-secrets-authpipe"), match: "Release|TestAcceptance/upgrade"}.run},
+	{"bench", goTest{verb: "test-bench", packages: only("./bench")}.run},
+}
+
+func main() {
+	names := os.Args[1:]
+	known := func(name string) bool { return slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) }
+	if i := slices.IndexFunc(names, func(name string) bool { return !known(name) }); len(names) == 0 || i >= 0 {
+		var all []string
+		for _, p := range parts {
+			all = append(all, p.name)
+		}
+		fmt.Fprintf(os.Stderr, "usage: runtests PART...\nparts: %s\n", strings.Join(all, " "))
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r := &report{begun: time.Now()}
+	for _, p := range parts {
+		if slices.Contains(names, p.name) && ctx.Err() == nil {
+			fmt.Printf("== %s\n", p.name)
+			p.run(ctx, r)
+		}
+	}
+	if ctx.Err() != nil {
+		r.fail("interrupted", "")
+	}
+	r.print(os.Stdout)
+	if len(r.failed) > 0 {
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+// events is what go test -json prints for a package that passes, one with a
+// failing test, one that panics and one that does not build.
+const events = `
+{"Action":"start","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"}
+{"Action":"run","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant","Test":"TestA"}
+{"Action":"output","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant","Test":"TestA","Output":"    a_test.go:3: quiet\n"}
+{"Action":"pass","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant","Test":"TestA","Elapsed":0.1}
+{"Action":"output","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant","Test":"TestB","Output":"    b_test.go:7: runs with make test-ha\n"}
+{"Action":"output","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant","Test":"TestB","Output":"--- SKIP: TestB (0.00s)\n"}
+{"Action":"skip","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant","Test":"TestB","Elapsed":0}
+{"Action":"pass","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant","Elapsed":1.5}
+{"Action":"output","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/paths","Test":"TestC","Output":"    c_test.go:9: it is wrong\n"}
+{"Action":"fail","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/paths","Test":"TestC","Elapsed":0.2}
+{"Action":"fail","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/paths","Elapsed":61}
+{"Action":"output","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/backend","Test":"TestD","Output":"panic: no\n"}
+{"Action":"fail","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/backend","Elapsed":2}
+{"ImportPath":"github.com/authpipe/vault-plugin-secrets-authpipe/ha [github.com/authpipe/vault-plugin-secrets-authpipe/ha.test]","Action":"build-output","Output":"ha/x.go:1: undefined: y\n"}
+{"ImportPath":"github.com/authpipe/vault-plugin-secrets-authpipe/ha [github.com/authpipe/vault-plugin-secrets-authpipe/ha.test]","Action":"build-fail"}
+{"Action":"fail","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/ha","Elapsed":0,"FailedBuild":"github.com/authpipe/vault-plugin-secrets-authpipe/ha [github.com/authpipe/vault-plugin-secrets-authpipe/ha.test]"}
+{"Action":"skip","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/bench/filler","Elapsed":0}
+`
+
+func TestReportCountsEachOutcome(t *testing.T) {
+	r := &report{begun: time.Now()}
+	var shown bytes.Buffer
+	c := &counter{out: &shown, report: r, packages: map[string]*counted{}}
+	for line := range strings.SplitSeq(strings.TrimSpace(events), "\n") {
+		c.line([]byte(line))
+	}
+	if !c.sawFailure {
+		t.Error("no failure was seen")
+	}
+	for _, want := range []string{"it is wrong", "panic: no", "undefined: y", "pass internal/tenant", "fail backend"} {
+		if !strings.Contains(shown.String(), want) {
+			t.Errorf("%q was not shown:\n%s", want, &shown)
+		}
+	}
+	if strings.Contains(shown.String(), "quiet") {
+		t.Error("the log of a passing test was shown")
+	}
+
+	var table bytes.Buffer
+	r.print(&table)
+	for _, want := range []string{
+		"1       0        1    2s  internal/tenant",
+		"0       1        0  1m1s  paths",
+		"internal/tenant TestB: runs with make test-ha",
+		"paths TestC\n", "backend TestD: did not end", "backend: ended before its tests did", "ha: does not build",
+	} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is not in the table:\n%s", want, &table)
+		}
+	}
+	if !strings.HasSuffix(table.String(), "\n1 passed, 3 failed, 1 skipped\n") {
+		t.Errorf("the last line is not the sum:\n%s", &table)
+	}
+	if strings.Contains(table.String(), "filler") {
+		t.Error("a package without tests has a row")
+	}
+}
+
+func TestReportOfATestScriptNamesItsReason(t *testing.T) {
+	got := reason([]string{"=== RUN   TestAcceptance/upgrade\n", "        > [!test-release] skip 'runs with make test-release'\n", "    --- SKIP: TestAcceptance/upgrade (0.1s)\n"})
+	if got != "runs with make test-release" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A report is what came of all parts.
+type report struct {
+	begun   time.Time
+	rows    []row
+	failed  []string // what failed, and in a few words why
+	skipped []string // what was skipped, and why
+}
+
+// A row is a line of the table: a Go package, a JavaScript package, a fuzz
+// target, or a program that has no tests to count.
+type row struct {
+	name                    string
+	passed, failed, skipped int
+	took                    time.Duration
+}
+
+func (r *report) add(rows ...row) { r.rows = append(r.rows, rows...) }
+
+// fail notes a failure that is not that of a counted test.
+func (r *report) fail(name, why string) {
+	r.rows = append(r.rows, row{name: name, failed: 1})
+	r.failed = append(r.failed, strings.TrimSuffix(name+": "+why, ": "))
+}
+
+// print writes the table, what was skipped and what failed. The last line is
+// the sum: "N passed, N failed, N skipped".
+func (r *report) print(w io.Writer) {
+	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(tabs, "\npassed\tfailed\tskipped\ttime\t\n")
+	var sum row
+	for _, x := range r.rows {
+		fmt.Fprintf(tabs, "%d\t%d\t%d\t%s\t  %s\n", x.passed, x.failed, x.skipped, seconds(x.took), x.name)
+		sum.passed, sum.failed, sum.skipped = sum.passed+x.passed, sum.failed+x.failed, sum.skipped+x.skipped
+	}
+	_ = tabs.Flush()
+	list(w, "skipped", r.skipped)
+	list(w, "FAILED", r.failed)
+	fmt.Fprintf(w, "\nall of it took %s\n%d passed, %d failed, %d skipped\n", seconds(time.Since(r.begun)), sum.passed, sum.failed, sum.skipped)
+}
+
+func list(w io.Writer, title string, lines []string) {
+	if len(lines) > 0 {
+		fmt.Fprintf(w, "\n%s:\n  %s\n", title, strings.Join(lines, "\n  "))
+	}
+}
+
+func seconds(d time.Duration) string { return d.Round(time.Second).String() }
