@@ -209,8 +209,8 @@ func TestAFlightThatLeftBeforeTheReportDoesNotBringTheDeadTokenBack(t *testing.T
 		if err != nil || fresh.AccessToken.Reveal() != "two" || token(t, client, bob()) != "two" {
 			t.Errorf("got %v, %v", fresh.AccessToken.Reveal(), err)
 		}
-		if len(d.twice) > 0 {
-			t.Errorf("asked twice at once: %v", d.twice)
+		if twice := d.askedTwice(); len(twice) > 0 {
+			t.Errorf("two requests at once for %v", twice)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +63,13 @@ func (d *double) count(prefix string) (n int) {
 		}
 	}
 	return n
+}
+
+// askedTwice returns the paths for which there were two requests at once.
+func (d *double) askedTwice() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.twice)
 }
 
 func (d *double) meanwhile(before func(*http.Request) *http.Response) {

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +21,7 @@ type counting struct {
 	under map[string]int
 	twice []string
 
-	answered, failed atomic.Int64
+	answered, failed counter
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -30,11 +30,18 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer c.count(r.URL.Path, -1)
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		c.failed.Add(1)
+		c.failed.add()
 	} else {
-		c.answered.Add(1)
+		c.answered.add()
 	}
 	return resp, err
+}
+
+// repeated returns the paths for which there were two requests at once.
+func (c *counting) repeated() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.twice)
 }
 
 func (c *counting) count(path string, n int) {
@@ -83,6 +90,8 @@ func TestVaultIsRestartedUnderLoad(t *testing.T) {
 
 	over := make(chan struct{})
 	var crowd sync.WaitGroup
+	stop := sync.OnceFunc(func() { close(over); crowd.Wait() })
+	defer stop()
 	for n := range 16 {
 		crowd.Go(func() {
 			pace := time.NewTicker(time.Millisecond)
@@ -100,39 +109,72 @@ func TestVaultIsRestartedUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	await(t, &seen.answered, users*3)
-	w.server.End()
-	await(t, &seen.failed, users)
+	await(t, "answers while Vault is up", &seen.answered, users*3)
+	if err := w.server.End(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "failed requests while Vault is down", &seen.failed, users)
 	if err := w.server.Launch(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, &seen.failed, users) // sealed
+	await(t, "failed requests while Vault is sealed", &seen.failed, users)
 	if err := w.server.Unseal(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, &seen.answered, users*3)
-	close(over)
-	crowd.Wait()
-	if len(seen.twice) > 0 {
-		t.Errorf("asked twice at once: %v", seen.twice)
+	await(t, "answers after Vault is unsealed", &seen.answered, users*3)
+	stop()
+	if twice := seen.repeated(); len(twice) > 0 {
+		t.Errorf("two requests at once for %v", twice)
 	}
 	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", User: "nobody"}); !errors.Is(err, authpipe.ErrNotFound) {
 		t.Errorf("a real 404 is %v", err)
 	}
 }
 
-// await waits until a count has grown by n.
-func await(t *testing.T, count *atomic.Int64, n int64) {
+// A counter counts, and lets others wait for it to grow. The zero value is ready for use.
+type counter struct {
+	mu    sync.Mutex
+	n     int
+	grown chan struct{} // closed when n has grown; nil: no goroutine waits for it
+}
+
+func (c *counter) add() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+	if c.grown != nil {
+		close(c.grown)
+		c.grown = nil
+	}
+}
+
+// look returns the count, and a channel that is closed when it has grown.
+func (c *counter) look() (n int, grown <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.grown == nil {
+		c.grown = make(chan struct{})
+	}
+	return c.n, c.grown
+}
+
+// patience is how long a test waits for something that must happen. It is generous: only a failing test spends it.
+const patience = 5 * time.Minute
+
+// await waits until a count has grown by more.
+func await(t *testing.T, what string, count *counter, more int) {
 	t.Helper()
-	wanted := count.Load() + n
-	deadline := time.After(30 * time.Second)
-	look := time.NewTicker(5 * time.Millisecond)
-	defer look.Stop()
-	for count.Load() < wanted {
+	before, _ := count.look()
+	deadline := time.After(patience)
+	for {
+		n, grown := count.look()
+		if n >= before+more {
+			return
+		}
 		select {
-		case <-look.C:
+		case <-grown:
 		case <-deadline:
-			t.Fatalf("waited in vain: %d of %d", count.Load(), wanted)
+			t.Fatalf("waited %v for %d more %s, and saw %d", patience, more, what, n-before)
 		}
 	}
 }
