@@ -13,6 +13,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // A counting transport notices two requests for one credential at once.
@@ -158,14 +159,11 @@ func (c *counter) look() (n int, grown <-chan struct{}) {
 	return c.n, c.grown
 }
 
-// patience is how long a test waits for something that must happen. It is generous: only a failing test spends it.
-const patience = 5 * time.Minute
-
 // await waits until a count has grown by more.
 func await(t *testing.T, what string, count *counter, more int) {
 	t.Helper()
 	before, _ := count.look()
-	deadline := time.After(patience)
+	deadline := time.After(vaulttest.Patience)
 	for {
 		n, grown := count.look()
 		if n >= before+more {
@@ -174,7 +172,7 @@ func await(t *testing.T, what string, count *counter, more int) {
 		select {
 		case <-grown:
 		case <-deadline:
-			t.Fatalf("waited %v for %d more %s, and saw %d", patience, more, what, n-before)
+			t.Fatalf("waited %v for %d more %s, and saw %d", vaulttest.Patience, more, what, n-before)
 		}
 	}
 }

@@ -55,8 +55,26 @@ var worldIsUp bool
 
 var ctx = context.Background()
 
+// plugin is the built program, which all worlds share.
+var plugin = sync.OnceValues(func() (program string, err error) {
+	program, err = vaulttest.Build(root)
+	if err == nil {
+		pluginDir = filepath.Dir(program)
+	}
+	return program, err
+})
+
+var (
+	root      = filepath.Join("..", "..")
+	pluginDir string // what TestMain removes; empty: nothing was built
+)
+
 func newWorld(o authpipetest.Options) (*world, error) {
-	server, err := vaulttest.Start(filepath.Join("..", ".."))
+	program, err := plugin()
+	if err != nil {
+		return nil, err
+	}
+	server, err := vaulttest.Start(root, program)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +112,9 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if worldIsUp {
 		theWorld().end()
+	}
+	if pluginDir != "" {
+		_ = os.RemoveAll(pluginDir)
 	}
 	os.Exit(code)
 }

@@ -95,7 +95,7 @@ func (s *Server) settle() error {
 	if s != s.cluster.Nodes[0] {
 		return nil
 	}
-	return s.await("to be active", s.Active)
+	return s.await("to be active", s.active)
 }
 
 // link gives a program a second name, so that it can be told whose process is whose. On another file system it is a copy.

@@ -18,9 +18,6 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// patience is how long anything may take that is waited for.
-const patience = 30 * time.Second
-
 // Plugin is the plugin's name in the catalog.
 const Plugin = "authpipe"
 
@@ -52,17 +49,12 @@ func Find(root string) (bin string, err error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Start builds the plugin of the module at root and starts a server that has it in its catalog.
-func Start(root string) (*Server, error) {
+// Start starts a server that has the program in its catalog, for a test in the module at root.
+func Start(root, program string) (*Server, error) {
 	bin, err := Find(root)
 	if err != nil {
 		return nil, err
 	}
-	program, err := Build(root)
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(filepath.Dir(program)) // the server has a link of its own
 	c, err := StartCluster(Options{Bin: bin, Program: program})
 	if err != nil {
 		return nil, err
@@ -173,9 +165,12 @@ func (s *Server) Launch() error {
 	}
 	s.exited = exited
 	s.process.Store(cmd.Process)
-	return s.await("to listen", func() bool {
+	return s.await("to listen", func() error {
 		connection, err := net.Dial("tcp", strings.TrimPrefix(s.Addr, "http://"))
-		return err == nil && connection.Close() == nil
+		if err != nil {
+			return err
+		}
+		return connection.Close()
 	})
 }
 
@@ -186,41 +181,45 @@ func (s *Server) Unseal() error {
 	if err != nil {
 		return err
 	}
-	return s.await("to be unsealed", func() bool {
-		if health, err := vault.Sys().Health(); err == nil && health.Initialized && !health.Sealed {
-			return !health.Standby || len(s.cluster.Nodes) > 1
+	return s.await("to be unsealed", func() error {
+		health, err := vault.Sys().Health()
+		if err == nil && health.Initialized && !health.Sealed {
+			if health.Standby && len(s.cluster.Nodes) == 1 {
+				return errors.New("it is a standby")
+			}
+			return nil
 		}
-		_, _ = vault.Sys().Unseal(s.cluster.key) // or else again
-		return false
+		if _, refused := vault.Sys().Unseal(s.cluster.key); refused != nil { // tried again: a node that has not joined refuses
+			return refused
+		}
+		return fmt.Errorf("its health is %+v, %v", health, err)
 	})
 }
 
 // Active reports whether the server is the one that serves its cluster.
-func (s *Server) Active() bool {
+func (s *Server) Active() bool { return s.active() == nil }
+
+// active returns an error that says why the server is not the one that serves its cluster.
+func (s *Server) active() error {
 	vault, err := s.Client()
 	if err != nil {
-		return false
+		return err
 	}
 	health, err := vault.Sys().Health()
-	return err == nil && health.Initialized && !health.Sealed && !health.Standby
+	if err == nil && (!health.Initialized || health.Sealed || health.Standby) {
+		err = fmt.Errorf("its health is %+v", *health)
+	}
+	return err
 }
 
-// await waits until something has come about, or the process has ended.
-func (s *Server) await(what string, about func() bool) error {
-	deadline := time.After(patience)
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for !about() {
-		select {
-		case <-again.C:
-			continue
-		case <-s.exited:
-		case <-deadline:
-		}
+// await waits until check passes, or the process has ended. Its error ends with the server's log.
+func (s *Server) await(what string, check func() error) error {
+	err := Await(s.name+" "+what, Patience, s.exited, check)
+	if err != nil {
 		text, _ := os.ReadFile(s.Log())
-		return fmt.Errorf("waited in vain for %s %s:\n%s", s.name, what, text)
+		err = fmt.Errorf("%w\nits log:\n%s", err, text)
 	}
-	return nil
+	return err
 }
 
 func (s *Server) file(end string) string { return filepath.Join(s.cluster.Dir, s.name+end) }
@@ -240,7 +239,7 @@ func (s *Server) Client() (*api.Client, error) {
 	if c.Error != nil {
 		return nil, c.Error
 	}
-	c.Address = s.Addr
+	c.Address, c.Timeout = s.Addr, Patience
 	vault, err := api.NewClient(c)
 	if err != nil {
 		return nil, err
@@ -259,10 +258,10 @@ func (s *Server) End() (err error) {
 	_ = process.Signal(syscall.SIGTERM) // or it has ended already
 	select {
 	case <-s.exited:
-	case <-time.After(patience):
+	case <-time.After(Patience):
 		_ = process.Kill()
 		<-s.exited
-		err = fmt.Errorf("ending %s: it had to be killed", s.name)
+		err = fmt.Errorf("ending %s: it had to be killed, %v after SIGTERM", s.name, Patience)
 	}
 	s.process.Store(nil)
 	return err
@@ -304,9 +303,12 @@ func (s *Server) Reopen() error {
 	if err != nil {
 		return err
 	}
-	err = s.await("to seal itself", func() bool {
+	err = s.await("to seal itself", func() error {
 		status, err := vault.Sys().SealStatus()
-		return err == nil && status.Sealed
+		if err == nil && !status.Sealed {
+			err = fmt.Errorf("its seal status is %+v", *status)
+		}
+		return err
 	})
 	if err != nil {
 		return err
