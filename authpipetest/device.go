@@ -7,11 +7,8 @@ import (
 	"time"
 )
 
-// Device login ("Login for Devices"): lifetimes as its answers tell them.
-const (
-	deviceLife     = 420 * time.Second
-	deviceInterval = 5 * time.Second
-)
+// deviceLife is how long a device login waits for its person ("Login for Devices").
+const deviceLife = 420 * time.Second
 
 // deviceLogin is a login that waits for a person to type in its user code.
 type deviceLogin struct {
@@ -54,7 +51,7 @@ func (f *Facebook) deviceBegin(c *call) (any, error) {
 	f.books.devices = append(f.books.devices, d)
 	return deviceAnswer{
 		Code: d.code, UserCode: d.userCode, VerificationURI: c.base() + "/device",
-		ExpiresIn: int64(deviceLife.Seconds()), Interval: int64(deviceInterval.Seconds()),
+		ExpiresIn: int64(deviceLife.Seconds()), Interval: int64(f.opts.DeviceInterval.Seconds()),
 	}, nil
 }
 
@@ -85,7 +82,7 @@ func (f *Facebook) deviceStatus(c *call) (any, error) {
 	switch {
 	case d.used || !now.Before(d.issued.Add(deviceLife)):
 		return nil, deviceExpired()
-	case !last.IsZero() && now.Before(last.Add(deviceInterval)):
+	case !last.IsZero() && now.Before(last.Add(f.opts.DeviceInterval)):
 		return nil, deviceTooFast()
 	case d.denied && f.opts.DeviceDenied != nil:
 		return nil, flawed(f.opts.DeviceDenied)

@@ -52,6 +52,20 @@ func (d device) poll() reply {
 	return d.submit("/v26.0/device/login_status", params("access_token", clientToken, "code", d.Code))
 }
 
+func TestDeviceIntervalIsAnOption(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{DeviceInterval: time.Second})
+	w.AddApp(authpipetest.App{ID: appID, Secret: appSecret, ClientToken: "CLIENT", RedirectURIs: []string{callback}})
+	d := device{world: w}
+	r := w.submit("/v26.0/device/login", params("access_token", clientToken))
+	if err := json.Unmarshal([]byte(r.body), &d); err != nil || !strings.Contains(r.body, `"interval":1`) {
+		t.Fatalf("got %s, %v", r.body, err)
+	}
+	d.poll().is(http.StatusBadRequest, pending)
+	d.poll().is(http.StatusBadRequest, tooFast)
+	d.clock.Advance(time.Second)
+	d.poll().is(http.StatusBadRequest, pending)
+}
+
 func TestDeviceLogin(t *testing.T) {
 	d := newDevice(t, authpipetest.Options{})
 	d.poll().is(http.StatusBadRequest, pending)

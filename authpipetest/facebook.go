@@ -50,6 +50,7 @@ type books struct {
 	log       []*Request
 	counts    map[string]int // of requests, by endpoint; "" for those that came over the wire
 	pending   map[string]int // of those, the ones that will take effect before a fault holds their answer
+	held      map[string]int // of those, the ones that a fault holds
 	arrival   chan struct{}  // closed and made anew when a request arrives, or takes effect
 }
 
@@ -68,6 +69,7 @@ func NewFacebook(o Options) *Facebook {
 		posts:         map[string][]Post{},
 		counts:        map[string]int{},
 		pending:       map[string]int{},
+		held:          map[string]int{},
 		arrival:       make(chan struct{}),
 	}}
 }

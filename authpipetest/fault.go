@@ -22,7 +22,7 @@ type Fault struct {
 
 	Delay time.Duration // in real time
 	// Hang holds the request until its client goes away, the server closes, or the fault is cleared. Once cleared it goes on as
-	// after a Delay. [Facebook.AwaitCount] tells when it has been reached.
+	// after a Delay. [Facebook.AwaitCount] tells when it has been reached, [Facebook.Held] whether its client still waits.
 	Hang bool
 
 	Reset bool // ends the connection without an answer
@@ -79,7 +79,9 @@ func (b *books) take(endpoint string) *armedFault {
 
 // strike is the fault's course. done is the answer of a call that has taken effect already, or nil.
 func (f *Facebook) strike(w http.ResponseWriter, c *call, fault *armedFault, done *answer) {
-	if !fault.wait(c.request.Context()) {
+	waited := fault.wait(c.request.Context())
+	f.letGo(c, fault)
+	if !waited {
 		panic(http.ErrAbortHandler) // nobody is there to be answered
 	}
 	var a answer
@@ -103,6 +105,26 @@ func (f *Facebook) strike(w http.ResponseWriter, c *call, fault *armedFault, don
 		_ = http.NewResponseController(w).Flush() // or nothing at all might leave
 		panic(http.ErrAbortHandler)               // net/http would keep the connection, and the client wait for the rest
 	}
+}
+
+// holds reports whether the fault has requests wait.
+func (a *armedFault) holds() bool { return a.Hang || a.Delay > 0 }
+
+// letGo notes that the fault does not hold the request any more.
+func (f *Facebook) letGo(c *call, fault *armedFault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fault.holds() {
+		f.books.held[c.route.endpoint]--
+	}
+}
+
+// Held tells how many requests of an endpoint a [Fault] holds at this moment, by a Delay or a Hang: their clients still wait for
+// an answer. What [Facebook.AwaitCount] has awaited is among them until it is let go.
+func (f *Facebook) Held(endpoint string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.books.held[endpoint]
 }
 
 // wait tells whether the client is still there.

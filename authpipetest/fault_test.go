@@ -158,6 +158,30 @@ func TestAwaitCountWaitsForTheEffect(t *testing.T) {
 	}
 }
 
+func TestHeldCountsRequestsWhoseClientsWait(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	token := w.token("email")
+	release := w.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Hang: true})
+	me := w.Count(authpipetest.EndpointMe)
+	answered := make(chan reply)
+	for range 2 {
+		go func() { answered <- w.get("/me", params("access_token", token)) }()
+	}
+	if err := w.AwaitCount(t.Context(), authpipetest.EndpointMe, me+2); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.Held(authpipetest.EndpointMe); n != 2 {
+		t.Errorf("%d requests are held, want 2", n)
+	}
+	release()
+	for range 2 {
+		(<-answered).is(http.StatusOK, w.ada())
+	}
+	if n := w.Held(authpipetest.EndpointMe) + w.Held(authpipetest.EndpointDebugToken); n != 0 {
+		t.Errorf("%d requests are held after they were answered", n)
+	}
+}
+
 func TestHangEndsWithTheClient(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.Fail(authpipetest.Fault{Hang: true})

@@ -77,6 +77,8 @@ type Options struct {
 
 	// Switches of the Graph API.
 
+	// DeviceInterval is how long a device is told to wait between two polls, in whole seconds. The zero value is five.
+	DeviceInterval time.Duration
 	// DeviceDenied is what a device hears after the person said no; nobody has written it down. Nil: that it is to wait, until
 	// its code expires.
 	DeviceDenied *GraphError
@@ -149,6 +151,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.BlockedStatus = cmp.Or(o.BlockedStatus, http.StatusBadRequest)
 	o.CodeLife = cmp.Or(o.CodeLife, 10*time.Minute)
+	o.DeviceInterval = cmp.Or(o.DeviceInterval, 5*time.Second)
 	o.CodeTokenLife = cmp.Or(o.CodeTokenLife, LongLife)
 	o.Issuer = cmp.Or(o.Issuer, "https://www.facebook.com")
 	o.IntegrationTokenType = cmp.Or(o.IntegrationTokenType, KindSystemUser)

@@ -76,6 +76,9 @@ func (f *Facebook) arrive(c *call) *armedFault {
 	}
 	f.books.note(c.entry, f.opts.LogLimit)
 	fault := f.books.take(c.route.endpoint)
+	if fault != nil && fault.holds() {
+		f.books.held[c.route.endpoint]++
+	}
 	if fault != nil && fault.AfterEffect {
 		f.books.await(c.entry, 1)
 	}
