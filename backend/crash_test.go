@@ -17,7 +17,7 @@ func crashStride() int {
 	if full {
 		return 1
 	}
-	return 6
+	return 10
 }
 
 // A crash is a storage operation at which the process dies, or at which storage
@@ -40,7 +40,7 @@ func (c *crash) misses(e *engine) bool {
 }
 
 // eachCrash yields a crash before and one after every storage operation, or
-// at every sixth in make test, until one misses.
+// at every tenth in make test, until one misses.
 func eachCrash() iter.Seq[*crash] {
 	return func(yield func(*crash) bool) {
 		for i, afterEffect := range []bool{false, true} {

@@ -18,8 +18,8 @@ import (
 
 var (
 	longrunSeed  = flag.Uint64("longrun.seed", 1, "the seed of the long runs; 0: a new one")
-	longrunCount = flag.Int("longrun.credentials", 48, "how many credentials TestMonthsOfTrouble has; make test-days has 2,000")
-	longrunDays  = flag.Int("longrun.days", 70, "how many days TestMonthsOfTrouble lasts; make test-days has 200")
+	longrunCount = flag.Int("longrun.credentials", 24, "how many credentials TestMonthsOfTrouble has; make test-days has 2,000")
+	longrunDays  = flag.Int("longrun.days", 55, "how many days TestMonthsOfTrouble lasts; make test-days has 200")
 )
 
 // TestMonthsOfTrouble lives through all troubles at once, and holds the engine

@@ -59,11 +59,11 @@ func fuzz(ctx context.Context, r *report, program, dir, target string) {
 	cmd := exec.CommandContext(ctx, program, "-test.run=^$", "-test.fuzz=^"+target+"$", fmt.Sprintf("-test.fuzztime=%dx", inputs),
 		"-test.fuzzcachedir="+filepath.Join(filepath.Dir(program), "fuzz"))
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOGC=400")
+	cmd.Env = append(os.Environ(), "GOGC=200")
 	out, err := cmd.CombinedOutput()
 	x := row{name: name, passed: 1, took: time.Since(begun)}
 	if err != nil {
-		fmt.Printf("%s\n%s", name, out)
+		fmt.Fprintf(r.out, "%s\n%s", name, out)
 		x.passed, x.failed = 0, 1
 		r.failed = append(r.failed, fmt.Sprintf("%s: %v; the input is in %s/testdata/fuzz/%s", name, err, dir, target))
 	}

@@ -59,7 +59,7 @@ func (g goTest) run(ctx context.Context, r *report) {
 		r.fail("go", err.Error())
 		return
 	}
-	args := []string{"test", "-json", "-timeout=60m", "-p=3", "-parallel=4"}
+	args := []string{"test", "-json", "-timeout=60m", "-p=2", "-parallel=4"}
 	if g.race {
 		args = append(args, "-race")
 	}
@@ -73,12 +73,12 @@ func (g goTest) run(ctx context.Context, r *report) {
 	if g.match != "" {
 		args = append(args, "-run="+g.match)
 	}
-	fmt.Printf("go %s (%d packages)\n", strings.Join(append(args, g.args...), " "), len(packages))
+	fmt.Fprintf(r.out, "go %s (%d packages)\n", strings.Join(append(args, g.args...), " "), len(packages))
 	args = append(append(args, packages...), g.args...)
 	cmd := exec.CommandContext(ctx, "go", args...)
-	// The tests make much garbage in little memory: collecting it less often saves a third of the processor.
-	cmd.Env = append(os.Environ(), "VAULT_BIN="+vault, "GOGC=400", "LONG_TESTS="+g.verb)
-	counter := &counter{verb: g.verb, verbose: g.verbose, out: os.Stdout, report: r, packages: map[string]*counted{}}
+	// The tests make much garbage in little memory: collecting it less often saves a quarter of the processor.
+	cmd.Env = append(os.Environ(), "VAULT_BIN="+vault, "GOGC=200", "LONG_TESTS="+g.verb)
+	counter := &counter{verb: g.verb, verbose: g.verbose, out: r.out, report: r, packages: map[string]*counted{}}
 	if err := stream(cmd, counter.line); err != nil && !counter.sawFailure {
 		r.fail("go test", err.Error())
 	}

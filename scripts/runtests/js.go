@@ -41,7 +41,7 @@ func npm(ctx context.Context, r *report, name, command string) error {
 	cmd.Dir = "js"
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		fmt.Printf("%s: %s\n%s", name, command, out)
+		fmt.Fprintf(r.out, "%s: %s\n%s", name, command, out)
 		r.fail(name, err.Error())
 		return err
 	}
@@ -85,7 +85,7 @@ func vitest(ctx context.Context, r *report, name, command string, args ...string
 		if f.Status == "failed" && len(f.AssertionResults) == 0 { // it did not load
 			x.failed++
 			r.failed = append(r.failed, fmt.Sprintf("%s %s", name, filepath.Base(f.Name)))
-			fmt.Printf("%s: %s\n%s\n", name, f.Name, f.Message)
+			fmt.Fprintf(r.out, "%s: %s\n%s\n", name, f.Name, f.Message)
 		}
 		for _, test := range f.AssertionResults {
 			switch test.Status {
@@ -94,7 +94,7 @@ func vitest(ctx context.Context, r *report, name, command string, args ...string
 			case "failed":
 				x.failed++
 				r.failed = append(r.failed, fmt.Sprintf("%s %s: %s", name, filepath.Base(f.Name), test.FullName))
-				fmt.Printf("%s: %s: %s\n%s\n", name, f.Name, test.FullName, strings.Join(test.FailureMessages, "\n"))
+				fmt.Fprintf(r.out, "%s: %s: %s\n%s\n", name, f.Name, test.FullName, strings.Join(test.FailureMessages, "\n"))
 			default:
 				x.skipped++
 				r.skipped = append(r.skipped, fmt.Sprintf("%s %s: %s: %s", name, filepath.Base(f.Name), test.FullName, test.Status))
@@ -103,7 +103,7 @@ func vitest(ctx context.Context, r *report, name, command string, args ...string
 	}
 	r.add(x)
 	if ran != nil && x.failed == 0 || err != nil || x.passed == 0 {
-		fmt.Printf("%s", out)
+		fmt.Fprintf(r.out, "%s", out)
 		r.fail(name, fmt.Sprintf("vitest: %v, its results: %v", ran, err))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -22,26 +23,31 @@ import (
 type part struct {
 	name string
 	run  func(ctx context.Context, r *report)
+	// beside says that the part runs at the same time as those after it. The Go
+	// tests wait for Vault's ticks half of the time.
+	beside bool
+	// alone says that the part waits until those have ended.
+	alone bool
 }
 
 // parts in the order in which they run. Sizes that are not the tests' defaults
 // stand here and nowhere else.
 var parts = []part{
-	{"go", goTest{packages: everyPackage, race: true, keep: true}.run},
-	{"js", runJS},
-	{"fuzz", runFuzz},
-	{"browser", runBrowser},
-	{"full", goTest{verb: "test-full", race: true, packages: only("./backend"),
+	{name: "js", run: runJS, beside: true},
+	{name: "go", run: goTest{packages: everyPackage, race: true, keep: true}.run},
+	{name: "fuzz", run: runFuzz},
+	{name: "browser", run: runBrowser, alone: true},
+	{name: "full", run: goTest{verb: "test-full", race: true, packages: only("./backend"),
 		match: "MayFail|MayDie|DoneOrNot|WhicheverWay|JunkCallbacks|OneTrouble"}.run},
-	{"days", func(ctx context.Context, r *report) {
+	{name: "days", run: func(ctx context.Context, r *report) {
 		goTest{verb: "test-days", packages: only("./backend"), match: "TestMonthsOfTrouble",
 			args: []string{"-longrun.credentials=2000", "-longrun.days=200"}}.run(ctx, r)
 		goTest{verb: "test-days", packages: only("./client/authpipe"), match: "TestLoad$",
 			args: []string{"-load.refs=10000", "-load.time=20m"}}.run(ctx, r)
 	}},
-	{"ha", goTest{verb: "test-ha", verbose: true, packages: only("./ha"), match: "TestManyNodes"}.run},
-	{"release", goTest{verb: "test-release", packages: only("./cmd/vault-plugin-secrets-authpipe"), match: "Release|TestAcceptance/upgrade"}.run},
-	{"bench", goTest{verb: "test-bench", packages: only("./bench")}.run},
+	{name: "ha", run: goTest{verb: "test-ha", verbose: true, packages: only("./ha"), match: "TestManyNodes"}.run},
+	{name: "release", run: goTest{verb: "test-release", packages: only("./cmd/vault-plugin-secrets-authpipe"), match: "Release|TestAcceptance/upgrade"}.run},
+	{name: "bench", run: goTest{verb: "test-bench", packages: only("./bench")}.run},
 }
 
 func main() {
@@ -57,18 +63,38 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r := &report{begun: time.Now()}
+	begun := time.Now()
+	var reports []*report
+	var running sync.WaitGroup
 	for _, p := range parts {
-		if slices.Contains(names, p.name) && ctx.Err() == nil {
-			fmt.Printf("== %s\n", p.name)
-			p.run(ctx, r)
+		if !slices.Contains(names, p.name) || ctx.Err() != nil {
+			continue
 		}
+		r := &report{}
+		reports = append(reports, r)
+		if p.beside {
+			r.out = &r.later
+			running.Go(func() { p.run(ctx, r) })
+			continue
+		}
+		if p.alone {
+			running.Wait()
+		}
+		r.out = os.Stdout
+		fmt.Printf("== %s\n", p.name)
+		p.run(ctx, r)
+	}
+	running.Wait()
+	whole := &report{}
+	for _, r := range reports {
+		os.Stdout.Write(r.later.Bytes())
+		whole.merge(r)
 	}
 	if ctx.Err() != nil {
-		r.fail("interrupted", "")
+		whole.fail("interrupted", "")
 	}
-	r.print(os.Stdout)
-	if len(r.failed) > 0 {
+	whole.print(os.Stdout, time.Since(begun))
+	if len(whole.failed) > 0 {
 		os.Exit(1)
 	}
 }

@@ -30,7 +30,7 @@ const events = `
 `
 
 func TestReportCountsEachOutcome(t *testing.T) {
-	r := &report{begun: time.Now()}
+	r := &report{}
 	var shown bytes.Buffer
 	c := &counter{out: &shown, report: r, packages: map[string]*counted{}}
 	for line := range strings.SplitSeq(strings.TrimSpace(events), "\n") {
@@ -49,7 +49,7 @@ func TestReportCountsEachOutcome(t *testing.T) {
 	}
 
 	var table bytes.Buffer
-	r.print(&table)
+	r.print(&table, time.Minute)
 	for _, want := range []string{
 		"1       0        1    2s  internal/tenant",
 		"0       1        0  1m1s  paths",

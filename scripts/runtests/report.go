@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -8,9 +9,10 @@ import (
 	"time"
 )
 
-// A report is what came of all parts.
+// A report is what came of a part, or of all.
 type report struct {
-	begun   time.Time
+	out     io.Writer    // where the part writes what a person is to see while it runs
+	later   bytes.Buffer // out of a part that runs beside others
 	rows    []row
 	failed  []string // what failed, and in a few words why
 	skipped []string // what was skipped, and why
@@ -26,6 +28,13 @@ type row struct {
 
 func (r *report) add(rows ...row) { r.rows = append(r.rows, rows...) }
 
+// merge adds another report.
+func (r *report) merge(from *report) {
+	r.rows = append(r.rows, from.rows...)
+	r.failed = append(r.failed, from.failed...)
+	r.skipped = append(r.skipped, from.skipped...)
+}
+
 // fail notes a failure that is not that of a counted test.
 func (r *report) fail(name, why string) {
 	r.rows = append(r.rows, row{name: name, failed: 1})
@@ -34,7 +43,7 @@ func (r *report) fail(name, why string) {
 
 // print writes the table, what was skipped and what failed. The last line is
 // the sum: "N passed, N failed, N skipped".
-func (r *report) print(w io.Writer) {
+func (r *report) print(w io.Writer, took time.Duration) {
 	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(tabs, "\npassed\tfailed\tskipped\ttime\t\n")
 	var sum row
@@ -45,7 +54,7 @@ func (r *report) print(w io.Writer) {
 	_ = tabs.Flush()
 	list(w, "skipped", r.skipped)
 	list(w, "FAILED", r.failed)
-	fmt.Fprintf(w, "\nall of it took %s\n%d passed, %d failed, %d skipped\n", seconds(time.Since(r.begun)), sum.passed, sum.failed, sum.skipped)
+	fmt.Fprintf(w, "\nall of it took %s\n%d passed, %d failed, %d skipped\n", seconds(took), sum.passed, sum.failed, sum.skipped)
 }
 
 func list(w io.Writer, title string, lines []string) {
