@@ -48,7 +48,7 @@ sources() {
 # bin/vault.sources has the sources of bin/vault.
 up_to_date() { [[ -x bin/vault ]] && sources | cmp -s - bin/vault.sources; }
 
-# progress UNIT [ALL] reads the messages of a go command. It counts the lines that name a module or a package, and shows the count:
+# progress WHAT [ALL] reads the messages of a go command. It counts the lines that name a module or a package, and shows the count:
 # on a terminal in one line that changes, elsewhere in a line every 30 seconds. It prints every other line.
 progress() {
   local line status wait done=0 next=30 clear=''
@@ -91,9 +91,9 @@ build() {
   sources >"$scratch/vault.sources"
   # go list downloads the modules. It lists the packages that the build cache does not have.
   { go_vault list "${flags[@]}" -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' github.com/hashicorp/vault \
-    2>&1 >"$scratch/packages" 9>&- | progress modules; } || { say "go list failed"; exit 1; }
+    2>&1 >"$scratch/packages" 9>&- | progress 'modules downloaded'; } || { say "go list failed"; exit 1; }
   { go_vault build "${flags[@]}" -v -o "../../$scratch/vault" github.com/hashicorp/vault 2>&1 >&2 9>&- |
-    progress packages "$(wc -l <"$scratch/packages" | tr -d ' ')"; } || { say "go build failed"; exit 1; }
+    progress 'packages compiled' "$(wc -l <"$scratch/packages" | tr -d ' ')"; } || { say "go build failed"; exit 1; }
   rm -f bin/vault.sources bin/vault.go.mod
   mv "$scratch/vault" bin/vault
   mv "$scratch/vault.sources" bin/vault.sources
