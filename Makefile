@@ -17,10 +17,10 @@ vault: ## find a Vault to test with, or build one into bin/, once, in 1 to 4 min
 	@scripts/vault.sh
 
 test: ## run all that a change needs (5 min): packages, the plugin in a real Vault, JavaScript, fuzzers briefly
-	@$(RUNTESTS) go js fuzz
+	@$(RUNTESTS) js vault go fuzz
 
 test-all: ## run all tests (30 min)
-	@$(RUNTESTS) go js fuzz browser full days ha release bench
+	@$(RUNTESTS) js vault go fuzz browser full days ha release bench
 
 test-long: ## run those that make test has no time for: all that follow (20 min)
 	@$(RUNTESTS) browser full days ha release bench

@@ -235,7 +235,11 @@ func TestWhatDoesNotVerifyChangesNothing(t *testing.T) {
 		"another algorithm": signed(appSecret, with("algorithm", "none")), "nobody": signed(appSecret, with("user_id", nil)),
 		"twice": good + "," + good, "long": strings.Repeat(good, 1000),
 	}
-	for i := range 10_000 {
+	forgeries := 1_000
+	if full {
+		forgeries = 10_000
+	}
+	for i := range forgeries {
 		forged[fmt.Sprint(i)] = signed(fmt.Sprint(i), e.request("uma", now))
 	}
 	before, calls := e.snapshot(), e.fb.Count("")

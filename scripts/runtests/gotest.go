@@ -36,16 +36,25 @@ func only(packages ...string) func(context.Context) ([]string, error) {
 	return func(context.Context) ([]string, error) { return packages, nil }
 }
 
-// everyPackage lists all packages. Those that mostly wait for Vault come first,
-// so that others use the processor meanwhile.
 func everyPackage(ctx context.Context) ([]string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
 	if err != nil {
 		return nil, fmt.Errorf("listing packages: %w", err)
 	}
-	first := []string{module + "/cmd/vault-plugin-secrets-authpipe", module + "/client/authpipe", module + "/backend"}
-	rest := slices.DeleteFunc(strings.Fields(string(out)), func(pkg string) bool { return slices.Contains(first, pkg) })
-	return append(first, rest...), nil
+	return strings.Fields(string(out)), nil
+}
+
+// withVault lists the packages whose tests run a Vault and wait for it.
+var withVault = only(module+"/cmd/vault-plugin-secrets-authpipe", module+"/client/authpipe")
+
+// withoutVault lists all others.
+func withoutVault(ctx context.Context) ([]string, error) {
+	packages, err := everyPackage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	with, _ := withVault(ctx)
+	return slices.DeleteFunc(packages, func(pkg string) bool { return slices.Contains(with, pkg) }), nil
 }
 
 func (g goTest) run(ctx context.Context, r *report) {
