@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -88,7 +89,7 @@ func TestMain(m *testing.M) {
 // with two apps and three people.
 func setup(env *testscript.Env, vault, plugin string, made *releases) error {
 	tb := env.T().(testing.TB)
-	facebook := authpipetest.NewFacebook(authpipetest.Options{})
+	facebook := authpipetest.NewFacebook(authpipetest.Options{DeviceInterval: time.Second}) // else device.txt waits five
 	graph := facebook.Start(tb)
 	server := startVault(tb, vault, plugin)
 
@@ -155,7 +156,8 @@ type world struct {
 	facebook *authpipetest.Facebook
 	app      authpipetest.App // the first one
 	releases *releases
-	load     *load // what asks while the script goes on; nil: nothing
+	holds    []func() // end what the command hold began
+	load     *load    // what asks while the script goes on; nil: nothing
 
 	secrets map[string][]string // what the script has seen of tokens, codes, states and secrets
 	pages   []string            // what the callback has shown

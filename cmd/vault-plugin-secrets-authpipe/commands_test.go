@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -42,12 +41,14 @@ import (
 //	                              elsewhere than at authpipe/
 //	plugins [-kill]               prints the ids of the plugin's processes, and kills them [linux]
 //	register VERSION              makes a release of the working tree, and runs its register.sh for the server's plugin directory
-//	documented [-run] FILE NAME   prints the code block of one of the repository's documents that stands under
-//	                              <!-- NAME -->, or runs the vault commands in it
+//	documented [-run] FILE NAME [OLD=>NEW...]
+//	                              prints the code block of one of the repository's documents that stands under
+//	                              <!-- NAME -->, with some of its text replaced, or runs the vault commands in it
 //	alerted ALERT                 runs the vault command that the description of a documented alert ends with
 //	openapi MOUNT FILE            fails unless the server's OpenAPI document says of the mount what the repository's FILE says
 //	capable [-none] TOKEN CAPABILITY PATH...
 //	                              fails unless the token has the capability at all the paths, or at none
+//	hold ENDPOINT, hold -end      has Facebook hold its answers to calls of an endpoint, until the end of that
 //	flood COUNT URL               makes COUNT requests, eight at once, and prints how many had which status
 //	load start REF...             has applications ask Vault all the time, while the script goes on: for each REF one reads it,
 //	                              one checks it and one refreshes it, and one connects a user of the first REF's tenant
@@ -57,15 +58,16 @@ import (
 //	example FILE [OLD=>NEW...]    prints a file of examples/ with some of its text replaced
 //	shorten TOKEN LIFE            has Facebook say from now on that the token expires after LIFE
 //	shows FILE REGEXP             prints a file; fails if it is not there or does not match
-//	paced PATH                    prints when PATH was read and the ttl of each answer, by the audit log; fails if a reader came
-//	                              back before it was told to, or late
+//	paced PATH LOG                prints when PATH was read and the ttl of each answer, by the audit log; fails if a reader came
+//	                              back before it was told to, or if its LOG does not say that it goes by the ttl
 //	background COMMAND [ARG...]   starts a vault command that stays until the script ends, without a token; COMMAND.log is its log
 //
 //	let NAME COMMAND...           runs one of the above and keeps its output, trimmed, in $NAME
 //	json NAME PATH                keeps a field of the JSON that was last printed: json URL data.authorization_url
 //	match NAME REGEXP             keeps what the regexp's first group matches in what was last printed, HTML unescaped
-//	eventually [-within DURATION] COMMAND...
-//	                              repeats one of the above until it succeeds, for half a minute at most
+//	says REGEXP COMMAND...        runs one of the above; fails unless it succeeds and what it prints matches
+//	refused REGEXP COMMAND...     runs one of the above; fails unless it fails and what it prints matches
+//	eventually COMMAND...         repeats one of the above until it succeeds, for minutes at most
 //
 //	[openbao] LINE                only if the server is an OpenBao, as with testscript's own conditions
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
@@ -91,7 +93,42 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
 	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "leave": leave, "consent": consent, "connect": connect, "plugins": plugins,
 	"load": loading, "register": register, "documented": documented, "alerted": alerted, "capable": capable, "flood": flood, "openapi": openAPI,
-	"example": example, "shorten": shorten, "shows": shows, "paced": paced,
+	"example": example, "shorten": shorten, "shows": shows, "paced": paced, "hold": hold,
+}
+
+func init() { // they refer to the others
+	printing["says"] = func(ts *testscript.TestScript, args []string) (output, error) {
+		out, err := inner(ts, "says", args)
+		if err == nil {
+			err = prints(ts, args[0], out)
+		}
+		return out, err
+	}
+	printing["refused"] = func(ts *testscript.TestScript, args []string) (output, error) {
+		out, err := inner(ts, "refused", args)
+		if err == nil {
+			return out, errors.New("unexpected success")
+		}
+		return out, prints(ts, args[0], out)
+	}
+}
+
+// inner runs the command that comes after a regexp.
+func inner(ts *testscript.TestScript, name string, args []string) (output, error) {
+	if len(args) < 2 || printing[args[1]] == nil {
+		ts.Fatalf("usage: %s REGEXP COMMAND...", name)
+	}
+	return printing[args[1]](ts, args[2:])
+}
+
+// prints returns an error unless what was printed matches a regexp.
+func prints(ts *testscript.TestScript, pattern string, out output) error {
+	re, err := regexp.Compile("(?m)" + pattern)
+	ts.Check(err)
+	if !re.MatchString(out.stdout) && !re.MatchString(out.stderr) {
+		return fmt.Errorf("no match for %s", pattern)
+	}
+	return nil
 }
 
 // output is what a command printed.
@@ -104,11 +141,19 @@ func show(ts *testscript.TestScript, out output) {
 
 func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
 
-func vaultCLI(ts *testscript.TestScript, args []string) (output, error) {
+func vaultCLI(ts *testscript.TestScript, args []string) (out output, err error) {
+	patiently(func() string {
+		out, err = vaultOnce(ts, args)
+		return out.stderr
+	})
+	return out, err
+}
+
+func vaultOnce(ts *testscript.TestScript, args []string) (output, error) {
 	cmd := exec.Command(worldOf(ts).vault, args...)
 	cmd.Dir = ts.MkAbs(".")
 	// Nothing of the developer's own Vault, and the first answer: the CLI would ask again after a 502.
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "VAULT_MAX_RETRIES=0"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "VAULT_MAX_RETRIES=0", "VAULT_CLIENT_TIMEOUT=" + patience.String()}
 	for _, name := range []string{"HOME", "VAULT_ADDR", "VAULT_TOKEN"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
@@ -299,32 +344,33 @@ func group(ts *testscript.TestScript, text, pattern string) string {
 	return html.UnescapeString(found[1])
 }
 
-// eventually is for what another process does in its own time: it asks again, and gives up after patience.
+// eventually is for what another process does in its own time.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
-	within := patience
-	if len(args) > 2 && args[0] == "-within" {
-		var err error
-		within, err = time.ParseDuration(args[1])
-		ts.Check(err)
-		args = args[2:]
-	}
 	if neg || len(args) == 0 || printing[args[0]] == nil {
-		ts.Fatalf("usage: eventually [-within DURATION] COMMAND...")
+		ts.Fatalf("usage: eventually COMMAND...")
 	}
-	deadline := time.After(within)
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for {
-		out, err := printing[args[0]](ts, args[1:])
-		if err == nil {
-			show(ts, out)
-			return
-		}
-		select {
-		case <-deadline:
-			show(ts, out)
-			ts.Fatalf("not within %v: %v", within, err)
-		case <-again.C:
-		}
+	var last output
+	err := vaulttest.Await(strings.Join(args, " "), patience, nil, func() (err error) {
+		last, err = printing[args[0]](ts, args[1:])
+		return err
+	})
+	show(ts, last)
+	ts.Check(err)
+}
+
+// hold has Facebook hold its answers to calls of an endpoint.
+func hold(ts *testscript.TestScript, args []string) (output, error) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: hold ENDPOINT or hold -end")
 	}
+	w := worldOf(ts)
+	if args[0] != "-end" {
+		w.holds = append(w.holds, w.facebook.Fail(authpipetest.Fault{Endpoint: args[0], Hang: true}))
+		return output{}, nil
+	}
+	for _, end := range w.holds {
+		end()
+	}
+	w.holds = nil
+	return output{}, nil
 }

@@ -15,14 +15,14 @@ import (
 )
 
 // documented prints the code block of one of the repository's documents that stands under <!-- NAME -->. With -run it
-// runs what the block says after "$ vault" instead.
+// runs what the block says after "$ vault" instead. Some of the text may be replaced.
 func documented(ts *testscript.TestScript, args []string) (output, error) {
-	run := len(args) == 3 && args[0] == "-run"
+	run := len(args) > 0 && args[0] == "-run"
 	if run {
 		args = args[1:]
 	}
-	if len(args) != 2 {
-		ts.Fatalf("usage: documented [-run] FILE NAME")
+	if len(args) < 2 {
+		ts.Fatalf("usage: documented [-run] FILE NAME [OLD=>NEW...]")
 	}
 	text, err := os.ReadFile(filepath.Join(root, args[0]))
 	ts.Check(err)
@@ -31,6 +31,7 @@ func documented(ts *testscript.TestScript, args []string) (output, error) {
 		ts.Fatalf("%s has no code block under <!-- %s -->", args[0], args[1])
 	}
 	code := strings.TrimPrefix(strings.ReplaceAll("\n"+string(block[2]), "\n"+string(block[1]), "\n"), "\n") // it may stand in a list
+	code = replace(ts, args[0], code, args[2:])
 	if !run {
 		return output{stdout: code}, nil
 	}

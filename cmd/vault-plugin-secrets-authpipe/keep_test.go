@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -13,13 +15,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// aTick is how long a test waits for what the engine does by itself: an entry waits for its minute to begin and then for
-// Vault's tick, which comes once a minute.
-const aTick = 3 * time.Minute
-
-// TestKept has a token's life shortened to minutes, and makes no request from then on: the sweep refreshes it. But first
-// the sweep meets a provider that hangs, a leader that steps down and a plugin that is killed.
-func TestKept(t *testing.T) {
+// TestSweepRefreshesWithoutRequests leaves a token minutes of its life, and makes no request from then on: the sweep refreshes it.
+// But first the sweep meets a provider that hangs, a leader that steps down and a plugin that is killed.
+func TestSweepRefreshesWithoutRequests(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Vault server and its minutes: left out with -short")
 	}
@@ -31,25 +29,105 @@ func TestKept(t *testing.T) {
 	t.Cleanup(func() { w.inspect(t); server.stop(t); w.inspectLog(t) })
 	w.mount(t, facebook.Start(t))
 	w.connect(t, "org_acme/facebook/installation", alice)
-	w.connect(t, "org_acme/facebook/users/bob", bob)
-	const ref = "org_acme/facebook/users/bob"
+
+	// The engine gives a call up after 10 seconds. What has to happen while a call hangs may come too late on a slow machine; then
+	// it proves nothing, and is done again.
+	const attempts = 5
+	for n := 1; ; n++ {
+		late := w.sweepInTrouble(t)
+		if late == nil {
+			return
+		}
+		if n == attempts {
+			t.Fatalf("%d times in a row: %v", n, late)
+		}
+		t.Logf("attempt %d proves nothing: %v", n, late)
+	}
+}
+
+// sweepInTrouble returns an error if something came later than it had to, be it that the machine is slow or that it waited for what
+// it must not wait for.
+func (w *world) sweepInTrouble(t *testing.T) (late error) {
+	t.Helper()
+	const (
+		ref      = "org_acme/facebook/users/bob"
+		exchange = authpipetest.EndpointExchangeToken
+	)
+	held := func() bool { return w.facebook.Held(exchange) > 0 }
+	w.connect(t, ref, bob)
 	token := w.token(t, ref)
 
-	exchanges := facebook.Count(authpipetest.EndpointExchangeToken)
-	hang := facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Hang: true})
-	facebook.SetTokenExpiry(token, time.Now().Add(3*time.Minute))
-	server.call(t, http.MethodPost, "authpipe/connections/"+ref+"/check", nil)
-	awaitCalls(t, facebook, exchanges+1)
+	exchanges := w.facebook.Count(exchange)
+	release := w.facebook.Fail(authpipetest.Fault{Endpoint: exchange, Hang: true})
+	defer release()
+	w.facebook.SetTokenExpiry(token, time.Now().Add(4*time.Minute))
+	w.server.call(t, http.MethodPost, "authpipe/connections/"+ref+"/check", nil)
+	awaitCalls(t, w.facebook, exchange, exchanges+1)
 
-	// The sweep is at it now, and hangs. What lives is served at once.
-	within(t, 5*time.Second, "a read", func() { w.token(t, "org_acme/facebook/installation") })
-	// So is a leader let go. (It takes 10 seconds to come back, of Vault's own.)
-	within(t, 15*time.Second, "a change of leader", func() {
-		server.call(t, http.MethodPut, "sys/step-down", nil)
-		server.awaitActive(t)
+	// The sweep is under way, and its call hangs. A read of another token does not wait for that.
+	w.token(t, "org_acme/facebook/installation")
+	if !held() {
+		return errors.New("a read was answered when the sweep's call had ended")
+	}
+	// The leader steps down without waiting for it: the call ends before its time is up.
+	called := w.lastCall(exchange)
+	ended := make(chan time.Duration, 1)
+	go func() {
+		_ = vaulttest.Await("the sweep's call to end", patience, nil, func() error {
+			if held() && w.lastCall(exchange).Equal(called) {
+				return errors.New("it hangs")
+			}
+			return nil
+		})
+		ended <- time.Since(called)
+	}()
+	w.server.stepDown(t)
+	if took := <-ended; took >= callTimeout {
+		return fmt.Errorf("the leader stepped down, and the sweep's call went on for %v", took)
+	}
+	// The new leader takes up what is due by itself. Its plugin is killed in the middle of that.
+	awaitCalls(t, w.facebook, exchange, exchanges+2)
+	if !held() {
+		return errors.New("the new leader's call ended before its plugin was killed")
+	}
+	killPlugins(t, w.server)
+	// On one day Facebook gives a token no more life than it had: give it some.
+	w.facebook.SetTokenExpiry(token, time.Now().Add(2*time.Hour))
+	release()
+	// The next tick starts the plugin again, and what was due is still due.
+	awaitCalls(t, w.facebook, exchange, exchanges+3)
+	await(t, "the fresh token to be served", func() error {
+		answer, err := w.server.ask(http.MethodGet, "authpipe/creds/"+ref, nil)
+		if err != nil || answer.status != http.StatusOK {
+			return errors.Join(err, answer.error())
+		}
+		if answer.body["data"].(map[string]any)["access_token"] == token {
+			return errors.New("it is the token of before")
+		}
+		return nil
 	})
-	// The new one takes up what is due by itself, and is killed in the middle of it.
-	awaitCalls(t, facebook, exchanges+2)
+	if seen, _ := w.facebook.Inspect(w.token(t, ref)); !seen.Valid || seen.ExpiresAt.Before(time.Now().Add(50*time.Minute)) {
+		t.Errorf("the token that is served is %+v", seen)
+	}
+	return nil
+}
+
+// callTimeout is when the engine gives a call to the provider up.
+const callTimeout = 10 * time.Second
+
+// lastCall is when an endpoint of Facebook's was last called.
+func (w *world) lastCall(endpoint string) (at time.Time) {
+	for _, r := range w.facebook.Requests() {
+		if r.Endpoint == endpoint {
+			at = r.Time
+		}
+	}
+	return at
+}
+
+// killPlugins kills the processes of a server's plugin, as a crash would.
+func killPlugins(t *testing.T, server *vaultServer) {
+	t.Helper()
 	for _, pid := range vaulttest.ProcessesOf(server.plugin) {
 		process, err := os.FindProcess(pid)
 		if err == nil {
@@ -59,32 +137,14 @@ func TestKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// On one day Facebook gives a token no more life than it had: give it some.
-	facebook.SetTokenExpiry(token, time.Now().Add(time.Hour))
-	hang()
-	// The next tick starts the plugin again, and what was due is still due.
-	awaitCalls(t, facebook, exchanges+3)
-	server.await(t, "to serve the fresh token", func() bool { return w.token(t, ref) != token })
-	if seen, _ := facebook.Inspect(w.token(t, ref)); !seen.Valid || seen.ExpiresAt.Before(time.Now().Add(50*time.Minute)) {
-		t.Errorf("what is served is %+v", seen)
-	}
 }
 
-// within fails the test if act takes longer than a call to a provider may: it waited for one.
-func within(t *testing.T, d time.Duration, what string, act func()) {
+// awaitCalls waits until an endpoint of Facebook's has been called n times in all.
+func awaitCalls(t *testing.T, facebook *authpipetest.Facebook, endpoint string, n int) {
 	t.Helper()
-	begun := time.Now()
-	act()
-	if took := time.Since(begun); took > d {
-		t.Errorf("%s took %v: it waited for a provider that hangs", what, took)
-	}
-}
-
-func awaitCalls(t *testing.T, facebook *authpipetest.Facebook, n int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), aTick)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := facebook.AwaitCount(ctx, authpipetest.EndpointExchangeToken, n); err != nil {
+	if err := facebook.AwaitCount(ctx, endpoint, n); err != nil {
 		t.Fatal(err)
 	}
 }

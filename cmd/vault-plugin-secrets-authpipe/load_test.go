@@ -136,7 +136,15 @@ func (l *load) connect(ctx context.Context, ref string) (requests int, err error
 var codeOnPage = regexp.MustCompile(connectCode)
 
 // ask makes one request of the mount at authpipe/. Any answer but a success is an error.
-func (l *load) ask(ctx context.Context, method, path string, data map[string]string) ([]byte, error) {
+func (l *load) ask(ctx context.Context, method, path string, data map[string]string) (answer []byte, err error) {
+	patiently(func() string {
+		answer, err = l.askOnce(ctx, method, path, data)
+		return string(answer)
+	})
+	return answer, err
+}
+
+func (l *load) askOnce(ctx context.Context, method, path string, data map[string]string) ([]byte, error) {
 	body, err := json.Marshal(data)
 	if err != nil {
 		return nil, err
@@ -188,7 +196,9 @@ func (l *load) wait(n int) error {
 		select {
 		case <-progress:
 		case <-deadline:
-			return fmt.Errorf("not within %v: asker %d did not make %d requests", patience, slow, n)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return fmt.Errorf("waited %v for %d requests of each of %d applications: number %d has made %d", patience, n, len(l.made), slow, l.made[slow]-before[slow])
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"testing"
@@ -8,9 +9,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestAFileThatWasMissing does what docs/operations.md says to do about it. A server that has mounted nothing in the plugin's
-// place runs the engine after a reload, but keeps the mount's storage closed to writes until it becomes active anew.
-func TestAFileThatWasMissing(t *testing.T) {
+// TestMissingPluginFileNeedsChangeOfLeader does what docs/operations.md says to do about it. A server that has mounted nothing in
+// the plugin's place runs the engine after a reload, but keeps the mount's storage closed to writes until it becomes active anew.
+func TestMissingPluginFileNeedsChangeOfLeader(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Vault server: left out with -short")
 	}
@@ -26,20 +27,16 @@ func TestAFileThatWasMissing(t *testing.T) {
 	if status := writes(); status != http.StatusNoContent {
 		t.Fatalf("at first a write is answered %d", status)
 	}
-	stepDown := func() {
-		server.call(t, http.MethodPut, "sys/step-down", nil)
-		server.await(t, "to step down", func() bool {
-			_, status := server.try(http.MethodGet, "sys/health", nil)
-			return status != http.StatusOK
-		})
-		server.awaitActive(t)
-	}
 
+	// The server starts without the file.
 	aside := server.plugin + ".aside"
 	if err := os.Rename(server.plugin, aside); err != nil {
 		t.Fatal(err)
 	}
-	stepDown()
+	if err := errors.Join(server.node.End(), server.node.Launch(), server.node.Unseal()); err != nil {
+		t.Fatal(err)
+	}
+	server.awaitActive(t)
 	if _, status := server.try(http.MethodGet, "authpipe/info", nil); status == http.StatusOK {
 		t.Fatal("the engine is there without its file")
 	}
@@ -51,7 +48,7 @@ func TestAFileThatWasMissing(t *testing.T) {
 	if status := writes(); status == http.StatusNoContent {
 		t.Error("a reload is enough: say so in docs/operations.md")
 	}
-	stepDown()
+	server.stepDown(t)
 	if status := writes(); status != http.StatusNoContent {
 		t.Errorf("after a change of leader a write is answered %d", status)
 	}

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"net/http"
 	"runtime"
 	"testing"
@@ -9,8 +10,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// TestThePluginEndsWithItsVault kills Vault, which can then end nothing, while the plugin waits for Facebook.
-func TestThePluginEndsWithItsVault(t *testing.T) {
+// TestPluginEndsWithItsVault kills Vault, which can then end nothing, while the plugin waits for Facebook.
+func TestPluginEndsWithItsVault(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Vault server: left out with -short")
 	}
@@ -26,12 +27,15 @@ func TestThePluginEndsWithItsVault(t *testing.T) {
 	checks := facebook.Count(authpipetest.EndpointDebugToken)
 	facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})
 	go server.try(http.MethodPost, "authpipe/connections/org_acme/facebook/installation/check", nil)
-	if err := facebook.AwaitCount(t.Context(), authpipetest.EndpointDebugToken, checks+1); err != nil {
-		t.Fatal(err)
-	}
+	awaitCalls(t, facebook, authpipetest.EndpointDebugToken, checks+1)
 	if len(vaulttest.ProcessesOf(server.plugin)) == 0 {
 		t.Fatal("no plugin runs")
 	}
 	server.node.Kill()
-	server.await(t, "to have taken its plugin along", func() bool { return len(vaulttest.ProcessesOf(server.plugin)) == 0 })
+	await(t, "the plugin to end with its Vault", func() error {
+		if left := vaulttest.ProcessesOf(server.plugin); len(left) > 0 {
+			return fmt.Errorf("its processes are %v", left)
+		}
+		return nil
+	})
 }

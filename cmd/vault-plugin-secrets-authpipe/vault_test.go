@@ -3,7 +3,7 @@ package main_test
 import (
 	"crypto/rand"
 	"errors"
-	"io"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,8 +16,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// patience is how long anything may take that a test waits for. It is generous: only a failing test spends it.
-const patience = 30 * time.Second
+// patience is how long a test waits for something that must happen. Only a failing test spends it. Vault's tick comes once a minute,
+// and what is due may have to wait for its minute to begin before that.
+const patience = vaulttest.Patience
 
 // pluginName is the plugin's file name and so, in a dev server, its name in the catalog.
 const pluginName = "authpipe"
@@ -56,12 +57,14 @@ func startVault(tb testing.TB, bin, plugin string) *vaultServer {
 			tb.Fatalf("starting Vault: %v", err)
 		}
 		tb.Cleanup(func() { s.stop(tb) })
-		if s.ready() {
+		// The plugin's entry in the catalog is the last thing that a dev server does when it starts.
+		err = vaulttest.Await("the plugin in Vault's catalog", patience, s.exited, s.hasPlugin)
+		if err == nil {
 			return s
 		}
 		log, _ := os.ReadFile(s.log)
 		if !strings.Contains(string(log), "address already in use") {
-			tb.Fatalf("starting Vault: it does not answer\n%s", log)
+			tb.Fatalf("starting Vault: %v\n%s", err, log)
 		}
 	}
 	tb.Fatal("starting Vault: found no free port")
@@ -112,38 +115,13 @@ func (s *vaultServer) start(cmd *exec.Cmd) error {
 	return err
 }
 
-// ready waits until the plugin is in the catalog, which comes last when a dev server starts.
-func (s *vaultServer) ready() bool {
-	deadline := time.After(patience)
-	retry := time.NewTicker(20 * time.Millisecond)
-	defer retry.Stop()
-	for {
-		select {
-		case <-s.exited:
-			return false
-		case <-deadline:
-			return false
-		case <-retry.C:
-			if s.hasPlugin() {
-				return true
-			}
-		}
+// hasPlugin returns an error unless the plugin is in the server's catalog.
+func (s *vaultServer) hasPlugin() error {
+	answer, err := s.ask(http.MethodGet, "sys/plugins/catalog", nil)
+	if err == nil && !strings.Contains(fmt.Sprint(answer.body), pluginName) {
+		err = fmt.Errorf("status %d, and the catalog has no %s", answer.status, pluginName)
 	}
-}
-
-func (s *vaultServer) hasPlugin() bool {
-	req, err := http.NewRequest(http.MethodGet, s.addr+"/v1/sys/plugins/catalog", nil)
-	if err != nil {
-		return false
-	}
-	req.Header.Set("X-Vault-Token", s.token)
-	resp, err := (&http.Client{Timeout: patience}).Do(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return err == nil && strings.Contains(string(body), `"`+pluginName+`"`)
+	return err
 }
 
 // stop lets Vault stop its plugins and itself; a server that will not is killed, and is a failure. It may be repeated.
@@ -169,6 +147,6 @@ func (s *vaultServer) end(tb testing.TB) {
 	case <-time.After(patience):
 		_ = s.process.Kill()
 		<-s.exited
-		tb.Error("stopping Vault: it had to be killed")
+		tb.Errorf("stopping Vault: it had to be killed, %v after SIGTERM", patience)
 	}
 }

@@ -12,15 +12,14 @@ const Patience = 5 * time.Minute
 // what was awaited and what check returned last. A nil gone ends nothing.
 func Await(what string, within time.Duration, gone <-chan struct{}, check func() error) error {
 	deadline := time.After(within)
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
 	for {
+		begun := time.Now()
 		last := check()
 		if last == nil {
 			return nil
 		}
 		select {
-		case <-again.C:
+		case <-time.After(max(20*time.Millisecond, time.Since(begun))): // a check that costs much is not made all the time
 		case <-gone:
 			return fmt.Errorf("awaiting %s: the process has ended; before that: %w", what, last)
 		case <-deadline:
