@@ -69,7 +69,7 @@ func TestProofs(t *testing.T) {
 
 // TestTokensAndProofsTravelInAnyWay: in the query, in a form, in JSON, or the token in a header.
 func TestTokensAndProofsTravelInAnyWay(t *testing.T) {
-	w := newBusiness(t, authpipetest.Options{})
+	w := newBusiness(t, authpipetest.Options{OldApps: true}) // so that one path can be asked in each way
 	token := w.connect(authpipetest.Consent{})
 	w.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true})
 	good := proof(appSecret, token)

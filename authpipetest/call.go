@@ -29,13 +29,13 @@ type call struct {
 	app        *App        // whose call it is, as soon as that is known
 	header     http.Header // of the answer, besides what all answers have
 	batched    bool        // an entry of a batch
-	literal    bool        // the parameter method is a parameter like any other
+	overrides  bool        // the parameter method replaces the request's
 }
 
 // receive reads a request. What cannot be read is taken for absent.
 func (f *Facebook) receive(r *http.Request) *call {
 	c := &call{request: r, query: r.URL.Query(), form: bodyParameters(r)}
-	c.literal = f.opts.NoMethodOverride
+	c.overrides = f.opts.OldApps
 	c.consent, _ = r.Context().Value(consentKey{}).(*Consent)
 	c.batched, _ = r.Context().Value(batchKey{}).(bool)
 	c.path = strings.Trim(r.URL.Path, "/")
@@ -52,15 +52,6 @@ func (c *call) param(name string) string {
 		return c.form.Get(name)
 	}
 	return c.query.Get(name)
-}
-
-// method is the request's, or what the parameter method says in its place: a call that is too long for a URL is posted with
-// method=get ("Graph API Overview"), and Facebook's SDKs post method=delete.
-func (c *call) method() string {
-	if override := c.param("method"); override != "" && !c.literal {
-		return strings.ToUpper(override)
-	}
-	return c.request.Method
 }
 
 // base is where the caller reaches the simulator.

@@ -7,7 +7,7 @@
 //	fb.AddUser(authpipetest.User{ID: "ada", Name: "Ada Admin", Pages: []string{"777"}})
 //	fb.AddPage(authpipetest.Page{ID: "777", Name: "Page A"})
 //	base := fb.Start(t) // the dialog and the Graph API, both on this base
-//	back, err := fb.Authorize(base+"/v26.0/dialog/oauth?client_id=123&…", authpipetest.Consent{User: "ada"})
+//	back, err := fb.Authorize(base+"/v27.0/dialog/oauth?client_id=123&…", authpipetest.Consent{User: "ada"})
 //
 // A [Facebook] serves the login dialog, the code and token exchanges, ID tokens, device login, Facebook Login for Business,
 // debug_token, the permissions and pages of a person, posts to a page, batches, and webhook subscriptions. It answers as

@@ -82,14 +82,17 @@ type Options struct {
 	// DeviceDenied is what a device hears after the person said no; nobody has written it down. Nil: that it is to wait, until
 	// its code expires.
 	DeviceDenied *GraphError
-	// NoMethodOverride has the parameter method mean nothing. Otherwise any call may be posted with its method in there. It
-	// does not keep a posted call from an endpoint that takes POST anyway: see RevokeTokenOnlyByGET.
-	NoMethodOverride bool
+	// OldApps makes every app one that was made before 2026-11-04. Such an app may still override the HTTP method with the
+	// parameter method, ask for several ids at once, format dates, and use JSONP and field aliases; new ones may not
+	// ("Introducing Graph API v27.0 and Marketing API v27.0").
+	OldApps bool
+	// DiscontinuedError is what a new app gets for those. Meta has published no text: an application must take any. The zero
+	// value is a GraphMethodException with code 100.
+	DiscontinuedError *GraphError
 	// NoVersionHeader leaves Facebook-Api-Version out of every answer. Meta does not promise the header, though all recorded
 	// answers have it.
 	NoVersionHeader bool
-	// RevokeTokenOnlyByGET has /oauth/revoke be what Meta documents, a GET. Otherwise a POST does it too. A POST whose parameter
-	// method says get is a GET, unless NoMethodOverride is set as well: then it is refused, as an unsupported post request.
+	// RevokeTokenOnlyByGET has /oauth/revoke be what Meta documents, a GET. Otherwise a POST does it too.
 	RevokeTokenOnlyByGET bool
 	// BatchProofPerCall asks for an appsecret_proof in each entry of a batch. Otherwise one beside the batch is good for the
 	// entries that are made with the batch's token. Entries with a token of their own need their own either way

@@ -99,8 +99,8 @@ func TestRevokingForOthersIsRefused(t *testing.T) {
 	w.get("/v26.0/me", params("access_token", token)).is(http.StatusOK, w.ada())
 }
 
-func TestMethodMayBeAParameter(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
+func TestOldAppMayRevokeByPOST(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{OldApps: true})
 	token := w.token("email")
 	w.send(http.MethodPost, "/v26.0/me/permissions", params("access_token", token, "method", "delete"), "", "").
 		is(http.StatusOK, `{"success":true}`)

@@ -19,7 +19,9 @@ type Request struct {
 	Header   http.Header
 	Batched  bool // an entry of a batch; the batch itself stands before it
 	Served   bool // Facebook has done what it asks for, or refused to; an answer that a Fault makes up serves nobody
-	Status   int  // zero while it is unanswered, and for good if a Fault broke it
+	// Discontinued names what of the request Meta refuses to new apps, such as "HTTP method override". Empty: nothing.
+	Discontinued string
+	Status       int // zero while it is unanswered, and for good if a Fault broke it
 }
 
 // Requests returns the log so far, in the order in which the requests arrived: the newest of them, if there is an

@@ -81,6 +81,9 @@ func (c *call) findRoute() route {
 	if c.method() == http.MethodPost && c.param("batch") != "" && !c.batched {
 		return route{endpoint: EndpointBatch} // whatever its path: Meta's sample posts a batch to /me
 	}
+	if c.asksForIDs() {
+		return route{endpoint: EndpointMe, serve: graph((*Facebook).multiple)}
+	}
 	for _, r := range routes() {
 		if c.matches(r) && !(c.batched && r.isPage()) {
 			return r
@@ -130,6 +133,9 @@ func graph(serve func(*Facebook, *call) (any, error)) func(*Facebook, *call) ans
 	return func(f *Facebook, c *call) answer {
 		if !f.knows(c.version) {
 			return f.graphAnswer(c, nil, unknownPath(c))
+		}
+		if err := f.refuseDiscontinued(c); err != nil {
+			return f.graphAnswer(c, nil, err)
 		}
 		body, err := serve(f, c)
 		return f.graphAnswer(c, body, err)

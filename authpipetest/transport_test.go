@@ -18,7 +18,7 @@ func TestAnAnswerFromMemoryIsThatFromTheWire(t *testing.T) {
 	client := &http.Client{Transport: w.Transport()}
 	ask := func(client *http.Client, base string) string {
 		t.Helper()
-		resp, err := client.Post(base+"/v26.0/debug_token?access_token="+appToken, "application/x-www-form-urlencoded", strings.NewReader("method=get&input_token=x"))
+		resp, err := client.Get(base + "/v26.0/debug_token?input_token=x&access_token=" + appToken)
 		if err != nil {
 			t.Fatal(err)
 		}

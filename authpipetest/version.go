@@ -31,6 +31,7 @@ func versions() []Version {
 		Version{Name: "v24.0", Until: day(2028, time.February, 18)},
 		Version{Name: "v25.0", Until: day(2028, time.July, 29)},
 		Version{Name: "v26.0"},
+		Version{Name: "v27.0"},
 	)
 }
 

@@ -44,7 +44,8 @@ func (e *engine) leaks(search *canary.Search, shown ...string) []string {
 		places["the answer to "+path] = fmt.Sprint(string(text), err)
 	}
 	for i, r := range e.fb.Requests() {
-		if r.Endpoint != authpipetest.EndpointDialog { // an authorization URL has a state
+		// An authorization URL has a state. The URL of a batch's entry is in a body.
+		if r.Endpoint != authpipetest.EndpointDialog && !r.Batched {
 			places[fmt.Sprintf("URL %d, of a call to %s", i, r.Endpoint)] = r.Path + "?" + r.Query.Encode()
 		}
 	}
@@ -176,7 +177,7 @@ func TestTheSearchFindsWhatTheEngineLeaks(t *testing.T) {
 		"the answer to": func(e *engine) {
 			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_url": "https://e/" + secret})
 		},
-		"URL": func(e *engine) { e.get("/v26.0/me?access_token=" + secret) },
+		"URL": func(e *engine) { e.get("/v27.0/me?access_token=" + secret) },
 	} {
 		e := newEngine(t, authpipetest.Options{})
 		e.install()

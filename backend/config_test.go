@@ -20,7 +20,7 @@ func TestAConfigurationReadsBackWithoutItsSecret(t *testing.T) {
 		"return_urls":            []string{returnURL},
 		"installation_scopes":    []string{"pages_show_list", "pages_read_engagement", "pages_manage_posts"},
 		"user_scopes":            []string{"public_profile", "email"},
-		"graph_version":          "v26.0",
+		"graph_version":          "v27.0",
 		"pkce":                   "auto",
 		"completion":             "confirm",
 		"require_installation":   true,

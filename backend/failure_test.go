@@ -187,7 +187,7 @@ func TestAPanicIsAnErrorAndALogLine(t *testing.T) {
 
 	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v99.9"})
 	s := e.begin(udo, nil)
-	s.url = strings.Replace(s.url, "v99.9", "v26.0", 1)
+	s.url = strings.Replace(s.url, "v99.9", "v27.0", 1)
 	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
 	if _, err := e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code}); err == nil {
 		t.Error("a completion that panics succeeds")

@@ -18,11 +18,11 @@ func TestInfoTellsTheBuild(t *testing.T) {
 	supported := func() string {
 		return strings.Join(e.read("info")["supported_api_versions"].(map[string][]string)["facebook"], " ")
 	}
-	if got := supported(); got != "v21.0 v22.0 v23.0 v24.0 v25.0 v26.0" {
+	if got := supported(); got != "v21.0 v22.0 v23.0 v24.0 v25.0 v26.0 v27.0" {
 		t.Errorf("in November 2026 the API has the versions %s", got)
 	}
 	e.clock.Advance(100 * day)
-	if got := supported(); got != "v22.0 v23.0 v24.0 v25.0 v26.0" {
+	if got := supported(); got != "v22.0 v23.0 v24.0 v25.0 v26.0 v27.0" {
 		t.Errorf("after v21.0 has ended it has %s", got)
 	}
 	if got := e.PluginVersion().Version; got != "v1.2.3" {

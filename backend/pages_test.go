@@ -29,7 +29,7 @@ func TestAPageHasATokenOfItsOwn(t *testing.T) {
 			if token.Kind != authpipetest.KindPage || token.Page != "777" || c["credential_for"] != "page" || c["page_id"] != "777" || c["name"] != "Page A" || c["expires_at"] != nil {
 				t.Errorf("served is %v, which is %+v", c, token)
 			}
-			if status := e.post("/v26.0/777/feed", url.Values{"message": {"hello"}, "access_token": {c["access_token"].(string)}, "appsecret_proof": {c["appsecret_proof"].(string)}}); status != 200 {
+			if status := e.post("/v27.0/777/feed", url.Values{"message": {"hello"}, "access_token": {c["access_token"].(string)}, "appsecret_proof": {c["appsecret_proof"].(string)}}); status != 200 {
 				t.Errorf("posting with it is answered %d", status)
 			}
 			if posts := e.fb.Posts("777"); len(posts) != 1 {

@@ -18,7 +18,7 @@ func (e *engine) proves() bool {
 	e.t.Helper()
 	c := e.read("creds/" + uma)
 	q := url.Values{"access_token": {c["access_token"].(string)}, "appsecret_proof": {c["appsecret_proof"].(string)}}
-	return e.get("/v26.0/me?"+q.Encode()) == 200
+	return e.get("/v27.0/me?"+q.Encode()) == 200
 }
 
 func TestAProofIsMadeOfTheServedToken(t *testing.T) {
@@ -31,11 +31,11 @@ func TestAProofIsMadeOfTheServedToken(t *testing.T) {
 		if data != nil {
 			q.Set("appsecret_time", fmt.Sprint(c["appsecret_time"]))
 		}
-		if status := e.get("/v26.0/me?" + q.Encode()); status != 200 {
+		if status := e.get("/v27.0/me?" + q.Encode()); status != 200 {
 			t.Errorf("with the proof of %v the provider answers %d", data, status)
 		}
 		q.Set("appsecret_proof", strings.Repeat("0", 64))
-		if status := e.get("/v26.0/me?" + q.Encode()); status != 400 {
+		if status := e.get("/v27.0/me?" + q.Encode()); status != 400 {
 			t.Errorf("with a wrong proof the provider answers %d", status)
 		}
 	}
@@ -70,7 +70,7 @@ func TestEveryCallWithATokenIsProven(t *testing.T) {
 			t.Errorf("%s %s is sent without a proof", r.Method, r.Path)
 		}
 	}
-	for _, endpoint := range []string{authpipetest.EndpointMe, authpipetest.EndpointAccounts, authpipetest.EndpointRevokeToken, authpipetest.EndpointDebugToken, authpipetest.EndpointRevoke, authpipetest.EndpointBatch} {
+	for _, endpoint := range []string{authpipetest.EndpointMe, authpipetest.EndpointAccounts, authpipetest.EndpointRevokeToken, authpipetest.EndpointRevoke, authpipetest.EndpointBatch} {
 		if !proven[endpoint] {
 			t.Errorf("%s was never called with a token", endpoint)
 		}

@@ -48,7 +48,7 @@ func TestNoCallFailsForAResetSecret(t *testing.T) {
 		},
 	}
 	for facebook, o := range map[string]authpipetest.Options{
-		"as it is": {}, "whose proofs fail as an OAuthException": {ProofErrorOAuth: true}, "that reads no POST": {NoMethodOverride: true, RevokeTokenOnlyByGET: true},
+		"as it is": {}, "whose proofs fail as an OAuthException": {ProofErrorOAuth: true}, "that reads no POST": {RevokeTokenOnlyByGET: true},
 	} {
 		for step, prepare := range steps {
 			t.Run(step+" at a Facebook "+facebook, func(t *testing.T) {

@@ -65,7 +65,7 @@ func checkConfig(name string, c store.Config) error {
 func checkChoices(c store.Config) error {
 	switch {
 	case c.GraphVersion != "" && !graphVersion.MatchString(c.GraphVersion):
-		return oauth.Invalid("graph_version", "must be a v and two numbers, such as v26.0")
+		return oauth.Invalid("graph_version", "must be a v and two numbers, such as v27.0")
 	case c.PKCE != "" && c.PKCE != flow.PKCEAuto && c.PKCE != flow.PKCEAlways && c.PKCE != flow.PKCENever:
 		return oauth.Invalid("pkce", "must be auto, always or never")
 	case c.Completion != "" && c.Completion != flow.Confirm && c.Completion != flow.Callback:

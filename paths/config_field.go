@@ -36,7 +36,7 @@ var configFields = map[string]*framework.FieldSchema{
 	"session_ttl":            {Type: framework.TypeDurationSecond, DisplayAttrs: grouped(sessionGroup), Description: "The life of an unfinished session, at most 1h. Default 10m."},
 	"pkce":                   {Type: framework.TypeString, DisplayAttrs: grouped(sessionGroup), AllowedValues: oneOf(flow.PKCEAuto, flow.PKCEAlways, flow.PKCENever), Description: "auto, always or never. auto sends PKCE where the provider is known to bind it. Default auto."},
 	"check_interval":         {Type: framework.TypeDurationSecond, DisplayAttrs: grouped(keepingGroup), Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
-	"graph_version":          {Type: framework.TypeString, DisplayAttrs: grouped(apiGroup), Description: "The version of the provider's API, such as v26.0."},
+	"graph_version":          {Type: framework.TypeString, DisplayAttrs: grouped(apiGroup), Description: "The version of the provider's API, such as v27.0."},
 	"dialog_url":             {Type: framework.TypeString, DisplayAttrs: grouped(apiGroup), Description: "Another base for the provider's login dialog: a test double or an egress proxy."},
 	"graph_url":              {Type: framework.TypeString, DisplayAttrs: grouped(apiGroup), Description: "Another base for the provider's API."},
 	"force":                  {Type: framework.TypeBool, Query: true, Description: "Change client_id, or delete the configuration, although credentials use it."},

@@ -89,7 +89,7 @@ chapter '4. Read both credentials, and use one at Facebook'
 run vault read authpipe/creds/org_acme/facebook/installation
 run vault read authpipe/creds/org_acme/facebook/users/user_123
 token=$(field access_token) proof=$(field appsecret_proof)
-run visit "$facebook/v26.0/me?fields=id,name&appsecret_proof=$proof" "Authorization: Bearer $token"
+run visit "$facebook/v27.0/me?fields=id,name&appsecret_proof=$proof" "Authorization: Bearer $token"
 
 chapter '5. What is connected, without a secret'
 run vault list authpipe/connections/org_acme/facebook/users
@@ -119,7 +119,7 @@ refused actor_mismatch vault write "authpipe/sessions/org_globex/$session/comple
 chapter '8. Disconnect the person: the grant is revoked at Facebook, and the credential deleted'
 run vault delete authpipe/creds/org_acme/facebook/users/user_123
 refused 'No value found' vault read authpipe/creds/org_acme/facebook/users/user_123
-refused '190' visit "$facebook/v26.0/me?appsecret_proof=$proof" "Authorization: Bearer $token"
+refused '190' visit "$facebook/v27.0/me?appsecret_proof=$proof" "Authorization: Bearer $token"
 run vault list authpipe/connections/org_acme/facebook
 
 printf '\n%sThat is all. The demo took %d s.%s\n' "$bold" "$SECONDS" "$plain"

@@ -159,7 +159,7 @@ func ExampleTransport() {
 		Request: authpipe.Request{Tenant: "org_graph"},
 		Origins: []string{w.graph}, // the simulator; leave it out for Facebook
 	}}
-	resp, err := graph.Get(w.graph + "/v26.0/me?fields=name")
+	resp, err := graph.Get(w.graph + "/v27.0/me?fields=name")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -170,7 +170,7 @@ func ExampleTransport() {
 
 	// A post in the page's own name.
 	asPage := authpipe.WithRequest(ctx, authpipe.Request{Tenant: "org_graph", Page: pageOfAlice})
-	post, err := http.NewRequestWithContext(asPage, http.MethodPost, w.graph+"/v26.0/"+pageOfAlice+"/feed", strings.NewReader("message=Hello"))
+	post, err := http.NewRequestWithContext(asPage, http.MethodPost, w.graph+"/v27.0/"+pageOfAlice+"/feed", strings.NewReader("message=Hello"))
 	if err != nil {
 		fmt.Println(err)
 		return

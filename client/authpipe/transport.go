@@ -18,7 +18,7 @@ var graphOrigins = []string{"https://graph.facebook.com", "https://graph-video.f
 // access_token in it, of the time when it was written.
 //
 //	graph := &http.Client{Transport: &authpipe.Transport{Client: client, Request: authpipe.Request{Tenant: "org_acme"}}}
-//	resp, err := graph.Get("https://graph.facebook.com/v26.0/me/accounts")
+//	resp, err := graph.Get("https://graph.facebook.com/v27.0/me/accounts")
 //
 // A request to any other origin goes through as it is, but for a Referer of the Graph API's: no token leaves for it, be it after a
 // redirect or by mistake.

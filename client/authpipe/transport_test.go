@@ -106,7 +106,7 @@ func TestATokenGoesToNoOtherHost(t *testing.T) {
 
 	// By default it goes to Facebook alone, over TLS and nowhere else.
 	for url, trusted := range map[string]bool{
-		"https://graph.facebook.com/v26.0/me":       true,
+		"https://graph.facebook.com/v27.0/me":       true,
 		"https://GRAPH.facebook.com:443/me":         true,
 		"https://graph-video.facebook.com/me":       true,
 		"http://graph.facebook.com/me":              false,

@@ -59,13 +59,13 @@ func get(t *testing.T, address string) (*http.Response, string) {
 func TestLoginOverTheCommand(t *testing.T) {
 	base := start(t, "-app-id", "42", "-app-secret", "s", "-redirect-uri", "http://127.0.0.1:1/cb", "-redirect-uri", "https://e/cb",
 		"-auto-approve", "-auto-approve-user", "uma", "-require-app-secret")
-	redirected, _ := get(t, base+"/v26.0/dialog/oauth?client_id=42&redirect_uri=https%3A%2F%2Fe%2Fcb&state=s&scope=email")
+	redirected, _ := get(t, base+"/v27.0/dialog/oauth?client_id=42&redirect_uri=https%3A%2F%2Fe%2Fcb&state=s&scope=email")
 	back, err := url.Parse(redirected.Header.Get("Location"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	exchange := url.Values{"client_id": {"42"}, "client_secret": {"s"}, "redirect_uri": {"https://e/cb"}, "code": {back.Query().Get("code")}}
-	_, body := get(t, base+"/v26.0/oauth/access_token?"+exchange.Encode())
+	_, body := get(t, base+"/v27.0/oauth/access_token?"+exchange.Encode())
 	var token struct {
 		AccessToken string `json:"access_token"`
 	}

@@ -46,7 +46,7 @@ Use this base URL for the dialog and for the Graph API; a browser finds an index
   config_id      ` + configID + `
   redirect_uri   %[4]s
 
-  %[1]s/v26.0/dialog/oauth?client_id=%[2]s&redirect_uri=…&state=…&scope=email,pages_show_list
+  %[1]s/v27.0/dialog/oauth?client_id=%[2]s&redirect_uri=…&state=…&scope=email,pages_show_list
 
 Break things at %[1]s/_control
 

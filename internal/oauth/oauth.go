@@ -26,7 +26,7 @@ type Client struct {
 	// Token is what the provider gives a client in place of its secret, for
 	// programs that cannot keep one. "": none is known.
 	Token Secret
-	// APIVersion is the version of the provider's API that calls name, "v26.0"
+	// APIVersion is the version of the provider's API that calls name, "v27.0"
 	// for Facebook's Graph API.
 	APIVersion string
 	// AuthorizationBase and APIBase are URLs without a trailing slash, below

@@ -3,8 +3,10 @@ package facebook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -17,18 +19,20 @@ const batchLimit = 50
 // BatchLimit implements [provider.BatchInspector].
 func (*Provider) BatchLimit() int { return batchLimit }
 
-// batched is one call of a batch, and batchAnswer the answer to one. That of a
-// call that took too long is null.
-type (
-	batched struct {
-		Method      string `json:"method"`
-		RelativeURL string `json:"relative_url"`
-	}
-	batchAnswer struct {
-		Code int    `json:"code"`
-		Body string `json:"body"`
-	}
-)
+// batched is one call of a batch.
+type batched struct {
+	Method      string `json:"method"`
+	RelativeURL string `json:"relative_url"`
+}
+
+// batchAnswer is the answer to one call of a batch.
+type batchAnswer struct {
+	Code int    `json:"code"`
+	Body string `json:"body"`
+
+	timedOut bool   // Facebook gives null for a call that it had no time for
+	trace    string // of the batch as a whole
+}
 
 // InspectAll implements [provider.BatchInspector].
 func (p *Provider) InspectAll(ctx context.Context, c oauth.Client, tokens []oauth.Token) []provider.Inspection {
@@ -45,21 +49,25 @@ func (p *Provider) InspectAll(ctx context.Context, c oauth.Client, tokens []oaut
 // inspectAll also returns the error of a call in the batch that refuses the
 // client: another secret may fare better with all of them.
 func (p *Provider) inspectAll(ctx context.Context, c oauth.Client, tokens []oauth.Token) ([]provider.Inspection, error) {
-	answers, trace, err := p.debugTokens(ctx, c, tokens)
-	switch class := provider.ClassOf(err); {
-	case err == nil:
-	case class == provider.Transient, class == provider.Throttled, class == provider.Misconfigured:
+	secrets := make([]oauth.Secret, len(tokens))
+	for i, t := range tokens {
+		secrets[i] = t.AccessToken
+	}
+	answers, err := p.debugTokens(ctx, "inspecting tokens", c, secrets...)
+	if refused := (*batchRefused)(nil); errors.As(err, &refused) && len(tokens) > 1 {
+		return p.inspectEach(ctx, c, tokens), nil // one of them may be why
+	}
+	if err != nil {
 		return nil, err
-	default:
-		// It is the batch that is refused: that says nothing of the tokens, and none
-		// is to wait for it.
-		return p.inspectEach(ctx, c, tokens), nil
 	}
 	all := make([]provider.Inspection, len(tokens))
 	for i, t := range tokens {
-		all[i].Token, all[i].Err = inspected(c, t, answers[i], trace)
-		if refusesClient(all[i].Err) {
-			err = all[i].Err
+		answer, failure := answers[i].read(c, t.AccessToken)
+		if failure == nil {
+			all[i].Token, failure = answer.of(c, t)
+		}
+		if all[i].Err = failure; refusesClient(failure) {
+			err = failure
 		}
 	}
 	return all, err
@@ -73,21 +81,24 @@ func (p *Provider) inspectEach(ctx context.Context, c oauth.Client, tokens []oau
 	return all
 }
 
-// debugTokens makes the calls of inspect in one. The URLs within are in the
-// body of the request, and so are the tokens. The answers have one trace.
-func (p *Provider) debugTokens(ctx context.Context, c oauth.Client, tokens []oauth.Token) (answers []*batchAnswer, trace string, err error) {
-	const op = "inspecting tokens"
-	calls, secrets := make([]batched, len(tokens)), []oauth.Secret{c.Secret}
+// debugTokens inspects tokens in one synchronous batch (Meta: "Batch Requests",
+// "Debug-Token"). Alone, debug_token is a GET with the token in its URL, which
+// logs show; in a batch that URL stands in the body of a POST. It returns as
+// many answers as there are tokens.
+func (p *Provider) debugTokens(ctx context.Context, op string, c oauth.Client, tokens ...oauth.Secret) ([]batchAnswer, error) {
+	calls := make([]batched, len(tokens))
 	for i, t := range tokens {
-		q := url.Values{"input_token": {t.AccessToken.Reveal()}}
+		q := url.Values{"input_token": {t.Reveal()}}
 		calls[i] = batched{http.MethodGet, c.APIVersion + "/debug_token?" + q.Encode()}
-		secrets = append(secrets, t.AccessToken)
 	}
 	batch, err := json.Marshal(calls)
 	if err != nil {
-		return nil, "", &provider.Error{Class: provider.Transient, Op: op, Message: "the batch cannot be written"}
+		return nil, &provider.Error{Class: provider.Transient, Op: op, Message: "the batch cannot be written"}
 	}
-	var header http.Header
+	var (
+		header  http.Header
+		answers []*batchAnswer
+	)
 	err = p.call(ctx, request{
 		op:     op,
 		method: http.MethodPost,
@@ -97,26 +108,51 @@ func (p *Provider) debugTokens(ctx context.Context, c oauth.Client, tokens []oau
 		},
 		client:  true,
 		header:  &header,
-		secrets: secrets,
+		secrets: slices.Concat(tokens, []oauth.Secret{c.Secret}),
 	}, &answers)
 	if err == nil && len(answers) != len(tokens) {
 		err = &provider.Error{Class: provider.Transient, Op: op, Message: "the batch has another number of answers than of calls"}
 	}
-	return answers, header.Get(traceHeader), err
+	if err != nil {
+		return nil, wholeBatch(err)
+	}
+	all := make([]batchAnswer, len(tokens))
+	for i, a := range answers {
+		if a == nil {
+			a = &batchAnswer{timedOut: true}
+		}
+		all[i], all[i].trace = *a, header.Get(traceHeader)
+	}
+	return all, nil
 }
 
-// inspected returns what one answer of a batch says of t.
-func inspected(c oauth.Client, t oauth.Token, a *batchAnswer, trace string) (oauth.Token, error) {
-	r := request{op: inspecting, client: true, secrets: []oauth.Secret{c.Secret, t.AccessToken}}
-	if a == nil {
-		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the provider did not come to it within the batch"}
+// A batchRefused is the refusal of a batch as a whole.
+type batchRefused struct{ error }
+
+func (e *batchRefused) Unwrap() error { return e.error }
+
+// wholeBatch returns the error of a batch that failed as a whole. Such a refusal
+// says nothing of a token, unless it is the client's or the app's limit.
+func wholeBatch(err error) error {
+	var e *provider.Error
+	if !errors.As(err, &e) || e.Class == provider.Transient || e.Class == provider.Throttled || e.Class == provider.Misconfigured {
+		return err
 	}
-	if err := refusal(r, a.Code, []byte(a.Body)); err != nil {
-		return oauth.Token{}, err
+	e.Class = provider.Transient
+	return &batchRefused{e}
+}
+
+// read returns what one answer of a batch says of a token.
+func (a batchAnswer) read(c oauth.Client, token oauth.Secret) (inspection, error) {
+	if a.timedOut {
+		return inspection{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the provider had no time for it within the batch"}
 	}
-	answer := inspection{trace: trace}
+	if err := refusal(request{op: inspecting, client: true, secrets: []oauth.Secret{c.Secret, token}}, a.Code, []byte(a.Body)); err != nil {
+		return inspection{}, err
+	}
+	answer := inspection{trace: a.trace}
 	if err := json.Unmarshal([]byte(a.Body), &answer); err != nil {
-		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer is not the JSON that was expected"}
+		return inspection{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer is not the JSON that was expected"}
 	}
-	return answer.of(c, t)
+	return answer, nil
 }

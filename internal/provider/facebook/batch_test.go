@@ -56,15 +56,16 @@ func TestTroubleInABatch(t *testing.T) {
 		fault authpipetest.Fault
 		want  []provider.Class
 	}{
-		"one call of it took too long":                     {authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Reset: true}, []provider.Class{provider.Transient, none, none}},
-		"one call of it is throttled":                      {authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Error: graph(4, "")}, []provider.Class{provider.Throttled, none, none}},
-		"one call of it is answered in HTML":               {authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Body: "<html>"}, []provider.Class{provider.Transient, none, none}},
-		"all of it is throttled":                           {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: graph(4, "")}, []provider.Class{provider.Throttled, provider.Throttled, provider.Throttled}},
-		"the client is refused":                            {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: graph(190, "Invalid OAuth access token signature.")}, []provider.Class{provider.Misconfigured, provider.Misconfigured, provider.Misconfigured}},
-		"an answer is missing":                             {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Body: `[null,null]`}, []provider.Class{provider.Transient, provider.Transient, provider.Transient}},
-		"the answer is no list":                            {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Body: `{}`}, []provider.Class{provider.Transient, provider.Transient, provider.Transient}},
-		"nothing is answered":                              {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Reset: true}, []provider.Class{provider.Transient, provider.Transient, provider.Transient}},
-		"batches are not understood: then each goes alone": {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: graph(100, "(#100) param batch must be an array.")}, []provider.Class{none, none, none}},
+		"one call of it took too long":                                 {authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Reset: true}, []provider.Class{provider.Transient, none, none}},
+		"one call of it is throttled":                                  {authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Error: graph(4, "")}, []provider.Class{provider.Throttled, none, none}},
+		"one call of it is answered in HTML":                           {authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Body: "<html>"}, []provider.Class{provider.Transient, none, none}},
+		"all of it is throttled":                                       {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: graph(4, "")}, []provider.Class{provider.Throttled, provider.Throttled, provider.Throttled}},
+		"the client is refused":                                        {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: graph(190, "Invalid OAuth access token signature.")}, []provider.Class{provider.Misconfigured, provider.Misconfigured, provider.Misconfigured}},
+		"an answer is missing":                                         {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Body: `[null,null]`}, []provider.Class{provider.Transient, provider.Transient, provider.Transient}},
+		"the answer is no list":                                        {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Body: `{}`}, []provider.Class{provider.Transient, provider.Transient, provider.Transient}},
+		"nothing is answered":                                          {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Reset: true}, []provider.Class{provider.Transient, provider.Transient, provider.Transient}},
+		"it is refused as a whole: then each goes alone":               {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Times: 1, Error: graph(100, "(#100) Invalid parameter")}, []provider.Class{none, none, none}},
+		"each is refused as a whole, which says nothing of the tokens": {authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: graph(100, "(#100) param batch must be an array.")}, []provider.Class{provider.Transient, provider.Transient, provider.Transient}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, authpipetest.Options{})

@@ -59,19 +59,21 @@ func (*Provider) RevokesAlone(t oauth.Token) bool {
 }
 
 // revokeSystemUser revokes the one token (Meta: "System Users: Install Apps,
-// Generate, Refresh, and Revoke Tokens"; it is a GET there). A token that is
+// Generate, Refresh, and Revoke Tokens"). That is a GET, whose secrets Meta takes
+// in the URL alone, but for the token that authorizes the call. A token that is
 // dead already is gone.
 func (p *Provider) revokeSystemUser(ctx context.Context, c oauth.Client, t oauth.Token) (success, error) {
 	var done success
-	err := p.ask(ctx, request{
-		op:    "revoking the token",
-		token: true,
-		url:   c.APIBase + "/" + c.APIVersion + "/oauth/revoke",
-		form: url.Values{
-			"client_id": {c.ID}, "client_secret": {c.Secret.Reveal()},
-			"revoke_token": {t.AccessToken.Reveal()}, "access_token": {t.AccessToken.Reveal()},
-			"appsecret_proof": {proof(c, t.AccessToken.Reveal())},
-		},
+	q := url.Values{
+		"client_id": {c.ID}, "client_secret": {c.Secret.Reveal()}, "revoke_token": {t.AccessToken.Reveal()},
+		"appsecret_proof": {proof(c, t.AccessToken.Reveal())},
+	}
+	err := p.call(ctx, request{
+		op:      "revoking the token",
+		method:  http.MethodGet,
+		token:   true,
+		url:     c.APIBase + "/" + c.APIVersion + "/oauth/revoke?" + q.Encode(),
+		bearer:  t.AccessToken,
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, &done)
 	var e *provider.Error

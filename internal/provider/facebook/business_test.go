@@ -49,10 +49,9 @@ func TestABusinessThatIsNotToldIsNotNone(t *testing.T) {
 
 func TestABusinessTokenIsRevokedAlone(t *testing.T) {
 	for name, o := range map[string]authpipetest.Options{
-		"where a call that reads may be posted": {RevokeTokenOnlyByGET: true},
-		"where POST will do":                    {NoMethodOverride: true},
-		"where it must be a GET":                {RevokeTokenOnlyByGET: true, NoMethodOverride: true},
-		"whatever the token is called":          {IntegrationTokenType: authpipetest.KindUser},
+		"where it must be a GET":       {RevokeTokenOnlyByGET: true},
+		"of an old app":                {OldApps: true},
+		"whatever the token is called": {IntegrationTokenType: authpipetest.KindUser},
 	} {
 		w, token := newBusiness(t, o)
 		other, err := w.Refresh(t.Context(), w.client, token)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -110,38 +109,6 @@ func (p *Provider) Skew() (ahead time.Duration, known bool) {
 		return *skew, true
 	}
 	return 0, false
-}
-
-// ask makes a call that reads with r's form, which holds a secret: in a body,
-// for a URL ends up in logs. Graph takes any call as a POST that names its
-// method. Nobody promises that it does so everywhere: where it is not
-// understood, the form goes into the URL after all.
-func (p *Provider) ask(ctx context.Context, r request, into any) error {
-	plain := r
-	plain.method, plain.form = http.MethodGet, nil
-	plain.url += "?" + r.form.Encode()
-	if _, known := p.plainGET.Load(r.op); known {
-		return p.call(ctx, plain, into)
-	}
-	r.method = http.MethodPost
-	r.form = maps.Clone(r.form)
-	r.form.Set("method", "get")
-	err := p.call(ctx, r, into)
-	if !misunderstood(err) {
-		return err
-	}
-	if err = p.call(ctx, plain, into); err == nil {
-		p.plainGET.Store(r.op, true)
-	}
-	return err
-}
-
-// misunderstood reports whether err says that there is no such call as a POST,
-// and nothing else: any other refusal would be met again, with the secret in a
-// URL.
-func misunderstood(err error) bool {
-	var e *provider.Error
-	return errors.As(err, &e) && e.Code == 100 && e.Subcode == subcodeNoObject && strings.Contains(e.Message, "post request")
 }
 
 // refusal returns the error that an answer holds, or nil. An error object is

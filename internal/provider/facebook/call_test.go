@@ -17,8 +17,8 @@ import (
 
 func TestSecretsTravelInBodiesAndHeaders(t *testing.T) {
 	for name, o := range map[string]authpipetest.Options{
-		"where a call that reads may be posted": {CodeTokenLife: authpipetest.ShortLife},
-		"where it may not":                      {CodeTokenLife: authpipetest.ShortLife, NoMethodOverride: true},
+		"of a new app":  {CodeTokenLife: authpipetest.ShortLife},
+		"of an old app": {CodeTokenLife: authpipetest.ShortLife, OldApps: true},
 	} {
 		w := newWorld(t, o)
 		for range 2 {
@@ -35,17 +35,18 @@ func TestSecretsTravelInBodiesAndHeaders(t *testing.T) {
 			}
 		}
 		for _, r := range w.fb.Requests() {
-			query := r.Query.Encode()
-			if strings.Contains(query, appSecret) || r.Query.Has("code") ||
-				strings.Contains(query, "EAA") && !o.NoMethodOverride {
+			if r.Batched {
+				continue // its URL stood in a body
+			}
+			if query := r.Query.Encode(); strings.Contains(query, appSecret) || r.Query.Has("code") || strings.Contains(query, "EAA") {
 				t.Errorf("%s: %s %s?%s", name, r.Method, r.Path, query)
 			}
 		}
 	}
 }
 
-// TestNoRefusalPutsATokenIntoAURL has calls that read refused when they are
-// posted: only where there is no such call as a POST may the URL hold a token.
+// The one URL that may hold a token is that of /oauth/revoke: Meta takes it
+// nowhere else.
 func TestNoRefusalPutsATokenIntoAURL(t *testing.T) {
 	for name, spoil := range map[string]func(*world){
 		"a version that nobody knows":   func(w *world) { w.client.APIVersion = "v97.0" },
@@ -61,7 +62,7 @@ func TestNoRefusalPutsATokenIntoAURL(t *testing.T) {
 		w.Revoke(t.Context(), w.client, oauth.Token{AccessToken: token.AccessToken, Kind: authpipetest.KindSystemUser})
 		w.Pages(t.Context(), w.client, token)
 		for _, r := range w.fb.Requests() {
-			if strings.Contains(r.Query.Encode(), "EAA") {
+			if strings.Contains(r.Query.Encode(), "EAA") && !r.Batched && r.Endpoint != authpipetest.EndpointRevokeToken {
 				t.Errorf("%s: the token stands in the URL of %s %s", name, r.Method, r.Path)
 			}
 		}

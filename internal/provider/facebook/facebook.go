@@ -19,7 +19,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,8 +36,6 @@ const longLived = 7 * 24 * time.Hour
 type Provider struct {
 	http *http.Client
 	now  func() time.Time
-	// plainGET holds the calls that read and are not understood when posted.
-	plainGET sync.Map
 	// skew and served are what Skew and Served return.
 	skew   atomic.Pointer[time.Duration]
 	served atomic.Pointer[string]

@@ -34,7 +34,7 @@ func newWorld(t *testing.T, o authpipetest.Options) world {
 	base := fb.Start(t)
 	return world{
 		facebook.New(http.DefaultTransport, clock.Now), fb, clock,
-		oauth.Client{ID: "123", Secret: oauth.NewSecret(appSecret), APIVersion: "v26.0", AuthorizationBase: base, APIBase: base},
+		oauth.Client{ID: "123", Secret: oauth.NewSecret(appSecret), APIVersion: "v27.0", AuthorizationBase: base, APIBase: base},
 	}
 }
 
@@ -66,12 +66,12 @@ func (w world) token(t *testing.T) oauth.Token {
 
 func TestTheAuthorizationURL(t *testing.T) {
 	p := facebook.New(nil, time.Now)
-	u, err := p.AuthorizationURL(oauth.Client{ID: "123", APIVersion: "v26.0", AuthorizationBase: "https://www.facebook.com"}, provider.AuthorizationRequest{
+	u, err := p.AuthorizationURL(oauth.Client{ID: "123", APIVersion: "v27.0", AuthorizationBase: "https://www.facebook.com"}, provider.AuthorizationRequest{
 		State: oauth.NewSecret("s"), RedirectURI: "https://e/cb?x=1", Scopes: []string{"email", "openid"}, Reauthorize: true,
 		// The verifier and challenge of RFC 7636, appendix B.
 		Verifier: oauth.NewSecret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
 	})
-	want := "https://www.facebook.com/v26.0/dialog/oauth?auth_type=rerequest&client_id=123&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256" +
+	want := "https://www.facebook.com/v27.0/dialog/oauth?auth_type=rerequest&client_id=123&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256" +
 		"&redirect_uri=https%3A%2F%2Fe%2Fcb%3Fx%3D1&response_type=code&scope=email%2Copenid&state=s"
 	if err != nil || u != want {
 		t.Errorf("%s, %v\nwant %s", u, err, want)

@@ -76,7 +76,7 @@ func FuzzGraphAnswer(f *testing.F) {
 			return
 		}
 		p := facebook.New(answering{status, []byte(body), usage}, func() time.Time { return fuzzNow })
-		c := oauth.Client{ID: "123", Secret: oauth.NewSecret(fuzzSecret), Token: oauth.NewSecret(fuzzClientToken), APIVersion: "v26.0", AuthorizationBase: "https://d", APIBase: "https://g"}
+		c := oauth.Client{ID: "123", Secret: oauth.NewSecret(fuzzSecret), Token: oauth.NewSecret(fuzzClientToken), APIVersion: "v27.0", AuthorizationBase: "https://d", APIBase: "https://g"}
 		token := oauth.Token{AccessToken: oauth.NewSecret(fuzzToken), Account: "9", ExpiryUnknown: true}
 		check := func(op string, err error) {
 			t.Helper()

@@ -3,8 +3,6 @@ package facebook
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -78,7 +76,11 @@ func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 }
 
 func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	answer, err := p.debugToken(ctx, c, t)
+	answers, err := p.debugTokens(ctx, inspecting, c, t.AccessToken)
+	if err != nil {
+		return oauth.Token{}, err
+	}
+	answer, err := answers[0].read(c, t.AccessToken)
 	if err != nil {
 		return oauth.Token{}, err
 	}
@@ -88,28 +90,19 @@ func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 // Probe implements [provider.Prober]: it inspects the app's own token, with
 // itself. Whatever is wrong with the client is wrong with that call.
 func (p *Provider) Probe(ctx context.Context, c oauth.Client) error {
-	_, err := withEither(ctx, c, func(c oauth.Client) (inspection, error) {
-		answer, err := p.debugToken(ctx, c, oauth.Token{AccessToken: appToken(c)})
-		if err == nil && answer.Data.IsValid == nil {
-			err = &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer does not say whether the token is valid"}
-		}
-		return answer, err
-	})
+	_, err := withEither(ctx, c, func(c oauth.Client) (inspection, error) { return p.probe(ctx, c) })
 	return err
 }
 
-func (p *Provider) debugToken(ctx context.Context, c oauth.Client, t oauth.Token) (answer inspection, err error) {
-	var header http.Header
-	err = p.ask(ctx, request{
-		op:      inspecting,
-		url:     c.APIBase + "/" + c.APIVersion + "/debug_token",
-		form:    url.Values{"input_token": {t.AccessToken.Reveal()}, "appsecret_proof": {appProof(c)}},
-		bearer:  appToken(c),
-		client:  true,
-		header:  &header,
-		secrets: []oauth.Secret{c.Secret, t.AccessToken},
-	}, &answer)
-	answer.trace = header.Get(traceHeader)
+func (p *Provider) probe(ctx context.Context, c oauth.Client) (inspection, error) {
+	answers, err := p.debugTokens(ctx, inspecting, c, appToken(c))
+	if err != nil {
+		return inspection{}, err
+	}
+	answer, err := answers[0].read(c, appToken(c))
+	if err == nil && answer.Data.IsValid == nil {
+		err = &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer does not say whether the token is valid"}
+	}
 	return answer, err
 }
 

@@ -23,7 +23,7 @@ func TestWhatDebugTokenLeavesOutIsKept(t *testing.T) {
 		`{"data":{"is_valid":true,"app_id":123,"user_id":"9","expires_at":999999999999}}`: {},
 		`{"data":{"is_valid":true,"app_id":123,"user_id":"9","expires_at":1900000000}}`:   time.Unix(1900000000, 0),
 	} {
-		clear := w.fb.Fail(authpipetest.Fault{Body: body})
+		clear := w.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: body})
 		got, err := w.Inspect(t.Context(), w.client, token)
 		clear()
 		if err != nil || !got.ExpiresAt.Equal(want) || got.Account != "9" {
@@ -85,7 +85,7 @@ func TestATokenOfAnotherAppIsRefused(t *testing.T) {
 func TestATokenOfAnotherAppIsNotTakenForOurs(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(t)
-	w.fb.Fail(authpipetest.Fault{Body: `{"data":{"is_valid":true,"app_id":"999","user_id":"9","expires_at":0}}`})
+	w.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: `{"data":{"is_valid":true,"app_id":"999","user_id":"9","expires_at":0}}`})
 	if _, err := w.Inspect(t.Context(), w.client, token); provider.ClassOf(err) != provider.Caller {
 		t.Errorf("inspecting it: %v", err)
 	}

@@ -27,13 +27,15 @@ var lastDays = map[string]time.Time{
 	"v25.0": day(2028, time.July, 29),
 }
 
-// newest is the version that this build was written for. Nobody has said when
-// it ends.
-const newest = "v26.0"
+// newest is the version that this build was written for, released on 2026-11-04.
+const newest = "v27.0"
+
+// endless are the versions whose end Meta has not announced.
+var endless = []string{"v26.0", newest}
 
 // Versions implements [provider.Versioned].
 func (p *Provider) Versions() []string {
-	served := []string{newest}
+	served := slices.Clone(endless)
 	for version := range lastDays {
 		if !ended(version, p.now()) {
 			served = append(served, version)

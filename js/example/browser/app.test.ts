@@ -8,7 +8,7 @@ const refusing = async () => {
   throw new AuthpipeError({ op: 'reading creds/org_acme/facebook/installation', code: 'revoked', message: engines });
 };
 const authpipe = { handler: () => async () => new Response(), graph: () => refusing } as unknown as Authpipe;
-const app = createApp({ authpipe, tenantId: 'org_acme', origin, graph: 'http://localhost:2/v26.0', web: '/nowhere', control: '', webhookVerifyToken: 'x' });
+const app = createApp({ authpipe, tenantId: 'org_acme', origin, graph: 'http://localhost:2/v27.0', web: '/nowhere', control: '', webhookVerifyToken: 'x' });
 
 async function ask(path: string, { body, cookie = '', site = 'same-origin' }: { body?: unknown; cookie?: string; site?: string } = {}) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);

@@ -72,7 +72,7 @@ export class World {
     return createApp({
       authpipe, tenantId, webhookVerifyToken, origin: this.origin, web: fileURLToPath(new URL('../dist/web', import.meta.url)),
       get graph() {
-        return `${facebook()}/v26.0`;
+        return `${facebook()}/v27.0`;
       },
       get control() {
         return `${facebook()}/_control`;

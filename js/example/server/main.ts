@@ -20,7 +20,7 @@ const app = createApp({
   authpipe,
   origin,
   tenantId: 'org_acme',
-  graph: `${need('GRAPH_URL')}/v26.0`,
+  graph: `${need('GRAPH_URL')}/v27.0`,
   web: fileURLToPath(new URL('../web', import.meta.url)),
   control: `${need('GRAPH_URL')}/_control`,
   webhookVerifyToken: need('WEBHOOK_VERIFY_TOKEN'),

@@ -4,7 +4,7 @@ import { NeedsReauthError, type ListedConnection } from '../../src/index.js';
 import { breaks, client, connect, install, stage, vault } from './world.js';
 
 const authpipe = client();
-const graphVersion = 'v26.0';
+const graphVersion = 'v27.0';
 
 beforeAll(async () => {
   await install(authpipe, 'org_acme');

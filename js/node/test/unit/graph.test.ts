@@ -37,23 +37,23 @@ function graph(origins?: string[]) {
 
 describe('a call of the Graph API', () => {
   test('has the token in a header and the proof in the query, and what comes back shows neither', async () => {
-    const response = await graph()('https://graph.facebook.com/v26.0/me?fields=id,name');
+    const response = await graph()('https://graph.facebook.com/v27.0/me?fields=id,name');
     expect(sent[0]!.headers.get('authorization')).toBe('Bearer one');
-    expect(sent[0]!.url).toBe('https://graph.facebook.com/v26.0/me?fields=id,name&appsecret_proof=proof-of-one');
-    expect(response.url).toBe('https://graph.facebook.com/v26.0/me?fields=id,name');
+    expect(sent[0]!.url).toBe('https://graph.facebook.com/v27.0/me?fields=id,name&appsecret_proof=proof-of-one');
+    expect(response.url).toBe('https://graph.facebook.com/v27.0/me?fields=id,name');
     expect(await response.json()).toEqual({ id: '7' });
   });
 
   test('keeps its method, body and headers', async () => {
-    await graph()('https://graph.facebook.com/v26.0/7/feed', { method: 'POST', body: new URLSearchParams({ message: 'hello' }), headers: { 'X-Own': 'yes' } });
+    await graph()('https://graph.facebook.com/v27.0/7/feed', { method: 'POST', body: new URLSearchParams({ message: 'hello' }), headers: { 'X-Own': 'yes' } });
     expect(sent[0]!.method).toBe('POST');
     expect(await sent[0]!.text()).toBe('message=hello');
     expect(Object.fromEntries(sent[0]!.headers)).toMatchObject({ 'x-own': 'yes', 'content-type': 'application/x-www-form-urlencoded;charset=UTF-8' });
   });
 
   test('of a next page has the token of now, and not the one that is written there', async () => {
-    await graph()('https://graph.facebook.com/v26.0/me/feed?access_token=old&limit=25&appsecret_proof=old&after=a%2Cb');
-    expect(sent[0]!.url).toBe('https://graph.facebook.com/v26.0/me/feed?limit=25&after=a%2Cb&appsecret_proof=proof-of-one');
+    await graph()('https://graph.facebook.com/v27.0/me/feed?access_token=old&limit=25&appsecret_proof=old&after=a%2Cb');
+    expect(sent[0]!.url).toBe('https://graph.facebook.com/v27.0/me/feed?limit=25&after=a%2Cb&appsecret_proof=proof-of-one');
   });
 
   test.each([
@@ -86,7 +86,7 @@ describe('where Facebook says that the token is dead', () => {
   });
 
   test('the engine is asked, and the call is made once more with what it has', async () => {
-    const response = await graph()('https://graph.facebook.com/v26.0/7/feed', { method: 'POST', body: new URLSearchParams({ message: 'hello' }) });
+    const response = await graph()('https://graph.facebook.com/v27.0/7/feed', { method: 'POST', body: new URLSearchParams({ message: 'hello' }) });
     expect(await response.json()).toEqual({ id: '7' });
     expect(await Promise.all(sent.map((request) => request.text()))).toEqual(['message=hello', 'message=hello']);
     expect(double.count('POST connections/')).toBe(1);
@@ -98,7 +98,7 @@ describe('where Facebook says that the token is dead', () => {
   ])('a body that streams is spent: the answer stands, and the next call is right (%s)', async (_, streams) => {
     const stream = streams();
     const init = { method: 'POST', body: stream, duplex: 'half' } as unknown as RequestInit;
-    expect((await graph()('https://graph.facebook.com/v26.0/7/feed', init)).status).toBe(400);
+    expect((await graph()('https://graph.facebook.com/v27.0/7/feed', init)).status).toBe(400);
     expect(await (await graph()('https://graph.facebook.com/me')).json()).toEqual({ id: '7' });
     expect(sent.length).toBe(2);
   });
