@@ -86,7 +86,7 @@ func TestABusinessTokenMayHaveAnotherType(t *testing.T) {
 		if r := w.debug(w.token("email")); !strings.Contains(r.body, `"type":"USER"`) {
 			t.Errorf("of a person's debug_token tells %s", r.body)
 		}
-		w.RemoveIntegration(appID, businessID)
+		w.ExpireToken(token)
 		if r := w.debug(token); !strings.Contains(r.body, want) {
 			t.Errorf("of a dead one debug_token tells %s", r.body)
 		}

@@ -58,6 +58,10 @@ func (f *Facebook) debugToken(c *call) (any, error) {
 	if input.app != caller.app {
 		return nil, oauthError(codeInvalid, wrongApp)
 	}
+	if input.client && input.grant.gone {
+		// Seen on v26.0; the report has no text.
+		return nil, methodError(codeInvalid, 0, "(#100) Unsupported request")
+	}
 	if flaw := f.flaw(input); flaw != nil {
 		return debugged(f.debugDead(input, flaw)), nil
 	}

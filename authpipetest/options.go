@@ -94,6 +94,9 @@ type Options struct {
 	NoVersionHeader bool
 	// RevokeTokenOnlyByGET has /oauth/revoke be what Meta documents, a GET. Otherwise a POST does it too.
 	RevokeTokenOnlyByGET bool
+	// RevokeSparesIntegrations has /oauth/revoke report success for the token of a business integration system user and leave it
+	// alive, as was seen on v26.0 in 2026. Then only an admin of the business can end it: see [Facebook.RemoveIntegration].
+	RevokeSparesIntegrations bool
 	// BatchProofPerCall asks for an appsecret_proof in each entry of a batch. Otherwise one beside the batch is good for the
 	// entries that are made with the batch's token. Entries with a token of their own need their own either way
 	// (arsduo/koala#507).

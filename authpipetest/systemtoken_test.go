@@ -92,7 +92,13 @@ func TestRemovedIntegrationEndsAllItsTokens(t *testing.T) {
 	w.RemoveIntegration(appID, businessID)
 	third := w.connect(authpipetest.Consent{})
 	for _, token := range []string{first, second, page} {
-		w.get("/v26.0/me", params("access_token", token)).refusedSub(190, 458, notAuthorized)
+		if r := w.get("/v26.0/me", params("access_token", token)); !strings.Contains(r.body, `"code":190,"error_subcode":464`) {
+			t.Errorf("status %d: %s", r.status, r.body)
+		}
+		r := w.get("/v26.0/debug_token", params("input_token", token, "access_token", appToken))
+		if r.status != http.StatusBadRequest || !strings.Contains(r.body, `"type":"GraphMethodException","code":100`) {
+			t.Errorf("debug_token: status %d: %s", r.status, r.body)
+		}
 	}
 	for _, token := range []string{person, third} {
 		if r := w.get("/v26.0/me", params("access_token", token)); r.status != http.StatusOK {

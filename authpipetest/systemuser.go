@@ -111,6 +111,8 @@ func (f *Facebook) revokeToken(c *call) (any, error) {
 	case t.kind != KindSystemUser:
 		return nil, oauthError(codeInvalid, "(#100) The parameter revoke_token is no access token of a system user")
 	}
-	t.dead = f.sessionError(t, SubcodeRevoked)
+	if !t.client || !f.opts.RevokeSparesIntegrations {
+		t.dead = f.sessionError(t, SubcodeRevoked)
+	}
 	return map[string]bool{"success": true}, nil
 }

@@ -111,6 +111,8 @@ func (f *Facebook) flaw(t *token) *GraphError {
 		return t.dead
 	case t.kind == KindApp:
 		return nil
+	case t.grant.gone && t.client:
+		return f.sessionError(t, SubcodeUnconfirmed)
 	case t.grant.gone:
 		return f.sessionError(t, SubcodeAppNotInstalled)
 	case !t.expires.IsZero() && !f.opts.Now().Before(t.expires):

@@ -182,11 +182,20 @@ func errorAtAnExchange(t *testing.T, a answer) {
 	e.completed(s, map[string]any{"actor": "udo", "connect_code": code}, a.tokenEndpoint, consequences[a.tokenEndpoint].session)
 }
 
+// inspection is the class of the answer to debug_token. A code 100 says nothing
+// of a token that lives.
+func (a answer) inspection() string {
+	if a.client == "caller" {
+		return "transient"
+	}
+	return a.client
+}
+
 func errorAtACheck(t *testing.T, a answer) {
-	e, want := both(t, authpipetest.Options{}), consequences[a.client]
+	e, want := both(t, authpipetest.Options{}), consequences[a.inspection()]
 	a.at(e, authpipetest.EndpointDebugToken)
 	e.refused(want.code, want.http, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.suffered(uma, a.client, a.error)
+	e.suffered(uma, a.inspection(), a.error)
 	e.traced(uma)
 }
 
@@ -204,7 +213,7 @@ func errorInABatch(t *testing.T, a answer) {
 		t.Fatalf("%d batches were sent, want %d", got, want)
 	}
 	for _, ref := range []string{uma, installation} {
-		e.suffered(ref, a.client, a.error)
+		e.suffered(ref, a.inspection(), a.error)
 		e.traced(ref)
 	}
 }

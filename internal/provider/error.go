@@ -40,6 +40,9 @@ var (
 	ErrPending = errors.New("authorization is pending")
 	// ErrShut is returned if the provider was not asked: it is being left alone.
 	ErrShut = errors.New("provider is being left alone")
+	// ErrOutlived is returned if a token still works although the provider has
+	// revoked it: only its owner can end the grant, at the provider.
+	ErrOutlived = errors.New("token outlives its revocation")
 	// ErrSlowDown is returned if a device login is polled too often; it is
 	// pending.
 	ErrSlowDown = errors.New("polling too often")
@@ -102,6 +105,8 @@ func Refusal(err error) error {
 		return oauth.Errorf(oauth.SessionUsed, "%w; begin again", e)
 	case errors.Is(e, ErrCodeExpired):
 		return oauth.Errorf(oauth.SessionExpired, "%w; begin again", e)
+	case errors.Is(e, ErrOutlived):
+		return oauth.Errorf(oauth.Unavailable, "%w; delete again afterwards, or with force=true", e)
 	case errors.Is(e, ErrPending), errors.Is(e, ErrSlowDown):
 		return &oauth.Error{Code: oauth.Pending, Message: "the person has not approved at the provider yet; complete again after the interval", Err: e}
 	}

@@ -175,7 +175,30 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		return "the grant could not be revoked at the provider: " + e.Error(), nil
 	}
 	r.Log.Warn("revoking failed", "ref", ref.String(), "error", e)
+	if errors.Is(e, provider.ErrOutlived) {
+		if err := r.recordOutlived(ctx, ref, c, e); err != nil {
+			return "", err
+		}
+	}
 	return "", provider.Refusal(err)
+}
+
+// recordOutlived notes on the credential that only its owner can end the grant:
+// what has to be done there must not be in the log alone.
+func (r *Refresher) recordOutlived(ctx context.Context, ref tenant.Ref, c store.Credential, e *provider.Error) error {
+	_, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+		if old == nil || old.Birth != c.Birth {
+			return store.Credential{}, store.ErrNotFound
+		}
+		noted, now := *old, r.Now().UTC()
+		noted.LastError = failure(e, now)
+		noted.Record(now, "revoke_failed", noted.LastError.Message)
+		return noted, nil
+	})
+	if gone(err) {
+		return nil
+	}
+	return err
 }
 
 // unrevoked tells whom it may concern that ref is forgotten by force, and why

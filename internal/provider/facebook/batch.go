@@ -62,12 +62,9 @@ func (p *Provider) inspectAll(ctx context.Context, c oauth.Client, tokens []oaut
 	}
 	all := make([]provider.Inspection, len(tokens))
 	for i, t := range tokens {
-		answer, failure := answers[i].read(c, t.AccessToken)
-		if failure == nil {
-			all[i].Token, failure = answer.of(c, t)
-		}
-		if all[i].Err = failure; refusesClient(failure) {
-			err = failure
+		all[i].Token, all[i].Err = p.inspected(ctx, c, t, answers[i])
+		if refusesClient(all[i].Err) {
+			err = all[i].Err
 		}
 	}
 	return all, err

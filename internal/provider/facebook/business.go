@@ -53,6 +53,17 @@ func (p *Provider) askBusiness(ctx context.Context, c oauth.Client, t oauth.Toke
 	return t, err
 }
 
+// integrationRemoved returns err as what it means for t: of a client business's
+// token, Facebook says that its user is not confirmed when the business has
+// removed the app.
+func integrationRemoved(err error, t oauth.Token) error {
+	var e *provider.Error
+	if t.Business != "" && errors.As(err, &e) && e.Code == 190 && e.Subcode == subcodeUnconfirmed {
+		e.Class = provider.Revoked
+	}
+	return err
+}
+
 // RevokesAlone implements [provider.TokenRevoker].
 func (*Provider) RevokesAlone(t oauth.Token) bool {
 	return t.Kind == kindSystemUser || t.Business != ""
@@ -83,5 +94,26 @@ func (p *Provider) revokeSystemUser(ctx context.Context, c oauth.Client, t oauth
 	if err == nil && !done {
 		return false, &provider.Error{Class: provider.Transient, Op: "revoking the token", Message: "the answer does not say that it was done"}
 	}
+	if err == nil && t.Business != "" {
+		err = p.outlived(ctx, c, t)
+	}
 	return done, err
+}
+
+// outlived returns an error if the token of a client's business lives after it
+// was revoked: Facebook is known to report success and to leave it alive.
+func (p *Provider) outlived(ctx context.Context, c oauth.Client, t oauth.Token) error {
+	_, err := p.inspect(ctx, c, t)
+	switch provider.ClassOf(err) {
+	case provider.NeedsReauth, provider.Revoked:
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return &provider.Error{
+		Class: provider.Permission, Op: "revoking the token", Err: provider.ErrOutlived,
+		Message: "the provider reports success, and the token still works: an admin of business " + t.Business +
+			" must remove the app, in Business settings, Integrations, Connected apps",
+	}
 }

@@ -111,10 +111,12 @@ func (g *graphError) throttled() bool {
 	return 80000 <= g.Code && g.Code <= 80014
 }
 
-// Subcodes of code 190: the person took the app's permissions away, or has no
-// role on the page any more (Meta: "Handle Errors").
+// Subcodes of code 190: the person took the app's permissions away, is not
+// confirmed (so Facebook calls the system user of a removed business
+// integration), or has no role on the page any more (Meta: "Handle Errors").
 const (
 	subcodeNotInstalled = 458
+	subcodeUnconfirmed  = 464
 	subcodeNoPageRole   = 492
 )
 

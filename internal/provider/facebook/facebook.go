@@ -229,7 +229,7 @@ func (p *Provider) exchangeToken(ctx context.Context, c oauth.Client, t oauth.To
 		secrets: []oauth.Secret{c.Secret, t.AccessToken},
 	}, &answer)
 	if err != nil {
-		return oauth.Token{}, err
+		return oauth.Token{}, integrationRemoved(err, t)
 	}
 	if answer.AccessToken == "" {
 		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: "extending the token", Message: "the answer holds no access_token"}

@@ -3,6 +3,8 @@ package facebook
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -80,11 +82,45 @@ func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 	if err != nil {
 		return oauth.Token{}, err
 	}
-	answer, err := answers[0].read(c, t.AccessToken)
-	if err != nil {
-		return oauth.Token{}, err
+	return p.inspected(ctx, c, t, answers[0])
+}
+
+// inspected returns what the answer of debug_token says of t.
+func (p *Provider) inspected(ctx context.Context, c oauth.Client, t oauth.Token, a batchAnswer) (oauth.Token, error) {
+	answer, err := a.read(c, t.AccessToken)
+	if err == nil {
+		return answer.of(c, t)
 	}
-	return answer.of(c, t)
+	var e *provider.Error
+	if errors.As(err, &e) && e.Class == provider.Caller && e.Code == 100 && !strings.Contains(e.Message, "did not match the Viewing App") {
+		err = p.undescribed(ctx, c, t, e)
+	}
+	return oauth.Token{}, err
+}
+
+// undescribed calls the API with a token for which debug_token was refused with
+// code 100, which does not name the reason: the token of a business that has
+// removed the app, for one. It returns the refusal of that call. A token that is
+// accepted lives, and the first refusal is the provider's failure.
+func (p *Provider) undescribed(ctx context.Context, c oauth.Client, t oauth.Token, refused *provider.Error) error {
+	q := url.Values{"fields": {"id"}, "appsecret_proof": {proof(c, t.AccessToken.Reveal())}}
+	err := p.call(ctx, request{
+		op:      inspecting,
+		method:  http.MethodGet,
+		url:     c.APIBase + "/" + c.APIVersion + "/me?" + q.Encode(),
+		bearer:  t.AccessToken,
+		secrets: []oauth.Secret{c.Secret, t.AccessToken},
+	}, &struct{}{})
+	var e *provider.Error
+	switch {
+	case err == nil:
+		failed := *refused
+		failed.Class, failed.Message = provider.Transient, refused.Message+"; other calls accept the token"
+		return &failed
+	case errors.As(err, &e) && (e.Class == provider.Caller || e.Class == provider.Permission):
+		e.Class = provider.Transient
+	}
+	return integrationRemoved(err, t)
 }
 
 // Probe implements [provider.Prober]: it inspects the app's own token, with
