@@ -20,7 +20,7 @@ func TestACheckLearnsWhatTheProviderKnows(t *testing.T) {
 	before := e.read("creds/" + installation)
 	expires, access := e.clock.Now().Add(10*day), e.clock.Now().Add(20*day)
 	defer e.inspectedAs(fmt.Sprintf(`{"app_id":"123","type":"USER","is_valid":true,"user_id":"%s","expires_at":%d,"data_access_expires_at":%d,
-		"scopes":["pages_show_list","public_profile"],"granular_scopes":[{"scope":"pages_show_list","target_ids":["778"]}]}`,
+		"scopes":["email","pages_show_list","public_profile"],"granular_scopes":[{"scope":"pages_show_list","target_ids":["778"]}]}`,
 		before["provider_user_id"], expires.Unix(), access.Unix()))()
 	e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
 	c := e.read("creds/" + installation)
@@ -28,7 +28,7 @@ func TestACheckLearnsWhatTheProviderKnows(t *testing.T) {
 		"access_token":           before["access_token"],
 		"expires_at":             expires.Format(time.RFC3339),
 		"data_access_expires_at": access.Format(time.RFC3339),
-		"scopes":                 []string{"pages_show_list", "public_profile"},
+		"scopes":                 []string{"email", "pages_show_list", "public_profile"},
 		"granular_scopes":        []map[string]any{{"scope": "pages_show_list", "target_ids": []string{"778"}}},
 		"missing_scopes":         []string{"pages_manage_posts", "pages_read_engagement"},
 	} {

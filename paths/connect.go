@@ -18,7 +18,7 @@ var connectFields = map[string]*framework.FieldSchema{
 	"scopes":               {Type: framework.TypeCommaStringSlice, Description: "The scopes to ask for instead of the configuration's."},
 	"completion":           {Type: framework.TypeString, Description: "confirm, where the configuration says callback. It may only tighten.", AllowedValues: oneOf(flow.Confirm, flow.Callback)},
 	"grant":                {Type: framework.TypeString, Description: "code (the default), or device: a login where there is no browser.", AllowedValues: oneOf("code", "device")},
-	"reauthorize":          {Type: framework.TypeBool, Description: "Ask again for permissions that were declined before."},
+	"reauthorize":          {Type: framework.TypeBool, Description: "Ask again for permissions that were declined before, and for the choice of pages."},
 	"allow_account_change": {Type: framework.TypeBool, Description: "Let another account of the provider take the place of the one that is connected."},
 }
 

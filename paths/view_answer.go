@@ -36,7 +36,7 @@ var publicAnswer = joined(refAnswer, statusAnswer, answer{
 	"missing_scopes":         {Type: framework.TypeStringSlice, Required: true, Description: "What was asked for and not granted."},
 	"granular_scopes":        {Type: framework.TypeSlice, Description: "Scopes that were granted for some targets only: scope and target_ids of each."},
 	"expires_at":             {Type: framework.TypeTime, Description: "When the token expires. Absent if it does not."},
-	"data_access_expires_at": {Type: framework.TypeTime, Description: "When the app's access to the person's data ends, unless they renew it."},
+	"data_access_expires_at": {Type: framework.TypeTime, Description: "When the app's access to the person's data ends, unless they connect again. Absent where that end does not apply to the granted scopes."},
 	"ttl":                    {Type: framework.TypeInt64, Description: "In how many seconds the reader should come back: just after the next planned refresh. Absent, as are the next two, if none is planned."},
 	"rotation_period":        {Type: framework.TypeInt64, Description: "How many seconds are from one planned refresh to the next."},
 	"last_vault_rotation":    {Type: framework.TypeTime, Description: "When the token was last refreshed."},

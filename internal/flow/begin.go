@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -87,8 +88,13 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if slices.Contains(r.Scopes, "openid") {
 		session.Nonce = random()
 	}
+	renew, err := f.dataAccessEnds(ctx, r.Ref)
+	if err != nil {
+		return Begun{}, err
+	}
 	url, err := p.AuthorizationURL(config.Client(), provider.AuthorizationRequest{
-		State: state, RedirectURI: r.RedirectURI, Scopes: r.Scopes, ConfigID: r.configID, Verifier: session.Verifier, Nonce: session.Nonce, Reauthorize: r.Reauthorize,
+		State: state, RedirectURI: r.RedirectURI, Scopes: r.Scopes, ConfigID: r.configID, Verifier: session.Verifier, Nonce: session.Nonce,
+		Reauthorize: r.Reauthorize, RenewDataAccess: renew,
 	})
 	if err != nil {
 		return Begun{}, err
@@ -98,6 +104,21 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	}
 	f.Begun(session.Ref.Provider)
 	return Begun{AuthorizationURL: url, SessionID: session.ID, ExpiresAt: session.ExpiresAt, Completion: session.Completion}, nil
+}
+
+// renewBefore is how long before the end of data access a person who connects
+// again is asked to renew it. It is when the end is first announced.
+const renewBefore = 7 * 24 * time.Hour
+
+// dataAccessEnds reports whether the app's access to the data of the person who
+// connected ref is over, or nearly.
+func (f *Flow) dataAccessEnds(ctx context.Context, ref tenant.Ref) (bool, error) {
+	c, err := f.Store.Credential(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
+		return false, nil // connecting is how both are mended
+	}
+	end := c.Token.DataAccessExpiresAt
+	return err == nil && !end.IsZero() && f.Now().After(end.Add(-renewBefore)), err
 }
 
 // fill checks the request against the configuration and fills in what it

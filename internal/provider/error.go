@@ -43,6 +43,9 @@ var (
 	// ErrOutlived is returned if a token still works although the provider has
 	// revoked it: only its owner can end the grant, at the provider.
 	ErrOutlived = errors.New("token outlives its revocation")
+	// ErrDataAccessOver is returned if the token lives, and the app may not use the
+	// person's data any more until they confirm it.
+	ErrDataAccessOver = errors.New("access to the person's data is over")
 	// ErrSlowDown is returned if a device login is polled too often; it is
 	// pending.
 	ErrSlowDown = errors.New("polling too often")

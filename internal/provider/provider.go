@@ -238,8 +238,12 @@ type AuthorizationRequest struct {
 	// Nonce binds the ID token of an OpenID Connect request to it (OpenID Connect
 	// Core 1.0, section 3.1.2.1); "": it is none.
 	Nonce oauth.Secret
-	// Reauthorize asks again for permissions that were declined before.
+	// Reauthorize asks again for permissions that were declined before, and for the
+	// choice of pages.
 	Reauthorize bool
+	// RenewDataAccess has the person confirm the app's access to their data, which
+	// has ended or is about to.
+	RenewDataAccess bool
 }
 
 // A Grant is an authorization code and what must be repeated with it.

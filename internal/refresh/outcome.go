@@ -158,6 +158,9 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 		c.FailingSince = now
 	}
 	c.LastError = failure(cause, now)
+	if end := c.Token.DataAccessExpiresAt; errors.Is(cause, provider.ErrDataAccessOver) && (end.IsZero() || end.After(now)) {
+		c.Token.DataAccessExpiresAt = now // sooner than the provider had said
+	}
 	if c.Status == store.Active && !c.Token.Live(now) {
 		c.Status = store.Failed
 	}

@@ -57,6 +57,8 @@ func (g *graphError) classified(r request, status int) *provider.Error {
 		e.Message = "the provider does not know graph_version " + version + ": " + e.Message
 	}
 	switch g.Subcode {
+	case subcodeInactive:
+		e.Err = provider.ErrDataAccessOver
 	case subcodeCodeExpired:
 		e.Err = provider.ErrCodeExpired
 	case subcodeCodeUsed:
@@ -113,15 +115,18 @@ func (g *graphError) throttled() bool {
 
 // Subcodes of code 190: the person took the app's permissions away, is not
 // confirmed (so Facebook calls the system user of a removed business
-// integration), or has no role on the page any more (Meta: "Handle Errors").
+// integration), has no role on the page any more, or has not used the app for 90
+// days (Meta: "Handle Errors"; the last by reports).
 const (
 	subcodeNotInstalled = 458
 	subcodeUnconfirmed  = 464
+	subcodeInactive     = 493
 	subcodeNoPageRole   = 492
 )
 
 // tokenClass is the class of what is said of a token, by an error or within an
-// inspection. A lost page role is not mended by a new login.
+// inspection. A lost page role is not mended by a new login, and a person who was
+// away has lost no more than what the token opens of their data.
 func (g *graphError) tokenClass() provider.Class {
 	switch {
 	case g.throttled():
@@ -130,7 +135,7 @@ func (g *graphError) tokenClass() provider.Class {
 		return provider.Caller
 	case g.Code == 190 && g.Subcode == subcodeNotInstalled:
 		return provider.Revoked
-	case g.Code == 190 && g.Subcode == subcodeNoPageRole:
+	case g.Code == 190 && (g.Subcode == subcodeNoPageRole || g.Subcode == subcodeInactive):
 		return provider.Permission
 	case g.Code == 190, g.Code == 102:
 		return provider.NeedsReauth

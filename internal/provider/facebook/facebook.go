@@ -95,14 +95,19 @@ func (*Provider) AuthorizationURL(c oauth.Client, r provider.AuthorizationReques
 		// The configuration says the permissions; a scope beside one for system
 		// users must not be (Meta: "Facebook Login for Business").
 		q.Set("config_id", r.ConfigID)
+		// Without it, a configuration of system users' tokens yields no code.
+		q.Set("override_default_response_type", "true")
 	} else {
 		q.Set("scope", strings.Join(r.Scopes, ","))
 	}
 	if !r.Nonce.IsZero() {
 		q.Set("nonce", r.Nonce.Reveal())
 	}
-	if r.Reauthorize {
-		q.Set("auth_type", "rerequest")
+	switch {
+	case r.Reauthorize:
+		q.Set("auth_type", "rerequest,reauthorize")
+	case r.RenewDataAccess:
+		q.Set("auth_type", "reauthorize")
 	}
 	if !r.Verifier.IsZero() {
 		q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(r.Verifier.Reveal()))

@@ -71,7 +71,7 @@ func TestTheAuthorizationURL(t *testing.T) {
 		// The verifier and challenge of RFC 7636, appendix B.
 		Verifier: oauth.NewSecret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
 	})
-	want := "https://www.facebook.com/v27.0/dialog/oauth?auth_type=rerequest&client_id=123&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256" +
+	want := "https://www.facebook.com/v27.0/dialog/oauth?auth_type=rerequest%2Creauthorize&client_id=123&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256" +
 		"&redirect_uri=https%3A%2F%2Fe%2Fcb%3Fx%3D1&response_type=code&scope=email%2Copenid&state=s"
 	if err != nil || u != want {
 		t.Errorf("%s, %v\nwant %s", u, err, want)

@@ -177,7 +177,10 @@ func (a *inspection) of(c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	if d.ExpiresAt != nil && *d.ExpiresAt >= 0 {
 		t.ExpiresAt, t.ExpiryUnknown = unixTime(*d.ExpiresAt), false
 	}
-	t.DataAccessExpiresAt = unixTime(d.DataAccessExpiresAt)
+	t.DataAccessExpiresAt = time.Time{}
+	if dataAccessEnds(t.Scopes) {
+		t.DataAccessExpiresAt = unixTime(d.DataAccessExpiresAt)
+	}
 	if d.IssuedAt > 0 {
 		t.IssuedAt = unixTime(d.IssuedAt)
 	}

@@ -1,0 +1,136 @@
+package backend_test
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// authType begins a session for ref and returns the auth_type of its dialog.
+func (e *engine) authType(ref string, data map[string]any) string {
+	e.t.Helper()
+	u, err := url.Parse(e.begin(ref, data).url)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return u.Query().Get("auth_type")
+}
+
+// away lets the person be away from the app for longer than Facebook lets an app
+// use their data, while the token is kept alive.
+func (e *engine) away() {
+	for range 95 {
+		e.after(day)
+	}
+}
+
+// TestDataAccessEndIsToldOnlyWhereItApplies: the 90 days do not apply to the
+// permissions of pages, ads and businesses (C4).
+func TestDataAccessEndIsToldOnlyWhereItApplies(t *testing.T) {
+	for name, row := range map[string]struct {
+		scopes string
+		told   bool
+	}{
+		"pages":                  {"public_profile,pages_show_list,pages_manage_posts,pages_messaging,read_insights", false},
+		"ads and business":       {"ads_read,ads_management,business_management", false},
+		"e-mail":                 {"public_profile,email", true},
+		"pages and a user scope": {"pages_show_list,user_posts", true},
+		"Instagram":              {"pages_show_list,instagram_basic", true},
+		"leads":                  {"pages_show_list,leads_retrieval", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, authpipetest.Options{})
+			e.install()
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": row.scopes})
+			e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+			e.away()
+			resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if warned := strings.Contains(strings.Join(resp.Warnings, "\n"), "access to the person's data"); warned != row.told {
+				t.Errorf("warnings are %v", resp.Warnings)
+			}
+			if shown := e.read("connections/" + uma)["data_access_expires_at"] != nil; shown != row.told {
+				t.Errorf("the end is shown: %v", shown)
+			}
+			happened, _ := e.events(0)
+			if expiring := slices.Contains(happened, "connection.expiring "+uma); expiring != row.told {
+				t.Errorf("events are %v", happened)
+			}
+		})
+	}
+}
+
+// TestConnectRenewsDataAccessThatEnds (C5).
+func TestConnectRenewsDataAccessThatEnds(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	if got := e.authType(uma, nil); got != "" {
+		t.Errorf("the first connect sends auth_type=%s", got)
+	}
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	if got := e.authType(uma, nil); got != "" {
+		t.Errorf("while data access lasts, auth_type=%s is sent", got)
+	}
+	for range 8 {
+		e.after(10 * day)
+	}
+	e.after(4 * day) // it is the 84th
+	if got := e.authType(uma, nil); got != "reauthorize" {
+		t.Errorf("six days before the end auth_type is %q", got)
+	}
+	e.after(10 * day)
+	if got := e.authType(uma, nil); got != "reauthorize" {
+		t.Errorf("after the end auth_type is %q", got)
+	}
+	if got := e.authType(uma, map[string]any{"reauthorize": true}); got != "rerequest,reauthorize" {
+		t.Errorf("where it is asked for, auth_type is %q", got)
+	}
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	if got := e.authType(uma, nil); got != "" {
+		t.Errorf("connected again, auth_type is %q", got)
+	}
+}
+
+// TestPersonUnusedForNinetyDaysIsServedWithAWarning: extend and /me answer
+// 190/493, while debug_token says that the token is valid (F22).
+func TestPersonUnusedForNinetyDaysIsServedWithAWarning(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	inactive := &authpipetest.GraphError{Code: 190, Subcode: 493, Message: "Error validating access token: The user has not used the app in the last 90 days."}
+	for _, endpoint := range []string{authpipetest.EndpointExchangeToken, authpipetest.EndpointMe} {
+		defer e.fb.Fail(authpipetest.Fault{Endpoint: endpoint, Error: inactive})()
+	}
+	_, err := e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	if err == nil {
+		t.Fatal("refreshed")
+	}
+	e.is("active", uma)
+	resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil)
+	if err != nil || !strings.Contains(strings.Join(resp.Warnings, "\n"), "access to the person's data expired") {
+		t.Errorf("read: %v, %v", resp, err)
+	}
+	if got := e.authType(uma, nil); got != "reauthorize" {
+		t.Errorf("auth_type is %q", got)
+	}
+	e.after(time.Hour)
+	e.is("active", uma)
+}
+
+// TestDialogOfAConfigurationOverridesTheResponseType (C18, F24).
+func TestDialogOfAConfigurationOverridesTheResponseType(t *testing.T) {
+	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	u, err := url.Parse(e.begin(installation, map[string]any{"actor": "admin"}).url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := u.Query(); q.Get("config_id") == "" || q.Get("override_default_response_type") != "true" || q.Get("response_type") != "code" {
+		t.Errorf("the dialog is %s", u)
+	}
+}
