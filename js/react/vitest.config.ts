@@ -10,11 +10,15 @@ const from18 = ['react', 'react-dom'].flatMap((name) => [
 
 const include = ['test/**/*.test.{ts,tsx}'];
 
+// Limits for a test that hangs, and no measure of how fast one is: a busy machine may stand still for many seconds.
+const limits = { testTimeout: 300_000, hookTimeout: 300_000 };
+
 export default defineConfig({
   test: {
+    teardownTimeout: 60_000,
     projects: [
-      { test: { name: 'react 19', include, environment: 'jsdom' } },
-      { test: { name: 'react 18', include, environment: 'jsdom', exclude: ['test/pack.test.ts'] }, resolve: { alias: from18 } },
+      { test: { ...limits, name: 'react 19', include, environment: 'jsdom' } },
+      { test: { ...limits, name: 'react 18', include, environment: 'jsdom', exclude: ['test/pack.test.ts'] }, resolve: { alias: from18 } },
     ],
   },
 });

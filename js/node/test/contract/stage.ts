@@ -24,6 +24,9 @@ declare module 'vitest' {
   }
 }
 
+/** How many milliseconds a test waits for a process. Only a test that fails spends them. */
+const patience = 120_000;
+
 /** The application that the tests are. */
 export const origin = 'https://app.example.com';
 
@@ -79,13 +82,13 @@ async function startVault(bin: string, run: string, rootToken: string, started: 
   const vault = spawn(bin, args, { env: { ...env, VAULT_DEV_ROOT_TOKEN_ID: rootToken, BAO_DEV_ROOT_TOKEN_ID: rootToken }, stdio: 'ignore' });
   started.push(vault);
   // The plugin's place in the catalog comes last when a dev server starts, and what is not in it cannot be mounted.
-  for (let tries = 0; tries < 300 && vault.exitCode === null; tries++) {
-    if (await operator(address, rootToken)('POST', 'sys/mounts/authpipe', { type: 'authpipe' }).then(() => true, () => false)) {
-      return address;
-    }
+  let last: unknown;
+  for (const until = Date.now() + patience; Date.now() < until && vault.exitCode === null;) {
+    last = await operator(address, rootToken)('POST', 'sys/mounts/authpipe', { type: 'authpipe' }).then(() => undefined, (error: unknown) => error);
+    if (last === undefined) return address;
     await after(100);
   }
-  throw new Error('Vault does not start');
+  throw new Error(`starting Vault: its exit code is ${vault.exitCode}, and mounting the engine fails`, { cause: last });
 }
 
 async function startFacebook(run: string, vaultAddr: string, started: ChildProcess[]): Promise<string> {
@@ -100,7 +103,7 @@ async function startFacebook(run: string, vaultAddr: string, started: ChildProce
       return address;
     }
   }
-  throw new Error('the simulated Facebook does not start');
+  throw new Error(`starting the simulated Facebook: it ended with exit code ${simulator.exitCode} before it said where it listens`);
 }
 
 function freePort(): Promise<number> {
@@ -116,7 +119,7 @@ function freePort(): Promise<number> {
 /** operator asks Vault with the root token. */
 export function operator(vaultAddr: string, token: string) {
   return async <T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> => {
-    const init: RequestInit = { method, headers: { 'X-Vault-Token': token }, signal: AbortSignal.timeout(20_000) };
+    const init: RequestInit = { method, headers: { 'X-Vault-Token': token }, signal: AbortSignal.timeout(patience) };
     const response = await fetch(`${vaultAddr}/v1/${path}`, body === undefined ? init : { ...init, body: JSON.stringify(body) });
     const text = await response.text();
     if (!response.ok) {

@@ -45,7 +45,7 @@ test('it keeps no process alive that has nothing else to do', () => {
     const client = new Authpipe({ vaultAddr: 'http://vault.test', auth: { method: 'approle', roleId: 'r' }, fetch });
     await client.getCredential({ tenantId: 't', credentialFor: 'installation' });
     console.log('asked');`;
-  const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: installed.folder, encoding: 'utf8', timeout: 20_000 });
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: installed.folder, encoding: 'utf8', timeout: 120_000 });
   expect(said.trim()).toBe('asked');
 });
 
