@@ -1,6 +1,9 @@
 package authpipetest
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // countingDay is how long a long-lived token has to be old to be worth an exchange: Facebook extends once a day.
 const countingDay = 24 * time.Hour
@@ -31,6 +34,9 @@ func (f *Facebook) exchangeToken(c *call) (any, error) {
 	if flaw := f.flaw(old); flaw != nil {
 		return nil, flawed(flaw)
 	}
+	if refused := f.books.unextendable[grantKey{old.app, old.person}]; refused != nil {
+		return nil, refusal{GraphError: *refused, status: http.StatusBadRequest}
+	}
 	if old.kind == KindSystemUser {
 		expires, err := f.asksToExpire(c, *old)
 		switch {
@@ -43,6 +49,14 @@ func (f *Facebook) exchangeToken(c *call) (any, error) {
 	extended, again := f.extend(old)
 	omit := f.opts.ExchangeOmitsExpiresIn || again && f.opts.RepeatOmitsExpiresIn
 	return f.tell(f.books.keep(extended), omit), nil
+}
+
+// RefuseExtension has every exchange of a token of this person for a longer one refused with the error, while all else works, as
+// happened to single people for weeks. A nil error ends it.
+func (f *Facebook) RefuseExtension(appID, userID string, refused *GraphError) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.books.unextendable[grantKey{appID, userID}] = refused
 }
 
 // extend makes the token that an exchange gives for old, and tells whether the same day brought the same expiry again. A

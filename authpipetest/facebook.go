@@ -44,14 +44,15 @@ type books struct {
 	events        []event // that the apps are to be told
 	delivered     []event // that they were told
 
-	devices   []*deviceLogin
-	faults    []*armedFault
-	throttles []*armedThrottle
-	log       []*Request
-	counts    map[string]int // of requests, by endpoint; "" for those that came over the wire
-	pending   map[string]int // of those, the ones that will take effect before a fault holds their answer
-	held      map[string]int // of those, the ones that a fault holds
-	arrival   chan struct{}  // closed and made anew when a request arrives, or takes effect
+	devices      []*deviceLogin
+	faults       []*armedFault
+	throttles    []*armedThrottle
+	log          []*Request
+	counts       map[string]int           // of requests, by endpoint; "" for those that came over the wire
+	unextendable map[grantKey]*GraphError // what exchanges of a person's tokens are refused with
+	pending      map[string]int           // of those, the ones that will take effect before a fault holds their answer
+	held         map[string]int           // of those, the ones that a fault holds
+	arrival      chan struct{}            // closed and made anew when a request arrives, or takes effect
 }
 
 // NewFacebook returns a Facebook where nobody has an account yet.
@@ -69,6 +70,7 @@ func NewFacebook(o Options) *Facebook {
 		posts:         map[string][]Post{},
 		counts:        map[string]int{},
 		pending:       map[string]int{},
+		unextendable:  map[grantKey]*GraphError{},
 		held:          map[string]int{},
 		arrival:       make(chan struct{}),
 	}}

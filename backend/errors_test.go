@@ -48,6 +48,9 @@ func answers() []answer {
 	all := func(g graph, status int, class string) answer { return answer{g, status, class, class, class} }
 	return []answer{
 		{graph{Code: 1, Message: "Error validating client secret."}, 400, "misconfigured", "transient", "transient"},
+		all(graph{Code: 1, Message: "An unknown error occurred"}, 400, "transient"), // refuses one token for weeks (C13)
+		all(graph{Code: 1, Message: "An unknown error occurred"}, 500, "transient"), // comes and goes (C12)
+		all(graph{Code: 5, Message: "Unauthorized source IP address"}, 400, "misconfigured"),
 		all(graph{Code: 2, Message: "Service temporarily unavailable"}, 500, "transient"),
 		all(graph{Code: 3, Message: "Capability"}, 400, "misconfigured"),
 		all(graph{Code: 4, Message: "Application request limit reached"}, 400, "throttled"),
@@ -61,7 +64,9 @@ func answers() []answer {
 		all(graph{Code: 100, Subcode: 33, Message: "Unsupported get request."}, 400, "caller"),
 		{graph{Code: 100, Subcode: 36008, Message: "Error validating verification code."}, 400, "misconfigured", "caller", "caller"},
 		all(graph{Code: 100, Type: "GraphMethodException", Message: "Invalid appsecret_proof provided in the API argument"}, 400, "misconfigured"),
+		all(graph{Code: 100, Message: "(#100) Missing Permission"}, 400, "permission"),
 		all(graph{Code: 101, Message: "Error validating application. Invalid application ID."}, 400, "misconfigured"),
+		all(graph{Code: 101, Message: "Cannot get application info due to a system error."}, 400, "transient"),
 		{graph{Code: 102, Message: "Session"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
 		all(graph{Code: 104, Message: "Incorrect signature"}, 400, "misconfigured"),
 		{graph{Code: 190, Message: "This method must be called with a Page Access Token"}, 400, "caller", "caller", "misconfigured"},
@@ -76,13 +81,21 @@ func answers() []answer {
 		{graph{Code: 190, Subcode: 492, Message: "No page role"}, 400, "permission", "permission", "misconfigured"},
 		all(graph{Code: 191}, 400, "misconfigured"),
 		all(graph{Code: 200}, 403, "permission"),
+		all(graph{Code: 190, Message: "(#190) The pages_read_engagement permission(s) must be granted before impersonating a user's page."}, 400, "permission"),
 		all(graph{Code: 200, Message: "(#200) Provide valid app ID"}, 403, "misconfigured"), // the app is gone
+		all(graph{Code: 200, Message: "API access deactivated. To reactivate, go to the app dashboard."}, 400, "misconfigured"),
+		all(graph{Code: 200, Message: "(#200) Access to this data is temporarily disabled for non-active apps"}, 400, "misconfigured"),
 		all(graph{Code: 299}, 403, "permission"),
 		all(graph{Code: 341}, 400, "throttled"),
 		all(graph{Code: 368, Message: "Blocked for policy"}, 400, "transient"),
+		{graph{Code: 452, Message: "The session has expired"}, 400, "needs_reauth", "needs_reauth", "misconfigured"}, // a subcode as the code (C8)
+		{graph{Code: 459, Message: "Checkpoint"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
+		all(graph{Code: 458, Message: "The user has not authorized application."}, 400, "revoked"),
+		{graph{Code: 3962, Message: "Session"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
 		all(graph{Code: 506}, 400, "transient"),
 		all(graph{Code: 613, Message: "Calls to this api have exceeded the rate limit."}, 400, "throttled"),
 		all(graph{Code: 2500, Message: "Unknown path components: /x"}, 400, "misconfigured"),
+		all(graph{Code: 2500, Message: "An active access token must be used to query information about the current user."}, 400, "transient"),
 		all(graph{Code: 2635}, 400, "misconfigured"),
 		all(graph{Code: 80000, Subcode: 2446079}, 400, "throttled"),
 		all(graph{Code: 80001, Message: "(#80001) There have been too many calls to this Page account."}, 400, "throttled"),

@@ -147,6 +147,12 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 		r.rest(c, refusedClient)
 		return
 	case provider.NeedsReauth:
+		if c.RefreshFailing && !c.Token.Live(now) {
+			// It was not extended in time: that is why it is dead, and not what its owner
+			// did.
+			r.expired(c, now)
+			return
+		}
 		if c.ToldAt.IsZero() { // else its grant was said to be gone, and that agrees
 			c.Status = store.NeedsReauth
 		}
@@ -173,6 +179,14 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 		c.Record(now, "refresh_failed", c.LastError.Message)
 	}
 	r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
+}
+
+// expired ends a credential whose refresh has failed until its token expired.
+// LastError stays that of the refresh.
+func (r *Refresher) expired(c *store.Credential, now time.Time) {
+	c.Status = store.Failed
+	c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, time.Time{}, time.Time{}
+	c.Record(now, string(c.Status), c.LastError.Message)
 }
 
 // rest leaves the provider alone about the credential for d, or half of the

@@ -23,6 +23,7 @@ const (
 	ConnectionRefreshed     EventType = "connection.refreshed"
 	ConnectionRefreshFailed EventType = "connection.refresh_failed"
 	ConnectionExpiring      EventType = "connection.expiring" // the token or its data access ends in 7 days, in 1 day
+	ConnectionFailed        EventType = "connection.failed"   // its token has expired while refreshing failed
 	ConnectionNeedsReauth   EventType = "connection.needs_reauth"
 	ConnectionRecovered     EventType = "connection.recovered"
 	ConnectionRevoked       EventType = "connection.revoked"
@@ -338,7 +339,7 @@ func (s *Store) eventsOf(ref tenant.Ref, old, c *Credential) (events []Event) {
 	case c.Status == Revoked:
 		note(ConnectionRevoked, reason)
 	case c.Status == Failed:
-		note(ConnectionRefreshFailed, "the token has expired: "+reason)
+		note(ConnectionFailed, "the token has expired: "+reason)
 	}
 	if !slices.Equal(old.Token.Scopes, c.Token.Scopes) {
 		note(ScopesChanged, "")

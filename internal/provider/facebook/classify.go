@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -74,33 +75,85 @@ func (g *graphError) class(r request, status int) provider.Class {
 	switch {
 	case g.throttled():
 		return provider.Throttled
-	case strings.Contains(g.Message, "appsecret_proof"):
+	case g.says("appsecret_proof", "app secret proof"):
 		// Missing, or made with another secret; the codes differ.
 		return provider.Misconfigured
+	case g.outOfService():
+		return provider.Misconfigured
+	case g.lacksPermission():
+		return provider.Permission
+	case status >= http.StatusInternalServerError:
+		return provider.Transient
 	case g.wrongKind() && r.client:
 		return provider.Misconfigured
 	case g.wrongKind():
 		return provider.Caller
-	case r.token && (g.Code == 1 || g.Code == 101 || g.Code == 191 || g.Subcode == subcodeRedirectMismatch):
-		// Documented as an unknown error, code 1 is how the token endpoint
-		// refuses a client secret or a PKCE verifier.
-		return provider.Misconfigured
-	case g.IsTransient || g.Code == 1 || g.Code == 2 || status >= http.StatusInternalServerError:
+	case g.IsTransient || g.Code == 101 && g.says("due to a system error"):
 		return provider.Transient
+	case r.token && (g.Code == 1 && g.says("client secret", "code_verifier", "code verifier") || g.Code == 191 || g.Subcode == subcodeRedirectMismatch):
+		// Documented as an unknown error, code 1 is also how the token endpoint
+		// refuses a client secret or a PKCE verifier. With any other text it comes and
+		// goes, or refuses the one token.
+		return provider.Misconfigured
+	case g.Code == 1 || g.Code == 2:
+		return provider.Transient
+	case g.Code == 2500 && !g.says("Unknown path components"):
+		return provider.Transient // it comes and goes
 	case g.Code == 3 || g.Code == 101 || g.Code == 104 || g.Code == 191 || g.Code == 2500 || g.Code == 2635:
 		return provider.Misconfigured
 	case g.Code == 100:
 		return provider.Caller
-	case r.client && (g.Code == 102 || g.Code == 190 && g.Subcode != subcodeNotInstalled):
-		// The token that was refused is the app's own.
-		return provider.Misconfigured
-	case g.Code == 200 && (strings.Contains(g.Message, "Provide valid app ID") || strings.Contains(g.Message, "API access blocked")):
-		// It is the app that is gone, and no permission.
+	case r.client && g.refusesAppToken():
 		return provider.Misconfigured
 	case g.Code == 10 || 200 <= g.Code && g.Code < 300:
 		return provider.Permission
 	}
 	return g.tokenClass()
+}
+
+// refusesAppToken reports whether it refuses the token of a call that is made
+// with the app's own.
+func (g *graphError) refusesAppToken() bool {
+	subcode, ok := g.session()
+	return ok && subcode != subcodeNotInstalled
+}
+
+// says reports whether the text contains one of these, whatever their case.
+func (g *graphError) says(texts ...string) bool {
+	message := strings.ToLower(g.Message)
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(message, strings.ToLower(text)) })
+}
+
+// outOfService reports whether the whole app is refused: it was removed,
+// blocked or deactivated, or does not take calls from this address. Nobody's
+// login mends that.
+func (g *graphError) outOfService() bool {
+	switch g.Code {
+	case 5:
+		return g.says("source IP address")
+	case 200:
+		return g.says("Provide valid app ID", "API access blocked", "API access deactivated", "disabled for non-active apps")
+	}
+	return false
+}
+
+// lacksPermission reports whether the text says that a permission is missing,
+// where the code says something else: an invalid parameter (code 100) or a dead
+// token (code 190).
+func (g *graphError) lacksPermission() bool {
+	return g.Code == 100 && g.says("missing permission") || g.Code == 190 && g.says("must be granted", "impersonating a user's page")
+}
+
+// session returns the subcode of code 190 that the error has. Facebook also
+// gives it as the code itself.
+func (g *graphError) session() (subcode number, ok bool) {
+	switch {
+	case g.Code == 190:
+		return g.Subcode, true
+	case 450 <= g.Code && g.Code <= 468:
+		return g.Code, true
+	}
+	return 0, g.Code == 102 || g.Code == 3962
 }
 
 // throttled knows the codes of the app, user, page, ads and business use case
@@ -133,14 +186,18 @@ func (g *graphError) tokenClass() provider.Class {
 		return provider.Throttled
 	case g.wrongKind():
 		return provider.Caller
-	case g.Code == 190 && g.Subcode == subcodeNotInstalled:
-		return provider.Revoked
-	case g.Code == 190 && (g.Subcode == subcodeNoPageRole || g.Subcode == subcodeInactive):
+	case g.lacksPermission():
 		return provider.Permission
-	case g.Code == 190, g.Code == 102:
-		return provider.NeedsReauth
 	}
-	return provider.Transient
+	switch subcode, ok := g.session(); {
+	case !ok:
+		return provider.Transient
+	case subcode == subcodeNotInstalled:
+		return provider.Revoked
+	case subcode == subcodeNoPageRole, subcode == subcodeInactive:
+		return provider.Permission
+	}
+	return provider.NeedsReauth
 }
 
 // wrongKind reports whether it is the kind of the token that is refused: such a

@@ -1,0 +1,164 @@
+package backend_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// The tests of this file are failures that people have reported in public for
+// software that does this job.
+
+// everywhere arms the fault at every call that the engine makes of the Graph
+// API.
+func (e *engine) everywhere(fault authpipetest.Fault) {
+	for _, endpoint := range []string{
+		authpipetest.EndpointBatch, authpipetest.EndpointDebugToken, authpipetest.EndpointExchangeToken, authpipetest.EndpointAccessToken,
+		authpipetest.EndpointAppToken, authpipetest.EndpointMe, authpipetest.EndpointAccounts, authpipetest.EndpointRevoke,
+	} {
+		fault.Endpoint = endpoint
+		e.fb.Fail(fault)
+	}
+}
+
+// TestAppOutOfServiceBlamesNoCredential: Facebook has deactivated the app
+// (trufflehog#1921, WP-Instagram-API#6), or does not take calls from the address
+// of a node after a failover (passport-facebook#36, koala#607).
+func TestAppOutOfServiceBlamesNoCredential(t *testing.T) {
+	for name, refused := range map[string]*authpipetest.GraphError{
+		"deactivated":  {Code: 200, Message: "API access deactivated. To reactivate, go to the app dashboard."},
+		"not active":   {Code: 200, Message: "Access to this data is temporarily disabled for non-active apps or apps that have not recently accessed this data due to changes we are making to the Facebook Platform."},
+		"another node": {Code: 5, Message: "Unauthorized source IP address"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
+			_, before := e.events(0)
+			e.everywhere(authpipetest.Fault{Status: 400, Error: refused})
+			e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			for range 3 {
+				e.after(day)
+			}
+			e.untouched([]string{installation, uma, globex})
+			happened, _ := e.events(before)
+			if !slices.Equal(happened, []string{"provider.misconfigured facebook"}) {
+				t.Errorf("what happened is %q", happened)
+			}
+			e.read("creds/" + globex)
+		})
+	}
+}
+
+// TestPersonWhoseTokenIsNotExtended: fb_exchange_token refuses one person's
+// token with code 1 for weeks, and all else works (facebook-node-sdk#82,
+// php-graph-sdk#478).
+func TestPersonWhoseTokenIsNotExtended(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.RefuseExtension(appID, "uma", &authpipetest.GraphError{Code: 1, Type: "OAuthException", Message: "An unknown error occurred"})
+	for range 62 {
+		e.after(day)
+	}
+	e.is("failed", uma)
+	e.is("active", installation)
+	if last, _ := e.read("connections/" + uma)["last_error"].(map[string]any); last["code"] != 1 {
+		t.Errorf("last_error is %v", last)
+	}
+	happened, _ := e.events(0)
+	var own []string
+	for _, event := range happened {
+		if kind, ref, _ := strings.Cut(event, " "); ref == uma {
+			own = append(own, strings.TrimPrefix(kind, "connection."))
+		}
+	}
+	if got := strings.Join(slices.Compact(own), " "); got != "created refresh_failed expiring failed" {
+		t.Errorf("what happened is %s", got)
+	}
+}
+
+// TestErrorThatComesAndGoesIsTriedAgainWithinMinutes: one refresh answers 400
+// with code 2500, and the next works (ember-cli-facebook-js-sdk#32).
+func TestErrorThatComesAndGoesIsTriedAgainWithinMinutes(t *testing.T) {
+	for name, fault := range map[string]authpipetest.Fault{
+		"code 2500":                  {Status: 400, Error: &authpipetest.GraphError{Code: 2500, Message: "An active access token must be used to query information about the current user."}},
+		"code 101, a system error":   {Status: 400, Error: &authpipetest.GraphError{Code: 101, Message: "Cannot get application info due to a system error"}},
+		"code 1 with status 500":     {Status: 500, Error: &authpipetest.GraphError{Code: 1, Message: "An unknown error occurred"}},
+		"code 1, which is no text's": {Status: 400, Error: &authpipetest.GraphError{Code: 1, Message: "An unknown error has occurred."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, authpipetest.Options{})
+			e.install()
+			before := e.read("creds/" + installation)
+			fault.Endpoint, fault.Times = authpipetest.EndpointExchangeToken, 1
+			defer e.fb.Fail(fault)()
+			e.after(time.Duration(before["ttl"].(int64)) * time.Second)
+			if got := e.read("connections/" + installation)["consecutive_failures"]; got != 1 {
+				t.Fatalf("after %v failures", got)
+			}
+			for range 5 {
+				e.after(time.Minute)
+			}
+			if e.token(installation) == before["access_token"] {
+				t.Error("five minutes later it is not refreshed")
+			}
+			e.is("active", installation)
+		})
+	}
+}
+
+// TestCodeExchangeThatFailsForAMomentKeepsTheSession: the exchange answers 400
+// with code 101 once (python-facebook#271). The second complete connects.
+func TestCodeExchangeThatFailsForAMomentKeepsTheSession(t *testing.T) {
+	for name, fault := range map[string]authpipetest.Fault{
+		"code 101, a system error": {Status: 400, Error: &authpipetest.GraphError{Code: 101, Message: "Cannot get application info due to a system error"}},
+		"code 1 with status 500":   {Status: 500, Error: &authpipetest.GraphError{Code: 1, Message: "An unknown error occurred"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, authpipetest.Options{})
+			e.install()
+			s := e.begin(uma, nil)
+			proof := map[string]any{"actor": "uma", "connect_code": e.callback(e.consent(s, authpipetest.Consent{User: "uma"})).code(t)}
+			fault.Endpoint, fault.Times = authpipetest.EndpointAccessToken, 1
+			defer e.fb.Fail(fault)()
+			e.refused("unavailable", 502, logical.UpdateOperation, s.path+"/complete", proof)
+			if got := e.read(s.path)["status"]; got != "authorized" {
+				t.Errorf("the session is %v", got)
+			}
+			e.must(logical.UpdateOperation, s.path+"/complete", proof)
+			e.read("creds/" + uma)
+		})
+	}
+}
+
+// TestInspectionThatSaysNothingIsNoVerdict: debug_token answers without its
+// object (restfb#1276).
+func TestInspectionThatSaysNothingIsNoVerdict(t *testing.T) {
+	for _, body := range []string{`{"data":[]}`, `{"data":null}`, `{"data":{}}`, `{}`, `[]`, `null`, `"x"`, `<html>`} {
+		e := both(t, authpipetest.Options{})
+		clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: body})
+		e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		e.is("active", uma)
+		clear()
+		e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	}
+}
+
+// TestTokenWithoutExpiryAndScopesWithoutTargets: the token endpoint names no
+// end, and the granular scopes no pages, which means all (opauth#16,
+// restfb#1191).
+func TestTokenWithoutExpiryAndScopesWithoutTargets(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{CodeOmitsExpiresIn: true, ExchangeOmitsExpiresIn: true})
+	e.install()
+	c := e.read("creds/" + installation)
+	if c["expires_at"] == nil || len(fmt.Sprint(c["granular_scopes"])) > len("[]") && c["granular_scopes"] != nil {
+		t.Errorf("it expires at %v, its granular scopes are %v", c["expires_at"], c["granular_scopes"])
+	}
+	e.read("creds/" + page777)
+	e.read("creds/org_acme/facebook/pages/778")
+}
