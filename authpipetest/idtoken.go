@@ -75,10 +75,17 @@ func keyID(key *rsa.PrivateKey) string {
 func (f *Facebook) jwks(*call) answer {
 	key := f.signingKey()
 	exponent := big.NewInt(int64(key.E)).Bytes()
-	return f.jsonAnswer(map[string]any{"keys": []object{{
+	keys := []object{{
 		{"kid", keyID(key)}, {"kty", "RSA"}, {"alg", "RS256"}, {"use", "sig"},
 		{"n", base64.RawURLEncoding.EncodeToString(key.N.Bytes())}, {"e", base64.RawURLEncoding.EncodeToString(exponent)},
-	}}})
+	}}
+	if f.opts.UnknownKeys { // before the one that signs, so that nobody gets by without reading them
+		keys = append([]object{
+			{{"kid", "pq"}, {"kty", "AKP"}, {"alg", "ML-DSA-44"}, {"use", "sig"}, {"pub", "AAAA"}},
+			{{"kid", "ed"}, {"kty", "OKP"}, {"crv", "Ed448"}, {"x", "AAAA"}},
+		}, keys...)
+	}
+	return f.jsonAnswer(map[string]any{"keys": keys})
 }
 
 // discovery is the OpenID Provider's metadata. As at Facebook it names no token endpoint, and its response types lack the

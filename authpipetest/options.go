@@ -61,6 +61,10 @@ type Options struct {
 	// simulator is: a client that insists on finding the discovery document there needs the base URL here.
 	Issuer string
 
+	// UnknownKeys has the JWKS hold keys of types that a client may not know, ML-DSA and Ed448, beside the one that signs ID
+	// tokens.
+	UnknownKeys bool
+
 	// Switches of the exchange of a token for a longer one ("Long-Lived Access Tokens").
 
 	// ReexchangeNeverExtends keeps the expiry of a long-lived token for good. Otherwise an exchange counts 60 days anew when

@@ -162,3 +162,13 @@ func TestTokenWithoutExpiryAndScopesWithoutTargets(t *testing.T) {
 	e.read("creds/" + page777)
 	e.read("creds/org_acme/facebook/pages/778")
 }
+
+// TestKeyOfAnUnknownTypeIsIgnored: the JWKS holds an RSA key and one of a type
+// that came later (go-jose#276, go-oidc#498).
+func TestKeyOfAnUnknownTypeIsIgnored(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{UnknownKeys: true})
+	e.install()
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "openid,email"})
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	e.read("creds/" + uma)
+}

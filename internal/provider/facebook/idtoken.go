@@ -2,6 +2,7 @@ package facebook
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -23,13 +24,20 @@ func (p *Provider) keysFor(ctx context.Context, c oauth.Client, g provider.Grant
 	if g.Nonce.IsZero() {
 		return nil, nil
 	}
-	var set jose.JSONWebKeySet
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	err := p.call(ctx, request{
 		op: "fetching the keys of ID tokens", method: http.MethodGet, url: c.AuthorizationBase + "/.well-known/oauth/openid/jwks/",
 	}, &set)
 	keys := &oidc.StaticKeySet{}
-	for _, key := range set.Keys {
-		keys.PublicKeys = append(keys.PublicKeys, key.Public().Key)
+	for _, text := range set.Keys {
+		// A key of a type that is not understood is to be ignored (RFC 7517, section
+		// 5).
+		var key jose.JSONWebKey
+		if key.UnmarshalJSON(text) == nil && key.Valid() {
+			keys.PublicKeys = append(keys.PublicKeys, key.Public().Key)
+		}
 	}
 	return keys, err
 }
