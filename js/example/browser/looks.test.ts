@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it, test } from 'vitest';
-import { launch } from './chromium.js';
+import { contextOf, launch } from './chromium.js';
 import { shot } from './shot.js';
 
 // The stylesheet of the components by itself, on a page that has no other.
@@ -21,7 +21,7 @@ const component = (state: string, words = 'Continue at Facebook') => `<div class
   <p class="authpipe-note">${words}</p></div><hr>`;
 
 async function show(body: string, { dark = false, width = 760, dir = 'ltr' } = {}): Promise<Page> {
-  const context = await browser.newContext({ colorScheme: dark ? 'dark' : 'light', viewport: { width, height: 600 } });
+  const context = await contextOf(browser, { colorScheme: dark ? 'dark' : 'light', viewport: { width, height: 600 } });
   const page = await context.newPage();
   const ground = dark ? '#22262c' : '#fff';
   await page.setContent(`<!doctype html><html dir="${dir}"><style>:root { color-scheme: light dark; background: ${ground} } ${css}</style>${body}`);

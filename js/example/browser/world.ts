@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Authpipe, toNodeHandler } from '@authpipe/node';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { createApp } from '../server/app.js';
+import { contextOf } from './chromium.js';
 import { Closers } from './closers.js';
 import { type Facebook, startFacebook } from './facebook.js';
 import { mountEngine, need, tokenWith, vault, vaultAddr, vaultToken } from './vault.js';
@@ -91,8 +92,7 @@ export class World {
 
   /** A browser of its own, with nobody signed in. */
   async visitor(): Promise<BrowserContext> {
-    const context = await this.#browser.newContext({ viewport: { width: 760, height: 900 } });
-    context.setDefaultTimeout(20_000);
+    const context = await contextOf(this.#browser, { viewport: { width: 760, height: 900 } });
     this.witness.watch(context);
     this.#closers.push(() => context.close());
     return context;
