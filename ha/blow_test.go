@@ -49,15 +49,16 @@ func (l *load) strike(f fault, n int) *blow {
 	}
 	open()
 	b.mended = time.Now()
-	l.await("every node to serve again", func() bool {
+	l.await("every node to serve again after "+f.name, func() error {
 		for _, p := range l.probes {
-			if p.since(b.mended) < 3 {
-				return false
+			if n := p.since(b.mended); n < 3 {
+				return fmt.Errorf("node %d (KV: %t) has served %d reads; the last failures: %s", p.node+1, p.kv, n, p.lastFailures())
 			}
 		}
-		return l.voters(l.cluster.Load()) == nodes
+		return l.allVote(l.cluster.Load())
 	})
 	b.settled = time.Now()
+	l.settled.Store(&b.settled)
 	b.ours, b.yardstick = l.outage(false, b.begun, b.settled), l.outage(true, b.begun, b.settled)
 	since := time.Now()
 	if f.forgets {
@@ -77,7 +78,7 @@ func (l *load) catch(f fault) (letGo, open func()) {
 	l.t.Helper()
 	letCode, openCodes := l.hold(authpipetest.EndpointAccessToken, nodes, authpipetest.Fault{Hang: true})
 	letRefresh, leave := l.hold(authpipetest.EndpointExchangeToken, 1, authpipetest.Fault{Hang: true, Reset: !f.spares})
-	l.await("what is refreshed to be kept", func() bool { return !l.underWay() })
+	l.await("refreshes to be stored", l.stored)
 	openRefreshes := func() {}
 	letGo = sync.OnceFunc(func() {
 		openRefreshes = l.facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Hang: true})
@@ -98,51 +99,67 @@ func (l *load) hold(endpoint string, many int, rest authpipetest.Fault) (letGo, 
 	since := time.Now()
 	letGo = l.facebook.Fail(authpipetest.Fault{Endpoint: endpoint, Times: 1, Hang: true, AfterEffect: true})
 	open = l.facebook.Fail(rest)
-	l.await("calls of "+endpoint+" to be held", func() bool {
+	l.await("calls of "+endpoint+" to be held", func() error {
 		held := 0
 		for _, r := range l.facebook.Requests() {
 			if r.Endpoint == endpoint && r.Status == 0 && !r.Time.Before(since) {
 				held++
 			}
 		}
-		return held >= many
+		if held < many {
+			return fmt.Errorf("%d of %d are", held, many)
+		}
+		return nil
 	})
 	return letGo, open
 }
 
-// underWay tells whether a refresh is under way whose answer has been sent: the engine has it, and has not stored it yet.
-func (l *load) underWay() bool {
+// stored returns an error if the engine has the answer to a refresh and has not stored it yet. What a fault has lost before does not
+// count: it is refreshed again when it is due.
+func (l *load) stored() error {
+	var since time.Time
+	if settled := l.settled.Load(); settled != nil {
+		since = *settled
+	}
 	for _, r := range l.facebook.Requests() {
-		if r.Endpoint != authpipetest.EndpointExchangeToken || r.Status == 0 || time.Since(r.Time) > impatience {
+		token := parameter(r, "fb_exchange_token")
+		if r.Endpoint != authpipetest.EndpointExchangeToken || r.Status == 0 || r.Time.Before(since) || l.kept[token] {
 			continue
 		}
-		token := parameter(r, "fb_exchange_token")
 		seen, _ := l.facebook.Inspect(token)
 		if ref := l.refOf(seen.User); ref != "" {
 			answer, _ := l.read(0, ref)
 			if data, _ := answer["data"].(map[string]any); data["access_token"] == token {
-				return true
+				return fmt.Errorf("%s was refreshed at %s, and is served as it was before", ref, r.Time.Format(time.StampMilli))
 			}
 		}
+		l.kept[token] = true
 	}
-	return false
+	return nil
 }
 
-// voters counts the nodes of a cluster whose word counts: a new one's does not at first, and without a majority nobody leads.
-func (w *world) voters(c *vaulttest.Cluster) (n int) {
-	text, _ := w.send(context.Background(), c, 0, http.MethodGet, "sys/storage/raft/configuration", nil)
+// allVote returns an error unless all nodes of a cluster have a vote: a new one's does not count at first, and without a majority
+// nobody leads.
+func (w *world) allVote(c *vaulttest.Cluster) error {
+	ctx, cancel := context.WithTimeout(context.Background(), impatience)
+	defer cancel()
+	text, status := w.send(ctx, c, 0, http.MethodGet, "sys/storage/raft/configuration", nil)
 	var answer struct {
 		Data struct {
 			Config struct{ Servers []struct{ Voter bool } }
 		}
 	}
 	_ = json.Unmarshal(text, &answer) // no answer has no voters
+	n := 0
 	for _, server := range answer.Data.Config.Servers {
 		if server.Voter {
 			n++
 		}
 	}
-	return n
+	if n != nodes {
+		return fmt.Errorf("%d of %d nodes have a vote, by an answer with status %d", n, nodes, status)
+	}
+	return nil
 }
 
 // lost reads all that anybody was told is connected before then, through each node, and returns what is not there or is not right.

@@ -11,6 +11,7 @@ import (
 type reckoning struct {
 	codes, trades int      // how many there were
 	codesTwice    []string // codes that were sent more than once
+	givenUp       []string // codes that were sent again because their answer was held for longer than a call may take
 	unexplained   []string // refreshes and interrupted sessions that no crash explains
 	undue         []string // refreshes of tokens that were never due
 }
@@ -20,8 +21,11 @@ type ledger struct {
 	requests      []authpipetest.Request
 	of            func(token string) string // whom it is of
 	due           map[string]bool           // tokens that were due
-	interruptions []time.Time
+	interruptions []span
 }
+
+// A span is the time of a session, from when it was begun until its application learned what became of it.
+type span struct{ begun, ended time.Time }
 
 // reckon goes through Facebook's books.
 func (l *load) reckon(blows []*blow) reckoning {
@@ -49,8 +53,12 @@ func (l ledger) reckon(blows []*blow) reckoning {
 	}
 	r.codes, r.trades = len(codes), len(trades)
 	for _, at := range codes {
-		if len(at) > 1 {
-			r.codesTwice = append(r.codesTwice, fmt.Sprint(at))
+		for i := range at[1:] {
+			if gaveUp(blows, at[i], at[i+1]) {
+				r.givenUp = append(r.givenUp, fmt.Sprint(at))
+			} else {
+				r.codesTwice = append(r.codesTwice, fmt.Sprint(at))
+			}
 		}
 	}
 	for token, at := range trades {
@@ -67,13 +75,25 @@ func (l ledger) reckon(blows []*blow) reckoning {
 		}
 	}
 	for _, at := range l.interruptions {
-		if b := last(blows, at); b != nil && at.Before(b.settled.Add(aftermath)) {
+		if b := last(blows, at.ended); b != nil && at.begun.Before(b.settled) {
 			b.interrupted++
 		} else {
-			r.unexplained = append(r.unexplained, "a session was interrupted at "+at.Format(time.StampMilli))
+			r.unexplained = append(r.unexplained, fmt.Sprintf("a session that was begun at %s, and interrupted by %s",
+				at.begun.Format(time.StampMilli), at.ended.Format(time.StampMilli)))
 		}
 	}
 	return r
+}
+
+// gaveUp reports whether a code was sent again because a machine was so slow that the engine gave the first call up, whose answer was
+// held before the fault struck.
+func gaveUp(blows []*blow, first, second time.Time) bool {
+	for _, b := range blows {
+		if !first.Before(b.caught) && second.Before(b.begun) {
+			return second.Sub(first) >= callTimeout
+		}
+	}
+	return false
 }
 
 func parameter(r authpipetest.Request, name string) string {
@@ -82,9 +102,6 @@ func parameter(r authpipetest.Request, name string) string {
 	}
 	return r.Query.Get(name)
 }
-
-// aftermath is how long after a blow an application may learn what became of its session: it asks again until it does.
-const aftermath = 15 * time.Second
 
 // between finds the blow that explains why what happened first did not count; nil: none does.
 func between(blows []*blow, first, second time.Time) *blow {

@@ -22,14 +22,18 @@ func at(seconds ...float64) (all []time.Time) {
 	return all
 }
 
-// aBlow catches answers at second 10, strikes at 20 and is over at 30.
+// aBlow catches answers at second 9.5, strikes at 20 and is over at 30.
 func aBlow() *blow {
-	t := at(10, 20, 30)
+	t := at(9.5, 20, 30)
 	return &blow{name: "a blow", caught: t[0], begun: t[1], settled: t[2]}
 }
 
 func code(seconds float64) authpipetest.Request {
 	return authpipetest.Request{Time: at(seconds)[0], Endpoint: authpipetest.EndpointAccessToken, Query: url.Values{"code": {"C"}}, Served: true}
+}
+
+func session(begun, ended float64) []span {
+	return []span{{at(begun)[0], at(ended)[0]}}
 }
 
 func trade(seconds float64) authpipetest.Request {
@@ -42,7 +46,7 @@ func TestWhatTheBooksSay(t *testing.T) {
 	notServed.Served, notHeard.Served = false, false
 	for name, c := range map[string]struct {
 		requests      []authpipetest.Request
-		interruptions []time.Time
+		interruptions []span
 		notDue        bool
 		want          counts
 	}{
@@ -57,10 +61,12 @@ func TestWhatTheBooksSay(t *testing.T) {
 		"a refresh again, after the crash":                {requests: []authpipetest.Request{trade(31), trade(32)}, want: counts{Unexplained: 1}},
 		"a refresh again that had no effect":              {requests: []authpipetest.Request{trade(31), notServed}},
 		"a refresh that nobody wanted":                    {requests: []authpipetest.Request{trade(31)}, notDue: true, want: counts{Undue: 1}},
-		"a session interrupted by a crash":                {interruptions: at(21), want: counts{Interrupted: 1}},
-		"a session whose application learns of it later":  {interruptions: at(44), want: counts{Interrupted: 1}},
-		"a session interrupted before any crash":          {interruptions: at(19), want: counts{Unexplained: 1}},
-		"a session interrupted long after":                {interruptions: at(46), want: counts{Unexplained: 1}},
+		"a code again before its answer was given up":     {requests: []authpipetest.Request{code(9.6), code(19.5)}, want: counts{CodesTwice: 1}},
+		"a code again once its answer was given up":       {requests: []authpipetest.Request{code(9.6), code(19.7)}},
+		"a session interrupted by a crash":                {interruptions: session(18, 21), want: counts{Interrupted: 1}},
+		"a session whose application learns of it later":  {interruptions: session(29, 400), want: counts{Interrupted: 1}},
+		"a session interrupted before any crash":          {interruptions: session(18, 19), want: counts{Unexplained: 1}},
+		"a session that was begun after the crash":        {interruptions: session(31, 32), want: counts{Unexplained: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := aBlow()
@@ -87,6 +93,22 @@ func TestTheLastBlowIsTheOneToBlame(t *testing.T) {
 func TestWhatFailsWithoutAnyFault(t *testing.T) {
 	if diff := cmp.Diff(at(19, 31), calm(at(19, 20, 25, 30, 31), []*blow{aBlow()})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestStallsWithinASpan(t *testing.T) {
+	var s stalls
+	s.note(at(12)[0], 2*time.Second)  // from 10 to 12
+	s.note(at(30)[0], 10*time.Second) // from 20 to 30
+	for name, c := range map[string]struct {
+		begun, ended float64
+		want         time.Duration
+	}{
+		"none": {13, 19, 0}, "one": {0, 15, 2 * time.Second}, "a part of one": {25, 26, 10 * time.Second}, "both": {11, 21, 12 * time.Second},
+	} {
+		if got := s.within(at(c.begun)[0], at(c.ended)[0]); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }
 

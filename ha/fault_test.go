@@ -86,7 +86,12 @@ func cutLeaderOff(w *world, _ int) (func() error, error) {
 	mend := w.cutOff(leader)
 	return func() error {
 		mend()
-		w.await("the deposed leader to have ended its plugin", func() bool { return len(vaulttest.ProcessesOf(leader.Program())) == 0 })
+		w.await("the deposed leader to end its plugin", func() error {
+			if left := vaulttest.ProcessesOf(leader.Program()); len(left) > 0 {
+				return fmt.Errorf("its processes are %v", left)
+			}
+			return nil
+		})
 		return nil
 	}, nil
 }
@@ -109,17 +114,21 @@ func (w *world) cutOff(cut *vaulttest.Server) (mend func()) {
 	return func() {
 		defer c.Heal()
 		led := time.Time{}
-		w.await("the others to have had a leader for a while", func() bool {
+		w.await("the others to have a leader for 3 s", func() error {
 			for _, s := range c.Nodes {
-				if s != cut && s.Active() {
-					if led.IsZero() {
-						led = time.Now()
-					}
-					return time.Since(led) > 3*time.Second
+				if s == cut || !s.Active() {
+					continue
 				}
+				if led.IsZero() {
+					led = time.Now()
+				}
+				if had := time.Since(led); had <= 3*time.Second {
+					return fmt.Errorf("they have had one for %v", had)
+				}
+				return nil
 			}
 			led = time.Time{}
-			return false
+			return errors.New("they have none")
 		})
 	}
 }
@@ -154,7 +163,7 @@ func restoreElsewhere(w *world, _ int) (func() error, error) {
 		if err := fresh.Each((*vaulttest.Server).Reopen); err != nil {
 			return err
 		}
-		w.await("the fresh cluster to have a leader", func() bool { _, err := fresh.Active(); return err == nil })
+		w.await("the fresh cluster to have a leader", func() error { _, err := fresh.Active(); return err })
 		w.cluster.Store(fresh)
 		w.inspect(lost)
 		lost.Stop()

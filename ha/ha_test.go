@@ -38,13 +38,16 @@ func TestManyNodes(t *testing.T) {
 func (l *load) busy() {
 	l.t.Helper()
 	begun, connects, refreshes := time.Now(), l.connect.Load(), l.refresh.Load()
-	l.await("the load to go on", func() bool {
+	l.await("the load to go on", func() error {
 		for _, p := range l.probes {
-			if p.since(begun) < 40 {
-				return false
+			if n := p.since(begun); n < 40 {
+				return fmt.Errorf("node %d (KV: %t) has served %d reads; the last failures: %s", p.node+1, p.kv, n, p.lastFailures())
 			}
 		}
-		return l.connect.Load() >= connects+10 && l.refresh.Load() >= refreshes+10
+		if c, r := l.connect.Load()-connects, l.refresh.Load()-refreshes; c < 10 || r < 10 {
+			return fmt.Errorf("%d sessions were completed, and %d readers got a fresh token", c, r)
+		}
+		return nil
 	})
 }
 
@@ -59,9 +62,9 @@ func (l *load) judge(blows []*blow) {
 		if b.interrupted > nodes {
 			l.t.Errorf("%d sessions were on their way at the most when %s began at %s, and %d were interrupted", nodes, b.name, b.begun.Format(time.StampMilli), b.interrupted)
 		}
-		if b.ours.any > b.yardstick.any+lag || b.ours.worst > b.yardstick.worst+lag {
-			l.t.Errorf("after %s at %s there was no service for %v, %v through the worst node; KV had none for %v and %v",
-				b.name, b.begun.Format(time.StampMilli), b.ours.any, b.ours.worst, b.yardstick.any, b.yardstick.worst)
+		if lag := l.lag(b); b.ours.any > b.yardstick.any+lag || b.ours.worst > b.yardstick.worst+lag {
+			l.t.Errorf("after %s at %s there was no service for %v, %v through the worst node; KV had none for %v and %v, and %v more may be the machine's",
+				b.name, b.begun.Format(time.StampMilli), b.ours.any, b.ours.worst, b.yardstick.any, b.yardstick.worst, lag)
 		}
 		for _, lost := range b.lost {
 			l.t.Errorf("after %s there is a credential lost: %s", b.name, lost)
@@ -73,14 +76,17 @@ func (l *load) judge(blows []*blow) {
 	for _, twice := range r.codesTwice {
 		l.t.Errorf("a code was sent twice: %s", twice)
 	}
+	for _, code := range r.givenUp {
+		l.t.Logf("a code was sent again after the engine had given the call up: %s", code)
+	}
 	for _, what := range r.unexplained {
 		l.t.Errorf("no crash explains %s", what)
 	}
 	for _, undue := range r.undue {
 		l.t.Errorf("what was refreshed was not due: %s", undue)
 	}
-	if ours, kv := l.failures(false, blows), l.failures(true, blows); ours > 2*kv+few {
-		l.t.Errorf("without any fault %d reads failed, and %d of KV", ours, kv)
+	if failed := l.failures(blows); len(failed) > few {
+		l.t.Errorf("without any fault, and while KV was served, %d reads failed: %v", len(failed), failed)
 	}
 	for _, p := range l.probes {
 		for _, refused := range p.refused {
@@ -93,21 +99,34 @@ func (l *load) judge(blows []*blow) {
 }
 
 const (
-	// lag is how much later than KV the engine may serve again on a very busy machine: its process must be started. Beyond that
-	// something is wrong; how late it is otherwise stands in the table.
-	lag = 10 * time.Second
-	// few is how many reads may fail without any fault. Vault's leader may change by itself on a busy machine; then KV's fail, too.
+	// minLag is how much later than KV the engine may serve again on a machine that has nothing else to do.
+	minLag = 10 * time.Second
+	// few is how many reads may fail without any fault.
 	few = 3
+	// unrest is how long after Vault has not served KV a read may fail. On a busy machine Vault's leader changes by itself, and the
+	// engine is started on the new one.
+	unrest = time.Minute
 )
 
-// failures counts the reads that failed while nothing was wrong.
-func (l *load) failures(kv bool, blows []*blow) (n int) {
+// lag is how much later than KV the engine may serve again after a blow: its process must be started, on this machine. Beyond that
+// something is wrong; how late it is otherwise stands in the table.
+func (l *load) lag(b *blow) time.Duration {
+	return max(minLag, 10*l.mounting) + 3*l.stalls.within(b.caught, b.settled)
+}
+
+// failures are when reads failed while no blow was being dealt or got over, and KV was served.
+func (l *load) failures(blows []*blow) (all []time.Time) {
 	for _, p := range l.probes {
-		if p.kv == kv {
-			n += len(calm(p.failed, blows))
+		if p.kv {
+			continue
+		}
+		for _, at := range calm(p.failed, blows) {
+			if begun := at.Add(-unrest); l.outage(true, begun, at).worst == 0 && l.stalls.within(begun, at) == 0 {
+				all = append(all, at)
+			}
 		}
 	}
-	return n
+	return all
 }
 
 // rows are a table, of a blow each.

@@ -31,8 +31,11 @@ type load struct {
 	connect atomic.Int64 // how many sessions were completed
 	refresh atomic.Int64 // how often a reader got what it demanded
 
+	settled atomic.Pointer[time.Time] // when the last blow was over; nil: none was dealt yet
+	kept    map[string]bool           // tokens that were traded in and are not served any more; only catch looks
+
 	mu            sync.Mutex
-	interruptions []time.Time     // when a session failed because of a crash
+	interruptions []span          // sessions that failed because of a crash
 	strange       []string        // what nobody should have been told
 	due           map[string]bool // tokens that somebody wants refreshed
 }
@@ -40,7 +43,7 @@ type load struct {
 // begin connects those who are refreshed and starts all that goes on from then on.
 func begin(w *world) *load {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{world: w, cancel: cancel, due: map[string]bool{}}
+	l := &load{world: w, cancel: cancel, due: map[string]bool{}, kept: map[string]bool{}}
 	w.t.Cleanup(l.end)
 	var refs []string
 	for node := range nodes {
@@ -133,14 +136,14 @@ var connectCode = regexp.MustCompile(`<code[^>]*>([^<]+)</code>`)
 // session has somebody connect through a node, who asks again what is not answered, and reports whether it became of it what
 // should. What a crash has interrupted did not.
 func (l *load) session(ctx context.Context, node int, name string) bool {
-	in := l.cluster.Load()
+	in, at := l.cluster.Load(), time.Now()
 	person := idOf(name)
 	l.facebook.AddUser(authpipetest.User{ID: person})
 	begun, status := l.until(ctx, node, http.MethodPost, "authpipe/connect/"+ref(name), map[string]any{"actor": name})
 	data, _ := begun["data"].(map[string]any)
 	url, _ := data["authorization_url"].(string)
 	if url == "" {
-		return l.failed(ctx, in, "beginning a session of "+name, begun, status)
+		return l.failed(ctx, in, at, "beginning a session of "+name, begun, status)
 	}
 	back, err := l.facebook.Authorize(url, authpipetest.Consent{User: person})
 	if err != nil {
@@ -151,12 +154,12 @@ func (l *load) session(ctx context.Context, node int, name string) bool {
 	text, _ := page["text"].(string)
 	code := connectCode.FindStringSubmatch(text)
 	if code == nil {
-		return l.failed(ctx, in, "coming back from Facebook as "+name, page, status)
+		return l.failed(ctx, in, at, "coming back from Facebook as "+name, page, status)
 	}
 	proof := map[string]any{"actor": name, "connect_code": html.UnescapeString(code[1])}
 	answer, status := l.until(ctx, node, http.MethodPost, "authpipe/sessions/org_acme/"+data["session_id"].(string)+"/complete", proof)
 	if status != http.StatusOK {
-		return l.failed(ctx, in, "completing a session of "+name, answer, status)
+		return l.failed(ctx, in, at, "completing a session of "+name, answer, status)
 	}
 	l.note(ref(name), person)
 	l.connect.Add(1)
@@ -175,13 +178,13 @@ const interrupted = "the engine was interrupted while it redeemed the code"
 
 // failed keeps what an application was told that could not connect. Either a crash has interrupted it, or a cluster took over
 // with a snapshot of before: nobody should be told anything else.
-func (l *load) failed(ctx context.Context, in *vaulttest.Cluster, doing string, answer map[string]any, status int) bool {
+func (l *load) failed(ctx context.Context, in *vaulttest.Cluster, begun time.Time, doing string, answer map[string]any, status int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch text := fmt.Sprint(answer); {
 	case ctx.Err() != nil:
 	case strings.Contains(text, interrupted), l.cluster.Load() != in:
-		l.interruptions = append(l.interruptions, time.Now())
+		l.interruptions = append(l.interruptions, span{begun, time.Now()})
 	default:
 		l.strange = append(l.strange, fmt.Sprintf("%s %s: status %d: %s", time.Now().Format(time.StampMilli), doing, status, text))
 	}

@@ -20,6 +20,7 @@ type probe struct {
 	mu      sync.Mutex
 	served  []time.Time
 	failed  []time.Time // when the server said that it cannot serve now
+	last    string      // what it said last
 	refused []string    // answers that say of what is there that it is not, or is not to be had
 }
 
@@ -54,6 +55,7 @@ func (p *probe) note(path string, answer map[string]any, status int) {
 		return // no service, or a machine that had no time for it
 	case status >= 500:
 		p.failed = append(p.failed, time.Now())
+		p.last = fmt.Sprintf("status %d: %v", status, answer)
 		return
 	}
 	if flaw != "" {
@@ -61,6 +63,13 @@ func (p *probe) note(path string, answer map[string]any, status int) {
 		return
 	}
 	p.served = append(p.served, time.Now())
+}
+
+func (p *probe) lastFailures() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	refused := p.refused[max(len(p.refused)-1, 0):]
+	return fmt.Sprintf("%d, the last one %q; wrongly refused: %q", len(p.failed), p.last, refused)
 }
 
 // right is flaw for what a probe reads.

@@ -74,17 +74,22 @@ type sample struct {
 func (l *load) quiet() (s sample) {
 	l.t.Helper()
 	begun := time.Now()
-	l.await("the calm to pass", func() bool { return time.Since(begun) > lull })
-	l.await("a sample", func() bool {
+	l.await("the calm to pass", func() error {
+		if left := lull - time.Since(begun); left > 0 {
+			return fmt.Errorf("%v are left", left)
+		}
+		return nil
+	})
+	l.await("a sample", func() error {
 		c := l.cluster.Load()
 		leader, err := c.Active()
 		if err != nil {
-			return false
+			return err
 		}
 		text, status := l.raw(context.Background(), 0, http.MethodGet, "authpipe/metrics", nil)
 		snapshot, err := save(c)
 		if status != http.StatusOK || err != nil {
-			return false
+			return fmt.Errorf("the metrics have status %d; a snapshot: %w", status, err)
 		}
 		s = sample{at: time.Now(), goroutines: gauge(text, "go_goroutines"), credentials: len(l.connections()), snapshot: int64(len(snapshot))}
 		s.vault, s.plugin = leader.Usage()
@@ -92,7 +97,7 @@ func (l *load) quiet() (s sample) {
 		for _, node := range c.Nodes {
 			s.processes += len(vaulttest.ProcessesOf(node.Program()))
 		}
-		return true
+		return nil
 	})
 	return s
 }

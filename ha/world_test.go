@@ -27,10 +27,12 @@ const (
 
 	// nodes is how many the cluster has.
 	nodes = 3
-	// patience is how long anything may take that is waited for.
-	patience = time.Minute
+	// patience is how long a test waits for something that must happen. Only a failing test spends it.
+	patience = vaulttest.Patience
 	// impatience is how long a client waits for one answer before it asks again.
 	impatience = 5 * time.Second
+	// callTimeout is when the engine gives a call to the provider up.
+	callTimeout = 10 * time.Second
 )
 
 // A world is a cluster, a Facebook, and what people were told.
@@ -42,6 +44,8 @@ type world struct {
 	http         *http.Client
 	cluster      atomic.Pointer[vaulttest.Cluster] // the one that clients are sent to
 	spare        *vaulttest.Cluster                // that may take its place
+	mounting     time.Duration                     // how long it took Vault to mount the engine, whose process it starts three times for that
+	stalls       stalls
 
 	told      sync.Mutex
 	connected map[string]connection // by ref, once its application was told that it is connected
@@ -71,8 +75,9 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, bin: bin, program: program, connected: map[string]connection{},
 		facebook: authpipetest.NewFacebook(authpipetest.Options{}),
-		http:     &http.Client{Timeout: impatience, Transport: &http.Transport{MaxIdleConnsPerHost: 32}},
+		http:     &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}},
 	}
+	t.Cleanup(w.stalls.watch())
 	w.graph = w.facebook.Start(t)
 	w.cluster.Store(w.start())
 	w.mount()
@@ -87,7 +92,7 @@ func (w *world) start() *vaulttest.Cluster {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { w.inspect(c); c.Stop() })
-	w.await("all nodes to have a vote", func() bool { return w.voters(c) == nodes }) // a new one must prove itself first
+	w.await("all nodes to have a vote", func() error { return w.allVote(c) }) // a new one must prove itself first
 	return c
 }
 
@@ -95,20 +100,32 @@ func (w *world) mount() {
 	w.t.Helper()
 	const callback = "https://vault.example.com/v1/authpipe/callback/facebook"
 	w.facebook.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RedirectURIs: []string{callback}, RequireAppSecret: true})
+	begun := time.Now()
 	w.must(http.MethodPost, "sys/mounts/authpipe", map[string]any{"type": vaulttest.Plugin})
+	w.mounting = time.Since(begun)
 	w.must(http.MethodPost, "sys/mounts/secret", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
 	w.must(http.MethodPost, "authpipe/config/facebook", map[string]any{
 		"client_id": appID, "client_secret": appSecret, "redirect_uris": callback, "dialog_url": w.graph, "graph_url": w.graph, "require_installation": false,
 		"session_ttl": "2m", // so that sessions end within a run
 	})
-	w.await("KV to be ready", func() bool { // it upgrades itself first, even when there is nothing
-		_, status := w.ask(context.Background(), 0, http.MethodPost, "secret/data/yardstick", map[string]any{"data": map[string]any{"is": "there"}})
-		return status == http.StatusOK
+	w.await("KV to be ready", func() error { // it upgrades itself first, even when there is nothing
+		answer, status := w.ask(context.Background(), 0, http.MethodPost, "secret/data/yardstick", map[string]any{"data": map[string]any{"is": "there"}})
+		if status != http.StatusOK {
+			return fmt.Errorf("status %d: %v", status, answer)
+		}
+		return nil
 	})
 }
 
-// ask makes a request of Vault's API through a node. The status is 0 if there was no answer.
+// ask makes a request of Vault's API through a node. The status is 0 if there was no answer in time.
 func (w *world) ask(ctx context.Context, node int, method, path string, data map[string]any) (answer map[string]any, status int) {
+	ctx, cancel := context.WithTimeout(ctx, impatience)
+	defer cancel()
+	return w.askPatiently(ctx, node, method, path, data)
+}
+
+// askPatiently is ask, and waits for the answer until ctx ends.
+func (w *world) askPatiently(ctx context.Context, node int, method, path string, data map[string]any) (answer map[string]any, status int) {
 	text, status := w.raw(ctx, node, method, path, data)
 	if json.Unmarshal(text, &answer) != nil {
 		answer = map[string]any{"text": string(text)} // a page, or metrics
@@ -144,24 +161,20 @@ func (w *world) send(ctx context.Context, c *vaulttest.Cluster, node int, method
 // must is ask for what must succeed, through the first node.
 func (w *world) must(method, path string, data map[string]any) map[string]any {
 	w.t.Helper()
-	answer, status := w.ask(context.Background(), 0, method, path, data)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	answer, status := w.askPatiently(ctx, 0, method, path, data)
 	if status < 200 || status > 299 {
 		w.t.Fatalf("%s %s: status %d: %v", method, path, status, answer)
 	}
 	return answer
 }
 
-func (w *world) await(what string, about func() bool) {
+// await waits until check passes. A test that gives up says what was awaited, and what check returned last.
+func (w *world) await(what string, check func() error) {
 	w.t.Helper()
-	deadline := time.After(patience)
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for !about() {
-		select {
-		case <-again.C:
-		case <-deadline:
-			w.t.Fatalf("waited in vain for %s", what)
-		}
+	if err := vaulttest.Await(what, patience, nil, check); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
