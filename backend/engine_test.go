@@ -41,6 +41,7 @@ type engine struct {
 	fb      *authpipetest.Facebook
 	clock   *authpipetest.Clock
 	base    string
+	link    http.RoundTripper // to fb
 	log     *strings.Builder
 	ends    sync.Map
 }
@@ -48,6 +49,24 @@ type engine struct {
 // newEngine returns an engine that is configured for a Facebook where Ada, an
 // admin with two pages, and Uma and Udo have accounts.
 func newEngine(t testing.TB, o authpipetest.Options) *engine {
+	t.Helper()
+	return newEngineOver(t, o, func(fb *authpipetest.Facebook) (string, http.RoundTripper) {
+		return fb.Start(t), unhurried{http.DefaultTransport}
+	})
+}
+
+// newBubbleEngine is newEngine for a test with [synctest.Test]: Facebook answers
+// in memory, so that the time limits of calls pass by the bubble's clock.
+func newBubbleEngine(t testing.TB, o authpipetest.Options) *engine {
+	t.Helper()
+	e := newEngineOver(t, o, func(fb *authpipetest.Facebook) (string, http.RoundTripper) {
+		return "https://graph.example.com", fb.Transport()
+	})
+	t.Cleanup(func() { e.Cleanup(context.Background()) }) // before checkMemory
+	return e
+}
+
+func newEngineOver(t testing.TB, o authpipetest.Options, reach func(*authpipetest.Facebook) (base string, link http.RoundTripper)) *engine {
 	t.Helper()
 	clock := authpipetest.NewClock(time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC))
 	o.Now = clock.Now
@@ -58,7 +77,8 @@ func newEngine(t testing.TB, o authpipetest.Options) *engine {
 	fb.AddUser(authpipetest.User{ID: "ada", Name: "Ada Admin", Pages: []string{"777", "778"}})
 	fb.AddUser(authpipetest.User{ID: "uma", Name: "Uma User"})
 	fb.AddUser(authpipetest.User{ID: "udo", Name: "Udo User"})
-	e := &engine{t: t, storage: authpipetest.NewStorage(), fb: fb, clock: clock, base: fb.Start(t), log: &strings.Builder{}}
+	e := &engine{t: t, storage: authpipetest.NewStorage(), fb: fb, clock: clock, log: &strings.Builder{}}
+	e.base, e.link = reach(fb)
 	e.restart()
 	t.Cleanup(e.checkMemory)
 	e.must(logical.UpdateOperation, "config/facebook", map[string]any{
@@ -81,7 +101,7 @@ func (e *engine) restartOn(system logical.SystemView) {
 		StorageView: e.storage,
 		System:      system,
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.log}),
-	}, backend.Options{Now: e.clock.Now, Transport: panics{http.DefaultTransport, e.t, &e.ends}, Build: build})
+	}, backend.Options{Now: e.clock.Now, Transport: panics{e.link, e.t, &e.ends}, Build: build})
 	if err != nil {
 		e.t.Fatalf("making the engine: %v", err)
 	}
@@ -91,7 +111,7 @@ func (e *engine) restartOn(system logical.SystemView) {
 // node returns another node's engine over the same storage.
 func (e *engine) node(system logical.SystemView) *engine {
 	e.t.Helper()
-	other := &engine{t: e.t, storage: e.storage, fb: e.fb, clock: e.clock, base: e.base, log: e.log}
+	other := &engine{t: e.t, storage: e.storage, fb: e.fb, clock: e.clock, base: e.base, link: e.link, log: e.log}
 	other.restartOn(system)
 	return other
 }
@@ -154,6 +174,22 @@ func (p panics) RoundTrip(r *http.Request) (*http.Response, error) {
 		panic("a provider's answer that nobody thought of")
 	}
 	return p.RoundTripper.RoundTrip(r)
+}
+
+// unhurried is a transport whose calls end with their context, but for its
+// deadline. The simulated Facebook answers at once, or when the test says so: a
+// call would come too late because the machine stood still.
+type unhurried struct{ http.RoundTripper }
+
+// RoundTrip implements [http.RoundTripper].
+func (u unhurried) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	context.AfterFunc(r.Context(), func() {
+		if r.Context().Err() != context.DeadlineExceeded {
+			cancel()
+		}
+	})
+	return u.RoundTripper.RoundTrip(r.WithContext(ctx))
 }
 
 func (e *engine) do(op logical.Operation, path string, data map[string]any) (*logical.Response, error) {

@@ -48,13 +48,14 @@ func (v vaultBus) RecordObservationFromPlugin(ctx context.Context, name string, 
 	return nil
 }
 
+// hear returns what Vault is sent next.
 func hear(t *testing.T, from chan told) told {
 	t.Helper()
 	select {
 	case got := <-from:
 		return got
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing is told")
+	case <-time.After(patience):
+		t.Fatalf("Vault was sent nothing more in %v", patience)
 		return told{}
 	}
 }
@@ -67,7 +68,7 @@ func heralded(t *testing.T, take func(context.Context) error) (*engine, vaultBus
 	b, err := backend.New(t.Context(), &logical.BackendConfig{
 		StorageView: e.storage, System: logicalSystem(), EventsSender: v, ObservationRecorder: v,
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.log}),
-	}, backend.Options{Now: e.clock.Now, Transport: http.DefaultTransport})
+	}, backend.Options{Now: e.clock.Now, Transport: unhurried{http.DefaultTransport}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -223,9 +223,7 @@ func TestAPageIsServedWhateverIsRefreshedMeanwhile(t *testing.T) {
 	var reading sync.WaitGroup
 	reading.Go(func() { e.read("creds/" + page777) })
 	for i, release := range releases[:2] {
-		if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointAccounts, i+1); err != nil {
-			t.Fatal(err)
-		}
+		e.awaitCalls(authpipetest.EndpointAccounts, i+1)
 		e.clock.Advance(2 * day)
 		e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
 		release()

@@ -59,9 +59,7 @@ func (e *engine) during(fault authpipetest.Fault, act, between func()) {
 	release := e.fb.Fail(fault)
 	var acting sync.WaitGroup
 	acting.Go(act)
-	if err := e.fb.AwaitCount(e.t.Context(), fault.Endpoint, n+1); err != nil {
-		e.t.Fatal(err)
-	}
+	e.awaitCalls(fault.Endpoint, n+1)
 	between()
 	release()
 	acting.Wait()
@@ -319,9 +317,7 @@ func TestTheEndOfTheMountEndsWhatRuns(t *testing.T) {
 	if _, err := e.do(logical.RollbackOperation, "", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.fb.AwaitCount(t.Context(), "", n+1); err != nil {
-		t.Fatal(err)
-	}
+	e.awaitCalls("", n+1)
 	e.Cleanup(context.Background()) // returns although the provider hangs
 	e.restart()
 	if c := e.read("connections/" + uma); c["consecutive_failures"] != 0 {
@@ -382,9 +378,7 @@ func TestWhatIsStoredAfterItsGrantWasRevokedIsCheckedAtOnce(t *testing.T) {
 	completing.Go(func() {
 		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "boss", "connect_code": code})
 	})
-	if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointDebugToken, n+1); err != nil {
-		t.Fatal(err)
-	}
+	e.awaitCalls(authpipetest.EndpointDebugToken, n+1)
 	// Held after the provider has answered, before the account is locked.
 	e.InvalidateKey(t.Context(), "config/facebook")
 	reached, release := e.hold("get", "config/facebook")

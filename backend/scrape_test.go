@@ -231,7 +231,7 @@ func (s dawdler) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestHowLongAProviderTakesIsTold(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: e.storage, System: logicalSystem(), Logger: hclog.NewNullLogger()},
-		backend.Options{Now: e.clock.Now, Transport: dawdler{e.clock, http.DefaultTransport}})
+		backend.Options{Now: e.clock.Now, Transport: dawdler{e.clock, unhurried{http.DefaultTransport}}})
 	if err != nil {
 		t.Fatal(err)
 	}

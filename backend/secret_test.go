@@ -156,9 +156,7 @@ func TestALateAnswerChoosesNoSecret(t *testing.T) {
 	e.fb.SetAppSecret(appID, newSecret)
 	var checking sync.WaitGroup
 	checking.Go(func() { e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil) })
-	if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointDebugToken, n+2); err != nil {
-		t.Fatal(err)
-	}
+	e.awaitCalls(authpipetest.EndpointDebugToken, n+2)
 	e.fb.SetAppSecret(appID, appSecret) // back to the former, and here on to a third
 	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret + "x"})
 	e.fb.SetAppSecret(appID, newSecret)

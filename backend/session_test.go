@@ -3,7 +3,6 @@ package backend_test
 import (
 	"context"
 	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -266,19 +265,19 @@ func TestTwoAtOnce(t *testing.T) {
 		var results [2]any
 		var both sync.WaitGroup
 		both.Go(func() { results[0] = step() })
-		if err := e.fb.AwaitCount(t.Context(), authpipetest.EndpointAccessToken, 1); err != nil {
-			t.Fatal(err)
-		}
-		e.storage.Reset()
+		e.awaitCalls(authpipetest.EndpointAccessToken, 1)
+		looked := make(chan struct{})
+		look := sync.OnceFunc(func() { close(looked) })
+		e.storage.Fail(func(int, authpipetest.Operation) error { look(); return nil })
 		both.Go(func() { results[1] = step() })
-		for len(e.storage.Operations()) == 0 {
-			runtime.Gosched() // the second has yet to look at the session
-			if t.Context().Err() != nil {
-				t.Fatal("the second request does not come")
-			}
+		select {
+		case <-looked: // the second one, at the session
+		case <-time.After(patience):
+			t.Errorf("the second request has not read storage within %v", patience)
 		}
 		release()
 		both.Wait()
+		e.storage.Reset()
 		if diff := cmp.Diff(results[0], results[1], cmp.AllowUnexported(page{})); diff != "" {
 			t.Error("the two are answered differently: " + diff)
 		}

@@ -19,7 +19,7 @@ func (e *engine) lead(ahead time.Duration) {
 	e.storage.Reset()
 	b, err := backend.New(context.Background(), &logical.BackendConfig{
 		StorageView: e.storage, System: logicalSystem(), Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.log}),
-	}, backend.Options{Now: func() time.Time { return e.clock.Now().Add(ahead) }, Transport: http.DefaultTransport})
+	}, backend.Options{Now: func() time.Time { return e.clock.Now().Add(ahead) }, Transport: unhurried{http.DefaultTransport}})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func (t wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errKilled
 	}
 	if !t.life.last(&t.life.calls) {
-		return t.life.w.fb.Transport().RoundTrip(r)
+		return unhurried{t.life.w.fb.Transport()}.RoundTrip(r)
 	}
 	// It was sent: it takes effect, whether anybody hears the answer or not.
 	sent := r.Clone(context.Background())
@@ -181,7 +181,7 @@ func (t wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.life.w.late = append(t.life.w.late, sent)
 		return nil, errKilled
 	}
-	if resp, err := t.life.w.fb.Transport().RoundTrip(sent); err == nil {
+	if resp, err := (unhurried{t.life.w.fb.Transport()}).RoundTrip(sent); err == nil {
 		resp.Body.Close()
 	}
 	return nil, errKilled
