@@ -20,8 +20,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// patience is how long anything may take that a measurement waits for.
-const patience = 30 * time.Second
+// patience is how long a measurement waits for something that must happen.
+const patience = vaulttest.Patience
 
 // plugins are the programs that a server has in its catalog, by the name that they have there.
 var plugins = map[string]string{
@@ -92,12 +92,19 @@ func (v *vault) start(ctx context.Context, bin string) error {
 		if err := v.launch(bin, address); err != nil {
 			return fmt.Errorf("starting Vault: %w", err)
 		}
-		if v.ready(ctx) {
-			return nil
+		// The plugins' entries in the catalog are the last thing that a dev server makes when it starts.
+		err = vaulttest.Await("the plugins in Vault's catalog", patience, v.exited, func() error {
+			if ctx.Err() != nil {
+				return nil // nothing is awaited any more
+			}
+			return v.hasPlugins(ctx)
+		})
+		if err == nil {
+			return ctx.Err()
 		}
 		v.end()
 		if log, _ := os.ReadFile(v.log()); !strings.Contains(string(log), "address already in use") {
-			return fmt.Errorf("starting Vault: it does not answer\n%s", log)
+			return fmt.Errorf("starting Vault: %w\n%s", err, log)
 		}
 	}
 	return errors.New("starting Vault: found no free port")
@@ -123,32 +130,12 @@ func (v *vault) launch(bin, address string) error {
 	return nil
 }
 
-// ready waits until the plugins are in the catalog, which comes last when a dev server starts.
-func (v *vault) ready(ctx context.Context) bool {
-	deadline := time.After(patience)
-	retry := time.NewTicker(20 * time.Millisecond)
-	defer retry.Stop()
-	for {
-		select {
-		case <-v.exited:
-			return false
-		case <-deadline:
-			return false
-		case <-ctx.Done():
-			return false
-		case <-retry.C:
-			if v.hasPlugins(ctx) {
-				return true
-			}
-		}
-	}
-}
-
-// hasPlugins looks at the detailed catalog: a plugin that tells its version is in no other.
-func (v *vault) hasPlugins(ctx context.Context) bool {
+// hasPlugins returns an error unless the server has all plugins. It looks at the detailed catalog: a plugin that tells its version is
+// in no other.
+func (v *vault) hasPlugins(ctx context.Context) error {
 	catalog, err := v.call(ctx, http.MethodGet, "sys/plugins/catalog", nil)
 	if err != nil {
-		return false
+		return err
 	}
 	known := 0
 	detailed, _ := catalog["detailed"].([]any)
@@ -159,7 +146,10 @@ func (v *vault) hasPlugins(ctx context.Context) bool {
 			}
 		}
 	}
-	return known == len(plugins)
+	if known != len(plugins) {
+		return fmt.Errorf("the catalog has %d of %d", known, len(plugins))
+	}
+	return nil
 }
 
 // call makes a request of the API and returns the data of its answer, numbers as they stand there.
