@@ -172,3 +172,34 @@ func TestKeyOfAnUnknownTypeIsIgnored(t *testing.T) {
 	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
 	e.read("creds/" + uma)
 }
+
+// TestConfigurationDecidesWhichScopesAreExpected: with a configuration of
+// Facebook Login for Business, the engine's defaults say nothing of what a token
+// should have, whether it is imported or connected (restfb#1529,
+// socialite#716). What the operator sets beside it does.
+func TestConfigurationDecidesWhichScopesAreExpected(t *testing.T) {
+	for name, row := range map[string]struct {
+		scopes string
+		want   []string
+	}{
+		"nothing set": {"", []string{}},
+		"scopes set":  {"ads_read,pages_show_list", []string{"ads_read"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_scopes": row.scopes})
+			e.install()
+			if got := e.read("connections/" + installation)["missing_scopes"]; fmt.Sprint(got) != fmt.Sprint(row.want) {
+				t.Errorf("connected, it misses %v", got)
+			}
+			token := e.token(installation)
+			e.must(logical.UpdateOperation, "creds/"+globex, map[string]any{"access_token": token})
+			if got := e.read("connections/" + globex)["missing_scopes"]; fmt.Sprint(got) != fmt.Sprint(row.want) {
+				t.Errorf("imported, it misses %v", got)
+			}
+			if u := e.begin(installation, map[string]any{"actor": "admin"}).url; strings.Contains(u, "scope=") {
+				t.Errorf("scopes are sent beside the configuration: %s", u)
+			}
+		})
+	}
+}

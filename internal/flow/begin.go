@@ -30,6 +30,8 @@ type Request struct {
 	// configID is the configuration at the provider that takes the place of
 	// Scopes, if the request names none.
 	configID string
+	// expected are the scopes that the token should have.
+	expected []string
 	// Device asks for a login on a device (RFC 8628) instead of one by browser.
 	Device bool
 	// By is who asks, as Vault tells; its Actor is ignored.
@@ -73,7 +75,7 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 		ExpiresAt:          now.Add(config.SessionTTL),
 		RedirectURI:        r.RedirectURI,
 		ReturnURL:          r.ReturnURL,
-		Scopes:             r.Scopes,
+		Scopes:             r.expected,
 		Completion:         r.Completion,
 		AllowAccountChange: r.AllowAccountChange,
 		StartedBy:          store.Caller{Actor: r.Actor, EntityID: r.By.EntityID, DisplayName: r.By.DisplayName},
@@ -165,6 +167,9 @@ func (r *Request) fill(c store.Config) error {
 		r.Scopes = c.ScopesFor(r.Ref)
 	}
 	r.Scopes = slices.Compact(slices.Sorted(slices.Values(r.Scopes)))
+	if r.expected = r.Scopes; r.configID != "" {
+		r.expected = c.ExpectedScopes(r.Ref)
+	}
 	return CheckScopes("scopes", r.Scopes)
 }
 

@@ -43,6 +43,6 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 		return c, "", provider.Refusal(err)
 	}
 	return f.keep(ctx, birth{
-		ref: i.Ref, event: "imported", scopes: config.ScopesFor(i.Ref), by: i.By, begun: begun, allowAccountChange: i.AllowAccountChange, life: life,
+		ref: i.Ref, event: "imported", scopes: config.ExpectedScopes(i.Ref), by: i.By, begun: begun, allowAccountChange: i.AllowAccountChange, life: life,
 	}, token)
 }

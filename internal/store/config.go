@@ -49,6 +49,10 @@ type Config struct {
 	FormerSecretUntil time.Time    `json:"former_secret_until,omitzero"`
 	FormerAccepted    bool         `json:"former_accepted,omitempty"`
 
+	// defaultInstallationScopes and defaultUserScopes say that Resolve filled in the
+	// scopes.
+	defaultInstallationScopes, defaultUserScopes bool
+
 	// accepted is told which secret the provider accepted.
 	accepted func(ctx context.Context, secret oauth.Secret)
 }
@@ -87,10 +91,10 @@ func (c Config) ReplaceSecret(secret oauth.Secret, now time.Time, overlap time.D
 // Resolve returns c with every field that is not set taken from fallback.
 func (c Config) Resolve(fallback Config) Config {
 	if len(c.InstallationScopes) == 0 {
-		c.InstallationScopes = fallback.InstallationScopes
+		c.InstallationScopes, c.defaultInstallationScopes = fallback.InstallationScopes, true
 	}
 	if len(c.UserScopes) == 0 {
-		c.UserScopes = fallback.UserScopes
+		c.UserScopes, c.defaultUserScopes = fallback.UserScopes, true
 	}
 	c.GraphVersion = cmp.Or(c.GraphVersion, fallback.GraphVersion)
 	c.PKCE = cmp.Or(c.PKCE, fallback.PKCE)
@@ -112,6 +116,20 @@ func (c Config) ScopesFor(ref tenant.Ref) []string {
 		scopes = c.InstallationScopes
 	}
 	return slices.Compact(slices.Sorted(slices.Values(scopes)))
+}
+
+// ExpectedScopes returns the scopes that a token at ref should have. With a
+// configuration at the provider, which decides what is granted, these are the
+// ones that the operator has set beside it.
+func (c Config) ExpectedScopes(ref tenant.Ref) []string {
+	byDefault := c.defaultUserScopes
+	if ref.Kind() == tenant.Installation {
+		byDefault = c.defaultInstallationScopes
+	}
+	if c.ConfigFor(ref) != "" && byDefault {
+		return nil
+	}
+	return c.ScopesFor(ref)
 }
 
 // ConfigFor returns the id of the configuration at the provider that is used at
