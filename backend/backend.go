@@ -210,10 +210,16 @@ func fallbacks(providers map[string]provider.Provider) map[string]store.Config {
 
 // newTransport returns a transport with connections enough for the worker, and
 // no wait that is longer than a call may be.
-func newTransport() http.RoundTripper {
+//
+// A connection can die without a word: a firewall forgets it, or a node of the
+// provider's goes. HTTP/2 sends every call through one connection, and goes on
+// using one whose calls have timed out, so it is pinged.
+func newTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 16
+	t.IdleConnTimeout = 30 * time.Second
 	t.TLSHandshakeTimeout = provider.CallTimeout
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second}
 	return t
 }
 

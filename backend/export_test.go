@@ -1,0 +1,4 @@
+package backend
+
+// NewTransport is newTransport, for the tests.
+var NewTransport = newTransport
