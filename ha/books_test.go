@@ -13,6 +13,7 @@ type reckoning struct {
 	codesTwice    []string // codes that were sent more than once
 	givenUp       []string // codes that were sent again because their answer was held for longer than a call may take
 	unexplained   []string // refreshes and interrupted sessions that no crash explains
+	stoodStill    []string // those that the machine explains
 	undue         []string // refreshes of tokens that were never due
 }
 
@@ -22,6 +23,7 @@ type ledger struct {
 	of            func(token string) string // whom it is of
 	due           map[string]bool           // tokens that were due
 	interruptions []span
+	stalls        *stalls
 }
 
 // A span is the time of a session, from when it was begun until its application learned what became of it.
@@ -34,7 +36,7 @@ func (l *load) reckon(blows []*blow) reckoning {
 	return ledger{l.facebook.Requests(), func(token string) string {
 		seen, _ := l.facebook.Inspect(token)
 		return seen.User
-	}, l.due, l.interruptions}.reckon(blows)
+	}, l.due, l.interruptions, &l.stalls}.reckon(blows)
 }
 
 // reckon lays what went wrong at the door of the blows that explain it. Each token is due once at the most, so what is traded in a
@@ -70,7 +72,7 @@ func (l ledger) reckon(blows []*blow) reckoning {
 			if b := between(blows, at[i], at[i+1]); b != nil {
 				b.traded = append(b.traded, what)
 			} else {
-				r.unexplained = append(r.unexplained, what)
+				l.unexplained(&r, span{at[i], at[i+1]}, what)
 			}
 		}
 	}
@@ -78,12 +80,25 @@ func (l ledger) reckon(blows []*blow) reckoning {
 		if b := last(blows, at.ended); b != nil && at.begun.Before(b.settled) {
 			b.interrupted++
 		} else {
-			r.unexplained = append(r.unexplained, fmt.Sprintf("a session that was begun at %s, and interrupted by %s",
+			l.unexplained(&r, at, fmt.Sprintf("a session that was begun at %s, and interrupted by %s",
 				at.begun.Format(time.StampMilli), at.ended.Format(time.StampMilli)))
 		}
 	}
 	return r
 }
+
+// unexplained notes what no crash explains. Where the machine has stood still Vault's leader may have changed by itself, which ends what
+// the engine was at.
+func (l ledger) unexplained(r *reckoning, in span, what string) {
+	if l.stalls.within(in.begun.Add(-unrest), in.ended) > leaderLease {
+		r.stoodStill = append(r.stoodStill, what)
+	} else {
+		r.unexplained = append(r.unexplained, what)
+	}
+}
+
+// leaderLease is about how long a leader keeps its place that hears nothing from the others.
+const leaderLease = 500 * time.Millisecond
 
 // gaveUp reports whether a code was sent again because a machine was so slow that the engine gave the first call up, whose answer was
 // held before the fault struck.

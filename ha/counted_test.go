@@ -71,7 +71,7 @@ func TestWhatTheBooksSay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := aBlow()
 			due := map[string]bool{"T": !c.notDue}
-			r := ledger{c.requests, func(string) string { return "1" }, due, c.interruptions}.reckon([]*blow{b})
+			r := ledger{c.requests, func(string) string { return "1" }, due, c.interruptions, &stalls{}}.reckon([]*blow{b})
 			got := counts{len(r.codesTwice), len(r.unexplained), len(r.undue), len(b.traded), b.interrupted}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
@@ -93,6 +93,17 @@ func TestTheLastBlowIsTheOneToBlame(t *testing.T) {
 func TestWhatFailsWithoutAnyFault(t *testing.T) {
 	if diff := cmp.Diff(at(19, 31), calm(at(19, 20, 25, 30, 31), []*blow{aBlow()})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestStallExplainsWhatNoCrashDoes(t *testing.T) {
+	var s stalls
+	s.note(at(90)[0], 10*time.Second)
+	for begun, explained := range map[float64]bool{91: true, 200: false} {
+		r := ledger{[]authpipetest.Request{trade(begun), trade(begun + 1)}, func(string) string { return "1" }, map[string]bool{"T": true}, session(begun, begun+1), &s}.reckon(nil)
+		if want := map[bool]int{true: 2}[explained]; len(r.stoodStill) != want || len(r.unexplained) != 2-want {
+			t.Errorf("at second %v: %v are explained, %v are not", begun, r.stoodStill, r.unexplained)
+		}
 	}
 }
 

@@ -39,12 +39,19 @@ var faults = []fault{
 
 // killLeader ends Vault on the active node, and who watches over processes starts it again, beside what it has left behind.
 func killLeader(w *world, _ int) (func() error, error) {
-	leader, err := w.cluster.Load().Active()
-	if err != nil {
-		return nil, err
-	}
+	leader := w.leader(w.cluster.Load())
 	leader.Kill()
 	return func() error { return again(leader) }, nil
+}
+
+// leader returns the active node of a cluster. On a machine that stands still for some seconds there may be none for a moment.
+func (w *world) leader(c *vaulttest.Cluster) (leader *vaulttest.Server) {
+	w.t.Helper()
+	w.await("a leader", func() (err error) {
+		leader, err = c.Active()
+		return err
+	})
+	return leader
 }
 
 func again(s *vaulttest.Server) error {
@@ -55,10 +62,7 @@ func again(s *vaulttest.Server) error {
 }
 
 func stepDown(w *world, _ int) (func() error, error) {
-	leader, err := w.cluster.Load().Active()
-	if err != nil {
-		return nil, err
-	}
+	leader := w.leader(w.cluster.Load())
 	vault, err := leader.Client()
 	if err != nil {
 		return nil, err
@@ -69,20 +73,14 @@ func stepDown(w *world, _ int) (func() error, error) {
 func nothing() error { return nil }
 
 func killPlugin(w *world, _ int) (func() error, error) {
-	leader, err := w.cluster.Load().Active()
-	if err != nil {
-		return nil, err
-	}
+	leader := w.leader(w.cluster.Load())
 	leader.KillPlugins()
 	return nothing, nil
 }
 
 // cutLeaderOff lasts until the others have a leader, and the deposed one serves no more.
 func cutLeaderOff(w *world, _ int) (func() error, error) {
-	leader, err := w.cluster.Load().Active()
-	if err != nil {
-		return nil, err
-	}
+	leader := w.leader(w.cluster.Load())
 	mend := w.cutOff(leader)
 	return func() error {
 		mend()
@@ -98,10 +96,7 @@ func cutLeaderOff(w *world, _ int) (func() error, error) {
 
 func cutStandbyOff(w *world, n int) (func() error, error) {
 	c := w.cluster.Load()
-	leader, err := c.Active()
-	if err != nil {
-		return nil, err
-	}
+	leader := w.leader(c)
 	i := slices.Index(c.Nodes, leader)
 	mend := w.cutOff(c.Nodes[(i+1+n%(nodes-1))%nodes])
 	return func() error { mend(); return nil }, nil
@@ -150,15 +145,14 @@ func restartAll(w *world, n int) (func() error, error) {
 // unseal key and tokens from then on, for it has its storage.
 func restoreElsewhere(w *world, _ int) (func() error, error) {
 	lost, fresh := w.cluster.Load(), w.spare
-	snapshot, err := save(lost)
-	if err != nil {
-		return nil, err
-	}
+	var snapshot []byte
+	w.await("a snapshot", func() (err error) {
+		snapshot, err = save(lost)
+		return err
+	})
 	_ = lost.Each(func(s *vaulttest.Server) error { s.Kill(); return nil })
 	return func() error {
-		if err := restore(fresh, snapshot); err != nil {
-			return err
-		}
+		w.await("the fresh cluster to take the snapshot", func() error { return restore(fresh, snapshot) })
 		fresh.Inherit(lost)
 		if err := fresh.Each((*vaulttest.Server).Reopen); err != nil {
 			return err
