@@ -284,10 +284,16 @@ func (b *Backend) handle(ctx context.Context, req *logical.Request) (resp *logic
 	if err := b.admit(ctx, req); err != nil {
 		return nil, err
 	}
-	if err := b.check(req); err != nil {
+	warnings, err := b.check(req)
+	if err != nil {
 		return nil, err
 	}
 	resp, err = b.Backend.HandleRequest(provider.WithBudget(ctx), req)
+	if err == nil && resp != nil {
+		for _, warning := range warnings {
+			resp.AddWarning(warning)
+		}
+	}
 	if flushErr := b.flushEvents(ctx, req.Operation); flushErr != nil {
 		b.Logger().Warn("events could not be written", "error", flushErr)
 	}
@@ -314,13 +320,13 @@ func readable(resp *logical.Response) error {
 
 // check checks the fields of the request. Finding its route takes longer than
 // to answer it from memory, so a request without fields does it only once.
-func (b *Backend) check(req *logical.Request) error {
+func (b *Backend) check(req *logical.Request) (warnings []string, err error) {
 	if len(req.Data) == 0 || req.Operation == logical.HelpOperation {
-		return nil
+		return nil, nil
 	}
 	route := b.Route(req.Path)
 	if route == nil {
-		return nil
+		return nil, nil
 	}
 	return paths.Check(route, req)
 }

@@ -156,6 +156,22 @@ func TestStaticCredentialsAreListed(t *testing.T) {
 	}
 }
 
+// TestStaticReadIgnoresTheFieldsOfTokens with a warning that says what they are
+// for.
+func TestStaticReadIgnoresTheFieldsOfTokens(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "creds/"+hook, map[string]any{"credential": "canary", "credential_type": "api_key"})
+	for field, value := range map[string]any{"min_ttl": "1h", "proof": "now"} {
+		resp, err := e.do(logical.ReadOperation, "creds/"+hook, map[string]any{field: value})
+		if err != nil || !strings.Contains(strings.Join(resp.Warnings, " "), `"`+field+`" is for the token of an installation`) {
+			t.Errorf("%s: %v, %v", field, resp, err)
+		}
+	}
+	if _, err := e.do(logical.DeleteOperation, "creds/"+hook, map[string]any{"revoke": true}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatIsNoStaticCredentialIsRefused(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	e.install()
@@ -179,9 +195,6 @@ func TestWhatIsNoStaticCredentialIsRefused(t *testing.T) {
 		"a token beside it":                {logical.UpdateOperation, hook, map[string]any{"credential": "canary", "credential_type": "api_key", "access_token": "canary"}, `"access_token" is for the token`},
 		"an account change":                {logical.UpdateOperation, hook, map[string]any{"credential": "canary", "credential_type": "api_key", "allow_account_change": true}, "allow_account_change"},
 		"a name that is none":              {logical.UpdateOperation, "org_acme/facebook/static/..", map[string]any{"credential": "canary", "credential_type": "api_key"}, `"name" must be`},
-		"a read that wants life":           {logical.ReadOperation, hook, map[string]any{"min_ttl": "1h"}, `"min_ttl" is for the token`},
-		"a read that wants proof":          {logical.ReadOperation, hook, map[string]any{"proof": "now"}, `"proof" is for the token`},
-		"a delete that would revoke":       {logical.DeleteOperation, hook, map[string]any{"revoke": true}, `"revoke" is for the token`},
 		"an installation's":                {logical.UpdateOperation, installation, map[string]any{"credential": "canary"}, `"credential" is for static credentials`},
 		"a user's":                         {logical.UpdateOperation, uma, map[string]any{"credential_type": "api_key"}, `"credential_type" is for static credentials`},
 		"one that is read with the secret": {logical.ReadOperation, hook, map[string]any{"credential": "canary"}, "credential"},

@@ -5,9 +5,13 @@ package paths
 
 import (
 	"errors"
+	"iter"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
+	"github.com/agext/levenshtein"
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -105,13 +109,19 @@ func refOf(d *framework.FieldData) (tenant.Ref, error) {
 	return r, r.Check()
 }
 
-// Check refuses a request whose fields are unknown or of the wrong type, in
-// the words of the API. Vault would pass over the one, and turn a number into
-// the string of a float for the other.
+// Check returns an error if a field of a write is unknown, or one of any request
+// has the wrong type. Vault would ignore the former, and turn a number into the
+// string of a float for the latter. An unknown field of a read, list or delete
+// is taken out of the request, with a warning: some clients send the same
+// parameters to every path.
 //
-// A path that takes arbitrary input refuses nobody: what is not a string is
-// taken out of the request, as if it had not been there.
-func Check(p *framework.Path, req *logical.Request) error {
+// A path that takes arbitrary input has no error: what is not a string is taken
+// out of the request. A request for an operation that the path does not have is
+// not looked at.
+func Check(p *framework.Path, req *logical.Request) (warnings []string, err error) {
+	if !has(p, req.Operation) {
+		return nil, nil
+	}
 	for name, value := range req.Data {
 		schema, known := p.Fields[name]
 		_, isString := value.(string)
@@ -123,17 +133,37 @@ func Check(p *framework.Path, req *logical.Request) error {
 			continue
 		case name == "list" && req.Operation == logical.ListOperation:
 			continue
+		case !known && req.Operation != logical.UpdateOperation:
+			delete(req.Data, name)
+			warnings = append(warnings, "the field "+strconv.Quote(name[:min(len(name), 64)])+" "+unknownField(p, name)+", and was ignored")
 		case !known:
-			return oauth.Invalid(name, unknownField(p, name))
+			return nil, oauth.Invalid(name, unknownField(p, name)+"; see vault path-help")
 		case len(p.Operations) > 1 && schema.Query == (req.Operation == logical.UpdateOperation) && !both[name]:
-			return oauth.Invalid(name, "is not for this operation; see vault path-help")
+			return nil, oauth.Invalid(name, "is not for this operation; see vault path-help")
 		case captured[name] != nil:
-			return oauth.Invalid(name, "stands in the path and cannot be given again")
+			return nil, oauth.Invalid(name, "stands in the path and cannot be given again")
 		case !fits(p, name, value):
-			return oauth.Invalid(name, "must be %s", nouns[schema.Type])
+			return nil, oauth.Invalid(name, "must be %s", nouns[schema.Type])
 		}
 	}
-	return nil
+	return warnings, nil
+}
+
+// has reports whether the path has the operation.
+func has(p *framework.Path, op logical.Operation) bool {
+	return p.Operations[op] != nil
+}
+
+// nearest returns the name that a mistyped one is most like, or "" if it is like
+// none.
+func nearest(name string, names iter.Seq[string]) (found string) {
+	best := 1 + len(name)/3 // how many letters may differ
+	for _, known := range slices.Sorted(names) {
+		if d := levenshtein.Distance(name, known, nil); d < best || d == best && found == "" {
+			best, found = d, known
+		}
+	}
+	return found
 }
 
 // both are the fields that are for reads or deletes, and for writes too. Of a

@@ -2,6 +2,7 @@ package paths
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"time"
 
@@ -118,5 +119,8 @@ func unknownField(p *framework.Path, name string) string {
 	case p.Fields["access_token"] != nil && staticFields[name] != nil:
 		return "is for static credentials, at creds/<tenant>/<provider>/static/<name>"
 	}
-	return "is unknown here; see vault path-help"
+	if known := nearest(name, maps.Keys(p.Fields)); known != "" {
+		return "is unknown here: did you mean " + known + "?"
+	}
+	return "is unknown here"
 }
