@@ -38,11 +38,11 @@ stop_all() {
   rm -rf "$run"
 }
 
-# await PID COMMAND... repeats the command until it succeeds. It fails after half a minute, or when the process ends.
+# await PID COMMAND... repeats the command until it succeeds. It fails after five minutes at least, or when the process ends.
 await() {
   local pid=$1 tries
   shift
-  for ((tries = 0; tries < 300; tries++)); do
+  for ((tries = 0; tries < 3000; tries++)); do
     kill -0 "$pid" 2>/dev/null || return 1
     if "$@" >/dev/null 2>&1; then return; fi
     sleep 0.1
@@ -58,7 +58,7 @@ build() {
   cp bin/vault-plugin-secrets-authpipe "$run/plugins/authpipe"
 }
 
-registered() { VAULT_CLIENT_TIMEOUT=2 vault plugin list secret | grep '^authpipe '; }
+registered() { VAULT_CLIENT_TIMEOUT=30 vault plugin list secret | grep '^authpipe '; }
 
 # start_vault [PORT] sets VAULT_ADDR, VAULT_TOKEN and vault_pid. Without a port, or if it is in use, it takes a random one.
 start_vault() {
