@@ -22,8 +22,8 @@ test: ## run all that a change needs (5 min): packages, the plugin in a real Vau
 test-all: ## run all tests (30 min)
 	@$(RUNTESTS) js vault go fuzz browser full days ha release bench
 
-test-long: ## run those that make test has no time for: all that follow (20 min)
-	@$(RUNTESTS) browser full days ha release bench
+test-long: ## run those that make test has no time for, but for test-ha (15 min)
+	@$(RUNTESTS) browser full days release bench
 
 test-full: ## kill the engine at each storage operation, try each combination, under -race (7 min)
 	@$(RUNTESTS) full
