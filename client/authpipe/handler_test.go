@@ -3,10 +3,12 @@ package authpipe_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +44,9 @@ func newRealClient(t *testing.T, w *world) *authpipe.Client {
 	return client
 }
 
+// tenants counts those that tests have made up.
+var tenants atomic.Int64
+
 func TestTheHandlerConnectsAnInstallationAndThenAPerson(t *testing.T) {
 	w := realWorld(t)
 	client := newRealClient(t, w)
@@ -51,7 +56,7 @@ func TestTheHandlerConnectsAnInstallationAndThenAPerson(t *testing.T) {
 			if relayed {
 				app.ReturnURL, app.RedirectURI = "", returnURL
 			}
-			tenant := map[bool]string{false: "handled", true: "relayed"}[relayed]
+			tenant := fmt.Sprint("handled-", tenants.Add(1)) // which the test of a run before has not connected
 			if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: tenant}); !errors.Is(err, authpipe.ErrNotFound) {
 				t.Errorf("before: %v", err)
 			}
