@@ -64,6 +64,7 @@ func answers() []answer {
 		all(graph{Code: 100, Subcode: 33, Message: "Unsupported get request."}, 400, "caller"),
 		{graph{Code: 100, Subcode: 36008, Message: "Error validating verification code."}, 400, "misconfigured", "caller", "caller"},
 		all(graph{Code: 100, Type: "GraphMethodException", Message: "Invalid appsecret_proof provided in the API argument"}, 400, "misconfigured"),
+		all(graph{Code: 100, Type: "GraphMethodException", Message: "Invalid app secret proof provided in the API argument"}, 400, "misconfigured"),
 		all(graph{Code: 100, Message: "(#100) Missing Permission"}, 400, "permission"),
 		all(graph{Code: 101, Message: "Error validating application. Invalid application ID."}, 400, "misconfigured"),
 		all(graph{Code: 101, Message: "Cannot get application info due to a system error."}, 400, "transient"),
