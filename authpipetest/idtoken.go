@@ -79,7 +79,7 @@ func (f *Facebook) jwks(*call) answer {
 		{"kid", keyID(key)}, {"kty", "RSA"}, {"alg", "RS256"}, {"use", "sig"},
 		{"n", base64.RawURLEncoding.EncodeToString(key.N.Bytes())}, {"e", base64.RawURLEncoding.EncodeToString(exponent)},
 	}}
-	if f.opts.UnknownKeys { // before the one that signs, so that nobody gets by without reading them
+	if f.opts.UnknownKeys { // before the one that signs, so that a client has to pass over them
 		keys = append([]object{
 			{{"kid", "pq"}, {"kty", "AKP"}, {"alg", "ML-DSA-44"}, {"use", "sig"}, {"pub", "AAAA"}},
 			{{"kid", "ed"}, {"kty", "OKP"}, {"crv", "Ed448"}, {"x", "AAAA"}},

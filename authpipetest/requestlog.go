@@ -104,7 +104,7 @@ func (b *books) await(r *Request, n int) {
 	}
 }
 
-// announce wakes those who wait in [Facebook.AwaitCount].
+// announce wakes the callers of [Facebook.AwaitCount].
 func (b *books) announce() {
 	close(b.arrival)
 	b.arrival = make(chan struct{})

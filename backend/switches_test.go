@@ -28,7 +28,7 @@ func TestTheEngineWorksWhicheverWayFacebookDecides(t *testing.T) {
 		"a page's token was issued nobody knows when": {PageTokenOmitsIssuedAt: true},
 		"ids are numbers":                             {AppIDAsNumber: true, TargetIDsAsNumbers: true},
 		"a revocation must be a GET":                  {RevokeTokenOnlyByGET: true},
-		"a key is of a type that nobody knows":        {UnknownKeys: true},
+		"a key is of an unknown type":                 {UnknownKeys: true},
 		"apps are old":                                {OldApps: true},
 		"a batch's proof is not for its calls":        {BatchProofPerCall: true},
 		"no answer names its version":                 {NoVersionHeader: true},

@@ -15,7 +15,7 @@ import (
 )
 
 // A line is a network of one server. It can be cut off so that what is sent on
-// the connections that are open then arrives nowhere, and nobody is told; new
+// the connections that are open then is lost without an error; new
 // connections work.
 type line struct {
 	arrivals chan net.Conn

@@ -31,7 +31,7 @@ func runFuzz(ctx context.Context, r *report) {
 			return
 		}
 		if _, err := os.Stat(program); err != nil {
-			continue // no tests, or it does not build, which is told already
+			continue // no tests, or a failed build, which is reported already
 		}
 		for _, target := range targets(ctx, program, dir) {
 			ran++
