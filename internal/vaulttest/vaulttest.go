@@ -297,13 +297,15 @@ func (s *Server) KillPlugins() {
 func (s *Server) Stop() { s.cluster.Stop() }
 
 // Reopen waits until a server has found that it cannot open what a snapshot of another cluster has brought, and has sealed itself
-// for it, and unseals it with that cluster's key: see [Cluster.Inherit].
+// for it, and unseals it with that cluster's key: see [Cluster.Inherit]. A server that does not seal itself within a minute is
+// killed and started again, as an operator would do: Vault 1.21 sometimes stops for good while it seals itself, with "stopping raft
+// active node" as the last line of its log.
 func (s *Server) Reopen() error {
 	vault, err := s.Client()
 	if err != nil {
 		return err
 	}
-	err = s.await("to seal itself", func() error {
+	err = Await(s.name+" to seal itself", time.Minute, s.exited, func() error {
 		status, err := vault.Sys().SealStatus()
 		if err == nil && !status.Sealed {
 			err = fmt.Errorf("its seal status is %+v", *status)
@@ -311,7 +313,10 @@ func (s *Server) Reopen() error {
 		return err
 	})
 	if err != nil {
-		return err
+		s.Kill()
+		if err := s.Launch(); err != nil {
+			return err
+		}
 	}
 	return s.Unseal()
 }
