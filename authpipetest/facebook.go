@@ -2,7 +2,6 @@ package authpipetest
 
 import (
 	"context"
-	"crypto/rsa"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,9 +13,6 @@ import (
 // one [http.Handler]. It is safe for concurrent use. Make one with [NewFacebook]; the zero value does not work.
 type Facebook struct {
 	opts Options
-
-	keyOnce sync.Once
-	key     *rsa.PrivateKey // of ID tokens; see signingKey
 
 	mu    sync.Mutex
 	books books

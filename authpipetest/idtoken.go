@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"math/big"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -43,7 +44,7 @@ func leftHalf(token string) string {
 
 // sign makes a JWT: RFC 7515 with RS256.
 func (f *Facebook) sign(claims object) string {
-	key := f.signingKey()
+	key := signingKey()
 	header := object{{"kid", keyID(key)}, {"typ", "JWT"}, {"alg", "RS256"}}
 	signed := base64.RawURLEncoding.EncodeToString(encode(header)) + "." + base64.RawURLEncoding.EncodeToString(encode(claims))
 	sum := sha256.Sum256([]byte(signed))
@@ -54,17 +55,14 @@ func (f *Facebook) sign(claims object) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// signingKey is made when it is first asked for: most tests never do, and it takes a while.
-func (f *Facebook) signingKey() *rsa.PrivateKey {
-	f.keyOnce.Do(func() {
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic("making a key: " + err.Error())
-		}
-		f.key = key
-	})
-	return f.key
-}
+// signingKey is that of all simulators of a process. It is made when it is first asked for: most tests never do, and it takes a while.
+var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic("making a key: " + err.Error())
+	}
+	return key
+})
 
 func keyID(key *rsa.PrivateKey) string {
 	sum := sha256.Sum256(key.N.Bytes())
@@ -73,7 +71,7 @@ func keyID(key *rsa.PrivateKey) string {
 
 // jwks is where the key of the ID tokens is told: RFC 7517.
 func (f *Facebook) jwks(*call) answer {
-	key := f.signingKey()
+	key := signingKey()
 	exponent := big.NewInt(int64(key.E)).Bytes()
 	keys := []object{{
 		{"kid", keyID(key)}, {"kty", "RSA"}, {"alg", "RS256"}, {"use", "sig"},

@@ -33,35 +33,40 @@ func (e *engine) away() {
 // TestDataAccessEndIsToldOnlyWhereItApplies: the 90 days do not apply to the
 // permissions of pages, ads and businesses (C4).
 func TestDataAccessEndIsToldOnlyWhereItApplies(t *testing.T) {
-	for name, row := range map[string]struct {
+	rows := map[string]struct {
 		scopes string
 		told   bool
 	}{
-		"pages":                  {"public_profile,pages_show_list,pages_manage_posts,pages_messaging,read_insights", false},
-		"ads and business":       {"ads_read,ads_management,business_management", false},
-		"e-mail":                 {"public_profile,email", true},
-		"pages and a user scope": {"pages_show_list,user_posts", true},
-		"Instagram":              {"pages_show_list,instagram_basic", true},
-		"leads":                  {"pages_show_list,leads_retrieval", true},
-	} {
+		"pages":                {"public_profile,pages_show_list,pages_manage_posts,pages_messaging,read_insights", false},
+		"ads_and_business":     {"ads_read,ads_management,business_management", false},
+		"e-mail":               {"public_profile,email", true},
+		"pages_and_user_scope": {"pages_show_list,user_posts", true},
+		"instagram":            {"pages_show_list,instagram_basic", true},
+		"leads":                {"pages_show_list,leads_retrieval", true},
+	}
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	for name, row := range rows {
+		e.fb.AddUser(authpipetest.User{ID: name})
+		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": row.scopes})
+		e.connect("org_acme/facebook/users/"+name, name, authpipetest.Consent{User: name})
+	}
+	e.away()
+	happened, _ := e.events(0)
+	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.install()
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": row.scopes})
-			e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-			e.away()
-			resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil)
+			ref := "org_acme/facebook/users/" + name
+			resp, err := e.do(logical.ReadOperation, "creds/"+ref, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if warned := strings.Contains(strings.Join(resp.Warnings, "\n"), "access to the person's data"); warned != row.told {
 				t.Errorf("warnings are %v", resp.Warnings)
 			}
-			if shown := e.read("connections/" + uma)["data_access_expires_at"] != nil; shown != row.told {
+			if shown := e.read("connections/" + ref)["data_access_expires_at"] != nil; shown != row.told {
 				t.Errorf("the end is shown: %v", shown)
 			}
-			happened, _ := e.events(0)
-			if expiring := slices.Contains(happened, "connection.expiring "+uma); expiring != row.told {
+			if expiring := slices.Contains(happened, "connection.expiring "+ref); expiring != row.told {
 				t.Errorf("events are %v", happened)
 			}
 		})

@@ -50,6 +50,9 @@ type Metrics struct {
 	state  *state
 }
 
+// goCollector is one for the process: it tells of the process, and making one costs milliseconds.
+var goCollector = sync.OnceValue(func() prometheus.Collector { return collectors.NewGoCollector() })
+
 // New returns Metrics that count. Before they are asked for, [Metrics.Watch]
 // must be called.
 func New(o Options) *Metrics {
@@ -59,7 +62,7 @@ func New(o Options) *Metrics {
 		Name: "authpipe_build_info", Help: "Which build of the plugin this is. Always 1.",
 	}, []string{"version", "commit", "go_version"})
 	build.WithLabelValues(o.Build.Version, o.Build.Commit, o.Build.Go).Set(1)
-	registry.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(build, goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -42,7 +41,7 @@ type Due struct {
 const neverExpires = 9_999_999_999
 
 func (d Due) key() string {
-	return fmt.Sprintf("%s%010d,%s,%s", dueDir(d.Minute), d.Expiry, d.Kind, d.ID)
+	return dueDir(d.Minute) + tenDigits(d.Expiry) + "," + d.Kind + "," + d.ID
 }
 
 // parseDue reads the name of an entry. One that it does not understand comes
