@@ -22,8 +22,8 @@ test: ## run all that a change needs (5 min): packages, the plugin in a real Vau
 test-all: ## run all tests (30 min)
 	@$(RUNTESTS) js vault go fuzz browser full days ha release bench
 
-test-long: ## run those that make test has no time for, but for test-ha (15 min)
-	@$(RUNTESTS) browser full days release bench
+test-long: ## run those that make test has no time for (20 min)
+	@$(RUNTESTS) browser full days ha release bench
 
 test-full: ## kill the engine at each storage operation, try each combination, under -race (7 min)
 	@$(RUNTESTS) full
@@ -31,7 +31,7 @@ test-full: ## kill the engine at each storage operation, try each combination, u
 test-days: ## 200 days over 2,000 credentials with all troubles, and a client's worst hour (2 min)
 	@$(RUNTESTS) days
 
-test-ha: ## three nodes under load, and twenty faults: a table of what each did (7 min)
+test-ha: ## three nodes under load, and twenty faults: a table of what each did (5 min)
 	@$(RUNTESTS) ha
 
 test-release: ## make releases, compare them, upgrade a running Vault from one to the other (1 min)
