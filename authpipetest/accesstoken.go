@@ -6,7 +6,7 @@ import "time"
 type code struct {
 	app         string
 	grant       *grant
-	redirectURI string
+	redirectURI string // "": it was handed out by the JavaScript SDK
 	issued      time.Time
 	used        bool
 	challenge   challenge
@@ -43,7 +43,7 @@ func (f *Facebook) exchangeCode(c *call) (any, error) {
 	switch {
 	case value == "":
 		return nil, oauthError(codeUnknown, "Missing authorization code")
-	case c.param("redirect_uri") == "" && (presented == nil || presented.business == ""):
+	case c.param("redirect_uri") == "" && (presented == nil || presented.business == "" && presented.redirectURI != ""):
 		return nil, oauthError(codeRedirectURI, "Missing redirect_uri parameter.")
 	}
 	if presented == nil || presented.app != app.ID {

@@ -40,7 +40,7 @@ func (f *Facebook) readLogin(c *call) (login, error) {
 		return l, blocked{"Invalid App ID", "The provided app ID does not look like a valid app ID."}
 	case l.redirectURI == "":
 		return l, blocked{"Error", "The parameter redirect_uri is required"}
-	case !l.app.redirectsTo(l.redirectURI):
+	case l.redirectURI != sdkRedirectURI && !l.app.redirectsTo(l.redirectURI):
 		return l, blocked{"URL Blocked", "This redirect failed because the redirect URI is not whitelisted in the app's Client " +
 			"OAuth Settings. Make sure Client and Web OAuth Login are on and add all your app domains as Valid OAuth Redirect URIs."}
 	case insecure(l.redirectURI):

@@ -60,6 +60,9 @@ func (f *Facebook) newCode(l login, g *grant) string {
 		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.opts.Now(), challenge: l.challenge,
 		nonce: l.nonce, business: l.business,
 	}
+	if l.redirectURI == sdkRedirectURI {
+		made.redirectURI = ""
+	}
 	if l.business != "" {
 		made.expires = l.configuration.ExpiresIn60Days || f.books.businesses[l.business].RequireExpiringTokens
 	}

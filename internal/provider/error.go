@@ -36,6 +36,9 @@ var (
 	// ErrCodeExpired is returned if an authorization code or a device code is too
 	// old.
 	ErrCodeExpired = errors.New("authorization code has expired")
+	// ErrRedirectMismatch is returned if an authorization code was issued for
+	// another redirect URI than it was presented with, or for none.
+	ErrRedirectMismatch = errors.New("authorization code was issued for another redirect URI")
 	// ErrPending is returned if the person has not approved a device login yet.
 	ErrPending = errors.New("authorization is pending")
 	// ErrShut is returned if the provider was not asked: it is being left alone.

@@ -65,6 +65,9 @@ func (g *graphError) classified(r request, status int) *provider.Error {
 	case subcodeCodeUsed:
 		e.Err = provider.ErrCodeUsed
 	}
+	if r.token && g.mismatchesRedirect() {
+		e.Err = provider.ErrRedirectMismatch
+	}
 	return e
 }
 
@@ -90,7 +93,7 @@ func (g *graphError) class(r request, status int) provider.Class {
 		return provider.Caller
 	case g.IsTransient || g.Code == 101 && g.says("due to a system error"):
 		return provider.Transient
-	case r.token && (g.Code == 1 && g.says("client secret", "code_verifier", "code verifier") || g.Code == 191 || g.Subcode == subcodeRedirectMismatch):
+	case r.token && (g.Code == 1 && g.says("client secret", "code_verifier", "code verifier") || g.Code == 191 || g.mismatchesRedirect()):
 		// Documented as an unknown error, code 1 is also how the token endpoint
 		// refuses a client secret or a PKCE verifier. With any other text it comes and
 		// goes, or refuses the one token.
@@ -109,6 +112,12 @@ func (g *graphError) class(r request, status int) provider.Class {
 		return provider.Permission
 	}
 	return g.tokenClass()
+}
+
+// mismatchesRedirect reports whether a code is refused for its redirect_uri. The
+// subcode is not always there; code 191 is for one that was left out.
+func (g *graphError) mismatchesRedirect() bool {
+	return g.Subcode == subcodeRedirectMismatch || g.Code == 100 && g.says("redirect_uri is identical") || g.Code == 191 && g.says("Missing redirect_uri")
 }
 
 // refusesAppToken reports whether it refuses the token of a call that is made

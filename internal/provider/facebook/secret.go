@@ -32,5 +32,5 @@ func withEither[T any](ctx context.Context, c oauth.Client, call func(oauth.Clie
 // refusesClient reports whether another secret may fare better.
 func refusesClient(err error) bool {
 	var e *provider.Error
-	return errors.As(err, &e) && e.Class == provider.Misconfigured && e.Subcode != subcodeRedirectMismatch
+	return errors.As(err, &e) && e.Class == provider.Misconfigured && !errors.Is(e, provider.ErrRedirectMismatch)
 }
