@@ -30,8 +30,11 @@ const (
 	ConnectionDeleted       EventType = "connection.deleted"
 	// ConnectionUnrevoked is of a credential that is forgotten by force: the grant
 	// stands at the provider.
-	ConnectionUnrevoked   EventType = "connection.unrevoked"
-	ScopesChanged         EventType = "scopes.changed"
+	ConnectionUnrevoked EventType = "connection.unrevoked"
+	ScopesChanged       EventType = "scopes.changed"
+	// SessionCodeReused is of a code that was presented in two sessions: one event
+	// for the ref of each.
+	SessionCodeReused     EventType = "session.code_reused"
 	TenantSuspended       EventType = "tenant.suspended"
 	TenantResumed         EventType = "tenant.resumed" // its suspension was lifted
 	TenantKeyRotated      EventType = "tenant.key_rotated"

@@ -15,6 +15,8 @@ const (
 	tenantPrefix        = "tenant/"
 	credentialPrefix    = "cred/"
 	sessionPrefix       = "session/"
+	codePrefix          = "code/"
+	sessionCodePrefix   = "session-code/"
 	accountPrefix       = "account/"
 	statusPrefix        = "status/"
 	duePrefix           = "due/"
@@ -33,6 +35,8 @@ func tenantKeyringKey(id tenant.ID) string { return tenantKeyringPrefix + string
 func tenantKey(id tenant.ID) string        { return tenantPrefix + string(id) }
 func credentialKey(r tenant.Ref) string    { return credentialPrefix + r.String() }
 func sessionKey(id string) string          { return sessionPrefix + id }
+func codeKey(name string) string           { return codePrefix + name }
+func sessionCodeDir(id string) string      { return sessionCodePrefix + id + "/" }
 func dataDeletionKey(id string) string     { return dataDeletionPrefix + id }
 
 func statusKey(status Status, r tenant.Ref) string {

@@ -53,6 +53,10 @@ type Session struct {
 	// Nonce binds the ID token to the session; "": none is asked for.
 	Nonce oauth.Secret `json:"-"`
 
+	// SDK says that the code comes from the provider's JavaScript SDK, which hands
+	// it to the application's page: there is no redirect URI.
+	SDK bool `json:"sdk,omitempty"`
+
 	// Device says that the session is a login on a device (RFC 8628): Code is
 	// then its device code, parked from the first. It may be polled from PollAt
 	// on, every Interval.
@@ -77,6 +81,13 @@ type Session struct {
 	ConnectCodeHash []byte `json:"connect_code_hash,omitempty"`
 	WrongTries      int    `json:"wrong_tries,omitempty"`
 
+	// Denied says that the session failed because the person declined at the
+	// provider. They may go back and approve.
+	Denied bool `json:"denied,omitempty"`
+	// CodeReused says that its code was presented in another session, or that a
+	// code of another session was presented in this one.
+	CodeReused bool `json:"code_reused,omitempty"`
+
 	// Due is the key of the session's entry in the due index.
 	Due string `json:"due"`
 
@@ -97,7 +108,7 @@ func (s *Session) Ended() bool { return s.Status == SessionCompleted || s.Status
 
 // Fail ends the session with an error and destroys what it had parked.
 func (s *Session) Fail(code oauth.Code, message string) {
-	s.Status, s.Error, s.Message = SessionFailed, code, message
+	s.Status, s.Error, s.Message, s.Denied = SessionFailed, code, message, false
 	s.Unpark()
 }
 
@@ -201,9 +212,13 @@ func (s *Store) TakeSession(ctx context.Context, id string, take func(*Session) 
 	return taken, nil
 }
 
-// ReapSession deletes the session, and then the hint that led to it.
+// ReapSession deletes the records of the codes that the session owns, the
+// session, and then its entry in the due index.
 func (s *Store) ReapSession(ctx context.Context, due Due) error {
 	defer s.records.lock(sessionKey(due.ID))()
+	if err := s.dropCodes(ctx, due.ID); err != nil {
+		return err
+	}
 	if err := s.storage.Delete(ctx, sessionKey(due.ID)); err != nil {
 		return err
 	}

@@ -9,6 +9,9 @@
 //	                             deletion in progress; lists are made from it
 //	cred/<ref>                   version ‖ AEAD under the tenant's keyring
 //	session/<session id>         version ‖ tenant in the clear ‖ AEAD likewise
+//	code/<HMAC of the code>      version ‖ id of the session that owns the code
+//	session-code/<session id>/<HMAC of the code>
+//	                             which codes a session owns
 //	account/<provider>/<HMAC of the account>/<flat ref>
 //	                             who holds this account
 //	status/<status>/<flat ref>   what is not active

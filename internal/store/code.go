@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+)
+
+// ErrTooManyCodes is returned if a session that does not wait for a code any more
+// is brought more of them than [Store.ClaimCode] records for one session.
+var ErrTooManyCodes = errors.New("the session was brought too many codes")
+
+// maxCodes is how many codes are recorded for one session. A second one comes
+// from a person who goes back and approves again; a third hardly ever.
+const maxCodes = 8
+
+// ClaimCode records that the authorization code belongs to the session, unless
+// another session owns it, and returns the id of the session that does. It is
+// called under the session's lock, before anything is done with the code.
+//
+// The session's index entry is written first and deleted last, so that
+// [Store.ReapSession] finds every code that the session owns.
+func (s *Store) ClaimCode(ctx context.Context, session Session, code oauth.Secret) (owner string, err error) {
+	name, err := s.accountName(ctx, session.Ref.Provider, "code:"+code.Reveal(), true)
+	if err != nil {
+		return "", err
+	}
+	defer s.records.lock(codeKey(name))()
+	if owner, err = s.codeOwner(ctx, name); owner != "" || err != nil {
+		return owner, err
+	}
+	if session.Status != SessionPending || !s.now().Before(session.ExpiresAt) {
+		names, err := s.storage.List(ctx, sessionCodeDir(session.ID))
+		if err != nil {
+			return "", err
+		}
+		if len(names) >= maxCodes {
+			return "", ErrTooManyCodes
+		}
+	}
+	if err := s.putHint(ctx, sessionCodeDir(session.ID)+name); err != nil {
+		return "", err
+	}
+	return session.ID, s.put(ctx, codeKey(name), append([]byte{formatVersion}, session.ID...))
+}
+
+// codeOwner returns the id of the session that owns the code called name, or "".
+func (s *Store) codeOwner(ctx context.Context, name string) (string, error) {
+	b, err := s.get(ctx, codeKey(name))
+	switch {
+	case b == nil || err != nil:
+		return "", err
+	case len(b) < 2 || b[0] != formatVersion:
+		return "", corrupt(codeKey(name), errVersion)
+	}
+	return string(b[1:]), nil
+}
+
+// dropCodes deletes the records of the codes that the session owns. It is called
+// under the session's lock.
+func (s *Store) dropCodes(ctx context.Context, session string) error {
+	names, err := s.storage.List(ctx, sessionCodeDir(session))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := s.dropCode(ctx, session, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropCode leaves the record alone if another session owns the code: a crash
+// may have left the index entry without it. A record that does not open is
+// deleted.
+func (s *Store) dropCode(ctx context.Context, session, name string) error {
+	defer s.records.lock(codeKey(name))()
+	owner, err := s.codeOwner(ctx, name)
+	if owner == session || errors.Is(err, ErrCorrupt) {
+		err = s.storage.Delete(ctx, codeKey(name))
+	}
+	if err != nil {
+		return err
+	}
+	return s.storage.Delete(ctx, sessionCodeDir(session)+name)
+}
