@@ -46,6 +46,17 @@ func TestTheProcessMayDieAtAnyStorageOperation(t *testing.T) {
 			return func() error { _, err := e.tryCallback(back); return err }
 		}, connectUma},
 		{"complete", complete, connectUma},
+		{"present a code in another session", func(e *engine) func() error {
+			back := e.consent(e.begin(uma, nil), authpipetest.Consent{User: "uma"})
+			e.callback(back)
+			own, state := e.beginState(udo, nil)
+			return write(e, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "udo", "state": state, "code": back.Query().Get("code")})
+		}, func(e *engine) error {
+			if n := e.fb.Count(authpipetest.EndpointAccessToken); n != 1 { // that of the installation
+				return fmt.Errorf("codes were sent %d times", n)
+			}
+			return connectUma(e)
+		}},
 		{"complete again", func(e *engine) func() error { connectUma(e); return complete(e) }, connectUma},
 		{"refresh", func(e *engine) func() error {
 			connectUma(e)
@@ -121,7 +132,8 @@ func TestTheProcessMayDieAtAnyStorageOperation(t *testing.T) {
 }
 
 // checkInvariants holds storage against what must be true at any moment: every
-// record is led to by the hints that it needs.
+// record is led to by the hints that it needs, and what is known of a code goes
+// with the session that owns it.
 func (e *engine) checkInvariants(when string) {
 	e.t.Helper()
 	ctx := context.Background()
@@ -131,6 +143,18 @@ func (e *engine) checkInvariants(when string) {
 	}
 	all := strings.Join(keys, "\n") + "\n"
 	for _, key := range keys {
+		if id, isSession := strings.CutPrefix(key, "session/"); isSession && !strings.Contains(all, ",session,"+id+"\n") {
+			e.t.Errorf("%s: no entry of the due index leads to session %s", when, id)
+		}
+		if name, isCode := strings.CutPrefix(key, "code/"); isCode {
+			entry, err := e.storage.Storage.Get(ctx, key)
+			if err != nil || len(entry.Value) < 2 || !strings.Contains(all, "session-code/"+string(entry.Value[1:])+"/"+name+"\n") {
+				e.t.Errorf("%s: nothing will delete %s: %v, %v", when, key, entry, err)
+			}
+		}
+		if code, isOwned := strings.CutPrefix(key, "session-code/"); isOwned && !strings.Contains(all, "\nsession/"+strings.SplitN(code, "/", 2)[0]+"\n") {
+			e.t.Errorf("%s: %s is of no session", when, key)
+		}
 		ref, isCredential := strings.CutPrefix(key, "cred/")
 		if !isCredential {
 			continue

@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -141,7 +142,14 @@ func TestStrangersAtTheCallbackAreToldNothing(t *testing.T) {
 	for name, u := range strangers {
 		e.storage.Reset()
 		p := e.callback(u)
-		if writes := e.storage.Writes(); len(writes) > 0 {
+		writes := e.storage.Writes()
+		if name == "another code for a state that was used" {
+			// It may be a good one, of a person who approved twice: no other session takes it.
+			writes = slices.DeleteFunc(writes, func(op authpipetest.Operation) bool {
+				return strings.HasPrefix(op.Key, "code/") || strings.HasPrefix(op.Key, "session-code/")
+			})
+		}
+		if len(writes) > 0 {
 			t.Errorf("%s writes %v", name, writes)
 		}
 		if first.html == "" {

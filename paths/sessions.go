@@ -26,7 +26,7 @@ var sessionAnswer = joined(refAnswer, answer{
 	"actor":             {Type: framework.TypeString, Required: true, Description: "Who began it: the application's own id of that person."},
 	"scopes":            {Type: framework.TypeStringSlice, Required: true, Description: "The scopes that are asked for."},
 	"completion":        {Type: framework.TypeString, Required: true, Description: "Who redeems the code: confirm, the application that completes the session; callback, the callback.", AllowedValues: oneOf(flow.Confirm, flow.Callback)},
-	"grant":             {Type: framework.TypeString, Required: true, Description: "How it is authorized: code, in a browser; device, by a user code.", AllowedValues: oneOf("code", "device")},
+	"grant":             {Type: framework.TypeString, Required: true, Description: "How it is authorized: code, in a browser; device, by a user code; sdk, by the provider's JavaScript SDK.", AllowedValues: oneOf("code", "device", "sdk")},
 	"created_at":        {Type: framework.TypeTime, Required: true, Description: "When it was begun."},
 	"expires_at":        {Type: framework.TypeTime, Required: true, Description: "When it ends, if it is not finished."},
 	"redirect_uri":      {Type: framework.TypeString, Description: "Where the provider sends the browser."},
@@ -99,7 +99,7 @@ func sessionView(s store.Session) map[string]any {
 		"actor":      s.Actor,
 		"scopes":     append([]string{}, s.Scopes...),
 		"completion": s.Completion,
-		"grant":      map[bool]string{true: "device", false: "code"}[s.Device],
+		"grant":      grantOf(s),
 		"created_at": timestamp(s.CreatedAt),
 		"expires_at": timestamp(s.ExpiresAt),
 	} {
@@ -115,6 +115,16 @@ func sessionView(s store.Session) map[string]any {
 		view["error"], view["error_description"] = string(s.Error), s.Message
 	}
 	return view
+}
+
+func grantOf(s store.Session) string {
+	switch {
+	case s.Device:
+		return "device"
+	case s.SDK:
+		return "sdk"
+	}
+	return "code"
 }
 
 func (s sessionPaths) cancel(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

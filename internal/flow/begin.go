@@ -34,6 +34,9 @@ type Request struct {
 	expected []string
 	// Device asks for a login on a device (RFC 8628) instead of one by browser.
 	Device bool
+	// SDK asks for a session whose code comes from the provider's JavaScript SDK:
+	// the application relays it, and it is exchanged without a redirect URI.
+	SDK bool
 	// By is who asks, as Vault tells; its Actor is ignored.
 	By store.Caller
 }
@@ -41,6 +44,9 @@ type Request struct {
 // A Begun is a session that waits for the resource owner.
 type Begun struct {
 	AuthorizationURL string
+	// State is what the application relays with the code that it gets from the
+	// provider's SDK; "" if the session has an AuthorizationURL or is a device's.
+	State oauth.Secret
 	// Device is what to tell the person of a login on a device; nil if it is
 	// none.
 	Device     *provider.DeviceCode
@@ -78,16 +84,20 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 		Scopes:             r.expected,
 		Completion:         r.Completion,
 		AllowAccountChange: r.AllowAccountChange,
+		SDK:                r.SDK,
 		StartedBy:          store.Caller{Actor: r.Actor, EntityID: r.By.EntityID, DisplayName: r.By.DisplayName},
 		ConnectKey:         random(),
 	}
 	if r.Device {
 		return f.beginDevice(ctx, p, config, session)
 	}
+	if r.SDK {
+		return f.beginSDK(ctx, session, state)
+	}
 	if sendsPKCE(p, config.PKCE, r.Scopes) {
 		session.Verifier = oauth.NewSecret(oauth2.GenerateVerifier())
 	}
-	if slices.Contains(r.Scopes, "openid") {
+	if slices.Contains(r.Scopes, openID) {
 		session.Nonce = random()
 	}
 	renew, err := f.dataAccessEnds(ctx, r.Ref)
@@ -106,6 +116,16 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	}
 	f.Begun(session.Ref.Provider)
 	return Begun{AuthorizationURL: url, SessionID: session.ID, ExpiresAt: session.ExpiresAt, Completion: session.Completion}, nil
+}
+
+// beginSDK starts a session whose dialog the provider's SDK opens. Neither PKCE
+// nor a nonce can be sent along.
+func (f *Flow) beginSDK(ctx context.Context, s store.Session, state oauth.Secret) (Begun, error) {
+	if err := f.Store.NewSession(ctx, s, s.ExpiresAt.Add(afterlife)); err != nil {
+		return Begun{}, err
+	}
+	f.Begun(s.Ref.Provider)
+	return Begun{State: state, SessionID: s.ID, ExpiresAt: s.ExpiresAt, Completion: s.Completion}, nil
 }
 
 // renewBefore is how long before the end of data access a person who connects
@@ -128,8 +148,9 @@ func (f *Flow) dataAccessEnds(ctx context.Context, ref tenant.Ref) (bool, error)
 func (r *Request) fill(c store.Config) error {
 	installation := r.Ref.Kind() == tenant.Installation
 	switch {
-	case r.Completion == "":
+	case r.Completion == "" && !r.SDK:
 		r.Completion = c.Completion
+	case r.Completion == "":
 	case r.Completion != Confirm && r.Completion != Callback:
 		return oauth.Invalid("completion", "must be %q or %q", Confirm, Callback)
 	case r.Completion == Callback && c.Completion == Confirm:
@@ -140,6 +161,12 @@ func (r *Request) fill(c store.Config) error {
 			return oauth.Invalid("grant", "is device: no browser comes back, so return_url and redirect_uri cannot be given")
 		}
 		r.Completion = Confirm // the application polls
+	}
+	if r.SDK {
+		if err := r.checkSDK(); err != nil {
+			return err
+		}
+		r.Completion = Confirm // the application relays
 	}
 	if r.Actor == "" && !installation {
 		r.Actor = r.Ref.User
@@ -152,9 +179,9 @@ func (r *Request) fill(c store.Config) error {
 			return err
 		}
 	}
-	if r.RedirectURI == "" {
+	if r.RedirectURI == "" && !r.SDK {
 		r.RedirectURI = c.RedirectURIs[0]
-	} else if !slices.Contains(c.RedirectURIs, r.RedirectURI) {
+	} else if r.RedirectURI != "" && !slices.Contains(c.RedirectURIs, r.RedirectURI) {
 		return oauth.Invalid("redirect_uri", "must be one of the configuration's redirect_uris, to the letter")
 	}
 	if r.ReturnURL != "" && !slices.Contains(c.ReturnURLs, r.ReturnURL) {
@@ -166,11 +193,32 @@ func (r *Request) fill(c store.Config) error {
 	if len(r.Scopes) == 0 && r.configID == "" {
 		r.Scopes = c.ScopesFor(r.Ref)
 	}
+	if configured := c.ScopesFor(r.Ref); len(r.Scopes) > 0 && slices.Contains(configured, openID) {
+		r.Scopes = append(slices.Clone(r.Scopes), openID) // a request cannot choose the binding of its code away
+	}
 	r.Scopes = slices.Compact(slices.Sorted(slices.Values(r.Scopes)))
 	if r.expected = r.Scopes; r.configID != "" {
 		r.expected = c.ExpectedScopes(r.Ref)
 	}
 	return CheckScopes("scopes", r.Scopes)
+}
+
+// openID is the scope of an OpenID Connect request: the nonce binds the ID token
+// to the session and, at Facebook, PKCE the code.
+const openID = "openid"
+
+// checkSDK returns an error if the request names what a session of grant=sdk
+// cannot have.
+func (r *Request) checkSDK() error {
+	for _, field := range []struct{ name, value string }{{"redirect_uri", r.RedirectURI}, {"return_url", r.ReturnURL}} {
+		if field.value != "" {
+			return oauth.Invalid(field.name, "cannot be given with grant=sdk: the provider's SDK hands the code to your page, and no browser is sent anywhere")
+		}
+	}
+	if r.Completion == Callback {
+		return oauth.Invalid("completion", "must be %q with grant=sdk: your application relays the code", Confirm)
+	}
+	return nil
 }
 
 // CheckActor returns an error if s cannot be an actor.

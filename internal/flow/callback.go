@@ -35,6 +35,25 @@ const (
 	maxError = 1024
 )
 
+// trimmed returns the answer without what a browser appends to a URL: Facebook
+// redirects to one that ends in #_=_, and a copied URL has it. Neither a state
+// nor a code has a # in it; the text of an error may.
+func (a Answer) trimmed() Answer {
+	a.State, a.Code = withoutFragment(a.State), withoutFragment(a.Code)
+	for _, s := range []*string{&a.Error, &a.ErrorReason, &a.ErrorCode} {
+		*s, _, _ = strings.Cut(*s, "#")
+	}
+	for _, s := range []*string{&a.ErrorDescription, &a.ErrorMessage} {
+		*s = strings.TrimSuffix(*s, "#_=_")
+	}
+	return a
+}
+
+func withoutFragment(s oauth.Secret) oauth.Secret {
+	before, _, _ := strings.Cut(s.Reveal(), "#")
+	return oauth.NewSecret(before)
+}
+
 // denied reports whether the answer brings an error and no code.
 func (a Answer) denied() bool { return a.Error != "" || a.ErrorCode != "" || a.ErrorMessage != "" }
 
@@ -103,7 +122,7 @@ var (
 // the Landing; an error is one of storage.
 func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Landing, error) {
 	p, known := f.Providers[providerName]
-	if !known || !a.wellFormed() {
+	if a = a.trimmed(); !known || !a.wellFormed() {
 		return stranger(), nil
 	}
 	var r *redemption
@@ -111,8 +130,11 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 		r, err = f.land(ctx, s, p, providerName, a)
 		return err
 	})
+	var reuse *reuseError
 	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDeleting), errors.Is(err, errStranger):
+	case errors.As(err, &reuse):
+		return f.landReused(ctx, session, reuse.owner, a)
+	case gone(err), errors.Is(err, errStranger), errors.Is(err, store.ErrTooManyCodes):
 		f.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return stranger(), nil
 	case err == nil && r != nil:
@@ -134,13 +156,36 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 	return f.landing(ctx, session, a, err), nil
 }
 
+// landReused ends a callback that brought a code of the session owner. s is the
+// session that it came for, as it was before.
+func (f *Flow) landReused(ctx context.Context, s store.Session, owner string, a Answer) (Landing, error) {
+	waited := s.Status == store.SessionPending && !s.SDK && !s.Device
+	s, err := f.reused(ctx, s.ID, owner, a)
+	switch {
+	case gone(err), err == nil && !waited:
+		return stranger(), nil
+	case err != nil:
+		return Landing{}, err
+	}
+	return f.landing(ctx, s, a, nil), nil
+}
+
 // land is the step that a callback takes, under the session's lock. It returns
 // the redemption that the callback starts or joins, if any.
 func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, providerName string, a Answer) (*redemption, error) {
 	if s.Ref.Provider != providerName {
 		return nil, errStranger
 	}
-	if s.CallbackHash != nil {
+	if err := f.claim(ctx, s, a); err != nil {
+		return nil, err
+	}
+	if s.SDK || s.Device {
+		return nil, errStranger // no browser is sent here for it
+	}
+	if s.CallbackHash != nil && !approves(s, a) {
+		if s.Denied && a.denied() {
+			return nil, errRepeated
+		}
 		if !bytes.Equal(s.CallbackHash, a.hash()) {
 			return nil, errStranger
 		}
@@ -155,7 +200,7 @@ func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, 
 		}
 		return nil, errRepeated
 	}
-	if s.Status != store.SessionPending {
+	if s.Status != store.SessionPending && !approves(s, a) {
 		return nil, errStranger
 	}
 	if expired(*s, f.Now()) {
@@ -169,6 +214,10 @@ func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, 
 	}
 	return nil, nil
 }
+
+// approves reports whether a is the approval of a person who declined before,
+// went back, and has changed their mind.
+func approves(s *store.Session, a Answer) bool { return s.Denied && !a.denied() }
 
 // startAdmitted starts the redemption of a session whose ref can be connected
 // as things stand. Any other stays authorized: the browser may come again.
@@ -192,9 +241,11 @@ func (f *Flow) authorize(s *store.Session, p provider.Provider, a Answer) {
 	s.CallbackHash = a.hash()
 	if a.denied() {
 		s.Fail(oauth.AccessDenied, a.reason())
+		s.Denied = true
 		return
 	}
 	s.Status, s.Code = store.SessionAuthorized, a.Code
+	s.Error, s.Message, s.Denied = "", "", false
 	s.ConnectCodeHash = connectCodeHash(connectCode(*s, s.Code))
 	if end := f.Now().UTC().Add(p.Defaults().CodeLife); end.Before(s.ExpiresAt) {
 		s.ExpiresAt = end

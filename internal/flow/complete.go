@@ -47,6 +47,7 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 	if err := CheckActor(c.Actor); err != nil {
 		return Completed{}, err
 	}
+	c.Proof = c.Proof.trimmed()
 	if err := c.Proof.check(); err != nil {
 		return Completed{}, err
 	}
@@ -61,10 +62,15 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 		r, refused, err = f.confirm(ctx, s, c)
 		return err
 	})
+	var reuse *reuseError
 	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrDeleting):
+	case errors.As(err, &reuse):
+		return Completed{}, f.refuseReused(ctx, session.ID, reuse.owner, *c.Proof.Answer)
+	case gone(err):
 		f.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return Completed{}, errNoSession
+	case errors.Is(err, store.ErrTooManyCodes):
+		return Completed{}, errAnotherAnswer
 	case errors.Is(err, errRepeated):
 	case err != nil:
 		f.abandon(ctx, r, err)
@@ -94,6 +100,31 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 
 var errNoSession = oauth.Errorf(oauth.NotFound, "the tenant has no such session, or it ended a while ago; begin again")
 
+// refuseReused ends a completion that was offered a code of the session owner.
+func (f *Flow) refuseReused(ctx context.Context, id, owner string, a Answer) error {
+	_, err := f.reused(ctx, id, owner, a)
+	switch {
+	case gone(err):
+		return errNoSession
+	case err != nil:
+		return err
+	}
+	return oauth.Errorf(oauth.SessionUsed, "the code belongs to another session, and nothing was connected; begin again")
+}
+
+// errAnotherAnswer refuses a second answer for one state.
+var errAnotherAnswer = oauth.Errorf(oauth.SessionUsed, "another answer of the provider has come for this session; begin again")
+
+// trimmed returns the proof without what a browser appends to a URL.
+func (p Proof) trimmed() Proof {
+	p.ConnectCode = withoutFragment(p.ConnectCode)
+	if p.Answer != nil {
+		answer := p.Answer.trimmed()
+		p.Answer = &answer
+	}
+	return p
+}
+
 func (p Proof) check() error {
 	switch {
 	case p.Answer == nil:
@@ -113,6 +144,13 @@ func (p Proof) check() error {
 func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *redemption, refused, err error) {
 	if s.Ref.Tenant != c.Tenant {
 		return nil, nil, errNoSession
+	}
+	// The code is claimed before the actor is looked at: it is good at the provider,
+	// whoever brings it.
+	if a := c.Proof.Answer; a != nil && !s.Device && SessionID(a.State.Reveal()) == s.ID {
+		if err := f.claim(ctx, s, *a); err != nil {
+			return nil, nil, err
+		}
 	}
 	running := f.runs(s.ID)
 	if s.Status == store.SessionRedeeming && running == nil {
@@ -165,6 +203,8 @@ func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
 		return nil, oauth.Invalid("connect_code", "and state are not for a session on a device: complete it with the actor alone")
 	case s.Device:
 		return nil, f.mayPoll(*s)
+	case s.SDK && p.Answer == nil:
+		return nil, oauth.Invalid("state", "is required, with the code that the provider's SDK handed to your page: the session was begun with grant=sdk, and has no connect_code")
 	case p.Answer == nil && p.ConnectCode.IsZero():
 		return nil, oauth.Invalid("connect_code", "is required, or state with what the provider sent to your redirect URI")
 	case p.Answer == nil:
@@ -173,13 +213,17 @@ func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
 	if SessionID(p.Answer.State.Reveal()) != s.ID {
 		return nil, oauth.Invalid("state", "is not that of this session")
 	}
-	if s.CallbackHash != nil {
-		if !bytes.Equal(s.CallbackHash, p.Answer.hash()) {
-			return nil, oauth.Errorf(oauth.SessionUsed, "another answer of the provider has come for this session; begin again")
-		}
+	again := approves(s, *p.Answer)
+	switch {
+	case again:
+	case s.Denied:
+		return nil, nil // declined, and declined again
+	case s.CallbackHash != nil && !bytes.Equal(s.CallbackHash, p.Answer.hash()):
+		return nil, errAnotherAnswer
+	case s.CallbackHash != nil:
 		return nil, nil
 	}
-	if s.Status != store.SessionPending || expired(*s, f.Now()) {
+	if s.Status != store.SessionPending && !again || expired(*s, f.Now()) {
 		return nil, nil
 	}
 	f.authorize(s, f.Providers[s.Ref.Provider], *p.Answer)

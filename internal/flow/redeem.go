@@ -60,6 +60,10 @@ func (f *Flow) abandon(ctx context.Context, r *redemption, err error) {
 			if s.Status != store.SessionRedeeming {
 				return errNotTaken
 			}
+			if s.CodeReused {
+				s.Fail(oauth.SessionUsed, "its code was presented in another session; begin again")
+				return nil
+			}
 			s.Status, s.Code, s.Token = store.SessionAuthorized, r.code, r.token
 			if s.Device && r.token.AccessToken.IsZero() {
 				s.Status = store.SessionPending
@@ -152,7 +156,7 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 // reached, what is left to redeem is parked again; where it answered, the
 // session has ended.
 func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause error) (store.Session, error) {
-	refusal := provider.Refusal(cause)
+	refusal := refusalOf(s, cause)
 	session, err := f.take(ctx, s.ID, func(s *store.Session) error {
 		switch {
 		case cause == nil:
@@ -160,7 +164,7 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 			s.Unpark()
 		case s.Device && r.token.AccessToken.IsZero() && passing(cause):
 			f.waitOn(s, cause)
-		case passing(cause):
+		case passing(cause) && !s.CodeReused:
 			s.Status, s.Token = store.SessionAuthorized, r.token
 			if r.token.AccessToken.IsZero() {
 				s.Code = r.code
@@ -189,6 +193,19 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 		f.Log.Warn("connecting failed", "ref", s.Ref.String(), "error", refusal)
 	}
 	return session, refusal
+}
+
+// refusalOf returns cause as the caller gets it. What to do about a code that was
+// issued for another redirect URI depends on the session, so the provider's own
+// error is not kept: [provider.Refusal] would put its advice in place of this.
+func refusalOf(s store.Session, cause error) error {
+	switch {
+	case !errors.Is(cause, provider.ErrRedirectMismatch):
+		return provider.Refusal(cause)
+	case s.SDK:
+		return oauth.Errorf(oauth.Misconfigured, "%v; the session was begun with grant=sdk, for a code that the provider's JavaScript SDK hands to your page: for a code that came to a redirect URI, begin again without grant", cause)
+	}
+	return oauth.Errorf(oauth.Misconfigured, "%v; the code was not issued for this session's redirect_uri: begin again, with grant=sdk if the code comes from the provider's JavaScript SDK (FB.login, Embedded Signup)", cause)
 }
 
 // passing reports whether trying again may do better: the provider was not

@@ -49,7 +49,7 @@ func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error
 			if err := f.mend(ctx, s); err != nil || !unfinished(*s) {
 				return err
 			}
-		case !unfinished(*s):
+		case !unfinished(*s) && !s.Denied:
 			return errRepeated
 		}
 		s.Fail(oauth.Cancelled, "the session was cancelled; begin again")
