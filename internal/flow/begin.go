@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/oauth2"
@@ -223,8 +222,8 @@ func (r *Request) checkSDK() error {
 
 // CheckActor returns an error if s cannot be an actor.
 func CheckActor(s string) error {
-	if s == "" || utf8.RuneCountInString(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return oauth.Invalid("actor", "must be 1 to 256 printable characters: your application's own id of the person who is signed in to it")
+	if s == "" || utf8.RuneCountInString(s) > 256 || !utf8.ValidString(s) || strings.ContainsFunc(s, oauth.IsControl) {
+		return oauth.Invalid("actor", "must be 1 to 256 characters, without control characters or those that override the direction of text: your application's own id of the person who is signed in to it")
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -66,7 +65,14 @@ func (a Answer) wellFormed() bool {
 		}
 	}
 	// A state has the form of the id that is made of it, and nothing else is looked up.
-	return isSessionID(a.State.Reveal()) && len(a.Code.Reveal()) <= maxCode && a.Code.IsZero() == a.denied()
+	return isSessionID(a.State.Reveal()) && isCode(a.Code.Reveal()) && a.Code.IsZero() == a.denied()
+}
+
+// isCode reports whether s is empty or can be an authorization code: visible
+// characters of ASCII (RFC 6749, appendix A.11, allows spaces too). A code that
+// a provider would read as another one must not pass for a new one.
+func isCode(s string) bool {
+	return len(s) <= maxCode && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // hash tells two answers for one state apart.
@@ -85,7 +91,7 @@ func (a Answer) reason() string {
 	var said []string
 	for _, s := range []string{a.Error, a.ErrorReason, a.ErrorDescription, a.ErrorCode, a.ErrorMessage} {
 		s = strings.Map(func(r rune) rune {
-			if !unicode.IsPrint(r) {
+			if oauth.IsControl(r) {
 				return -1
 			}
 			return r
@@ -94,10 +100,23 @@ func (a Answer) reason() string {
 		// state, not even one that is spent.
 		s = strings.ReplaceAll(s, a.State.Reveal(), a.State.String())
 		if s != "" {
-			said = append(said, s[:min(len(s), 100)])
+			said = append(said, firstRunes(s, maxReason))
 		}
 	}
 	return strings.ToValidUTF8("the provider sent the person back without a code ("+strings.Join(said, ", ")+"); begin again if they want to", "")
+}
+
+// maxReason is how many characters of each word of a denial are kept.
+const maxReason = 100
+
+// firstRunes returns the first n characters of s.
+func firstRunes(s string, n int) string {
+	for i := range s {
+		if n--; n < 0 {
+			return s[:i]
+		}
+	}
+	return s
 }
 
 // A Landing is what the browser is shown at the end of its way.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -233,7 +232,7 @@ func clean(s string, secrets ...oauth.Secret) string {
 		}
 	}
 	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+		if oauth.IsControl(r) {
 			return ' '
 		}
 		return r
