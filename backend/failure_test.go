@@ -146,6 +146,9 @@ func (e *engine) checkInvariants(when string) {
 		if id, isSession := strings.CutPrefix(key, "session/"); isSession && !strings.Contains(all, ",session,"+id+"\n") {
 			e.t.Errorf("%s: no entry of the due index leads to session %s", when, id)
 		}
+		if open, isOpen := strings.CutPrefix(key, "open/"); isOpen && !strings.Contains(all, ",session,"+open[strings.LastIndex(open, ",")+1:]+"\n") {
+			e.t.Errorf("%s: nothing will delete %s", when, key)
+		}
 		if name, isCode := strings.CutPrefix(key, "code/"); isCode {
 			entry, err := e.storage.Storage.Get(ctx, key)
 			if err != nil || len(entry.Value) < 2 || !strings.Contains(all, "session-code/"+string(entry.Value[1:])+"/"+name+"\n") {

@@ -110,20 +110,18 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if err != nil {
 		return Begun{}, err
 	}
-	if err := f.Store.NewSession(ctx, session, session.ExpiresAt.Add(afterlife)); err != nil {
+	if err := f.newSession(ctx, session); err != nil {
 		return Begun{}, err
 	}
-	f.Begun(session.Ref.Provider)
 	return Begun{AuthorizationURL: url, SessionID: session.ID, ExpiresAt: session.ExpiresAt, Completion: session.Completion}, nil
 }
 
 // beginSDK starts a session whose dialog the provider's SDK opens. Neither PKCE
 // nor a nonce can be sent along.
 func (f *Flow) beginSDK(ctx context.Context, s store.Session, state oauth.Secret) (Begun, error) {
-	if err := f.Store.NewSession(ctx, s, s.ExpiresAt.Add(afterlife)); err != nil {
+	if err := f.newSession(ctx, s); err != nil {
 		return Begun{}, err
 	}
-	f.Begun(s.Ref.Provider)
 	return Begun{State: state, SessionID: s.ID, ExpiresAt: s.ExpiresAt, Completion: s.Completion}, nil
 }
 

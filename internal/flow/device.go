@@ -31,10 +31,9 @@ func (f *Flow) beginDevice(ctx context.Context, p provider.Provider, config stor
 	s.PollAt = s.CreatedAt.Add(code.Interval)
 	s.ExpiresAt = s.CreatedAt.Add(code.ExpiresIn)
 	s.RedirectURI = ""
-	if err := f.Store.NewSession(ctx, s, s.ExpiresAt.Add(afterlife)); err != nil {
+	if err := f.newSession(ctx, s); err != nil {
 		return Begun{}, err
 	}
-	f.Begun(s.Ref.Provider)
 	return Begun{Device: &code, SessionID: s.ID, ExpiresAt: s.ExpiresAt, Completion: s.Completion}, nil
 }
 

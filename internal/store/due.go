@@ -102,6 +102,11 @@ func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 // schedule writes an entry that is due at the first minute that has begun at
 // t, or as soon as one can be.
 func (s *Store) schedule(ctx context.Context, t, expiry time.Time, kind, id string) (Due, error) {
+	return s.scheduleWith(ctx, t, expiry, kind, id, "")
+}
+
+// scheduleWith is schedule, with what the entry says beside its key.
+func (s *Store) scheduleWith(ctx context.Context, t, expiry time.Time, kind, id, value string) (Due, error) {
 	if err := s.loadWatermark(ctx, true); err != nil {
 		return Due{}, err
 	}
@@ -112,7 +117,7 @@ func (s *Store) schedule(ctx context.Context, t, expiry time.Time, kind, id stri
 	if !expiry.IsZero() {
 		d.Expiry = max(minuteOf(expiry), 0)
 	}
-	return d, s.putHint(ctx, d.key())
+	return d, s.put(ctx, d.key(), append([]byte{formatVersion}, value...))
 }
 
 // loadWatermark reads the watermark, once, and makes one if there is none and

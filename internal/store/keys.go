@@ -15,6 +15,7 @@ const (
 	tenantPrefix        = "tenant/"
 	credentialPrefix    = "cred/"
 	sessionPrefix       = "session/"
+	openPrefix          = "open/"
 	codePrefix          = "code/"
 	sessionCodePrefix   = "session-code/"
 	accountPrefix       = "account/"

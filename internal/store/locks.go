@@ -6,8 +6,9 @@ import "sync"
 // awaits takes no memory. The zero value is ready.
 //
 // Nobody holds a lock while calling a provider. Locks of several kinds are
-// taken in this order: an account's, a credential's or session's, a code's, the
-// tenant's keyring's, the tenant record's.
+// taken in this order: an account's or that of the open sessions of an actor and
+// ref, a credential's or session's, a code's, the tenant's keyring's, the tenant
+// record's.
 type keyedLocks struct {
 	mu    sync.Mutex
 	locks map[string]*keyedLock

@@ -90,6 +90,9 @@ type Session struct {
 
 	// Due is the key of the session's entry in the due index.
 	Due string `json:"due"`
+	// Open is the key of its index entry among the open sessions of its actor and
+	// ref.
+	Open string `json:"open,omitempty"`
 
 	// Life is the tenant's life that the session was begun or read in: see
 	// [Store.Life].
@@ -105,6 +108,9 @@ type Caller struct {
 
 // Ended reports whether the session was completed or has failed.
 func (s *Session) Ended() bool { return s.Status == SessionCompleted || s.Status == SessionFailed }
+
+// closed reports whether it has ended for good.
+func (s *Session) closed() bool { return s.Ended() && !s.Denied }
 
 // Fail ends the session with an error and destroys what it had parked.
 func (s *Session) Fail(code oauth.Code, message string) {
@@ -132,7 +138,8 @@ type sessionAtRest struct {
 // long.
 const SessionKept = 90 * time.Minute
 
-// NewSession schedules the session's end for reapAt and stores it.
+// NewSession schedules the session's end for reapAt and stores it. Its index
+// entry stands in its due entry, which is written first.
 func (s *Store) NewSession(ctx context.Context, session Session, reapAt time.Time) error {
 	unlock, err := s.sealing(ctx, session.Ref.Tenant)
 	if err != nil {
@@ -142,11 +149,17 @@ func (s *Store) NewSession(ctx context.Context, session Session, reapAt time.Tim
 	if err := s.ensureKeyring(ctx, session.Ref.Tenant); err != nil {
 		return err
 	}
-	due, err := s.schedule(ctx, reapAt, session.ExpiresAt, DueSession, session.ID)
+	if session.Open, err = s.openKey(ctx, session); err != nil {
+		return err
+	}
+	due, err := s.scheduleWith(ctx, reapAt, session.ExpiresAt, DueSession, session.ID, session.Open)
 	if err != nil {
 		return err
 	}
 	session.Due = due.key()
+	if err := s.putHint(ctx, session.Open); err != nil {
+		return err
+	}
 	return s.putSession(ctx, session)
 }
 
@@ -209,13 +222,19 @@ func (s *Store) TakeSession(ctx context.Context, id string, take func(*Session) 
 	if err := s.putSession(ctx, taken); err != nil {
 		return session, err
 	}
+	if taken.Open != "" && !session.closed() && taken.closed() {
+		_ = s.storage.Delete(ctx, taken.Open) // a hint, as in UpdateCredential
+	}
 	return taken, nil
 }
 
-// ReapSession deletes the records of the codes that the session owns, the
-// session, and then its entry in the due index.
+// ReapSession deletes the session's index entry, the records of the codes that it
+// owns, the session, and then its entry in the due index.
 func (s *Store) ReapSession(ctx context.Context, due Due) error {
 	defer s.records.lock(sessionKey(due.ID))()
+	if err := s.dropOpenOf(ctx, due); err != nil {
+		return err
+	}
 	if err := s.dropCodes(ctx, due.ID); err != nil {
 		return err
 	}

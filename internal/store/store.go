@@ -9,6 +9,8 @@
 //	                             deletion in progress; lists are made from it
 //	cred/<ref>                   version ‖ AEAD under the tenant's keyring
 //	session/<session id>         version ‖ tenant in the clear ‖ AEAD likewise
+//	open/<HMAC of ref and actor>/<begun>,<expiry>,<session id>
+//	                             which sessions are open for an actor and ref
 //	code/<HMAC of the code>      version ‖ id of the session that owns the code
 //	session-code/<session id>/<HMAC of the code>
 //	                             which codes a session owns
