@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -29,6 +30,11 @@ type ConnectRequest struct {
 	Reauthorize        bool   // ask again for permissions that were declined
 	AllowAccountChange bool   // let another account of the provider take the place of the one that is connected
 	Device             bool   // a login where there is no browser: see [Started].UserCode
+
+	// Grant is "sdk" if the provider's JavaScript SDK opens the dialog (FB.login, Embedded Signup) and hands the code to the page:
+	// Complete then takes that code, with [Started].State, as Answer. There is no redirect and no return URL. Zero: "code", or
+	// "device" if Device is set.
+	Grant string
 }
 
 // Started is a session that has begun.
@@ -40,6 +46,9 @@ type Started struct {
 
 	// AuthorizationURL is where to send the person's browser.
 	AuthorizationURL string `json:"authorization_url"`
+
+	// State is what to complete with, beside the code, where Grant is "sdk". There is no AuthorizationURL then.
+	State string `json:"state"`
 
 	// UserCode is what the person types in at VerificationURI, on a device. Complete asks the provider; every Interval seconds
 	// is often enough.
@@ -68,7 +77,7 @@ func (c *Client) Connect(ctx context.Context, q ConnectRequest) (Started, error)
 	}
 	body := map[string]any{}
 	for name, value := range map[string]string{
-		"actor": q.Actor, "return_url": q.ReturnURL, "redirect_uri": q.RedirectURI, "completion": q.Completion,
+		"actor": q.Actor, "return_url": q.ReturnURL, "redirect_uri": q.RedirectURI, "completion": q.Completion, "grant": q.Grant,
 	} {
 		if value != "" {
 			body[name] = value
@@ -118,8 +127,10 @@ func (q Completion) LogValue() slog.Value { return slog.StringValue(q.String()) 
 // answerFields are what the engine takes of a provider's answer.
 var answerFields = []string{"state", "code", "error", "error_reason", "error_description", "error_code", "error_message"}
 
-// SessionOf returns the id of the session that a provider's state belongs to.
+// SessionOf returns the id of the session that a provider's state belongs to. What a browser appends to a URL (#_=_) is no part
+// of the state.
 func SessionOf(state string) string {
+	state, _, _ = strings.Cut(state, "#")
 	sum := sha256.Sum256([]byte(state))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

@@ -221,6 +221,7 @@ func TestWhatIsAskedForIsWhatTheEngineIsTold(t *testing.T) {
 		"another account":     {authpipe.ConnectRequest{AllowAccountChange: true}, `{"allow_account_change":true}`},
 		"a confirmed session": {authpipe.ConnectRequest{Completion: "confirm"}, `{"completion":"confirm"}`},
 		"a device":            {authpipe.ConnectRequest{Device: true}, `{"grant":"device"}`},
+		"the provider's SDK":  {authpipe.ConnectRequest{Grant: "sdk"}, `{"grant":"sdk"}`},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
@@ -271,5 +272,11 @@ func TestTheActorIsWhoIsSignedInWhateverBeginSays(t *testing.T) {
 	h.ServeHTTP(w, r)
 	if w.Code != http.StatusSeeOther || actor != "alice" {
 		t.Errorf("got %d, as %q", w.Code, actor)
+	}
+}
+
+func TestSessionOfPassesOverWhatABrowserAppends(t *testing.T) {
+	if got, want := authpipe.SessionOf("the-state#_=_"), authpipe.SessionOf("the-state"); got != want {
+		t.Errorf("the session is %s, want %s", got, want)
 	}
 }

@@ -23,6 +23,8 @@ export interface ConnectOptions {
   reauthorize?: boolean | undefined;
   /** Let another account of the provider take the place of the one that is connected. */
   allowAccountChange?: boolean | undefined;
+  /** `sdk`: the provider's JavaScript SDK opens the dialog (`FB.login`, Embedded Signup) and hands your page the code to complete with. */
+  grant?: 'sdk' | undefined;
 }
 
 /** What begins to connect the tenant's installation. */
@@ -55,6 +57,7 @@ export type ConnectRequest = ConnectInstallation | ConnectUser;
  */
 export class StartedSession {
   readonly #authorizationUrl: string;
+  readonly #state: string;
 
   /** The session's id. */
   readonly sessionId: string;
@@ -66,6 +69,7 @@ export class StartedSession {
   /** Made by the client. */
   constructor(data: StartedData) {
     this.#authorizationUrl = data.authorization_url ?? '';
+    this.#state = data.state ?? '';
     this.sessionId = data.session_id;
     this.expiresAt = new Date(data.expires_at);
     this.completion = data.completion;
@@ -76,9 +80,14 @@ export class StartedSession {
     return this.#authorizationUrl;
   }
 
+  /** With `grant: 'sdk'`, in place of the URL: what to complete with, beside the code. */
+  get state(): string {
+    return this.#state;
+  }
+
   /** The session without its URL. */
   toJSON(): Record<string, unknown> {
-    return { ...(this as object), authorizationUrl: redacted };
+    return { ...(this as object), authorizationUrl: redacted, state: redacted };
   }
 
   /** What `console.log` shows. */
@@ -131,6 +140,7 @@ export interface StartedData {
   expires_at: string;
   completion: 'confirm' | 'callback';
   authorization_url?: string;
+  state?: string;
   user_code?: string;
   verification_uri?: string;
   interval?: number;
@@ -229,9 +239,9 @@ export function sessionFrom(data: SessionData): Session {
   };
 }
 
-/** Returns the id of the session that a provider's `state` belongs to. */
+/** Returns the id of the session that a provider's `state` belongs to. What a browser appends to a URL (`#_=_`) is no part of it. */
 export function sessionOf(state: string): string {
-  return createHash('sha256').update(state).digest('base64url');
+  return createHash('sha256').update(state.replace(/#.*/s, '')).digest('base64url');
 }
 
 /** sessionPath refuses what could lead elsewhere: a session's id may come from a URL that anybody can type. */
@@ -273,6 +283,6 @@ export function connectBody(request: ConnectRequest & { device?: boolean | undef
     scopes: request.scopes?.length ? request.scopes : undefined,
     reauthorize: request.reauthorize || undefined,
     allow_account_change: request.allowAccountChange || undefined,
-    grant: request.device ? 'device' : undefined,
+    grant: request.device ? 'device' : request.grant,
   };
 }

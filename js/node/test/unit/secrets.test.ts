@@ -53,12 +53,13 @@ test('a client shows nothing of what it remembers, nor how it logs in', async ()
   }
 });
 
-test('a session that has begun shows neither its URL nor its code', () => {
-  const data = { session_id: 's', expires_at: '2026-11-23T12:00:00Z', completion: 'confirm' as const, authorization_url: `https://f/?state=${canary}`, user_code: canary };
+test('a session that has begun shows neither its URL nor its state nor its code', () => {
+  const data = { session_id: 's', expires_at: '2026-11-23T12:00:00Z', completion: 'confirm' as const, authorization_url: `https://f/?state=${canary}`, user_code: canary, state: canary };
   for (const started of [new StartedSession(data), new StartedDevice(data)]) {
     expect(shown(started)).not.toContain(canary);
   }
   expect(new StartedSession(data).authorizationUrl).toContain(canary);
+  expect(new StartedSession(data).state).toBe(canary);
   expect(new StartedDevice(data).userCode).toBe(canary);
 });
 
