@@ -125,7 +125,7 @@ func TestParkedCodeIsRefusedInAnySessionOfAThief(t *testing.T) {
 				e.happened(after, "session.code_reused "+thief.ref, "session.code_reused "+uma)
 				e.exchanges(0)
 				e.checkInvariants("after the theft")
-				e.connect(uma, "uma", authpipetest.Consent{User: "uma"}, "completion", "confirm") // and no one else is held up
+				e.connect(uma, "uma", authpipetest.Consent{User: "uma"}, "completion", "confirm") // and others still connect
 			})
 		}
 	}
@@ -188,7 +188,7 @@ func TestCompletedSessionIsServedThoughItsCodeIsReused(t *testing.T) {
 	e.refused("session_used", 409, logical.UpdateOperation, victim.path+"/complete", map[string]any{"actor": "uma", "state": back.Query().Get("state"), "code": code.Query().Get("code")})
 	e.unharmed(victim, "completed")
 	e.failedFor(waiting, "session_used")
-	e.happened(after) // the session of uma is known to have been attacked
+	e.happened(after, "session.code_reused "+uma, "session.code_reused "+udo)
 	e.exchanges(1)
 }
 
@@ -345,7 +345,7 @@ func TestCodeRecordsAreDeletedWithTheirSession(t *testing.T) {
 		t.Run("of a session "+name, func(t *testing.T) {
 			e, victim, back, connectCode := parked(t, nil)
 			q := back.Query()
-			for range 20 { // a stranger who has the state
+			for range 20 { // a stranger that has the state
 				q.Set("code", fmt.Sprintf("AQ%d", len(e.codeRecords())))
 				e.callback(&url.URL{RawQuery: q.Encode()})
 			}

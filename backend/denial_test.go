@@ -21,7 +21,7 @@ func declined(t *testing.T, completion string) (e *engine, s session, back *url.
 	s = e.begin(installation, map[string]any{"actor": "admin", "return_url": returnURL})
 	back = e.consent(s, authpipetest.Consent{User: "ada", Cancel: true})
 	if p := e.callback(back); p.status != 400 || p.returned(t).Query().Get("error") != "access_denied" {
-		t.Errorf("who declines sees %d\n%s", p.status, p.html)
+		t.Errorf("a person who declines sees %d\n%s", p.status, p.html)
 	}
 	e.failedFor(s, "access_denied")
 	return e, s, back
@@ -90,7 +90,7 @@ func TestPersonWhoDeclinesAndThenApprovesIsConnected(t *testing.T) {
 		e.unharmed(s, "completed")
 		e.exchanges(1)
 	})
-	t.Run("by a relay, of what the callback was told no", func(t *testing.T) {
+	t.Run("by a relay, after a denial at the callback", func(t *testing.T) {
 		e, s, _ := declined(t, "confirm")
 		e.must(logical.UpdateOperation, s.path+"/complete", relay(e, s, authpipetest.Consent{User: "ada"}))
 		e.unharmed(s, "completed")
@@ -223,7 +223,7 @@ func TestParkedCodeIsRecognizedWithAFragment(t *testing.T) {
 func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
 	for name, row := range map[string]struct {
 		relayed map[string]any
-		told    []string
+		parts   []string
 	}{
 		"a person's, whole":                {map[string]any{"error": "access_denied", "error_code": "200", "error_description": "Permissions error", "error_reason": "user_denied#_=_"}, []string{"access_denied", "user_denied", "Permissions error", "200"}},
 		"the platform's, without an error": {map[string]any{"error_code": "1349126", "error_message": "(#100) App not active#_=_"}, []string{"1349126", "(#100) App not active"}},
@@ -240,7 +240,7 @@ func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
 				}
 			}
 			e.failedFor(s, "access_denied")
-			for _, part := range row.told {
+			for _, part := range row.parts {
 				if got := e.read(s.path)["error_description"].(string); !strings.Contains(got, part) || strings.Contains(got, "#_=_") {
 					t.Errorf("the session tells %q, want %q in it", got, part)
 				}
@@ -260,7 +260,7 @@ func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
 			"code and error_message":  {"code": code, "error_message": "x"},
 			"a reason alone":          {"error_reason": "user_denied"},
 			"state alone":             {},
-			"nothing but a fragment":  {"code": "#_=_"},
+			"a fragment alone":        {"code": "#_=_"},
 			"a code and a space":      {"code": code + " "},
 			"a code and a line end":   {"code": code + "\n"},
 			"a code and a joiner":     {"code": code + "\u200b"},

@@ -80,7 +80,7 @@ func TestSDKSessionNamesWhatItCannotHave(t *testing.T) {
 		t.Errorf("an installation without an actor is answered %s", text)
 	}
 	e.refused("invalid_request", 400, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "SDK"})
-	// Where callbacks redeem, it is confirmed all the same: none comes.
+	// Where callbacks redeem, it is confirmed too: no callback comes.
 	if got := e.must(logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "sdk"}); got["completion"] != "confirm" {
 		t.Errorf("connect answers %v", got)
 	}

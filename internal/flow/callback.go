@@ -152,7 +152,7 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 	var reuse *reuseError
 	switch {
 	case errors.As(err, &reuse):
-		return f.landReused(ctx, session, reuse.owner, a)
+		return f.callbackReused(ctx, session, reuse.owner, a)
 	case gone(err), errors.Is(err, errStranger), errors.Is(err, store.ErrTooManyCodes):
 		f.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return stranger(), nil
@@ -175,9 +175,9 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Lan
 	return f.landing(ctx, session, a, err), nil
 }
 
-// landReused ends a callback that brought a code of the session owner. s is the
+// callbackReused ends a callback that brought a code of the session owner. s is the
 // session that it came for, as it was before.
-func (f *Flow) landReused(ctx context.Context, s store.Session, owner string, a Answer) (Landing, error) {
+func (f *Flow) callbackReused(ctx context.Context, s store.Session, owner string, a Answer) (Landing, error) {
 	waited := s.Status == store.SessionPending && !s.SDK && !s.Device
 	s, err := f.reused(ctx, s.ID, owner, a)
 	switch {

@@ -146,7 +146,7 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 		return nil, nil, errNoSession
 	}
 	// The code is claimed before the actor is looked at: it is good at the provider,
-	// whoever brings it.
+	// whichever actor brings it.
 	if a := c.Proof.Answer; a != nil && !s.Device && SessionID(a.State.Reveal()) == s.ID {
 		if err := f.claim(ctx, s, *a); err != nil {
 			return nil, nil, err

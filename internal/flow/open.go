@@ -45,7 +45,7 @@ func (f *Flow) cancelOpen(ctx context.Context, o store.OpenSession) error {
 	})
 	switch {
 	case stale, gone(err):
-		return f.Store.DropOpen(ctx, o)
+		return f.Store.DeleteOpen(ctx, o)
 	case errors.Is(err, errRepeated):
 		return nil
 	}

@@ -34,19 +34,12 @@ func (f *Flow) claim(ctx context.Context, s *store.Session, a Answer) error {
 // stays. The owner comes first: after a crash between the two, the next try
 // finds both again.
 func (f *Flow) reused(ctx context.Context, id, owner string, a Answer) (store.Session, error) {
-	victim, err := f.takeReused(ctx, owner, func(s *store.Session) bool { return !s.CodeReused }, "its code was presented in another session; begin again")
+	victim, newVictim, err := f.markReused(ctx, owner, "its code was presented in another session; begin again", nil)
 	if err != nil && !gone(err) {
 		return store.Session{}, err
 	}
-	first := false
-	session, err := f.takeReused(ctx, id, func(s *store.Session) bool {
-		first = !s.CodeReused
-		if s.Status == store.SessionPending {
-			s.CallbackHash = a.hash() // the same answer again gets the same result
-		}
-		return first
-	}, "the code that came for it belongs to another session; begin again")
-	if err != nil || !first {
+	session, newThief, err := f.markReused(ctx, id, "the code that came for it belongs to another session; begin again", a.hash())
+	if err != nil || !newVictim && !newThief {
 		return session, err
 	}
 	f.Log.Warn("a code was presented in a session that it does not belong to", "ref", session.Ref.String(), "session", id, "owner", owner)
@@ -61,24 +54,29 @@ func (f *Flow) reused(ctx context.Context, id, owner string, a Answer) (store.Se
 	return session, nil
 }
 
-// takeReused marks the session and fails it if it has not ended, unless first
-// says that it is marked already. Of a session that is being redeemed the mark
-// alone is stored: it cannot be tried again if the provider does not answer.
-func (f *Flow) takeReused(ctx context.Context, id string, first func(*store.Session) bool, message string) (store.Session, error) {
-	s, err := f.take(context.WithoutCancel(ctx), id, func(s *store.Session) error {
-		if !first(s) {
+// markReused marks the session and fails it if it has not ended. It reports
+// whether the mark is new. Of a session that is being redeemed the mark alone is
+// stored: it cannot be tried again if the provider does not answer. A session
+// that waited for an answer is given hash, so that the same answer again gets
+// the same result.
+func (f *Flow) markReused(ctx context.Context, id, message string, hash []byte) (s store.Session, isNew bool, err error) {
+	s, err = f.take(context.WithoutCancel(ctx), id, func(s *store.Session) error {
+		if s.CodeReused {
 			return errRepeated
 		}
 		s.CodeReused = true
+		if s.Status == store.SessionPending && hash != nil {
+			s.CallbackHash = hash
+		}
 		if unfinished(*s) || s.Denied {
 			s.Fail(oauth.SessionUsed, message)
 		}
 		return nil
 	})
 	if errors.Is(err, errRepeated) {
-		err = nil
+		return s, false, nil
 	}
-	return s, err
+	return s, err == nil, err
 }
 
 // gone reports whether err says that a session was deleted, or its tenant.

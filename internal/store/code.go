@@ -57,25 +57,25 @@ func (s *Store) codeOwner(ctx context.Context, name string) (string, error) {
 	return string(b[1:]), nil
 }
 
-// dropCodes deletes the records of the codes that the session owns. It is called
+// deleteCodes deletes the records of the codes that the session owns. It is called
 // under the session's lock.
-func (s *Store) dropCodes(ctx context.Context, session string) error {
+func (s *Store) deleteCodes(ctx context.Context, session string) error {
 	names, err := s.storage.List(ctx, sessionCodeDir(session))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := s.dropCode(ctx, session, name); err != nil {
+		if err := s.deleteCode(ctx, session, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dropCode leaves the record alone if another session owns the code: a crash
+// deleteCode leaves the record alone if another session owns the code: a crash
 // may have left the index entry without it. A record that does not open is
 // deleted.
-func (s *Store) dropCode(ctx context.Context, session, name string) error {
+func (s *Store) deleteCode(ctx context.Context, session, name string) error {
 	defer s.records.lock(codeKey(name))()
 	owner, err := s.codeOwner(ctx, name)
 	if owner == session || errors.Is(err, ErrCorrupt) {

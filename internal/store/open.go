@@ -51,8 +51,8 @@ func (s *Store) OpenSessions(ctx context.Context, ref tenant.Ref, actor string, 
 	return open, nil
 }
 
-// DropOpen deletes the index entry of a session that has ended.
-func (s *Store) DropOpen(ctx context.Context, o OpenSession) error {
+// DeleteOpen deletes the index entry of a session that has ended.
+func (s *Store) DeleteOpen(ctx context.Context, o OpenSession) error {
 	return s.storage.Delete(ctx, o.key)
 }
 
@@ -78,9 +78,9 @@ func parseOpen(name string) (expiry time.Time, id string, ok bool) {
 	return time.Unix(seconds, 0), part[2], err == nil
 }
 
-// dropOpenOf deletes the index entry that the session's due entry names. The
+// deleteOpenOf deletes the index entry that the session's due entry names. The
 // session's record would name it too, but may not open any more.
-func (s *Store) dropOpenOf(ctx context.Context, due Due) error {
+func (s *Store) deleteOpenOf(ctx context.Context, due Due) error {
 	b, err := s.get(ctx, due.key())
 	if err != nil || len(b) < 2 || !strings.HasPrefix(string(b[1:]), openPrefix) {
 		return err

@@ -232,10 +232,10 @@ func (s *Store) TakeSession(ctx context.Context, id string, take func(*Session) 
 // owns, the session, and then its entry in the due index.
 func (s *Store) ReapSession(ctx context.Context, due Due) error {
 	defer s.records.lock(sessionKey(due.ID))()
-	if err := s.dropOpenOf(ctx, due); err != nil {
+	if err := s.deleteOpenOf(ctx, due); err != nil {
 		return err
 	}
-	if err := s.dropCodes(ctx, due.ID); err != nil {
+	if err := s.deleteCodes(ctx, due.ID); err != nil {
 		return err
 	}
 	if err := s.storage.Delete(ctx, sessionKey(due.ID)); err != nil {
