@@ -11,6 +11,8 @@ type code struct {
 	used        bool
 	challenge   challenge
 	nonce       string // for the ID token
+	openID      bool   // this login asked for an ID token
+	client      bool   // the code is for a client, which has no secret: see clientCode
 	business    string // the token will be one of this business; such a code may be exchanged without a redirect_uri
 	expires     bool   // after 60 days, if it is
 }
@@ -20,7 +22,8 @@ type tokenAnswer struct {
 	AccessToken string `json:"access_token"`
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int64  `json:"expires_in,omitempty"`
-	IDToken     string `json:"id_token,omitempty"` // with the scope openid
+	IDToken     string `json:"id_token,omitempty"`   // with the scope openid
+	MachineID   string `json:"machine_id,omitempty"` // for the code of a client
 }
 
 // tell answers a token, with what is left of its life unless that is to be left out.
@@ -53,13 +56,23 @@ func (f *Facebook) exchangeCode(c *call) (any, error) {
 		return nil, err
 	}
 	t := f.bought(presented)
-	return f.withIDToken(f.tell(t, f.opts.CodeOmitsExpiresIn), t, presented.nonce), nil
+	a := f.tell(t, f.opts.CodeOmitsExpiresIn)
+	if presented.openID && t.kind == KindUser && t.has(openID) {
+		a.IDToken = f.idToken(t, presented.nonce)
+	}
+	if presented.client {
+		a.MachineID = c.machine()
+	}
+	return a, nil
 }
 
 // bought is the token for a code.
 func (f *Facebook) bought(presented *code) *token {
 	if presented.business != "" {
 		return f.issueSystem(presented.grant, presented.business, presented.expires)
+	}
+	if presented.client {
+		return f.issue(presented.grant, LongLife)
 	}
 	return f.issue(presented.grant, f.opts.CodeTokenLife)
 }
@@ -68,7 +81,7 @@ func (f *Facebook) bought(presented *code) *token {
 func (f *Facebook) redeem(presented *code, c *call, secret string) error {
 	verifier := c.param("code_verifier")
 	switch {
-	case secret == "" && (verifier == "" || !presented.challenge.bound()):
+	case secret == "" && !presented.client && (verifier == "" || !presented.challenge.bound()):
 		return errClientSecret()
 	case presented.used:
 		return codeError(subcodeCodeUsed, "This authorization code has been used.")

@@ -1,29 +1,9 @@
 package authpipetest
 
-import (
-	"encoding/base64"
-	"net/url"
-	"slices"
-	"strconv"
-)
+import "slices"
 
-const accountsLimit = 25
-
-type accountsAnswer struct {
-	Data   []object `json:"data"`
-	Paging *paging  `json:"paging,omitempty"`
-}
-
-type paging struct {
-	Cursors  cursors `json:"cursors"`
-	Previous string  `json:"previous,omitempty"`
-	Next     string  `json:"next,omitempty"` // absent: this was the last
-}
-
-type cursors struct {
-	Before string `json:"before"`
-	After  string `json:"after"`
-}
+// accountFields are the default fields of a page in the list.
+var accountFields = []string{"access_token", "category", "category_list", "name", "id", "tasks"}
 
 // accounts lists the pages that the person selected for the app, each with its own token ("User Accounts"). Without
 // pages_show_list the list is empty.
@@ -43,25 +23,21 @@ func (f *Facebook) accounts(c *call) (any, error) {
 	case t.kind == KindApp:
 		return nil, oauthError(codeSession, "A user access token is required to request this resource.")
 	}
-	return f.accountsOf(c, t)
+	e, err := c.edgeOf(f.accountsPath(t))
+	if err != nil {
+		return nil, err
+	}
+	return f.accountsOf(c, t, e)
 }
 
-func (f *Facebook) accountsOf(c *call, t *token) (any, error) {
-	all := f.readable(t)
-	from, to := window(c, all)
-	listed := accountsAnswer{Data: []object{}}
-	for _, page := range all[from:to] {
-		account, err := pick(c, "Page", []string{"access_token", "category", "category_list", "name", "id", "tasks"},
-			f.pageFields(t, f.books.pages[page]))
-		if err != nil {
-			return nil, err
-		}
-		listed.Data = append(listed.Data, account)
-	}
-	if from < to {
-		listed.Paging = f.pagingOf(c, t, all, from, to)
-	}
-	return listed, nil
+func (f *Facebook) accountsPath(t *token) string { return f.ScopedID(t.app, t.person) + "/accounts" }
+
+func (f *Facebook) accountsOf(c *call, t *token, e edge) (listing, error) {
+	return f.list(c, t, e, f.readable(t), func(id string) node {
+		n := f.pageNode(c, t, f.books.pages[id])
+		n.byDefault = accountFields
+		return n
+	})
 }
 
 // readable are the pages that a user token reaches.
@@ -76,60 +52,49 @@ func (f *Facebook) readable(t *token) []string {
 
 func (f *Facebook) mayRead(t *token, page string) bool { return slices.Contains(f.readable(t), page) }
 
-// pageFields are the fields that a page has.
-func (f *Facebook) pageFields(t *token, p *Page) map[string]any {
-	fields := map[string]any{
-		"id": p.ID, "name": p.Name, "category": p.Category, "tasks": p.Tasks, "access_token": t.value,
-		"category_list": []object{{{"id", "1605186416478696"}, {"name", p.Category}}},
+// pageNode is a page as the token sees it ("Page").
+func (f *Facebook) pageNode(c *call, t *token, p *Page) node {
+	link := "https://www.facebook.com/" + p.ID
+	if p.Username != "" {
+		link = "https://www.facebook.com/" + p.Username
 	}
-	if t.personal() {
-		fields["access_token"] = f.pageTokenOf(t, p.ID).value
+	values := map[string]any{"is_published": true, "link": link}
+	for name, value := range p.Fields {
+		values[name] = value
 	}
-	return fields
-}
-
-// window is the part of the list that limit, after and before ask for ("Paginated Results").
-func window(c *call, all []string) (from, to int) {
-	limit, err := strconv.Atoi(c.param("limit"))
-	if err != nil || limit <= 0 {
-		limit = accountsLimit
+	if p.Username != "" {
+		values["username"] = p.Username
 	}
-	to = len(all)
-	if after := slices.Index(all, uncursor(c.param("after"))); after >= 0 {
-		from = after + 1
+	if p.Instagram != "" {
+		values["instagram_business_account"] = f.instagramAccount(p.Instagram)
 	}
-	if before := slices.Index(all, uncursor(c.param("before"))); before >= 0 {
-		return max(0, before-limit), before
-	}
-	return from, min(to, from+limit)
-}
-
-func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
-
-func uncursor(s string) string {
-	id, _ := base64.RawURLEncoding.DecodeString(s) // no cursor: no page
-	return string(id)
-}
-
-func (f *Facebook) pagingOf(c *call, t *token, all []string, from, to int) *paging {
-	p := &paging{Cursors: cursors{Before: cursor(all[from]), After: cursor(all[to-1])}}
-	if from > 0 {
-		p.Previous = f.pageURL(c, t, "before", p.Cursors.Before)
-	}
-	if to < len(all) {
-		p.Next = f.pageURL(c, t, "after", p.Cursors.After)
-	}
-	return p
-}
-
-// pageURL leads to the neighbouring page of the list, with the person's id for "me" and the token in the query. It has no
-// appsecret_proof: who needs one has to add it.
-func (f *Facebook) pageURL(c *call, t *token, direction, at string) string {
-	q := url.Values{"access_token": {t.value}, direction: {at}}
-	for _, kept := range []string{"fields", "limit"} {
-		if value := c.param(kept); value != "" {
-			q.Set(kept, value)
+	for name := range values {
+		if needed := pageFieldPermission(name); needed != "" && !t.has(needed) {
+			values[name] = nil
 		}
 	}
-	return c.base() + "/" + f.versionFor(c) + "/" + f.ScopedID(t.app, t.person) + "/accounts?" + q.Encode()
+	values["id"], values["name"], values["category"], values["tasks"] = p.ID, p.Name, p.Category, p.Tasks
+	values["category_list"] = []object{{{"id", "1605186416478696"}, {"name", p.Category}}}
+	values["picture"] = expansion(func(x field) (any, error) { return f.pictureOf(c, p.ID, x.args).expand(x) })
+	values["access_token"] = t.value
+	if t.personal() {
+		values["access_token"] = f.pageTokenOf(t, p.ID).value
+	}
+	for _, name := range []string{"feed", "posts", "published_posts"} {
+		values[name] = expansion(func(x field) (any, error) {
+			if err := f.mayReadPosts(t); err != nil {
+				return nil, err
+			}
+			return expanded(f.postsOf(c, t, p, x.edge(p.ID+"/"+name)))
+		})
+	}
+	return node{"Page", []string{"id", "name"}, pageFieldNames, values}
+}
+
+// instagramAccount is the professional account at Instagram that a page is linked with. The simulator knows its id only.
+func (f *Facebook) instagramAccount(id string) expansion {
+	return func(x field) (any, error) {
+		return node{"IGUser", []string{"id"}, "biography followers_count follows_count has_profile_pic ig_id media_count name " +
+			"profile_picture_url username website", map[string]any{"id": id}}.pick(x.fields)
+	}
 }

@@ -122,6 +122,9 @@ func (f *Facebook) unpack(c *call, b batchedCall) (*http.Request, error) {
 		return nil, err
 	}
 	request.Host, request.TLS = c.request.Host, c.request.TLS
+	if proto := c.request.Header.Get("X-Forwarded-Proto"); proto != "" {
+		request.Header.Set("X-Forwarded-Proto", proto)
+	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for _, line := range b.Headers {
 		name, value, _ := strings.Cut(line, ":")

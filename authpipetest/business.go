@@ -100,11 +100,15 @@ func (f *Facebook) businessList(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	listed := []object{}
-	for _, id := range f.books.businessesOf(t) {
-		listed = append(listed, object{{"id", id}, {"name", f.books.businesses[id].Name}})
+	e, err := c.edgeOf(f.ScopedID(t.app, t.person) + "/businesses")
+	if err != nil {
+		return nil, err
 	}
-	return map[string]any{"data": listed}, nil
+	return f.businessesListed(c, t, e)
+}
+
+func (f *Facebook) businessesListed(c *call, t *token, e edge) (listing, error) {
+	return f.list(c, t, e, f.books.businessesOf(t), func(id string) node { return businessNode(f.books.businesses[id]) })
 }
 
 // managing authenticates a call that needs business_management.

@@ -64,7 +64,8 @@ func TestBusinessLogin(t *testing.T) {
 		{"scope":"pages_read_engagement","target_ids":["777"]},{"scope":"pages_show_list","target_ids":["777"]}],"user_id":"`+user+`"}}`)
 	w.get("/v26.0/me/accounts", params("fields", "id", "access_token", token)).is(http.StatusOK,
 		`{"data":[{"id":"777"}],"paging":{"cursors":{"before":"Nzc3","after":"Nzc3"}}}`)
-	w.get("/v26.0/me/businesses", params("access_token", token)).is(http.StatusOK, `{"data":[{"id":"5566","name":"Bakery Ltd"}]}`)
+	w.get("/v26.0/me/businesses", params("access_token", token)).is(http.StatusOK, `{"data":[{"id":"5566","name":"Bakery Ltd"}],
+		"paging":{"cursors":{"before":"NTU2Ng","after":"NTU2Ng"}}}`)
 	w.get("/v26.0/5566", params("access_token", token)).is(http.StatusOK, `{"id":"5566","name":"Bakery Ltd"}`)
 	seen, _ := w.Inspect(w.pageToken(token))
 	if seen.Kind != authpipetest.KindPage || seen.Business != businessID || !seen.ExpiresAt.IsZero() {

@@ -1,6 +1,7 @@
 package authpipetest
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"maps"
@@ -54,16 +55,18 @@ func (c *call) param(name string) string {
 	return c.query.Get(name)
 }
 
-// base is where the caller reaches the simulator.
+// base is where the caller reaches the simulator, which may be behind a proxy that ends TLS.
 func (c *call) base() string {
 	scheme := "http"
-	if c.request.TLS != nil {
+	forwarded, _, _ := strings.Cut(c.request.Header.Get("X-Forwarded-Proto"), ",")
+	if c.request.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https") {
 		scheme = "https"
 	}
 	return scheme + "://" + c.request.Host
 }
 
-// bodyParameters reads a body as a form, as multipart (curl -F, as in Meta's samples) or as a JSON object.
+// bodyParameters reads a body as a form, as multipart (curl -F, as in Meta's samples) or as a JSON object. A body without a
+// Content-Type, as fbgraph sends it, is JSON if it begins like an object, and a form otherwise.
 func bodyParameters(r *http.Request) url.Values {
 	if r.Body == nil {
 		return url.Values{}
@@ -80,17 +83,20 @@ func bodyParameters(r *http.Request) url.Values {
 	if err != nil {
 		return url.Values{}
 	}
+	if kind == "" && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+		kind = "application/json"
+	}
 	switch kind {
 	case "application/json":
 		return jsonParameters(body)
-	case "application/x-www-form-urlencoded":
+	case "application/x-www-form-urlencoded", "":
 		form, _ := url.ParseQuery(string(body)) // what it could read
 		return form
 	}
 	return url.Values{}
 }
 
-// jsonParameters reads an object's strings, numbers and booleans, and arrays as their own text.
+// jsonParameters reads an object's strings, numbers and booleans, and arrays and objects as their own text.
 func jsonParameters(body []byte) url.Values {
 	form := url.Values{}
 	object := map[string]any{}
@@ -107,7 +113,7 @@ func jsonParameters(body []byte) url.Values {
 			form.Set(name, v.String())
 		case bool:
 			form.Set(name, strconv.FormatBool(v))
-		case []any: // such as a batch that is not wrapped in a string
+		case []any, map[string]any: // such as a batch that is not wrapped in a string
 			form.Set(name, string(encode(v)))
 		}
 	}

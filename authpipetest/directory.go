@@ -3,6 +3,7 @@ package authpipetest
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -33,6 +34,9 @@ type User struct {
 	Name  string
 	Email string   // empty: no confirmed address, so that an app is given none
 	Pages []string // ids of the pages on which the person has a role
+	// Profile has further fields by name, such as birthday: "05/16/1990". Those that need a permission are absent without it
+	// ("Permissions Reference"). Fields that Facebook documents and this does not have are absent.
+	Profile map[string]any
 }
 
 // Page is a Facebook Page.
@@ -41,6 +45,13 @@ type Page struct {
 	Name     string
 	Category string   // zero: "Brand"
 	Tasks    []string // what those with a role may do there; zero: everything
+	Username string   // the name in the page's URL; empty: none
+	// Instagram is the id of the professional account at Instagram that the page is linked with, for tokens with
+	// instagram_basic. Empty: none.
+	Instagram string
+	// Fields has further fields by name, such as fan_count or about, for tokens with pages_read_engagement. Fields that
+	// Facebook documents and this does not have are absent.
+	Fields map[string]any
 }
 
 // AddApp registers an app, or replaces the one with that id.
@@ -58,7 +69,7 @@ func (f *Facebook) AddApp(a App) {
 func (f *Facebook) AddUser(u User) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	u.Pages = slices.Clone(u.Pages)
+	u.Pages, u.Profile = slices.Clone(u.Pages), maps.Clone(u.Profile)
 	if _, known := f.books.users[u.ID]; !known {
 		f.books.people = append(f.books.people, u.ID)
 	}
@@ -75,7 +86,7 @@ func (f *Facebook) AddPage(p Page) {
 	if p.Tasks == nil {
 		p.Tasks = []string{"ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"}
 	}
-	p.Tasks = slices.Clone(p.Tasks)
+	p.Tasks, p.Fields = slices.Clone(p.Tasks), maps.Clone(p.Fields)
 	f.books.pages[p.ID] = &p
 }
 

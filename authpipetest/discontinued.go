@@ -53,7 +53,7 @@ func (c *call) method() string {
 // multiple answers /?ids=…: an object for each id, by that id.
 func (f *Facebook) multiple(c *call) (any, error) {
 	all := object{}
-	for _, id := range list(c.param("ids")) {
+	for _, id := range words(c.param("ids")) {
 		c.node = id
 		one, err := f.me(c)
 		if err != nil {

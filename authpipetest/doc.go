@@ -10,7 +10,7 @@
 //	back, err := fb.Authorize(base+"/v27.0/dialog/oauth?client_id=123&…", authpipetest.Consent{User: "ada"})
 //
 // A [Facebook] serves the login dialog, the code and token exchanges, ID tokens, device login, Facebook Login for Business,
-// debug_token, the permissions and pages of a person, posts to a page, batches, and webhook subscriptions. It answers as
+// debug_token, the permissions and pages of a person, posts of a page, batches, and webhook subscriptions. It answers as
 // Meta's documentation and public reports of live answers say Facebook does, the unhappy answers included. Where these
 // sources disagree, or where nobody has written down what happens, the choice is a documented field of [Options], so that an
 // integration can be tested against either. No source shows the text of some refusals; these are guesses, which the
@@ -19,6 +19,10 @@
 // A token or proof may come in the query, in a form, in JSON, or (the token) in the Authorization header; any call may be
 // posted with its method in the parameter method. Every call with a token has its appsecret_proof checked if there is one,
 // and refused without if the [App] has RequireAppSecret.
+//
+// Fields are those that Meta documents, with field expansion such as accounts.limit(2){id,picture.type(large)}. A field is absent
+// without the permission that it needs, or if the [User] or [Page] does not have it; a field that Facebook does not have is an
+// error. Below a version everything but the dialog is answered in JSON.
 //
 // # Steering the dialog
 //

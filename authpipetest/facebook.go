@@ -35,6 +35,7 @@ type books struct {
 	tokens     map[string]*token
 	pageTokens map[pageTokenKey]string // the page token that was made of a user token
 	posts      map[string][]Post       // by page
+	published  map[string]int          // by page: how many there ever were
 
 	subscriptions map[subscriptionKey]*Subscription
 	events        []event // that the apps are to be told
@@ -64,6 +65,7 @@ func NewFacebook(o Options) *Facebook {
 		tokens:        map[string]*token{},
 		pageTokens:    map[pageTokenKey]string{},
 		posts:         map[string][]Post{},
+		published:     map[string]int{},
 		counts:        map[string]int{},
 		pending:       map[string]int{},
 		unextendable:  map[grantKey]*GraphError{},

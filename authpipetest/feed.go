@@ -3,6 +3,7 @@ package authpipetest
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -11,7 +12,13 @@ const (
 	mayNotPost      = "(#200) If posting to a group, requires app being installed in the group, and either publish_to_groups " +
 		"permission with user token, or both pages_read_engagement and pages_manage_posts permission with page token; If posting " +
 		"to a page, requires both pages_read_engagement and pages_manage_posts as an admin with sufficient administrative permission"
+	mayNotRead = "(#10) This endpoint requires the 'pages_read_engagement' permission or the 'Page Public Content Access' feature. " +
+		"Refer to https://developers.facebook.com/docs/apps/review/login-permissions#manage-pages and " +
+		"https://developers.facebook.com/docs/apps/review/feature#reference-PAGES_ACCESS for details."
 )
+
+// graphTime is how the Graph API writes a time, unless it formats dates for an old app.
+const graphTime = "2006-01-02T15:04:05-0700"
 
 // Post is what an app published on a page.
 type Post struct {
@@ -24,11 +31,20 @@ type Post struct {
 	Time    time.Time
 }
 
-// Posts returns what was published on a page, oldest first.
+// Posts returns what was published on a page and not deleted, oldest first.
 func (f *Facebook) Posts(pageID string) []Post {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.books.posts[pageID])
+}
+
+// post finds a post by its id, or returns nil.
+func (b *books) post(id string) *Post {
+	page, _, _ := strings.Cut(id, "_")
+	if at := slices.IndexFunc(b.posts[page], func(p Post) bool { return p.ID == id }); at >= 0 {
+		return &b.posts[page][at]
+	}
+	return nil
 }
 
 // feed publishes on a page ("Page Feed"). A user token gets error 190 although nothing is wrong with it.
@@ -49,20 +65,117 @@ func (f *Facebook) feed(c *call) (any, error) {
 	return f.publish(c, t, page)
 }
 
+// mayPost tells whether a page token may publish, change and delete.
+func (t *token) mayPost(page *Page) bool {
+	return t.has("pages_read_engagement") && t.has("pages_manage_posts") && slices.Contains(page.Tasks, "CREATE_CONTENT")
+}
+
 func (f *Facebook) publish(c *call, t *token, page *Page) (any, error) {
-	may := t.has("pages_read_engagement") && t.has("pages_manage_posts") && slices.Contains(page.Tasks, "CREATE_CONTENT")
 	message, link := c.param("message"), c.param("link")
 	switch {
-	case !may:
+	case !t.mayPost(page):
 		return nil, f.permissionError(mayNotPost)
 	case message == "" && link == "":
 		return nil, oauthError(codeInvalid, "(#100) Missing message or attachment")
 	}
-	posts := f.books.posts[page.ID]
+	number := 1_000_000_000_000_000 + f.books.published[page.ID]
+	f.books.published[page.ID]++
 	post := Post{
-		ID: page.ID + "_" + strconv.Itoa(1_000_000_000_000_000+len(posts)), PageID: page.ID, Message: message, Link: link,
+		ID: page.ID + "_" + strconv.Itoa(number), PageID: page.ID, Message: message, Link: link,
 		App: t.app, User: t.person, Time: f.opts.Now(),
 	}
-	f.books.posts[page.ID] = append(posts, post)
+	f.books.posts[page.ID] = append(f.books.posts[page.ID], post)
 	return map[string]string{"id": post.ID}, nil
+}
+
+// posts lists what was published on a page, newest first ("Page Feed", "Page Posts").
+func (f *Facebook) posts(c *call) (any, error) {
+	t, err := f.authenticate(c)
+	if err != nil {
+		return nil, err
+	}
+	page, err := f.pageOfPosts(c, t, c.node)
+	if err != nil {
+		return nil, err
+	}
+	_, name, _ := strings.Cut(c.path, "/")
+	e, err := c.edgeOf(page.ID + "/" + name)
+	if err != nil {
+		return nil, err
+	}
+	return f.postsOf(c, t, page, e)
+}
+
+// pageOfPosts is the page whose posts the token may read: its own, or one of the person's.
+func (f *Facebook) pageOfPosts(c *call, t *token, id string) (*Page, error) {
+	switch {
+	case t.kind == KindPage && (id == "me" || id == t.page):
+		id = t.page
+	case t.kind == KindUser && id == "me":
+		return nil, unknownPath(c) // the feed of a person, which is not simulated
+	case !t.personal() || !f.mayRead(t, id):
+		return nil, noSuchObject(c, c.node)
+	}
+	return f.books.pages[id], f.mayReadPosts(t)
+}
+
+func (f *Facebook) mayReadPosts(t *token) error {
+	if t.has("pages_read_engagement") {
+		return nil
+	}
+	r := f.permissionError(mayNotRead)
+	r.Code = codeAppPermission
+	return r
+}
+
+func (f *Facebook) postsOf(c *call, t *token, page *Page, e edge) (listing, error) {
+	var ids []string
+	for _, post := range slices.Backward(f.books.posts[page.ID]) {
+		ids = append(ids, post.ID)
+	}
+	return f.list(c, t, e, ids, func(id string) node { return f.postNode(c, t, f.books.post(id)) })
+}
+
+// postNode is a post as the token sees it ("Page Post").
+func (f *Facebook) postNode(c *call, t *token, post *Post) node {
+	values := map[string]any{
+		"id": post.ID, "created_time": post.Time.UTC().Format(graphTime), "updated_time": post.Time.UTC().Format(graphTime),
+		"is_published": true, "is_hidden": false, "permalink_url": "https://www.facebook.com/" + post.ID,
+		"application": object{{"name", f.books.apps[post.App].Name}, {"id", post.App}},
+		"from": expansion(func(x field) (any, error) {
+			from := f.pageNode(c, t, f.books.pages[post.PageID])
+			from.byDefault = []string{"name", "id"}
+			return from.pick(x.fields)
+		}),
+	}
+	if post.Message != "" {
+		values["message"] = post.Message
+	}
+	if post.Link != "" {
+		values["attachments"] = object{{"data", []object{{{"type", "share"}, {"unshimmed_url", post.Link}, {"url", post.Link}}}}}
+	}
+	return node{"Post", []string{"created_time", "message", "id"}, postFieldNames, values}
+}
+
+// changePost is POST and DELETE /{post}: another message, or the end of it ("Page Post").
+func (f *Facebook) changePost(c *call) (any, error) {
+	t, err := f.authenticate(c)
+	if err != nil {
+		return nil, err
+	}
+	post := f.books.post(c.node)
+	switch {
+	case post == nil || t.kind == KindPage && t.page != post.PageID:
+		return nil, noSuchObject(c, c.node)
+	case t.kind != KindPage:
+		return nil, tokenError(0, pageTokenWanted)
+	case !t.mayPost(f.books.pages[post.PageID]) || post.App != t.app:
+		return nil, f.permissionError(mayNotPost)
+	}
+	if c.method() == "DELETE" {
+		f.books.posts[post.PageID] = slices.DeleteFunc(f.books.posts[post.PageID], func(p Post) bool { return p.ID == c.node })
+	} else if message := c.param("message"); message != "" {
+		post.Message = message
+	}
+	return map[string]bool{"success": true}, nil
 }

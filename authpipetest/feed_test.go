@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,5 +64,69 @@ func TestPostingIsRefused(t *testing.T) {
 	}
 	if posts := w.Posts("777"); len(posts) != 0 {
 		t.Errorf("posts: %v", posts)
+	}
+}
+
+func TestPostsAreReadNewestFirst(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	user := w.token(pageScope)
+	page := w.pageToken(user)
+	w.post("777", params("message", "One", "access_token", page))
+	w.post("777", params("link", "https://e/", "access_token", page))
+	one := `{"created_time":"2026-11-16T08:00:00+0000","message":"One","id":"777_1000000000000000"}`
+	two := `{"created_time":"2026-11-16T08:00:00+0000","id":"777_1000000000000001"}`
+	for _, path := range []string{"/v27.0/777/feed", "/v27.0/me/feed", "/v27.0/777/posts", "/v27.0/777/published_posts"} {
+		w.get(path, params("access_token", page)).is(http.StatusOK, fmt.Sprintf(
+			`{"data":[%s,%s],"paging":{"cursors":{"before":"Nzc3XzEwMDAwMDAwMDAwMDAwMDE","after":"Nzc3XzEwMDAwMDAwMDAwMDAwMDA"}}}`, two, one))
+	}
+	w.get("/v27.0/777/feed", params("access_token", user, "limit", "1", "fields", "id")).is(http.StatusOK, fmt.Sprintf(
+		`{"data":[{"id":"777_1000000000000001"}],"paging":{"cursors":{"before":"Nzc3XzEwMDAwMDAwMDAwMDAwMDE","after":"Nzc3XzEwMDAwMDAwMDAwMDAwMDE"},
+			"next":"%s/v27.0/777/feed?access_token=%s&after=Nzc3XzEwMDAwMDAwMDAwMDAwMDE&fields=id&limit=1"}}`, w.base, user))
+	w.get("/v27.0/777_1000000000000000", params("access_token", page)).is(http.StatusOK, one)
+	w.get("/v27.0/777_1000000000000001", params("access_token", page, "fields", "from,permalink_url,attachments{url}")).is(http.StatusOK,
+		`{"from":{"name":"Page A","id":"777"},"permalink_url":"https://www.facebook.com/777_1000000000000001",
+			"attachments":{"data":[{"type":"share","unshimmed_url":"https://e/","url":"https://e/"}]},"id":"777_1000000000000001"}`)
+	w.get("/v27.0/777", params("access_token", page, "fields", "feed.limit(2){message},posts{id}")).is(http.StatusOK,
+		`{"feed":{"data":[{"id":"777_1000000000000001"},{"message":"One","id":"777_1000000000000000"}],"paging":{"cursors":{
+			"before":"Nzc3XzEwMDAwMDAwMDAwMDAwMDE","after":"Nzc3XzEwMDAwMDAwMDAwMDAwMDA"}}},
+		"posts":{"data":[{"id":"777_1000000000000001"},{"id":"777_1000000000000000"}],"paging":{"cursors":{
+			"before":"Nzc3XzEwMDAwMDAwMDAwMDAwMDE","after":"Nzc3XzEwMDAwMDAwMDAwMDAwMDA"}}},"id":"777"}`)
+}
+
+func TestPostIsChangedAndDeleted(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	user := w.token(pageScope)
+	page := w.pageToken(user)
+	w.post("777", params("message", "One", "access_token", page))
+	const id = "777_1000000000000000"
+	const form = "application/x-www-form-urlencoded"
+	w.send(http.MethodDelete, "/v27.0/"+id, params("access_token", user), "", "").
+		refused(http.StatusBadRequest, 190, "This method must be called with a Page Access Token")
+	w.send(http.MethodPost, "/v27.0/"+id, nil, form, params("message", "Two", "access_token", page).Encode()).is(http.StatusOK, `{"success":true}`)
+	if posts := w.Posts("777"); len(posts) != 1 || posts[0].Message != "Two" {
+		t.Errorf("posts %+v", posts)
+	}
+	w.send(http.MethodDelete, "/v27.0/"+id, params("access_token", page), "", "").is(http.StatusOK, `{"success":true}`)
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		r := w.send(method, "/v27.0/"+id, params("access_token", page), "", "")
+		if r.status != http.StatusBadRequest || !strings.Contains(r.body, `"error_subcode":33`) {
+			t.Errorf("%s of a deleted post: status %d: %s", method, r.status, r.body)
+		}
+	}
+	w.post("777", params("message", "Three", "access_token", page)).is(http.StatusOK, `{"id":"777_1000000000000001"}`)
+}
+
+func TestReadingPostsNeedsItsPermission(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	poor := w.tokenAs(authpipetest.Consent{User: "ada", Decline: []string{"pages_read_engagement"}}, pageScope)
+	for _, token := range []string{poor, w.pageToken(poor)} {
+		r := w.get("/v27.0/777/feed", params("access_token", token))
+		if r.status != http.StatusForbidden || !strings.Contains(r.body, `"code":10,`) {
+			t.Errorf("status %d: %s", r.status, r.body)
+		}
+	}
+	uma := w.tokenAs(authpipetest.Consent{User: "uma"}, pageScope)
+	if r := w.get("/v27.0/777/feed", params("access_token", uma)); !strings.Contains(r.body, `"error_subcode":33`) {
+		t.Errorf("a stranger reads: %s", r.body)
 	}
 }

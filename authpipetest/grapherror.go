@@ -26,6 +26,7 @@ func (e *GraphError) Error() string {
 // Error codes ("Handle Errors"); these are Facebook's.
 const (
 	codeUnknown        = 1
+	codeAppPermission  = 10
 	codeInvalid        = 100
 	codeApplication    = 101
 	codeSession        = 102
@@ -92,6 +93,12 @@ func unknownPath(c *call) refusal {
 
 func noSuchField(name, node string) refusal {
 	return oauthError(codeInvalid, "(#100) Tried accessing nonexisting field (%s) on node type (%s)", name, node)
+}
+
+// unsupported refuses a call to the root of the API.
+func unsupported(c *call) refusal {
+	return methodError(codeInvalid, 0, "Unsupported %s request. Please read the Graph API documentation at "+
+		"https://developers.facebook.com/docs/graph-api", strings.ToLower(c.method()))
 }
 
 func noSuchObject(c *call, id string) refusal {

@@ -18,13 +18,17 @@ const idTokenLife = time.Hour
 // openID is the scope that brings an ID token along ("OIDC Token with Manual Flow").
 const openID = "openid"
 
-// idToken is the ID token that comes with t, as OpenID Connect Core 1.0, section 2, has it.
+// idToken is the ID token that comes with t, as OpenID Connect Core 1.0, section 2, has it. It may come without an access token:
+// then t has no value.
 func (f *Facebook) idToken(t *token, nonce string) string {
 	now, person := f.opts.Now(), f.books.users[t.person]
 	first, last, _ := strings.Cut(person.Name, " ")
 	claims := object{
 		{"iss", f.opts.Issuer}, {"aud", t.app}, {"sub", f.ScopedID(t.app, t.person)}, {"iat", unix(now)}, {"exp", unix(now.Add(idTokenLife))},
-		{"jti", random(alphanumerics, 24)}, {"at_hash", leftHalf(t.value)},
+		{"jti", random(alphanumerics, 24)},
+	}
+	if t.value != "" {
+		claims = append(claims, member{"at_hash", leftHalf(t.value)})
 	}
 	if nonce != "" {
 		claims = append(claims, member{"nonce", nonce})
@@ -86,8 +90,8 @@ func (f *Facebook) jwks(*call) answer {
 	return f.jsonAnswer(map[string]any{"keys": keys})
 }
 
-// discovery is the OpenID Provider's metadata. As at Facebook it names no token endpoint, and its response types lack the
-// one that "OIDC Token with Manual Flow" is about. Where Facebook's endpoints are at www.facebook.com, these are here.
+// discovery is the OpenID Provider's metadata. As at Facebook it names no token endpoint, and its response types, which the
+// dialog answers, lack the one that "OIDC Token with Manual Flow" is about. Where Facebook's endpoints are at www.facebook.com, these are here.
 func (f *Facebook) discovery(c *call) answer {
 	return f.jsonAnswer(object{
 		{"issuer", f.opts.Issuer},
@@ -98,12 +102,4 @@ func (f *Facebook) discovery(c *call) answer {
 		{"id_token_signing_alg_values_supported", []string{"RS256"}},
 		{"claims_supported", []string{"iss", "aud", "sub", "iat", "exp", "jti", "nonce", "at_hash", "name", "given_name", "family_name", "email"}},
 	})
-}
-
-// withIDToken adds the ID token if the login had the scope openid.
-func (f *Facebook) withIDToken(a tokenAnswer, t *token, nonce string) tokenAnswer {
-	if t.kind == KindUser && t.has(openID) {
-		a.IDToken = f.idToken(t, nonce)
-	}
-	return a
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"math/big"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -112,5 +113,33 @@ func TestDiscovery(t *testing.T) {
 		"claims_supported":["iss","aud","sub","iat","exp","jti","nonce","at_hash","name","given_name","family_name","email"]}`)
 	if claims := w.idToken(w.exchange("code", w.login("scope", "openid"))); claims["iss"] != "https://issuer.example" {
 		t.Errorf("claims %v", claims)
+	}
+}
+
+// What discovery offers as response types, the dialog answers.
+func TestDialogAnswersIDToken(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	for responseType, withToken := range map[string]bool{"id_token": false, "token id_token": true} {
+		back := w.authorize(authpipetest.Consent{User: "ada"}, "response_type", responseType, "scope", "openid", "nonce", "n-1")
+		fragment := must(url.ParseQuery(back.Fragment))
+		if back.RawQuery != "" || fragment.Get("state") != "s" || fragment.Has("access_token") != withToken {
+			t.Errorf("%s: sent to %s", responseType, back)
+		}
+		claims := w.idToken(reply{t, http.StatusOK, nil, `{"id_token":"` + fragment.Get("id_token") + `"}`})
+		if _, has := claims["at_hash"]; claims["nonce"] != "n-1" || claims["sub"] != w.ScopedID(appID, "ada") || has != withToken {
+			t.Errorf("%s: claims %v", responseType, claims)
+		}
+	}
+	back := w.authorize(authpipetest.Consent{User: "ada"}, "response_type", "id_token", "scope", "email", "nonce", "n-1")
+	if strings.Contains(back.Fragment, "id_token") || back.Query().Has("code") {
+		t.Errorf("without openid: sent to %s", back)
+	}
+}
+
+func TestIDTokenIsForTheLoginThatAskedForIt(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	w.idToken(w.exchange("code", w.login("scope", "openid")))
+	if r := w.exchange("code", w.login("scope", "email")); strings.Contains(r.body, "id_token") {
+		t.Errorf("a later login without openid: %s", r.body)
 	}
 }

@@ -81,8 +81,11 @@ func (f *Facebook) readWishes(l *login, q url.Values) {
 	l.rerequest = slices.Contains(list(q.Get("auth_type")), "rerequest")
 	l.nonce = q.Get("nonce")
 	l.returnScopes = q.Get("return_scopes") == "true"
-	l.challenge = f.bind(q.Get("code_challenge"), q.Get("code_challenge_method"), slices.Contains(l.scopes, openID))
+	l.challenge = f.bind(q.Get("code_challenge"), q.Get("code_challenge_method"), l.asksOpenID())
 }
+
+// asksOpenID tells whether this login asks for an ID token: that an earlier one did counts for nothing.
+func (l login) asksOpenID() bool { return slices.Contains(l.scopes, openID) }
 
 // list splits at commas and spaces, both of which Facebook takes in a scope.
 func list(s string) []string {

@@ -32,56 +32,92 @@ func (f *Facebook) target(c *call, t *token) (target, error) {
 	return target{}, noSuchObject(c, c.node)
 }
 
-// me answers /me and /{id}: the person, or the page ("User", "Page"). Fields come in the order asked for, and id always.
+// me answers /me and /{id}: the person, the page, the business or the post ("User", "Page", "Business", "Page Post"). Fields
+// come in the order asked for, and id always.
 func (f *Facebook) me(c *call) (any, error) {
 	t, err := f.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	whom, err := f.target(c, t)
+	n, err := f.nodeOf(c, t)
 	if err != nil {
 		return nil, err
 	}
-	if whom.business != "" {
-		b := f.books.businesses[whom.business]
-		return pick(c, "Business", []string{"id", "name"}, map[string]any{"id": b.ID, "name": b.Name})
+	asked, err := fieldsOf(c.param("fields"))
+	if err != nil {
+		return nil, err
 	}
-	if whom.page != "" {
-		return pick(c, "Page", []string{"id", "name"}, f.pageFields(t, f.books.pages[whom.page]))
-	}
-	return pick(c, "User", []string{"id", "name"}, f.userFields(t, f.books.users[whom.person]))
+	return n.pick(asked)
 }
 
-// userFields are the fields that a person has. A nil one exists but is not told.
-func (f *Facebook) userFields(t *token, u *User) map[string]any {
+func (f *Facebook) nodeOf(c *call, t *token) (node, error) {
+	if post := f.books.post(c.node); post != nil {
+		if _, err := f.pageOfPosts(c, t, post.PageID); err != nil {
+			return node{}, err
+		}
+		return f.postNode(c, t, post), nil
+	}
+	whom, err := f.target(c, t)
+	switch {
+	case err != nil:
+		return node{}, err
+	case whom.business != "":
+		return businessNode(f.books.businesses[whom.business]), nil
+	case whom.page != "":
+		return f.pageNode(c, t, f.books.pages[whom.page]), nil
+	}
+	return f.userNode(c, t, f.books.users[whom.person]), nil
+}
+
+func businessNode(b *Business) node {
+	return node{"Business", []string{"id", "name"}, businessFieldNames, map[string]any{"id": b.ID, "name": b.Name}}
+}
+
+// userNode is a person as the token sees them ("User").
+func (f *Facebook) userNode(c *call, t *token, u *User) node {
+	id := f.ScopedID(t.app, u.ID)
 	first, last, _ := strings.Cut(u.Name, " ")
-	fields := map[string]any{
-		"id": f.ScopedID(t.app, u.ID), "name": u.Name, "first_name": first, "last_name": last, "email": nil,
+	values := map[string]any{
+		"first_name": first, "last_name": last, "short_name": first, "name_format": "{first} {last}", "installed": true,
+		"link": "https://www.facebook.com/app_scoped_user_id/" + id + "/", "is_guest_user": false,
 	}
-	if t.kind == KindUser && t.has("email") && u.Email != "" {
-		fields["email"] = u.Email
+	for name, value := range u.Profile {
+		values[name] = value
 	}
-	if t.client && t.kind == KindSystemUser {
-		fields["client_business_id"] = t.business
+	if u.Email != "" {
+		values["email"] = u.Email
 	}
-	return fields
-}
-
-// pick takes the fields that the call asks for, or the default ones.
-func pick(c *call, node string, byDefault []string, fields map[string]any) (object, error) {
-	asked := byDefault
-	if chosen := c.param("fields"); chosen != "" {
-		asked = list(chosen)
-	}
-	var picked object
-	for _, name := range append(asked, "id") {
-		value, exists := fields[name]
-		switch {
-		case !exists:
-			return nil, noSuchField(name, node)
-		case value != nil && !picked.has(name):
-			picked = append(picked, member{name, value})
+	for name := range values {
+		if needed := userFieldPermissions[name]; needed != "" && !(t.kind == KindUser && t.has(needed)) {
+			values[name] = nil
 		}
 	}
-	return picked, nil
+	values["id"], values["name"] = id, u.Name
+	values["picture"] = expansion(func(x field) (any, error) { return f.pictureOf(c, id, x.args).expand(x) })
+	if t.client && t.kind == KindSystemUser {
+		values["client_business_id"] = t.business
+	}
+	f.addUserEdges(c, t, u, values)
+	return node{"User", []string{"id", "name"}, userFieldNames, values}
+}
+
+// addUserEdges adds the lists that may stand among a person's fields. Another person's, and an app token's, are absent.
+func (f *Facebook) addUserEdges(c *call, t *token, u *User, values map[string]any) {
+	for _, name := range []string{"accounts", "businesses", "permissions"} {
+		values[name] = nil
+	}
+	if !t.personal() || t.person != u.ID {
+		return
+	}
+	values["accounts"] = expansion(func(x field) (any, error) {
+		return expanded(f.accountsOf(c, t, x.edge(f.accountsPath(t))))
+	})
+	values["permissions"] = expansion(func(field) (any, error) {
+		return map[string]any{"data": f.books.grantOf(t.app, u.ID).list("", "")}, nil
+	})
+	if t.has("business_management") {
+		values["businesses"] = expansion(func(x field) (any, error) {
+			return expanded(f.businessesListed(c, t, x.edge(f.ScopedID(t.app, u.ID)+"/businesses")))
+		})
+	}
 }

@@ -11,14 +11,18 @@ func (f *Facebook) permissions(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	only, status := c.param("permission"), c.param("status")
+	return map[string]any{"data": g.list(c.param("permission"), c.param("status"))}, nil
+}
+
+// list lists permissions: only the one named, and only those with the status, unless these are empty.
+func (g *grant) list(only, status string) []permissionAnswer {
 	listed := []permissionAnswer{}
 	for _, name := range g.names() {
 		if (only == "" || only == name) && (status == "" || status == g.permissions[name]) {
 			listed = append(listed, permissionAnswer{name, g.permissions[name]})
 		}
 	}
-	return map[string]any{"data": listed}, nil
+	return listed
 }
 
 // revoke takes one permission back, or removes the app altogether ("User Permissions"). A single permission costs no token.

@@ -32,12 +32,17 @@ func (l login) redirectPlatformError(code int, message string, omitState bool) s
 // redirectGranted is where the browser goes with what was asked for.
 func (f *Facebook) redirectGranted(l login, g *grant) string {
 	answer := url.Values{}
-	inFragment := slices.Contains(l.responseType, "token")
+	asksToken, asksIDToken := slices.Contains(l.responseType, "token"), slices.Contains(l.responseType, "id_token")
+	inFragment := asksToken || asksIDToken
 	if !inFragment || slices.Contains(l.responseType, "code") {
 		answer.Set("code", f.newCode(l, g))
 	}
-	if inFragment {
-		f.addToken(answer, g)
+	t := &token{kind: KindUser, app: g.app, person: g.person, grant: g, scopes: g.granted()}
+	if asksToken {
+		t = f.addToken(answer, g)
+	}
+	if asksIDToken && l.asksOpenID() && t.has(openID) { // without the scope there is no ID token, whatever the response type
+		answer.Set("id_token", f.idToken(t, l.nonce))
 	}
 	if l.returnScopes || slices.Contains(l.responseType, "granted_scopes") {
 		answer.Set("granted_scopes", strings.Join(g.granted(), ","))
@@ -58,7 +63,7 @@ func (f *Facebook) newCode(l login, g *grant) string {
 	value := newCodeValue()
 	made := &code{
 		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.opts.Now(), challenge: l.challenge,
-		nonce: l.nonce, business: l.business,
+		nonce: l.nonce, openID: l.asksOpenID(), business: l.business,
 	}
 	if l.redirectURI == sdkRedirectURI {
 		made.redirectURI = ""
@@ -71,11 +76,12 @@ func (f *Facebook) newCode(l login, g *grant) string {
 }
 
 // addToken is response_type=token: a short-lived token in the fragment.
-func (f *Facebook) addToken(answer url.Values, g *grant) {
+func (f *Facebook) addToken(answer url.Values, g *grant) *token {
 	t := f.issue(g, ShortLife)
 	answer.Set("access_token", t.value)
 	answer.Set("expires_in", strconv.FormatInt(f.tell(t, false).ExpiresIn, 10))
 	answer.Set("data_access_expiration_time", strconv.FormatInt(unix(t.dataAccessExpires()), 10))
+	return t
 }
 
 // redirect adds the answer and the state to the redirect URI and leaves what it says already as it is.

@@ -19,7 +19,7 @@ func TestRequestsAreLogged(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.authorize(authpipetest.Consent{Cancel: true})
 	w.clock.Advance(time.Minute)
-	w.send(http.MethodPost, "/v26.0/oauth/access_token", params("code", "x"), "application/json", `{"client_id":123,"deep":{}}`)
+	w.send(http.MethodPost, "/v26.0/oauth/access_token", params("code", "x"), "application/json", `{"client_id":123,"deep":{"a":[1]}}`)
 	at := w.clock.Now()
 	want := []authpipetest.Request{
 		{
@@ -28,7 +28,7 @@ func TestRequestsAreLogged(t *testing.T) {
 		},
 		{
 			Time: at, Endpoint: authpipetest.EndpointAccessToken, Method: "POST", Path: "/v26.0/oauth/access_token",
-			Query: url.Values{"code": {"x"}}, Form: url.Values{"client_id": {"123"}}, Served: true, Status: 400,
+			Query: url.Values{"code": {"x"}}, Form: url.Values{"client_id": {"123"}, "deep": {`{"a":[1]}`}}, Served: true, Status: 400,
 		},
 	}
 	if diff := cmp.Diff(want, w.Requests(), cmpopts.IgnoreFields(authpipetest.Request{}, "Header")); diff != "" {

@@ -11,6 +11,7 @@ const (
 	EndpointDialog           = "dialog"            // /dialog/oauth
 	EndpointAccessToken      = "access_token"      // /oauth/access_token with a code
 	EndpointExchangeToken    = "exchange_token"    // /oauth/access_token, grant_type fb_exchange_token
+	EndpointClientCode       = "client_code"       // /oauth/client_code
 	EndpointAppToken         = "app_token"         // /oauth/access_token, grant_type client_credentials
 	EndpointDiscovery        = "discovery"         // /.well-known/openid-configuration/
 	EndpointJWKS             = "jwks"              // /.well-known/oauth/openid/jwks/
@@ -20,6 +21,10 @@ const (
 	EndpointRevoke           = "revoke"            // DELETE /{user}/permissions and /{user}/permissions/{permission}
 	EndpointAccounts         = "accounts"          // GET /{user}/accounts
 	EndpointFeed             = "feed"              // POST /{page}/feed
+	EndpointPosts            = "posts"             // GET /{page}/feed, /{page}/posts and /{page}/published_posts
+	EndpointPost             = "post"              // POST and DELETE /{post}
+	EndpointPicture          = "picture"           // GET /{node}/picture
+	EndpointPictureFile      = "picture_file"      // /platform/profilepic, where the URLs of pictures lead
 	EndpointBusinesses       = "businesses"        // GET /{user}/businesses
 	EndpointIntegrationToken = "integration_token" // POST /{business}/system_user_access_tokens
 	EndpointSystemUsers      = "system_users"      // POST /{business}/system_users
@@ -53,11 +58,13 @@ func routes() []route {
 		{EndpointExchangeToken, "GET POST", "oauth/access_token", "fb_exchange_token", graph((*Facebook).exchangeToken)},
 		{EndpointAppToken, "GET POST", "oauth/access_token", "client_credentials", graph((*Facebook).appToken)},
 		{EndpointAccessToken, "GET POST", "oauth/access_token", "", graph((*Facebook).exchangeCode)},
+		{EndpointClientCode, "GET POST", "oauth/client_code", "", graph((*Facebook).clientCode)},
 		{EndpointDeviceLogin, "POST", "device/login", "", graph((*Facebook).deviceBegin)},
 		{EndpointDeviceStatus, "POST", "device/login_status", "", graph((*Facebook).deviceStatus)},
 		{EndpointDevicePage, "GET HEAD POST", "device", "", (*Facebook).devicePage},
 		{EndpointDiscovery, "GET HEAD", ".well-known/openid-configuration", "", (*Facebook).discovery},
 		{EndpointJWKS, "GET HEAD", ".well-known/oauth/openid/jwks", "", (*Facebook).jwks},
+		{EndpointPictureFile, "GET HEAD", "platform/profilepic", "", (*Facebook).pictureFile},
 		{EndpointDebugToken, "GET", "debug_token", "", graph((*Facebook).debugToken)},
 		{EndpointRevokeToken, "GET POST", "oauth/revoke", "", graph((*Facebook).revokeToken)},
 		{EndpointBusinesses, "GET", "{node}/businesses", "", graph((*Facebook).businessList)},
@@ -73,7 +80,12 @@ func routes() []route {
 		{EndpointRevoke, "DELETE", "{node}/permissions/{permission}", "", graph((*Facebook).revoke)},
 		{EndpointAccounts, "GET", "{node}/accounts", "", graph((*Facebook).accounts)},
 		{EndpointFeed, "POST", "{node}/feed", "", graph((*Facebook).feed)},
+		{EndpointPosts, "GET", "{node}/feed", "", graph((*Facebook).posts)},
+		{EndpointPosts, "GET", "{node}/posts", "", graph((*Facebook).posts)},
+		{EndpointPosts, "GET", "{node}/published_posts", "", graph((*Facebook).posts)},
+		{EndpointPicture, "GET", "{node}/picture", "", (*Facebook).picture},
 		{EndpointMe, "GET", "{node}", "", graph((*Facebook).me)},
+		{EndpointPost, "POST DELETE", "{node}", "", graph((*Facebook).changePost)},
 	}
 }
 
@@ -85,7 +97,7 @@ func (c *call) findRoute() route {
 		return route{endpoint: EndpointMe, serve: graph((*Facebook).multiple)}
 	}
 	for _, r := range routes() {
-		if c.matches(r) && !(c.batched && r.isPage()) {
+		if c.matches(r) && c.mayBe(r) {
 			return r
 		}
 	}
@@ -94,7 +106,21 @@ func (c *call) findRoute() route {
 
 // isPage tells what www.facebook.com has, and no batch reaches.
 func (r route) isPage() bool {
-	return slices.Contains([]string{EndpointIndex, EndpointDialog, EndpointDevicePage, EndpointDiscovery, EndpointJWKS}, r.endpoint)
+	return slices.Contains([]string{
+		EndpointIndex, EndpointDialog, EndpointDevicePage, EndpointDiscovery, EndpointJWKS, EndpointPictureFile,
+	}, r.endpoint)
+}
+
+// mayBe keeps calls of the Graph API from the pages: of those, only the dialog has versions, and a call with a token to / is not
+// for the index. Whatever is below a version is answered in JSON but for the dialog.
+func (c *call) mayBe(r route) bool {
+	switch {
+	case !r.isPage():
+		return true
+	case r.endpoint == EndpointIndex && (c.accessToken() != "" || c.query.Has("ids")):
+		return false
+	}
+	return !c.batched && (c.version == "" || r.endpoint == EndpointDialog)
 }
 
 // matches leaves the route's segments behind in the call.
@@ -108,7 +134,7 @@ func (c *call) matches(r route) bool {
 	}
 	for i, segment := range want {
 		switch {
-		case segment == "{node}" && !strings.Contains(have[i], "."): // a browser's favicon.ico is nobody
+		case segment == "{node}" && have[i] != "" && !strings.Contains(have[i], "."): // a browser's favicon.ico is nobody
 			c.node = have[i]
 		case segment == "{permission}":
 			c.permission = have[i]
@@ -144,6 +170,9 @@ func graph(serve func(*Facebook, *call) (any, error)) func(*Facebook, *call) ans
 
 // unknown answers what no route matches: a wrong method on a node, or nothing that Facebook has.
 func (f *Facebook) unknown(c *call) (any, error) {
+	if c.path == "" {
+		return nil, unsupported(c)
+	}
 	if node, _, deeper := strings.Cut(c.path, "/"); !deeper && c.request.Method != http.MethodGet {
 		return nil, noSuchObject(c, node)
 	}
