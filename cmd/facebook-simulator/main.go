@@ -15,11 +15,16 @@
 // With -deauthorize-url, -data-deletion-url and -webhook-url the app is told what happens to its grants, every two seconds
 // and until it answers as it should.
 //
+// With -tls-cert and -tls-key it serves https. -tls-self-signed FILE makes a certificate for localhost, 127.0.0.1,
+// www.facebook.com and graph.facebook.com, and writes it to FILE, for clients to trust. Behind a proxy that ends TLS, the header
+// X-Forwarded-Proto has the simulator's links begin with https.
+//
 // It ends on SIGINT and SIGTERM, and forgets everything.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -40,6 +45,7 @@ type config struct {
 	listen      string
 	app         authpipetest.App
 	options     authpipetest.Options
+	tls         tlsFiles
 	webhook     string
 	verifyToken string
 }
@@ -62,9 +68,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	serveTLS, err := c.tls.config()
+	if err != nil {
+		return err
+	}
 	listener, err := listen(ctx, c.listen)
 	if err != nil {
 		return err
+	}
+	base := "http://" + listener.Addr().String()
+	if serveTLS != nil {
+		base = "https://" + listener.Addr().String()
+		listener = tls.NewListener(listener, serveTLS)
 	}
 	fb := seeded(c)
 	go (&teller{fb: fb, app: c.app.ID, webhook: c.webhook, verifyToken: c.verifyToken, stderr: stderr}).run(ctx)
@@ -74,7 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	// Close and not Shutdown: nothing here is worth waiting for
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	fmt.Fprintf(stdout, usage, "http://"+listener.Addr().String(), c.app.ID, c.app.Secret, firstOr(c.app.RedirectURIs, "(none: pass -redirect-uri)"), c.app.ClientToken)
+	fmt.Fprintf(stdout, usage, base, c.app.ID, c.app.Secret, firstOr(c.app.RedirectURIs, "(none: pass -redirect-uri)"), c.app.ClientToken)
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
 	}
@@ -107,6 +122,11 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags.StringVar(&c.app.ClientToken, "client-token", "facebook-simulator-client", "the app's client `token`, for device login")
 	flags.StringVar(&c.app.DeauthorizeURL, "deauthorize-url", "", "`URL` to tell when a person removes the app")
 	flags.StringVar(&c.app.DataDeletionURL, "data-deletion-url", "", "`URL` to tell when a person wants their data deleted")
+	flags.StringVar(&c.tls.cert, "tls-cert", "", "serve https with the certificate in this PEM `file`")
+	flags.StringVar(&c.tls.key, "tls-key", "", "PEM `file` with the key of -tls-cert")
+	flags.StringVar(&c.tls.selfSigned, "tls-self-signed", "", "serve https with a certificate made at the start, and write it to this PEM `file`")
+	flags.StringVar(&c.options.Issuer, "issuer", "", "issuer of ID tokens, a `URL`; the default is Facebook's")
+	flags.BoolVar(&c.options.OldApps, "old-app", false, "let the app use what Meta has refused to new apps since 2026-11-04")
 	flags.StringVar(&c.webhook, "webhook-url", "", "`URL` of the app's webhook for permissions and business integrations")
 	flags.StringVar(&c.verifyToken, "webhook-verify-token", "", "the `token` that the webhook knows Facebook by")
 	flags.BoolVar(&c.app.RequireAppSecret, "require-app-secret", false, "refuse calls without an appsecret_proof")

@@ -32,7 +32,7 @@ func start(t *testing.T, args ...string) string {
 		}
 	})
 	base, found := strings.CutPrefix(strings.TrimSpace(first), "facebook simulator: ")
-	if !found || !strings.HasPrefix(base, "http://127.0.0.1:") {
+	if !found || !strings.HasPrefix(base, "http://127.0.0.1:") && !strings.HasPrefix(base, "https://127.0.0.1:") {
 		t.Fatalf("first line %q", first)
 	}
 	return base
@@ -96,6 +96,9 @@ func TestCommandRefusesArguments(t *testing.T) {
 		{"no port", "-listen 127.0.0.1", "missing port"},
 		{"an argument", "hello", `unexpected "hello"`},
 		{"a flag that is none", "-nope", "flag provided but not defined"},
+		{"a certificate without its key", "-tls-cert a", "-tls-cert and -tls-key need each other"},
+		{"two certificates", "-tls-cert a -tls-key b -tls-self-signed c", "does not go together"},
+		{"a certificate that is not there", "-tls-cert nowhere.pem -tls-key nowhere.pem", "no such file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout bytes.Buffer

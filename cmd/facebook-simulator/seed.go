@@ -7,10 +7,17 @@ func seeded(c config) *authpipetest.Facebook {
 	fb := authpipetest.NewFacebook(c.options)
 	c.app.Name = "Demo"
 	fb.AddApp(c.app)
-	fb.AddPage(authpipetest.Page{ID: "100000000000777", Name: "Ada's Bakery"})
+	fb.AddPage(authpipetest.Page{
+		ID: "100000000000777", Name: "Ada's Bakery", Username: "adas.bakery", Instagram: "17841400000000777",
+		Fields: map[string]any{"about": "Bread since 1990", "fan_count": 1204, "followers_count": 1250, "website": "https://bakery.example/"},
+	})
 	fb.AddPage(authpipetest.Page{ID: "100000000000888", Name: "Ada's Bookshop"})
 	fb.AddUser(authpipetest.User{
 		ID: "ada", Name: "Ada Admin", Email: "ada@example.com", Pages: []string{"100000000000777", "100000000000888"},
+		Profile: map[string]any{
+			"birthday": "05/16/1990", "gender": "female", "age_range": map[string]int{"min": 21},
+			"location": map[string]string{"id": "110868505604409", "name": "Zurich, Switzerland"},
+		},
 	})
 	fb.AddBusiness(authpipetest.Business{
 		ID: businessID, Name: "Ada's Group", Admins: []string{"ada"}, Pages: []string{"100000000000777", "100000000000888"},
