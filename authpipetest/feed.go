@@ -173,7 +173,8 @@ func (f *Facebook) changePost(c *call) (any, error) {
 		return nil, f.permissionError(mayNotPost)
 	}
 	if c.method() == "DELETE" {
-		f.books.posts[post.PageID] = slices.DeleteFunc(f.books.posts[post.PageID], func(p Post) bool { return p.ID == c.node })
+		page := post.PageID // post is an entry of the slice, which is cleared
+		f.books.posts[page] = slices.DeleteFunc(f.books.posts[page], func(p Post) bool { return p.ID == c.node })
 	} else if message := c.param("message"); message != "" {
 		post.Message = message
 	}

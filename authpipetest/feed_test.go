@@ -107,6 +107,9 @@ func TestPostIsChangedAndDeleted(t *testing.T) {
 		t.Errorf("posts %+v", posts)
 	}
 	w.send(http.MethodDelete, "/v27.0/"+id, params("access_token", page), "", "").is(http.StatusOK, `{"success":true}`)
+	if posts := w.Posts("777"); len(posts) != 0 {
+		t.Errorf("posts %+v", posts)
+	}
 	for _, method := range []string{http.MethodGet, http.MethodDelete} {
 		r := w.send(method, "/v27.0/"+id, params("access_token", page), "", "")
 		if r.status != http.StatusBadRequest || !strings.Contains(r.body, `"error_subcode":33`) {

@@ -10,10 +10,10 @@ import (
 // accounts, the argument limit, and two fields of its own.
 type field struct {
 	name   string
-	as     string     // what the answer calls it; empty: by its name
+	as     string     // its name in the answer; empty: the same
 	args   url.Values // limit, after, type, …
 	fields []field    // nil: the default ones
-	raw    string     // those, as they were sent
+	raw    string     // the same as text
 }
 
 // key is the field's name in the answer.
@@ -49,8 +49,8 @@ func fieldsOf(text string) ([]field, error) {
 type fieldParser struct {
 	text     string
 	at       int
-	expected string // what was missing first; empty: nothing so far
-	missing  int    // where
+	expected string // the first thing that was missing; empty: none so far
+	missing  int    // the place where it was
 }
 
 func (p *fieldParser) refusal() refusal {
@@ -147,10 +147,10 @@ func (p *fieldParser) expect(what string) {
 // expansion makes the value of a field that has fields or arguments of its own. A nil value is left out of the answer.
 type expansion func(field) (any, error)
 
-// node is what the fields of an object are picked from.
+// node is an object of the Graph API, whose fields a call picks.
 type node struct {
-	kind      string         // as the error about a nonexisting field calls it
-	byDefault []string       // what is answered if no fields are asked for
+	kind      string         // its type in the error about a nonexisting field
+	byDefault []string       // the fields of an answer to a call without the parameter fields
 	known     string         // names, separated by spaces, of fields that exist; those that are not in values are absent
 	values    map[string]any // an expansion is called; nil: the field exists and is absent
 }

@@ -16,7 +16,7 @@ var pictureSides = map[string]int{"small": 50, "square": 50, "album": 50, "norma
 // pictureLimit is the longest side that the simulator draws.
 const pictureLimit = 2048
 
-// profilePicture is what a person's or a page's picture is like.
+// profilePicture describes the picture of a person or a page.
 type profilePicture struct {
 	url           string
 	width, height int
@@ -42,7 +42,7 @@ func (f *Facebook) pictureOf(c *call, id string, args url.Values) profilePicture
 	return profilePicture{c.base() + "/platform/profilepic/?" + q.Encode(), width, height}
 }
 
-// pixels is zero for what is no length.
+// pixels is zero for a text that is no length.
 func pixels(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil || n <= 0 {
@@ -66,7 +66,7 @@ func (p profilePicture) expand(x field) (any, error) {
 	return object{{"data", data}}, nil
 }
 
-// picture answers /{node}/picture by a redirect to the picture, or with redirect=0 by what it is like ("User Picture").
+// picture answers /{node}/picture by a redirect to the picture, or with redirect=0 by its description ("User Picture").
 func (f *Facebook) picture(c *call) answer {
 	var location string
 	a := graph(func(f *Facebook, c *call) (any, error) {
