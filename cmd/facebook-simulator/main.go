@@ -126,6 +126,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags.StringVar(&c.tls.key, "tls-key", "", "PEM `file` with the key of -tls-cert")
 	flags.StringVar(&c.tls.selfSigned, "tls-self-signed", "", "serve https with a certificate made at the start, and write it to this PEM `file`")
 	flags.StringVar(&c.options.Issuer, "issuer", "", "issuer of ID tokens, a `URL`; the default is Facebook's")
+	flags.BoolVar(&c.options.AcceptBasicAuth, "accept-basic-auth", false, "take the client's id and secret from HTTP Basic authentication, too")
+	pkceAlways := flags.Bool("pkce-always", false, "bind the code_challenge of every login, not only of those with openid")
 	flags.BoolVar(&c.options.OldApps, "old-app", false, "let the app use what Meta has refused to new apps since 2026-11-04")
 	flags.StringVar(&c.webhook, "webhook-url", "", "`URL` of the app's webhook for permissions and business integrations")
 	flags.StringVar(&c.verifyToken, "webhook-verify-token", "", "the `token` that the webhook knows Facebook by")
@@ -134,6 +136,9 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags.StringVar(&c.options.AutoApproveUser, "auto-approve-user", "ada", "who consents: ada or uma, by `id`")
 	if err := flags.Parse(args); err != nil {
 		return config{}, err
+	}
+	if *pkceAlways {
+		c.options.PKCE = authpipetest.PKCEAlways
 	}
 	if flags.NArg() > 0 {
 		return config{}, fmt.Errorf("parsing arguments: unexpected %q", flags.Arg(0))

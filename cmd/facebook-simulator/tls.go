@@ -53,7 +53,9 @@ func selfSigned(file string) (*tls.Config, error) {
 	}
 	now := time.Now()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "facebook-simulator"},
+		SerialNumber: big.NewInt(now.UnixNano()),
+		// Some clients find a root by its name, and may trust those of several simulators.
+		Subject:   pkix.Name{CommonName: fmt.Sprintf("facebook-simulator %d", now.UnixNano())},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true, IsCA: true, // so that any client takes it for the root that it is
