@@ -5,7 +5,7 @@
 # Built as the plugin is, so that Go's cache has most of it.
 RUNTESTS = CGO_ENABLED=0 go build -trimpath -o bin/ ./scripts/runtests && bin/runtests
 
-.PHONY: help build vault test test-all test-long test-full test-days test-ha test-release test-bench test-browser soak fuzz cover bench demo dev example release lint fmt reference clean
+.PHONY: help build vault test test-all test-long test-full test-days test-ha test-release test-bench test-judges test-browser soak fuzz cover bench demo dev example release lint fmt reference clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,10 +20,10 @@ test: ## run all that a change needs (5 min): packages, the plugin in a real Vau
 	@$(RUNTESTS) js vault go fuzz
 
 test-all: ## run all tests (30 min)
-	@$(RUNTESTS) js vault go fuzz browser full days ha release bench
+	@$(RUNTESTS) js vault go fuzz browser full days ha release bench judges
 
 test-long: ## run those that make test has no time for (20 min)
-	@$(RUNTESTS) browser full days ha release bench
+	@$(RUNTESTS) browser full days ha release bench judges
 
 test-full: ## kill the engine at each storage operation, try each combination, under -race (7 min)
 	@$(RUNTESTS) full
@@ -39,6 +39,9 @@ test-release: ## make releases, compare them, upgrade a running Vault from one t
 
 test-bench: ## the benchmarks' own tests (2 min)
 	@$(RUNTESTS) bench
+
+test-judges: ## login libraries that others wrote, against the Facebook simulator (1 min)
+	@$(RUNTESTS) judges
 
 test-browser: ## run the example in a Chromium without a screen, with a real Vault (2 min; ARGS="-t stranger")
 	@scripts/test-browser.sh $(ARGS)
@@ -78,4 +81,4 @@ reference: ## write testdata/openapi.json anew, and the table of paths and docs/
 	go test -run TestThe ./internal/reference -update
 
 clean: ## remove what was built, Vault included
-	rm -rf bin dist js/node_modules js/*/node_modules js/*/dist
+	rm -rf bin dist js/node_modules js/*/node_modules js/*/dist judges/js/node_modules

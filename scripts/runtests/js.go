@@ -19,7 +19,7 @@ func runJS(ctx context.Context, r *report) {
 		{"js: build", "npm run --silent build"},
 		{"js: types", "npm run --silent typecheck"},
 	} {
-		if err := npm(ctx, r, step.name, step.command); err != nil && step.name != "js: types" {
+		if err := npm(ctx, r, "js", step.name, step.command); err != nil && step.name != "js: types" {
 			return // nothing after it can run
 		}
 	}
@@ -33,12 +33,12 @@ func runBrowser(ctx context.Context, r *report) {
 	vitest(ctx, r, "js: example, in a browser", "scripts/test-browser.sh")
 }
 
-// npm runs a command in js/. Its output is shown only if it fails.
-func npm(ctx context.Context, r *report, name, command string) error {
+// npm runs a command in a directory. Its output is shown only if it fails.
+func npm(ctx context.Context, r *report, dir, name, command string) error {
 	begun := time.Now()
 	words := strings.Fields(command)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.Dir = "js"
+	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(r.out, "%s: %s\n%s", name, command, out)

@@ -49,6 +49,7 @@ var parts = []part{
 	{name: "ha", run: goTest{verb: "test-ha", verbose: true, packages: only("./ha"), match: "TestManyNodes"}.run},
 	{name: "release", run: goTest{verb: "test-release", packages: only("./cmd/vault-plugin-secrets-authpipe"), match: "Release|TestAcceptance/upgrade"}.run},
 	{name: "bench", run: goTest{verb: "test-bench", packages: only("./bench")}.run},
+	{name: "judges", run: runJudges},
 }
 
 func main() {

@@ -74,3 +74,26 @@ func TestReportOfATestScriptNamesItsReason(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestTAPIsCounted(t *testing.T) {
+	r := &report{}
+	got := countTAP(r, "judges: js", `TAP version 13
+# Subtest: fb logs in
+    # Subtest: a part of it
+    not ok 1 - a part of it
+ok 1 - fb logs in
+  ---
+  duration_ms: 3
+  ...
+not ok 2 - arctic - logs in
+ok 3 - later # SKIP no network
+1..3
+# pass 1
+`)
+	if got.passed != 1 || got.failed != 1 || got.skipped != 1 {
+		t.Errorf("counted %+v", got)
+	}
+	if len(r.failed) != 1 || r.failed[0] != "judges: js: arctic - logs in" || len(r.skipped) != 1 || r.skipped[0] != "judges: js: later: no network" {
+		t.Errorf("failed %q, skipped %q", r.failed, r.skipped)
+	}
+}
