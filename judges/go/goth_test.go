@@ -10,7 +10,7 @@ import (
 )
 
 // Goth asks for email, first_name, last_name, link, about, id, name, picture and location, and always sends a proof.
-func TestGothWithItsDefaults(t *testing.T) {
+func TestGothLogsInWithItsDefaults(t *testing.T) {
 	fb := newSimulator(t, authpipetest.Options{})
 	fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RedirectURIs: []string{callback}, RequireAppSecret: true})
 	provider := facebook.New(appID, appSecret, callback, "user_location")
@@ -19,7 +19,7 @@ func TestGothWithItsDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// what an application keeps in the browser's session
+	// the form in which an application keeps it in the browser's session
 	kept, err := provider.UnmarshalSession(begun.Marshal())
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestGothWithItsDefaults(t *testing.T) {
 	}
 }
 
-func TestGothWithFieldsOfItsOwn(t *testing.T) {
+func TestGothReadsExpandedFields(t *testing.T) {
 	fb := newSimulator(t, authpipetest.Options{})
 	provider := facebook.New(appID, appSecret, callback, "pages_show_list").SetCustomFields(
 		[]string{"id", "short_name", "picture.type(large)", "accounts.limit(1){id,name,link,username}"})

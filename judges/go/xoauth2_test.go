@@ -42,7 +42,7 @@ func read(t *testing.T, client *http.Client, method, address string, form url.Va
 
 // The package facebook names v3.2, which a younger version serves, and leaves the authentication style to the library: it tries
 // HTTP Basic first, which Facebook refuses without using the code up, and then parameters.
-func TestOAuth2FromLoginToPost(t *testing.T) {
+func TestOAuth2LogsInPostsAndDeletes(t *testing.T) {
 	for name, endpoint := range map[string]oauth2.Endpoint{"facebook.Endpoint": facebook.Endpoint, "endpoints.Facebook": endpoints.Facebook} {
 		t.Run(name, func(t *testing.T) {
 			fb := newSimulator(t, authpipetest.Options{CodeTokenLife: authpipetest.ShortLife})

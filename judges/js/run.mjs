@@ -12,6 +12,10 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const binary = process.env.SIMULATOR_BIN ?? path.join(here, '../../bin/facebook-simulator');
 const dir = await mkdtemp(path.join(tmpdir(), 'authpipe-judges-'));
 const simulators = [];
+let tests;
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => [...simulators, tests].forEach((child) => child?.kill()));
+}
 
 async function simulate(certificate, ...args) {
   const child = spawn(binary, [
@@ -19,11 +23,11 @@ async function simulate(certificate, ...args) {
     '-redirect-uri', 'https://app.example/auth/callback/facebook', ...args,
   ], { stdio: ['ignore', 'pipe', 'inherit'] });
   simulators.push(child);
-  const failed = once(child, 'error').then(([err]) => {
-    throw new Error(`${binary}: ${err.message}: make build builds it`);
-  });
-  const lines = createInterface({ input: child.stdout });
-  const [first] = await Promise.race([once(lines, 'line'), failed]);
+  const ended = once(child, 'exit').then( // rejects if it does not start
+    () => { throw new Error(`${binary} ended`); },
+    (err) => { throw new Error(`${binary}: ${err.message}: make build builds it`); });
+  ended.catch(() => {}); // also once it is not awaited any more
+  const [first] = await Promise.race([once(createInterface({ input: child.stdout }), 'line'), ended]);
   return first.replace('facebook simulator: ', '');
 }
 
@@ -42,17 +46,15 @@ try {
   }
   env.NODE_EXTRA_CA_CERTS = path.join(dir, 'trusted.pem');
   await writeFile(env.NODE_EXTRA_CA_CERTS, certificates.join(''));
-  const tests = (await readdir(path.join(here, 'test'))).filter((name) => name.endsWith('.test.mjs')).sort();
+  const files = (await readdir(path.join(here, 'test'))).filter((name) => name.endsWith('.test.mjs')).sort();
   // One after the other: the people and their grants are the same for all.
-  const child = spawn(process.execPath, [
-    '--test', '--test-concurrency=1', ...process.argv.slice(2), ...tests.map((name) => path.join(here, 'test', name)),
+  tests = spawn(process.execPath, [
+    '--test', '--test-concurrency=1', ...process.argv.slice(2), ...files.map((name) => path.join(here, 'test', name)),
   ], {
     stdio: 'inherit',
     env: { ...process.env, NODE_NO_WARNINGS: '1', ...env },
   });
-  const stop = () => child.kill();
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  [status] = await once(child, 'exit');
+  [status] = await once(tests, 'exit');
 } finally {
   await Promise.all(simulators.map(async (child) => {
     if (child.exitCode === null && child.kill()) await once(child, 'exit');

@@ -9,7 +9,7 @@ const { Facebook } = fb;
 
 redirect(); // for the browser
 
-test('fb from login to a deleted post', async (t) => {
+test('fb logs in, pages, batches, posts and deletes', async (t) => {
   const FB = new Facebook({ appId: app.id, appSecret: app.secret, version: 'v27.0', redirectUri: app.callback, proxy: await proxy(t) });
   const back = await consent(FB.getLoginUrl({ scope: scope.join(','), state: 's-1' }));
   assert.equal(back.searchParams.get('state'), 's-1');

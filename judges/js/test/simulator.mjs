@@ -1,4 +1,4 @@
-// What the tests share: the app, its person, and the ways to the simulator.
+// Shared by the tests: the app, its person, and the ways to the simulator.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import https from 'node:https';
@@ -24,7 +24,7 @@ export const lenient = process.env.SIMULATOR_LENIENT;
 const facebook = new Set(['www.facebook.com', 'graph.facebook.com', 'facebook.com']);
 
 /**
- * redirect has connections to Facebook's hosts lead to a simulator, for what uses the default agent of node:https or fetch.
+ * redirect has connections to Facebook's hosts lead to a simulator, for libraries that use fetch or the default agent of node:https.
  * The host in the request, and the name in the certificate, stay Facebook's.
  */
 export function redirect(to = base) {
@@ -72,8 +72,8 @@ export async function proxy(t, to = base) {
   return `http://127.0.0.1:${server.address().port}`;
 }
 
-/** unescape reads an attribute's value, as html/template writes it. */
-function unescape(value) {
+/** unescapeHTML reads an attribute's value, as html/template writes it. */
+function unescapeHTML(value) {
   return value.replace(/&#(\d+);/g, (_, code) => String.fromCodePoint(code)).replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
 }
 
@@ -86,10 +86,10 @@ export async function consent(authorizationURL, { decline = [], cancel = false }
   const chosen = await (await fetch(people)).text();
   const link = /href="(\?_as=ada[^"]*)"/.exec(chosen);
   assert.ok(link, chosen);
-  const dialog = new URL(unescape(link[1]), people);
+  const dialog = new URL(unescapeHTML(link[1]), people);
   const form = new URLSearchParams();
   for (const [input] of (await (await fetch(dialog)).text()).matchAll(/<input [^>]*>/g)) {
-    const attribute = (name) => unescape(new RegExp(` ${name}="([^"]*)"`).exec(input)?.[1] ?? '');
+    const attribute = (name) => unescapeHTML(new RegExp(` ${name}="([^"]*)"`).exec(input)?.[1] ?? '');
     if (attribute('name') && !decline.includes(attribute('value'))) {
       form.append(attribute('name'), attribute('value'));
     }
@@ -100,7 +100,7 @@ export async function consent(authorizationURL, { decline = [], cancel = false }
   return new URL(sent.headers.get('location'));
 }
 
-/** received is what the server behind the callback sees of it: without the fragment. */
+/** received returns the URL as the server behind the callback receives it: without the fragment. */
 export function received(url) {
   const seen = new URL(url);
   seen.hash = '';
