@@ -65,7 +65,7 @@ func (f *Facebook) feed(c *call) (any, error) {
 	return f.publish(c, t, page)
 }
 
-// mayPost tells whether a page token may publish, change and delete.
+// mayPost reports whether a page token may publish, change and delete.
 func (t *token) mayPost(page *Page) bool {
 	return t.has("pages_read_engagement") && t.has("pages_manage_posts") && slices.Contains(page.Tasks, "CREATE_CONTENT")
 }

@@ -84,7 +84,7 @@ func (f *Facebook) readWishes(l *login, q url.Values) {
 	l.challenge = f.bind(q.Get("code_challenge"), q.Get("code_challenge_method"), l.asksOpenID())
 }
 
-// asksOpenID tells whether this login asks for an ID token: that an earlier one did counts for nothing.
+// asksOpenID reports whether this login asks for an ID token. Earlier logins do not count.
 func (l login) asksOpenID() bool { return slices.Contains(l.scopes, openID) }
 
 // list splits at commas and spaces, both of which Facebook takes in a scope.

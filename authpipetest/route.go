@@ -134,7 +134,7 @@ func (c *call) matches(r route) bool {
 	}
 	for i, segment := range want {
 		switch {
-		case segment == "{node}" && have[i] != "" && !strings.Contains(have[i], "."): // a browser's favicon.ico is nobody
+		case segment == "{node}" && have[i] != "" && !strings.Contains(have[i], "."): // favicon.ico, which browsers ask for, is no node
 			c.node = have[i]
 		case segment == "{permission}":
 			c.permission = have[i]
