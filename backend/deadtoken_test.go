@@ -30,14 +30,14 @@ func TestWhatIsSaidOfADeadToken(t *testing.T) {
 		"the role is lost":     {graph{Code: 190, Subcode: 492, Message: "No page role"}, "permission"},
 		"the wrong kind":       {graph{Code: 190, Message: "This method must be called with a Page Access Token"}, "caller"},
 	} {
-		want := consequences[row.class]
+		want, known := consequences[row.class], consequences[ofToken(row.class, row.error)]
 		dead := fmt.Sprintf(`{"app_id":"123","type":"USER","is_valid":false,"scopes":[],"error":{"code":%d,"subcode":%d,"message":%q}}`,
 			row.error.Code, row.error.Subcode, row.error.Message)
 		t.Run(name+", at a check", func(t *testing.T) {
 			e := both(t, authpipetest.Options{})
 			e.inspectedAs(dead)
-			e.refused(want.code, want.http, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-			e.suffered(uma, row.class, row.error)
+			e.refused(known.code, known.http, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			e.suffered(uma, ofToken(row.class, row.error), row.error)
 			e.traced(uma)
 		})
 		t.Run(name+", in a batch", func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestWhatIsSaidOfADeadToken(t *testing.T) {
 			e.inspectedAs(dead)
 			e.after(day)
 			for _, ref := range []string{uma, installation} {
-				e.suffered(ref, row.class, row.error)
+				e.suffered(ref, ofToken(row.class, row.error), row.error)
 			}
 		})
 		t.Run(name+", of a token that is imported", func(t *testing.T) {

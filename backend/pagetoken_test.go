@@ -20,7 +20,7 @@ func (e *engine) inspectedAs(data string) (clear func()) {
 // token is dead: every reader is told that, and the provider is asked once.
 func TestAPageIsAskedAboutBeforeItIsServed(t *testing.T) {
 	for name, row := range map[string]struct{ subcode, code string }{
-		"the role is lost":   {"492", "needs_reauth"},
+		"the role is lost":   {"492", "revoked"},
 		"the token is dead":  {"460", "needs_reauth"},
 		"the app is removed": {"458", "revoked"},
 	} {

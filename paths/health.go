@@ -19,8 +19,8 @@ var healthAnswer = answer{
 	"overdue":             {Type: framework.TypeInt, Required: true, Description: "How much should have been done minutes ago."},
 	"overdue_all_counted": {Type: framework.TypeBool, Required: true, Description: "false: overdue is a lower bound."},
 	"last_sweep":          {Type: framework.TypeMap, Description: "What this node did last by itself: at, milliseconds, due and failed. Absent on a node that does not sweep."},
-	"providers": {Type: framework.TypeMap, Required: true, Description: "By name, of each that is configured: its state (ok, throttled, misconfigured, unavailable), since and until when, and error; " +
-		"its clock_skew in seconds; and its served_version, if it answers by another API version than is configured."},
+	"providers": {Type: framework.TypeMap, Required: true, Description: "By name, of each that is configured: its state (ok, suspected, throttled, misconfigured, unavailable), since and until when, and error; " +
+		"how many throttled_accounts there are, if any; its clock_skew in seconds; and its served_version, if it answers by another API version than is configured."},
 }
 
 type healthPaths struct {
@@ -39,7 +39,7 @@ func (h healthPaths) mount() *framework.Path {
 		DisplayAttrs: on("health"),
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: local(h.read, "Read how the mount is.",
-				says("Shows `counts` by status other than `active`, `overdue` work, the `last_sweep`, and of each provider its `state` (`ok`, `throttled`, `misconfigured`, `unavailable`), "+
+				says("Shows `counts` by status other than `active`, `overdue` work, the `last_sweep`, and of each provider its `state` (`ok`, `suspected` from the first failed call on, `throttled`, `misconfigured`, `unavailable`), "+
 					"since and until when, and why, its `clock_skew` and, if another than configured, its `served_version`."),
 				answers("How the mount is.", healthAnswer)),
 		},
@@ -99,7 +99,7 @@ func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.
 }
 
 func (h healthPaths) provider(ctx context.Context, name string) (map[string]any, error) {
-	view := map[string]any{"state": refresh.StateOK}
+	view := map[string]any{}
 	if w := h.Gate.Witness(name); w != nil {
 		if ahead, known := w.Skew(); known {
 			view["clock_skew"] = seconds(ahead)
@@ -112,13 +112,18 @@ func (h healthPaths) provider(ctx context.Context, name string) (map[string]any,
 			view["served_version"] = served
 		}
 	}
-	outage, err := h.Gate.Outage(ctx, name)
-	if outage == nil || err != nil {
-		return view, err
+	health, err := h.Gate.Health(ctx, name)
+	if err != nil {
+		return nil, err
 	}
-	view["state"] = refresh.StateOf(outage)
-	view["since"], view["error"] = timestamp(outage.Since), failureView(outage.Cause)
-	setTime(view, "until", outage.Until)
+	view["state"] = string(health.State)
+	if health.ThrottledAccounts > 0 {
+		view["throttled_accounts"] = health.ThrottledAccounts
+	}
+	if outage := health.Outage; outage != nil {
+		view["since"], view["error"] = timestamp(outage.Since), failureView(outage.Cause)
+		setTime(view, "until", outage.Until)
+	}
 	return view, nil
 }
 

@@ -143,14 +143,14 @@ func (s *state) work(ctx context.Context, now time.Time) (metrics []prometheus.M
 }
 
 func (s *state) provider(ctx context.Context, name string) (metrics []prometheus.Metric, err error) {
-	outage, err := s.gate.Outage(ctx, name)
+	health, err := s.gate.Health(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	for _, state := range refresh.States {
-		metrics = append(metrics, gauge(stateDesc, truth(state == refresh.StateOf(outage)), name, state))
+		metrics = append(metrics, gauge(stateDesc, truth(state == health.State), name, string(state)))
 	}
-	if outage != nil {
+	if outage := health.Outage; outage != nil && health.State != refresh.StateSuspected {
 		metrics = append(metrics, gauge(sinceDesc, unix(outage.Since), name))
 		if !outage.Until.IsZero() {
 			metrics = append(metrics, gauge(untilDesc, unix(outage.Until), name))

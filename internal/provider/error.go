@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -30,6 +31,54 @@ const (
 	Caller Class = "caller"
 )
 
+// A Concern says what a refusal is about: where it has to be remembered.
+type Concern string
+
+const (
+	// ConcernsApp: every call of this client, or of all clients, fares the same.
+	ConcernsApp Concern = "app"
+	// ConcernsAccount: every call for this person or system user, whatever the
+	// token.
+	ConcernsAccount Concern = "account"
+	// ConcernsPage and ConcernsBusiness: every call for this page, or for this
+	// business or one of its objects.
+	ConcernsPage     Concern = "page"
+	ConcernsBusiness Concern = "business"
+	// ConcernsToken: this token alone.
+	ConcernsToken Concern = "token"
+	// ConcernsRequest: this one call.
+	ConcernsRequest Concern = "request"
+)
+
+// A Remedy says what ends the trouble.
+type Remedy string
+
+const (
+	// RemedyTime: it passes by itself.
+	RemedyTime Remedy = "time"
+	// RemedyPerson: the person, or an admin of their organization, has to act at
+	// the provider or to connect again.
+	RemedyPerson Remedy = "person"
+	// RemedyOperator: the provider's configuration in the engine has to change.
+	RemedyOperator Remedy = "operator"
+	// RemedyDeveloper: the app has to change at the provider, or the caller's code.
+	RemedyDeveloper Remedy = "developer"
+)
+
+// defaults are the answers of a class where nothing more is known.
+var defaults = map[Class]struct {
+	concerns Concern
+	remedy   Remedy
+}{
+	Transient:     {ConcernsApp, RemedyTime},
+	Throttled:     {ConcernsApp, RemedyTime},
+	NeedsReauth:   {ConcernsToken, RemedyPerson},
+	Revoked:       {ConcernsToken, RemedyPerson},
+	Permission:    {ConcernsAccount, RemedyPerson},
+	Misconfigured: {ConcernsApp, RemedyOperator},
+	Caller:        {ConcernsRequest, RemedyDeveloper},
+}
+
 var (
 	// ErrCodeUsed is returned if an authorization code was redeemed before.
 	ErrCodeUsed = errors.New("authorization code has been used")
@@ -49,6 +98,8 @@ var (
 	// ErrDataAccessOver is returned if the token lives, and the app may not use the
 	// person's data any more until they confirm it.
 	ErrDataAccessOver = errors.New("access to the person's data is over")
+	// ErrTokenExpired is returned if the provider says that the token has expired.
+	ErrTokenExpired = errors.New("access token has expired")
 	// ErrSlowDown is returned if a device login is polled too often; it is
 	// pending.
 	ErrSlowDown = errors.New("polling too often")
@@ -57,6 +108,13 @@ var (
 // An Error is a provider's refusal or failure, classified.
 type Error struct {
 	Class Class
+	// Concerns and Remedy say whom the refusal is about and what helps. "": what
+	// Class means by itself; see [Error.Owner] and [Error.Help].
+	Concerns Concern
+	Remedy   Remedy
+	// Uncertain says that the same answer is also given for another reason. It is
+	// confirmed before anything is decided for good.
+	Uncertain bool
 	// Op is what was being done, as a gerund: "exchanging the code".
 	Op string
 	// Code, Subcode and TraceID are the provider's own, for its support desk.
@@ -88,6 +146,23 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Owner returns whom the refusal is about.
+func (e *Error) Owner() Concern { return cmp.Or(e.Concerns, defaults[e.Class].concerns) }
+
+// Help returns what ends the trouble.
+func (e *Error) Help() Remedy { return cmp.Or(e.Remedy, defaults[e.Class].remedy) }
+
+// Passes reports whether the trouble ends by itself.
+func (e *Error) Passes() bool { return e.Help() == RemedyTime }
+
+// Reclassified returns a copy of e with another class and owner. "": what class
+// means by itself.
+func (e *Error) Reclassified(class Class, concerns Concern) *Error {
+	c := *e
+	c.Class, c.Concerns, c.Remedy, c.Uncertain = class, concerns, "", false
+	return &c
+}
 
 // ClassOf returns the class of the first Error in err's chain, and Transient
 // if it has none: what is not understood must not cost a credential its life.

@@ -143,7 +143,7 @@ func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.C
 	}
 	calls, cancel := provider.Within(ctx)
 	defer cancel()
-	err = r.Gate.Ask(calls, ref.Provider, f.name, func() error {
+	err = r.Gate.AskFor(calls, subject(ref, c), f.name, func() error {
 		return r.guarded(ref, func() (err error) {
 			answer, err = f.ask(calls, p, config.Client(), c)
 			return err
@@ -202,6 +202,8 @@ func (r *Refresher) takeIn(ctx context.Context, ref tenant.Ref, f flight, before
 		return before, provider.Refusal(cause)
 	case cause == nil && before.Page == nil && answer.Account != before.Token.Account:
 		cause = &provider.Error{Class: provider.Transient, Op: f.name, Message: "the provider answered for another account"}
+	case cause != nil:
+		cause = about(before, refused)
 	}
 	// What was obtained is stored even if the mount ends now.
 	after, err := r.Store.UpdateCredential(context.WithoutCancel(ctx), ref, func(old *store.Credential) (store.Credential, error) {
@@ -214,7 +216,7 @@ func (r *Refresher) takeIn(ctx context.Context, ref tenant.Ref, f flight, before
 		}
 		c := *old
 		if cause != nil {
-			r.blame(&c, cause)
+			r.recordFailure(&c, f.name, cause)
 			c.RefreshFailing = c.RefreshFailing || f.name == "refresh" && c.ConsecutiveFailures > 0
 			return c, nil
 		}
@@ -238,7 +240,7 @@ func (r *Refresher) takeIn(ctx context.Context, ref tenant.Ref, f flight, before
 	case after.Generation != before.Generation:
 		r.Log.Info("refreshed", "ref", ref.String(), "expires_at", after.Token.ExpiresAt)
 	}
-	return after, provider.Refusal(cause)
+	return after, refusal(after, cause)
 }
 
 // blameless reports whether a failure is the provider's trouble and says
@@ -248,7 +250,7 @@ func (r *Refresher) blameless(ctx context.Context, name string, e *provider.Erro
 	case provider.Throttled:
 		return true
 	case provider.Misconfigured:
-		return r.Gate.Shut(ctx, name) != nil
+		return r.Gate.Shut(ctx, Subject{name, ""}) != nil
 	}
 	return errors.Is(e, provider.ErrShut)
 }

@@ -23,7 +23,12 @@ import (
 //
 // Who asks meanwhile is answered from memory, and no credential is blamed. The
 // latter two are found out by a probe, and a probe at each tick finds out when
-// they are over. Make one with [NewGate]. It is safe for concurrent use.
+// they are over.
+//
+// A limit of one account, page or business pauses the calls for that account
+// alone. Such pauses are kept in memory: after a restart each costs one call.
+//
+// Make one with [NewGate]. It is safe for concurrent use.
 type Gate struct {
 	GateOptions
 	probes singleflight.Group
@@ -60,6 +65,11 @@ type door struct {
 	// strikes counts the calls in a row to which there was no answer worth the
 	// name, pauses the throttlings in a row that named no time.
 	strikes, pauses int
+	// suspicion tells of the first and the last of the strikes. Its Until is zero.
+	// Nil: there are none.
+	suspicion *store.Outage
+	// accounts are the limits of accounts that were met, by account.
+	accounts map[string]*accountPause
 }
 
 const (
@@ -83,59 +93,103 @@ func NewGate(o GateOptions) *Gate {
 
 // Ask makes calls to the provider that is called name, unless it is being left
 // alone: then the error wraps [provider.ErrShut] and says why. It returns
-// call's error, and learns from it. Operation says in a word what they are for.
+// call's error, and learns from it. The error of a limit has the time at which
+// Ask will call again. Operation says in a word what they are for.
 func (g *Gate) Ask(ctx context.Context, name, operation string, call func() error) error {
-	d, err := g.door(ctx, name)
+	return g.AskFor(ctx, Subject{name, ""}, operation, call)
+}
+
+// A Subject is an account at a provider: of a person, a system user or a page.
+// Account is its id there, or "" for calls that no account's token authorizes.
+type Subject struct{ Provider, Account string }
+
+// AskFor is Ask for calls with a token of the subject's account. It makes none
+// while a limit of that account lasts, either.
+func (g *Gate) AskFor(ctx context.Context, s Subject, operation string, call func() error) error {
+	d, err := g.door(ctx, s.Provider)
 	if err != nil {
 		return err
 	}
-	if err := d.shut(g.Now()); err != nil {
+	if err := d.shutFor(s.Account, g.Now()); err != nil {
 		return err
 	}
 	began := g.Now()
 	err = call()
-	g.Called(name, operation, err, g.Now().Sub(began))
-	g.hear(ctx, name, d, err)
-	return err
+	g.Called(s.Provider, operation, err, g.Now().Sub(began))
+	return g.hear(ctx, s, d, err)
 }
 
-// Shut returns the error that Ask would return without asking, or nil.
-func (g *Gate) Shut(ctx context.Context, name string) error {
-	d, err := g.door(ctx, name)
+// Shut returns the error that AskFor would return without asking, or nil.
+func (g *Gate) Shut(ctx context.Context, s Subject) error {
+	d, err := g.door(ctx, s.Provider)
 	if err != nil {
 		return err
 	}
-	return d.shut(g.Now())
+	return d.shutFor(s.Account, g.Now())
 }
 
-// Outage returns why the provider is left alone, or nil.
-func (g *Gate) Outage(ctx context.Context, name string) (*store.Outage, error) {
-	d, err := g.door(ctx, name)
-	if err != nil || d.shut(g.Now()) == nil {
+// Outage returns why no calls are made for the subject, or nil.
+func (g *Gate) Outage(ctx context.Context, s Subject) (*store.Outage, error) {
+	d, err := g.door(ctx, s.Provider)
+	if err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if now := g.Now(); d.outage == nil || d.over(now) {
+		return d.accountOutage(s.Account, now), nil
+	}
 	return d.outage, nil
 }
 
-// The states that a provider can be in.
+// A Health is the state of a provider.
+type Health struct {
+	State State
+	// Outage says since when the state lasts, until when, and what the provider
+	// answered last. Nil if State is [StateOK].
+	Outage *store.Outage
+	// ThrottledAccounts is how many accounts are paused by a limit of their own.
+	ThrottledAccounts int
+}
+
+// Health returns the state of the provider that is called name.
+func (g *Gate) Health(ctx context.Context, name string) (Health, error) {
+	d, err := g.door(ctx, name)
+	if err != nil {
+		return Health{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := g.Now()
+	h := Health{State: StateOK, ThrottledAccounts: d.throttledAccounts(now)}
+	switch {
+	case d.outage != nil && !d.over(now):
+		h.State, h.Outage = stateOf(d.outage), d.outage
+	case d.suspicion != nil:
+		h.State, h.Outage = StateSuspected, d.suspicion
+	}
+	return h, nil
+}
+
+// A State is how a provider is.
+type State string
+
+// The states that a provider can be in. It is suspected from the first call on
+// that fails for its own reasons.
 const (
-	StateOK            = "ok"
-	StateThrottled     = "throttled"
-	StateMisconfigured = "misconfigured"
-	StateUnavailable   = "unavailable"
+	StateOK            State = "ok"
+	StateSuspected     State = "suspected"
+	StateThrottled     State = "throttled"
+	StateMisconfigured State = "misconfigured"
+	StateUnavailable   State = "unavailable"
 )
 
 // States are all of them.
-var States = []string{StateOK, StateThrottled, StateMisconfigured, StateUnavailable}
+var States = []State{StateOK, StateSuspected, StateThrottled, StateMisconfigured, StateUnavailable}
 
-// StateOf returns the state of a provider that is left alone for o; nil: it is
-// not.
-func StateOf(o *store.Outage) string {
+// stateOf returns the state of a provider that is left alone for o.
+func stateOf(o *store.Outage) State {
 	switch {
-	case o == nil:
-		return StateOK
 	case o.Cause.Class == string(provider.Throttled):
 		return StateThrottled
 	case o.Cause.Class == string(provider.Misconfigured):
@@ -189,12 +243,18 @@ func (d *door) shut(now time.Time) error {
 	if d.outage == nil || d.over(now) {
 		return nil
 	}
-	cause := d.outage.Cause
+	return leftAlone("it", d.outage)
+}
+
+// leftAlone is the error of calls that are not made because of o.
+func leftAlone(what string, o *store.Outage) error {
+	cause := o.Cause
 	return &provider.Error{
 		Class: provider.Class(cause.Class), Op: "asking the provider",
+		Concerns: provider.Concern(cause.Concerns), Remedy: provider.Remedy(cause.Remedy),
 		Code: cause.Code, Subcode: cause.Subcode, TraceID: cause.TraceID,
-		Message: fmt.Sprintf("it is left alone since %s, when it answered: %s", d.outage.Since.Format(time.RFC3339), cause.Message),
-		Until:   d.outage.Until, Err: provider.ErrShut,
+		Message: fmt.Sprintf("%s is left alone since %s, when the provider answered: %s", what, o.Since.Format(time.RFC3339), cause.Message),
+		Until:   o.Until, Err: provider.ErrShut,
 	}
 }
 

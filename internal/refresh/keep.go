@@ -78,10 +78,10 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	if noticed && now.Before(c.NextDue()) {
 		return nil, nil // that was all
 	}
-	if r.Gate.Shut(ctx, ref.Provider) != nil {
+	if r.Gate.Shut(ctx, subject(ref, c)) != nil {
 		return nil, r.done(ctx, k)
 	}
-	if c.NextRefresh.IsZero() || now.Before(c.NextRefresh) {
+	if c.NextRefresh.IsZero() || now.Before(c.NextRefresh) || !c.DeadSince.IsZero() && !now.Before(c.NextCheck) {
 		return k, nil
 	}
 	return nil, r.refreshOne(ctx, k)
@@ -198,6 +198,7 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 	}
 	for i := range answers {
 		a := &answers[i]
+		a.Err = r.Gate.LimitedFor(ctx, subject(batch[i].ref, batch[i].credential), a.Err)
 		switch {
 		case err != nil && a.Err == nil && a.Token.AccessToken.IsZero():
 			a.Err = err // nobody was asked
@@ -206,6 +207,11 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 		}
 	}
 	return answers, config
+}
+
+// subject is whose token c is.
+func subject(ref tenant.Ref, c store.Credential) Subject {
+	return Subject{ref.Provider, c.Token.Account}
 }
 
 func tokens(batch []*chore) []oauth.Token {
@@ -221,11 +227,14 @@ func tokens(batch []*chore) []oauth.Token {
 func gist(answers []provider.Inspection) (err error) {
 	passing := 0
 	for _, a := range answers {
-		switch class := provider.ClassOf(a.Err); {
-		case a.Err == nil:
-		case class == provider.Throttled, class == provider.Misconfigured:
+		var e *provider.Error
+		if !errors.As(a.Err, &e) || e.Owner() != provider.ConcernsApp {
+			continue
+		}
+		switch e.Class {
+		case provider.Throttled, provider.Misconfigured:
 			return a.Err
-		case class == provider.Transient:
+		case provider.Transient:
 			err = a.Err
 			passing++
 		}
@@ -246,7 +255,7 @@ func (r *Refresher) done(ctx context.Context, k *chore) error {
 	if err != nil || c.Due != k.credential.Due {
 		return err
 	}
-	outage, err := r.Gate.Outage(ctx, k.ref.Provider)
+	outage, err := r.Gate.Outage(ctx, subject(k.ref, c))
 	if outage == nil || err != nil {
 		return err
 	}

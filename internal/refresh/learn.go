@@ -10,42 +10,73 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// hear learns from how a call went.
-func (g *Gate) hear(ctx context.Context, name string, d *door, err error) {
+// hear learns from how a call for the subject went, and returns err. If that is
+// a limit, it has the time at which the gate makes the next call.
+func (g *Gate) hear(ctx context.Context, s Subject, d *door, err error) error {
 	var e *provider.Error
 	switch {
 	case g.Life.Err() != nil:
-		return // what was given up with the mount says nothing of the provider
+		return err // what was given up with the mount says nothing of the provider
 	case err != nil && !errors.As(err, &e):
-		return // storage's, or the caller's
-	case err == nil, errors.Is(e, provider.ErrPending), errors.Is(e, provider.ErrSlowDown),
-		e.Class == provider.NeedsReauth, e.Class == provider.Revoked, e.Class == provider.Permission, e.Class == provider.Caller:
-		g.answered(ctx, name, d)
+		return err // storage's, or the caller's
+	case err == nil:
+		d.accountAnswered(s.Account, g.Now())
+		g.answered(ctx, s.Provider, d)
+	case errors.Is(e, provider.ErrPending), errors.Is(e, provider.ErrSlowDown):
+		g.answered(ctx, s.Provider, d)
 	case e.Class == provider.Throttled:
-		g.pause(ctx, name, d, e)
-	case e.Class == provider.Misconfigured, d.strike(e):
-		g.suspect(ctx, name, d)
+		return g.limited(ctx, s, d, e)
+	case e.Class == provider.Misconfigured:
+		g.suspect(ctx, s.Provider, d)
+	case e.Class == provider.Transient && e.Owner() == provider.ConcernsApp:
+		if g.strike(d, e) {
+			g.suspect(ctx, s.Provider, d)
+		}
+	default:
+		// An error that the provider tells apart says that it works.
+		g.answered(ctx, s.Provider, d)
 	}
+	return err
+}
+
+// limited pauses whom a limit concerns. An account's limit pauses no other.
+func (g *Gate) limited(ctx context.Context, s Subject, d *door, e *provider.Error) error {
+	limit := *e
+	switch {
+	case e.Owner() == provider.ConcernsApp:
+		limit.Until = g.pause(ctx, s.Provider, d, e)
+	case s.Account != "":
+		limit.Until = d.pauseAccount(s.Account, e, g.Now().UTC())
+		g.answered(ctx, s.Provider, d)
+	case e.Until.IsZero():
+		limit.Until = g.Now().UTC().Add(shortestPause)
+	}
+	return &limit
 }
 
 // strike counts a call that failed, and reports whether it is time to suspect
-// the provider. An error that the provider tells apart says that it works.
-func (d *door) strike(e *provider.Error) bool {
+// the provider. From the first on, the provider's health says so.
+func (g *Gate) strike(d *door, e *provider.Error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e.Code > 2 { // 1 and 2 are Facebook's for "unknown" and "service"
-		d.strikes = 0
-		return false
-	}
+	now := g.Now().UTC()
 	d.strikes++
+	since := now
+	if d.suspicion != nil {
+		since = d.suspicion.Since
+	}
+	d.suspicion = &store.Outage{Cause: *failure(e, now), Since: since}
 	return d.strikes%strikesOut == 0
 }
+
+// trust forgets the strikes. It is called with the lock held.
+func (d *door) trust() { d.strikes, d.suspicion = 0, nil }
 
 // answered takes in that the provider works. A pause that is not over stays:
 // the call may have begun before it.
 func (g *Gate) answered(ctx context.Context, name string, d *door) {
 	d.mu.Lock()
-	d.strikes = 0
+	d.trust()
 	over := d.outage != nil && d.over(g.Now())
 	d.mu.Unlock()
 	if over {
@@ -53,8 +84,9 @@ func (g *Gate) answered(ctx context.Context, name string, d *door) {
 	}
 }
 
-// pause shuts the gate until the time that the provider said.
-func (g *Gate) pause(ctx context.Context, name string, d *door, e *provider.Error) {
+// pause shuts the gate until the time that the provider said, and returns the
+// time at which it opens.
+func (g *Gate) pause(ctx context.Context, name string, d *door, e *provider.Error) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := g.Now().UTC()
@@ -67,9 +99,10 @@ func (g *Gate) pause(ctx context.Context, name string, d *door, e *provider.Erro
 	}
 	until = now.Add(min(max(until.Sub(now), time.Minute), longestOutage))
 	if d.outage != nil && d.outage.Cause.Class == string(provider.Throttled) && !d.over(now) && !d.outage.Until.Add(time.Minute).Before(until) {
-		return
+		return d.outage.Until
 	}
 	g.shut(ctx, name, d, e, until)
+	return until
 }
 
 // suspect probes the provider, and shuts the gate if that fails too: else it
@@ -93,7 +126,7 @@ func (g *Gate) suspect(ctx context.Context, name string, d *door) {
 // works takes in that a probe succeeded. A pause that is not over stays.
 func (g *Gate) works(ctx context.Context, name string, d *door) {
 	d.mu.Lock()
-	d.strikes = 0
+	d.trust()
 	paused := d.outage == nil || !d.outage.Until.IsZero() && !d.over(g.Now())
 	d.mu.Unlock()
 	if !paused {
@@ -125,15 +158,22 @@ func (g *Gate) fail(ctx context.Context, name string, d *door, e *provider.Error
 func (g *Gate) shut(ctx context.Context, name string, d *door, e *provider.Error, until time.Time) {
 	now := g.Now().UTC()
 	since := now
-	if d.outage != nil && d.outage.Cause.Class == string(e.Class) {
+	switch {
+	case d.outage != nil && d.outage.Cause.Class == string(e.Class):
 		since = d.outage.Since
+	case d.suspicion != nil && e.Class == provider.Transient:
+		since = d.suspicion.Since // the first of the failures that led to this
 	}
 	longer := d.outage != nil && d.outage.Cause.Class == string(e.Class) && !d.over(now)
 	d.outage = &store.Outage{Cause: *failure(e, now), Since: since, Until: until}
 	if !longer {
 		g.note(name, shutEvents[e.Class], e.Message)
 	}
-	g.Log.Warn("provider is left alone", "provider", name, "class", e.Class, "until", until, "error", e)
+	fields := []any{"provider", name, "class", e.Class, "since", since.Format(time.RFC3339), "error", e}
+	if !until.IsZero() {
+		fields = append(fields, "until", until.Format(time.RFC3339))
+	}
+	g.Log.Warn("provider is left alone", fields...)
 	if err := g.Store.PutOutage(context.WithoutCancel(ctx), name, d.outage); err != nil {
 		g.Log.Warn("that the provider is left alone could not be stored", "provider", name, "error", err)
 	}
@@ -154,12 +194,13 @@ func (g *Gate) note(name string, t store.EventType, reason string) {
 func (g *Gate) open(ctx context.Context, name string, d *door) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.strikes, d.pauses = 0, 0
+	d.trust()
+	d.pauses = 0
 	if d.outage == nil {
 		return
 	}
 	g.note(name, store.ProviderRecovered, "")
-	g.Log.Info("provider answers again", "provider", name, "after", g.Now().Sub(d.outage.Since), "class", d.outage.Cause.Class)
+	g.Log.Info("provider answers again", "provider", name, "class", d.outage.Cause.Class, "since", d.outage.Since.Format(time.RFC3339), "until", g.Now().UTC().Format(time.RFC3339), "lasted", g.Now().Sub(d.outage.Since).String())
 	d.outage = nil
 	if err := g.Store.PutOutage(context.WithoutCancel(ctx), name, nil); err != nil {
 		g.Log.Warn("that the provider answers again could not be stored", "provider", name, "error", err)
@@ -196,17 +237,39 @@ func (g *Gate) probe(name string) (e *provider.Error, known bool) {
 }
 
 // Tick asks each provider that was found not to work whether it does again,
-// the ones too that were when the engine was last at work.
+// the ones too that were when the engine was last at work, and each that is
+// suspected.
 func (g *Gate) Tick(ctx context.Context) {
 	for name := range g.Providers {
 		d, err := g.door(ctx, name)
 		if err != nil {
 			continue
 		}
-		if err := d.shut(g.Now()); err == nil || provider.ClassOf(err) == provider.Throttled {
-			continue
+		switch err := d.shut(g.Now()); {
+		case err == nil && d.suspected(g.Now()):
+			g.probeSuspected(name, d)
+		case err != nil && provider.ClassOf(err) != provider.Throttled:
+			g.suspect(provider.WithBudget(ctx), name, d)
 		}
-		g.suspect(provider.WithBudget(ctx), name, d)
+	}
+}
+
+// suspected reports whether the last call failed, a tick or more ago.
+func (d *door) suspected(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.suspicion != nil && now.Sub(d.suspicion.Cause.At) >= time.Minute
+}
+
+// probeSuspected finds out whether a provider works whose last call failed. A
+// probe that fails counts as one more failure.
+func (g *Gate) probeSuspected(name string, d *door) {
+	switch err, known := g.probe(name); {
+	case !known || g.Life.Err() != nil:
+	case err == nil:
+		g.works(g.Life, name, d)
+	case err.Class != provider.Transient || g.strike(d, err):
+		g.fail(g.Life, name, d, err)
 	}
 }
 

@@ -108,7 +108,7 @@ func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
 }
 
 func (r *Refresher) recovered(c *store.Credential, now time.Time) {
-	c.CheckedAt, c.ToldAt = now, time.Time{}
+	c.CheckedAt, c.ToldAt, c.DeadSince = now, time.Time{}, time.Time{}
 	if c.RefreshFailing && c.Status == store.Active {
 		return // that the token lives does not mend what ails its refresh
 	}
@@ -130,35 +130,24 @@ var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, ti
 // this credential alone, or there is no client any more.
 const refusedClient = 6 * time.Hour
 
-// blame takes in a failure. Only what speaks of this token changes its status.
-func (r *Refresher) blame(c *store.Credential, cause error) {
+// recordFailure records on the credential how the provider refused the question,
+// a "refresh" or a "check". Only a verdict
+// about this token changes its status.
+func (r *Refresher) recordFailure(c *store.Credential, question string, cause error) {
 	now := r.Now().UTC()
 	class := provider.ClassOf(cause)
-	if c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked {
-		if !c.ToldAt.IsZero() {
-			// Nobody knows yet whether the grant is gone: ask again.
-			c.ConsecutiveFailures++
-			r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
-		}
-		return // it says nothing of why it is dead
-	}
-	switch class {
-	case provider.Misconfigured:
+	switch {
+	case c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked:
+		r.askAgain(c, now)
+		return // it says nothing of why the token is dead
+	case class == provider.Misconfigured:
 		r.rest(c, refusedClient)
 		return
-	case provider.NeedsReauth:
-		if c.RefreshFailing && !c.Token.Live(now) {
-			// It was not extended in time: that is why it is dead, and not what its owner
-			// did.
-			r.expired(c, now)
-			return
-		}
-		if c.ToldAt.IsZero() { // else its grant was said to be gone, and that agrees
-			c.Status = store.NeedsReauth
-		}
-		c.ToldAt = time.Time{}
-	case provider.Revoked:
-		c.Status, c.ToldAt = store.Revoked, time.Time{}
+	case class == provider.NeedsReauth && c.RefreshFailing && !c.Token.Live(now):
+		// It was not extended in time: that is why it is dead, and not what its owner
+		// did.
+		r.expired(c, now)
+		return
 	}
 	if c.ConsecutiveFailures++; c.ConsecutiveFailures == 1 {
 		c.FailingSince = now
@@ -167,18 +156,43 @@ func (r *Refresher) blame(c *store.Credential, cause error) {
 	if end := c.Token.DataAccessExpiresAt; errors.Is(cause, provider.ErrDataAccessOver) && (end.IsZero() || end.After(now)) {
 		c.Token.DataAccessExpiresAt = now // sooner than the provider had said
 	}
+	known := c.Status != store.Active && c.ToldAt.IsZero()
+	switch class {
+	case provider.NeedsReauth:
+		recordDeath(c, question, cause, now)
+	case provider.Revoked:
+		c.Status, c.ToldAt = store.Revoked, time.Time{}
+	}
 	if c.Status == store.Active && !c.Token.Live(now) {
 		c.Status = store.Failed
 	}
 	if c.Status != store.Active {
-		c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, time.Time{}, time.Time{}
-		c.Record(now, string(c.Status), c.LastError.Message)
+		c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, revival(*c, now), time.Time{}
+		if !known {
+			c.Record(now, string(c.Status), c.LastError.Message)
+		}
 		return
 	}
 	if c.ConsecutiveFailures == 1 {
 		c.Record(now, "refresh_failed", c.LastError.Message)
 	}
 	r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
+	if !c.DeadSince.IsZero() {
+		c.NextCheck = now.Add(confirmAfter) // before the next refresh: a check knows best
+		putOff(c, c.NextCheck)
+		if !c.NextRefresh.IsZero() && !c.NextRefresh.After(c.NextCheck) {
+			c.NextRefresh = c.NextCheck.Add(confirmAfter)
+		}
+	}
+}
+
+// about returns what e means for c. A lost role on a page ends that page's token,
+// and no other.
+func about(c store.Credential, e *provider.Error) *provider.Error {
+	if e.Class == provider.Permission && e.Owner() == provider.ConcernsPage && c.Page != nil {
+		return e.Reclassified(provider.Revoked, provider.ConcernsPage)
+	}
+	return e
 }
 
 // expired ends a credential whose refresh has failed until its token expired.
@@ -214,6 +228,7 @@ func failure(cause error, at time.Time) *store.Failure {
 	f := &store.Failure{Class: string(provider.ClassOf(cause)), Message: "internal error", At: at}
 	var e *provider.Error
 	if errors.As(cause, &e) {
+		f.Concerns, f.Remedy = string(e.Owner()), string(e.Help())
 		f.Code, f.Subcode, f.TraceID = e.Code, e.Subcode, e.TraceID
 		f.Message = e.Op + ": " + e.Message
 	}

@@ -43,7 +43,7 @@ func (r *Refresher) recheck(ctx context.Context, ref tenant.Ref) error {
 		return err
 	}
 	_, err = r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
-		if old == nil || old.Status != store.Active {
+		if old == nil || old.Status != store.Active || !old.DeadSince.IsZero() {
 			return store.Credential{}, errSuperseded
 		}
 		c := *old

@@ -79,6 +79,10 @@ type Credential struct {
 	// was asked whether that is so. Zero: there is no such doubt.
 	ToldAt time.Time `json:"told_at,omitzero"`
 
+	// DeadSince is when the provider first called the token dead. While the
+	// credential is active, that is not confirmed. Zero: it did not.
+	DeadSince time.Time `json:"dead_since,omitzero"`
+
 	LastError *Failure `json:"last_error,omitempty"`
 	// RefreshFailing says that the failures are of refreshes, which a check that
 	// finds the token alive does not mend.
@@ -110,12 +114,16 @@ func (p *Page) FetchedWith(above Credential) bool {
 
 // A Failure is the provider's last refusal, as its support desk wants it.
 type Failure struct {
-	Class   string    `json:"class"`
-	Code    int       `json:"code,omitempty"`
-	Subcode int       `json:"subcode,omitempty"`
-	Message string    `json:"message"`
-	TraceID string    `json:"fbtrace_id,omitempty"`
-	At      time.Time `json:"at"`
+	Class string `json:"class"`
+	// Concerns and Remedy say whom the refusal is about and what helps. "" in
+	// records of versions that did not know.
+	Concerns string    `json:"concerns,omitempty"`
+	Remedy   string    `json:"remedy,omitempty"`
+	Code     int       `json:"code,omitempty"`
+	Subcode  int       `json:"subcode,omitempty"`
+	Message  string    `json:"message"`
+	TraceID  string    `json:"fbtrace_id,omitempty"`
+	At       time.Time `json:"at"`
 }
 
 // An Outcome is one line of a credential's history.

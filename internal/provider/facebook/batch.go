@@ -135,8 +135,7 @@ func wholeBatch(err error) error {
 	if !errors.As(err, &e) || e.Class == provider.Transient || e.Class == provider.Throttled || e.Class == provider.Misconfigured {
 		return err
 	}
-	e.Class = provider.Transient
-	return &batchRefused{e}
+	return &batchRefused{e.Reclassified(provider.Transient, provider.ConcernsRequest)}
 }
 
 // read returns what one answer of a batch says of a token.

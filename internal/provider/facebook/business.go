@@ -59,7 +59,7 @@ func (p *Provider) askBusiness(ctx context.Context, c oauth.Client, t oauth.Toke
 func integrationRemoved(err error, t oauth.Token) error {
 	var e *provider.Error
 	if t.Business != "" && errors.As(err, &e) && e.Code == 190 && e.Subcode == subcodeUnconfirmed {
-		e.Class = provider.Revoked
+		return e.Reclassified(provider.Revoked, provider.ConcernsBusiness)
 	}
 	return err
 }

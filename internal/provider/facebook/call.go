@@ -123,8 +123,8 @@ func refusal(r request, status int, body []byte) *provider.Error {
 			return object.classified(r, status)
 		}
 		if r.token && status < http.StatusInternalServerError {
-			// An error as RFC 6749, section 5.2, has it.
-			return &provider.Error{Class: provider.Caller, Op: r.op, Message: "the provider answered with the error " + clean(string(answer.Error), r.secrets...)}
+			// An error as RFC 6749, section 5.2, has it. Facebook sends none: a proxy did.
+			return &provider.Error{Class: provider.Transient, Uncertain: true, Op: r.op, Message: "the provider answered with the error " + clean(string(answer.Error), r.secrets...)}
 		}
 	}
 	if status != http.StatusOK {
@@ -160,9 +160,8 @@ func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// heard returns the error of an exchange that failed. An answer that is an
-// object but holds neither a token nor an error is the provider's, and final;
-// one that is no object is somebody's in between.
+// heard returns the error of an exchange that failed. An answer that holds
+// neither a token nor an error says nothing of the code.
 func (p *Provider) heard(t *recorder, r request) error {
 	if t.err != nil || t.status == 0 {
 		return unreachable(r.op, t.err)
@@ -171,7 +170,7 @@ func (p *Provider) heard(t *recorder, r request) error {
 		return p.told(failure, t.header)
 	}
 	if json.Unmarshal(t.body, &struct{}{}) == nil {
-		return &provider.Error{Class: provider.Caller, Op: r.op, Message: "the answer holds no usable access_token"}
+		return &provider.Error{Class: provider.Transient, Uncertain: true, Op: r.op, Message: "the answer holds no usable access_token"}
 	}
 	return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
 }

@@ -105,8 +105,9 @@ func TestErrorsAreClassified(t *testing.T) {
 		"an account that is an object":               {inspect, authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: `{"data":{"is_valid":true,"app_id":"123","user_id":{"a":1},"expires_at":0}}`}, provider.Transient},
 		"a code that is a string":                    {refresh, authpipetest.Fault{Status: 400, Body: `{"error":{"message":"x","code":"190","error_subcode":"460"}}`}, provider.NeedsReauth},
 		"an exchange error with status 200":          {exchange, authpipetest.Fault{Status: 200, Error: graph(100, 36009, "")}, provider.Caller},
-		"an exchange error as the RFC has it":        {exchange, authpipetest.Fault{Status: 400, Body: `{"error":"invalid_grant"}`}, provider.Caller},
-		"an exchange without a token":                {exchange, authpipetest.Fault{Body: `{"token_type":"bearer"}`}, provider.Caller},
+		"an exchange error as the RFC has it":        {exchange, authpipetest.Fault{Status: 400, Body: `{"error":"invalid_grant"}`}, provider.Transient},
+		"an exchange without a token":                {exchange, authpipetest.Fault{Body: `{"token_type":"bearer"}`}, provider.Transient},
+		"an exchange answered with an empty object":  {exchange, authpipetest.Fault{Body: `{}`}, provider.Transient},
 		"a connection that breaks":                   {revoke, authpipetest.Fault{Reset: true}, provider.Transient},
 	} {
 		t.Run(name, func(t *testing.T) {

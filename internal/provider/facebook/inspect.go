@@ -114,11 +114,11 @@ func (p *Provider) undescribed(ctx context.Context, c oauth.Client, t oauth.Toke
 	var e *provider.Error
 	switch {
 	case err == nil:
-		failed := *refused
-		failed.Class, failed.Message = provider.Transient, refused.Message+"; other calls accept the token"
-		return &failed
+		failed := refused.Reclassified(provider.Transient, provider.ConcernsRequest)
+		failed.Message = refused.Message + "; other calls accept the token"
+		return failed
 	case errors.As(err, &e) && (e.Class == provider.Caller || e.Class == provider.Permission):
-		e.Class = provider.Transient
+		err = e.Reclassified(provider.Transient, provider.ConcernsRequest)
 	}
 	return integrationRemoved(err, t)
 }
@@ -154,16 +154,17 @@ func (a *inspection) of(c oauth.Client, t oauth.Token) (oauth.Token, error) {
 		return oauth.Token{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the answer does not say whether the token is valid"}
 	case !*d.IsValid && d.Error != nil:
 		e := graphError{Code: d.Error.Code, Subcode: d.Error.Subcode, Message: d.Error.Message}
-		class := e.tokenClass()
-		if e.Code == 0 {
-			class = provider.NeedsReauth // it is not valid, and there is no more to it
-		}
-		return oauth.Token{}, &provider.Error{
-			Class: class, Op: inspecting, Code: int(e.Code), Subcode: int(e.Subcode), TraceID: clean(a.trace),
+		refused := &provider.Error{
+			Op: inspecting, Code: int(e.Code), Subcode: int(e.Subcode), TraceID: clean(a.trace),
 			Message: clean(e.Message, c.Secret, t.AccessToken),
 		}
+		if e.judgeToken(refused); e.Code == 0 {
+			refused = refused.Reclassified(provider.NeedsReauth, "") // it is not valid, and there is no more to it
+			refused.Uncertain = true
+		}
+		return oauth.Token{}, refused
 	case !*d.IsValid:
-		return oauth.Token{}, &provider.Error{Class: provider.NeedsReauth, Op: inspecting, Message: "the token is not valid"}
+		return oauth.Token{}, &provider.Error{Class: provider.NeedsReauth, Uncertain: true, Op: inspecting, Message: "the token is not valid"}
 	case string(d.AppID) != c.ID:
 		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: inspecting, Message: "the token belongs to another app"}
 	case d.UserID == "":

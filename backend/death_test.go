@@ -1,0 +1,204 @@
+package backend_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// noReason is what Facebook answers in bad hours for good tokens, too (C14).
+const noReason = `{"app_id":"123","type":"USER","is_valid":false,"scopes":[],"error":{"code":190,"message":"Error validating access token"}}`
+
+// outcomesOf returns the events of a ref.
+func (e *engine) outcomesOf(ref string) (types []string) {
+	e.t.Helper()
+	found, _ := e.events(0)
+	for _, event := range found {
+		if strings.HasSuffix(event, " "+ref) {
+			types = append(types, strings.TrimSuffix(event, " "+ref))
+		}
+	}
+	return types
+}
+
+func TestVerdictWithoutReasonIsConfirmedBeforeItIsBelieved(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	wrong := e.inspectedAs(noReason)
+	text := e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	if again := e.clock.Now().Add(time.Minute).Format(time.RFC3339); !strings.Contains(text, again) {
+		t.Errorf("the answer does not say that it is asked again at %s: %s", again, text)
+	}
+	e.is("active", uma)
+	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || len(resp.Warnings) != 1 {
+		t.Errorf("it is served as %v, %v", resp, err)
+	}
+	wrong()
+	e.after(time.Minute)
+	e.is("active", uma)
+	c := e.read("connections/" + uma)
+	if c["consecutive_failures"] != 0 || c["checked_at"] != e.clock.Now().Format(time.RFC3339) {
+		t.Errorf("a minute later it reads %v", c)
+	}
+	if events := e.outcomesOf(uma); slices.Contains(events, "connection.needs_reauth") {
+		t.Errorf("events are %v", events)
+	}
+}
+
+func TestVerdictWithoutReasonIsBelievedAfterAMinute(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.inspectedAs(noReason)
+	for range 5 { // a client that asks again and again confirms nothing
+		e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	}
+	e.is("active", uma)
+	e.after(time.Minute)
+	e.is("needs_reauth", uma)
+	e.refused("needs_reauth", 409, logical.ReadOperation, "creds/"+uma, nil)
+	want := []string{"connection.created", "connection.refresh_failed", "connection.needs_reauth"}
+	if events := e.outcomesOf(uma); !slices.Equal(events, want) {
+		t.Errorf("events are %v, want %v", events, want)
+	}
+}
+
+func TestVerdictWithReasonIsBelievedAtOnce(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.KillToken(e.token(uma), 190, 460, "The session has been invalidated because the user changed their password")
+	e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.is("needs_reauth", uma)
+}
+
+// TestExpiryThatContradictsTheLastCheckIsConfirmed: the last check said that the
+// token lives for weeks.
+func TestExpiryThatContradictsTheLastCheckIsConfirmed(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.KillToken(e.token(uma), 190, 463, "Session has expired")
+	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.is("active", uma)
+	e.after(time.Minute)
+	e.is("needs_reauth", uma)
+}
+
+// TestRefusedRefreshOfALivingTokenEndsAsFailed: the token endpoint calls the token
+// dead and debug_token does not. It is served to its end, and no longer.
+func TestRefusedRefreshOfALivingTokenEndsAsFailed(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 190, Message: "Error validating access token"}})
+	end := e.expiry(uma)
+	for e.clock.Now().Before(end.Add(-7 * time.Hour)) {
+		e.after(6 * time.Hour)
+		e.is("active", uma)
+	}
+	e.after(8 * time.Hour)
+	e.after(6 * time.Hour)
+	e.is("failed", uma)
+	events := e.outcomesOf(uma)
+	for _, want := range []string{"connection.refresh_failed", "connection.expiring", "connection.failed"} {
+		if !slices.Contains(events, want) {
+			t.Errorf("events are %v, want %s among them", events, want)
+		}
+	}
+}
+
+// TestDeadCredentialIsAskedAboutForAMonth counts the questions, and has the token
+// live again before one of them.
+func TestDeadCredentialIsAskedAboutForAMonth(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	clear := e.inspectedAs(noReason)
+	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	died := e.clock.Now()
+	e.after(time.Minute)
+	e.is("needs_reauth", uma)
+	var asked []time.Duration
+	for e.clock.Now().Before(died.Add(31 * day)) {
+		if e.calls(func() { e.after(30 * time.Minute) }) > 0 {
+			asked = append(asked, e.clock.Now().Sub(died).Truncate(time.Hour))
+		}
+	}
+	if want := []time.Duration{time.Hour, 6 * time.Hour, day, 3 * day, 10 * day, 17 * day, 24 * day}; !slices.Equal(asked, want) {
+		t.Errorf("it was asked about after %v, want %v", asked, want)
+	}
+	if history := e.read("connections/" + uma)["history"].([]map[string]any); len(history) != 3 {
+		t.Errorf("the history is %v: each answer is not an outcome of its own", history)
+	}
+	e.checkInvariants("dead for a month")
+	clear()
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.is("active", uma)
+}
+
+func TestDeadCredentialThatLivesAgainRecoversByItself(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	clear := e.inspectedAs(noReason)
+	e.after(day)
+	e.after(time.Minute)
+	e.is("needs_reauth", uma)
+	clear()
+	e.after(time.Hour)
+	e.is("active", uma)
+	e.read("creds/" + uma)
+	if events := e.outcomesOf(uma); events[len(events)-1] != "connection.recovered" {
+		t.Errorf("events are %v", events)
+	}
+	if c := e.read("connections/" + uma); c["next_due_at"] == nil || c["last_error"] != nil {
+		t.Errorf("it reads %v", c)
+	}
+	e.checkInvariants("recovered")
+}
+
+// TestDeadCredentialIsAskedAboutAfterAnOutage: the question could not be asked at
+// its time.
+func TestDeadCredentialIsAskedAboutAfterAnOutage(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	clear := e.inspectedAs(noReason)
+	e.after(day)
+	e.after(time.Minute)
+	e.is("needs_reauth", uma)
+	clear()
+	back := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "<html>"})
+	for range 6 {
+		e.after(30 * time.Minute)
+	}
+	e.is("needs_reauth", uma)
+	back()
+	for range 6 {
+		e.after(30 * time.Minute)
+	}
+	e.is("active", uma)
+}
+
+// TestExpiredTokenIsNotAskedAboutAgain: no answer could bring it back.
+func TestExpiredTokenIsNotAskedAboutAgain(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	token := e.token(uma)
+	e.fb.SetTokenExpiry(token, e.clock.Now().Add(2*time.Hour))
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.fb.KillToken(token, 190, 460, "changed")
+	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.is("needs_reauth", uma)
+	if calls := e.calls(func() { e.after(90 * time.Minute) }); calls == 0 {
+		t.Error("it is not asked about while it may live")
+	}
+	e.after(2 * time.Hour)
+	if c := e.read("connections/" + uma); c["next_due_at"] != nil || c["status"] != "needs_reauth" {
+		t.Errorf("it reads %v", c)
+	}
+}
+
+func TestLostPageRoleEndsThePage(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	e.read("creds/" + page777)
+	e.fb.RemovePageRole("777", "ada")
+	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+page777+"/check", nil)
+	if _, err := e.do(logical.ReadOperation, "creds/"+page777, nil); err == nil {
+		t.Error("the page is served after a check has found that its role is lost")
+	}
+	e.is("active", installation)
+}

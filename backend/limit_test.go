@@ -1,0 +1,137 @@
+package backend_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// provider returns what health says of Facebook.
+func (e *engine) provider() map[string]any {
+	e.t.Helper()
+	return e.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)
+}
+
+// limitOf has one call of the token endpoint meet a limit.
+func (e *engine) limitOf(code int) {
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Times: 1, Error: &authpipetest.GraphError{Code: code, Message: "limit reached"}})
+}
+
+// TestLimitPausesWhomItConcerns covers the limits that Facebook documents, by
+// their owners (C11).
+func TestLimitPausesWhomItConcerns(t *testing.T) {
+	for code, app := range map[int]bool{
+		4: true, 341: true, 613: true,
+		17: false, 32: false, 80000: false, 80001: false, 80002: false, 80004: false, 80014: false,
+	} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
+			e.limitOf(code)
+			e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			e.untouched([]string{uma})
+			health := e.provider()
+			if app {
+				if health["state"] != "throttled" || health["throttled_accounts"] != nil {
+					t.Errorf("the provider is %v", health)
+				}
+				e.refused("throttled", 429, logical.UpdateOperation, "connections/"+udo+"/refresh", nil)
+				return
+			}
+			if health["state"] != "ok" || health["throttled_accounts"] != 1 {
+				t.Errorf("the provider is %v", health)
+			}
+			e.must(logical.UpdateOperation, "connections/"+udo+"/refresh", nil)
+			if calls := e.calls(func() { e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil) }); calls != 0 {
+				t.Errorf("the account that met the limit is asked about with %d calls", calls)
+			}
+			if found, _ := e.events(0); strings.Contains(strings.Join(found, "\n"), "provider.throttled") {
+				t.Errorf("events are %v", found)
+			}
+		})
+	}
+}
+
+// TestLimitOfAnAccountHoldsInEveryTenant: the same person is connected in two.
+func TestLimitOfAnAccountHoldsInEveryTenant(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	elsewhere := "org_globex/facebook/installation"
+	e.connect(elsewhere, "boss", authpipetest.Consent{User: "uma"})
+	e.limitOf(17)
+	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	text := e.refused("throttled", 429, logical.UpdateOperation, "connections/"+elsewhere+"/refresh", nil)
+	if strings.Contains(text, "org_acme") {
+		t.Errorf("the answer names another tenant: %s", text)
+	}
+	e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+}
+
+// TestThrottledNamesTheNextTry: the answer, the health and the engine's own work
+// agree on it, for a limit of the app and of an account, with a time from Facebook
+// and without.
+func TestThrottledNamesTheNextTry(t *testing.T) {
+	for _, code := range []int{4, 17} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.limitOf(code)
+			text := e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			until := e.clock.Now().Add(5 * time.Minute)
+			if !strings.Contains(text, "try again after "+until.Format(time.RFC3339)) {
+				t.Fatalf("the answer does not name %v: %s", until, text)
+			}
+			e.clock.Advance(5*time.Minute - time.Second)
+			if calls := e.calls(func() { e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil) }); calls != 0 {
+				t.Errorf("%d calls are made before that", calls)
+			}
+			e.clock.Advance(time.Second)
+			e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			if health := e.provider(); health["state"] != "ok" || health["throttled_accounts"] != nil {
+				t.Errorf("the provider is %v", health)
+			}
+		})
+	}
+}
+
+func TestLimitsInARowPauseAnAccountLonger(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	var pauses []time.Duration
+	for range 6 {
+		e.limitOf(17)
+		e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+		pause := time.Duration(0)
+		for e.calls(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil) }) == 0 {
+			pause += time.Minute
+			e.clock.Advance(time.Minute)
+			if pause > 2*time.Hour {
+				t.Fatal("the pause does not end")
+			}
+		}
+		pauses = append(pauses, pause)
+	}
+	if pauses[0] != 5*time.Minute || pauses[len(pauses)-1] > time.Hour {
+		t.Errorf("pauses are %v", pauses)
+	}
+}
+
+// TestDueWorkOfALimitedAccountWaits: it is not looked at again at each sweep.
+func TestDueWorkOfALimitedAccountWaits(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	e.untilDue(uma)
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 17, Message: "User request limit reached"}})
+	e.sweep()
+	due := e.read("connections/" + uma)["next_due_at"].(string)
+	if at, err := time.Parse(time.RFC3339, due); err != nil || at.Sub(e.clock.Now()) < 5*time.Minute {
+		t.Errorf("the next try is due at %s, now it is %s", due, e.clock.Now())
+	}
+	if calls := e.calls(func() { e.after(time.Minute); e.after(time.Minute) }); calls != 0 {
+		t.Errorf("%d calls are made meanwhile", calls)
+	}
+	e.untouched([]string{uma})
+	e.checkInvariants("limited")
+}
