@@ -202,3 +202,16 @@ func TestLostPageRoleEndsThePage(t *testing.T) {
 	}
 	e.is("active", installation)
 }
+
+// TestRevokedGrantIsFoundInEveryTenant: one tenant's check finds that the person
+// has removed the app, and the next sweep finds it for the others.
+func TestRevokedGrantIsFoundInEveryTenant(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	elsewhere := "org_globex/facebook/installation"
+	e.connect(elsewhere, "boss", authpipetest.Consent{User: "uma"})
+	e.fb.RemoveApp(appID, "uma")
+	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.after(time.Minute)
+	e.is("revoked", elsewhere)
+	e.is("active", installation)
+}

@@ -82,6 +82,7 @@ func answers() []answer {
 		{graph{Code: 190, Subcode: 464, Message: "Unconfirmed user"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
 		{graph{Code: 190, Subcode: 467, Message: "Logged out"}, 400, "needs_reauth", "needs_reauth", "misconfigured"},
 		{graph{Code: 190, Subcode: 492, Message: "No page role"}, 400, "permission", "permission", "misconfigured"},
+		{graph{Code: 190, Subcode: 493, Message: "The user has not used the app for 90 days"}, 400, "permission", "permission", "misconfigured"},
 		all(graph{Code: 191}, 400, "misconfigured"),
 		all(graph{Code: 200}, 403, "permission"),
 		all(graph{Code: 190, Message: "(#190) The pages_read_engagement permission(s) must be granted before impersonating a user's page."}, 400, "permission"),

@@ -113,9 +113,13 @@ func connectionView(ref tenant.Ref, c store.Credential, now time.Time) map[strin
 }
 
 func failureView(f store.Failure) map[string]any {
-	return map[string]any{
+	view := map[string]any{
 		"class": f.Class, "code": f.Code, "subcode": f.Subcode, "message": f.Message, "fbtrace_id": f.TraceID, "at": timestamp(f.At),
 	}
+	if f.Concerns != "" {
+		view["concerns"], view["remedy"] = f.Concerns, f.Remedy
+	}
+	return view
 }
 
 func removalView(r store.Removal) map[string]any {

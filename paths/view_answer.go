@@ -71,7 +71,7 @@ var recordAnswer = answer{
 var connectionAnswer = joined(publicAnswer, recordAnswer, answer{
 	"checked_at":  {Type: framework.TypeTime, Description: "When the provider last said that the token is alive."},
 	"next_due_at": {Type: framework.TypeTime, Description: "When it is next refreshed, checked or warned of."},
-	"last_error":  {Type: framework.TypeMap, Description: "The last failure: class, code, subcode, message, fbtrace_id and at."},
+	"last_error":  {Type: framework.TypeMap, Description: "The last failure: class; concerns (app, account, page, business, token, request) and remedy (time, person, operator, developer); code, subcode, message, fbtrace_id and at."},
 })
 
 var staticConnectionAnswer = joined(staticAnswer, recordAnswer)

@@ -163,6 +163,12 @@ func (r *Refresher) arrive(ctx context.Context, ref tenant.Ref, f flight, before
 	if errors.Is(err, errSuperseded) {
 		return r.connected(ctx, ref)
 	}
+	if before.Status == store.Active && after.Status == store.Revoked && after.LastError.Concerns == string(provider.ConcernsAccount) {
+		// The account's other credentials rest on the same grant, in other tenants too.
+		if err := r.suspect(context.WithoutCancel(ctx), ref.Provider, ref, after); err != nil {
+			r.Log.Warn("the other credentials of the account could not be marked for a check", "ref", ref.String(), "error", err)
+		}
+	}
 	return after, err
 }
 

@@ -167,7 +167,7 @@ func told(c *store.Credential, w provider.Word, now time.Time) error {
 		return checkSoon(c, now)
 	}
 	c.Status, c.ToldAt = store.Revoked, now
-	c.LastError = &store.Failure{Class: string(provider.Revoked), Message: w.Reason, At: now}
+	c.LastError = &store.Failure{Class: string(provider.Revoked), Concerns: string(provider.ConcernsAccount), Remedy: string(provider.RemedyPerson), Message: w.Reason, At: now}
 	c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, now.Add(refuted), time.Time{}
 	c.ConsecutiveFailures = 0 // those of the check are counted
 	c.Record(now, string(c.Status), w.Reason)

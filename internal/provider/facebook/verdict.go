@@ -147,3 +147,45 @@ func (g *graphError) apply(r rule, e *provider.Error) {
 		e.Err = provider.ErrDataAccessOver
 	}
 }
+
+// A Caller tells with what a call is made.
+type Caller int
+
+const (
+	// WithToken: the token of a person, a system user or a page.
+	WithToken Caller = iota
+	// AtTokenEndpoint: client id and secret.
+	AtTokenEndpoint
+	// WithAppToken: the app's own token.
+	WithAppToken
+)
+
+// Explain returns what g means as the answer to such a call, and the name of the
+// rule that says so. Op is empty. docs/facebook-errors.md is written with it.
+func Explain(g ErrorObject, status int, caller Caller) (e *provider.Error, rule string) {
+	object := graphError{Message: g.Message, Code: number(g.Code), Subcode: number(g.Subcode), IsTransient: g.IsTransient}
+	r := request{token: caller == AtTokenEndpoint, client: caller == WithAppToken}
+	for _, known := range rules {
+		if known.when(&object, r, status) {
+			rule = known.Name
+			break
+		}
+	}
+	return object.classified(r, status), rule
+}
+
+// An ErrorObject is what the Graph API says of an error (Meta: "Handle Errors").
+type ErrorObject struct {
+	Code, Subcode int
+	Message       string
+	IsTransient   bool
+}
+
+// RuleNames are the names of all rules, in the order in which they are tried.
+func RuleNames() []string {
+	names := make([]string, len(rules))
+	for i, r := range rules {
+		names[i] = r.Name
+	}
+	return names
+}
