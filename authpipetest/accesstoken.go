@@ -30,7 +30,7 @@ type tokenAnswer struct {
 func (f *Facebook) tell(t *token, omitExpiresIn bool) tokenAnswer {
 	a := tokenAnswer{AccessToken: t.value, TokenType: "bearer"}
 	if !omitExpiresIn && !t.expires.IsZero() {
-		a.ExpiresIn = int64((t.expires.Sub(f.opts.Now()) - answerLag).Seconds())
+		a.ExpiresIn = int64((t.expires.Sub(f.options().Now()) - answerLag).Seconds())
 	}
 	return a
 }
@@ -56,7 +56,7 @@ func (f *Facebook) exchangeCode(c *call) (any, error) {
 		return nil, err
 	}
 	t := f.bought(presented)
-	a := f.tell(t, f.opts.CodeOmitsExpiresIn)
+	a := f.tell(t, f.options().CodeOmitsExpiresIn)
 	if presented.openID && t.kind == KindUser && t.has(openID) {
 		a.IDToken = f.idToken(t, presented.nonce)
 	}
@@ -74,7 +74,7 @@ func (f *Facebook) bought(presented *code) *token {
 	if presented.client {
 		return f.issue(presented.grant, LongLife)
 	}
-	return f.issue(presented.grant, f.opts.CodeTokenLife)
+	return f.issue(presented.grant, f.options().CodeTokenLife)
 }
 
 // redeem spends a code, once all that speaks against it has been looked at.
@@ -87,10 +87,10 @@ func (f *Facebook) redeem(presented *code, c *call, secret string) error {
 		return codeError(subcodeCodeUsed, "This authorization code has been used.")
 	case presented.grant.gone:
 		return flawed(f.sessionError(&token{app: c.app.ID, person: presented.grant.person}, SubcodeAppNotInstalled))
-	case !f.opts.Now().Before(presented.issued.Add(f.opts.CodeLife)):
+	case !f.options().Now().Before(presented.issued.Add(f.options().CodeLife)):
 		return codeError(subcodeCodeExpired, "This authorization code has expired.")
 	case presented.redirectURI != c.param("redirect_uri") && (presented.business == "" || c.param("redirect_uri") != ""):
-		presented.used = f.opts.MismatchConsumesCode
+		presented.used = f.options().MismatchConsumesCode
 		return codeError(subcodeMismatch, "Error validating verification code. Please make sure your redirect_uri is "+
 			"identical to the one you used in the OAuth dialog request")
 	}

@@ -33,10 +33,17 @@ func (f *Facebook) accounts(c *call) (any, error) {
 func (f *Facebook) accountsPath(t *token) string { return f.ScopedID(t.app, t.person) + "/accounts" }
 
 func (f *Facebook) accountsOf(c *call, t *token, e edge) (listing, error) {
-	return f.list(c, t, e, f.readable(t), func(id string) node {
+	return f.list(c, t, e, f.listed(t), func(id string) node {
 		n := f.pageNode(c, t, f.books.pages[id])
 		n.byDefault = accountFields
 		return n
+	})
+}
+
+// listed are the pages in the list of a user token.
+func (f *Facebook) listed(t *token) []string {
+	return slices.DeleteFunc(f.readable(t), func(page string) bool {
+		return f.books.pages[page].Portfolio != "" && !t.has("business_management")
 	})
 }
 

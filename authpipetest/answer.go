@@ -47,7 +47,7 @@ func (f *Facebook) graphHeader(c *call) http.Header {
 	h := f.noStore()
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Content-Type", "application/json; charset=UTF-8")
-	if !f.opts.NoVersionHeader {
+	if !f.options().NoVersionHeader {
 		h.Set("Facebook-Api-Version", f.versionFor(c))
 	}
 	h.Set("X-Fb-Request-Id", "A"+random(alphanumerics, 22))
@@ -59,7 +59,7 @@ func (f *Facebook) graphHeader(c *call) http.Header {
 func (f *Facebook) noStore() http.Header {
 	h := http.Header{}
 	h.Set("Cache-Control", "private, no-cache, no-store, must-revalidate")
-	h.Set("Date", f.opts.Now().UTC().Format(http.TimeFormat))
+	h.Set("Date", f.options().Now().UTC().Format(http.TimeFormat))
 	h.Set("Expires", "Sat, 01 Jan 2000 00:00:00 GMT")
 	h.Set("Pragma", "no-cache")
 	return h

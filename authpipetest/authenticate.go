@@ -70,7 +70,7 @@ func (f *Facebook) find(value string) (*token, error) {
 		return t, nil
 	}
 	refused := tokenError(0, notAToken)
-	refused.status = f.opts.TokenErrorStatus
+	refused.status = f.options().TokenErrorStatus
 	return nil, refused
 }
 
@@ -95,7 +95,7 @@ func (f *Facebook) checkProof(c *call, t *token) error {
 	message := t.value
 	if stamp := c.param("appsecret_time"); stamp != "" {
 		seconds, err := strconv.ParseInt(stamp, 10, 64)
-		if err != nil || f.opts.Now().Sub(time.Unix(seconds, 0)).Abs() > proofLife {
+		if err != nil || f.options().Now().Sub(time.Unix(seconds, 0)).Abs() > proofLife {
 			return f.wrongProof()
 		}
 		message += "|" + stamp
@@ -107,7 +107,7 @@ func (f *Facebook) checkProof(c *call, t *token) error {
 }
 
 func (f *Facebook) wrongProof() refusal {
-	if f.opts.ProofErrorOAuth {
+	if f.options().ProofErrorOAuth {
 		return oauthError(codeUnknown, proofIncorrect)
 	}
 	return methodError(codeInvalid, 0, proofIncorrect)
@@ -116,7 +116,7 @@ func (f *Facebook) wrongProof() refusal {
 // client is the app that client_id and client_secret name, at the token endpoint.
 func (f *Facebook) client(c *call) (app *App, secret string, err error) {
 	id, secret := c.param("client_id"), c.param("client_secret")
-	if user, password, basic := c.request.BasicAuth(); basic && id == "" && f.opts.AcceptBasicAuth {
+	if user, password, basic := c.request.BasicAuth(); basic && id == "" && f.options().AcceptBasicAuth {
 		id, secret = user, password
 	}
 	if id == "" {

@@ -65,7 +65,7 @@ func (f *Facebook) readBatch(c *call) ([]batchedCall, error) {
 		return nil, oauthError(codeInvalid, "(#100) param batch must be an array.")
 	case len(calls) > batchLimit:
 		return nil, batchError("Too many requests in batch message. Maximum batch size is 50")
-	case c.accessToken() == "" && c.param("batch_app_id") == "" && !f.opts.BatchWithoutToken:
+	case c.accessToken() == "" && c.param("batch_app_id") == "" && !f.options().BatchWithoutToken:
 		return nil, oauthError(codeTokenRequired, noToken)
 	}
 	return calls, nil
@@ -139,7 +139,7 @@ func (f *Facebook) lendToken(c *call, q url.Values) {
 		q.Set("access_token", token)
 	}
 	for _, name := range []string{"appsecret_proof", "appsecret_time"} {
-		if value := c.param(name); value != "" && !q.Has(name) && !f.opts.BatchProofPerCall {
+		if value := c.param(name); value != "" && !q.Has(name) && !f.options().BatchProofPerCall {
 			q.Set(name, value)
 		}
 	}

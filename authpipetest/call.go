@@ -36,7 +36,7 @@ type call struct {
 // receive reads a request. What cannot be read is taken for absent.
 func (f *Facebook) receive(r *http.Request) *call {
 	c := &call{request: r, query: r.URL.Query(), form: bodyParameters(r)}
-	c.overrides = f.opts.OldApps
+	c.overrides = f.options().OldApps
 	c.consent, _ = r.Context().Value(consentKey{}).(*Consent)
 	c.batched, _ = r.Context().Value(batchKey{}).(bool)
 	c.path = strings.Trim(r.URL.Path, "/")

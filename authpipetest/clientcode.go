@@ -20,7 +20,7 @@ func (f *Facebook) clientCode(c *call) (any, error) {
 		return nil, oauthError(codeRedirectURI, "Missing redirect_uri parameter.")
 	}
 	value := newCodeValue()
-	f.books.codes[value] = &code{app: app.ID, grant: t.grant, redirectURI: c.param("redirect_uri"), issued: f.opts.Now(), client: true}
+	f.books.codes[value] = &code{app: app.ID, grant: t.grant, redirectURI: c.param("redirect_uri"), issued: f.options().Now(), client: true}
 	return map[string]string{"code": value}, nil
 }
 

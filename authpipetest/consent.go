@@ -49,7 +49,7 @@ func (f *Facebook) consentOf(c *call, l login) (Consent, bool) {
 	case c.steered():
 		return steeredConsent(q, c.request.Header.Get(steerHeader)), true
 	}
-	return Consent{}, f.opts.AutoApprove
+	return Consent{}, f.options().AutoApprove
 }
 
 func (c *call) steered() bool {
@@ -76,7 +76,7 @@ func steeredConsent(q url.Values, user string) Consent {
 func (f *Facebook) conclude(l login, consent Consent) (location string, err error) {
 	switch {
 	case consent.ErrorCode != 0 || consent.ErrorMessage != "":
-		return l.redirectPlatformError(consent.ErrorCode, consent.ErrorMessage, f.opts.PlatformErrorOmitsState), nil
+		return l.redirectPlatformError(consent.ErrorCode, consent.ErrorMessage, f.options().PlatformErrorOmitsState), nil
 	case consent.Cancel:
 		return l.redirectDenied(), nil
 	}
@@ -94,8 +94,8 @@ func (f *Facebook) personOf(consent Consent) string {
 	switch {
 	case consent.User != "":
 		return consent.User
-	case f.opts.AutoApproveUser != "":
-		return f.opts.AutoApproveUser
+	case f.options().AutoApproveUser != "":
+		return f.options().AutoApproveUser
 	case len(f.books.people) > 0:
 		return f.books.people[0]
 	}
@@ -115,7 +115,7 @@ func (f *Facebook) allow(l login, person string, consent Consent) *grant {
 	g.pages = slices.DeleteFunc(slices.Clone(consent.Pages), func(page string) bool { // keeps nil apart from none
 		return !f.books.mayHave(person, page)
 	})
-	g.active = f.opts.Now()
+	g.active = f.options().Now()
 	f.permissionsChanged(g, "granted", beyond(g.granted(), before)...)
 	return g
 }

@@ -94,6 +94,15 @@ func (c *control) act(r *http.Request) bool {
 		c.f.liftThrottles()
 	case "deliver":
 		c.f.Deliver(r.Context())
+	case "behave":
+		_, err := c.f.Behave(r.PostFormValue("name"))
+		return err == nil
+	case "stop":
+		c.f.stopBehaving(r.PostFormValue("name"))
+	case "refuse-extension":
+		c.f.RefuseExtension(app, user, &GraphError{Code: codeUnknown, Message: "An unknown error has occurred."})
+	case "allow-extension":
+		c.f.RefuseExtension(app, user, nil)
 	case "down":
 		return c.goDown(r.PostFormValue("how"))
 	case "up":

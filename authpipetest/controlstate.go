@@ -18,6 +18,7 @@ type controlState struct {
 	Outages    []outage
 	Pending    int
 	Throttles  []throttleRow
+	Behaviors  []behaviorRow
 	Apps       []*App
 	People     []*User
 	Businesses []*Business
@@ -26,10 +27,16 @@ type controlState struct {
 	Requests   []requestRow
 }
 
+type behaviorRow struct {
+	Name, Text string
+	On         bool
+}
+
 type throttleRow struct{ Whose, Until string }
 
 type grantRow struct {
 	App, AppID, Whose, User, Business, Permissions string
+	Refused                                        bool // its tokens are not extended
 }
 
 type tokenRow struct {
@@ -42,6 +49,7 @@ type requestRow struct {
 	Time, Endpoint, Method, Path string
 	Status                       int
 	Batched                      bool
+	Refused                      string // what Meta refuses new apps
 }
 
 // shownTokens and shownRequests are how many the page shows, the youngest first.
@@ -62,7 +70,7 @@ func (c *control) page() answer {
 func (f *Facebook) controlState(down string) controlState {
 	b := &f.books
 	return controlState{
-		Now: clockTime(f.opts.Now()), Down: down, Outages: outages, Pending: len(b.events), Throttles: f.throttleRows(),
+		Now: clockTime(f.options().Now()), Down: down, Outages: outages, Pending: len(b.events), Throttles: f.throttleRows(), Behaviors: b.behaviorRows(),
 		Apps: sorted(b.apps), People: f.peopleInOrder(), Businesses: sorted(b.businesses),
 		Grants: f.grantRows(), Tokens: f.tokenRows(), Requests: b.requestRows(),
 	}
@@ -79,10 +87,19 @@ func sorted[T any](m map[string]T) []T {
 	return all
 }
 
+func (b *books) behaviorRows() []behaviorRow {
+	rows := make([]behaviorRow, 0, len(Behaviors()))
+	for _, known := range Behaviors() {
+		_, on := b.behaviors[known.Name]
+		rows = append(rows, behaviorRow{known.Name, known.Text, on})
+	}
+	return rows
+}
+
 func (f *Facebook) throttleRows() []throttleRow {
 	var rows []throttleRow
 	for _, a := range f.books.throttles {
-		if a.until.IsZero() || f.opts.Now().Before(a.until) {
+		if a.until.IsZero() || f.options().Now().Before(a.until) {
 			row := throttleRow{Whose: strings.Join(strings.Fields(a.App+" "+a.User+" "+a.Object), ", ")}
 			if !a.until.IsZero() {
 				row.Until = clockTime(a.until)
@@ -98,7 +115,7 @@ func (f *Facebook) grantRows() []grantRow {
 	for _, g := range f.books.grants {
 		rows = append(rows, grantRow{
 			App: f.books.apps[g.app].Name, AppID: g.app, Whose: f.nameOf(g.person), User: g.person, Business: g.business,
-			Permissions: strings.Join(g.granted(), ", "),
+			Permissions: strings.Join(g.granted(), ", "), Refused: f.books.unextendable[grantKey{g.app, g.person}] != nil,
 		})
 	}
 	slices.SortFunc(rows, func(a, b grantRow) int {
@@ -142,7 +159,7 @@ func (b *books) requestRows() []requestRow {
 		if len(rows) == shownRequests {
 			break
 		}
-		rows = append(rows, requestRow{clockTime(r.Time), r.Endpoint, r.Method, r.Path, r.Status, r.Batched})
+		rows = append(rows, requestRow{clockTime(r.Time), r.Endpoint, r.Method, r.Path, r.Status, r.Batched, r.Discontinued})
 	}
 	return rows
 }

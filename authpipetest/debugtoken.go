@@ -88,7 +88,7 @@ func (f *Facebook) debugLive(t *token) debugAnswer {
 	a.ProfileID, a.UserID = t.page, f.ScopedID(t.app, t.person)
 	a.Scopes = append(a.Scopes, t.effective()...)
 	a.GranularScopes = f.granularScopes(t)
-	if t.kind != KindPage || !f.opts.PageTokenOmitsIssuedAt {
+	if t.kind != KindPage || !f.options().PageTokenOmitsIssuedAt {
 		a.IssuedAt = unix(t.issued)
 	}
 	return a
@@ -97,7 +97,7 @@ func (f *Facebook) debugLive(t *token) debugAnswer {
 // typeOf is the token's kind as it is told.
 func (f *Facebook) typeOf(t *token) string {
 	if t.client && t.kind == KindSystemUser {
-		return f.opts.IntegrationTokenType
+		return f.options().IntegrationTokenType
 	}
 	return t.kind
 }
@@ -110,7 +110,7 @@ func (f *Facebook) granularScopes(t *token) []granularScope {
 		}
 		g := granularScope{Scope: scope}
 		for _, page := range t.targets(scope) {
-			g.TargetIDs = append(g.TargetIDs, asNumber(page, f.opts.TargetIDsAsNumbers))
+			g.TargetIDs = append(g.TargetIDs, asNumber(page, f.options().TargetIDsAsNumbers))
 		}
 		granular = append(granular, g)
 	}
@@ -128,7 +128,7 @@ func (t *token) targets(scope string) []string {
 	return t.grant.pages
 }
 
-func (f *Facebook) appID(id string) any { return asNumber(id, f.opts.AppIDAsNumber) }
+func (f *Facebook) appID(id string) any { return asNumber(id, f.options().AppIDAsNumber) }
 
 func asNumber(id string, number bool) any {
 	if number {

@@ -125,7 +125,7 @@ const answerLimit = 64 << 10
 
 // ask makes a request of an app. Facebook follows no redirects.
 func (f *Facebook) ask(request *http.Request) (status int, body string, err error) {
-	client := *f.opts.HTTPClient
+	client := *f.options().HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	response, err := client.Do(request)
 	if err != nil {

@@ -46,12 +46,12 @@ func (f *Facebook) deviceBegin(c *call) (any, error) {
 	slices.Sort(scopes)
 	d := &deviceLogin{
 		code: random("0123456789abcdef", 32), userCode: random("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", 8),
-		app: app, scopes: slices.Compact(scopes), issued: f.opts.Now(),
+		app: app, scopes: slices.Compact(scopes), issued: f.options().Now(),
 	}
 	f.books.devices = append(f.books.devices, d)
 	return deviceAnswer{
 		Code: d.code, UserCode: d.userCode, VerificationURI: c.base() + "/device",
-		ExpiresIn: int64(deviceLife.Seconds()), Interval: int64(f.opts.DeviceInterval.Seconds()),
+		ExpiresIn: int64(deviceLife.Seconds()), Interval: int64(f.options().DeviceInterval.Seconds()),
 	}, nil
 }
 
@@ -71,7 +71,7 @@ func (f *Facebook) deviceStatus(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := f.opts.Now()
+	now := f.options().Now()
 	at := slices.IndexFunc(f.books.devices, func(d *deviceLogin) bool { return d.app.ID == app.ID && d.code == c.param("code") })
 	if at < 0 {
 		return nil, oauthError(codeInvalid, "(#100) Invalid parameter")
@@ -82,10 +82,10 @@ func (f *Facebook) deviceStatus(c *call) (any, error) {
 	switch {
 	case d.used || !now.Before(d.issued.Add(deviceLife)):
 		return nil, deviceExpired()
-	case !last.IsZero() && now.Before(last.Add(f.opts.DeviceInterval)):
+	case !last.IsZero() && now.Before(last.Add(f.options().DeviceInterval)):
 		return nil, deviceTooFast()
-	case d.denied && f.opts.DeviceDenied != nil:
-		return nil, flawed(f.opts.DeviceDenied)
+	case d.denied && f.options().DeviceDenied != nil:
+		return nil, flawed(f.options().DeviceDenied)
 	case d.grant == nil:
 		return nil, devicePending()
 	case d.grant.gone:
@@ -107,7 +107,7 @@ func (f *Facebook) ApproveDevice(userCode string, c Consent) error {
 
 func (f *Facebook) approveDevice(userCode string, c Consent) error {
 	at := slices.IndexFunc(f.books.devices, func(d *deviceLogin) bool {
-		return d.userCode == strings.ToUpper(userCode) && d.waits(f.opts.Now())
+		return d.userCode == strings.ToUpper(userCode) && d.waits(f.options().Now())
 	})
 	if at < 0 {
 		return fmt.Errorf("approving a device: no login waits for the code %q", userCode)

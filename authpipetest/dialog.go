@@ -29,5 +29,5 @@ func (f *Facebook) dialog(c *call) answer {
 func (f *Facebook) errorPage(err error) answer {
 	shown := blocked{"Error", err.Error()}
 	errors.As(err, &shown)
-	return f.htmlAnswer(f.opts.BlockedStatus, errorTemplate, map[string]string{"Title": shown.title, "Text": shown.text})
+	return f.htmlAnswer(f.options().BlockedStatus, errorTemplate, map[string]string{"Title": shown.title, "Text": shown.text})
 }

@@ -49,6 +49,9 @@ type Page struct {
 	// Instagram is the id of the professional account at Instagram that the page is linked with, for tokens with
 	// instagram_basic. Empty: none.
 	Instagram string
+	// Portfolio is the id of the business portfolio that holds the page. A person's list of pages has it only for tokens with
+	// business_management; the page itself answers to its id all the same. Empty: none does.
+	Portfolio string
 	// Fields has further fields by name, such as fan_count or about, for tokens with pages_read_engagement. Fields that
 	// Facebook documents and this does not have are absent.
 	Fields map[string]any

@@ -29,11 +29,11 @@ func (c *call) discontinued() string {
 // refuseDiscontinued refuses what a new app may not use. The error is [Options].DiscontinuedError.
 func (f *Facebook) refuseDiscontinued(c *call) error {
 	feature := c.discontinued()
-	if feature == "" || f.opts.OldApps {
+	if feature == "" || f.options().OldApps {
 		return nil
 	}
 	c.entry.Discontinued = feature
-	if e := f.opts.DiscontinuedError; e != nil {
+	if e := f.options().DiscontinuedError; e != nil {
 		r := flawed(e)
 		r.Type, r.challenge = cmp.Or(e.Type, "OAuthException"), ""
 		return r

@@ -46,9 +46,9 @@ func (f *Facebook) queueSigned(kind, appID, userID string) {
 	if app == nil || app.callback(kind) == "" {
 		return
 	}
-	payload := signedPayload{UserID: userID, Algorithm: "HMAC-SHA256", IssuedAt: unix(f.opts.Now())}
+	payload := signedPayload{UserID: userID, Algorithm: "HMAC-SHA256", IssuedAt: unix(f.options().Now())}
 	if kind == EventDataDeletion {
-		payload.Expires = unix(f.opts.Now().Add(time.Hour))
+		payload.Expires = unix(f.options().Now().Add(time.Hour))
 	}
 	f.books.events = append(f.books.events, event{kind: kind, app: appID, payload: payload})
 }
@@ -72,7 +72,7 @@ func (f *Facebook) queueChanges(app, topic string, entry webhookEntry) {
 	if len(entry.Changes) == 0 {
 		return
 	}
-	entry.Time = unix(f.opts.Now())
+	entry.Time = unix(f.options().Now())
 	f.books.events = append(f.books.events, event{
 		kind: EventWebhook, app: app, object: topic, payload: webhookPayload{topic, []webhookEntry{entry}},
 	})
@@ -87,7 +87,7 @@ func (f *Facebook) permissionsChanged(g *grant, verb string, names ...string) {
 	entry.UID = entry.ID
 	for _, name := range names {
 		change := object{{"field", name}, {"value", f.permissionValue(g, name, verb)}}
-		if name == connected && f.opts.ConnectedVerbBeside {
+		if name == connected && f.options().ConnectedVerbBeside {
 			change = object{{"field", name}, {"verb", verb}}
 		}
 		entry.Changes = append(entry.Changes, change)

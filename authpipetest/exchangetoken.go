@@ -43,11 +43,11 @@ func (f *Facebook) exchangeToken(c *call) (any, error) {
 		case err != nil:
 			return nil, err
 		case expires:
-			return f.tell(f.keepSystem(*old, true), f.opts.ExchangeOmitsExpiresIn), nil
+			return f.tell(f.keepSystem(*old, true), f.options().ExchangeOmitsExpiresIn), nil
 		}
 	}
 	extended, again := f.extend(old)
-	omit := f.opts.ExchangeOmitsExpiresIn || again && f.opts.RepeatOmitsExpiresIn
+	omit := f.options().ExchangeOmitsExpiresIn || again && f.options().RepeatOmitsExpiresIn
 	return f.tell(f.books.keep(extended), omit), nil
 }
 
@@ -63,13 +63,13 @@ func (f *Facebook) RefuseExtension(appID, userID string, refused *GraphError) {
 // token that never expires, such as a page's, stays one; and a system user's keeps its expiry unless the call has
 // set_token_expires_in_60_days.
 func (f *Facebook) extend(old *token) (extended token, again bool) {
-	now := f.opts.Now()
+	now := f.options().Now()
 	extended = *old
 	extended.issued, extended.long, extended.scopes = now, true, old.effective()
 	switch {
-	case old.expires.IsZero() || f.opts.ExchangeNeverExpires:
+	case old.expires.IsZero() || f.options().ExchangeNeverExpires:
 		extended.expires = time.Time{}
-	case old.long && (old.kind == KindSystemUser || f.opts.ReexchangeNeverExtends || now.Sub(old.counted) < countingDay):
+	case old.long && (old.kind == KindSystemUser || f.options().ReexchangeNeverExtends || now.Sub(old.counted) < countingDay):
 		again = true
 	default:
 		extended.counted, extended.expires = now, now.Add(LongLife)

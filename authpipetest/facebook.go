@@ -6,13 +6,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // Facebook is a simulated Facebook: www.facebook.com, as far as its login dialog goes, and graph.facebook.com, both on
 // one [http.Handler]. It is safe for concurrent use. Make one with [NewFacebook]; the zero value does not work.
 type Facebook struct {
-	opts Options
+	made Options                 // what it was made with
+	opts atomic.Pointer[Options] // what holds now; replaced, never changed
 
 	mu    sync.Mutex
 	books books
@@ -49,12 +51,13 @@ type books struct {
 	unextendable map[grantKey]*GraphError // what exchanges of a person's tokens are refused with
 	pending      map[string]int           // of those, the ones that will take effect before a fault holds their answer
 	held         map[string]int           // of those, the ones that a fault holds
+	behaviors    map[string][]func()      // what clears the faults of each that is in force
 	arrival      chan struct{}            // closed and made anew when a request arrives, or takes effect
 }
 
 // NewFacebook returns a Facebook where nobody has an account yet.
 func NewFacebook(o Options) *Facebook {
-	return &Facebook{opts: o.withDefaults(), books: books{
+	f := &Facebook{books: books{
 		apps:       map[string]*App{},
 		users:      map[string]*User{},
 		pages:      map[string]*Page{},
@@ -71,8 +74,15 @@ func NewFacebook(o Options) *Facebook {
 		unextendable:  map[grantKey]*GraphError{},
 		held:          map[string]int{},
 		arrival:       make(chan struct{}),
+		behaviors:     map[string][]func(){},
 	}}
+	f.made = o.withDefaults()
+	f.chooseOptions()
+	return f
 }
+
+// options are those that hold now: behaviors change them.
+func (f *Facebook) options() *Options { return f.opts.Load() }
 
 // Start serves f on a free port of 127.0.0.1 until the test ends, and returns the base URL: dialog and Graph API are both
 // below it. A request that a [Fault] still holds when the test ends is let go.

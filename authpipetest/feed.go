@@ -82,7 +82,7 @@ func (f *Facebook) publish(c *call, t *token, page *Page) (any, error) {
 	f.books.published[page.ID]++
 	post := Post{
 		ID: page.ID + "_" + strconv.Itoa(number), PageID: page.ID, Message: message, Link: link,
-		App: t.app, User: t.person, Time: f.opts.Now(),
+		App: t.app, User: t.person, Time: f.options().Now(),
 	}
 	f.books.posts[page.ID] = append(f.books.posts[page.ID], post)
 	return map[string]string{"id": post.ID}, nil

@@ -89,7 +89,7 @@ func (f *Facebook) endPermission(g *grant, name string) {
 	}
 	switch {
 	case name == publicProfile:
-	case f.opts.RevokedPermissionVanishes:
+	case f.options().RevokedPermissionVanishes:
 		delete(g.permissions, name)
 	case g.permissions[name] != "":
 		g.permissions[name] = Declined

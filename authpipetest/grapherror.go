@@ -109,6 +109,6 @@ func noSuchObject(c *call, id string) refusal {
 
 func (f *Facebook) permissionError(message string) refusal {
 	r := oauthError(codePermission, "%s", message)
-	r.status = f.opts.PermissionErrorStatus
+	r.status = f.options().PermissionErrorStatus
 	return r
 }

@@ -21,10 +21,10 @@ const openID = "openid"
 // idToken is the ID token that comes with t, as OpenID Connect Core 1.0, section 2, has it. It may come without an access token:
 // then t has no value.
 func (f *Facebook) idToken(t *token, nonce string) string {
-	now, person := f.opts.Now(), f.books.users[t.person]
+	now, person := f.options().Now(), f.books.users[t.person]
 	first, last, _ := strings.Cut(person.Name, " ")
 	claims := object{
-		{"iss", f.opts.Issuer}, {"aud", t.app}, {"sub", f.ScopedID(t.app, t.person)}, {"iat", unix(now)}, {"exp", unix(now.Add(idTokenLife))},
+		{"iss", f.options().Issuer}, {"aud", t.app}, {"sub", f.ScopedID(t.app, t.person)}, {"iat", unix(now)}, {"exp", unix(now.Add(idTokenLife))},
 		{"jti", random(alphanumerics, 24)},
 	}
 	if t.value != "" {
@@ -81,7 +81,7 @@ func (f *Facebook) jwks(*call) answer {
 		{"kid", keyID(key)}, {"kty", "RSA"}, {"alg", "RS256"}, {"use", "sig"},
 		{"n", base64.RawURLEncoding.EncodeToString(key.N.Bytes())}, {"e", base64.RawURLEncoding.EncodeToString(exponent)},
 	}}
-	if f.opts.UnknownKeys { // before the one that signs, so that a client has to pass over them
+	if f.options().UnknownKeys { // before the one that signs, so that a client has to pass over them
 		keys = append([]object{
 			{{"kid", "pq"}, {"kty", "AKP"}, {"alg", "ML-DSA-44"}, {"use", "sig"}, {"pub", "AAAA"}},
 			{{"kid", "ed"}, {"kty", "OKP"}, {"crv", "Ed448"}, {"x", "AAAA"}},
@@ -94,7 +94,7 @@ func (f *Facebook) jwks(*call) answer {
 // dialog answers, lack the one that "OIDC Token with Manual Flow" is about. Where Facebook's endpoints are at www.facebook.com, these are here.
 func (f *Facebook) discovery(c *call) answer {
 	return f.jsonAnswer(object{
-		{"issuer", f.opts.Issuer},
+		{"issuer", f.options().Issuer},
 		{"authorization_endpoint", c.base() + "/dialog/oauth/"},
 		{"jwks_uri", c.base() + "/.well-known/oauth/openid/jwks/"},
 		{"response_types_supported", []string{"id_token", "token id_token"}},

@@ -95,7 +95,7 @@ func (f *Facebook) connect(l login, business *Business, consent Consent) *grant 
 	g.pages = slices.DeleteFunc(slices.Clone(consent.Pages), func(page string) bool { // keeps nil apart from none
 		return !slices.Contains(business.Pages, page)
 	})
-	g.active = f.opts.Now()
+	g.active = f.options().Now()
 	f.integrationChanged(l.app.ID, field, business.ID, l.configuration.ID)
 	return g
 }

@@ -36,7 +36,7 @@ func (f *Facebook) revoke(c *call) (any, error) {
 	} else {
 		f.endGrant(g.app, g.person)
 	}
-	if f.opts.RevokeAnswersTrue {
+	if f.options().RevokeAnswersTrue {
 		return true, nil
 	}
 	return map[string]bool{"success": true}, nil

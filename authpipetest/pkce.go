@@ -28,7 +28,7 @@ func (ch challenge) bound() bool { return ch.value != "" }
 
 // bind decides what becomes of a challenge. A method that is not S256, such as sha256, silently counts as plain.
 func (f *Facebook) bind(value, method string, openid bool) challenge {
-	if !openid && f.opts.PKCE != PKCEAlways {
+	if !openid && f.options().PKCE != PKCEAlways {
 		return challenge{}
 	}
 	return challenge{value: value, s256: method == "S256"}
@@ -54,10 +54,10 @@ func (f *Facebook) checkVerifier(ch challenge, verifier string) error {
 	switch {
 	case !ch.bound() && verifier != "":
 		return oauthError(codeUnknown, "code_verifier param is provided without a code_challenge in authorization request.")
-	case !ch.bound(), ch.verifies(verifier), verifier == "" && f.opts.PKCE == PKCEWithOpenID:
+	case !ch.bound(), ch.verifies(verifier), verifier == "" && f.options().PKCE == PKCEWithOpenID:
 		return nil
 	}
-	return oauthError(f.opts.VerifierErrorCode, "Invalid code verifier. Code verifier should be a cryptographically random "+
+	return oauthError(f.options().VerifierErrorCode, "Invalid code verifier. Code verifier should be a cryptographically random "+
 		"string using the characters A-Z, a-z, 0-9, and the punctuation characters -._~ (hyphen, period, underscore, and "+
 		"tilde), between 43 and 128 characters long.")
 }

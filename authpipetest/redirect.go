@@ -62,7 +62,7 @@ func (f *Facebook) redirectGranted(l login, g *grant) string {
 func (f *Facebook) newCode(l login, g *grant) string {
 	value := newCodeValue()
 	made := &code{
-		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.opts.Now(), challenge: l.challenge,
+		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.options().Now(), challenge: l.challenge,
 		nonce: l.nonce, openID: l.asksOpenID(), business: l.business,
 	}
 	if l.redirectURI == sdkRedirectURI {

@@ -33,7 +33,7 @@ func (f *Facebook) Requests() []Request {
 	for _, r := range f.books.log {
 		log = append(log, *r)
 	}
-	if n := len(log) - f.opts.LogLimit; n > 0 && f.opts.LogLimit > 0 {
+	if n := len(log) - f.options().LogLimit; n > 0 && f.options().LogLimit > 0 {
 		log = log[n:]
 	}
 	return log
@@ -73,10 +73,10 @@ func (f *Facebook) arrive(c *call) *armedFault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c.entry = &Request{
-		Time: f.opts.Now(), Endpoint: c.route.endpoint, Method: c.request.Method, Path: c.request.URL.Path,
+		Time: f.options().Now(), Endpoint: c.route.endpoint, Method: c.request.Method, Path: c.request.URL.Path,
 		Query: c.query, Form: c.form, Header: c.request.Header.Clone(), Batched: c.batched,
 	}
-	f.books.note(c.entry, f.opts.LogLimit)
+	f.books.note(c.entry, f.options().LogLimit)
 	fault := f.books.take(c.route.endpoint)
 	if fault != nil && fault.holds() {
 		f.books.held[c.route.endpoint]++

@@ -36,7 +36,7 @@ func (f *Facebook) sessionError(t *token, subcode int) *GraphError {
 	if !known {
 		message = "Error validating access token."
 	}
-	now := f.opts.Now()
+	now := f.options().Now()
 	expired := now
 	if !t.expires.IsZero() && t.expires.Before(now) {
 		expired = t.expires

@@ -22,7 +22,7 @@ func (f *Facebook) issueSystem(g *grant, business string, expires bool) *token {
 }
 
 func (f *Facebook) keepSystem(t token, expires bool) *token {
-	now := f.opts.Now()
+	now := f.options().Now()
 	t.issued, t.counted, t.expires = now, now, time.Time{}
 	if expires {
 		t.expires = now.Add(LongLife)

@@ -79,7 +79,7 @@ func (f *Facebook) systemToken(c *call) (any, error) {
 	for _, p := range asked {
 		g.permissions[p] = Granted
 	}
-	g.active = f.opts.Now()
+	g.active = f.options().Now()
 	slices.Sort(asked)
 	return f.mint(c, token{
 		kind: KindSystemUser, app: t.app, person: s.ID, grant: g, business: s.Business, scopes: slices.Compact(asked), long: true,
@@ -88,7 +88,7 @@ func (f *Facebook) systemToken(c *call) (any, error) {
 
 // revokeToken ends a single token of a system user ("System Users: …, and Revoke Tokens").
 func (f *Facebook) revokeToken(c *call) (any, error) {
-	if f.opts.RevokeTokenOnlyByGET && c.method() != http.MethodGet {
+	if f.options().RevokeTokenOnlyByGET && c.method() != http.MethodGet {
 		return nil, noSuchObject(c, "oauth")
 	}
 	app, secret, err := f.client(c)
@@ -111,7 +111,7 @@ func (f *Facebook) revokeToken(c *call) (any, error) {
 	case t.kind != KindSystemUser:
 		return nil, oauthError(codeInvalid, "(#100) The parameter revoke_token is no access token of a system user")
 	}
-	if !t.client || !f.opts.RevokeSparesIntegrations {
+	if !t.client || !f.options().RevokeSparesIntegrations {
 		t.dead = f.sessionError(t, SubcodeRevoked)
 	}
 	return map[string]bool{"success": true}, nil

@@ -46,7 +46,7 @@ func (f *Facebook) Throttle(t Throttle) (clear func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if t.RegainAccess > 0 && t.exceeded() {
-		armed.until = f.opts.Now().Add(t.RegainAccess)
+		armed.until = f.options().Now().Add(t.RegainAccess)
 	}
 	f.books.throttles = append(f.books.throttles, armed)
 	return func() {
@@ -60,7 +60,7 @@ func (t Throttle) exceeded() bool { return max(t.CallCount, t.TotalCPUTime, t.To
 
 // limit leaves the usage in the headers of the call's answer, and refuses the call if a limit is reached.
 func (f *Facebook) limit(c *call, t *token) error {
-	now := f.opts.Now()
+	now := f.options().Now()
 	f.books.throttles = slices.DeleteFunc(f.books.throttles, func(a *armedThrottle) bool {
 		return !a.until.IsZero() && !now.Before(a.until)
 	})

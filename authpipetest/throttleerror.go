@@ -47,6 +47,6 @@ func (f *Facebook) throttled(a *armedThrottle, code int) refusal {
 		r.GraphError = *a.Error
 		r.Type = cmp.Or(r.Type, "OAuthException")
 	}
-	r.status = f.opts.ThrottleStatus
+	r.status = f.options().ThrottleStatus
 	return r
 }

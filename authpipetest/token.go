@@ -48,7 +48,7 @@ func (b *books) keep(t token) *token {
 
 // issue makes a user token that lives for life, or forever if life is zero.
 func (f *Facebook) issue(g *grant, life time.Duration) *token {
-	now := f.opts.Now()
+	now := f.options().Now()
 	t := token{
 		kind: KindUser, app: g.app, person: g.person, grant: g, scopes: g.granted(),
 		issued: now, counted: now, long: life == 0 || life > 24*time.Hour,
@@ -67,7 +67,7 @@ func (f *Facebook) pageTokenOf(t *token, page string) *token {
 		return made // the same one each time, while it is good
 	}
 	made := *t
-	made.kind, made.page, made.issued = KindPage, page, f.opts.Now()
+	made.kind, made.page, made.issued = KindPage, page, f.options().Now()
 	if t.long {
 		made.expires = time.Time{}
 	}
@@ -115,10 +115,13 @@ func (f *Facebook) flaw(t *token) *GraphError {
 		return f.sessionError(t, SubcodeUnconfirmed)
 	case t.grant.gone:
 		return f.sessionError(t, SubcodeAppNotInstalled)
-	case !t.expires.IsZero() && !f.opts.Now().Before(t.expires):
+	case !t.expires.IsZero() && !f.options().Now().Before(t.expires):
 		return f.sessionError(t, SubcodeExpired)
 	case t.kind == KindPage && !f.books.mayHave(t.person, t.page):
 		return f.sessionError(t, SubcodeNoPageRole)
+	case t.kind == KindPage && !t.selected(t.page):
+		// The person has connected again and chosen other pages. No report has the subcode.
+		return f.sessionError(t, 0)
 	}
 	return nil
 }
@@ -164,7 +167,7 @@ func (f *Facebook) Inspect(value string) (Inspection, bool) {
 }
 
 // ExpireToken ends a token's life now: it is refused with 190/463. Page tokens made of it live on.
-func (f *Facebook) ExpireToken(value string) { f.SetTokenExpiry(value, f.opts.Now()) }
+func (f *Facebook) ExpireToken(value string) { f.SetTokenExpiry(value, f.options().Now()) }
 
 // SetTokenExpiry changes when a token expires, as Facebook may do at any time.
 func (f *Facebook) SetTokenExpiry(value string, at time.Time) {

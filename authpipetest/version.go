@@ -45,11 +45,11 @@ var versionSegment = regexp.MustCompile(`^v[0-9]+\.[0-9]+$`)
 // version that has expired is served by the oldest that is alive ("Versioning"). A version counts as released once it
 // stands in the table: a test may set its clock to any year and still call v26.0.
 func (f *Facebook) served(asked string) (string, bool) {
-	at := slices.IndexFunc(f.opts.Versions, func(v Version) bool { return v.Name == asked })
+	at := slices.IndexFunc(f.options().Versions, func(v Version) bool { return v.Name == asked })
 	if at < 0 {
 		return "", false
 	}
-	if f.alive(f.opts.Versions[at]) {
+	if f.alive(f.options().Versions[at]) {
 		return asked, true
 	}
 	return f.oldestVersion(), true
@@ -62,14 +62,14 @@ func (f *Facebook) knows(version string) bool {
 }
 
 func (f *Facebook) oldestVersion() string {
-	if at := slices.IndexFunc(f.opts.Versions, f.alive); at >= 0 {
-		return f.opts.Versions[at].Name
+	if at := slices.IndexFunc(f.options().Versions, f.alive); at >= 0 {
+		return f.options().Versions[at].Name
 	}
 	return ""
 }
 
 func (f *Facebook) alive(v Version) bool {
-	return v.Until.IsZero() || f.opts.Now().Before(v.Until)
+	return v.Until.IsZero() || f.options().Now().Before(v.Until)
 }
 
 // versionFor tells which version answers this call. A call without a version goes by the app's setting.
