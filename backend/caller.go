@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/paths"
 )
 
@@ -68,29 +69,41 @@ func (c *callers) bond(entityID, key string) (bond, error) {
 	return b, nil
 }
 
-// admit refuses a caller who is bound to a tenant whatever is not about that
-// tenant alone. All requests pass it before anything of them is looked at, so
-// that no path can forget it, and one that is added is closed to those who are
-// bound until [paths.TenantOf] knows it.
+// admit refuses requests outside the caller's tenant with 403. All requests pass
+// it before anything else happens, so that no path can forget it, and a new path
+// is closed to bound callers until [paths.TenantOf] knows it.
 //
-// It lets pass what Vault serves to anybody, and help, which reads nothing.
-// Callers without an entity, root among them, are bound by policy alone: so
-// settings that do not open shut out everybody else, and can be written anew.
+// A caller is bound if its entity's metadata has tenant_metadata_key. With
+// unbound_callers=deny all other callers are refused whatever belongs to a
+// tenant: a token without an entity, such as an orphan, escapes no binding. Paths
+// of the mount itself stay with policy, so that the settings can be written anew
+// even where they do not open.
+//
+// Unauthenticated paths and help are admitted.
 func (b *Backend) admit(ctx context.Context, req *logical.Request) error {
-	if req.EntityID == "" || req.Unauthenticated || req.Operation == logical.HelpOperation {
+	if req.Unauthenticated || req.Operation == logical.HelpOperation {
+		return nil
+	}
+	owner := paths.TenantOf(req.Path)
+	if req.EntityID == "" && owner == "" {
 		return nil
 	}
 	settings, err := b.store.Settings(ctx)
 	if err != nil || settings.TenantMetadataKey == "" {
 		return err
 	}
-	bond, err := b.callers.bond(req.EntityID, settings.TenantMetadataKey)
-	if err != nil || !bond.bound {
-		return err
+	var caller bond
+	if req.EntityID != "" {
+		if caller, err = b.callers.bond(req.EntityID, settings.TenantMetadataKey); err != nil {
+			return err
+		}
 	}
-	if id := paths.TenantOf(req.Path); id != "" && string(id) == bond.tenant {
+	switch {
+	case caller.bound && owner != "" && string(owner) == caller.tenant:
+		return nil
+	case !caller.bound && (owner == "" || settings.UnboundCallers != store.DenyUnbound):
 		return nil
 	}
-	b.Logger().Debug("refused: the caller is bound to another tenant", "entity", req.EntityID, "operation", req.Operation, "path", req.Path)
+	b.Logger().Debug("refused: the path is outside the caller's tenant", "entity", req.EntityID, "operation", req.Operation, "path", req.Path)
 	return logical.ErrPermissionDenied
 }

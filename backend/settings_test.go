@@ -316,7 +316,7 @@ func TestWhereVaultDoesNotTellOfTheCallerNothingIsServed(t *testing.T) {
 
 func TestSettingsAreReadAndWritten(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
-	want := map[string]any{"tenant_metadata_key": ""}
+	want := map[string]any{"tenant_metadata_key": "", "unbound_callers": "allow"}
 	if diff := cmp.Diff(want, e.read("settings")); diff != "" {
 		t.Errorf("where none were written: %s", diff)
 	}

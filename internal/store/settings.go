@@ -15,7 +15,16 @@ type Settings struct {
 	// TenantMetadataKey names the metadata of a caller's entity that says which
 	// tenant the caller is bound to. "": nobody is bound.
 	TenantMetadataKey string `json:"tenant_metadata_key,omitempty"`
+	// UnboundCallers says what callers without that metadata may do. "": what their
+	// policy allows.
+	UnboundCallers Unbound `json:"unbound_callers,omitempty"`
 }
+
+// Unbound says what callers may do that are bound to no tenant.
+type Unbound string
+
+// DenyUnbound refuses them whatever belongs to a tenant.
+const DenyUnbound Unbound = "deny"
 
 // Settings returns those of the mount. They are asked for at every request, so
 // that there are none is remembered too.
