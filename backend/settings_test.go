@@ -96,6 +96,7 @@ var scopes = map[string]scope{
 	"events":                               closed,
 	"tenants":                              closed,
 	"creds":                                closed,
+	"accounts/<provider>/<account>":        closed,
 	"connections":                          closed,
 	"callback/<provider>":                  public,
 	"webhooks/<provider>/deauthorize":      public,

@@ -18,6 +18,7 @@ var captured = map[string]*framework.FieldSchema{
 	"page":     {Type: framework.TypeString, Description: "The provider's id of a page."},
 	"name":     {Type: framework.TypeString, Description: "The name of a static credential."},
 	"session":  {Type: framework.TypeString, Description: "The id of the session, as connect/ answered it."},
+	"account":  {Type: framework.TypeString, Description: "The provider's id of a person, a system user or a business."},
 	"status":   {Type: framework.TypeString, Description: "A status other than active: needs_reauth, revoked or failed.", AllowedValues: oneOf(store.NotActive...)},
 }
 

@@ -51,6 +51,7 @@ func All(d Deps) []*framework.Path {
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),
 		connections(d.Store, d.Refresh, d.Now),
+		accounts(d),
 		events(d.Store),
 		tenants(d.Store, d.Refresh),
 		webhooks(d.Store, d.Refresh),
@@ -74,6 +75,7 @@ const (
 	nameSegment     = `(?P<name>[^/]+)`
 	sessionSegment  = `(?P<session>[^/]+)`
 	statusSegment   = `(?P<status>[^/]+)`
+	accountSegment  = `(?P<account>[^/]+)`
 	refPrefix       = tenantSegment + "/" + providerSegment
 )
 

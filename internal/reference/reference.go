@@ -61,7 +61,7 @@ type (
 // words are the first words of paths in the order in which one meets them. What
 // is not among them comes last.
 var words = []string{
-	"config", "connect", "callback", "sessions", "creds", "connections", "tenants", "health", "events", "webhooks", "metrics", "info", "settings",
+	"config", "connect", "callback", "sessions", "creds", "connections", "accounts", "tenants", "health", "events", "webhooks", "metrics", "info", "settings",
 }
 
 // short are the names of refs in the table. The document spells out each kind.

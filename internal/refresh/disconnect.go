@@ -127,12 +127,23 @@ func (r *Refresher) forgetShared(ctx context.Context, ref tenant.Ref, c store.Cr
 // shared reports whether another credential lives by what would be revoked: the
 // account's grant, or this one token. One that was revoked does not.
 func (r *Refresher) shared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
-	tokens, ok := r.Providers[ref.Provider].(provider.TokenRevoker)
-	alone := ok && tokens.RevokesAlone(c.Token)
+	return r.sharedBeyond(ctx, ref, c, func(other tenant.Ref) bool { return other == ref })
+}
+
+// sharedBeyond is shared without the credentials that except names.
+func (r *Refresher) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Credential, except func(tenant.Ref) bool) (bool, error) {
+	alone := r.revokesAlone(ref.Provider, c)
 	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
-		return other.Ref != ref && !other.Gone && (!alone || other.Token == c.Token.AccessToken)
+		return !except(other.Ref) && !other.Gone && (!alone || other.Token == c.Token.AccessToken)
 	}), err
+}
+
+// revokesAlone reports whether revoking the credential's token leaves the
+// account's other tokens alone.
+func (r *Refresher) revokesAlone(providerName string, c store.Credential) bool {
+	tokens, ok := r.Providers[providerName].(provider.TokenRevoker)
+	return ok && tokens.RevokesAlone(c.Token)
 }
 
 // revoke tells the provider, if there is anything to tell. The warning says
@@ -319,6 +330,20 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 		}
 		warning, removal.RevokedBirth = join(warning, told), c.Birth
 	}
+	told, ended, err := r.beginRemoval(ctx, ref, removal)
+	if err != nil {
+		return "", err
+	}
+	if warning = join(warning, told); !ended {
+		warning = join(warning, under+ref.String())
+	}
+	return warning, nil
+}
+
+// beginRemoval takes the installation, and what stands under it, out of service
+// with one write. The worker does the rest, but what is soon done is done now:
+// ended says that it was.
+func (r *Refresher) beginRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
 	err = r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old != nil {
 			return store.Removal{}, time.Time{}, NotFound(ref) // another request was first
@@ -329,16 +354,15 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 		err = NotFound(ref) // its tenant is being deleted, or is gone
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	// From here on the removal stands, whatever comes. What is soon done is done
-	// now.
+	// From here on the removal stands, whatever comes.
 	if bare, err := r.Store.Bare(ctx, ref); bare && err == nil {
 		if end, err := r.removeLast(ctx, ref, removal); err == nil && end.ended {
-			return join(warning, end.warning), nil
+			return end.warning, true, nil
 		}
 	}
-	return join(warning, under+ref.String()), nil
+	return "", false, nil
 }
 
 // hasten lets a removal forget what it cannot revoke, and takes it up at once.

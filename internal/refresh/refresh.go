@@ -259,8 +259,7 @@ func (r *Refresher) refresh(ctx context.Context, ref tenant.Ref, wanted func(sto
 		}
 		return p.Refresh(ctx, client, c.Token)
 	}, func(c *store.Credential, fresh oauth.Token) {
-		tokens, ok := r.Providers[ref.Provider].(provider.TokenRevoker)
-		r.refreshed(c, fresh, ok && tokens.RevokesAlone(c.Token))
+		r.refreshed(c, fresh, r.revokesAlone(ref.Provider, *c))
 	}})
 }
 

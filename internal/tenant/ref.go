@@ -74,6 +74,10 @@ func CheckPage(s string) error { return checkName("page", s, 128, userMarks) }
 // CheckName is like [CheckUser], for the name of a static credential.
 func CheckName(s string) error { return checkName("name", s, 128, userMarks) }
 
+// CheckAccount is like [CheckUser], for a provider's id of an account or a
+// business.
+func CheckAccount(s string) error { return checkName("account", s, 128, "._-") }
+
 func checkName(field, s string, max int, marks string) error {
 	ok := s != "" && len(s) <= max && isAlphanumeric(s[0]) && !strings.Contains(s, "..")
 	for i := 0; ok && i < len(s); i++ {

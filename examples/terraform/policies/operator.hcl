@@ -17,3 +17,6 @@ path "authpipe/connections/*" {
 path "authpipe/creds/*" {
   capabilities = ["list", "delete"]
 }
+path "authpipe/accounts/*" {
+  capabilities = ["read", "delete"]
+}
