@@ -46,7 +46,7 @@ var (
 	segment  = regexp.MustCompile(`\(\?P<(\w+)>[^)]*\)`)
 	examples = map[string][2]string{
 		"tenant": {"T", "org_acme"}, "provider": {"P", "facebook"}, "user": {"U", "uma"}, "page": {"G", "777"},
-		"name": {"N", "billing"}, "session": {"X", "x"}, "status": {"S", "needs_reauth"},
+		"name": {"N", "billing"}, "session": {"X", "x"}, "status": {"S", "needs_reauth"}, "account": {"A", "4711"},
 	}
 )
 

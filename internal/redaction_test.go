@@ -74,6 +74,7 @@ var plain = map[string][]string{
 	"store.configAtRest":     {"ClientSecret", "FormerSecret", "ClientToken"},
 	"store.sessionAtRest":    {"Verifier", "Nonce", "ConnectKey", "Code", "AccessToken"},
 	"store.credentialAtRest": {"AccessToken", "FormerToken"},
+	"store.formerAtRest":     {"AccessToken"},
 }
 
 func TestASecretIsInNoPlainString(t *testing.T) {

@@ -11,15 +11,6 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// How long a reader is told to wait: not less than minTTL, for Vault Agent
-// takes a ttl of 0 for "every second", and a little past the planned refresh,
-// so that its next read sees the new token.
-const (
-	minTTL = 30 * time.Second
-	// A plan's minute must end, a tick come, and the call be made.
-	ttlPastPlan = 2*time.Minute + 5*time.Second
-)
-
 // refView returns the ref in parts; those that apply.
 func refView(ref tenant.Ref) map[string]any {
 	view := make(map[string]any, 24) // with room for what the others add
@@ -67,7 +58,7 @@ func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]an
 	setTime(view, "expires_at", c.Token.ExpiresAt)
 	setTime(view, "data_access_expires_at", c.Token.DataAccessExpiresAt)
 	if !c.NextRefresh.IsZero() {
-		view["ttl"] = seconds(max(c.NextRefresh.Sub(now)+ttlPastPlan, minTTL))
+		view["ttl"] = seconds(refresh.TTL(c, now))
 		view["rotation_period"] = seconds(max(c.NextRefresh.Sub(c.RefreshedAt), time.Second))
 		view["last_vault_rotation"] = timestamp(c.RefreshedAt)
 	}

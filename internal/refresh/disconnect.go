@@ -241,31 +241,9 @@ func (r *Refresher) revokeAll(ctx context.Context, p provider.Revoker, client oa
 func (r *Refresher) held(ctx context.Context, ref tenant.Ref, token oauth.Token) (bool, error) {
 	holders, err := r.Store.Holders(ctx, ref.Provider, token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
-		return other.Ref != ref && (other.Token == token.AccessToken || other.Token.IsZero())
+		return other.Ref != ref && (other.Token == token.AccessToken || other.Token.IsZero() ||
+			slices.ContainsFunc(other.Formers, func(f store.Former) bool { return f.AccessToken == token.AccessToken }))
 	}), err
-}
-
-// revokeFormer revokes the token before the one that a refresh has replaced. If
-// that fails, it lives until it expires.
-func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Credential) {
-	revoker, ok := r.Providers[ref.Provider].(provider.Revoker)
-	if !ok || len(c.Tokens()) == 1 {
-		return
-	}
-	if held, err := r.held(ctx, ref, c.Tokens()[0]); held || err != nil {
-		return // another tenant lives by it
-	}
-	_, config, err := r.client(ctx, ref.Provider)
-	if err == nil {
-		calls, cancel := provider.Within(ctx)
-		defer cancel()
-		err = r.Gate.AskFor(calls, subject(ref, c), "revoke", func() error {
-			return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), c.Tokens()[0]) })
-		})
-	}
-	if err != nil {
-		r.Log.Warn("the token that was replaced could not be revoked", "ref", ref.String(), "error", err)
-	}
 }
 
 // suspect has every credential of the account but ref's checked at once: one

@@ -128,11 +128,7 @@ func (r *Refresher) journey(ctx context.Context, ref tenant.Ref, f flight) (stor
 		return before, err
 	}
 	answer, config, cause := r.ask(ctx, ref, f, before)
-	after, err := r.arrive(ctx, ref, f, before, config, answer, cause)
-	if err == nil && after.Birth == before.Birth && after.Former == before.Token.AccessToken {
-		r.revokeFormer(ctx, ref, before)
-	}
-	return after, err
+	return r.arrive(ctx, ref, f, before, config, answer, cause)
 }
 
 // ask puts the flight's question to the provider.

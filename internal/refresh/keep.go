@@ -81,6 +81,14 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	if r.Gate.Shut(ctx, subject(ref, c)) != nil {
 		return nil, r.done(ctx, k)
 	}
+	if r.formersDue(c) {
+		if c, err = r.revokeFormers(ctx, ref, c); err != nil {
+			return nil, err
+		}
+		if k.credential = c; c.NextDue().IsZero() || now.Before(c.NextDue()) {
+			return nil, nil // that was all
+		}
+	}
 	if c.NextRefresh.IsZero() || now.Before(c.NextRefresh) || !c.DeadSince.IsZero() && !now.Before(c.NextCheck) {
 		return k, nil
 	}

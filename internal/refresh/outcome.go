@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -84,9 +85,8 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token, livesOn bo
 		r.checked(c, fresh)
 		return
 	}
-	c.Former = oauth.Secret{}
 	if livesOn {
-		c.Former = c.Token.AccessToken
+		replaced(c, now)
 	}
 	c.Token, c.Exhausted = fresh, false
 	c.Generation++
@@ -220,6 +220,12 @@ func putOff(c *store.Credential, t time.Time) {
 	for _, next := range []*time.Time{&c.NextRefresh, &c.NextCheck} {
 		if !next.IsZero() && next.Before(t) {
 			*next = t
+		}
+	}
+	c.Formers = slices.Clone(c.Formers)
+	for i, former := range c.Formers {
+		if !former.RevokeAt.IsZero() && former.RevokeAt.Before(t) {
+			c.Formers[i].RevokeAt = t
 		}
 	}
 }

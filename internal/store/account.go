@@ -47,6 +47,8 @@ type Holder struct {
 	Ref    tenant.Ref
 	Status Status
 	Token  oauth.Secret
+	// Formers are the tokens of before its refreshes that live on.
+	Formers []Former
 	// Gone says that the grant is known to be, and not only told.
 	Gone bool
 }
@@ -80,7 +82,7 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 		}
 		switch c, err := s.Credential(ctx, ref); {
 		case err == nil && slices.Contains(accountsOf(c), account):
-			holders = append(holders, Holder{ref, c.Status, c.Token.AccessToken, c.Gone()})
+			holders = append(holders, Holder{ref, c.Status, c.Token.AccessToken, c.Formers, c.Gone()})
 		case errors.Is(err, ErrCorrupt):
 			// Nobody knows: it counts.
 			holders = append(holders, Holder{Ref: ref})

@@ -35,10 +35,13 @@ type Credential struct {
 
 	Status Status      `json:"status"`
 	Token  oauth.Token `json:"token"`
-	// Former is the access token that the last refresh replaced, if that lives
-	// on. It is revoked when the next one is replaced, so that its readers have
-	// had time to come back. "": there is none.
-	Former oauth.Secret `json:"-"`
+	// Formers are the access tokens that refreshes have replaced and that live on:
+	// each is revoked when its readers have had the time that they were promised.
+	Formers []Former `json:"-"`
+	// PromisedUntil is the latest refresh that was planned for the token, and that
+	// its readers may have been told of, if NextRefresh is earlier now. Zero: it is
+	// not.
+	PromisedUntil time.Time `json:"promised_until,omitzero"`
 	// AskedScopes are the scopes that were asked for, sorted; some may not have
 	// been granted.
 	AskedScopes []string `json:"asked_scopes,omitempty"`
@@ -144,9 +147,10 @@ func (c *Credential) Record(at time.Time, event, reason string) {
 	}
 }
 
-// NextDue returns the earliest of the next refresh, check and notice, or zero.
+// NextDue returns the earliest of the next refresh, check, notice and revocation
+// of a former token, or zero.
 func (c *Credential) NextDue() (next time.Time) {
-	for _, t := range []time.Time{c.NextRefresh, c.NextCheck, c.NextNotice} {
+	for _, t := range []time.Time{c.NextRefresh, c.NextCheck, c.NextNotice, c.nextRevocation()} {
 		if next.IsZero() || !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -173,20 +177,24 @@ func (c *Credential) MissingScopes() []string {
 // Credential does not marshal.
 type credentialAtRest struct {
 	Credential
-	AccessToken string `json:"access_token"`
+	AccessToken  string         `json:"access_token"`
+	FormerTokens []formerAtRest `json:"former_tokens,omitempty"`
+	StaticValue  string         `json:"static_value,omitempty"`
+	// FormerToken is in records of earlier versions.
 	FormerToken string `json:"former_token,omitempty"`
-	StaticValue string `json:"static_value,omitempty"`
 }
 
-// Tokens returns what of the credential can be revoked: the token that lives on
-// from before the last refresh, if there is one, and its own.
-func (c *Credential) Tokens() []oauth.Token {
-	if c.Former.IsZero() || c.Former == c.Token.AccessToken {
-		return []oauth.Token{c.Token}
+// Tokens returns what of the credential can be revoked: the tokens that live on
+// from before refreshes, if there are any, and its own.
+func (c *Credential) Tokens() (tokens []oauth.Token) {
+	for _, former := range c.Formers {
+		if former.AccessToken != c.Token.AccessToken {
+			token := c.Token
+			token.AccessToken = former.AccessToken
+			tokens = append(tokens, token)
+		}
 	}
-	former := c.Token
-	former.AccessToken = c.Former
-	return []oauth.Token{former, c.Token}
+	return append(tokens, c.Token)
 }
 
 // Credential returns the credential that ref names, or ErrNotFound.
@@ -209,7 +217,7 @@ func (s *Store) opener(ctx context.Context, ref tenant.Ref) func([]byte) (Creden
 		if err := s.openSealed(ctx, ref.Tenant, credentialKey(ref), b, &r); err != nil {
 			return Credential{}, err
 		}
-		r.Credential.Token.AccessToken, r.Credential.Former = oauth.NewSecret(r.AccessToken), oauth.NewSecret(r.FormerToken)
+		r.Credential.Token.AccessToken, r.Credential.Formers = oauth.NewSecret(r.AccessToken), r.formers()
 		if err := r.openStatic(ref); err != nil {
 			return Credential{}, err
 		}
@@ -220,7 +228,9 @@ func (s *Store) opener(ctx context.Context, ref tenant.Ref) func([]byte) (Creden
 // putCredential stores the record itself.
 func (s *Store) putCredential(ctx context.Context, ref tenant.Ref, c Credential) error {
 	key := credentialKey(ref)
-	b, err := s.sealed(ctx, ref.Tenant, key, nil, credentialAtRest{c, c.Token.AccessToken.Reveal(), c.Former.Reveal(), c.staticValue()})
+	b, err := s.sealed(ctx, ref.Tenant, key, nil, credentialAtRest{
+		Credential: c, AccessToken: c.Token.AccessToken.Reveal(), FormerTokens: formersAtRest(c.Formers), StaticValue: c.staticValue(),
+	})
 	if err != nil {
 		return err
 	}
@@ -257,6 +267,7 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 		if c.PagesAt == old.PagesAt {
 			c.Revision++
 		}
+		c.keepPromise(*old)
 	}
 	if err := s.replan(ctx, ref, old, &c); err != nil {
 		return Credential{}, err

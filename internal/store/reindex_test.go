@@ -58,7 +58,7 @@ func TestAWalkEndsWhereStorageFails(t *testing.T) {
 func TestAReindexChangesNothingButTheDueEntry(t *testing.T) {
 	s, storage, clock := newStore()
 	with := credential()
-	with.Former = oauth.NewSecret("EAABformer")
+	with.Formers = []store.Former{{AccessToken: oauth.NewSecret("EAABformer"), RevokeAt: clock.Now().Add(300 * 24 * time.Hour).UTC()}}
 	before := put(t, s, uma, with)
 	for _, prefix := range []string{"account/", "due/"} {
 		keys, _ := storage.Keys(t.Context(), prefix)

@@ -1,0 +1,154 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// How long a reader is told to wait: not less than minTTL, for Vault Agent
+// takes a ttl of 0 for "every second", and a little past the planned refresh,
+// so that its next read sees the new token.
+const (
+	minTTL = 30 * time.Second
+	// A plan's minute must end, a tick come, and the call be made.
+	ttlPastPlan = 2*time.Minute + 5*time.Second
+)
+
+// TTL returns how long a reader of the credential waits before it comes back.
+// Until then the token that it was given is not revoked by the engine.
+func TTL(c store.Credential, now time.Time) time.Duration {
+	return max(c.NextRefresh.Sub(now)+ttlPastPlan, minTTL)
+}
+
+const (
+	// formersKept is how many tokens of before its refreshes a credential keeps at
+	// most. With one more, the one whose time ends first is revoked at once. A
+	// refresh by hand each day, between two that are planned, stays below it.
+	formersKept = 50
+	// retryRevoking is when the revocation of a former token is tried again.
+	retryRevoking = time.Hour
+)
+
+// promisedUntil returns when the last reader of the credential's token will have
+// come back for another. Reads store nothing, so any reader may have been told
+// the latest plan that the token has had. The tokens of its pages were derived
+// from it and have plans of their own: with pages, it lives for as long as it can.
+func promisedUntil(c store.Credential, now time.Time) time.Time {
+	until := now.Add(minTTL)
+	for _, plan := range []time.Time{c.NextRefresh, c.PromisedUntil} {
+		if at := plan.Add(ttlPastPlan); at.After(until) {
+			until = at
+		}
+	}
+	if c.PagesAt != 0 && c.Token.ExpiresAt.After(until) {
+		until = c.Token.ExpiresAt
+	}
+	return until.UTC()
+}
+
+// replaced adds the credential's token, which lives on, to the former ones.
+func replaced(c *store.Credential, now time.Time) {
+	formers := slices.Clone(c.Formers)
+	for i := range formers {
+		if formers[i].RevokeAt.IsZero() {
+			formers[i].RevokeAt = now
+		}
+	}
+	formers = append(formers, store.Former{AccessToken: c.Token.AccessToken, RevokeAt: promisedUntil(*c, now), ExpiresAt: c.Token.ExpiresAt})
+	slices.SortStableFunc(formers, func(a, b store.Former) int { return a.RevokeAt.Compare(b.RevokeAt) })
+	for i := range len(formers) - formersKept {
+		formers[i].RevokeAt = now
+	}
+	c.Formers = formers[max(len(formers)-2*formersKept, 0):] // where none could be revoked
+}
+
+// revokeFormers revokes the former tokens of the credential whose time is over,
+// and returns the credential without them. One that has expired, or that another
+// credential lives by, is only dropped. So is one that the provider refuses to
+// revoke: it lives until it expires.
+func (r *Refresher) revokeFormers(ctx context.Context, ref tenant.Ref, c store.Credential) (store.Credential, error) {
+	dropped, later := map[oauth.Secret]bool{}, r.Now().UTC().Add(retryRevoking)
+	for _, former := range c.Formers {
+		if !r.formerDue(former) {
+			continue
+		}
+		again, err := r.revokeFormer(ctx, ref, c, former)
+		if err != nil {
+			return c, err
+		}
+		dropped[former.AccessToken] = !again
+	}
+	stored, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+		if old == nil || old.Birth != c.Birth {
+			return store.Credential{}, errSuperseded
+		}
+		left := *old
+		left.Formers = nil
+		for _, former := range old.Formers {
+			drop, tried := dropped[former.AccessToken]
+			if tried && !drop {
+				former.RevokeAt = later
+			}
+			if !drop {
+				left.Formers = append(left.Formers, former)
+			}
+		}
+		return left, nil
+	})
+	if errors.Is(err, errSuperseded) || gone(err) {
+		return c, nil
+	}
+	return stored, err
+}
+
+// formersDue reports whether a former token of the credential is to be revoked.
+func (r *Refresher) formersDue(c store.Credential) bool {
+	return slices.ContainsFunc(c.Formers, r.formerDue)
+}
+
+func (r *Refresher) formerDue(f store.Former) bool {
+	return !f.RevokeAt.IsZero() && !r.Now().Before(f.RevokeAt)
+}
+
+// revokeFormer revokes one former token of the credential. again says that it is
+// to be tried again. The error is one of storage.
+func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Credential, former store.Former) (again bool, err error) {
+	revoker, ok := r.Providers[ref.Provider].(provider.Revoker)
+	if !ok || !former.ExpiresAt.IsZero() && !r.Now().Before(former.ExpiresAt) {
+		return false, nil
+	}
+	token := c.Token
+	token.AccessToken = former.AccessToken
+	if held, err := r.held(ctx, ref, token); held || err != nil {
+		return false, err // another tenant lives by it
+	}
+	if err := r.budget.Wait(ctx); err != nil {
+		return false, err
+	}
+	_, config, err := r.client(ctx, ref.Provider)
+	if err == nil {
+		calls, cancel := provider.Within(ctx)
+		defer cancel()
+		err = r.Gate.Ask(calls, ref.Provider, "revoke", func() error {
+			return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), token) })
+		})
+	}
+	if err == nil {
+		r.Log.Info("revoked a token that a refresh replaced", "ref", ref.String())
+		return false, nil
+	}
+	var e *provider.Error
+	if !errors.As(err, &e) {
+		return false, err
+	}
+	again = e.Class == provider.Transient || e.Class == provider.Throttled || e.Class == provider.Misconfigured
+	r.Log.Warn("the token that was replaced could not be revoked", "ref", ref.String(), "again", again, "error", err)
+	return again, nil
+}
