@@ -50,6 +50,10 @@ func (f *Facebook) exchangeCode(c *call) (any, error) {
 		return nil, oauthError(codeRedirectURI, "Missing redirect_uri parameter.")
 	}
 	if presented == nil || presented.app != app.ID {
+		if value := c.param("redirect_uri"); value != "" && !app.redirectsTo(value) {
+			return nil, oauthError(codeRedirectURI, "Can't Load URL: The domain of this URL isn't included in the app's domains. "+
+				"To be able to load this URL, add all domains and subdomains of your app to the App Domains field in your app settings.")
+		}
 		return nil, codeError(0, "Invalid verification code format.")
 	}
 	if err := f.redeem(presented, c, secret); err != nil {

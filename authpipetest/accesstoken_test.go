@@ -146,6 +146,7 @@ func TestRefusedExchanges(t *testing.T) {
 		{"an unknown client_id", []string{"client_id", "999"}, 101, "Error validating application. Invalid application ID."},
 		{"no code", []string{"code", ""}, 1, "Missing authorization code"},
 		{"no redirect_uri", []string{"redirect_uri", ""}, 191, "Missing redirect_uri parameter."},
+		{"what is no code at another URI", []string{"code", "hello", "redirect_uri", "https://e/other"}, 191, "Can't Load URL: The domain of this URL isn't included in the app's domains. To be able to load this URL, add all domains and subdomains of your app to the App Domains field in your app settings."},
 		{"what is no code", []string{"code", "hello"}, 100, "Invalid verification code format."},
 		{"another app's code", []string{"client_id", "456", "client_secret", "OTHER"}, 100, "Invalid verification code format."},
 		{"a verifier without a challenge", []string{"code_verifier", "zzz"}, 1, "code_verifier param is provided without a code_challenge in authorization request."},

@@ -21,7 +21,7 @@ const (
 func business(t *testing.T, o authpipetest.Options, b authpipetest.Business, c authpipetest.Configuration) *engine {
 	t.Helper()
 	e := newEngine(t, o)
-	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{mountURL + "/callback/facebook"}})
+	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{mountURL + "/callback/facebook", "https://app.example.com/oauth"}})
 	b.ID, b.Name, b.Admins, b.Pages = businessID, "Bakery Ltd", []string{"ada"}, []string{"777"}
 	c.ID, c.App, c.Permissions = configID, appID, []string{"business_management", "pages_show_list", "pages_read_engagement", "pages_manage_posts"}
 	e.fb.AddBusiness(b)

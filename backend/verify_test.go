@@ -16,7 +16,9 @@ func (e *engine) findings() (ok bool, found map[string]map[string]any) {
 	answer := e.must(logical.UpdateOperation, "config/facebook/verify", nil)
 	found = map[string]map[string]any{}
 	for _, f := range answer["findings"].([]map[string]any) {
-		found[f["check"].(string)] = f
+		if check := f["check"].(string); found[check] == nil || found[check]["ok"] == true { // of several redirect URIs, one with trouble
+			found[check] = f
+		}
 	}
 	return answer["ok"].(bool), found
 }
@@ -38,9 +40,9 @@ func TestAConfigurationIsVerified(t *testing.T) {
 		"graph_version": {func(e *engine) {
 			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v97.0"})
 		}, "not known"},
-		"redirect_uris": {func(e *engine) {
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": "http://localhost/callback/facebook"})
-		}, "not https"},
+		"redirect_uri": {func(e *engine) {
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": mountURL + "/callback/facebook," + mountURL + "/callback/facebook/"})
+		}, mountURL + "/callback/facebook/ is not registered"},
 		"clock_skew": {func(e *engine) {
 			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Status: 400, Error: &authpipetest.GraphError{Code: 2500, Message: "An active access token must be used"},
 				Header: map[string][]string{"Date": {"Mon, 23 Nov 2026 11:50:00 GMT"}}})
@@ -54,6 +56,9 @@ func TestAConfigurationIsVerified(t *testing.T) {
 			t.Errorf("%s: found is %v", check, found)
 		}
 		for other, f := range found {
+			if other == "redirect_uri" && check == "client_secret" && strings.Contains(f["detail"].(string), "cannot be told") {
+				continue
+			}
 			if other != check && f["ok"] != true {
 				t.Errorf("with trouble in %s, %s is %v", check, other, f)
 			}
@@ -125,5 +130,81 @@ func TestAnUnknownVersionIsNoRiddle(t *testing.T) {
 	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
 	if ok, found := e.findings(); ok || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
 		t.Errorf("found is %v", found["graph_version"])
+	}
+}
+
+// redirects returns what verify finds of redirect URIs, by what is configured.
+func (e *engine) redirects(uris ...string) map[string]map[string]any {
+	e.t.Helper()
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": uris})
+	found, i := map[string]map[string]any{}, 0
+	for _, f := range e.must(logical.UpdateOperation, "config/facebook/verify", nil)["findings"].([]map[string]any) {
+		if f["check"] == "redirect_uri" {
+			found[uris[i]] = f
+			i++
+		}
+	}
+	if i != len(uris) {
+		e.t.Errorf("%d of %d redirect URIs are looked at", i, len(uris))
+	}
+	return found
+}
+
+func TestVerifyTellsWhichRedirectURIsAreRegistered(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	const (
+		registered = mountURL + "/callback/facebook"
+		other      = "https://elsewhere.example.com/callback/facebook"
+		loopback   = "http://127.0.0.1:8200/v1/authpipe/callback/facebook"
+	)
+	var events []string
+	events, _ = e.events(0)
+	found := e.redirects(registered, other, loopback)
+	for uri, want := range map[string]struct {
+		ok   bool
+		says string
+	}{registered: {true, "is registered"}, other: {false, "Valid OAuth Redirect URIs"}, loopback: {true, "development"}} {
+		detail := found[uri]["detail"].(string)
+		if found[uri]["ok"] != want.ok || !strings.Contains(detail, want.says) || !strings.Contains(detail, uri) {
+			t.Errorf("of %s it says %v", uri, found[uri])
+		}
+	}
+	// Nothing but the answer says so: no credential and no provider has a failure.
+	e.untouched([]string{installation, uma})
+	if after, _ := e.events(0); len(after) != len(events) {
+		t.Errorf("events: %v", after[len(events):])
+	}
+	if state := e.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["state"]; state != "ok" {
+		t.Errorf("the provider is %v", state)
+	}
+}
+
+func TestVerifyReadsEachAnswerAboutARedirectURI(t *testing.T) {
+	const uri = mountURL + "/callback/facebook"
+	for name, row := range map[string]struct {
+		fault authpipetest.Fault
+		ok    bool
+		says  string
+	}{
+		"the code is refused":                   {authpipetest.Fault{Error: &authpipetest.GraphError{Code: 100, Subcode: 36009, Message: "Invalid verification code"}}, true, "is registered"},
+		"the domain is not the app's":           {authpipetest.Fault{Error: &authpipetest.GraphError{Code: 191, Message: "Can't Load URL"}}, false, "is not registered"},
+		"it is another one than at the dialog":  {authpipetest.Fault{Error: &authpipetest.GraphError{Code: 100, Subcode: 36008, Message: "Error validating verification code."}}, false, "is not registered"},
+		"the same in words":                     {authpipetest.Fault{Error: &authpipetest.GraphError{Code: 100, Message: "Please make sure your redirect_uri is identical to the one you used"}}, false, "is not registered"},
+		"Facebook is down":                      {authpipetest.Fault{Status: 500, Error: &authpipetest.GraphError{Code: 2, Message: "Service temporarily unavailable"}}, false, "cannot be told"},
+		"Facebook has enough calls":             {authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}}, false, "cannot be told"},
+		"the connection is cut":                 {authpipetest.Fault{Reset: true}, false, "cannot be told"},
+		"the code is taken by who knows whom":   {authpipetest.Fault{Status: 200, Body: `{"access_token":"EAAnobodys"}`}, false, "graph_url"},
+		"the answer is a page of somebody else": {authpipetest.Fault{Status: 200, Body: `<html>`}, false, "cannot be told"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			row.fault.Endpoint = authpipetest.EndpointAccessToken
+			e.fb.Fail(row.fault)
+			found := e.redirects(uri)[uri]
+			if found["ok"] != row.ok || !strings.Contains(found["detail"].(string), row.says) || strings.Contains(found["detail"].(string), "EAAnobodys") {
+				t.Errorf("it finds %v", found)
+			}
+			e.untouched([]string{installation, uma})
+		})
 	}
 }

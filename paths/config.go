@@ -78,7 +78,7 @@ func (c configPaths) verification() *framework.Path {
 		},
 		HelpSynopsis: "Ask the provider whether the client is set up as it should be.",
 		HelpDescription: "Answers findings, each with check, ok and detail: the client's secret (and the former one, during the overlap), the API version and " +
-			"how long it lives, the redirect URIs, and how far the clocks are apart. It changes nothing.",
+			"how long it lives, each redirect URI, and how far the clocks are apart. It changes nothing.",
 	}
 }
 

@@ -14,24 +14,29 @@ func (f *Flow) Verify(ctx context.Context, name string) ([]provider.Finding, err
 	if err != nil {
 		return nil, err
 	}
+	calls, cancel := provider.Budget(ctx)
+	defer cancel()
+	client := config.Client()
+	client.Secret, client.OtherSecret = config.ClientSecret, config.FormerSecret
 	var findings []provider.Finding
 	if v, ok := p.(provider.Verifier); ok {
-		calls, cancel := provider.Budget(ctx)
-		defer cancel()
-		client := config.Client()
-		client.Secret, client.OtherSecret = config.ClientSecret, config.FormerSecret
 		findings = v.Verify(calls, client)
 	}
-	return append(findings, verifyRedirects(config.RedirectURIs)), nil
+	if v, ok := p.(provider.RedirectVerifier); ok {
+		return append(findings, v.VerifyRedirects(calls, client, config.RedirectURIs)...), nil
+	}
+	return append(findings, unverifiedRedirects(config.RedirectURIs)...), nil
 }
 
-// verifyRedirects looks at what can be told of redirect URIs without a browser:
-// whether they are registered, the provider's dialog alone tells.
-func verifyRedirects(uris []string) provider.Finding {
+// unverifiedRedirects returns what can be told of redirect URIs where the
+// provider cannot be asked.
+func unverifiedRedirects(uris []string) (findings []provider.Finding) {
 	for _, uri := range uris {
+		detail := uri + " is https; whether it is registered to the letter shows when somebody logs in"
 		if !strings.HasPrefix(uri, "https://") {
-			return provider.Finding{Check: "redirect_uris", Detail: uri + " is not https: providers accept it for an app in development only"}
+			detail = uri + " is http on a loopback host: providers accept that of an app in development"
 		}
+		findings = append(findings, provider.Finding{Check: "redirect_uri", OK: true, Detail: detail})
 	}
-	return provider.Finding{Check: "redirect_uris", OK: true, Detail: "all are https; that they are registered to the letter shows when somebody logs in"}
+	return findings
 }

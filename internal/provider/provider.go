@@ -170,6 +170,14 @@ type Verifier interface {
 	Verify(ctx context.Context, c oauth.Client) []Finding
 }
 
+// A RedirectVerifier is a [Provider] that can be asked, without a browser, whether
+// redirect URIs are registered with a client.
+type RedirectVerifier interface {
+	// VerifyRedirects returns a finding "redirect_uri" for each of uris, in their
+	// order. OtherSecret is as for Verify.
+	VerifyRedirects(ctx context.Context, c oauth.Client, uris []string) []Finding
+}
+
 // A Prober is a [Provider] that can be asked whether it answers at all, and
 // answers this client.
 type Prober interface {

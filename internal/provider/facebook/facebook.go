@@ -52,6 +52,9 @@ var (
 	_ provider.PKCEBinder     = (*Provider)(nil)
 	_ provider.Pager          = (*Provider)(nil)
 	_ provider.Verifier       = (*Provider)(nil)
+
+	_ provider.RedirectVerifier = (*Provider)(nil)
+
 	_ provider.DeviceFlow     = (*Provider)(nil)
 	_ provider.SignedRequests = (*Provider)(nil)
 	_ provider.Notifier       = (*Provider)(nil)
