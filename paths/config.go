@@ -55,7 +55,8 @@ func (c configPaths) one() *framework.Path {
 				answers("The configuration.", configAnswer)),
 			logical.UpdateOperation: forwarded(c.write, "Write some or all fields of the provider's configuration.", named("configure", "provider"),
 				says("A write changes the fields it names; `\"\"` resets one to its default."),
-				answersNothing("The configuration is stored.")),
+				answersNothing("The configuration is stored."),
+				warns("The configuration is stored; the warnings say what to look at.")),
 			logical.DeleteOperation: forwarded(c.delete, "Delete the provider's configuration.",
 				says("Deleting, or changing `client_id`, while credentials use it needs `force`."),
 				answersNothing("The configuration is deleted.")),
@@ -134,7 +135,8 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	if !slices.Contains(c.providers, name) {
 		return nil, c.unknown(name)
 	}
-	replan := false
+	replan, newSecret := false, false
+	p := c.refresh.Providers[name]
 	err := c.store.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
 		merged, err := mergeConfig(old, d)
 		if err != nil {
@@ -143,6 +145,12 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 		if err := checkConfig(name, merged); err != nil {
 			return store.Config{}, err
 		}
+		if checker, ok := p.(provider.ClientChecker); ok {
+			if err := checker.CheckClientID(merged.ClientID); err != nil {
+				return store.Config{}, err
+			}
+		}
+		newSecret = merged.ClientSecret != old.ClientSecret
 		merged = c.rotate(name, old, merged)
 		// Whenever it is named: of a write that stored the interval and then failed,
 		// or died, the next one must not find it unchanged and plan nothing.
@@ -159,9 +167,24 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	// What the provider refused was the former configuration.
 	c.gate.Reopen(ctx, name)
 	if replan {
-		err = c.refresh.PlanChecks(ctx)
+		if err := c.refresh.PlanChecks(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return nil, err
+	return advised(c.advice(name, p, d, newSecret)), nil
+}
+
+// advice are the warnings of a write that was carried out.
+func (c configPaths) advice(name string, p provider.Provider, d *framework.FieldData, newSecret bool) (warnings []string) {
+	for _, field := range []string{"installation_scopes", "user_scopes"} {
+		if _, named := d.Raw[field]; named {
+			warnings = append(warnings, scopeWarnings(p, name, field, d.Get(field).([]string))...)
+		}
+	}
+	if newSecret {
+		warnings = append(warnings, "config/"+name+"/verify has not been run since this client_secret was written: run it to see whether the provider accepts the secret")
+	}
+	return warnings
 }
 
 func (c configPaths) verify(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {

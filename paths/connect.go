@@ -98,5 +98,5 @@ func (c connectPaths) begin(ctx context.Context, req *logical.Request, d *framew
 	default:
 		view["authorization_url"] = begun.AuthorizationURL
 	}
-	return &logical.Response{Data: view}, nil
+	return &logical.Response{Data: view, Warnings: scopeWarnings(c.flow.Providers[ref.Provider], ref.Provider, "scopes", d.Get("scopes").([]string))}, nil
 }

@@ -132,6 +132,14 @@ func warned(data map[string]any, warning string) *logical.Response {
 	return resp
 }
 
+// advised returns an answer of warnings alone, or nil if there are none.
+func advised(warnings []string) *logical.Response {
+	if len(warnings) == 0 {
+		return nil
+	}
+	return &logical.Response{Warnings: warnings}
+}
+
 // setPage sets what is known of a page, if it is one.
 func setPage(view map[string]any, p *store.Page) {
 	if p != nil {

@@ -203,6 +203,20 @@ type Versioned interface {
 	Versions() []string
 }
 
+// A ScopeLister is a [Provider] whose scopes are known by name.
+type ScopeLister interface {
+	// Scopes returns the scopes that the server documents. It may have others:
+	// what is not among them is worth a warning, and is not refused.
+	Scopes() []string
+}
+
+// A ClientChecker is a [Provider] that knows what the id of a client looks like.
+type ClientChecker interface {
+	// CheckClientID returns an [oauth.InvalidRequest] error for the field client_id,
+	// with the rule and what to do, if the id cannot be one of the server's.
+	CheckClientID(id string) error
+}
+
 // A Finding is the outcome of one check of a client.
 type Finding struct {
 	// Check names what was looked at: "client_secret", "graph_version", ….

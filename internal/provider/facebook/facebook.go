@@ -54,6 +54,8 @@ var (
 	_ provider.Verifier       = (*Provider)(nil)
 
 	_ provider.RedirectVerifier = (*Provider)(nil)
+	_ provider.ScopeLister      = (*Provider)(nil)
+	_ provider.ClientChecker    = (*Provider)(nil)
 
 	_ provider.DeviceFlow     = (*Provider)(nil)
 	_ provider.SignedRequests = (*Provider)(nil)
