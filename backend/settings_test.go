@@ -121,7 +121,7 @@ func init() {
 			scopes[tree+ref+leaf] = theirs
 		}
 	}
-	for _, leaf := range []string{"/installation", "/users/<user>", "/pages/<page>", "/users/<user>/pages/<page>"} {
+	for _, leaf := range []string{"/installation", "/users/<user>", "/pages/<page>", "/users/<user>/pages/<page>", "/static/<name>"} {
 		for _, question := range []string{"/refresh", "/check"} {
 			scopes["connections"+ref+leaf+question] = theirs
 		}

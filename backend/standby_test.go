@@ -32,6 +32,7 @@ var answeredAnywhere = []string{
 	"read health", "read info", "read metrics",
 	"read settings",
 	"read tenants/T",
+	"update connections/T/P/static/N/check", "update connections/T/P/static/N/refresh", // are refused
 	"read webhooks/P/deauthorize", // says nothing but that somebody is there
 }
 

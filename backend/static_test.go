@@ -204,7 +204,12 @@ func TestWhatIsNoStaticCredentialIsRefused(t *testing.T) {
 			t.Errorf("%s: the error says %s", name, text)
 		}
 	}
-	for _, path := range []string{"connect/" + hook, "connections/" + hook + "/refresh", "connections/" + hook + "/check", "connections/" + hook} {
+	for _, question := range []string{"refresh", "check"} {
+		if text := e.refused("invalid_request", 400, logical.UpdateOperation, "connections/"+hook+"/"+question, nil); !strings.Contains(text, "a static credential") || !strings.Contains(text, "creds/"+hook) {
+			t.Errorf("a %s is refused with %s", question, text)
+		}
+	}
+	for _, path := range []string{"connect/" + hook, "connections/" + hook} {
 		if _, err := e.do(logical.UpdateOperation, path, nil); err == nil {
 			t.Errorf("%s is written", path)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -22,7 +23,9 @@ type connectionPaths struct {
 
 func connections(s *store.Store, r *refresh.Refresher, now func() time.Time) []*framework.Path {
 	c := connectionPaths{s, r, now}
-	all := append(tree{s, r, "connections", "connection"}.paths(), c.static())
+	all := append(tree{s, r, "connections", "connection"}.paths(), c.static(),
+		c.staticRefused("refresh", "a static credential has nothing to refresh; write a new value to creds/%s"),
+		c.staticRefused("check", "no provider knows a static credential, so none can be asked about it; read it at creds/%s"))
 	for _, leaf := range append(slices.Clone(connectable), pages...) {
 		all = append(all, c.state(leaf), c.refreshing(leaf), c.checking(leaf))
 	}
@@ -40,6 +43,28 @@ func (c connectionPaths) static() *framework.Path {
 		},
 		HelpSynopsis:    "The state of a static credential, without the credential.",
 		HelpDescription: "For those who may see state but no credential: its type, who brought it and when, and the last outcomes.",
+	}
+}
+
+// staticRefused is a question that is asked about other credentials. Without the
+// path, Vault's "unsupported path" would say nothing of why.
+func (c connectionPaths) staticRefused(question, why string) *framework.Path {
+	return &framework.Path{
+		Pattern:      "connections/" + refPrefix + staticLeaf.pattern + "/" + question,
+		Fields:       fields(nil, staticLeaf.names...),
+		DisplayAttrs: on("static-connection"),
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: local(func(_ context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+				ref, err := refOf(d)
+				if err != nil {
+					return nil, err
+				}
+				return nil, oauth.Errorf(oauth.InvalidRequest, why, ref)
+			}, "Refused: a static credential is no provider's.", named(question),
+				answersNothing("Never: it is refused with invalid_request.")),
+		},
+		HelpSynopsis:    "Refused: a static credential is no provider's.",
+		HelpDescription: "It is served as it was written, and nothing of it comes due.",
 	}
 }
 
