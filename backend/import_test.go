@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -53,7 +54,7 @@ func TestWhatCannotBeImported(t *testing.T) {
 		"no token":                 {"", "invalid_request", 400},
 		"a token with a line feed": {"EAA\nB", "invalid_request", 400},
 		"a token that is too long": {strings.Repeat("A", 5000), "invalid_request", 400},
-		"no token of Facebook's":   {"EAAnever", "needs_reauth", 409},
+		"no token of Facebook's":   {"EAAnever", "invalid_request", 400},
 		"the app's own token":      {appID + "|" + appSecret, "invalid_request", 400},
 	} {
 		_, err := e.do(logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": row.token})
@@ -98,4 +99,62 @@ func TestWhatComesFromAFileHasALinesEnd(t *testing.T) {
 	if got := e.served(installation); got != token {
 		t.Errorf("served is %q", got)
 	}
+}
+
+// TestRefusedImportSaysWhatIsWrongWithTheToken brings tokens that were changed
+// on their way, that are another app's, and that are dead.
+func TestRefusedImportSaysWhatIsWrongWithTheToken(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	token := e.obtained("ada")
+	e.fb.AddApp(authpipetest.App{ID: "124", Secret: "other-" + appSecret, RedirectURIs: []string{mountURL + "/callback/facebook"}})
+	dead := func(subcode int) func() {
+		return e.inspectedAs(fmt.Sprintf(`{"app_id":"123","type":"USER","is_valid":false,"error":{"code":190,"subcode":%d,"message":"Error validating access token"}}`, subcode))
+	}
+	for name, row := range map[string]struct {
+		token   string
+		prepare func() (undo func())
+		code    string
+		status  int
+		says    string
+	}{
+		"a header":            {token: "Bearer " + token, code: "invalid_request", status: 400, says: `"Bearer"`},
+		"a header's old word": {token: "OAuth " + token, code: "invalid_request", status: 400, says: `"Bearer"`},
+		"quotes":              {token: `"` + token + `"`, code: "invalid_request", status: 400, says: "quotes"},
+		"a quote at its end":  {token: token + `'`, code: "invalid_request", status: 400, says: "quotes"},
+		"a line break":        {token: token[:20] + "\n" + token[20:], code: "invalid_request", status: 400, says: "white space"},
+		"an ellipsis":         {token: token[:20] + "…", code: "invalid_request", status: 400, says: "cut"},
+		"three dots":          {token: token[:20] + "...", code: "invalid_request", status: 400, says: "cut"},
+		"its end is missing":  {token: token[:20], code: "invalid_request", status: 400, says: "cut, for it has 20 characters"},
+		"its beginning is":    {token: token[3:], code: "invalid_request", status: 400, says: "does not begin with EAA"},
+		"a letter is changed": {token: token + strings.Repeat("Z", 60), code: "invalid_request", status: 400, says: "cut or changed"},
+		"Instagram's":         {token: "IGAA" + token, code: "invalid_request", status: 400, says: "Instagram"},
+		"from a URL":          {token: token + "%3D", code: "invalid_request", status: 400, says: "percent"},
+		"another app's": {token: token, prepare: func() func() {
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": "124", "client_secret": "other-" + appSecret, "force": true})
+			return func() {
+				e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": appID, "client_secret": appSecret, "force": true})
+			}
+		}, code: "invalid_request", status: 400, says: "another app's"},
+		"expired":             {token: token, prepare: func() func() { return dead(463) }, code: "needs_reauth", status: 409, says: "it is dead: it has expired"},
+		"a changed password":  {token: token, prepare: func() func() { return dead(460) }, code: "needs_reauth", status: 409, says: "invalidated: the person changed their password"},
+		"a removed app":       {token: token, prepare: func() func() { return dead(458) }, code: "revoked", status: 409, says: "the person has removed the app"},
+		"dead without reason": {token: token, prepare: func() func() { return dead(0) }, code: "needs_reauth", status: 409, says: "Facebook does not say why"},
+		"an outage": {token: token, prepare: func() func() {
+			return e.fb.Fail(authpipetest.Fault{Status: 500, Error: &authpipetest.GraphError{Code: 2, Message: "Service temporarily unavailable"}})
+		}, code: "unavailable", status: 502, says: "try again"},
+	} {
+		undo := func() {}
+		if row.prepare != nil {
+			undo = row.prepare()
+		}
+		text := e.refused(row.code, row.status, logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": row.token})
+		undo()
+		if !strings.Contains(text, row.says) {
+			t.Errorf("%s: %s", name, text)
+		}
+		if strings.Contains(text, token[3:20]) || strings.Contains(text, appSecret) {
+			t.Errorf("%s: the error shows the token or the secret: %s", name, text)
+		}
+	}
+	e.must(logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token})
 }

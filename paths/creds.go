@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -126,8 +127,8 @@ func (c credsPaths) write(ctx context.Context, req *logical.Request, d *framewor
 		return nil, err
 	}
 	token, actor := text(d, "access_token"), d.Get("actor").(string)
-	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, oauth.Invalid("access_token", "is required: 1 to %d visible ASCII characters", maxToken)
+	if err := checkToken(token); err != nil {
+		return nil, err
 	}
 	if actor != "" {
 		if err := flow.CheckActor(actor); err != nil {
@@ -142,6 +143,29 @@ func (c credsPaths) write(ctx context.Context, req *logical.Request, d *framewor
 		return nil, err
 	}
 	return warned(connectionView(ref, credential, c.now()), warning), nil
+}
+
+// checkToken returns an error if the text cannot be an access token (RFC 6750,
+// section 2.1), and says what was probably done to one. It shows none of it.
+func checkToken(token string) error {
+	scheme, _, _ := strings.Cut(token, " ")
+	switch {
+	case token == "":
+		return oauth.Invalid("access_token", "is required: 1 to %d visible ASCII characters", maxToken)
+	case strings.EqualFold(scheme, "bearer") || strings.EqualFold(scheme, "oauth"):
+		return oauth.Invalid("access_token", `must be the token alone, without the word "Bearer" of a header before it`)
+	case strings.ContainsAny(token, "\"'`"):
+		return oauth.Invalid("access_token", "must be the token alone, without quotes: it was copied with more than it, or with a part of a JSON text")
+	case strings.ContainsFunc(token, unicode.IsSpace):
+		return oauth.Invalid("access_token", "must have no white space in it: a line break came in when it was copied, or it is not one token")
+	case strings.Contains(token, "…") || strings.HasSuffix(token, "..."):
+		return oauth.Invalid("access_token", "was cut by what showed it: it has an ellipsis; take it from where it is whole")
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return oauth.Invalid("access_token", "must be visible ASCII characters")
+	case len(token) > maxToken:
+		return oauth.Invalid("access_token", "must be %d characters at the most", maxToken)
+	}
+	return nil
 }
 
 // maxToken is longer than any token that a provider issues.

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -40,9 +41,29 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 		return err
 	})
 	if err != nil {
-		return c, "", provider.Refusal(err)
+		return c, "", refusedImport(p, i, err)
 	}
 	return f.keep(ctx, birth{
 		ref: i.Ref, event: "imported", scopes: config.ExpectedScopes(i.Ref), by: i.By, begun: begun, allowAccountChange: i.AllowAccountChange, life: life,
 	}, token)
+}
+
+// refusedImport returns the error of a token that the provider refuses, with
+// what is wrong with it, if the provider can say. Such an error wraps no
+// [provider.Error]: it has the code that it is to be answered with.
+func refusedImport(p provider.Provider, i Import, err error) error {
+	refusal := provider.Refusal(err)
+	var e *provider.Error
+	explainer, ok := p.(provider.ImportExplainer)
+	if !ok || !errors.As(err, &e) {
+		return refusal
+	}
+	switch why := explainer.ExplainImport(e, i.AccessToken); {
+	case why.Text == "":
+		return refusal
+	case why.Malformed:
+		return oauth.Invalid("access_token", "%s (%s)", why.Text, e)
+	default:
+		return oauth.Errorf(oauth.CodeOf(refusal), "the token is not imported, for %s; import another, or connect with connect/%s (%s)", why.Text, i.Ref, e)
+	}
 }

@@ -217,6 +217,23 @@ type ClientChecker interface {
 	CheckClientID(id string) error
 }
 
+// An ImportExplainer is a [Provider] that can say why it refuses a token that was
+// obtained elsewhere.
+type ImportExplainer interface {
+	// ExplainImport says what is wrong with the token for which Settle returned e.
+	// It shows neither the token nor any secret.
+	ExplainImport(e *Error, token oauth.Secret) Explanation
+}
+
+// An Explanation is what is wrong with a token, for whoever brings it.
+type Explanation struct {
+	// Malformed says that it is no token, or not the whole of one.
+	Malformed bool
+	// Text says what is wrong, and what to do. Of a malformed token it goes on
+	// after the field's name. "": the error is not about the token.
+	Text string
+}
+
 // A Finding is the outcome of one check of a client.
 type Finding struct {
 	// Check names what was looked at: "client_secret", "graph_version", ….

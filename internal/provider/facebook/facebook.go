@@ -56,6 +56,7 @@ var (
 	_ provider.RedirectVerifier = (*Provider)(nil)
 	_ provider.ScopeLister      = (*Provider)(nil)
 	_ provider.ClientChecker    = (*Provider)(nil)
+	_ provider.ImportExplainer  = (*Provider)(nil)
 
 	_ provider.DeviceFlow     = (*Provider)(nil)
 	_ provider.SignedRequests = (*Provider)(nil)
