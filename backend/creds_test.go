@@ -85,13 +85,58 @@ func TestAReadMayDemandLife(t *testing.T) {
 func TestARefreshThatDoesNotExtendKeepsTheToken(t *testing.T) {
 	e := both(t, authpipetest.Options{ReexchangeNeverExtends: true})
 	before := e.read("creds/" + uma)
-	e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-	if after := e.read("creds/" + uma); after["access_token"] != before["access_token"] {
+	for range 2 { // twice a day
+		if got := e.warnings("connections/"+uma+"/refresh", nil); len(got) != 1 || !strings.Contains(got[0], "was not extended") || !strings.Contains(got[0], before["expires_at"].(string)) {
+			t.Errorf("it is answered with the warnings %q", got)
+		}
+	}
+	if after := e.read("creds/" + uma); after["access_token"] != before["access_token"] || after["expires_at"] != before["expires_at"] {
 		t.Error("the token was replaced by one that lives no longer")
 	}
 	history := e.read("connections/" + uma)["history"].([]map[string]any)
 	if last := history[len(history)-1]; last["event"] != "not_extended" {
 		t.Errorf("the last outcome is %v", last)
+	}
+}
+
+func TestRefreshThatExtendsIsNotWarnedOf(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	before := e.read("creds/" + uma)
+	e.clock.Advance(2 * day)
+	if got := e.warnings("connections/"+uma+"/refresh", nil); len(got) != 0 || e.read("creds/" + uma)["expires_at"] == before["expires_at"] {
+		t.Errorf("it is warned of: %q", got)
+	}
+	e.must(logical.ReadOperation, "creds/"+page777, nil)
+	if got := e.warnings("connections/"+page777+"/refresh", nil); len(got) != 0 {
+		t.Errorf("a page's is warned of: %q", got)
+	}
+	if got := e.warnings("connections/"+uma+"/check", nil); len(got) != 0 {
+		t.Errorf("a check is warned of: %q", got)
+	}
+}
+
+func TestRefreshOfATokenThatDoesNotExpireIsWarnedOf(t *testing.T) {
+	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	e.install()
+	if got := e.warnings("connections/"+installation+"/refresh", nil); len(got) != 1 || !strings.Contains(got[0], "does not expire") {
+		t.Errorf("it is answered with the warnings %q", got)
+	}
+}
+
+// TestTTLIsThirtySecondsAtLeast reads around the moment of a planned refresh that
+// nobody makes. Vault's clients take a ttl of 0 for "at once", or for "never".
+func TestTTLIsThirtySecondsAtLeast(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	ttl := time.Duration(e.read("creds/" + uma)["ttl"].(int64)) * time.Second
+	// It goes a little past the plan.
+	planned := e.clock.Now().Add(ttl - 125*time.Second)
+	for _, past := range []time.Duration{-time.Second, 0, time.Second, 94 * time.Second, 96 * time.Second, 125 * time.Second, 126 * time.Second, time.Hour, day} {
+		e.clock.Set(planned.Add(past))
+		for _, path := range []string{"creds/", "connections/"} {
+			if got := e.read(path + uma)["ttl"].(int64); got != max(int64((125*time.Second-past)/time.Second), 30) {
+				t.Errorf("%v past the planned refresh %s has a ttl of %d", past, path, got)
+			}
+		}
 	}
 }
 

@@ -86,6 +86,31 @@ func TestAShorterIntervalHoldsForWhatIsThere(t *testing.T) {
 	}
 }
 
+func TestChangedCheckIntervalPlansChecksAnew(t *testing.T) {
+	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{}) // nothing but checks comes due
+	e.install()
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	for _, interval := range []time.Duration{2 * time.Hour, 48 * time.Hour, 30 * time.Minute} {
+		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": int(interval.Seconds())})
+		e.after(2 * time.Minute) // it is done in the background
+		for _, ref := range []string{installation, uma} {
+			due, err := time.Parse(time.RFC3339, e.read("connections/" + ref)["next_due_at"].(string))
+			if in := due.Sub(e.clock.Now()); err != nil || in > interval {
+				t.Errorf("checked each %v, %s is due in %v", interval, ref, in)
+			}
+		}
+	}
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	e.after(2 * time.Minute)
+	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	for range 5 {
+		e.after(day)
+	}
+	if got := e.fb.Count(authpipetest.EndpointDebugToken); got != n {
+		t.Errorf("turned off, %d checks were made", got-n)
+	}
+}
+
 // "Stored only if birth and generation are what it started from": a check
 // changes neither, and must not cost the fresh token.
 func TestACheckDoesNotCostARefresh(t *testing.T) {

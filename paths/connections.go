@@ -88,11 +88,11 @@ func (c connectionPaths) refreshing(l leaf) *framework.Path {
 		Fields:       fields(nil, l.names...),
 		DisplayAttrs: on(l.noun + "-connection"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.UpdateOperation: forwarded(c.asking(c.refresh.Refresh), "Refresh the token now.", named("refresh"),
+			logical.UpdateOperation: forwarded(c.asking(c.refresh.Refresh, notExtended), "Refresh the token now.", named("refresh"),
 				answers("The connection.", connectionAnswer)),
 		},
 		HelpSynopsis:    "Refresh the token now.",
-		HelpDescription: "Trades the token for a fresh one and answers the connection. The provider may give a token that lasts no longer; then the old one is kept.",
+		HelpDescription: "Trades the token for a fresh one and answers the connection. The provider may give a token that lasts no longer; then the old one is kept, and a warning says so.",
 	}
 }
 
@@ -102,7 +102,7 @@ func (c connectionPaths) checking(l leaf) *framework.Path {
 		Fields:       fields(nil, l.names...),
 		DisplayAttrs: on(l.noun + "-connection"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.UpdateOperation: forwarded(c.asking(c.refresh.Check), "Ask the provider now whether the token is alive.", named("check"),
+			logical.UpdateOperation: forwarded(c.asking(c.refresh.Check, nil), "Ask the provider now whether the token is alive.", named("check"),
 				answers("The connection of a living token.", connectionAnswer)),
 		},
 		HelpSynopsis:    "Ask the provider now whether the token is alive.",
@@ -136,8 +136,8 @@ func (c connectionPaths) read(ctx context.Context, _ *logical.Request, d *framew
 }
 
 // asking is an operation that asks the provider about a credential and answers
-// its connection.
-func (c connectionPaths) asking(ask func(context.Context, tenant.Ref) (store.Credential, error)) framework.OperationFunc {
+// its connection, with the warning that warn has for it, if there is one.
+func (c connectionPaths) asking(ask func(context.Context, tenant.Ref) (store.Credential, error), warn func(store.Credential) string) framework.OperationFunc {
 	return func(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 		ref, err := refOf(d)
 		if err != nil {
@@ -147,6 +147,25 @@ func (c connectionPaths) asking(ask func(context.Context, tenant.Ref) (store.Cre
 		if err != nil {
 			return nil, err
 		}
-		return &logical.Response{Data: connectionView(ref, credential, c.now())}, nil
+		warning := ""
+		if warn != nil {
+			warning = warn(credential)
+		}
+		return warned(connectionView(ref, credential, c.now()), warning), nil
 	}
+}
+
+// notExtended is the warning of a refresh after which the token ends when it did
+// before.
+func notExtended(c store.Credential) string {
+	switch {
+	case c.Page != nil:
+		return "" // it was fetched anew
+	case c.Token.ExpiresAt.IsZero():
+		return "the token's life was not extended, for it does not expire; it was checked"
+	case c.Exhausted:
+		return "the token's life was not extended: the provider gave none that lasts longer than until " + timestamp(c.Token.ExpiresAt) +
+			"; the engine tries again within a day, and if the end comes near, the person must connect again"
+	}
+	return ""
 }
