@@ -128,7 +128,7 @@ func setup(env *testscript.Env, vault, plugin string, made *releases) error {
 	}
 	for _, v := range [][2]string{
 		{"PATH", bin + string(os.PathListSeparator) + env.Getenv("PATH")},
-		{"VAULT_ADDR", server.addr}, {"VAULT_TOKEN", server.token}, {"HOME", env.WorkDir}, {"AUDIT_LOG", server.auditLog()},
+		{"VAULT_ADDR", server.addr}, {"VAULT_TOKEN", server.token}, {"HOME", env.WorkDir}, {"AUDIT_LOG", server.auditLog()}, {"VAULT_TMPDIR", server.temp},
 		{"FACEBOOK", graph},
 		{"APP_ID", appID}, {"APP_SECRET", appSecret}, {"CLIENT_TOKEN", clientToken}, {"CONFIG_ID", configID}, {"CALLBACK", callback}, {"RELAY", relay},
 		{"SECOND_APP_ID", secondAppID}, {"SECOND_APP_SECRET", secondAppSecret}, {"SECOND_CALLBACK", secondCallback},

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,6 +47,9 @@ func TestReleasesAreReproducible(t *testing.T) {
 			t.Errorf("SHA256SUMS names %d of %d files, want 3 of 3:\n%s", got, want, listed)
 		}
 		sums = append(sums, string(listed))
+		if runtime.GOOS == "linux" {
+			checkStatic(t, filepath.Join(release, "vault-plugin-secrets-authpipe_v0.1.0_linux_"+runtime.GOARCH))
+		}
 	}
 	if sums[0] != sums[1] {
 		t.Errorf("the same commit released from two directories differs:\n%s\n%s", sums[0], sums[1])
@@ -85,6 +89,39 @@ func TestRegisterTakesNothingButTheRelease(t *testing.T) {
 	}
 	if said, files := copies(); files != 0 || !strings.Contains(said, "is not the one in SHA256SUMS") {
 		t.Errorf("of another program %d files are copied: %s", files, said)
+	}
+}
+
+// TestBuiltProgramIsStatic looks at what Linux would load beside the program: nothing, so that it runs on Alpine, whose C library
+// is musl, and in images without one. TestReleasesAreReproducible does so for the released one.
+func TestBuiltProgramIsStatic(t *testing.T) {
+	if testing.Short() || runtime.GOOS != "linux" {
+		t.Skip("builds the plugin, for Linux")
+	}
+	program := filepath.Join(t.TempDir(), "plugin")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building: %v: %s", err, out)
+	}
+	checkStatic(t, program)
+}
+
+// checkStatic fails the test if the program needs a loader or a library.
+func checkStatic(t *testing.T, program string) {
+	t.Helper()
+	f, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			t.Errorf("%s asks for a loader", filepath.Base(program))
+		}
+	}
+	if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("%s needs the libraries %v, %v", filepath.Base(program), libraries, err)
 	}
 }
 

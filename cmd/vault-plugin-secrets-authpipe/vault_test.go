@@ -29,6 +29,7 @@ type vaultServer struct {
 	token  string // the root token
 	log    string // the file that it logs to, at trace level, its plugins' logs included
 	plugin string // the plugin's program, which no other server runs
+	temp   string // its TMPDIR, where the plugin makes its socket
 	bao    bool   // it is an OpenBao
 
 	node *vaulttest.Server // what runs one that is not in dev mode
@@ -112,6 +113,11 @@ func (s *vaultServer) start(cmd *exec.Cmd) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	s.exited, err = vaulttest.StartProcess(cmd)
 	s.process = cmd.Process
+	for _, variable := range cmd.Env { // of two, the last one counts
+		if dir, ok := strings.CutPrefix(variable, "TMPDIR="); ok {
+			s.temp = dir
+		}
+	}
 	return err
 }
 
