@@ -33,7 +33,7 @@ func (p *Provider) ExplainImport(e *provider.Error, token oauth.Secret) provider
 	switch {
 	case g.says("did not match the Viewing App", "belongs to another app"):
 		return provider.Explanation{Text: "it is another app's: import it at the mount whose client_id is that app, or connect again with this one"}
-	case session && (subcode == 456 || g.says("cannot parse access token", "malformed access token", "invalid oauth access token", "could not be decrypted", "incorrect signature")):
+	case session && (subcode == 456 || g.says("cannot parse access token", "malformed access token", "could not be decrypted")):
 		return provider.Explanation{Malformed: true, Text: "is no access token that Facebook knows: " + shape(token.Reveal())}
 	case !session && e.Class != provider.NeedsReauth && e.Class != provider.Revoked:
 		return provider.Explanation{}
