@@ -147,6 +147,9 @@ func unanswered() []string {
 	for _, p := range b.Paths {
 		for op, handler := range p.Operations {
 			for status, responses := range handler.Properties().Responses {
+				if status >= http.StatusBadRequest {
+					continue // a refusal is an error, and no answer
+				}
 				missing[promise(op, p, status)] = true
 				for name, field := range responses[0].Fields {
 					missing[name+": "+field.Description] = true

@@ -60,8 +60,7 @@ func (c connectionPaths) staticRefused(question, why string) *framework.Path {
 					return nil, err
 				}
 				return nil, oauth.Errorf(oauth.InvalidRequest, why, ref)
-			}, "Refused: a static credential is no provider's.", named(question),
-				answersNothing("Never: it is refused with invalid_request.")),
+			}, "Refused: a static credential is no provider's.", named(question), refuses("Always: with invalid_request, and what to do.")),
 		},
 		HelpSynopsis:    "Refused: a static credential is no provider's.",
 		HelpDescription: "It is served as it was written, and nothing of it comes due.",

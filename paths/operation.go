@@ -65,6 +65,11 @@ func shows(status int, mediaType, what string) trait {
 	return responds(status, framework.Response{Description: what, MediaType: mediaType})
 }
 
+// refuses says that the operation is there to be refused with a reason.
+func refuses(what string) trait {
+	return responds(http.StatusBadRequest, framework.Response{Description: what})
+}
+
 func responds(status int, r framework.Response) trait {
 	return func(o *framework.PathOperation) { o.Responses[status] = []framework.Response{r} }
 }
