@@ -136,7 +136,7 @@ func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Cr
 	if err == nil {
 		calls, cancel := provider.Within(ctx)
 		defer cancel()
-		err = r.Gate.Ask(calls, ref.Provider, "revoke", func() error {
+		err = r.Gate.AskFor(calls, subject(ref, c), "revoke", func() error {
 			return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), token) })
 		})
 	}
