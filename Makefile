@@ -40,7 +40,7 @@ test-release: ## make releases, compare them, upgrade a running Vault from one t
 test-bench: ## the benchmarks' own tests (2 min)
 	@$(RUNTESTS) bench
 
-test-judges: ## login libraries that others wrote, against the Facebook simulator (1 min)
+test-judges: ## client libraries that others wrote, for Facebook against the simulator, for Vault against the plugin (4 min)
 	@$(RUNTESTS) judges
 
 test-browser: ## run the example in a Chromium without a screen, with a real Vault (2 min; ARGS="-t stranger")

@@ -12,18 +12,34 @@ import (
 	"time"
 )
 
-// runJudges runs client libraries that others wrote against the Facebook simulator: see judges/README.md. Those in Go are a
-// module of their own, and those in JavaScript a package of their own.
+// runJudges runs client libraries that others wrote against the Facebook simulator, and clients of Vault against the plugin in a
+// Vault: see judges/README.md. Those in Go are modules of their own, and those in JavaScript a package of their own.
 func runJudges(ctx context.Context, r *report) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-timeout=10m", "./...")
-	cmd.Dir = "judges/go"
-	counter := &counter{out: r.out, report: r, packages: map[string]*counted{}}
-	if err := stream(cmd, counter.line); err != nil && !counter.sawFailure {
-		r.fail("judges: go test", err.Error())
-	}
+	goJudges(ctx, r, "judges/go")
 	if npm(ctx, r, "judges/js", "judges: install", "npm ci --no-audit --no-fund") != nil {
 		return
 	}
+	jsJudges(ctx, r)
+	vault, err := findVault(ctx)
+	if err != nil {
+		r.fail("judges: vault", err.Error())
+		return
+	}
+	goJudges(ctx, r, "judges/vault", "VAULT_BIN="+vault)
+}
+
+// goJudges runs the tests of a Go module.
+func goJudges(ctx context.Context, r *report, dir string, env ...string) {
+	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-timeout=60m", "./...")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	counter := &counter{out: r.out, report: r, packages: map[string]*counted{}}
+	if err := stream(cmd, counter.line); err != nil && !counter.sawFailure {
+		r.fail(dir+": go test", err.Error())
+	}
+}
+
+// jsJudges runs the tests of the npm package against simulators.
+func jsJudges(ctx context.Context, r *report) {
 	simulator, err := filepath.Abs("bin/facebook-simulator")
 	if err == nil {
 		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", simulator, "./cmd/facebook-simulator")

@@ -1,0 +1,39 @@
+# consul-template keeps one credential in a file, and renders it again after each refresh:
+#
+#   VAULT_TOKEN=… consul-template -config=consul-template.hcl
+#
+# What to replace, and the policy that the token needs: README.md.
+
+vault {
+  address = "https://vault.example.com:8200"
+
+  # For a credential without a planned refresh: a static one, or a token that does not expire. All others come with ttl and
+  # rotation_period, and consul-template goes by these.
+  default_lease_duration = "1h"
+
+  # By default consul-template ends after twelve retries, five minutes. 0 has it try for ever.
+  retry {
+    attempts = 0
+  }
+}
+
+template {
+  # A missing field stops the rendering. Without this it becomes "<no value>".
+  error_on_missing_key = true
+
+  contents = <<EOT
+{{ with secret "authpipe/creds/org_acme/facebook/installation" -}}
+FACEBOOK_ACCESS_TOKEN={{ .Data.access_token }}
+FACEBOOK_APPSECRET_PROOF={{ .Data.appsecret_proof }}
+{{ end }}
+EOT
+
+  destination = "/run/app/facebook.env"
+  perms       = "0600"
+
+  # Run after each rendering that changed the file.
+  exec {
+    command = ["systemctl", "reload", "app.service"]
+    timeout = "30s"
+  }
+}
