@@ -182,6 +182,9 @@ func (r *readings) start(t *testing.T, vault string) (addr string) {
 // TestConsulTemplateRendersAgainAfterARefresh runs the example as it stands, but for what its README says to replace.
 func TestConsulTemplateRendersAgainAfterARefresh(t *testing.T) {
 	t.Parallel()
+	if _, err := consulTemplate(); err != nil { // before the token has minutes left
+		t.Fatal(err)
+	}
 	m := newMount(t, "authpipe") // the example's
 	const ref = "org_acme/facebook/installation"
 	m.connect(t, ref, "ada")
@@ -282,26 +285,30 @@ func TestConsulTemplateWritesWhereParametersAreArguments(t *testing.T) {
 	c.ends()
 }
 
-// TestConsulTemplateEndsAfterItsRetries, and leaves the file as it is. An agent goes on.
-func TestConsulTemplateEndsAfterItsRetries(t *testing.T) {
+// TestConsulTemplateEndsAfterItsRetriesAndKeepsTheFile: an agent goes on, as consul-template does with attempts = 0.
+func TestConsulTemplateEndsAfterItsRetriesAndKeepsTheFile(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, "ct-refused")
-	const ref = "org_acme/facebook/installation"
-	m.connect(t, ref, "ada")
-	m.write(t, "tenants/org_acme", map[string]any{"suspended": true})
-	template := `{{ with secret "ct-refused/creds/` + ref + `" }}{{ .Data.access_token }}{{ end }}`
-	c := m.render(t, m.policy(), plain("", template))
-	c.await("the refusal", "log", has("suspended: "))
-	c.ends()
-	if got := c.file("out"); got != "" {
-		t.Errorf("it rendered %q", got)
+	const ref = "creds/org_acme/facebook/static/stripe"
+	m.write(t, ref, map[string]any{"credential": "first", "credential_type": "api_key"})
+	config := plain(`default_lease_duration = "1s"`, `{{ with secret "ct-refused/`+ref+`" }}{{ .Data.credential }}{{ end }}`)
+	ends := m.render(t, m.policy(), config)
+	goesOn := m.render(t, m.policy(), strings.Replace(config, "attempts = 3", "attempts = 0\n max_backoff = \"1s\"", 1))
+	for _, c := range []*templating{ends, goesOn} {
+		c.await("a rendering", "out", has("first"))
 	}
-
-	// attempts = 0 has it go on, beyond the twelve tries that are the default, and render once the credential is served.
-	c = m.render(t, m.policy(), strings.Replace(plain("", template), "attempts = 3", "attempts = 0\n max_backoff = \"1s\"", 1))
-	c.await("the thirteenth try", "log", has("retry attempt 13 "))
+	m.write(t, "tenants/org_acme", map[string]any{"suspended": true})
+	ends.ends()
+	if log := ends.file("log"); !strings.Contains(log, "suspended: ") {
+		t.Errorf("the log does not have the refusal: %s", log)
+	}
+	if got := ends.file("out"); !strings.Contains(got, "first") {
+		t.Errorf("the file has become %q", got)
+	}
+	goesOn.await("a retry beyond the default of twelve", "log", has("retry attempt 13 "))
 	m.write(t, "tenants/org_acme", map[string]any{"suspended": false})
-	c.await("a rendering", "out", has(m.token(t, ref)))
+	m.write(t, ref, map[string]any{"credential": "second", "credential_type": "api_key"})
+	goesOn.await("a rendering", "out", has("second"))
 }
 
 // ends waits until consul-template has given up.
