@@ -30,6 +30,7 @@ func TestAConfigurationReadsBackWithoutItsSecret(t *testing.T) {
 		"installation_config_id": "",
 		"user_config_id":         "",
 		"enabled":                true,
+		"app_name":               "",
 		"dialog_url":             e.base,
 		"graph_url":              e.base,
 	}

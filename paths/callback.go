@@ -90,8 +90,8 @@ var (
 // session says it to the application.
 func landingPage(l flow.Landing) (*logical.Response, error) {
 	page := struct {
-		Policy, Title, Text, ConnectCode, ReturnURL string
-		Style                                       template.CSS
+		Policy, Title, Text, ConnectCode, ReturnURL, Warning string
+		Style                                                template.CSS
 	}{
 		Policy: landingPolicy, Style: template.CSS(landingCSS),
 		Title: "Connected", Text: "You can close this page.",
@@ -106,7 +106,13 @@ func landingPage(l flow.Landing) (*logical.Response, error) {
 		status = http.StatusBadRequest
 		page.Title, page.Text = "Not connected", "Nothing was connected. Go back to the application you came from; you can begin again there."
 	case !l.ConnectCode.IsZero() && l.ReturnURL == "":
-		page.Title, page.Text = "Almost connected", "Give this code to the terminal or the person that started this connection, and to nobody else:"
+		application := ""
+		if l.Application != "" {
+			application = " by " + l.Application
+		}
+		page.Title = "Almost connected"
+		page.Text = "Your account at " + l.Provider + " is about to be used" + application + " for the organization “" + string(l.Tenant) + "”."
+		page.Warning = "Did somebody send you a link to get here? Then close this page: nothing is connected."
 		page.ConnectCode = l.ConnectCode.Reveal()
 	case !l.ConnectCode.IsZero():
 		page.Title, page.Text = "Almost connected", "You are being taken back to the application."

@@ -124,6 +124,7 @@ func (c configPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 		"enabled":               *config.Enabled,
 		"dialog_url":            config.DialogURL,
 		"graph_url":             config.GraphURL,
+		"app_name":              config.AppName,
 	}
 	view["installation_config_id"], view["user_config_id"] = config.InstallationConfig, config.UserConfig
 	setTime(view, "former_secret_until", config.FormerSecretUntil)
@@ -254,7 +255,7 @@ func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error)
 	for name, into := range map[string]*string{
 		"client_id": &c.ClientID, "installation_config_id": &c.InstallationConfig, "user_config_id": &c.UserConfig, "public_url": &c.PublicURL,
 		"graph_version": &c.GraphVersion, "pkce": &c.PKCE, "completion": &c.Completion,
-		"dialog_url": &c.DialogURL, "graph_url": &c.GraphURL,
+		"dialog_url": &c.DialogURL, "graph_url": &c.GraphURL, "app_name": &c.AppName,
 	} {
 		if _, named := d.Raw[name]; named {
 			*into = text(d, name)

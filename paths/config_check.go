@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -14,6 +15,9 @@ import (
 )
 
 var graphVersion = regexp.MustCompile(`^v[1-9][0-9]{0,2}\.[0-9]{1,2}$`)
+
+// maxAppName is how long the application's name may be, in characters.
+const maxAppName = 64
 
 // maxURIs is more than anybody needs, and keeps the record small.
 const maxURIs = 100
@@ -29,6 +33,9 @@ func checkConfig(name string, c store.Config) error {
 		if len(value) > 256 || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII }) {
 			return oauth.Invalid(field, "must be 1 to 256 visible ASCII characters")
 		}
+	}
+	if utf8.RuneCountInString(c.AppName) > maxAppName || !utf8.ValidString(c.AppName) || strings.ContainsFunc(c.AppName, oauth.IsControl) {
+		return oauth.Invalid("app_name", "must be up to %d characters of any script, without control characters and changes of direction", maxAppName)
 	}
 	if len(c.RedirectURIs) == 0 {
 		return oauth.Invalid("redirect_uris", "is required: one at least, exactly as registered with the provider")

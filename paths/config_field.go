@@ -24,6 +24,7 @@ var configFields = map[string]*framework.FieldSchema{
 	"client_secret_overlap":  {Type: framework.TypeDurationSecond, DisplayAttrs: grouped(clientGroup), Description: "How long a replaced secret is still tried where the new one is refused. Default 24h; 0 forgets it at once."},
 	"client_token":           {Type: framework.TypeString, DisplayAttrs: secret(clientGroup), Description: "Facebook's client token, for device login. It is never read back."},
 	"enabled":                {Type: framework.TypeBool, DisplayAttrs: grouped(clientGroup), Description: "false: no new sessions; credentials are still served and refreshed. Default true."},
+	"app_name":               {Type: framework.TypeString, DisplayAttrs: grouped(browserGroup), Description: "The name by which people know the application, up to 64 characters. The callback page shows it. Default: empty."},
 	"redirect_uris":          {Type: framework.TypeCommaStringSlice, DisplayAttrs: grouped(browserGroup), Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
 	"public_url":             {Type: framework.TypeString, DisplayAttrs: grouped(browserGroup), Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
 	"return_urls":            {Type: framework.TypeCommaStringSlice, DisplayAttrs: grouped(browserGroup), Description: "The application URLs that a session may return the browser to, matched to the letter."},

@@ -13,6 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // An Answer is what the provider sent to the redirect URI (RFC 6749, sections
@@ -130,6 +131,10 @@ type Landing struct {
 	ConnectCode oauth.Secret
 	// ReturnURL is where the browser goes on to, or "".
 	ReturnURL string
+	// Application, Provider and Tenant say what the person is about to join, where
+	// ConnectCode is shown. Application may be "".
+	Application, Provider string
+	Tenant                tenant.ID
 }
 
 var (
@@ -292,20 +297,18 @@ func (f *Flow) landing(ctx context.Context, s store.Session, a Answer, err error
 	if l.Error != "" {
 		q.Set("error", string(l.Error))
 	}
-	if f.mayReturn(ctx, s) {
+	_, config, configErr := f.client(ctx, s.Ref.Provider)
+	switch {
+	case configErr == nil && s.ReturnURL != "" && slices.Contains(config.ReturnURLs, s.ReturnURL):
 		l.ReturnURL = withQuery(s.ReturnURL, q)
+	case !l.ConnectCode.IsZero():
+		// A return URL that was withdrawn since the session began gets no connect code.
+		l.Application, l.Provider, l.Tenant = config.AppName, s.Ref.Provider, s.Ref.Tenant
+		if p, ok := f.Providers[s.Ref.Provider].(provider.Named); ok {
+			l.Provider = p.DisplayName()
+		}
 	}
 	return l
-}
-
-// mayReturn reports whether the browser is sent on to where the session says.
-// An address that was withdrawn since the session began gets no connect code.
-func (f *Flow) mayReturn(ctx context.Context, s store.Session) bool {
-	if s.ReturnURL == "" {
-		return false
-	}
-	_, config, err := f.client(ctx, s.Ref.Provider)
-	return err == nil && slices.Contains(config.ReturnURLs, s.ReturnURL)
 }
 
 // withQuery adds q to a URL that may have a query already.

@@ -186,6 +186,12 @@ type Prober interface {
 	Probe(ctx context.Context, c oauth.Client) error
 }
 
+// A Named is a [Provider] that has a name by which people know it.
+type Named interface {
+	// DisplayName returns it: "Facebook".
+	DisplayName() string
+}
+
 // A Witness is a [Provider] that remembers what the last answer told of the
 // server.
 type Witness interface {

@@ -35,6 +35,7 @@ type Config struct {
 	SessionTTL          time.Duration  `json:"session_ttl,omitempty"`
 	CheckInterval       *time.Duration `json:"check_interval,omitempty"`
 	Enabled             *bool          `json:"enabled,omitempty"`
+	AppName             string         `json:"app_name,omitempty"`
 	DialogURL           string         `json:"dialog_url,omitempty"`
 	GraphURL            string         `json:"graph_url,omitempty"`
 

@@ -42,6 +42,7 @@ type Provider struct {
 }
 
 var (
+	_ provider.Named          = (*Provider)(nil)
 	_ provider.Provider       = (*Provider)(nil)
 	_ provider.BatchInspector = (*Provider)(nil)
 	_ provider.TokenRevoker   = (*Provider)(nil)
@@ -74,6 +75,9 @@ func New(transport http.RoundTripper, now func() time.Time) *Provider {
 		now: now,
 	}
 }
+
+// DisplayName implements [provider.Named].
+func (*Provider) DisplayName() string { return "Facebook" }
 
 // Defaults implements [provider.Provider].
 func (*Provider) Defaults() provider.Defaults {
