@@ -176,3 +176,21 @@ func TestASuspensionNamesATenant(t *testing.T) {
 		t.Errorf("left: %v", keys)
 	}
 }
+
+// TestPagesOfASuspendedTenantAreListedWithoutACall: the list would otherwise fetch
+// them, whoever reads it.
+func TestPagesOfASuspendedTenantAreListedWithoutACall(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	dir := "connections/org_acme/facebook/pages/"
+	e.must(logical.ListOperation, dir, nil)
+	e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+	e.connect(installation, "admin", authpipetest.Consent{User: "ada"}) // its pages are to be fetched anew
+	e.suspend(true)
+	if calls := e.calls(func() { e.do(logical.ListOperation, dir, nil) }); calls != 0 {
+		t.Errorf("listing them makes %d calls", calls)
+	}
+	e.suspend(false)
+	if calls := e.calls(func() { e.must(logical.ListOperation, dir, nil) }); calls == 0 {
+		t.Error("they are not fetched afterwards")
+	}
+}

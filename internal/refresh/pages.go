@@ -71,7 +71,7 @@ const pageRounds = 4
 // next reader is told the same.
 func (r *Refresher) stillborn(c store.Credential) error {
 	f := c.LastError
-	if !c.CheckedAt.IsZero() || f == nil || !r.Now().Before(f.At.Add(pagesRest)) {
+	if !c.CheckedAt.IsZero() || f == nil || !c.DeadSince.IsZero() && c.Status == store.Active || !r.Now().Before(f.At.Add(pagesRest)) {
 		return nil
 	}
 	switch class := provider.Class(f.Class); class {
@@ -138,11 +138,18 @@ type (
 	}
 )
 
-// Pages fetches the pages under above if that has changed since they were, and
-// has not been told of them.
+// Pages fetches the pages under above if the credential has changed since they
+// were fetched. For a suspended tenant it makes no call: its lists show what is
+// stored.
 func (r *Refresher) Pages(ctx context.Context, above tenant.Ref) error {
 	c, err := r.connected(ctx, above)
 	if err != nil || c.PagesAt == c.Generation {
+		return err
+	}
+	if err := r.serving(ctx, above); err != nil {
+		if oauth.CodeOf(err) == oauth.Suspended {
+			return nil
+		}
 		return err
 	}
 	if err := servable(above, c); err != nil {
