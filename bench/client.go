@@ -32,7 +32,7 @@ func hits(ctx context.Context, v *vault, read time.Duration) ([]row, error) {
 	var requests []authpipe.Request
 	for n := range warmRefs {
 		part := strings.Split(crowd.Nth(n).Ref, "/")
-		requests = append(requests, authpipe.Request{Tenant: part[0], User: part[3]})
+		requests = append(requests, authpipe.Request{Tenant: part[0], User: part[3], For: authpipe.ForUser})
 		if _, err := client.Credential(ctx, requests[n]); err != nil {
 			return nil, err
 		}

@@ -35,7 +35,7 @@ func BenchmarkCredential(b *testing.B) {
 	for i := range all {
 		user := fmt.Sprintf("user_%d", i)
 		d.put("org_acme/facebook/users/"+user, held{token: user, expires: time.Now().Add(time.Hour), ttl: 30 * time.Minute})
-		all[i] = authpipe.Request{Tenant: "org_acme", User: user}
+		all[i] = authpipe.Request{Tenant: "org_acme", User: user, For: authpipe.ForUser}
 		token(b, client, all[i])
 	}
 	d.put(installation, held{token: "the installation's"})

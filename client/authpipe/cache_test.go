@@ -20,7 +20,7 @@ func TestAReadFromTheCacheAllocatesNothing(t *testing.T) {
 	client := newClient(t, d, authpipe.Options{})
 	ctx := t.Context()
 	for what, q := range map[string]authpipe.Request{
-		"a user's": bob(), "the installation's": {Tenant: "org_acme"}, "any of a stranger": {Tenant: "org_acme", User: "stranger", For: authpipe.ForAny},
+		"a user's": bob(), "the installation's": {Tenant: "org_acme", For: authpipe.ForInstallation}, "any of a stranger": {Tenant: "org_acme", User: "stranger", For: authpipe.ForAny},
 	} {
 		token(t, client, q)
 		if n := testing.AllocsPerRun(1000, func() { _, _ = client.Credential(ctx, q) }); n != 0 {
@@ -37,7 +37,7 @@ func TestTheSameNamesAtAnotherProviderAreAnotherCredential(t *testing.T) {
 	}
 	for range 2 {
 		for _, provider := range []string{"facebook", "meta", "stripe"} {
-			if got := token(t, client, authpipe.Request{Tenant: "org_acme", Provider: provider, User: "bob"}); got != provider {
+			if got := token(t, client, authpipe.Request{Tenant: "org_acme", Provider: provider, User: "bob", For: authpipe.ForUser}); got != provider {
 				t.Errorf("got that of %s for %s", got, provider)
 			}
 		}
@@ -52,7 +52,7 @@ func TestWhatCameTogetherIsNotRenewedTogether(t *testing.T) {
 			user := fmt.Sprintf("u%d", i)
 			d.put("org_acme/facebook/users/"+user, held{token: user, ttl: 100 * time.Second})
 			for range 2 {
-				token(t, client, authpipe.Request{Tenant: "org_acme", User: user})
+				token(t, client, authpipe.Request{Tenant: "org_acme", User: user, For: authpipe.ForUser})
 			}
 		}
 		time.Sleep(105 * time.Second) // half of the tenth that they are spread over

@@ -16,7 +16,11 @@ import (
 type ConnectRequest struct {
 	Provider string // zero: DefaultProvider
 	Tenant   string // required
-	User     string // whose credential it is to be. Zero: the tenant's installation
+	User     string // whose credential it is to be, with ForUser
+
+	// For is ForInstallation or ForUser. It is required: without it, an empty User would begin an installation. ForUser with an
+	// empty User is ErrInvalidRequest.
+	For For
 
 	// Actor is the application's own id of the person who is signed in to it at this moment: never what a request says, nor
 	// what was stored. It must be the same person who completes. Required for an installation; for a user the default is User.
@@ -68,10 +72,7 @@ func (s Started) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Connect begins a session. The provider is not asked anything, unless it is for a device.
 func (c *Client) Connect(ctx context.Context, q ConnectRequest) (Started, error) {
-	r, _, err := (&Request{Provider: q.Provider, Tenant: q.Tenant, User: q.User}).refs()
-	if err == nil {
-		err = r.check()
-	}
+	r, err := (&Request{Provider: q.Provider, Tenant: q.Tenant, User: q.User, For: q.For}).exact()
 	if err != nil {
 		return Started{}, err
 	}
@@ -194,12 +195,10 @@ type Connection struct {
 	Warnings []string `json:"-"`
 }
 
-// Connection reads what is told of a credential. It is not cached. Of ForAny it is the user's.
+// Connection reads the state of a credential. It is not cached. ForAny is ErrInvalidRequest, because it does not name one
+// credential.
 func (c *Client) Connection(ctx context.Context, q Request) (Connection, error) {
-	r, _, err := q.refs()
-	if err == nil {
-		err = r.check()
-	}
+	r, err := q.exact()
 	if err != nil {
 		return Connection{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -33,15 +34,15 @@ func TestEachKindOfRequestNamesItsRef(t *testing.T) {
 		ref  string
 		from authpipe.For
 	}{
-		"no user is the installation":             {authpipe.Request{Tenant: "t"}, "t/facebook/installation", authpipe.ForInstallation},
-		"a user is the user":                      {authpipe.Request{Tenant: "t", User: "u"}, "t/facebook/users/u", authpipe.ForUser},
+		"no user is the installation":             {authpipe.Request{Tenant: "t", For: authpipe.ForInstallation}, "t/facebook/installation", authpipe.ForInstallation},
+		"a user is the user":                      {authpipe.Request{Tenant: "t", User: "u", For: authpipe.ForUser}, "t/facebook/users/u", authpipe.ForUser},
 		"the installation, whoever asks":          {authpipe.Request{Tenant: "t", User: "u", For: authpipe.ForInstallation}, "t/facebook/installation", authpipe.ForInstallation},
-		"a page through the installation":         {authpipe.Request{Tenant: "t", Page: "7"}, "t/facebook/pages/7", authpipe.ForInstallation},
-		"a page through a user":                   {authpipe.Request{Tenant: "t", User: "u", Page: "7"}, "t/facebook/users/u/pages/7", authpipe.ForUser},
+		"a page through the installation":         {authpipe.Request{Tenant: "t", Page: "7", For: authpipe.ForInstallation}, "t/facebook/pages/7", authpipe.ForInstallation},
+		"a page through a user":                   {authpipe.Request{Tenant: "t", User: "u", Page: "7", For: authpipe.ForUser}, "t/facebook/users/u/pages/7", authpipe.ForUser},
 		"a static one":                            {authpipe.Request{Tenant: "t", Provider: "stripe", Static: "key"}, "t/stripe/static/key", ""},
 		"any of a user who connected is the user": {authpipe.Request{Tenant: "t", User: "u", For: authpipe.ForAny}, "t/facebook/users/u", authpipe.ForUser},
 		"any of nobody is the installation":       {authpipe.Request{Tenant: "t", For: authpipe.ForAny}, "t/facebook/installation", authpipe.ForInstallation},
-		"a user's id may be an address":           {authpipe.Request{Tenant: "t", User: "auth0|a+b@example.com"}, "t/facebook/users/auth0|a+b@example.com", authpipe.ForUser},
+		"a user's id may be an address":           {authpipe.Request{Tenant: "t", User: "auth0|a+b@example.com", For: authpipe.ForUser}, "t/facebook/users/auth0|a+b@example.com", authpipe.ForUser},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
@@ -54,17 +55,62 @@ func TestEachKindOfRequestNamesItsRef(t *testing.T) {
 	}
 }
 
+func TestRequestSaysWhoseCredentialIsWanted(t *testing.T) {
+	d := newDouble(time.Now)
+	d.put("org_acme/facebook/installation", held{token: "the installation's"})
+	client := newClient(t, d, authpipe.Options{})
+	for what, row := range map[string]struct {
+		user  string
+		whose authpipe.For
+	}{
+		"an empty user and nothing said":  {"", ""},
+		"a user and nothing said":         {"bob", ""},
+		"an empty user with ForUser":      {"", authpipe.ForUser},
+		"a word that is none of the kind": {"bob", "bot"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			q := authpipe.Request{Tenant: "org_acme", User: row.user, For: row.whose}
+			for call, err := range map[string]error{
+				"Credential":  second(client.Credential(t.Context(), q)),
+				"Connection":  second(client.Connection(t.Context(), q)),
+				"TokenSource": second(client.TokenSource(t.Context(), q).Token()),
+				"Connect":     second(client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "org_acme", User: row.user, For: row.whose, Actor: "bob"})),
+			} {
+				if !errors.Is(err, authpipe.ErrInvalidRequest) {
+					t.Errorf("%s: got %v", call, err)
+				}
+			}
+			graph := &authpipe.Transport{Client: client, Request: q}
+			if _, err := graph.RoundTrip(httptest.NewRequest(http.MethodGet, "https://graph.facebook.com/me", nil)); !errors.Is(err, authpipe.ErrInvalidRequest) {
+				t.Errorf("Transport: got %v", err)
+			}
+		})
+	}
+	for call, err := range map[string]error{
+		"Connection": second(client.Connection(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForAny})),
+		"Connect":    second(client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "org_acme", For: authpipe.ForAny, Actor: "bob"})),
+	} {
+		if !errors.Is(err, authpipe.ErrInvalidRequest) {
+			t.Errorf("%s with ForAny: got %v", call, err)
+		}
+	}
+	wantAsked(t, d, "", 0)
+}
+
+// second returns the error of a call.
+func second[T any](_ T, err error) error { return err }
+
 func TestARequestThatNamesNothingOrSomebodyElseIsRefusedUnsent(t *testing.T) {
 	for what, q := range map[string]authpipe.Request{
-		"no tenant":                     {User: "u"},
-		"a path for a user":             {Tenant: "t", User: "../../victim/facebook/installation"},
-		"a path for a tenant":           {Tenant: "t/facebook/users", User: "u"},
-		"a query in a page":             {Tenant: "t", Page: "7?list=true"},
-		"two dots":                      {Tenant: "t", User: "a..b"},
+		"no tenant":                     {User: "u", For: authpipe.ForUser},
+		"a path for a user":             {Tenant: "t", User: "../../victim/facebook/installation", For: authpipe.ForUser},
+		"a path for a tenant":           {Tenant: "t/facebook/users", User: "u", For: authpipe.ForUser},
+		"a query in a page":             {Tenant: "t", Page: "7?list=true", For: authpipe.ForInstallation},
+		"two dots":                      {Tenant: "t", User: "a..b", For: authpipe.ForUser},
 		"the user of nobody":            {Tenant: "t", For: authpipe.ForUser},
 		"a static one of a user":        {Tenant: "t", User: "u", Static: "key"},
 		"for whom nobody has heard of":  {Tenant: "t", User: "u", For: "everybody"},
-		"an escaped slash for a tenant": {Tenant: "t%2fu"},
+		"an escaped slash for a tenant": {Tenant: "t%2fu", For: authpipe.ForInstallation},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
@@ -147,7 +193,7 @@ func TestTheInstallationsTokenMayEndWhileTheUserIsBeingLookedFor(t *testing.T) {
 		d := newDouble(time.Now)
 		d.put(installation, held{token: "one", expires: time.Now().Add(10 * time.Second)})
 		client := newClient(t, d, authpipe.Options{})
-		token(t, client, authpipe.Request{Tenant: "org_acme"})
+		token(t, client, authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation})
 		d.meanwhile(func(r *http.Request) *http.Response {
 			if strings.HasSuffix(r.URL.Path, "/bob") {
 				time.Sleep(20 * time.Second)
@@ -183,7 +229,7 @@ func TestWhatCannotBeHadThrowsNothingOut(t *testing.T) {
 		client := newClient(t, d, authpipe.Options{Size: 1})
 		token(t, client, bob())
 		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
-		if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme"}); !errors.Is(err, authpipe.ErrUnavailable) {
+		if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}); !errors.Is(err, authpipe.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 		token(t, client, bob())
@@ -211,7 +257,7 @@ func TestACacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 			}
 			user := "u" + string(rune('a'+i%26)) + string(rune('a'+i/26%26))
 			d.put("org_acme/facebook/users/"+user, held{token: user})
-			if got := token(t, client, authpipe.Request{Tenant: "org_acme", User: user}); got != user {
+			if got := token(t, client, authpipe.Request{Tenant: "org_acme", User: user, For: authpipe.ForUser}); got != user {
 				t.Fatalf("got %q of %s", got, user)
 			}
 		}

@@ -239,7 +239,7 @@ func TestWhatWasReplacedAlreadyIsNotChecked(t *testing.T) {
 func TestAFlightThatLeftBeforeSomethingWasForgottenGoesRoundAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		page := authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7"}
+		page := authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7", For: authpipe.ForUser}
 		d.put(bobs, held{token: "one"})
 		d.put(bobs+"/pages/7", held{token: "one"})
 		d.meanwhile(func(r *http.Request) *http.Response {
@@ -267,7 +267,7 @@ func TestAFlightThatLeftBeforeSomethingWasForgottenGoesRoundAgain(t *testing.T) 
 func TestWhatIsForgottenIsAskedForAnewWithThePagesBelow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		page, other := authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7"}, authpipe.Request{Tenant: "org_acme"}
+		page, other := authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7", For: authpipe.ForUser}, authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}
 		for _, ref := range []string{bobs, bobs + "/pages/7", installation} {
 			d.put(ref, held{token: "one"})
 		}
@@ -289,8 +289,8 @@ func TestATenantIsForgottenWithAllThatItHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		all := []authpipe.Request{
-			bob(), {Tenant: "org_acme"}, {Tenant: "org_acme", User: "bob", Page: "7"}, {Tenant: "org_acme", Provider: "stripe", Static: "key"},
-			{Tenant: "org_acme2"},
+			bob(), {Tenant: "org_acme", For: authpipe.ForInstallation}, {Tenant: "org_acme", User: "bob", Page: "7", For: authpipe.ForUser}, {Tenant: "org_acme", Provider: "stripe", Static: "key"},
+			{Tenant: "org_acme2", For: authpipe.ForInstallation},
 		}
 		for _, ref := range []string{bobs, installation, bobs + "/pages/7", "org_acme/stripe/static/key", "org_acme2/facebook/installation"} {
 			d.put(ref, held{token: "one"})

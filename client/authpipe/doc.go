@@ -6,13 +6,14 @@
 //	client := authpipe.New(vault, authpipe.Options{})
 //	defer client.Close()
 //
-//	credential, err := client.Credential(ctx, authpipe.Request{Tenant: "org_acme", User: "user_123"})
+//	credential, err := client.Credential(ctx, authpipe.Request{Tenant: "org_acme", User: "user_123", For: authpipe.ForUser})
 //	req.Header.Set("Authorization", "Bearer "+credential.AccessToken.Reveal())
 //
 // # Whose credential
 //
-// A [Request] names a tenant, and a user if it is not the tenant's installation that is meant. [ForAny] is the user's credential
-// if that person ever connected, and the installation's if not. Page is a page's own token, Static an API key or webhook secret.
+// A [Request] names a tenant and says whose credential is wanted: the tenant's installation ([ForInstallation]), one person's
+// ([ForUser]), or that person's if they ever connected and the installation's if not ([ForAny]). An empty User with ForUser is an
+// error, so that a missing id does not select the installation. Page is a page's own token, Static an API key or webhook secret.
 //
 // # What Credential promises
 //

@@ -193,7 +193,9 @@ func token(tb testing.TB, client *authpipe.Client, q authpipe.Request) string {
 	return credential.AccessToken.Reveal() + credential.Static.Reveal()
 }
 
-func bob() authpipe.Request { return authpipe.Request{Tenant: "org_acme", User: "bob"} }
+func bob() authpipe.Request {
+	return authpipe.Request{Tenant: "org_acme", User: "bob", For: authpipe.ForUser}
+}
 
 const bobs, installation = "org_acme/facebook/users/bob", "org_acme/facebook/installation"
 

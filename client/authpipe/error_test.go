@@ -62,9 +62,9 @@ func TestAnErrorTellsThePathThatMendsIt(t *testing.T) {
 		want string
 	}{
 		"a user's":                             {bob(), "needs_reauth: it is dead", "connect/" + bobs},
-		"the installation's":                   {authpipe.Request{Tenant: "org_acme"}, "revoked: it was taken away", "connect/" + installation},
-		"a page's is that of the user":         {authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7"}, "failed: it has expired", "connect/" + bobs},
-		"a page's is that of the installation": {authpipe.Request{Tenant: "org_acme", Page: "7"}, "needs_reauth: it is dead", "connect/" + installation},
+		"the installation's":                   {authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}, "revoked: it was taken away", "connect/" + installation},
+		"a page's is that of the user":         {authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7", For: authpipe.ForUser}, "failed: it has expired", "connect/" + bobs},
+		"a page's is that of the installation": {authpipe.Request{Tenant: "org_acme", Page: "7", For: authpipe.ForInstallation}, "needs_reauth: it is dead", "connect/" + installation},
 		"nobody's":                             {bob(), "not_found: there is none", "connect/" + bobs},
 		"a static one's is none":               {authpipe.Request{Tenant: "org_acme", Static: "key"}, "not_found: there is none", ""},
 	} {

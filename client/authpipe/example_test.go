@@ -49,11 +49,11 @@ func ExampleRequest() {
 	}
 
 	for _, q := range []authpipe.Request{
-		{Tenant: "org_kinds"},                                         // the installation
-		{Tenant: "org_kinds", Page: pageOfAlice},                      // a page, through the installation
-		{Tenant: "org_kinds", Provider: "stripe", Static: "billing"},  // an API key
-		{Tenant: "org_kinds", User: "user_9", For: authpipe.ForUser},  // a person, and nobody in their place
-		{Tenant: "../creds/org_acme/facebook/users", User: "user_99"}, // a name that leads elsewhere
+		{Tenant: "org_kinds", For: authpipe.ForInstallation},                                 // the installation
+		{Tenant: "org_kinds", Page: pageOfAlice, For: authpipe.ForInstallation},              // a page, through the installation
+		{Tenant: "org_kinds", Provider: "stripe", Static: "billing"},                         // an API key
+		{Tenant: "org_kinds", User: "user_9", For: authpipe.ForUser},                         // a person, and nobody in their place
+		{Tenant: "../creds/org_acme/facebook/users", User: "user_99", For: authpipe.ForUser}, // a name that leads elsewhere
 	} {
 		credential, err := client.Credential(ctx, q)
 		var missing *authpipe.NotConnectedError
@@ -82,7 +82,7 @@ func ExampleClient_Connect() {
 	defer client.Close()
 
 	began, err := client.Connect(ctx, authpipe.ConnectRequest{
-		Tenant: "org_connect", Actor: "alice", // who is signed in to the application now
+		Tenant: "org_connect", For: authpipe.ForInstallation, Actor: "alice", // who is signed in to the application now
 		ReturnURL: "https://app.example.com/facebook/return",
 	})
 	if err != nil {
@@ -156,7 +156,7 @@ func ExampleTransport() {
 
 	graph := &http.Client{Transport: &authpipe.Transport{
 		Client:  client,
-		Request: authpipe.Request{Tenant: "org_graph"},
+		Request: authpipe.Request{Tenant: "org_graph", For: authpipe.ForInstallation},
 		Origins: []string{w.graph}, // the simulator; leave it out for Facebook
 	}}
 	resp, err := graph.Get(w.graph + "/v27.0/me?fields=name")
@@ -169,7 +169,7 @@ func ExampleTransport() {
 	fmt.Println(resp.StatusCode, strings.Contains(string(body), `"name":"Alice Admin"`))
 
 	// A post in the page's own name.
-	asPage := authpipe.WithRequest(ctx, authpipe.Request{Tenant: "org_graph", Page: pageOfAlice})
+	asPage := authpipe.WithRequest(ctx, authpipe.Request{Tenant: "org_graph", Page: pageOfAlice, For: authpipe.ForInstallation})
 	post, err := http.NewRequestWithContext(asPage, http.MethodPost, w.graph+"/v27.0/"+pageOfAlice+"/feed", strings.NewReader("message=Hello"))
 	if err != nil {
 		fmt.Println(err)
@@ -193,7 +193,7 @@ func ExampleClient_TokenSource() {
 	defer client.Close()
 	w.connect(client, "org_oauth2", "", alice)
 
-	source := client.TokenSource(ctx, authpipe.Request{Tenant: "org_oauth2"})
+	source := client.TokenSource(ctx, authpipe.Request{Tenant: "org_oauth2", For: authpipe.ForInstallation})
 	token, err := source.Token()
 	if err != nil {
 		fmt.Println(err)
@@ -210,7 +210,7 @@ func ExampleClient_ReportDead() {
 	defer client.Close()
 	w.facebook.AddUser(authpipetest.User{ID: "1000000004", Name: "Dora"})
 	w.connect(client, "org_dead", "", "1000000004")
-	credential, err := client.Credential(ctx, authpipe.Request{Tenant: "org_dead"})
+	credential, err := client.Credential(ctx, authpipe.Request{Tenant: "org_dead", For: authpipe.ForInstallation})
 	if err != nil {
 		fmt.Println(err)
 		return

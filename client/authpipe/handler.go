@@ -1,6 +1,7 @@
 package authpipe
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"path"
@@ -86,11 +87,9 @@ func (h *ConnectHandler) begin(w http.ResponseWriter, r *http.Request, user bool
 		h.fail(w, r, err)
 		return
 	}
-	q := ConnectRequest{Provider: h.Provider, Tenant: person.Tenant, ReturnURL: h.ReturnURL, RedirectURI: h.RedirectURI}
+	q := ConnectRequest{Provider: h.Provider, Tenant: person.Tenant, For: ForInstallation, ReturnURL: h.ReturnURL, RedirectURI: h.RedirectURI}
 	if user {
-		if q.User = person.User; q.User == "" {
-			q.User = person.Actor
-		}
+		q.For, q.User = ForUser, cmp.Or(person.User, person.Actor)
 	}
 	if h.Begin != nil {
 		err = h.Begin(r, person, &q)

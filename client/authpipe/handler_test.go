@@ -57,7 +57,7 @@ func TestTheHandlerConnectsAnInstallationAndThenAPerson(t *testing.T) {
 				app.ReturnURL, app.RedirectURI = "", returnURL
 			}
 			tenant := fmt.Sprint("handled-", tenants.Add(1)) // which the test of a run before has not connected
-			if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: tenant}); !errors.Is(err, authpipe.ErrNotFound) {
+			if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: tenant, For: authpipe.ForInstallation}); !errors.Is(err, authpipe.ErrNotFound) {
 				t.Errorf("before: %v", err)
 			}
 			if _, err := w.browserOf(alice, tenant+"/alice", app).post("https://app.example.com/facebook/install"); err != nil {
@@ -73,7 +73,7 @@ func TestTheHandlerConnectsAnInstallationAndThenAPerson(t *testing.T) {
 				t.Errorf("connected %+v", app.connected[1])
 			}
 			// What was remembered as missing is there at once.
-			if got := token(t, client, authpipe.Request{Tenant: tenant}); got == "" {
+			if got := token(t, client, authpipe.Request{Tenant: tenant, For: authpipe.ForInstallation}); got == "" {
 				t.Error("no token")
 			}
 		})
@@ -115,7 +115,7 @@ func TestWhoReturnsMustBeWhoBegan(t *testing.T) {
 				t.Errorf("then Mallory connects %v", app.connected)
 			}
 			for _, user := range []string{"bob", "mallory"} {
-				if got, err := client.Credential(t.Context(), authpipe.Request{Tenant: "fixed", User: user}); !errors.Is(err, authpipe.ErrNotFound) {
+				if got, err := client.Credential(t.Context(), authpipe.Request{Tenant: "fixed", User: user, For: authpipe.ForUser}); !errors.Is(err, authpipe.ErrNotFound) {
 					t.Errorf("%s has %v, %v", user, got, err)
 				}
 			}
@@ -126,7 +126,7 @@ func TestWhoReturnsMustBeWhoBegan(t *testing.T) {
 func TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved(t *testing.T) {
 	w := realWorld(t)
 	client := newRealClient(t, w)
-	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "forged", Actor: "alice", ReturnURL: returnURL})
+	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "forged", Actor: "alice", ReturnURL: returnURL, For: authpipe.ForInstallation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestWhatIsAskedForIsWhatTheEngineIsTold(t *testing.T) {
 				told, _ = json.Marshal(bodyOf(r))
 				return d.page(200, map[string]any{"data": map[string]any{}})
 			})
-			row.q.Tenant, row.q.User = "org_acme", "bob"
+			row.q.Tenant, row.q.User, row.q.For = "org_acme", "bob", authpipe.ForUser
 			if _, err := newClient(t, d, authpipe.Options{}).Connect(t.Context(), row.q); err != nil || string(told) != row.want {
 				t.Errorf("told %s, %v", told, err)
 			}

@@ -41,7 +41,7 @@ func TestThePoliciesOfTheReadmeAreEnough(t *testing.T) {
 	defer client.Close()
 
 	w.connect(client, "policed", "", alice)
-	credential, err := client.Credential(t.Context(), authpipe.Request{Tenant: "policed"})
+	credential, err := client.Credential(t.Context(), authpipe.Request{Tenant: "policed", For: authpipe.ForInstallation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestThePoliciesOfTheReadmeAreEnough(t *testing.T) {
 	if _, err := vault.Logical().Write("authpipe/connections/policed/facebook/installation/check", nil); err != nil {
 		t.Error(err)
 	}
-	connection, err := client.Connection(t.Context(), authpipe.Request{Tenant: "policed"})
+	connection, err := client.Connection(t.Context(), authpipe.Request{Tenant: "policed", For: authpipe.ForInstallation})
 	if err != nil || connection.CheckedAt.IsZero() {
 		t.Errorf("got %+v, %v", connection, err)
 	}
@@ -62,14 +62,14 @@ func TestThePoliciesOfTheReadmeAreEnough(t *testing.T) {
 		}
 		break
 	}
-	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "policed", Actor: "somebody", ReturnURL: returnURL})
+	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "policed", Actor: "somebody", ReturnURL: returnURL, For: authpipe.ForInstallation})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if session, err := client.Session(t.Context(), "policed", began.Session); err != nil || session.Status != "pending" {
 		t.Errorf("got %+v, %v", session, err)
 	}
-	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme"}); !errors.Is(err, authpipe.ErrPermissionDenied) {
+	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}); !errors.Is(err, authpipe.ErrPermissionDenied) {
 		t.Errorf("another tenant's: %v", err)
 	}
 }

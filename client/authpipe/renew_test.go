@@ -96,7 +96,7 @@ func TestNoMoreAreRenewedAtOnceThanMay(t *testing.T) {
 		for _, user := range users {
 			d.put("org_acme/facebook/users/"+user, held{token: user, ttl: 30 * time.Second})
 			for range 2 {
-				token(t, client, authpipe.Request{Tenant: "org_acme", User: user})
+				token(t, client, authpipe.Request{Tenant: "org_acme", User: user, For: authpipe.ForUser})
 			}
 		}
 		var under, most atomic.Int64
@@ -269,7 +269,7 @@ func TestWhatIsEvictedWhileItIsBeingRenewedIsNotAskedForBesideThat(t *testing.T)
 		})
 		time.Sleep(34 * time.Second)
 		wantAsked(t, d, "GET creds/"+bobs, 2) // it is under way
-		token(t, client, authpipe.Request{Tenant: "org_acme"})
+		token(t, client, authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation})
 		if got := token(t, client, bob()); got != "one" {
 			t.Errorf("got %q", got)
 		}
@@ -329,7 +329,7 @@ func (l *readingLog) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle implements [slog.Handler].
 func (l *readingLog) Handle(ctx context.Context, _ slog.Record) error {
-	_, err := l.client.Credential(ctx, authpipe.Request{Tenant: "org_acme"})
+	_, err := l.client.Credential(ctx, authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation})
 	l.reads <- err
 	return err
 }
@@ -356,7 +356,7 @@ func TestCloseEndsAll(t *testing.T) {
 		d.meanwhile(func(r *http.Request) *http.Response { <-r.Context().Done(); return nil })
 		waiting := make(chan error)
 		go func() {
-			_, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme"})
+			_, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation})
 			waiting <- err
 		}()
 		synctest.Wait()

@@ -29,7 +29,8 @@ type Request struct {
 	Tenant   string // required
 	User     string // the application's id of the person
 
-	// For says for whom. Zero: for the user if User is set, for the installation if not.
+	// For says whose credential is wanted. It is required, except with Static: without it, an empty User would select the
+	// installation's token. ForUser with an empty User is ErrInvalidRequest.
 	For For
 
 	// Page is the id of a page, whose own token is wanted, through the credential that the fields above name.
@@ -57,7 +58,6 @@ func (q *Request) refs() (first ref, orInstallation bool, err error) {
 		if q.User != "" || q.Page != "" || q.For != "" {
 			return first, false, invalid("Static", "stands alone: User, Page and For must be zero")
 		}
-	case q.For == "":
 	case q.For == ForInstallation:
 		first.user = ""
 	case q.For == ForUser:
@@ -67,9 +67,21 @@ func (q *Request) refs() (first ref, orInstallation bool, err error) {
 	case q.For == ForAny:
 		return first, q.User != "", nil
 	default:
-		return first, false, invalid("For", "must be installation, user or any")
+		return first, false, invalid("For", "must be ForInstallation, ForUser or ForAny")
 	}
 	return first, false, nil
+}
+
+// exact returns the credential that is meant where no other may take its place.
+func (q *Request) exact() (ref, error) {
+	r, _, err := q.refs()
+	switch {
+	case err != nil:
+		return ref{}, err
+	case q.For == ForAny:
+		return ref{}, invalid("For", "must be ForInstallation or ForUser")
+	}
+	return r, r.check()
 }
 
 // A ref names one credential, as the engine's paths do. It is the key of the cache.
@@ -174,5 +186,5 @@ func isAlphanumeric(c byte) bool {
 
 // request is what asks for r.
 func (r ref) request() Request {
-	return Request{Provider: r.provider, Tenant: r.tenant, User: r.user, Page: r.page, Static: r.name}
+	return Request{Provider: r.provider, Tenant: r.tenant, User: r.user, For: r.source(), Page: r.page, Static: r.name}
 }

@@ -86,7 +86,7 @@ func TestVaultIsRestartedUnderLoad(t *testing.T) {
 	client := authpipe.New(vault, authpipe.Options{MaxAge: 50 * time.Millisecond})
 	defer client.Close()
 	for i := range users {
-		token(t, client, authpipe.Request{Tenant: "org_acme", User: fmt.Sprintf("u%d", i)})
+		token(t, client, authpipe.Request{Tenant: "org_acme", User: fmt.Sprintf("u%d", i), For: authpipe.ForUser})
 	}
 
 	over := make(chan struct{})
@@ -127,7 +127,7 @@ func TestVaultIsRestartedUnderLoad(t *testing.T) {
 	if twice := seen.repeated(); len(twice) > 0 {
 		t.Errorf("two requests at once for %v", twice)
 	}
-	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", User: "nobody"}); !errors.Is(err, authpipe.ErrNotFound) {
+	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", User: "nobody", For: authpipe.ForUser}); !errors.Is(err, authpipe.ErrNotFound) {
 		t.Errorf("a real 404 is %v", err)
 	}
 }

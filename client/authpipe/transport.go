@@ -17,7 +17,7 @@ var graphOrigins = []string{"https://graph.facebook.com", "https://graph-video.f
 // appsecret_proof, in the query. In their place, if they are there: what the Graph API answers as the next page's URL has an
 // access_token in it, of the time when it was written.
 //
-//	graph := &http.Client{Transport: &authpipe.Transport{Client: client, Request: authpipe.Request{Tenant: "org_acme"}}}
+//	graph := &http.Client{Transport: &authpipe.Transport{Client: client, Request: authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}}}
 //	resp, err := graph.Get("https://graph.facebook.com/v27.0/me/accounts")
 //
 // A request to any other origin goes through as it is, but for a Referer of the Graph API's: no token leaves for it, be it after a

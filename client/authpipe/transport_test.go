@@ -288,7 +288,7 @@ func TestARequestSaysInWhoseNameItIsMade(t *testing.T) {
 	g := newGraph(t, nil)
 	client, d := asBob(t, g)
 	d.put(installation, held{token: "the installation's"})
-	ctx := authpipe.WithRequest(t.Context(), authpipe.Request{Tenant: "org_acme"})
+	ctx := authpipe.WithRequest(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.URL+"/me", nil)
 	if err != nil {
 		t.Fatal(err)

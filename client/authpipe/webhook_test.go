@@ -110,7 +110,7 @@ func TestSomebodyWhoRemovesTheAppIsNoticedThroughTheWebhook(t *testing.T) {
 	w.facebook.RemoveApp(appID, "1000000009")
 	w.facebook.Deliver(t.Context())
 	client.Forget("webhooked/facebook/users/gone")
-	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "webhooked", User: "gone"}); !errors.Is(err, authpipe.ErrRevoked) {
+	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "webhooked", User: "gone", For: authpipe.ForUser}); !errors.Is(err, authpipe.ErrRevoked) {
 		t.Errorf("got %v", err)
 	}
 }

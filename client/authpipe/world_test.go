@@ -229,7 +229,11 @@ func (w *world) come(person, authorizationURL string) url.Values {
 
 // connect connects somebody, without any application.
 func (w *world) connect(client *authpipe.Client, tenant, user, person string) {
-	began, err := client.Connect(ctx, authpipe.ConnectRequest{Tenant: tenant, User: user, Actor: "somebody", ReturnURL: returnURL})
+	whose := authpipe.ForInstallation
+	if user != "" {
+		whose = authpipe.ForUser
+	}
+	began, err := client.Connect(ctx, authpipe.ConnectRequest{Tenant: tenant, User: user, For: whose, Actor: "somebody", ReturnURL: returnURL})
 	if err != nil {
 		panic(err)
 	}
