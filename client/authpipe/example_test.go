@@ -120,14 +120,8 @@ func ExampleConnectHandler() {
 	mux := http.NewServeMux()
 	mux.Handle("/facebook/", &authpipe.ConnectHandler{
 		Client:    client,
-		SignedIn:  signedIn, // func(*http.Request) (authpipe.Person, error), from the application's own session
+		SignedIn:  signedIn, // func(*http.Request) (authpipe.Person, error), from the application's own session; alice has MayInstall
 		ReturnURL: "https://app.example.com/facebook/return",
-		Begin: func(r *http.Request, p authpipe.Person, q *authpipe.ConnectRequest) error {
-			if q.User == "" && p.Actor != "alice" {
-				return errors.New("only admins install")
-			}
-			return nil
-		},
 		Done: func(w http.ResponseWriter, r *http.Request, c authpipe.Connection) {
 			http.Redirect(w, r, "/connected?"+c.Ref, http.StatusSeeOther)
 		},

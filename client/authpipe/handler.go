@@ -2,9 +2,13 @@ package authpipe
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"path"
+	"slices"
+	"strings"
+	"unicode"
 )
 
 // A Person is who is signed in to the application at a request, as the application's own login says.
@@ -12,17 +16,22 @@ type Person struct {
 	Actor  string // the application's id of the person: the one that cannot be chosen or reused
 	Tenant string // the tenant for which they act at this request
 	User   string // under which their own credential is kept. Zero: Actor
+
+	// MayInstall allows the person to connect the tenant's installation, which every member of the tenant then acts through. Zero:
+	// the handler refuses to begin an installation for this person, and to complete one.
+	MayInstall bool
 }
 
 // A ConnectHandler serves the two ends of a connection, at three paths of which only the last element counts:
 //
-//	POST …/install     begins to connect the tenant's installation, and sends the browser to the provider
+//	POST …/install     begins to connect the tenant's installation, and sends the browser to the provider; needs MayInstall
 //	POST …/authorize   begins to connect the person, likewise
 //	GET  …/return      takes the browser back and completes the session
 //
 // It keeps nothing, neither in memory nor in a cookie. At the start and again at the return it asks SignedIn who is there, and
 // tells the engine: who returns must be who began. A stranger whom somebody has sent a link to, to have their account connected
-// as somebody else's or somebody else's as theirs, is refused by the engine with ErrActorMismatch.
+// as somebody else's or somebody else's as theirs, is refused by the engine with ErrActorMismatch. An installation needs
+// [Person].MayInstall at both ends: if it is gone at the return, the session is cancelled.
 //
 // The starts are refused to requests from other origins ([http.CrossOriginProtection]). The return comes from another site by its
 // nature, so the application's session cookie must not be SameSite=Strict.
@@ -39,8 +48,12 @@ type ConnectHandler struct {
 	// Give one of them.
 	ReturnURL, RedirectURI string
 
-	// Begin is asked before a session begins. It may change what is asked for, or refuse by an error: who may install, for
-	// instance. Zero: everybody who is signed in may connect what they ask for.
+	// Scopes lists the scopes that a browser may ask for, by form fields named scopes, one or more to a field, separated by spaces
+	// or commas. Zero: none, and a start with scopes is refused with ErrInvalidRequest. What Begin sets is not held to the list.
+	Scopes []string
+
+	// Begin is called before a session begins. It may change the request or refuse it by an error. The Tenant and the Actor stay
+	// those of the Person, whatever Begin sets, and an installation needs MayInstall. Zero: nothing is changed or refused.
 	Begin func(*http.Request, Person, *ConnectRequest) error
 
 	// Done answers a browser whose session is completed. It should send it on, so that the URL with the connect code is not
@@ -91,10 +104,14 @@ func (h *ConnectHandler) begin(w http.ResponseWriter, r *http.Request, user bool
 	if user {
 		q.For, q.User = ForUser, cmp.Or(person.User, person.Actor)
 	}
-	if h.Begin != nil {
+	q.Scopes, err = h.scopes(r)
+	if err == nil && h.Begin != nil {
 		err = h.Begin(r, person, &q)
 	}
-	q.Actor = person.Actor // whatever Begin has made of it
+	q.Actor, q.Tenant = person.Actor, person.Tenant // whatever Begin has made of it
+	if err == nil && q.For != ForUser && !person.MayInstall {
+		err = errMayNotInstall
+	}
 	var started Started
 	if err == nil {
 		started, err = h.Client.Connect(r.Context(), q)
@@ -106,6 +123,35 @@ func (h *ConnectHandler) begin(w http.ResponseWriter, r *http.Request, user bool
 	http.Redirect(w, r, started.AuthorizationURL, http.StatusSeeOther)
 }
 
+// scopes returns the scopes that the browser asks for, if the application allows all of them.
+func (h *ConnectHandler) scopes(r *http.Request) ([]string, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, &Error{Op: "beginning a connection", Code: ErrInvalidRequest, Status: http.StatusBadRequest, Message: "the form cannot be read"}
+	}
+	var asked []string
+	for _, field := range r.Form["scopes"] {
+		asked = append(asked, strings.FieldsFunc(field, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })...)
+	}
+	for _, scope := range asked {
+		if !slices.Contains(h.Scopes, scope) {
+			return nil, errScopes
+		}
+	}
+	return asked, nil
+}
+
+// errScopes is handed to Failed where a browser asks for scopes that the application has not listed.
+var errScopes = &Error{
+	Op: "beginning a connection", Code: ErrInvalidRequest, Status: http.StatusBadRequest,
+	Message: "the browser asks for scopes that ConnectHandler.Scopes does not list",
+}
+
+// errMayNotInstall is handed to Failed where a person without MayInstall begins or completes an installation.
+var errMayNotInstall = &Error{
+	Op: "connecting an installation", Code: ErrAccessDenied, Status: http.StatusForbidden,
+	Message: "the person may not install: SignedIn did not set MayInstall",
+}
+
 // finish completes the session that the URL names, in the name of who is there now.
 func (h *ConnectHandler) finish(w http.ResponseWriter, r *http.Request) {
 	person, err := h.signedIn(r)
@@ -115,11 +161,19 @@ func (h *ConnectHandler) finish(w http.ResponseWriter, r *http.Request) {
 	}
 	query := r.URL.Query()
 	done := Completion{Tenant: person.Tenant, Session: query.Get("session_id"), Actor: person.Actor, ConnectCode: NewSecret(query.Get("connect_code"))}
-	switch {
-	case query.Has("state"): // the provider's own answer
-		done.Session, done.ConnectCode, done.Answer = "", Secret{}, query
-	case done.ConnectCode.IsZero(): // the callback has failed it, or completed it
-		h.ended(w, r, person, done.Session)
+	if query.Has("state") { // the provider's own answer
+		done.Session, done.ConnectCode, done.Answer = SessionOf(query.Get("state")), Secret{}, query
+	}
+	session, err := h.Client.Session(r.Context(), person.Tenant, done.Session)
+	if err == nil {
+		err = h.mayComplete(r.Context(), person, session, done.Session)
+	}
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if done.ConnectCode.IsZero() && done.Answer == nil { // the callback has failed it, or completed it
+		h.ended(w, r, person, session)
 		return
 	}
 	connection, err := h.Client.Complete(r.Context(), done)
@@ -130,14 +184,24 @@ func (h *ConnectHandler) finish(w http.ResponseWriter, r *http.Request) {
 	h.succeed(w, r, connection)
 }
 
-// ended looks up what became of a session. What the URL says of it anybody could have written.
-func (h *ConnectHandler) ended(w http.ResponseWriter, r *http.Request, person Person, id string) {
-	session, err := h.Client.Session(r.Context(), person.Tenant, id)
+// mayComplete refuses an installation to a person who may no longer install, and cancels the session. Where another person comes
+// back, the engine refuses, and destroys the code.
+func (h *ConnectHandler) mayComplete(ctx context.Context, person Person, session Session, id string) error {
+	r, ok := parseRef(session.Ref)
+	if ok && r.source() == ForUser || person.MayInstall || session.Actor != person.Actor {
+		return nil
+	}
+	_ = h.Client.Cancel(ctx, person.Tenant, id) // it ends by itself otherwise
+	return errMayNotInstall
+}
+
+// ended reports what became of a session. The URL is no evidence of it: anyone can write one.
+func (h *ConnectHandler) ended(w http.ResponseWriter, r *http.Request, person Person, session Session) {
+	var err error
 	refuse := func(code Code, message string) error {
 		return &Error{Op: "connecting " + session.Ref, Code: code, Status: http.StatusConflict, Message: message}
 	}
 	switch {
-	case err != nil:
 	case session.Actor != person.Actor:
 		err = refuse(ErrActorMismatch, "the session is somebody else's")
 	case session.Status == "completed":

