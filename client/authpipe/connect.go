@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -70,6 +71,15 @@ func (s Started) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String
 // LogValue implements [slog.LogValuer].
 func (s Started) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
+// MarshalJSON implements [json.Marshaler]: like String, it shows neither the URL nor the user code. An answer to a browser needs
+// AuthorizationURL itself.
+func (s Started) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"session_id": s.Session, "expires_at": s.ExpiresAt, "completion": s.Completion,
+		"verification_uri": s.VerificationURI, "interval": s.Interval,
+	})
+}
+
 // Connect begins a session. The provider is not asked anything, unless it is for a device.
 func (c *Client) Connect(ctx context.Context, q ConnectRequest) (Started, error) {
 	r, err := (&Request{Provider: q.Provider, Tenant: q.Tenant, User: q.User, For: q.For}).exact()
@@ -124,6 +134,11 @@ func (q Completion) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, q.Str
 
 // LogValue implements [slog.LogValuer].
 func (q Completion) LogValue() slog.Value { return slog.StringValue(q.String()) }
+
+// MarshalJSON implements [json.Marshaler]: like String, it shows neither proof.
+func (q Completion) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{"tenant": q.Tenant, "session": q.Session, "actor": q.Actor})
+}
 
 // answerFields are what the engine takes of a provider's answer.
 var answerFields = []string{"state", "code", "error", "error_reason", "error_description", "error_code", "error_message"}

@@ -2,7 +2,6 @@ package authpipe
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 )
@@ -92,7 +91,7 @@ type credentialData struct {
 }
 
 // credential makes what the engine answered about r a Credential. An answer about another credential, as a careless proxy's
-// cache would give, is none.
+// cache would give, is none. The errors do not quote the answer.
 func (d *credentialData) credential(r ref, warnings []string) (*Credential, error) {
 	said := ref{tenant: d.Tenant, provider: d.Provider, user: d.User, page: d.Page}
 	if r.name != "" {
@@ -100,7 +99,7 @@ func (d *credentialData) credential(r ref, warnings []string) (*Credential, erro
 	}
 	switch {
 	case said != r:
-		return nil, fmt.Errorf("the answer is about %s", said)
+		return nil, errors.New("the answer is about another credential")
 	case r.name != "" && d.Static == "":
 		return nil, errors.New("the answer has no credential in it")
 	case r.name == "" && d.AccessToken == "":

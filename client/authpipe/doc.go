@@ -76,5 +76,6 @@
 // # Secrets
 //
 // A [Secret] prints as "[redacted]", wherever it is printed. Errors, and what is logged in the background, name refs and codes and
-// never hold a secret.
+// never hold a secret, even if a peer breaks HTTP's framing: what the peer sent is not quoted. (net/http itself logs bytes that come
+// after the end of an answer, through the standard library's default logger.)
 package authpipe

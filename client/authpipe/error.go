@@ -54,13 +54,16 @@ var codes = []Code{
 // ErrClosed is returned once [Client.Close] was called.
 var ErrClosed = errors.New("the client is closed")
 
-// An Error is a refusal by the engine or by Vault, or a failure to reach them. It holds no secret.
+// An Error is a refusal by the engine or by Vault, or a failure to reach them. It holds no secret, printed or as JSON: nothing of
+// what a peer sent is in it, except the words of a refusal.
 type Error struct {
 	Op      string // what was attempted: "reading creds/org_acme/facebook/installation"
 	Code    Code   // zero: Vault answered something that no code stands for
 	Status  int    // Vault's HTTP status; zero if no answer came
 	Message string // what happened and what to do, in the engine's words
-	Err     error  // what made it fail, if anything did
+	// Err is context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF or a [syscall.Errno], if that is why Vault could not be
+	// asked. Zero: there is nothing more to know. Other errors are not kept: their texts quote what the peer sent.
+	Err error
 }
 
 // Error implements error.
@@ -141,13 +144,14 @@ func definitive(err error) bool {
 func failure(op string, err error) error {
 	var answered *api.ResponseError
 	if !errors.As(err, &answered) {
-		return &Error{Op: op, Code: ErrUnavailable, Message: "Vault cannot be reached: " + err.Error(), Err: err}
+		why, kept := describe(err)
+		return &Error{Op: op, Code: ErrUnavailable, Message: "Vault cannot be reached: " + why, Err: kept}
 	}
-	e := &Error{Op: op, Status: answered.StatusCode, Err: err}
+	e := &Error{Op: op, Status: answered.StatusCode}
 	if e.Code, e.Message = codeIn(answered.Errors); e.Code == "" {
 		e.Code = codeOf(answered.StatusCode)
 		if e.Message = strings.Join(answered.Errors, "; "); answered.RawError || e.Message == "" {
-			// A page of some proxy's. It is in the cause, for who wants it.
+			// The page of a proxy: it may quote anything.
 			e.Message = fmt.Sprintf("Vault answered %d %s", e.Status, http.StatusText(e.Status))
 		}
 	}

@@ -3,7 +3,6 @@ package authpipe
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,7 +47,9 @@ func WithRequest(ctx context.Context, q Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, q)
 }
 
-// RoundTrip implements [http.RoundTripper]. Besides its Base's errors it returns those of [Client.Credential].
+// RoundTrip implements [http.RoundTripper]. It returns the errors of [Client.Credential], and those of its Base without their text,
+// which may quote an answer: net.OpError, net.DNSError, tls.CertificateVerificationError and the context's errors as they are, of
+// others one of a fixed text that [errors.Is] finds the original in. The same goes for reading the answer's body.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	base := t.Base
 	if base == nil {
@@ -128,10 +129,12 @@ func send(base http.RoundTripper, r *http.Request, credential *Credential) (*htt
 	resp, err := base.RoundTrip(signed)
 	if resp != nil {
 		resp.Request = r
+		if resp.Body != nil && resp.StatusCode != http.StatusSwitchingProtocols { // whose body is written to
+			resp.Body = quietBody{resp.Body}
+		}
 	}
-	var shown *url.Error
-	if errors.As(err, &shown) { // a Base that is another http.Client's shows the URL
-		err = shown.Err
+	if err != nil {
+		err = quiet(err) // it may show the URL that was sent, or what the Graph API answered: tokens of pages
 	}
 	return resp, err
 }

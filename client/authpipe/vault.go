@@ -35,7 +35,7 @@ func (c *Client) read(ctx context.Context, r ref) (reply, error) {
 	}
 	credential, err := got.Data.credential(r, got.Warnings)
 	if err != nil {
-		return reply{}, &Error{Op: op, Code: ErrUnavailable, Status: http.StatusOK, Message: err.Error(), Err: err}
+		return reply{}, &Error{Op: op, Code: ErrUnavailable, Status: http.StatusOK, Message: err.Error()}
 	}
 	if got.at.IsZero() {
 		got.at = asked // a proxy took the date away: go by the own clock
@@ -101,7 +101,8 @@ func open[T any](ctx context.Context, c *Client, op string, resp *api.Response, 
 	switch {
 	case errors.Is(err, io.EOF): // an answer without a body: 204
 	case err != nil:
-		return got, &Error{Op: op, Code: ErrUnavailable, Status: resp.StatusCode, Message: "the answer cannot be read: " + err.Error(), Err: err}
+		_, kept := describe(err)
+		return envelope[T]{}, &Error{Op: op, Code: ErrUnavailable, Status: resp.StatusCode, Message: "the answer cannot be read", Err: kept}
 	case len(got.WrapInfo) > 0 && string(got.WrapInfo) != "null":
 		return got, &Error{Op: op, Status: resp.StatusCode, Message: "the answer is wrapped; unset VAULT_WRAP_TTL, or the client's wrapping function"}
 	}
