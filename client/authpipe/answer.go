@@ -20,7 +20,9 @@ type answer struct {
 	err        error // or nil
 	absent     bool  // the engine knows no such credential
 
-	until   time.Duration // from then on it is given to nobody
+	until   time.Duration // from then on it is given to nobody: its token has ended, or it was not confirmed for too long
+	ends    time.Duration // when the token ends; forever if it does not
+	limit   time.Duration // how long it stands while no other can be had
 	due     time.Duration // when it is to be asked for anew
 	checked time.Duration // until when it is not checked, whoever reports it dead
 	nudged  atomic.Bool   // that it is due was noticed by a reader
@@ -52,15 +54,18 @@ func (c *Client) fresh(r reply, sent time.Duration) *answer {
 		wait = min(wait, r.ttl)
 	}
 	// Later than planned by up to a tenth, so that what came together does not come together again.
-	wait = spread(wait, wait+wait/10)
-	a := &answer{credential: r.credential, until: forever}
+	oldest := wait + wait/10
+	wait = spread(wait, oldest)
+	a := &answer{credential: r.credential, ends: forever}
 	if r.left != forever {
-		a.until = sent + r.left
+		a.ends = sent + r.left
 		// What the engine cannot prolong is asked for ever closer to its end.
 		wait = min(wait, spread(r.left*6/10, r.left*8/10))
 	}
-	r.credential.until = a.until
+	r.credential.until = a.ends
 	a.due = sent + wait
+	a.limit = sent + oldest + c.options.MaxStale
+	a.until = min(a.ends, a.limit)
 	return a
 }
 
@@ -72,11 +77,11 @@ func (a *answer) checkedAs(credential *Credential, now time.Duration) time.Durat
 	return 0
 }
 
-// stands tells whether an answer is good for as long as no other can be had: a token until its end, and the engine's word that
-// there is none.
+// stands tells whether an answer is good while no other can be had: a token until its end, a refusal if it is definitive, and both
+// no longer than MaxStale.
 func (a *answer) stands(now time.Duration) bool {
 	if a.err != nil {
-		return definitive(a.err)
+		return definitive(a.err) && now < a.limit
 	}
 	return now < a.until
 }
@@ -85,12 +90,12 @@ func (a *answer) stands(now time.Duration) bool {
 func (c *Client) deferred(a *answer, now time.Duration, failures int) *answer {
 	wait := spread(backoff(failures)/2, backoff(failures))
 	if a.err != nil {
-		return &answer{err: a.err, absent: a.absent, due: now + wait, until: now + wait + c.options.Timeout}
+		return &answer{err: a.err, absent: a.absent, due: now + wait, until: min(now+wait+c.options.Timeout, a.limit), limit: a.limit}
 	}
-	if a.until != forever {
-		wait = min(wait, max(spread((a.until-now)/4, (a.until-now)/2), 100*time.Millisecond))
+	if a.ends != forever {
+		wait = min(wait, max(spread((a.ends-now)/4, (a.ends-now)/2), 100*time.Millisecond))
 	}
-	return &answer{credential: a.credential, until: a.until, checked: a.checked, due: now + wait}
+	return &answer{credential: a.credential, until: a.until, ends: a.ends, limit: a.limit, checked: a.checked, due: now + wait}
 }
 
 // refusal is the answer that an error makes.
@@ -98,7 +103,9 @@ func (c *Client) refusal(err error, now time.Duration, failures int) *answer {
 	age := c.options.RefusalAge
 	if definitive(err) {
 		// Half of its age is left for it to be renewed behind those who ask: with ForAny, they wait for what they do not want.
-		return &answer{err: err, absent: errors.Is(err, ErrNotFound), until: now + age, due: now + spread(age/2, age*6/10)}
+		return &answer{
+			err: err, absent: errors.Is(err, ErrNotFound), until: now + age, due: now + spread(age/2, age*6/10), limit: now + age + c.options.MaxStale,
+		}
 	}
 	// Trouble that passes. All are told of it meanwhile, for a crowd that asks at once would make it worse.
 	return &answer{err: err, until: now + min(spread(backoff(failures)/2, backoff(failures)), age), due: forever}

@@ -26,6 +26,11 @@ type Options struct {
 	// minutes.
 	MaxAge time.Duration
 
+	// MaxStale is how much older than that an answer may get while it cannot be renewed, because Vault is sealed, out of reach, or no
+	// longer accepts the client's token. Then it is dropped, and [Client.Credential] returns the error of asking. A token is never
+	// served after its own end, whatever MaxStale is. Zero: a day. Negative: no longer than MaxAge allows.
+	MaxStale time.Duration
+
 	// RefusalAge is how old a refusal (not_found, needs_reauth, …) may get before it is asked about anew. Somebody who connects
 	// in this process is seen at once; elsewhere, so much later. Zero: 30 seconds.
 	RefusalAge time.Duration
@@ -50,6 +55,7 @@ func (o Options) withDefaults() Options {
 	o.Mount = cmp.Or(strings.Trim(o.Mount, "/"), "authpipe")
 	o.Size = cmp.Or(max(o.Size, 0), 10_000)
 	o.MaxAge = cmp.Or(min(max(o.MaxAge, 0), ages), 5*time.Minute)
+	o.MaxStale = min(max(cmp.Or(o.MaxStale, 24*time.Hour), 0), ages)
 	o.RefusalAge = cmp.Or(min(max(o.RefusalAge, 0), ages), 30*time.Second)
 	o.Timeout = cmp.Or(min(max(o.Timeout, 0), ages), 30*time.Second)
 	o.Parallel = cmp.Or(max(o.Parallel, 0), 16)
@@ -71,6 +77,8 @@ type Client struct {
 	life    context.Context // ends with Close
 	end     context.CancelFunc
 	running sync.WaitGroup // the scheduler and the flights
+
+	caller caller // the Vault token's state
 
 	table table // readers take no lock; writers take mu
 

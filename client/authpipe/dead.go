@@ -41,7 +41,7 @@ func (c *Client) ReportDead(ctx context.Context, dead *Credential) (*Credential,
 		return nil, err
 	case a.err != nil:
 		return nil, a.err
-	case c.now() >= a.until: // it was woken late
+	case c.now() >= a.ends: // it was woken late
 		return c.Credential(ctx, r.request())
 	}
 	return a.credential, nil

@@ -23,10 +23,11 @@
 // cache forgets it in the end.
 //
 // A token that has ended is never returned. Its life is reckoned from the engine's answer by a monotonic clock and the machine's
-// sleep, so neither a wrong clock nor a stopped Vault makes an old token pass for a live one. While Vault cannot be reached, or the
-// provider throttles, what lives is served on; the engine's word that a credential is dead, gone or suspended, and Vault's that the
-// caller may not read it, take it out of service at once. Such a refusal is remembered for half a minute, and for as long as Vault
-// cannot be asked again.
+// sleep, so neither a wrong clock nor a stopped Vault makes an old token pass for a live one. While Vault cannot be reached, does
+// not know the client's token any more, or the provider throttles, what lives is served on, for a day at most ([Options].MaxStale).
+// The engine's word that a credential is dead, gone or suspended, and Vault's that a policy forbids reading it or that the mount is
+// gone, take it out of service at once. Such a refusal is remembered for half a minute, and for as long as Vault cannot be asked
+// again, for a day at most.
 //
 // An answer is at most five minutes old while it is being read, and ten where it is read so seldom that it fell asleep, but for
 // trouble in asking: [Options].MaxAge. So that is how long it takes, at the most, until another process's reconnecting or an

@@ -37,11 +37,15 @@ const (
 
 	ErrMisconfigured Code = "misconfigured"
 	ErrThrottled     Code = "throttled"
-	// ErrUnavailable is the provider's, or Vault's own: sealed, restarting, or out of reach. Nothing was changed; try again.
+	// ErrUnavailable is the provider's, or Vault's own: sealed, restarting, out of reach, or over a rate limit quota. Nothing was
+	// changed; try again.
 	ErrUnavailable Code = "unavailable"
 
+	// ErrNoMount is Vault's and not the engine's: there is no authpipe at [Options].Mount, or not any more.
+	ErrNoMount Code = "no_mount"
+
 	// ErrPermissionDenied is Vault's and not the engine's: no policy of the caller's token lets it, or the token is none (any
-	// more).
+	// more). Only the former takes a credential out of service at once.
 	ErrPermissionDenied Code = "permission_denied"
 )
 
@@ -64,6 +68,8 @@ type Error struct {
 	// Err is context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF or a [syscall.Errno], if that is why Vault could not be
 	// asked. Zero: there is nothing more to know. Other errors are not kept: their texts quote what the peer sent.
 	Err error
+
+	deadToken bool // ErrPermissionDenied because Vault does not know the token (any more)
 }
 
 // Error implements error.
@@ -132,11 +138,12 @@ func typed(r ref, err error) error {
 }
 
 // definitive tells a refusal that asking again soon does not change, from trouble that passes. It takes a credential out of
-// service although it may live: the engine has said so, or Vault has said that the caller may not.
+// service although it may live: the engine has said so, or Vault has said that the caller may not, or that the mount is gone. That
+// Vault does not know the caller's token is trouble of the application's own.
 func definitive(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && slices.Contains([]Code{
-		ErrInvalidRequest, ErrNotFound, ErrNeedsReauth, ErrRevoked, ErrFailed, ErrSuspended, ErrPermissionDenied,
+	return errors.As(err, &e) && !e.deadToken && slices.Contains([]Code{
+		ErrInvalidRequest, ErrNotFound, ErrNeedsReauth, ErrRevoked, ErrFailed, ErrSuspended, ErrPermissionDenied, ErrNoMount,
 	}, e.Code)
 }
 
@@ -149,7 +156,8 @@ func failure(op string, err error) error {
 	}
 	e := &Error{Op: op, Status: answered.StatusCode}
 	if e.Code, e.Message = codeIn(answered.Errors); e.Code == "" {
-		e.Code = codeOf(answered.StatusCode)
+		e.Code = codeOf(answered)
+		e.deadToken = e.Code == ErrPermissionDenied && says(answered, "invalid token")
 		if e.Message = strings.Join(answered.Errors, "; "); answered.RawError || e.Message == "" {
 			// The page of a proxy: it may quote anything.
 			e.Message = fmt.Sprintf("Vault answered %d %s", e.Status, http.StatusText(e.Status))
@@ -172,15 +180,24 @@ func codeIn(texts []string) (Code, string) {
 	return "", ""
 }
 
-// codeOf is the code of what Vault refuses by itself. A 404 without a code is no credential that is missing but a mount.
-func codeOf(status int) Code {
+// codeOf is the code of what Vault refuses by itself. Its 429 is its own quota, not the provider's limit. A mount whose plugin did
+// not start is an outage.
+func codeOf(answered *api.ResponseError) Code {
+	status := answered.StatusCode
 	switch {
 	case status == http.StatusForbidden:
 		return ErrPermissionDenied
-	case status == http.StatusTooManyRequests:
-		return ErrThrottled
-	case status >= http.StatusInternalServerError, status == http.StatusPreconditionFailed:
+	case status == http.StatusNotFound && says(answered, "backend is nil"):
+		return ErrUnavailable
+	case status == http.StatusNotFound && (says(answered, "no handler for route") || says(answered, "unsupported path")):
+		return ErrNoMount
+	case status >= http.StatusInternalServerError, status == http.StatusPreconditionFailed, status == http.StatusTooManyRequests:
 		return ErrUnavailable
 	}
 	return ""
+}
+
+// says tells whether Vault itself, and not a proxy's page, answered with these words.
+func says(answered *api.ResponseError, words string) bool {
+	return !answered.RawError && slices.ContainsFunc(answered.Errors, func(text string) bool { return strings.Contains(text, words) })
 }

@@ -46,7 +46,7 @@ func (c *Client) await(ctx context.Context, r ref) (*answer, error) {
 		c.mu.Unlock()
 		a, err := f.wait(ctx)
 		// Who was woken late may hold a token that has ended meanwhile. A refusal is good for who has waited for it.
-		if err != nil || a.err != nil || c.now() < a.until {
+		if err != nil || a.err != nil || c.now() < a.ends {
 			return a, err
 		}
 	}

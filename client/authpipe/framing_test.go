@@ -27,22 +27,22 @@ const canary = "EAAcanaryCANARYcanary"
 
 // framings are answers that a parser of HTTP or JSON cannot read, with a credential where it quotes what it has read.
 var framings = map[string]string{
-	"a body without a head":             `{"data":{"access_token":"` + canary + `"}}` + "\r\n\r\n",
-	"a status that is no number":        "HTTP/1.1 " + canary + " OK\r\n\r\n",
-	"a version that is none":            "HTTP/" + canary + " 200 OK\r\n\r\n",
-	"two lengths":                       "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: " + canary + "\r\n\r\n{}",
-	"an encoding beside a length":       "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: " + canary + "\r\n\r\n{}",
-	"a header without a colon":          "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n{}",
-	"a header that is a body":           "HTTP/1.1 200 OK\r\n{\"access_token\":\"" + canary + "\"}\r\n\r\n",
-	"a chunk whose length is none":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n{}\r\n",
-	"a chunk that is too long":          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"" + canary + "\r\n0\r\n\r\n",
-	"a trailer that is none":            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{ \r\n0\r\n" + canary + "\r\n\r\n",
-	"a body that is cut off":            "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"data\":{\"access_token\":\"" + canary,
-	"a body longer than its length":     "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"data\":{\"access_token\":\"" + canary,
-	"a redirect to no URL":              "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://[" + canary + "\r\nContent-Length: 0\r\n\r\n",
-	"a time that is none":               whole(http.StatusOK, `{"data":{"expires_at":"`+canary+`","at":"`+canary+`","events":[{"at":"`+canary+`"}],"marked":"`+canary+`"}}`),
-	"an answer about another":           whole(http.StatusOK, `{"data":{"tenant_id":"`+canary+`","access_token":"`+canary+`"}}`),
-	"a page of a proxy":                 whole(http.StatusBadGateway, `<h1>access_token=`+canary+`</h1>`),
+	"a body without a head":         `{"data":{"access_token":"` + canary + `"}}` + "\r\n\r\n",
+	"a status that is no number":    "HTTP/1.1 " + canary + " OK\r\n\r\n",
+	"a version that is none":        "HTTP/" + canary + " 200 OK\r\n\r\n",
+	"two lengths":                   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: " + canary + "\r\n\r\n{}",
+	"an encoding beside a length":   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: " + canary + "\r\n\r\n{}",
+	"a header without a colon":      "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n{}",
+	"a header that is a body":       "HTTP/1.1 200 OK\r\n{\"access_token\":\"" + canary + "\"}\r\n\r\n",
+	"a chunk whose length is none":  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n{}\r\n",
+	"a chunk that is too long":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"" + canary + "\r\n0\r\n\r\n",
+	"a trailer that is none":        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{ \r\n0\r\n" + canary + "\r\n\r\n",
+	"a body that is cut off":        "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"data\":{\"access_token\":\"" + canary,
+	"a body longer than its length": "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"data\":{\"access_token\":\"" + canary,
+	"a redirect to no URL":          "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://[" + canary + "\r\nContent-Length: 0\r\n\r\n",
+	"a time that is none":           whole(http.StatusOK, `{"data":{"expires_at":"`+canary+`","at":"`+canary+`","events":[{"at":"`+canary+`"}],"marked":"`+canary+`"}}`),
+	"an answer about another":       whole(http.StatusOK, `{"data":{"tenant_id":"`+canary+`","access_token":"`+canary+`"}}`),
+	"a page of a proxy":             whole(http.StatusBadGateway, `<h1>access_token=`+canary+`</h1>`),
 }
 
 func whole(status int, body string) string {

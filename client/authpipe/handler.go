@@ -254,7 +254,7 @@ func (h *ConnectHandler) fail(w http.ResponseWriter, r *http.Request, err error)
 		if status = e.Status; status < http.StatusBadRequest {
 			status = http.StatusBadRequest
 		}
-		if e.Code == ErrUnavailable || e.Code == ErrPermissionDenied || e.Code == "" {
+		if slices.Contains([]Code{ErrUnavailable, ErrPermissionDenied, ErrNoMount, ""}, e.Code) {
 			status = http.StatusBadGateway // it is between the application and Vault
 		}
 	}

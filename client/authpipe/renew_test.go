@@ -232,7 +232,11 @@ func TestARefusalTakesACredentialOutOfServiceAndTroubleDoesNot(t *testing.T) {
 		"unavailable":          {502, "unavailable: Facebook is down", true},
 		"Vault is sealed":      {503, "Vault is sealed", true},
 		"Vault is out of luck": {500, "internal error", true},
-		"the mount is gone":    {404, "no handler for route \"authpipe/\"", true},
+		"the mount is gone":    {404, "no handler for route \"authpipe/\". route entry not found.", false},
+		"another engine":       {404, "unsupported path", false},
+		"the plugin is down":   {404, "no handler for route \"authpipe/\". route entry found, but backend is nil.", true},
+		"a dead Vault token":   {403, "permission denied\n\t* invalid token", true},
+		"Vault's quota":        {429, "rate limit quota exceeded", true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
