@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // A WebhookHandler receives a provider's webhooks and relays them to the engine, unread: they are signed over raw bytes, which
@@ -28,10 +29,24 @@ type WebhookHandler struct {
 	// Verified, if set, is given the body of each delivery that the engine has verified, for what the application itself does
 	// with it. An error has it sent again. Deliveries may come twice, and in any order.
 	Verified func(ctx context.Context, body []byte) error
+
+	// MaxBytes bounds the body of a delivery. What is longer gets 413 before anything is written to Vault: the handler cannot verify
+	// a signature, so that anybody can have it write to Vault as much. Zero or less: 256 KiB. At most 768 KiB, which is what fits into
+	// a string of Vault's.
+	MaxBytes int64
+
+	// Parallel bounds how many deliveries are written to Vault at a time. What is beyond gets 503, and Facebook sends it again. Zero
+	// or less: 16.
+	Parallel int
+
+	relaying atomic.Int64
 }
 
-// deliveryLimit is how long a delivery may be. Vault takes strings of up to a megabyte, and this is its base64.
-const deliveryLimit = 768 << 10
+const (
+	deliverySize  = 256 << 10
+	deliveryLimit = 768 << 10 // Vault takes strings of up to a megabyte, and this is its base64
+	deliveries    = 16
+)
 
 // ServeHTTP implements [http.Handler].
 func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +83,14 @@ func (h *WebhookHandler) relay(w http.ResponseWriter, r *http.Request) int {
 	if !wellFormed(signature) {
 		return http.StatusBadRequest // so that what is no delivery at all does not reach Vault
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, deliveryLimit))
+	size := int64(deliverySize)
+	if h.MaxBytes > 0 {
+		size = min(h.MaxBytes, deliveryLimit)
+	}
+	if r.ContentLength > size {
+		return http.StatusRequestEntityTooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, size))
 	if err != nil {
 		var long *http.MaxBytesError
 		if errors.As(err, &long) {
@@ -76,7 +98,7 @@ func (h *WebhookHandler) relay(w http.ResponseWriter, r *http.Request) int {
 		}
 		return http.StatusBadRequest
 	}
-	if _, err := h.Client.Notify(r.Context(), cmp.Or(h.Provider, DefaultProvider), body, signature); err != nil {
+	if err := h.notify(r.Context(), body, signature); err != nil {
 		if errors.Is(err, ErrInvalidRequest) {
 			return http.StatusBadRequest
 		}
@@ -88,6 +110,23 @@ func (h *WebhookHandler) relay(w http.ResponseWriter, r *http.Request) int {
 		}
 	}
 	return http.StatusOK
+}
+
+// errBusy is for a delivery beyond Parallel.
+var errBusy = errors.New("too many deliveries at a time")
+
+// notify relays a delivery, unless too many are being relayed. A sender that is slow to send its body does not count among them.
+func (h *WebhookHandler) notify(ctx context.Context, body []byte, signature string) error {
+	most := int64(deliveries)
+	if h.Parallel > 0 {
+		most = int64(h.Parallel)
+	}
+	defer h.relaying.Add(-1)
+	if h.relaying.Add(1) > most {
+		return errBusy
+	}
+	_, err := h.Client.Notify(ctx, cmp.Or(h.Provider, DefaultProvider), body, signature)
+	return err
 }
 
 func wellFormed(signature string) bool {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,14 +52,15 @@ func TestADeliveryIsRelayedToTheByte(t *testing.T) {
 		want      int
 		relayed   int
 	}{
-		"it verifies":                         {signature, body, 200, "", nil, 200, 1},
-		"it does not verify":                  {signature, body, 400, "invalid_request: it is not signed", nil, 400, 1},
-		"Vault is sealed":                     {signature, body, 503, "Vault is sealed", nil, 503, 1},
-		"the relay's token may not":           {signature, body, 403, "permission denied", nil, 503, 1},
-		"the application fails":               {signature, body, 200, "", errors.New("no disk"), 500, 1},
-		"it has no signature":                 {"", body, 200, "", nil, 400, 0},
-		"it has a signature of another kind":  {"sha1=0123", body, 200, "", nil, 400, 0},
-		"it is longer than anything could be": {signature, strings.Repeat("x", 1<<20), 200, "", nil, 413, 0},
+		"it verifies":                        {signature, body, 200, "", nil, 200, 1},
+		"it does not verify":                 {signature, body, 400, "invalid_request: it is not signed", nil, 400, 1},
+		"Vault is sealed":                    {signature, body, 503, "Vault is sealed", nil, 503, 1},
+		"the relay's token may not":          {signature, body, 403, "permission denied", nil, 503, 1},
+		"the application fails":              {signature, body, 200, "", errors.New("no disk"), 500, 1},
+		"it has no signature":                {"", body, 200, "", nil, 400, 0},
+		"it has a signature of another kind": {"sha1=0123", body, 200, "", nil, 400, 0},
+		"it is as long as may be":            {signature, strings.Repeat("x", 256<<10), 200, "", nil, 200, 1},
+		"it is longer than may be":           {signature, strings.Repeat("x", 256<<10+1), 200, "", nil, 413, 0},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
@@ -94,6 +96,63 @@ func TestADeliveryIsRelayedToTheByte(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWebhookHandlerBoundsWhatAStrangerHasItWrite(t *testing.T) {
+	const signature = "sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	deliver := func(h http.Handler, size int) int {
+		r := httptest.NewRequest(http.MethodPost, "/webhook", struct{ io.Reader }{strings.NewReader(strings.Repeat("x", size))}) // of unknown length
+		r.Header.Set("X-Hub-Signature-256", signature)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	t.Run("size", func(t *testing.T) {
+		for most, row := range map[int64]struct{ fits, exceeds int }{
+			0: {256 << 10, 256<<10 + 1}, 100: {100, 101}, 1 << 30: {768 << 10, 768<<10 + 1},
+		} {
+			d := newDouble(time.Now)
+			d.meanwhile(func(*http.Request) *http.Response { return d.refuse(400, "invalid_request: it is not signed") })
+			h := &authpipe.WebhookHandler{Client: newClient(t, d, authpipe.Options{}), MaxBytes: most}
+			if got := deliver(h, row.fits); got != http.StatusBadRequest {
+				t.Errorf("MaxBytes %d: %d bytes got %d", most, row.fits, got)
+			}
+			if got := deliver(h, row.exceeds); got != http.StatusRequestEntityTooLarge {
+				t.Errorf("MaxBytes %d: %d bytes got %d", most, row.exceeds, got)
+			}
+			wantAsked(t, d, "PUT ", 1)
+		}
+	})
+	t.Run("number", func(t *testing.T) {
+		for parallel, want := range map[int]int{0: 16, 3: 3} {
+			d := newDouble(time.Now)
+			release := make(chan struct{})
+			d.meanwhile(func(*http.Request) *http.Response {
+				<-release
+				return d.refuse(400, "invalid_request: it is not signed")
+			})
+			h := &authpipe.WebhookHandler{Client: newClient(t, d, authpipe.Options{}), Parallel: parallel}
+			answers := make(chan int, 50)
+			for range 50 {
+				go func() { answers <- deliver(h, 10) }()
+			}
+			for range 50 - want {
+				if got := <-answers; got != http.StatusServiceUnavailable {
+					t.Errorf("Parallel %d: one beyond got %d", parallel, got)
+				}
+			}
+			close(release)
+			for range want {
+				if got := <-answers; got != http.StatusBadRequest {
+					t.Errorf("Parallel %d: one within got %d", parallel, got)
+				}
+			}
+			wantAsked(t, d, "PUT ", want)
+			if got := deliver(h, 10); got != http.StatusBadRequest {
+				t.Errorf("Parallel %d: the next got %d", parallel, got)
+			}
+		}
+	})
 }
 
 func TestSomebodyWhoRemovesTheAppIsNoticedThroughTheWebhook(t *testing.T) {
