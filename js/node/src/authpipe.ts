@@ -13,7 +13,7 @@ import { list, type ListRequest } from './list.js';
 import { Login } from './login.js';
 import { settingsOf, type AskOptions, type AuthpipeOptions, type DisconnectOptions } from './options.js';
 import { inspect } from './redact.js';
-import { checked, goesWith, parseRef, Ref, refOf } from './ref.js';
+import { checked, exactRefOf, goesWith, parseRef, Ref, refOf } from './ref.js';
 import type { ConnectionRequest, CredentialRequest } from './request.js';
 import {
   completionBody, connectBody, sessionFrom, sessionOf, sessionPath, StartedDevice, StartedSession,
@@ -120,7 +120,7 @@ export class Authpipe {
   /** Begins a session. The provider is not asked anything. Send the person's browser to the `authorizationUrl`. */
   connect(request: ConnectRequest, options?: AskOptions): Promise<StartedSession>;
   async connect(request: ConnectRequest & { device?: boolean }, options: AskOptions = {}): Promise<StartedSession | StartedDevice> {
-    const { data } = await this.#write<StartedData>(`connect/${refOf(request).text}`, connectBody(request), options.signal);
+    const { data } = await this.#write<StartedData>(`connect/${exactRefOf(request).text}`, connectBody(request), options.signal);
     return request.device ? new StartedDevice(data) : new StartedSession(data);
   }
 
@@ -153,7 +153,7 @@ export class Authpipe {
 
   /** Reads what is told of a credential to those who may not see it. It comes from the engine each time. */
   async connection(request: ConnectionRequest, options: AskOptions = {}): Promise<Connection> {
-    const ref = refOf(request);
+    const ref = exactRefOf(request);
     const { data, warnings } = await this.#about(ref, () => this.#get<ConnectionData>(`connections/${ref.text}`, options.signal));
     return connectionOf(data, warnings);
   }
@@ -169,7 +169,7 @@ export class Authpipe {
    * provider was not told, say, because another credential holds the same account.
    */
   async disconnect(request: ConnectionRequest, options: DisconnectOptions = {}): Promise<string[]> {
-    const ref = refOf(request);
+    const ref = exactRefOf(request);
     const path = `creds/${ref.text}`;
     const query = { ...(options.force ? { force: 'true' } : {}), ...(options.revoke === false ? { revoke: 'false' } : {}) };
     const question = { op: `deleting ${path}`, method: 'DELETE', path: this.#below(path), query } as const;

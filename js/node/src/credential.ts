@@ -1,5 +1,5 @@
 import { needsReauth } from './error.js';
-import { inspect, redacted } from './redact.js';
+import { hideGetters, inspect, redacted } from './redact.js';
 import type { Ref } from './ref.js';
 
 /** What a credential is: an access token, or a static one. */
@@ -145,6 +145,8 @@ export class Credential {
     return `Credential ${show(this.toJSON(), options)}`;
   }
 }
+
+hideGetters(Credential);
 
 /** flaw tells why an answer is none about ref. One about another credential is a careless proxy's cache's. */
 export function flaw(ref: Ref, data: CredentialData): string | undefined {

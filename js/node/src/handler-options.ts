@@ -30,7 +30,16 @@ export interface HandlerOptions {
    */
   origin?: string | undefined;
 
-  /** Is asked before a session begins. It may return another request, or throw an {@link AuthpipeError} to refuse. */
+  /**
+   * The scopes that a page may ask for at `start`. The default is none: a start with scopes is refused then. What `onStart` returns
+   * is not held to the list.
+   */
+  scopes?: readonly string[] | undefined;
+
+  /**
+   * Is called before a session begins. It may return another request, or throw an {@link AuthpipeError} to refuse. Tenant and actor
+   * stay those of who is signed in, and an installation needs `mayInstall`.
+   */
   onStart?: ((connect: ConnectRequest, signedIn: SignedIn, request: Request) => ConnectRequest | void | Promise<ConnectRequest | void>) | undefined;
   /** Is told of each connection that was made; again if the page of the return is loaded again. If it throws, `onError` is told. */
   onConnected?: ((connection: Connection, signedIn: SignedIn) => void | Promise<void>) | undefined;

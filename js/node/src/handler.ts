@@ -101,12 +101,12 @@ async function start(call: Call): Promise<Response> {
   const who = await signedIn(call);
   const whose = mayChange(who, text(body, 'provider'), body.for);
   const to = returnTo.asked(body.returnTo, own);
-  const { scopes } = body;
-  if (scopes !== undefined && !(Array.isArray(scopes) && scopes.every((scope) => typeof scope === 'string'))) {
-    throw new Refusal(400, 'invalid_request', 'scopes must be a list of strings.');
-  }
+  const scopes = allowed(body.scopes, options.scopes);
   let connect: ConnectRequest = { ...whose, actor: who.userId, returnUrl: `${own}${base}/return`, scopes, reauthorize: body.reauthorize === true };
   connect = (await options.onStart?.(connect, who, request)) ?? connect;
+  if (connect.credentialFor !== 'user') {
+    mayInstall(who);
+  }
   // Whatever onStart has made of it, it is begun by who is there, for their tenant.
   const started = await client.connect({ ...connect, actor: who.userId, tenantId: who.tenantId });
   const answer: StartAnswer = {
@@ -166,6 +166,20 @@ async function disconnect(call: Call): Promise<Response> {
   return plain(204);
 }
 
+/** allowed returns the scopes that a page asks for, if the application has listed all of them. */
+function allowed(scopes: unknown, listed: readonly string[] = []): string[] | undefined {
+  if (scopes === undefined) {
+    return undefined;
+  }
+  if (!Array.isArray(scopes) || !scopes.every((scope): scope is string => typeof scope === 'string')) {
+    throw new Refusal(400, 'invalid_request', 'scopes must be a list of strings.');
+  }
+  if (!scopes.every((scope) => listed.includes(scope))) {
+    throw new Refusal(400, 'invalid_request', 'scopes must be among those that the application lists.');
+  }
+  return scopes;
+}
+
 type Own = InstallationRequest | UserRequest;
 
 /** named is the connection that a browser means. It says for whom, and the application who that is. */
@@ -179,10 +193,16 @@ function named(who: SignedIn, provider: string | undefined, whose: unknown): Own
 
 function mayChange(who: SignedIn, provider: string | undefined, whose: unknown): Own {
   const own = named(who, provider, whose);
-  if (own.credentialFor === 'installation' && who.mayInstall !== true) {
-    throw new Refusal(403, 'forbidden', 'You may not install this app for your organization.');
+  if (own.credentialFor === 'installation') {
+    mayInstall(who);
   }
   return own;
+}
+
+function mayInstall(who: SignedIn): void {
+  if (who.mayInstall !== true) {
+    throw new Refusal(403, 'forbidden', 'You may not install this app for your organization.');
+  }
 }
 
 function text(body: Record<string, unknown>, field: string): string | undefined {

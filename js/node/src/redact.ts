@@ -1,5 +1,21 @@
 /** What is shown in the place of a secret. */
 export const redacted = '[redacted]';
 
+/**
+ * hideGetters moves the getters of a class behind a prototype that `util.inspect` takes for a built-in one, where it stops. With
+ * `showHidden` and `getters` it would call them, and they return what is secret.
+ */
+export function hideGetters(type: { prototype: object }): void {
+  const { prototype } = type;
+  const behind = Object.create(Object.getPrototypeOf(prototype) as object | null, { constructor: { value: Object } }) as object;
+  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    if (property.get) {
+      Object.defineProperty(behind, name, property);
+      Reflect.deleteProperty(prototype, name);
+    }
+  }
+  Object.setPrototypeOf(prototype, behind);
+}
+
 /** The method that Node's `util.inspect`, and so `console.log`, asks how an object is to be shown. */
 export const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom') as typeof inspect;

@@ -1,5 +1,5 @@
 import { invalid } from './error.js';
-import type { CredentialRequest } from './request.js';
+import type { ConnectionRequest, CredentialRequest } from './request.js';
 
 /** What names a credential, in parts. */
 interface Parts {
@@ -94,6 +94,14 @@ export function refOf(request: CredentialRequest): Ref {
     default:
       throw invalid('credentialFor', 'must be installation, user, any or static');
   }
+}
+
+/** exactRefOf is refOf where no other credential may take the place of the one that is named: JavaScript can hand in `any`. */
+export function exactRefOf(request: ConnectionRequest): Ref {
+  if ((request.credentialFor as string) === 'any') {
+    throw invalid('credentialFor', 'must be installation, user or static');
+  }
+  return refOf(request);
 }
 
 /** parseRef reads what the engine calls a credential; undefined if it is none. */

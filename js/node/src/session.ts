@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { invalid } from './error.js';
-import { inspect, redacted } from './redact.js';
+import { hideGetters, inspect, redacted } from './redact.js';
 import { checked } from './ref.js';
 import type { ErrorCode } from './error.js';
 
@@ -96,6 +96,8 @@ export class StartedSession {
   }
 }
 
+hideGetters(StartedSession);
+
 /** A session that has begun where there is no browser: the person types in a code on another device. */
 export class StartedDevice {
   readonly #userCode: string;
@@ -133,6 +135,8 @@ export class StartedDevice {
     return `StartedDevice ${show(this.toJSON(), options)}`;
   }
 }
+
+hideGetters(StartedDevice);
 
 /** StartedData is what connect/ answers. */
 export interface StartedData {

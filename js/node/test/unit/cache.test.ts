@@ -108,6 +108,28 @@ describe('a credential that is asked for', () => {
   });
 });
 
+describe('a request that names no one credential', () => {
+  test.each([
+    ['an empty user', { credentialFor: 'user', userId: '' }], ['no user', { credentialFor: 'user' }], ['an empty user of any', { credentialFor: 'any', userId: '' }],
+    ['nobody', {}], ['a word that is none', { credentialFor: 'bot' }],
+  ])('for %s is refused unsent', async (_, whose) => {
+    const client = open();
+    const request = { tenantId: 'org_acme', ...whose } as never;
+    await expect(client.getCredential(request)).rejects.toMatchObject({ code: 'invalid_request' });
+    await expect(client.connect(request)).rejects.toMatchObject({ code: 'invalid_request' });
+    expect(double.asked).toEqual([]);
+  });
+
+  test('is refused where one is meant: any has an installation in the place of a user', async () => {
+    const client = open();
+    const any = { tenantId: 'org_acme', credentialFor: 'any' } as never;
+    for (const call of [client.connect(any), client.connection(any), client.disconnect(any)]) {
+      await expect(call).rejects.toMatchObject({ code: 'invalid_request' });
+    }
+    expect(double.asked).toEqual([]);
+  });
+});
+
 describe('what is used', () => {
   test('is renewed before it ends, and not before its ttl', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + hour, ttl: 30 });

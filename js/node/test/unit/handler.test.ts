@@ -59,7 +59,7 @@ const forUser = { provider: 'facebook', for: 'user' };
 
 describe('a start', () => {
   test('begins a session in the name of who is signed in, whatever the page says', async () => {
-    const response = await handler()(post('/authpipe/start', { ...forUser, scopes: ['email'], reauthorize: true, tenantId: 'evil', userId: 'eve', actor: 'eve' }));
+    const response = await handler({ scopes: ['email'] })(post('/authpipe/start', { ...forUser, scopes: ['email'], reauthorize: true, tenantId: 'evil', userId: 'eve', actor: 'eve' }));
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({ sessionId: id, authorizationUrl: 'https://f.test/dialog?state=x', expiresAt: expect.stringMatching(/^\d{4}-.*Z$/) });
     expect(double.asked).toContain(`POST connect/${bobs}`);
@@ -81,6 +81,26 @@ describe('a start', () => {
   test('of an installation is for nobody whose right to it is a word', async () => {
     who = { tenantId: 'org_acme', userId: 'bob', mayInstall: 'false' as unknown as boolean };
     expect((await handler()(post('/authpipe/start', { for: 'installation' }))).status).toBe(403);
+  });
+
+  test.each<[string, string[] | undefined, unknown, number]>([
+    ['none are listed', undefined, ['email'], 400], ['an empty list', [], ['email'], 400], ['one of two is not listed', ['email'], ['email', 'ads_management'], 400],
+    ['all are listed', ['user_posts', 'email'], ['email', 'user_posts'], 200], ['none are asked for', undefined, undefined, 200], ['an empty list is asked for', undefined, [], 200],
+    ['no list is asked for', ['email'], 'email', 400],
+  ])('takes scopes from a page only where the application lists them: %s', async (_, scopes, asked, status) => {
+    who = { tenantId: 'org_acme', userId: 'alice', mayInstall: true };
+    for (const whose of ['user', 'installation']) {
+      const response = await handler({ scopes })(post('/authpipe/start', { for: whose, scopes: asked }));
+      expect(response.status).toBe(status);
+      if (status === 400) expect(await response.json()).toMatchObject({ error: { code: 'invalid_request' } });
+    }
+    expect(written.length).toBe(status === 200 ? 2 : 0);
+  });
+
+  test('that onStart makes an installation of is for who may install', async () => {
+    const onStart: HandlerOptions['onStart'] = (connect) => ({ ...connect, credentialFor: 'installation', actor: 'bob' });
+    expect((await handler({ onStart })(post('/authpipe/start', forUser))).status).toBe(403);
+    expect(written).toEqual([]);
   });
 
   test('may be changed and refused by the application, but for who begins it', async () => {

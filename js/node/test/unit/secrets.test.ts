@@ -23,7 +23,7 @@ function open(double: Double, options: Parameters<typeof clientOf>[1] = {}): Aut
 function shown(value: unknown): string {
   return [
     inspect(value), inspect(value, { depth: Infinity, showHidden: true }), inspect({ in: [value] }, { depth: 9 }),
-    inspect(value, { customInspect: false, depth: Infinity, showHidden: true }), JSON.stringify(value), JSON.stringify({ value }), String(value), `${value}`,
+    inspect(value, { customInspect: false, depth: Infinity, showHidden: true }), inspect(value, { customInspect: false, depth: Infinity, showHidden: true, getters: true }), JSON.stringify(value), JSON.stringify({ value }), String(value), `${value}`,
     inspect({ ...(value as object) }), inspect(Object.entries(value as object), { depth: 9 }), value instanceof Error ? value.stack : '',
   ].join('\n');
 }
