@@ -135,6 +135,9 @@ export class Authpipe {
     const id = 'answer' in request ? sessionOf(request.answer.get('state') ?? '') : request.sessionId;
     const path = `${sessionPath(request.tenantId, id)}/complete`;
     const { data, warnings } = await this.#write<ConnectionData>(path, completionBody(request), options.signal);
+    if (typeof data.ref !== 'string') {
+      throw new AuthpipeError({ op: `writing ${path}`, code: 'unavailable', status: 200, message: 'the answer cannot be read' });
+    }
     this.forget(data.ref);
     return connectionOf(data, warnings);
   }
@@ -278,8 +281,8 @@ export class Authpipe {
 }
 
 function typed(ref: Ref, error: AuthpipeError): AuthpipeError {
-  const { op, code, status, detail: message, cause } = error;
-  const parts = { op, code, status, message, cause, ref: ref.text };
+  const { op, code, status, detail: message } = error;
+  const parts = { op, code, status, message, ref: ref.text };
   if (needsReauth(code)) {
     return new NeedsReauthError({ ...parts, connectPath: `connect/${ref.above.text}` });
   }

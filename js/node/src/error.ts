@@ -29,11 +29,12 @@ export interface ErrorParts {
   message: string;
   /** Vault's HTTP status, if an answer came. */
   status?: number | undefined;
-  /** What made it fail, if anything did. */
-  cause?: unknown;
 }
 
-/** A refusal by the engine or by Vault, or a failure to reach them. Compare its `code`. It holds no secret. */
+/**
+ * A refusal by the engine or by Vault, or a failure to reach them. Compare its `code`. It holds no secret, and no cause: the errors of
+ * the platform hold what the peer sent.
+ */
 export class AuthpipeError extends Error {
   /** Which refusal it is. */
   readonly code: ErrorCode;
@@ -46,7 +47,7 @@ export class AuthpipeError extends Error {
 
   /** Made by the client; exported so that `instanceof` can be asked, and tests can make one. */
   constructor(parts: ErrorParts) {
-    super([parts.op, parts.code, parts.message].filter(Boolean).join(': '), parts.cause === undefined ? undefined : { cause: parts.cause });
+    super([parts.op, parts.code, parts.message].filter(Boolean).join(': '));
     this.code = parts.code;
     this.status = parts.status;
     this.op = parts.op;

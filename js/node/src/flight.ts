@@ -100,5 +100,5 @@ function typed(error: unknown): AuthpipeError {
   if (error instanceof AuthpipeError) {
     return error;
   }
-  return new AuthpipeError({ op: 'reading a credential', code: 'unexpected', message: String(error), cause: error });
+  return new AuthpipeError({ op: 'reading a credential', code: 'unexpected', message: 'the answer cannot be used' });
 }

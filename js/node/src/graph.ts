@@ -1,3 +1,4 @@
+import { quiet, quietBody } from './cause.js';
 import type { Credential } from './credential.js';
 import { invalid } from './error.js';
 
@@ -78,19 +79,29 @@ async function signed(send: typeof globalThis.fetch, request: Request, init: Req
   }
   const { method, redirect, signal } = request;
   const as = body ? { ...init, ...body, method, headers, redirect, signal } : new Request(request, { headers });
-  return shown(await send(new Request(signedUrl(request.url, credential), as)), request.url);
+  const sent = new Request(signedUrl(request.url, credential), as);
+  try {
+    const response = await send(sent);
+    return shown(quieted(response, signal), request.url, response);
+  } catch (error) {
+    throw signal.aborted ? error : quiet(error); // it may show the URL that was sent, or what the Graph API answered: tokens of pages
+  }
+}
+
+/** quieted is an answer whose body fails without showing what was sent. */
+function quieted(response: Response, signal: AbortSignal): Response {
+  const { status, statusText, headers, body } = response;
+  return body ? new Response(quietBody(body as ReadableStream<Uint8Array>, signal), { status, statusText, headers }) : response;
 }
 
 /**
  * shown is an answer that has the URL that was asked for and not the one that was sent: whoever prints it, or a copy, shows no
  * proof.
  */
-function shown(response: Response, url: string): Response {
+function shown(response: Response, url: string, { redirected, type }: Pick<Response, 'redirected' | 'type'>): Response {
   const { clone } = response;
-  return Object.defineProperties(response, {
-    url: { value: url, configurable: true },
-    clone: { value: () => shown(clone.call(response), url), configurable: true },
-  });
+  const fixed = Object.entries({ url, redirected, type, clone: () => shown(clone.call(response), url, { redirected, type }) });
+  return Object.defineProperties(response, Object.fromEntries(fixed.map(([name, value]) => [name, { value, configurable: true }])));
 }
 
 const secrets = new Set(['access_token', 'appsecret_proof', 'appsecret_time']);

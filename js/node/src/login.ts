@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 
 import type { VaultAuth } from './auth.js';
+import { reasonOf } from './cause.js';
 import { backoff, later, spread, unless, within, type Clock } from './clock.js';
 import { AuthpipeError, closed } from './error.js';
 import type { Auth, Wire } from './wire.js';
@@ -273,7 +274,8 @@ async function proof(auth: LoggingIn): Promise<Record<string, string | undefined
 async function given(secret: string | (() => string | Promise<string>)): Promise<string> {
   try {
     return (typeof secret === 'string' ? secret : await secret()).trim();
-  } catch (cause) {
-    throw new AuthpipeError({ op: 'logging in to Vault', code: 'unavailable', message: 'what should return the secret has failed', cause });
+  } catch (error) {
+    const why = reasonOf(error);
+    throw new AuthpipeError({ op: 'logging in to Vault', code: 'unavailable', message: `what should return the secret has failed${why ? `: ${why.text}` : ''}` });
   }
 }

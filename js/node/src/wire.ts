@@ -1,3 +1,4 @@
+import { reasonOf } from './cause.js';
 import { rest, spread } from './clock.js';
 import { AuthpipeError, codeIn, refusal } from './error.js';
 
@@ -189,7 +190,6 @@ function errorsIn(text: string): string[] {
 }
 
 function unreachable(op: string, error: unknown, signal: AbortSignal): AuthpipeError {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const why = signal.aborted ? 'it took too long' : cause instanceof Error ? cause.message : 'no connection';
-  return new AuthpipeError({ op, code: 'unavailable', message: `Vault cannot be reached: ${why}`, cause: error });
+  const why = signal.aborted ? 'it took too long' : (reasonOf(error)?.text ?? 'the connection failed');
+  return new AuthpipeError({ op, code: 'unavailable', message: `Vault cannot be reached: ${why}` });
 }
