@@ -7,6 +7,7 @@ import type { Ref } from './ref.js';
 export interface Ages {
   now: Clock;
   maxAge: number;
+  maxStale: number;
   refusalAge: number;
   timeout: number;
 }
@@ -18,8 +19,12 @@ export interface Ages {
 export interface Answer {
   credential?: Credential;
   error?: AuthpipeError;
-  /** From then on it is given to nobody. */
+  /** From then on it is given to nobody: its token has ended, or it was not confirmed for too long. */
   until: number;
+  /** When the token ends; Infinity if it does not. */
+  ends: number;
+  /** How long it stands while no other can be had. */
+  limit: number;
   /** When it is to be asked for anew. */
   due: number;
   /** Until when it is not checked, whoever reports it dead. */
@@ -54,7 +59,8 @@ export function fresh(ages: Ages, ref: Ref, reply: Reply, sent: number, former: 
     wait = Math.min(wait, reply.data.ttl * 1000);
   }
   // Later than planned by up to a tenth, so that what came together does not come together again.
-  wait = spread(wait, wait * 1.1);
+  const oldest = wait * 1.1;
+  wait = spread(wait, oldest);
   if (reply.left !== Infinity) {
     // What the engine cannot prolong is asked for ever closer to its end.
     wait = Math.min(wait, spread(reply.left * 0.6, reply.left * 0.8));
@@ -63,7 +69,9 @@ export function fresh(ages: Ages, ref: Ref, reply: Reply, sent: number, former: 
   if (former && (former.refreshed || !former.equals(credential))) {
     credential = new Credential(ref, reply.data, reply.warnings, true);
   }
-  return { credential, until: sent + reply.left, due: sent + wait, checked: -Infinity, nudged: false };
+  const ends = sent + reply.left;
+  const limit = sent + oldest + ages.maxStale;
+  return { credential, until: Math.min(ends, limit), ends, limit, due: sent + wait, checked: -Infinity, nudged: false };
 }
 
 /** checkedAs is until when an answer that comes in another's place is not checked: as long as that, if it is the same token. */
@@ -71,9 +79,12 @@ export function checkedAs(former: Answer | undefined, answer: Answer): number {
   return former?.credential && answer.credential?.equals(former.credential) ? former.checked : -Infinity;
 }
 
-/** stands tells whether an answer is good for as long as no other can be had: a token until its end, and that there is none. */
+/**
+ * stands tells whether an answer is good while no other can be had: a token until its end, a refusal if it is definitive, and both no
+ * longer than maxStale.
+ */
 export function stands(answer: Answer, now: number): boolean {
-  return answer.error ? definitive(answer.error) : now < answer.until;
+  return answer.error ? definitive(answer.error) && now < answer.limit : now < answer.until;
 }
 
 /** deferred is an answer that stands, and could not be renewed for the time being. */
@@ -81,9 +92,9 @@ export function deferred(ages: Ages, answer: Answer, failures: number): Answer {
   const now = ages.now();
   let wait = spread(backoff(failures) / 2, backoff(failures));
   if (answer.error) {
-    return { ...answer, due: now + wait, until: now + wait + ages.timeout, nudged: false };
+    return { ...answer, due: now + wait, until: Math.min(now + wait + ages.timeout, answer.limit), nudged: false };
   }
-  const left = answer.until - now;
+  const left = answer.ends - now;
   if (left !== Infinity) {
     wait = Math.min(wait, Math.max(spread(left / 4, left / 2), 100));
   }
@@ -93,7 +104,7 @@ export function deferred(ages: Ages, answer: Answer, failures: number): Answer {
 /** refused is the answer that an error makes. */
 export function refused(ages: Ages, error: AuthpipeError, failures: number): Answer {
   const now = ages.now();
-  const answer = { error, checked: -Infinity, nudged: false };
+  const answer = { error, ends: Infinity, limit: now + ages.refusalAge + ages.maxStale, checked: -Infinity, nudged: false };
   if (definitive(error)) {
     // Half of its age is left for it to be renewed behind those who ask: with `any`, they wait for what they do not want.
     return { ...answer, until: now + ages.refusalAge, due: now + spread(ages.refusalAge / 2, ages.refusalAge * 0.6) };

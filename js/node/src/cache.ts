@@ -56,7 +56,7 @@ export class Cache {
       return this.get(ref, false, signal);
     }
     const answer = await landing(flight, signal);
-    if (!answer.error && this.#options.now() >= answer.until) { // it was woken late
+    if (!answer.error && this.#options.now() >= answer.ends) { // it was woken late
       return this.get(ref, false, signal);
     }
     return opened(answer);
@@ -116,7 +116,7 @@ export class Cache {
       const flight = this.#flights.get(ref.text) ?? this.#takeOff(ref, undefined, false);
       const answer = await landing(flight, signal);
       // Who was woken late may hold a token that has ended meanwhile. A refusal is good for who has waited for it.
-      if (answer.error || this.#options.now() < answer.until) {
+      if (answer.error || this.#options.now() < answer.ends) {
         return answer;
       }
     }

@@ -5,10 +5,11 @@
  * - while connecting: `installation_required`, `account_mismatch`, `actor_mismatch`, `session_used`, `session_expired`,
  *   `access_denied`, `pending`
  * - of the provider: `misconfigured`, `throttled`, `unavailable` (which is Vault's own as well: sealed, restarting, out of reach)
- * - of Vault: `permission_denied`, when no policy of the caller's token lets it, or the token is none (any more)
+ * - of Vault: `permission_denied`, when no policy of the caller's token lets it, or the token is none (any more), of which only the
+ *   former takes a credential out of service at once; `no_mount`, when there is no authpipe at the client's `mount`, or not any more
  * - of this client: `closed`, and `unexpected` for an answer that no code stands for
  */
-export type ErrorCode = EngineCode | 'permission_denied' | 'closed' | 'unexpected';
+export type ErrorCode = EngineCode | 'permission_denied' | 'no_mount' | 'closed' | 'unexpected';
 
 const engineCodes = [
   'invalid_request', 'not_found', 'needs_reauth', 'revoked', 'failed', 'suspended',
@@ -102,15 +103,36 @@ export function needsReauth(word: string): boolean {
 }
 
 const final: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'invalid_request', 'not_found', 'needs_reauth', 'revoked', 'failed', 'suspended', 'permission_denied',
+  'invalid_request', 'not_found', 'needs_reauth', 'revoked', 'failed', 'suspended', 'permission_denied', 'no_mount',
 ]);
+
+/** Refusals that are due to the client's own token of Vault, or to its login. */
+const ownTrouble = new WeakSet<AuthpipeError>();
+
+/** outage marks a refusal as due to the client's own token of Vault or its login: that says nothing about a credential. */
+export function outage<E>(error: E): E {
+  if (error instanceof AuthpipeError) {
+    ownTrouble.add(error);
+  }
+  return error;
+}
 
 /**
  * definitive tells a refusal that asking again soon does not change, from trouble that passes. It takes a credential out of
- * service although it may live: the engine has said so, or Vault has said that the caller may not.
+ * service although it may live: the engine has said so, or Vault has said that the caller may not, or that the mount is gone.
  */
 export function definitive(error: AuthpipeError): boolean {
-  return final.has(error.code);
+  return final.has(error.code) && !ownTrouble.has(error);
+}
+
+/** denied tells whether Vault refuses: by a policy, or because of the token. */
+export function denied(error: unknown): error is AuthpipeError {
+  return error instanceof AuthpipeError && error.code === 'permission_denied';
+}
+
+/** unknownToken tells whether Vault says that it does not know the token. Not all versions do. */
+export function unknownToken(error: AuthpipeError): boolean {
+  return denied(error) && error.detail.includes('invalid token');
 }
 
 /** closed is what every method throws once the client is closed. */
@@ -130,7 +152,7 @@ export function refusal(op: string, status: number, texts: readonly string[]): A
     return new AuthpipeError({ op, status, ...said });
   }
   const message = texts.join('; ').replace(/\s+/g, ' ').trim() || `Vault answered ${status}`;
-  return new AuthpipeError({ op, status, code: codeOf(status), message });
+  return new AuthpipeError({ op, status, code: codeOf(status, message), message });
 }
 
 /**
@@ -148,10 +170,14 @@ export function codeIn(texts: readonly string[]): { code: EngineCode; message: s
   return undefined;
 }
 
-/** codeOf is the code of what Vault refuses by itself. A 404 without a code is no credential that is missing but a mount. */
-function codeOf(status: number): ErrorCode {
+/**
+ * codeOf is the code of what Vault refuses by itself. Its 429 is its own quota, not the provider's limit. A mount whose plugin did not
+ * start is an outage.
+ */
+function codeOf(status: number, message: string): ErrorCode {
   if (status === 403) return 'permission_denied';
-  if (status === 429) return 'throttled';
-  if (status >= 500 || status === 412) return 'unavailable';
+  if (status >= 500 || status === 412 || status === 429) return 'unavailable';
+  if (status === 404 && message.includes('backend is nil')) return 'unavailable';
+  if (status === 404 && (message.includes('no handler for route') || message.includes('unsupported path'))) return 'no_mount';
   return 'unexpected';
 }

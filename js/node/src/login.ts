@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { VaultAuth } from './auth.js';
 import { reasonOf } from './cause.js';
 import { backoff, later, spread, unless, within, type Clock } from './clock.js';
-import { AuthpipeError, closed } from './error.js';
+import { AuthpipeError, closed, denied, unknownToken } from './error.js';
 import type { Auth, Wire } from './wire.js';
 
 /** What a login needs. */
@@ -24,6 +24,17 @@ export interface LoginOptions {
  */
 const believed = 5000;
 
+/** How often a token is replaced about which Vault says nothing, in ms: at first, and at last. */
+const replacing = { least: 60_000, most: 60 * 60_000 };
+
+/** What is behind a refusal. */
+export interface Verdict {
+  /** Another token to ask with. */
+  other?: string;
+  /** Whether the token has ended. */
+  dead: boolean;
+}
+
 const serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 /** A login has a token of Vault's, and sees to it that it lives. */
@@ -33,13 +44,21 @@ export class Login {
   #until = Infinity; // by the clock, when the token ends
   #first = 0; // how long its lease was at the beginning
   #renewable = false;
-  #believed = -Infinity;
+  /** What was found out about the token the last time, and until when that is believed. */
+  #judged = { dead: false, until: -Infinity };
+  /** Whether a token of this login was looked up with success: then a refusal tells of the token. */
+  #visible = false;
+  /** When a token about which Vault says nothing was replaced, and how long that is not done again. */
+  #replaced = { wait: 0, until: -Infinity };
+  /** A token that Vault does not know any more. */
+  #ended: string | undefined;
+  readonly #revoking = new Set<Promise<unknown>>();
   #failures = 0;
   /** What the last login has failed with, and until when that is the answer. */
   #failed: { error: unknown; until: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #entering: Promise<string> | undefined;
-  #inquiry: Promise<string | undefined> | undefined;
+  #inquiry: Promise<Verdict> | undefined;
 
   constructor(options: LoginOptions) {
     this.#options = options;
@@ -54,31 +73,63 @@ export class Login {
   }
 
   /**
-   * refused is told that Vault has refused a token, which may be a policy's doing or the token's end, and returns another one to
-   * try with, if there is. A crowd that is refused asks Vault about it once.
+   * refused finds out what is behind Vault's refusal of a question that was asked with token: a policy, or the token's end. unknown
+   * says that Vault did not know the token. A crowd that is refused asks Vault about it once.
    */
-  refused(token: string): Promise<string | undefined> {
+  async refused(token: string, unknown: boolean): Promise<Verdict> {
     const { auth, now } = this.#options;
     if (this.#token !== undefined && this.#token !== token) {
-      return Promise.resolve(this.#token);
+      return { other: this.#token, dead: true };
     }
     if (auth.method === 'token') {
-      return this.#enter().then((next) => (next === token ? undefined : next));
+      const next = await this.#enter();
+      if (next !== token) {
+        return { other: next, dead: true };
+      }
     }
-    if (now() < this.#believed) {
-      return Promise.resolve(undefined);
+    if (now() < this.#judged.until) {
+      return { dead: unknown || this.#judged.dead };
     }
-    this.#inquiry ??= this.#inquire(token).finally(() => {
+    this.#inquiry ??= this.#inquire(token, unknown).finally(() => {
       this.#inquiry = undefined;
     });
     return this.#inquiry;
   }
 
-  async #inquire(token: string): Promise<string | undefined> {
-    const alive = await this.#lives(token);
-    const next = alive ? token : await this.#enter();
-    this.#believed = this.#options.now() + believed;
-    return next === token ? undefined : next;
+  async #inquire(token: string, unknown: boolean): Promise<Verdict> {
+    const state = unknown ? 'dead' : await this.#lookUp(token);
+    const verdict: Verdict = { dead: state === 'dead' };
+    if (this.#options.auth.method !== 'token' && (state === 'dead' || (state === 'hidden' && this.#options.now() >= this.#replaced.until))) {
+      this.#ended = state === 'dead' ? token : undefined;
+      const next = await this.#enter(); // where that fails, the refusal is an outage
+      if (state === 'hidden') {
+        const wait = Math.min(this.#replaced.wait * 2 || replacing.least, replacing.most);
+        this.#replaced = { wait, until: this.#options.now() + wait };
+        await this.#lookUp(next); // whether tokens of this role may be looked up is known then
+      }
+      if (next !== token) {
+        verdict.other = next;
+      }
+    }
+    this.#judged = { dead: verdict.dead && verdict.other === undefined, until: this.#options.now() + believed };
+    return verdict;
+  }
+
+  /**
+   * lookUp asks Vault about a token. One that was refused without a word that it is unknown may live, where the role's tokens have no
+   * policy to look themselves up (`token_no_default_policy`): it is hidden. If Vault cannot be asked, that is thrown.
+   */
+  async #lookUp(token: string): Promise<'alive' | 'dead' | 'hidden'> {
+    try {
+      await within(this.#options.timeout, [this.#options.life], (signal) => this.#options.wire.send(lookup, token, signal));
+      this.#visible = true;
+      return 'alive';
+    } catch (error) {
+      if (!denied(error)) {
+        throw error;
+      }
+      return unknownToken(error) || this.#visible ? 'dead' : 'hidden';
+    }
   }
 
   /** leave ends the renewing, and the token if it was logged in for: nobody else has it. */
@@ -86,11 +137,22 @@ export class Login {
     clearTimeout(this.#timer);
     const token = this.#token;
     this.#token = undefined;
-    if (token === undefined || this.#options.auth.method === 'token') {
+    if (token !== undefined) {
+      this.#revoke(token);
+    }
+    await Promise.all(this.#revoking);
+  }
+
+  /** revoke ends a token that was logged in for. If that fails, it ends by itself. */
+  #revoke(token: string): void {
+    if (this.#options.auth.method === 'token') {
       return;
     }
-    const farewell = { op: 'revoking the own token', method: 'POST', path: 'auth/token/revoke-self', retries: 0 } as const;
-    await within(2000, [], (signal) => this.#options.wire.send(farewell, token, signal)).catch(() => undefined); // it ends by itself
+    const question = { op: 'revoking the own token', method: 'POST', path: 'auth/token/revoke-self', retries: 0 } as const;
+    const revoking = within(2000, [], (signal) => this.#options.wire.send(question, token, signal))
+      .catch(() => undefined)
+      .finally(() => this.#revoking.delete(revoking));
+    this.#revoking.add(revoking);
   }
 
   #enter(): Promise<string> {
@@ -143,8 +205,13 @@ export class Login {
     if (!answered.auth?.client_token) {
       throw new AuthpipeError({ op: 'logging in to Vault', code: 'unexpected', message: 'the answer has no token in it' });
     }
+    const former = this.#token;
+    const lives = former !== undefined && former !== this.#ended && this.#options.now() < this.#until;
     this.#token = answered.auth.client_token;
     this.#hold(answered.auth, sent, true);
+    if (lives) {
+      this.#revoke(former);
+    }
     return this.#token;
   }
 
@@ -154,21 +221,12 @@ export class Login {
     try {
       const { data } = await within(this.#options.timeout, [this.#options.life], (signal) =>
         this.#options.wire.send<{ ttl?: number; renewable?: boolean }>(lookup, token, signal));
+      this.#visible = true;
       if (token === this.#token) {
         this.#hold({ client_token: token, lease_duration: data.ttl ?? 0, renewable: data.renewable ?? false }, sent, true);
       }
     } catch {
       // It will be refused if it is none.
-    }
-  }
-
-  /** lives asks Vault about a token. If that cannot be found out, a new login is no remedy. */
-  async #lives(token: string): Promise<boolean> {
-    try {
-      await within(this.#options.timeout, [this.#options.life], (signal) => this.#options.wire.send(lookup, token, signal));
-      return true;
-    } catch (error) {
-      return !(error instanceof AuthpipeError && error.code === 'permission_denied');
     }
   }
 

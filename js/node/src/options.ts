@@ -30,6 +30,12 @@ export interface AuthpipeOptions {
    */
   maxAge?: number | undefined;
   /**
+   * How much older than that an answer may get, in ms, while it cannot be renewed, because Vault is sealed, out of reach, or no longer
+   * accepts the client's token. Then it is dropped, and who asks gets the error of asking. A token is never served after its own end,
+   * whatever this is. The default is a day; 0 is no longer than `maxAge` allows.
+   */
+  maxStale?: number | undefined;
+  /**
    * How old a refusal (`not_found`, `needs_reauth`, …) may get, in ms, before it is asked about anew. Somebody who connects in this
    * process is seen at once; elsewhere, so much later. The default is 30 seconds.
    */
@@ -72,6 +78,7 @@ export interface Settings {
   namespace: string | undefined;
   size: number;
   maxAge: number;
+  maxStale: number;
   refusalAge: number;
   timeout: number;
   parallel: number;
@@ -95,6 +102,7 @@ export function settingsOf(options: AuthpipeOptions): Settings {
     namespace: options.namespace ?? env.VAULT_NAMESPACE,
     size: Math.ceil(positive(options.size, 10_000)),
     maxAge: positive(options.maxAge, 5 * 60_000),
+    maxStale: options.maxStale === 0 ? 0 : positive(options.maxStale, 24 * 60 * 60_000),
     refusalAge: positive(options.refusalAge, 30_000),
     timeout: Math.min(positive(options.timeout, 30_000), longest),
     parallel: Math.ceil(positive(options.parallel, 16)),

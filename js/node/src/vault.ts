@@ -1,6 +1,6 @@
 import { unless, within } from './clock.js';
-import { AuthpipeError, closed } from './error.js';
-import type { Login } from './login.js';
+import { AuthpipeError, closed, denied, outage, unknownToken } from './error.js';
+import type { Login, Verdict } from './login.js';
 import type { Answer, Question, Wire } from './wire.js';
 
 /** What a Vault is made of. */
@@ -33,11 +33,16 @@ export class Vault {
         try {
           return await wire.send<T>(question, token, until);
         } catch (error) {
-          const other = await unless(this.#another(error, token), until).catch(() => undefined);
-          if (other === undefined) {
+          if (!denied(error)) {
             throw error;
           }
-          return await wire.send<T>(question, other, until);
+          const { other, dead } = await this.#verdict(token, error, until);
+          if (other === undefined) {
+            throw dead ? outage(error) : error;
+          }
+          return await wire.send<T>(question, other, until).catch((again: unknown) => {
+            throw denied(again) && unknownToken(again) ? outage(again) : again;
+          });
         }
       });
     } catch (error) {
@@ -52,16 +57,12 @@ export class Vault {
   /** token waits for one as long as for the answer. Who gives up does not end a login that others wait for. */
   #token(op: string, until: AbortSignal): Promise<string> {
     return unless(this.#options.login.token(), until).catch((error: unknown) => {
-      throw until.aborted ? new AuthpipeError({ op, code: 'unavailable', message: 'logging in to Vault takes too long' }) : error;
+      throw until.aborted ? new AuthpipeError({ op, code: 'unavailable', message: 'logging in to Vault takes too long' }) : outage(error);
     });
   }
 
-  /** another returns a token to try once more with, if it was the token's end that is behind a refusal. */
-  async #another(error: unknown, token: string): Promise<string | undefined> {
-    if (!(error instanceof AuthpipeError) || error.code !== 'permission_denied') {
-      return undefined;
-    }
-    // Where there is no other, the refusal stands.
-    return this.#options.login.refused(token).catch(() => undefined);
+  /** verdict tells a policy's refusal from a token that has ended. Where neither Vault nor a login can tell, it is an outage. */
+  #verdict(token: string, error: AuthpipeError, until: AbortSignal): Promise<Verdict> {
+    return unless(this.#options.login.refused(token, unknownToken(error)), until).catch(() => ({ dead: true }));
   }
 }

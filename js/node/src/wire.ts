@@ -78,8 +78,8 @@ export class Wire {
         }
         const texts = errorsIn(text);
         failure = refusal(question.op, response.status, texts);
-        if (codeIn(texts) || failure.code !== 'unavailable') {
-          throw failure;
+        if (codeIn(texts) || failure.code !== 'unavailable' || response.status === 429) {
+          throw failure; // a quota of Vault's would be used up by asking again
         }
       } catch (error) {
         if (error instanceof AuthpipeError) {

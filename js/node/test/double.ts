@@ -60,6 +60,7 @@ export class Double {
   };
 
   answer(path: string): Response {
+    if (path === 'auth/token/lookup-self') return this.reply({});
     const [kind = '', ref = ''] = [path.slice(0, path.indexOf('/')), path.slice(path.indexOf('/') + 1)];
     const checks = kind === 'connections' && ref.endsWith('/check');
     const held = this.#held.get(checks ? ref.slice(0, -'/check'.length) : ref);

@@ -456,7 +456,11 @@ describe('a living credential', () => {
     ['is served while the provider is away', 502, 'unavailable: Facebook is down', true],
     ['is served while Vault is sealed', 503, 'Vault is sealed', true],
     ['is served while Vault has trouble', 500, 'internal error', true],
-    ['is served while the mount is gone', 404, 'no handler for route "authpipe/"', true],
+    ['is out of service if the mount is gone', 404, 'no handler for route "authpipe/". route entry not found.', false],
+    ['is out of service if another engine is mounted there', 404, 'unsupported path', false],
+    ['is served while the plugin does not start', 404, 'no handler for route "authpipe/". route entry found, but backend is nil.', true],
+    ['is served while Vault does not know the client\'s token', 403, 'permission denied\n\t* invalid token', true],
+    ['is served while a quota of Vault\'s is used up', 429, 'rate limit quota exceeded', true],
   ])('%s', async (_, status, refusal, served) => {
     double.put(bobs, { token: 'one', expires: Date.now() + hour, ttl: 30 });
     const troubles: string[] = [];
@@ -485,6 +489,52 @@ describe('a living credential', () => {
     const none = await client.getCredential({ ...bob, credentialFor: 'any' }).catch((error: unknown) => error);
     expect(none).toBeInstanceOf(NotConnectedError);
     expect(none).toMatchObject({ code: 'not_found', needsReauth: false, ref: installation, connectPath: `connect/${installation}` });
+  });
+});
+
+describe('an outage', () => {
+  const outages: [string, () => Response][] = [
+    ['Vault is sealed', () => double.refuse(503, 'Vault is sealed')],
+    ['the plugin does not start', () => double.refuse(404, 'no handler for route "authpipe/". route entry found, but backend is nil.')],
+    ['the token has ended', () => double.refuse(403, 'permission denied', 'invalid token')],
+    ['a proxy has no backend', () => new Response('<h1>default backend</h1>', { status: 404 })],
+    ['the provider throttles', () => double.refuse(429, 'throttled: until noon')],
+  ];
+  const bounds: [string, number | undefined, number, number][] = [
+    ['a day', undefined, 24 * hour, 24 * hour + 6 * minute], ['an hour', hour, hour, 66 * minute], ['no time', 0, 5 * minute, 6 * minute],
+  ];
+  test.each(outages.flatMap((outage) => bounds.map((bound) => [...outage, ...bound] as const)))(
+    'in which %s is bridged, and not for longer than may: %o, %s', async (_, answers, __, maxStale, least, most) => {
+      double.put(bobs, { token: 'never ends' });
+      const client = open({ maxStale, timeout: second });
+      await token(client);
+      double.meanwhile(answers);
+      let ended: number | undefined;
+      for (let since = 0; since < most + hour; since += 20 * second) {
+        const served = await Promise.race([client.getCredential(bob).then(() => true, () => false), passes(3 * second).then(() => undefined)]);
+        if (served === true) expect(ended).toBeUndefined();
+        else ended ??= since;
+        await passes(17 * second);
+      }
+      expect(ended).toBeGreaterThanOrEqual(least - 20 * second);
+      expect(ended).toBeLessThanOrEqual(most + 20 * second);
+      double.meanwhile();
+      await passes(31 * second);
+      expect(await token(client)).toBe('never ends');
+    });
+
+  test('does not wake what nobody has read for longer than may, nor a refusal of that age', async () => {
+    double.put(bobs, { token: 'never ends' });
+    const client = open();
+    await token(client);
+    await expect(client.getCredential({ ...bob, userId: 'stranger' })).rejects.toMatchObject({ code: 'not_found' });
+    double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
+    await passes(25 * hour);
+    for (const userId of ['bob', 'stranger']) {
+      const refused = expect(client.getCredential({ ...bob, userId })).rejects.toMatchObject({ code: 'unavailable' });
+      await passes(10 * second);
+      await refused;
+    }
   });
 });
 

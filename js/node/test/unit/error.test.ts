@@ -11,10 +11,12 @@ test.each([
   ['a code in the midst of a text is none', 400, ['field "x": not_found: maybe'], 'unexpected', 'field "x": not_found: maybe'],
   ['a word that is no code', 400, ['weird: thing'], 'unexpected', 'weird: thing'],
   ['Vault refuses', 403, ['1 error occurred:\n\t* permission denied\n\n'], 'permission_denied', '1 error occurred: * permission denied'],
-  ['Vault\'s quota', 429, ['request path "x": rate limit quota exceeded'], 'throttled', 'request path "x": rate limit quota exceeded'],
+  ['Vault\'s quota', 429, ['request path "x": rate limit quota exceeded'], 'unavailable', 'request path "x": rate limit quota exceeded'],
   ['a page of a proxy\'s', 502, [], 'unavailable', 'Vault answered 502'],
   ['a standby that is behind', 412, [], 'unavailable', 'Vault answered 412'],
-  ['no such mount', 404, ['no handler for route "x"'], 'unexpected', 'no handler for route "x"'],
+  ['no such mount', 404, ['no handler for route "x". route entry not found.'], 'no_mount', 'no handler for route "x". route entry not found.'],
+  ['a mount whose plugin did not start', 404, ['no handler for route "x". backend is nil.'], 'unavailable', 'no handler for route "x". backend is nil.'],
+  ['a 404 of a proxy\'s', 404, ['the answer is not Vault\'s'], 'unexpected', 'the answer is not Vault\'s'],
 ])('what a refusal is read as: %s', (_, status, texts, code, detail) => {
   const error = refusal('reading creds/x', status, texts);
   expect(error).toMatchObject({ code, status, detail, op: 'reading creds/x', message: `reading creds/x: ${code}: ${detail}` });

@@ -55,6 +55,18 @@ async function vaults(request: Request): Promise<Response | undefined> {
   return request.url.endsWith('/renew-self') ? given(token) : undefined;
 }
 
+/** hushed is a Vault that does not say that a token is invalid. */
+async function hushed(request: Request): Promise<Response | undefined> {
+  const answer = await vaults(request);
+  return answer?.status === 403 ? double.refuse(403, 'permission denied') : answer;
+}
+
+/** blind is a Vault whose role has token_no_default_policy: its tokens may not be looked up, renewed or revoked by themselves. */
+async function blind(request: Request): Promise<Response | undefined> {
+  const own = /\/(lookup|renew|revoke)-self$/.test(request.url);
+  return own && living.has(request.headers.get('x-vault-token') ?? '') ? double.refuse(403, 'permission denied') : vaults(request);
+}
+
 function open(auth: VaultAuth, onTrouble = () => undefined as void): Authpipe {
   opened.push(clientOf(double, { auth, onTrouble }));
   return opened.at(-1)!;
@@ -181,16 +193,18 @@ describe('the token of Vault', () => {
     expect(logins).toBe(1);
   });
 
-  test('that somebody has revoked is found out by a crowd once, and nobody notices', async () => {
+  test.each([['Vault says so', false, 0], ['Vault does not say so', true, 1]])('that somebody has revoked is found out by a crowd once, and nobody notices: %s', async (_, silent, lookups) => {
     const client = open(approle);
     await client.getCredential(bob);
+    if (silent) double.meanwhile(hushed);
     living.clear();
     const crowd = Array.from({ length: 16 }, (_, i) => {
       double.put(`org_acme/facebook/users/u${i}`, { token: 'one' });
       return client.getCredential({ ...bob, userId: `u${i}` });
     });
     await Promise.all(crowd);
-    expect(double.count('GET auth/token/lookup-self')).toBe(1);
+    // and whether the new one may be looked up
+    expect(double.count('GET auth/token/lookup-self')).toBe(lookups * 2);
     expect(logins).toBe(2);
   });
 
@@ -255,6 +269,79 @@ describe('the token of Vault', () => {
     await other.getCredential(bob);
     await other.close();
     expect(living).toEqual(new Set(['given']));
+  });
+});
+
+describe('a dead token', () => {
+  /** refusing is a Vault that has forgotten a client's token, and lets nobody in. */
+  const refusing = (says: (request: Request) => Promise<Response | undefined>) => (request: Request) =>
+    (request.url.endsWith('/login') ? double.refuse(400, 'invalid role or secret ID') : says(request));
+
+  test.each([['says that it is unknown', vaults], ['does not say so', hushed]])('is an outage where Vault %s: living credentials are served on', async (_, says) => {
+    for (const auth of [approle, { method: 'token', token: 'given' } as const]) {
+      living.add('given');
+      double.meanwhile(vaults);
+      const client = open(auth);
+      await client.getCredential(bob);
+      await client.getCredential(bob);
+      living.clear();
+      double.meanwhile(refusing(says));
+      for (let waited = 0; waited < 60; waited++) {
+        await passes(minute);
+        expect((await client.getCredential(bob)).credential).toBe('one');
+      }
+      await passes(24 * 60 * minute);
+      await expect(client.getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied' });
+      double.meanwhile(vaults);
+      living.add('given');
+      await passes(31 * second);
+      expect((await client.getCredential(bob)).credential).toBe('one');
+    }
+  });
+
+  test.each([['may be looked up', vaults], ['may not', blind]])('is told from a policy that refuses, which is believed at once: a token that %s', async (_, says) => {
+    double.meanwhile(says);
+    const client = open(approle);
+    await client.getCredential(bob);
+    await client.getCredential(bob);
+    double.put('org_acme/facebook/users/bob', { status: 403, refusal: 'permission denied' });
+    await passes(35 * second);
+    await expect(client.getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied' });
+  });
+
+  test('is not suspected again and again where the role has token_no_default_policy', async () => {
+    double.meanwhile(blind);
+    double.put('org_acme/facebook/users/ann', { status: 403, refusal: 'permission denied' });
+    const client = open(approle);
+    for (let i = 0; i < 60 * 60; i += 6) { // an hour
+      await expect(client.connection({ ...bob, userId: 'ann' })).rejects.toMatchObject({ code: 'permission_denied' });
+      await passes(6 * second);
+    }
+    expect(logins).toBeLessThan(10);
+  });
+
+  test('is replaced at once where the role has token_no_default_policy', async () => {
+    double.meanwhile(blind);
+    const client = open(approle);
+    await client.getCredential(bob);
+    for (let i = 1; i <= 5; i++) {
+      living.clear();
+      await passes(6 * second);
+      double.put(`org_acme/facebook/users/u${i}`, { token: 'one' });
+      expect((await client.getCredential({ ...bob, userId: `u${i}` })).credential).toBe('one');
+    }
+    expect(logins).toBe(6);
+  });
+
+  test('is left behind by no login: what was logged in before is revoked', async () => {
+    lease.renewable = false;
+    const client = open(approle);
+    await client.getCredential(bob);
+    await passes(5 * 60 * minute);
+    expect(logins).toBeGreaterThan(5);
+    expect(living).toEqual(new Set([`token-${logins}`]));
+    await client.close();
+    expect(living.size).toBe(0);
   });
 });
 
