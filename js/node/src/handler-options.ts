@@ -61,6 +61,14 @@ export interface WebhookOptions {
    * the provider sends it again. Deliveries may come twice, and in any order.
    */
   onVerified?: ((body: Uint8Array, provider: string) => void | Promise<void>) | undefined;
+  /**
+   * How long the body of a delivery may be, in bytes. What is longer gets 413 before anything is written to Vault: the handler cannot
+   * verify a signature, so that anybody can have it write to Vault as much. The default is 256 KiB; at most 768 KiB fit into a string
+   * of Vault's.
+   */
+  maxBytes?: number | undefined;
+  /** How many deliveries are written to Vault at a time. What is beyond gets 503, and Facebook sends it again. The default is 16. */
+  parallel?: number | undefined;
 }
 
 /** For whom a browser connects: the tenant, or the person who sits in front of it. */

@@ -20,6 +20,8 @@ export interface Call {
   own: string;
   /** Where the endpoints are. */
   base: string;
+  /** The calls that write a webhook's delivery to Vault. */
+  relaying: Set<Call>;
 }
 
 type Endpoint = (call: Call) => Promise<Response>;
@@ -28,9 +30,10 @@ type Endpoint = (call: Call) => Promise<Response>;
 export function handle(client: Authpipe, options: HandlerOptions): (request: Request) => Promise<Response> {
   const base = `/${(options.basePath ?? '/authpipe').replace(/^\/+|\/+$/g, '')}`.replace(/^\/$/, '');
   const origin = options.origin === undefined ? undefined : originOf(options.origin);
+  const relaying = new Set<Call>();
   return async (request) => {
     const url = new URL(request.url);
-    const call = { client, options, request, url, own: origin ?? url.origin, base };
+    const call = { client, options, request, url, own: origin ?? url.origin, base, relaying };
     try {
       return await route(call)(call);
     } catch (error) {
@@ -112,8 +115,11 @@ async function start(call: Call): Promise<Response> {
   const answer: StartAnswer = {
     sessionId: started.sessionId, authorizationUrl: started.authorizationUrl, expiresAt: started.expiresAt.toISOString(),
   };
-  const cookie = to === undefined ? undefined : returnTo.keep(started.sessionId, to, started.expiresAt, own);
-  return json(200, answer, cookie === undefined ? {} : { 'Set-Cookie': cookie });
+  const response = json(200, answer);
+  for (const cookie of to === undefined ? [] : returnTo.keep(request, started.sessionId, to, started.expiresAt, own)) {
+    response.headers.append('Set-Cookie', cookie);
+  }
+  return response;
 }
 
 /** status tells how a connection is; null if there is none. */

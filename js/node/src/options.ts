@@ -112,7 +112,8 @@ export function settingsOf(options: AuthpipeOptions): Settings {
   };
 }
 
-function positive(value: number | undefined, otherwise: number): number {
+/** positive is value, if it is a number that can be kept to. */
+export function positive(value: number | undefined, otherwise: number): number {
   return value !== undefined && value > 0 ? value : otherwise;
 }
 

@@ -40,36 +40,61 @@ export function asked(to: unknown, own: string): string | undefined {
   return known;
 }
 
-/** keep returns the cookie that remembers it as long as the session lives. */
-export function keep(session: string, to: string, expiresAt: Date, own: string): string {
+/**
+ * How many cookies of earlier starts stay beside a new one, and how many bytes all take. Those of starts that nobody finishes would
+ * pile up to the limit of a request's header, 16 KiB in Node, beyond which the whole application answers 431.
+ */
+const most = { earlier: 3, bytes: 4096 };
+
+/** keep returns the cookie that remembers it as long as the session lives, and those that forget the earliest of too many others. */
+export function keep(request: Request, session: string, to: string, expiresAt: Date, own: string): string[] {
   const value = Buffer.from(JSON.stringify({ session, to } satisfies Kept)).toString('base64url');
   const seconds = Math.max(Math.ceil((expiresAt.getTime() - Date.now()) / 1000), 60);
-  return cookie(session, value, seconds, own);
+  const kept = cookie(name(session, own), value, seconds, own);
+  let left = most.bytes - kept.length;
+  const earlier = cookies(request).filter(([known]) => known.startsWith(prefix(own)) && known !== name(session, own));
+  // A browser sends the earliest first.
+  const dropped = earlier.reverse().filter(([known, old], i) => {
+    left -= known.length + old.length;
+    return i >= most.earlier || left < 0;
+  });
+  return [kept, ...dropped.map(([known]) => cookie(known, '', 0, own))];
 }
 
 /** drop returns the cookie that forgets it. */
 export function drop(session: string, own: string): string {
-  return cookie(session, '', 0, own);
+  return cookie(name(session, own), '', 0, own);
+}
+
+/** cookies are the names and values of a request's cookies. */
+function cookies(request: Request): [name: string, value: string][] {
+  return (request.headers.get('cookie') ?? '').split(/;\s*/).map((part) => {
+    const end = part.indexOf('=');
+    return end < 0 ? ['', part] : [part.slice(0, end), part.slice(end + 1)];
+  });
 }
 
 /** kept reads what was remembered of a session. */
 export function kept(request: Request, session: string, own: string): string | undefined {
-  const prefix = `${name(session, own)}=`;
-  const found = (request.headers.get('cookie') ?? '').split(/;\s*/).find((part) => part.startsWith(prefix));
+  const [, found = ''] = cookies(request).find(([known]) => known === name(session, own)) ?? [];
   try {
-    const value = JSON.parse(Buffer.from(found?.slice(prefix.length) ?? '', 'base64url').toString('utf8')) as Partial<Kept>;
+    const value = JSON.parse(Buffer.from(found, 'base64url').toString('utf8')) as Partial<Kept>;
     return value.session === session ? path(value.to, own) : undefined;
   } catch {
     return undefined;
   }
 }
 
-function cookie(session: string, value: string, seconds: number, own: string): string {
+function cookie(named: string, value: string, seconds: number, own: string): string {
   const secure = own.startsWith('https:') ? '; Secure' : '';
-  return `${name(session, own)}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Lax${secure}`;
+  return `${named}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Lax${secure}`;
 }
 
 /** name has the prefix that keeps siblings from writing it, where browsers take it. Session ids are of base64url's letters. */
 function name(session: string, own: string): string {
-  return `${own.startsWith('https:') ? '__Host-' : ''}authpipe-${session.slice(0, 16)}`;
+  return prefix(own) + session.slice(0, 16);
+}
+
+function prefix(own: string): string {
+  return `${own.startsWith('https:') ? '__Host-' : ''}authpipe-`;
 }

@@ -3,9 +3,13 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { AuthpipeError } from './error.js';
 import { limited, plain, Refusal } from './guard.js';
 import { report, type Call } from './handler.js';
+import { positive } from './options.js';
 
-/** How long a delivery may be. Vault takes strings of up to a megabyte, and this is its base64. */
+/** How long a delivery may be, and at the most: Vault takes strings of up to a megabyte, and that is its base64. */
+const deliverySize = 256 << 10;
 const deliveryLimit = 768 << 10;
+/** How many deliveries are relayed at a time. */
+const deliveries = 16;
 
 /**
  * webhook receives a provider's deliveries and relays them to the engine, unread: they are signed over raw bytes, which Vault hands
@@ -41,10 +45,15 @@ async function relay(call: Call, provider: string): Promise<Response> {
   }
   let body: Uint8Array;
   try {
-    body = await limited(request, deliveryLimit);
+    body = await limited(request, Math.min(positive(options.webhook?.maxBytes, deliverySize), deliveryLimit));
   } catch (error) {
     return plain(error instanceof Refusal ? error.status : 400);
   }
+  // A sender that is slow to send its body does not count.
+  if (call.relaying.size >= positive(options.webhook?.parallel, deliveries)) {
+    return plain(503);
+  }
+  call.relaying.add(call);
   try {
     await (options.webhook?.relay ?? client).notify(provider, body, signature);
   } catch (error) {
@@ -53,6 +62,8 @@ async function relay(call: Call, provider: string): Promise<Response> {
       report(call, error);
     }
     return plain(forged ? 400 : 503);
+  } finally {
+    call.relaying.delete(call);
   }
   try {
     await options.webhook?.onVerified?.(body, provider);

@@ -185,6 +185,26 @@ describe('where to return to', () => {
     expect(returnTo).toBeUndefined();
   });
 
+  test.each([['short', '/settings', 4], ['as long as may be', `/${'x'.repeat(2000)}`, 1]])('of starts that nobody finishes fills no header: %s', async (_, returnTo, most) => {
+    const jar = new Map([['login', 'abc'], ['authpipe', 'own'], ['__Host-other', 'x']]);
+    for (let i = 0; i < 30; i++) {
+      const sessionId = `${String(i).padStart(3, '0')}${'S'.repeat(40)}`;
+      double.meanwhile(() => double.reply({ session_id: sessionId, expires_at: new Date(Date.now() + 600_000).toISOString(), authorization_url: 'https://f.test/' }));
+      const Cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
+      const started = await handler()(post('/authpipe/start', { ...forUser, returnTo }, { Cookie }));
+      for (const cookie of started.headers.getSetCookie()) {
+        const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(cookie)!;
+        if (cookie.includes('Max-Age=0')) jar.delete(name);
+        else jar.set(name, value);
+      }
+    }
+    const own = [...jar].filter(([name]) => name.startsWith('__Host-authpipe-'));
+    expect(own).toHaveLength(most);
+    expect(own.map(([name, value]) => name + value).join('').length).toBeLessThan(4096);
+    expect(own.at(-1)![0]).toBe(`__Host-authpipe-029${'S'.repeat(13)}`);
+    expect([...jar.keys()].slice(0, 3)).toEqual(['login', 'authpipe', '__Host-other']);
+  });
+
   test('is not believed of the URL', async () => {
     const page = await handler()(get(`/authpipe/return?session_id=${id}&connect_code=c&returnTo=/x&return_to=/x`));
     expect(data(await page.text()).returnTo).toBeUndefined();
@@ -306,6 +326,14 @@ describe('a return', () => {
     expect(came.message).toMatchObject({ outcome: 'failed', error: { code } });
     expect(came.status).toBe(status);
     expect(came.html).not.toContain(bobs);
+  });
+
+  test('that a quota of Vault\'s refuses is not told to people as the provider\'s limit', async () => {
+    completing = () => Response.json({ errors: ['request path "authpipe/sessions": rate limit quota exceeded'] }, { status: 429 });
+    const came = await comes();
+    expect(came.message).toMatchObject({ outcome: 'failed', error: { code: 'unavailable', message: 'It does not work at the moment. Try again later.' } });
+    expect(came.status).toBe(502);
+    expect(written).toHaveLength(1);
   });
 
   test('shows a page that runs nothing but its own script, and is told to nobody', async () => {

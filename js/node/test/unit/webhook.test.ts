@@ -54,7 +54,7 @@ test('a delivery is relayed to the byte, and then given to the application', asy
 
 test.each([
   ['has no signature', {}, 'x', 400], ['has another kind of signature', { 'X-Hub-Signature-256': 'sha1=00' }, 'x', 400],
-  ['is too long', { 'X-Hub-Signature-256': signature }, 'x'.repeat(800_000), 413],
+  ['is too long', { 'X-Hub-Signature-256': signature }, 'x'.repeat((256 << 10) + 1), 413],
 ])('what %s does not reach Vault', async (_, headers, body, status) => {
   expect((await serve()(delivers(body, headers as Record<string, string>))).status).toBe(status);
   expect(notified).toEqual([]);
@@ -69,6 +69,27 @@ test.each([
   let verified = 0;
   expect((await serve({ onVerified: () => { verified++; } })(delivers())).status).toBe(status);
   expect(verified).toBe(0);
+});
+
+test.each([[undefined, 256 << 10], [100, 100], [1 << 30, 768 << 10], [0, 256 << 10]])('with maxBytes %s a delivery of up to %i bytes reaches Vault', async (maxBytes, fits) => {
+  expect((await serve({ maxBytes })(delivers('x'.repeat(fits)))).status).toBe(200);
+  expect((await serve({ maxBytes })(delivers('x'.repeat(fits + 1)))).status).toBe(413);
+  expect(notified).toHaveLength(1);
+});
+
+test.each([[undefined, 16], [3, 3]])('with parallel %s at most %i deliveries are relayed at a time', async (parallel, most) => {
+  let release = () => undefined as void;
+  const released = new Promise<void>((resolve) => { release = resolve; });
+  let relayed = 0;
+  const relay = { notify: async () => { relayed++; await released; return 1; } };
+  const handle = serve({ relay, parallel });
+  const first = Array.from({ length: 50 }, () => handle(delivers()));
+  const refused = Promise.all(first.map(async (answer) => (await Promise.race([answer, new Promise<undefined>((resolve) => { setTimeout(() => resolve(undefined), 100); })]))?.status));
+  expect((await refused).filter((status) => status === 503)).toHaveLength(50 - most);
+  release();
+  expect((await Promise.all(first)).filter(({ status }) => status === 200)).toHaveLength(most);
+  expect(relayed).toBe(most);
+  expect((await handle(delivers())).status).toBe(200);
 });
 
 test('what the application cannot take comes again', async () => {
