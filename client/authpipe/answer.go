@@ -20,7 +20,7 @@ type answer struct {
 	err        error // or nil
 	absent     bool  // the engine knows no such credential
 
-	until   time.Duration // from then on it is given to nobody: its token has ended, or it was not confirmed for too long
+	until   time.Duration // when it is dropped: its token has ended, or it was not confirmed for too long
 	ends    time.Duration // when the token ends; forever if it does not
 	limit   time.Duration // how long it stands while no other can be had
 	due     time.Duration // when it is to be asked for anew
@@ -77,7 +77,7 @@ func (a *answer) checkedAs(credential *Credential, now time.Duration) time.Durat
 	return 0
 }
 
-// stands tells whether an answer is good while no other can be had: a token until its end, a refusal if it is definitive, and both
+// stands reports whether an answer is good while it cannot be renewed: a token until its end, a refusal if it is definitive, and both
 // no longer than MaxStale.
 func (a *answer) stands(now time.Duration) bool {
 	if a.err != nil {

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// A caller is what is known about the client's token of Vault. Vault answers 403 both where a policy refuses and where the token
-// has ended. The first takes a credential out of service; the second says nothing about a credential. Vault names an invalid token,
-// but not in all versions, so the token is looked up.
+// A caller holds the state of the client's own Vault token. Vault answers 403 both where a policy refuses and where the token has
+// ended. The first takes a credential out of service; the second says nothing about a credential. Vault adds "invalid token" in the
+// second case, but not in all versions, so the client looks the token up.
 type caller struct {
 	mu    sync.Mutex
 	token [sha256.Size]byte // the token that was looked up
 	dead  bool
 	until time.Duration // by the client's clock, how long that is believed
-	works bool          // a token was looked up with success: the policies allow it, so that a refusal tells of the token
+	works bool          // a lookup has succeeded: policies allow it, so a refused lookup means that the token has ended
 }
 
 // lookedUp is how long the result of a lookup is believed. Many credentials that are refused at once make one lookup.
 const lookedUp = 5 * time.Second
 
-// toldApart marks a refusal by Vault that is due to the client's token.
-func (c *Client) toldApart(ctx context.Context, err error) error {
+// markDeadToken marks a refusal by Vault that is due to the client's token.
+func (c *Client) markDeadToken(ctx context.Context, err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Code == ErrPermissionDenied && !e.deadToken {
 		e.deadToken = c.tokenIsDead(ctx)
@@ -31,8 +31,8 @@ func (c *Client) toldApart(ctx context.Context, err error) error {
 	return err
 }
 
-// tokenIsDead looks the client's token up. Where that fails for another reason than a refusal, Vault cannot be asked, which is no
-// reason to drop a credential either.
+// tokenIsDead looks the client's token up. If the lookup fails for another reason than a refusal, it also returns true: Vault is out
+// of reach then, which is no reason to drop a credential.
 func (c *Client) tokenIsDead(ctx context.Context) bool {
 	k := &c.caller
 	k.mu.Lock()

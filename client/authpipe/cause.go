@@ -54,7 +54,7 @@ func (e *quietError) Error() string { return e.why }
 // GoString implements [fmt.GoStringer].
 func (e *quietError) GoString() string { return e.why }
 
-// Is tells whether the error that e stands for is target.
+// Is reports whether the error that e stands for is target.
 func (e *quietError) Is(target error) bool { return errors.Is(e.err, target) }
 
 // quiet returns an error of the Graph API's connection so that it can be printed. Errors of the network stay what they are.

@@ -27,8 +27,8 @@ type Options struct {
 	MaxAge time.Duration
 
 	// MaxStale is how much older than that an answer may get while it cannot be renewed, because Vault is sealed, out of reach, or no
-	// longer accepts the client's token. Then it is dropped, and [Client.Credential] returns the error of asking. A token is never
-	// served after its own end, whatever MaxStale is. Zero: a day. Negative: no longer than MaxAge allows.
+	// longer accepts the client's token. Then it is dropped, and [Client.Credential] returns the error of the failed read. A token is
+	// never served after its own end. Zero: a day. Negative: no longer than MaxAge allows.
 	MaxStale time.Duration
 
 	// RefusalAge is how old a refusal (not_found, needs_reauth, …) may get before it is asked about anew. Somebody who connects

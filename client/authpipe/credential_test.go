@@ -55,7 +55,7 @@ func TestEachKindOfRequestNamesItsRef(t *testing.T) {
 	}
 }
 
-func TestRequestSaysWhoseCredentialIsWanted(t *testing.T) {
+func TestRequestWithoutForOrUserIsRefused(t *testing.T) {
 	d := newDouble(time.Now)
 	d.put("org_acme/facebook/installation", held{token: "the installation's"})
 	client := newClient(t, d, authpipe.Options{})

@@ -64,10 +64,10 @@
 //		ReturnURL: "https://app.example.com/facebook/return",
 //	})
 //
-// A form that posts to /facebook/install or /facebook/authorize begins; the browser comes back to /facebook/return, and the
-// person is connected. The handler stores nothing and asks SignedIn both times: so nobody can begin a connection and have somebody
-// else finish it. Other flows (a device, a single-page application) are made of [Client.Connect], [Client.Complete] and
-// [Client.Session].
+// A form that posts to /facebook/install (for a [Person] with MayInstall) or /facebook/authorize begins; the browser comes back to
+// /facebook/return, and the person is connected. The handler stores nothing and calls SignedIn both times: so nobody can begin a
+// connection and have somebody else finish it. Other flows (a device, a single-page application) are made of [Client.Connect],
+// [Client.Complete] and [Client.Session].
 //
 // # Hearing of it
 //

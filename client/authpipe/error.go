@@ -137,9 +137,9 @@ func typed(r ref, err error) error {
 	return err
 }
 
-// definitive tells a refusal that asking again soon does not change, from trouble that passes. It takes a credential out of
-// service although it may live: the engine has said so, or Vault has said that the caller may not, or that the mount is gone. That
-// Vault does not know the caller's token is trouble of the application's own.
+// definitive reports whether err is a refusal that does not change soon, as opposed to an outage. It takes a credential out of service
+// although its token may live: the engine said so, or Vault said that a policy forbids it or that the mount is gone. A Vault token that
+// has ended is an outage.
 func definitive(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && !e.deadToken && slices.Contains([]Code{
@@ -197,7 +197,7 @@ func codeOf(answered *api.ResponseError) Code {
 	return ""
 }
 
-// says tells whether Vault itself, and not a proxy's page, answered with these words.
+// says reports whether Vault itself, and not a proxy's page, answered with these words.
 func says(answered *api.ResponseError, words string) bool {
 	return !answered.RawError && slices.ContainsFunc(answered.Errors, func(text string) bool { return strings.Contains(text, words) })
 }

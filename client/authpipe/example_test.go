@@ -52,7 +52,7 @@ func ExampleRequest() {
 		{Tenant: "org_kinds", For: authpipe.ForInstallation},                                 // the installation
 		{Tenant: "org_kinds", Page: pageOfAlice, For: authpipe.ForInstallation},              // a page, through the installation
 		{Tenant: "org_kinds", Provider: "stripe", Static: "billing"},                         // an API key
-		{Tenant: "org_kinds", User: "user_9", For: authpipe.ForUser},                         // a person, and nobody in their place
+		{Tenant: "org_kinds", User: "user_9", For: authpipe.ForUser},                         // a person
 		{Tenant: "../creds/org_acme/facebook/users", User: "user_99", For: authpipe.ForUser}, // a name that leads elsewhere
 	} {
 		credential, err := client.Credential(ctx, q)

@@ -123,7 +123,7 @@ func (b *buffer) String() string {
 	return b.Buffer.String()
 }
 
-func TestErrorsQuoteNothingThatVaultOrAProxySent(t *testing.T) {
+func TestErrorsQuoteNoBytesOfThePeer(t *testing.T) {
 	session := authpipe.SessionOf("a state")
 	calls := map[string]func(context.Context, *authpipe.Client, *authpipe.Credential) error{
 		"Credential": func(ctx context.Context, c *authpipe.Client, _ *authpipe.Credential) error {
@@ -211,7 +211,7 @@ func TestErrorsQuoteNothingThatVaultOrAProxySent(t *testing.T) {
 	}
 }
 
-func TestTransportQuotesNothingThatFacebookSent(t *testing.T) {
+func TestTransportQuotesNoBytesOfThePeer(t *testing.T) {
 	server := newRawServer(t)
 	d := newDouble(time.Now)
 	d.put(bobs, held{token: "one"})
@@ -234,7 +234,7 @@ func TestTransportQuotesNothingThatFacebookSent(t *testing.T) {
 	}
 }
 
-func TestTransportReturnsErrorsThatCanBeCompared(t *testing.T) {
+func TestTransportErrorsMatchTheirOriginal(t *testing.T) {
 	sentinel := errors.New("the limiter says " + canary)
 	d := newDouble(time.Now)
 	d.put(bobs, held{token: "one"})

@@ -184,8 +184,8 @@ func (h *ConnectHandler) finish(w http.ResponseWriter, r *http.Request) {
 	h.succeed(w, r, connection)
 }
 
-// mayComplete refuses an installation to a person who may no longer install, and cancels the session. Where another person comes
-// back, the engine refuses, and destroys the code.
+// mayComplete refuses an installation to a person without MayInstall, and cancels the session. If another person than the session's
+// actor comes back, the engine refuses and destroys the code.
 func (h *ConnectHandler) mayComplete(ctx context.Context, person Person, session Session, id string) error {
 	r, ok := parseRef(session.Ref)
 	if ok && r.source() == ForUser || person.MayInstall || session.Actor != person.Actor {

@@ -255,7 +255,7 @@ func TestConnectHandlerRefusesInstallationWithoutMayInstall(t *testing.T) {
 	}
 }
 
-func TestConnectHandlerAsksForMayInstallAgainAtTheReturn(t *testing.T) {
+func TestConnectHandlerChecksMayInstallAtReturn(t *testing.T) {
 	const state = "the-state"
 	id := authpipe.SessionOf(state)
 	for what, row := range map[string]struct {
@@ -297,7 +297,7 @@ func TestConnectHandlerAsksForMayInstallAgainAtTheReturn(t *testing.T) {
 	}
 }
 
-func TestConnectHandlerTakesOnlyListedScopesFromABrowser(t *testing.T) {
+func TestConnectHandlerRefusesUnlistedScopes(t *testing.T) {
 	for what, row := range map[string]struct {
 		path, form string
 		listed     []string

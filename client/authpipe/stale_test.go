@@ -60,7 +60,7 @@ func TestMaxStaleBoundsServingDuringAnOutage(t *testing.T) {
 	}
 }
 
-func TestMaxStaleBoundsWhatNobodyHasRead(t *testing.T) {
+func TestMaxStaleBoundsUnreadCredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		d.put(bobs, held{token: "never ends"})
@@ -104,7 +104,7 @@ func TestRefusalIsNotOlderThanMaxStale(t *testing.T) {
 // isLookup reports whether a request looks the token up.
 func isLookup(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/auth/token/lookup-self") }
 
-func TestDeadVaultTokenIsToldFromAPolicysRefusal(t *testing.T) {
+func TestDeadVaultTokenDiffersFromPolicyRefusal(t *testing.T) {
 	ok := func(d *double) *http.Response { return d.page(200, map[string]any{"data": map[string]any{}}) }
 	denied := func(d *double) *http.Response { return d.refuse(403, "permission denied") }
 	for what, row := range map[string]struct {
@@ -166,7 +166,7 @@ func TestDeadVaultTokenIsToldFromAPolicysRefusal(t *testing.T) {
 	}
 }
 
-func TestCrowdThatIsRefusedLooksTheTokenUpOnce(t *testing.T) {
+func TestRefusedRequestsShareOneTokenLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		d.meanwhile(func(r *http.Request) *http.Response {

@@ -31,7 +31,7 @@ func (c *Client) read(ctx context.Context, r ref) (reply, error) {
 	asked := c.wall()
 	got, err := get[credentialData](ctx, c, op, "creds/"+r.String(), nil)
 	if err != nil {
-		return reply{}, typed(r, c.toldApart(ctx, err))
+		return reply{}, typed(r, c.markDeadToken(ctx, err))
 	}
 	credential, err := got.Data.credential(r, got.Warnings)
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *Client) read(ctx context.Context, r ref) (reply, error) {
 func (c *Client) check(ctx context.Context, r ref) error {
 	path := "connections/" + r.String() + "/check"
 	_, err := put[struct{}](ctx, c, "writing "+path, path, nil)
-	return typed(r, c.toldApart(ctx, err))
+	return typed(r, c.markDeadToken(ctx, err))
 }
 
 // get reads a path below the mount.

@@ -30,13 +30,13 @@ type WebhookHandler struct {
 	// with it. An error has it sent again. Deliveries may come twice, and in any order.
 	Verified func(ctx context.Context, body []byte) error
 
-	// MaxBytes bounds the body of a delivery. What is longer gets 413 before anything is written to Vault: the handler cannot verify
-	// a signature, so that anybody can have it write to Vault as much. Zero or less: 256 KiB. At most 768 KiB, which is what fits into
-	// a string of Vault's.
+	// MaxBytes bounds the body of a delivery. A longer one gets 413 and is not written to Vault. The handler cannot verify a signature,
+	// so every client on the Internet can make it write that much. Zero or less: 256 KiB. The most is 768 KiB: Vault's strings are a
+	// megabyte, and this is its base64.
 	MaxBytes int64
 
-	// Parallel bounds how many deliveries are written to Vault at a time. What is beyond gets 503, and Facebook sends it again. Zero
-	// or less: 16.
+	// Parallel bounds how many deliveries are written to Vault at a time. Further ones get 503, and Facebook sends them again. Zero or
+	// less: 16.
 	Parallel int
 
 	relaying atomic.Int64

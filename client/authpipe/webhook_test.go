@@ -98,7 +98,7 @@ func TestADeliveryIsRelayedToTheByte(t *testing.T) {
 	}
 }
 
-func TestWebhookHandlerBoundsWhatAStrangerHasItWrite(t *testing.T) {
+func TestWebhookHandlerBoundsDeliveries(t *testing.T) {
 	const signature = "sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	deliver := func(h http.Handler, size int) int {
 		r := httptest.NewRequest(http.MethodPost, "/webhook", struct{ io.Reader }{strings.NewReader(strings.Repeat("x", size))}) // of unknown length

@@ -19,7 +19,7 @@ export interface Ages {
 export interface Answer {
   credential?: Credential;
   error?: AuthpipeError;
-  /** From then on it is given to nobody: its token has ended, or it was not confirmed for too long. */
+  /** When it is dropped: its token has ended, or it was not confirmed for too long. */
   until: number;
   /** When the token ends; Infinity if it does not. */
   ends: number;
@@ -80,7 +80,7 @@ export function checkedAs(former: Answer | undefined, answer: Answer): number {
 }
 
 /**
- * stands tells whether an answer is good while no other can be had: a token until its end, a refusal if it is definitive, and both no
+ * stands reports whether an answer is good while it cannot be renewed: a token until its end, a refusal if it is definitive, and both no
  * longer than maxStale.
  */
 export function stands(answer: Answer, now: number): boolean {

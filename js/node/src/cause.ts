@@ -50,7 +50,7 @@ export function quiet(error: unknown): TypeError {
   return new TypeError(`fetch failed: ${text}`, code === undefined ? undefined : { cause: Object.assign(new Error(text), { code }) });
 }
 
-/** quietBody is a body whose errors can be printed. What the caller's own signal has ended is the signal's reason. */
+/** quietBody is a body whose errors can be printed. A body that the caller's own signal ended fails with the signal's reason. */
 export function quietBody(body: ReadableStream<Uint8Array>, signal: AbortSignal): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream({

@@ -118,19 +118,19 @@ export function outage<E>(error: E): E {
 }
 
 /**
- * definitive tells a refusal that asking again soon does not change, from trouble that passes. It takes a credential out of
- * service although it may live: the engine has said so, or Vault has said that the caller may not, or that the mount is gone.
+ * definitive reports whether an error is a refusal that does not change soon, as opposed to an outage. It takes a credential out of
+ * service although its token may live: the engine said so, or Vault said that a policy forbids it or that the mount is gone.
  */
 export function definitive(error: AuthpipeError): boolean {
   return final.has(error.code) && !ownTrouble.has(error);
 }
 
-/** denied tells whether Vault refuses: by a policy, or because of the token. */
+/** denied reports whether Vault refuses: by a policy, or because of the token. */
 export function denied(error: unknown): error is AuthpipeError {
   return error instanceof AuthpipeError && error.code === 'permission_denied';
 }
 
-/** unknownToken tells whether Vault says that it does not know the token. Not all versions do. */
+/** unknownToken reports whether Vault says that it does not know the token. Not all versions say so. */
 export function unknownToken(error: AuthpipeError): boolean {
   return denied(error) && error.detail.includes('invalid token');
 }

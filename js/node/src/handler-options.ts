@@ -38,7 +38,7 @@ export interface HandlerOptions {
 
   /**
    * Is called before a session begins. It may return another request, or throw an {@link AuthpipeError} to refuse. Tenant and actor
-   * stay those of who is signed in, and an installation needs `mayInstall`.
+   * stay those of the signed-in person, and an installation needs `mayInstall`.
    */
   onStart?: ((connect: ConnectRequest, signedIn: SignedIn, request: Request) => ConnectRequest | void | Promise<ConnectRequest | void>) | undefined;
   /** Is told of each connection that was made; again if the page of the return is loaded again. If it throws, `onError` is told. */
@@ -62,12 +62,12 @@ export interface WebhookOptions {
    */
   onVerified?: ((body: Uint8Array, provider: string) => void | Promise<void>) | undefined;
   /**
-   * How long the body of a delivery may be, in bytes. What is longer gets 413 before anything is written to Vault: the handler cannot
-   * verify a signature, so that anybody can have it write to Vault as much. The default is 256 KiB; at most 768 KiB fit into a string
-   * of Vault's.
+   * How long the body of a delivery may be, in bytes. A longer one gets 413 and is not written to Vault. The handler cannot verify a
+   * signature, so every client on the Internet can make it write that much. The default is 256 KiB; the most is 768 KiB, because Vault's
+   * strings are a megabyte, and this is its base64.
    */
   maxBytes?: number | undefined;
-  /** How many deliveries are written to Vault at a time. What is beyond gets 503, and Facebook sends it again. The default is 16. */
+  /** How many deliveries are written to Vault at a time. Further ones get 503, and Facebook sends them again. The default is 16. */
   parallel?: number | undefined;
 }
 

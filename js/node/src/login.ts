@@ -27,7 +27,7 @@ const believed = 5000;
 /** How often a token is replaced about which Vault says nothing, in ms: at first, and at last. */
 const replacing = { least: 60_000, most: 60 * 60_000 };
 
-/** What is behind a refusal. */
+/** Why Vault refused a question: the token, or a policy. */
 export interface Verdict {
   /** Another token to ask with. */
   other?: string;
@@ -44,9 +44,9 @@ export class Login {
   #until = Infinity; // by the clock, when the token ends
   #first = 0; // how long its lease was at the beginning
   #renewable = false;
-  /** What was found out about the token the last time, and until when that is believed. */
+  /** What the last lookup found out about the token, and until when that is believed. */
   #judged = { dead: false, until: -Infinity };
-  /** Whether a token of this login was looked up with success: then a refusal tells of the token. */
+  /** Whether a lookup has succeeded: policies allow it, so a refused lookup means that the token has ended. */
   #visible = false;
   /** When a token about which Vault says nothing was replaced, and how long that is not done again. */
   #replaced = { wait: 0, until: -Infinity };
@@ -73,8 +73,8 @@ export class Login {
   }
 
   /**
-   * refused finds out what is behind Vault's refusal of a question that was asked with token: a policy, or the token's end. unknown
-   * says that Vault did not know the token. A crowd that is refused asks Vault about it once.
+   * refused finds out why Vault refused a question that was asked with token: a policy forbids it, or the token has ended. unknown
+   * says that Vault did not know the token. Many refused questions share one lookup.
    */
   async refused(token: string, unknown: boolean): Promise<Verdict> {
     const { auth, now } = this.#options;

@@ -31,8 +31,8 @@ export interface AuthpipeOptions {
   maxAge?: number | undefined;
   /**
    * How much older than that an answer may get, in ms, while it cannot be renewed, because Vault is sealed, out of reach, or no longer
-   * accepts the client's token. Then it is dropped, and who asks gets the error of asking. A token is never served after its own end,
-   * whatever this is. The default is a day; 0 is no longer than `maxAge` allows.
+   * accepts the client's token. Then it is dropped, and `getCredential` throws the error of the failed read. A token is never served
+   * after its own end. The default is a day; 0: no longer than `maxAge` allows.
    */
   maxStale?: number | undefined;
   /**

@@ -3,7 +3,7 @@ export const redacted = '[redacted]';
 
 /**
  * hideGetters moves the getters of a class behind a prototype that `util.inspect` takes for a built-in one, where it stops. With
- * `showHidden` and `getters` it would call them, and they return what is secret.
+ * `showHidden` and `getters` it would call them, and they return secrets.
  */
 export function hideGetters(type: { prototype: object }): void {
   const { prototype } = type;

@@ -41,7 +41,7 @@ export function asked(to: unknown, own: string): string | undefined {
 }
 
 /**
- * How many cookies of earlier starts stay beside a new one, and how many bytes all take. Those of starts that nobody finishes would
+ * How many cookies of earlier starts stay beside a new one, and how many bytes all take. Those of abandoned starts would
  * pile up to the limit of a request's header, 16 KiB in Node, beyond which the whole application answers 431.
  */
 const most = { earlier: 3, bytes: 4096 };

@@ -61,7 +61,7 @@ export class Vault {
     });
   }
 
-  /** verdict tells a policy's refusal from a token that has ended. Where neither Vault nor a login can tell, it is an outage. */
+  /** verdict distinguishes a policy's refusal from a token that has ended. If that cannot be found out, it is an outage. */
   #verdict(token: string, error: AuthpipeError, until: AbortSignal): Promise<Verdict> {
     return unless(this.#options.login.refused(token, unknownToken(error)), until).catch(() => ({ dead: true }));
   }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { install, modules, root, type Installed } from './pack.js';
 
 /** How large the package may get, in bytes: whoever exceeds it says so here. */
-const budget = { packed: 64 << 10, unpacked: 208 << 10 };
+const budget = { packed: 72 << 10, unpacked: 232 << 10 };
 
 let installed: Installed;
 beforeAll(() => { installed = install(); }, 120_000);

@@ -523,7 +523,7 @@ describe('an outage', () => {
       expect(await token(client)).toBe('never ends');
     });
 
-  test('does not wake what nobody has read for longer than may, nor a refusal of that age', async () => {
+  test('longer than maxStale ends a credential that was not read meanwhile, and a refusal', async () => {
     double.put(bobs, { token: 'never ends' });
     const client = open();
     await token(client);

@@ -50,7 +50,7 @@ async function peer(answer: string): Promise<Peer> {
   return it;
 }
 
-/** silent is where nobody listens. */
+/** silent is an origin where no server listens. */
 async function silent(): Promise<string> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

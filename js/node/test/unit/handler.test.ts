@@ -97,7 +97,7 @@ describe('a start', () => {
     expect(written.length).toBe(status === 200 ? 2 : 0);
   });
 
-  test('that onStart makes an installation of is for who may install', async () => {
+  test('that onStart turns into an installation needs mayInstall', async () => {
     const onStart: HandlerOptions['onStart'] = (connect) => ({ ...connect, credentialFor: 'installation', actor: 'bob' });
     expect((await handler({ onStart })(post('/authpipe/start', forUser))).status).toBe(403);
     expect(written).toEqual([]);
@@ -185,7 +185,7 @@ describe('where to return to', () => {
     expect(returnTo).toBeUndefined();
   });
 
-  test.each([['short', '/settings', 4], ['as long as may be', `/${'x'.repeat(2000)}`, 1]])('of starts that nobody finishes fills no header: %s', async (_, returnTo, most) => {
+  test.each([['short', '/settings', 4], ['as long as may be', `/${'x'.repeat(2000)}`, 1]])('of abandoned starts does not fill the header: %s', async (_, returnTo, most) => {
     const jar = new Map([['login', 'abc'], ['authpipe', 'own'], ['__Host-other', 'x']]);
     for (let i = 0; i < 30; i++) {
       const sessionId = `${String(i).padStart(3, '0')}${'S'.repeat(40)}`;
@@ -328,7 +328,7 @@ describe('a return', () => {
     expect(came.html).not.toContain(bobs);
   });
 
-  test('that a quota of Vault\'s refuses is not told to people as the provider\'s limit', async () => {
+  test('that a quota of Vault\'s refuses does not show as the provider\'s limit', async () => {
     completing = () => Response.json({ errors: ['request path "authpipe/sessions": rate limit quota exceeded'] }, { status: 429 });
     const came = await comes();
     expect(came.message).toMatchObject({ outcome: 'failed', error: { code: 'unavailable', message: 'It does not work at the moment. Try again later.' } });

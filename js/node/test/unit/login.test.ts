@@ -273,7 +273,7 @@ describe('the token of Vault', () => {
 });
 
 describe('a dead token', () => {
-  /** refusing is a Vault that has forgotten a client's token, and lets nobody in. */
+  /** refusing is a Vault that has forgotten a client's token, and refuses logins. */
   const refusing = (says: (request: Request) => Promise<Response | undefined>) => (request: Request) =>
     (request.url.endsWith('/login') ? double.refuse(400, 'invalid role or secret ID') : says(request));
 
@@ -299,7 +299,7 @@ describe('a dead token', () => {
     }
   });
 
-  test.each([['may be looked up', vaults], ['may not', blind]])('is told from a policy that refuses, which is believed at once: a token that %s', async (_, says) => {
+  test.each([['may be looked up', vaults], ['may not', blind]])('differs from a policy that refuses, which takes effect at once: a token that %s', async (_, says) => {
     double.meanwhile(says);
     const client = open(approle);
     await client.getCredential(bob);
