@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -71,5 +72,64 @@ func TestThePoliciesOfTheReadmeAreEnough(t *testing.T) {
 	}
 	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}); !errors.Is(err, authpipe.ErrPermissionDenied) {
 		t.Errorf("another tenant's: %v", err)
+	}
+}
+
+func TestRevokedVaultTokenIsAnOutage(t *testing.T) {
+	w := realWorld(t)
+	client := newRealClient(t, w)
+	w.connect(client, "outlived", "", alice)
+	policy := `path "authpipe/creds/outlived/*" { capabilities = ["read"] }`
+	if err := w.vault.Sys().PutPolicy("outlived", policy); err != nil {
+		t.Fatal(err)
+	}
+	for what, row := range map[string]struct {
+		noDefault bool
+		end       func(token string) error
+		served    bool
+	}{
+		"the token is revoked":                       {false, w.vault.Auth().Token().RevokeTree, true},
+		"the token is revoked, and had no default":   {true, w.vault.Auth().Token().RevokeTree, true},
+		"the policy is withdrawn":                    {false, func(string) error { return w.vault.Sys().DeletePolicy("outlived") }, false},
+		"the policy is withdrawn, without a default": {true, func(string) error { return w.vault.Sys().DeletePolicy("outlived") }, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if err := w.vault.Sys().PutPolicy("outlived", policy); err != nil {
+				t.Fatal(err)
+			}
+			secret, err := w.vault.Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"outlived"}, NoDefaultPolicy: row.noDefault})
+			if err != nil {
+				t.Fatal(err)
+			}
+			vault, err := w.server.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			vault.SetToken(secret.Auth.ClientToken)
+			client := authpipe.New(vault, authpipe.Options{MaxAge: 20 * time.Millisecond})
+			defer client.Close()
+			q := authpipe.Request{Tenant: "outlived", For: authpipe.ForInstallation}
+			token(t, client, q)
+			if err := row.end(secret.Auth.ClientToken); err != nil {
+				t.Fatal(err)
+			}
+			for began := time.Now(); time.Since(began) < 2*time.Second; time.Sleep(10 * time.Millisecond) {
+				if _, err = client.Credential(t.Context(), q); err != nil {
+					break
+				}
+			}
+			if (err == nil) != row.served {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestMissingMountIsErrNoMount(t *testing.T) {
+	w := realWorld(t)
+	client := authpipe.New(w.vault, authpipe.Options{Mount: "nowhere"})
+	defer client.Close()
+	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}); !errors.Is(err, authpipe.ErrNoMount) {
+		t.Errorf("got %v", err)
 	}
 }
