@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func TestReleasesAreReproducible(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The plugin, its SBOM and register.sh, and the sums themselves.
+		// The plugin, its SBOM and register.sh, and the sums themselves. Without a key there is no signature.
 		if got, want := bytes.Count(listed, []byte("\n")), len(files)-1; got != want || want != 3 {
 			t.Errorf("SHA256SUMS names %d of %d files, want 3 of 3:\n%s", got, want, listed)
 		}
@@ -58,37 +59,115 @@ func TestReleasesAreReproducible(t *testing.T) {
 
 func TestRegisterTakesNothingButTheRelease(t *testing.T) {
 	longtest.Only(t, "test-release")
-	tree := t.TempDir()
+	tree, keys := t.TempDir(), t.TempDir()
 	if err := checkout(tree); err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := releaseKey(t, filepath.Join(keys, "ours")), releaseKey(t, filepath.Join(keys, "theirs"))
+	t.Setenv("RELEASE_KEY", ours)
+	if _, err := makeRelease(tree, "v0.1.0"); err == nil || !strings.Contains(err.Error(), "RELEASE_KEY is not in scripts/release-signers") {
+		t.Fatalf("signed by a key that is not listed: %v", err)
+	}
+	signers := filepath.Join(tree, "scripts", "release-signers")
+	listSigner(t, signers, ours)
+	if err := commit(tree); err != nil {
 		t.Fatal(err)
 	}
 	release, err := makeRelease(tree, "v0.1.0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	plugins := t.TempDir()
-	copies := func() (said string, files int) { // to a node, and registers nothing
-		cmd := exec.Command(filepath.Join(release, "register.sh"), plugins)
-		cmd.Env = append(os.Environ(), "VAULT_ADDR=")
-		out, _ := cmd.CombinedOutput()
-		there, err := os.ReadDir(plugins)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(out), len(there)
-	}
-	if said, files := copies(); files != 1 {
-		t.Fatalf("%d files are copied: %s", files, said)
-	}
 	name := fmt.Sprintf("vault-plugin-secrets-authpipe_v0.1.0_%s_%s", runtime.GOOS, runtime.GOARCH)
-	if err := os.Remove(filepath.Join(plugins, name)); err != nil {
+	others := filepath.Join(keys, "signers")
+	listSigner(t, others, theirs)
+
+	for _, tt := range []struct {
+		name    string
+		change  func(t *testing.T, release string)
+		signers string // relative to the release's directory, or absolute
+		says    string
+		copied  int
+	}{
+		{"the signed release", nil, signers, "copied", 1},
+		{"the release without keys", nil, "", "set AUTHPIPE_SIGNERS", 0},
+		{"the release without verification", nil, "none", "the signature is not verified", 1},
+		{"keys that are not there", nil, filepath.Join(keys, "missing"), "no such file", 0},
+		{"keys of somebody else", nil, others, "is not by a key in", 0},
+		{"keys from the release's own directory", func(t *testing.T, release string) {
+			listSigner(t, filepath.Join(release, "signers"), ours)
+		}, "signers", "in the release's own directory", 0},
+		{"no signature", func(t *testing.T, release string) {
+			if err := os.Remove(filepath.Join(release, "SHA256SUMS.sig")); err != nil {
+				t.Fatal(err)
+			}
+		}, signers, "SHA256SUMS.sig is missing", 0},
+		{"another program", func(t *testing.T, release string) {
+			writeFile(t, filepath.Join(release, name), "another program")
+		}, signers, "is not the one in SHA256SUMS", 0},
+		{"another program and its sum", func(t *testing.T, release string) {
+			writeFile(t, filepath.Join(release, name), "another program")
+			writeFile(t, filepath.Join(release, "SHA256SUMS"), fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte("another program")), name))
+		}, signers, "is not by a key in", 0},
+		{"another program and its sum, signed by somebody else", func(t *testing.T, release string) {
+			writeFile(t, filepath.Join(release, name), "another program")
+			writeFile(t, filepath.Join(release, "SHA256SUMS"), fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte("another program")), name))
+			if err := os.Remove(filepath.Join(release, "SHA256SUMS.sig")); err != nil {
+				t.Fatal(err)
+			}
+			sshKeygen(t, "-q", "-Y", "sign", "-f", theirs, "-n", "authpipe-release", filepath.Join(release, "SHA256SUMS"))
+		}, signers, "is not by a key in", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, plugins := t.TempDir(), t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(release)); err != nil {
+				t.Fatal(err)
+			}
+			if tt.change != nil {
+				tt.change(t, dir)
+			}
+			cmd := exec.Command(filepath.Join(dir, "register.sh"), plugins)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "VAULT_ADDR=", "AUTHPIPE_SIGNERS="+tt.signers) // to a node, and registers nothing
+			said, err := cmd.CombinedOutput()
+			there, readErr := os.ReadDir(plugins)
+			if readErr != nil {
+				t.Fatal(readErr)
+			}
+			if len(there) != tt.copied || !strings.Contains(string(said), tt.says) || (err == nil) != (tt.copied > 0) {
+				t.Errorf("%d files are copied, %v: %s\nwant %d and %q", len(there), err, said, tt.copied, tt.says)
+			}
+		})
+	}
+}
+
+// releaseKey makes a key that signs releases, and returns its file.
+func releaseKey(t *testing.T, file string) string {
+	t.Helper()
+	sshKeygen(t, "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", file)
+	return file
+}
+
+// listSigner writes a file that has a key as the only one that signs releases.
+func listSigner(t *testing.T, file, key string) {
+	t.Helper()
+	public, err := os.ReadFile(key + ".pub")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(release, name), []byte("another program"), 0o755); err != nil {
-		t.Fatal(err)
+	writeFile(t, file, `release namespaces="authpipe-release" `+string(public))
+}
+
+func sshKeygen(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("ssh-keygen", args...).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen %s: %v: %s", args, err, out)
 	}
-	if said, files := copies(); files != 0 || !strings.Contains(said, "is not the one in SHA256SUMS") {
-		t.Errorf("of another program %d files are copied: %s", files, said)
+}
+
+func writeFile(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -171,6 +250,11 @@ func checkout(dir string) error {
 			return err // a file that is deleted, and that not yet committed, is listed
 		}
 	}
+	return commit(dir)
+}
+
+// commit commits all files of a directory to the repository that it is, or becomes.
+func commit(dir string) error {
 	script := `git init -q && git add -A && git -c user.name=tester -c user.email=tester@example.com -c commit.gpgsign=false commit -q -m all`
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir = dir
@@ -204,6 +288,7 @@ func makeRelease(tree, version string) (dir string, err error) {
 		args = append(args, version, runtime.GOOS+"/"+runtime.GOARCH)
 	}
 	cmd := exec.Command(filepath.Join(tree, "scripts", "release.sh"), args...)
+	cmd.Env = append(os.Environ(), "RELEASE_UNCHECKED=1") // or it would run this test
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -248,6 +333,7 @@ func register(ts *testscript.TestScript, args []string) (output, error) {
 	for _, name := range []string{"PATH", "HOME", "VAULT_ADDR", "VAULT_TOKEN"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
+	cmd.Env = append(cmd.Env, "AUTHPIPE_SIGNERS=none")
 	if w.server.bao { // who runs one need not have a vault
 		bin := ts.MkAbs(".bao")
 		ts.Check(os.MkdirAll(bin, 0o755))
