@@ -21,7 +21,7 @@ day_number() {
 
 # The scan is of the Go that releases are built with, whichever Go runs here.
 toolchain=$(sed -n 's/^toolchain //p' go.mod)
-for file in judges/go scripts/tools scripts/vault; do
+for file in judges/go judges/vault scripts/tools scripts/vault; do
   [[ $(sed -n 's/^toolchain //p' "$file/go.mod") == "$toolchain" ]] ||
     { say "the toolchain of $file/go.mod is not that of go.mod, $toolchain: make them the same"; exit 1; }
 done
@@ -91,6 +91,7 @@ others() {
 failed=()
 ours . ./... || failed+=(.)
 ours judges/go -test ./... || failed+=(judges/go)
+ours judges/vault -test ./... || failed+=(judges/vault)
 others scripts/tools tool || failed+=(scripts/tools)
 others scripts/vault -tags minimal github.com/hashicorp/vault || failed+=(scripts/vault)
 if ((${#failed[@]})); then
