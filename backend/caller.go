@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -75,7 +76,8 @@ func (c *callers) bond(entityID, key string) (bond, error) {
 //
 // A caller is bound if its entity's metadata has tenant_metadata_key. With
 // unbound_callers=deny all other callers are refused whatever belongs to a
-// tenant: a token without an entity, such as an orphan, escapes no binding. Paths
+// tenant, accounts/ included, where a delete reaches every tenant: a token without
+// an entity, such as an orphan, escapes no binding. Paths
 // of the mount itself stay with policy, so that the settings can be written anew
 // even where they do not open.
 //
@@ -84,8 +86,8 @@ func (b *Backend) admit(ctx context.Context, req *logical.Request) error {
 	if req.Unauthenticated || req.Operation == logical.HelpOperation {
 		return nil
 	}
-	owner := paths.TenantOf(req.Path)
-	if req.EntityID == "" && owner == "" {
+	owner, several := paths.TenantOf(req.Path), strings.HasPrefix(req.Path, "accounts/")
+	if req.EntityID == "" && owner == "" && !several {
 		return nil
 	}
 	settings, err := b.store.Settings(ctx)
@@ -101,7 +103,7 @@ func (b *Backend) admit(ctx context.Context, req *logical.Request) error {
 	switch {
 	case caller.bound && owner != "" && string(owner) == caller.tenant:
 		return nil
-	case !caller.bound && (owner == "" || settings.UnboundCallers != store.DenyUnbound):
+	case !caller.bound && (owner == "" && !several || settings.UnboundCallers != store.DenyUnbound):
 		return nil
 	}
 	b.Logger().Debug("refused: the path is outside the caller's tenant", "entity", req.EntityID, "operation", req.Operation, "path", req.Path)

@@ -349,7 +349,7 @@ func TestCodeRecordsAreDeletedWithTheirSession(t *testing.T) {
 				q.Set("code", fmt.Sprintf("AQ%d", len(e.codeRecords())))
 				e.callback(&url.URL{RawQuery: q.Encode()})
 			}
-			if n := len(e.codeRecords()); n != 2*8 {
+			if n := len(e.codeRecords()); n != 2*21 {
 				t.Errorf("%d records are kept for one session", n)
 			}
 			end(e, victim, connectCode)
@@ -396,5 +396,44 @@ func TestNoCodeIsParkedThatIsNotClaimed(t *testing.T) {
 		if missed {
 			return
 		}
+	}
+}
+
+// TestMadeUpCodesDoNotFreeTheRealOne: a thief that has the victim's state brings
+// codes of its own first, so that the victim's would come too late to be recorded.
+func TestMadeUpCodesDoNotFreeTheRealOne(t *testing.T) {
+	for name, denied := range map[string]bool{"before the person comes back": false, "after a denial": true} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, authpipetest.Options{})
+			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"require_installation": false})
+			victim := e.begin(uma, nil)
+			back := e.consent(victim, authpipetest.Consent{User: "uma"})
+			state := back.Query().Get("state")
+			if denied {
+				e.callback(&url.URL{RawQuery: url.Values{"state": {state}, "error": {"access_denied"}}.Encode()})
+			}
+			for i := range 50 {
+				e.callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {fmt.Sprintf("AQmade-up-%d", i)}}.Encode()})
+			}
+			e.callback(back)
+			own, thiefs := e.beginState(eve, map[string]any{"actor": "thief"})
+			e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "thief", "state": thiefs, "code": back.Query().Get("code")})
+			e.refused("not_found", 404, logical.ReadOperation, "creds/"+eve, nil)
+		})
+	}
+}
+
+// TestCallbacksForAnSDKSessionStoreNothing: the application's page may know its
+// state, and no browser is sent to the callback for it.
+func TestCallbacksForAnSDKSessionStoreNothing(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	before := len(e.codeRecords())
+	_, state := e.beginState(uma, map[string]any{"grant": "sdk"})
+	for i := range 50 {
+		e.callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {fmt.Sprintf("AQ%d", i)}}.Encode()})
+	}
+	if n := len(e.codeRecords()); n != before {
+		t.Errorf("%d records were %d", n, before)
 	}
 }

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -214,4 +215,110 @@ func TestRevokedGrantIsFoundInEveryTenant(t *testing.T) {
 	e.after(time.Minute)
 	e.is("revoked", elsewhere)
 	e.is("active", installation)
+}
+
+// TestClientRefusedForOneTokenEndsAsFailed: the token endpoint refuses the client
+// for this token, and a probe of the client succeeds. Nothing would tell of it
+// otherwise, and the token would end as active.
+func TestClientRefusedForOneTokenEndsAsFailed(t *testing.T) {
+	for _, g := range []authpipetest.GraphError{
+		{Code: 3, Message: "Capability"}, {Code: 101, Message: "Error validating application."}, {Code: 1, Message: "Error validating client secret."},
+	} {
+		t.Run(fmt.Sprint(g.Code), func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &g})
+			end := e.expiry(uma)
+			for e.clock.Now().Before(end.Add(day)) {
+				e.after(6 * time.Hour)
+			}
+			e.is("failed", uma)
+			if last, ok := e.read("connections/" + uma)["last_error"].(map[string]any); !ok || last["class"] != "misconfigured" || last["remedy"] == "person" {
+				t.Errorf("last_error is %v", last)
+			}
+			events := e.outcomesOf(uma)
+			for _, want := range []string{"connection.refresh_failed", "connection.expiring", "connection.failed"} {
+				if !slices.Contains(events, want) {
+					t.Errorf("events are %v, want %s among them", events, want)
+				}
+			}
+			if calls := e.calls(func() {
+				for range 60 {
+					e.after(time.Minute)
+				}
+			}); calls > 10 {
+				t.Errorf("an hour later it still costs %d calls an hour", calls)
+			}
+		})
+	}
+}
+
+// TestUnconfirmedVerdictIsNotAskedAboutEachMinute: the answers that follow say
+// neither that the token lives nor that it is dead.
+func TestUnconfirmedVerdictIsNotAskedAboutEachMinute(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	clear := e.inspectedAs(noReason)
+	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	clear()
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 987654, Message: "nobody knows"}})
+	if calls := e.calls(func() {
+		for range 12 * 60 {
+			e.after(time.Minute)
+		}
+	}); calls > 30 {
+		t.Errorf("half a day costs %d calls", calls)
+	}
+	e.is("active", uma)
+}
+
+// TestVerdictOfAClockThatWasAheadIsConfirmed after the clock was set right.
+func TestVerdictOfAClockThatWasAheadIsConfirmed(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.inspectedAs(noReason)
+	e.clock.Advance(20 * day)
+	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.clock.Advance(-20 * day)
+	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.clock.Advance(2 * time.Minute)
+	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.is("needs_reauth", uma)
+}
+
+// TestDataAccessThatIsOverStaysOver: debug_token calls the token valid all the
+// while, and must not undo what a call has found (F22).
+func TestDataAccessThatIsOverStaysOver(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 190, Subcode: 493, Message: "not used for 90 days"}})
+	e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.after(day)
+	if got := e.authType(uma, nil); got != "reauthorize" {
+		t.Errorf("the next connect asks for %q", got)
+	}
+	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || !strings.Contains(strings.Join(resp.Warnings, "\n"), "access to the person's data") {
+		t.Errorf("it is served with %v, %v", resp, err)
+	}
+	clear()
+	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	if got := e.authType(uma, nil); got == "reauthorize" {
+		t.Error("after connecting again it is still over")
+	}
+}
+
+// TestPageWhoseRoleIsLostIsNotServedDuringAnOutage: the list of pages still names
+// it, with the same token, and debug_token fails.
+func TestPageWhoseRoleIsLostIsNotServedDuringAnOutage(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.install()
+	e.read("creds/" + page777)
+	lost := e.inspectedAs(`{"app_id":"123","type":"PAGE","is_valid":false,"scopes":[],"error":{"code":190,"subcode":492,"message":"No page role"}}`)
+	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+page777+"/check", nil)
+	lost()
+	back := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Status: 500, Error: &authpipetest.GraphError{Code: 2}})
+	for range 3 {
+		e.refused("revoked", 409, logical.ReadOperation, "creds/"+page777, nil)
+		e.clock.Advance(2 * time.Minute)
+	}
+	back() // and the role is back
+	e.after(2 * time.Minute)
+	e.read("creds/" + page777)
 }

@@ -45,7 +45,7 @@ var columns = []column{
 	{"batch of checks", answer.inspection, facebook.WithAppToken},
 	{"revocation", func(a answer) string { return a.client }, facebook.WithAppToken},
 	{"revocation of a business's token", func(a answer) string { return a.tokenEndpoint }, facebook.AtTokenEndpoint},
-	{"list of pages", func(a answer) string { return a.theirs }, facebook.WithToken},
+	{"list of pages", func(a answer) string { return ofPages(a.theirs, a.error) }, facebook.WithToken},
 	{"question for the business", func(a answer) string { return a.theirs }, facebook.WithToken},
 	{"the same, of a person", func(a answer) string {
 		if a.theirs == "caller" || a.theirs == "permission" {
@@ -142,7 +142,7 @@ func TestDocumentOfErrors(t *testing.T) {
 		b.WriteString("\n")
 	}
 
-	b.WriteString("\n`doubtful` is `needs_reauth` that is not confirmed yet: the credential stays `active`, and a check asks again a minute later. `ignored`: the connection is made all the same,\nbecause a person's token need not say to which business it belongs.\n")
+	b.WriteString("\n`doubtful` is `needs_reauth` that is not confirmed yet: the credential stays `active`, and a check asks again a minute later. `unexpected` is `caller` for a call of the engine's own.\n`refused` is `misconfigured` for one token, while a probe of the client succeeds. `ignored`: the connection is made all the same,\nbecause a person's token need not say to which business it belongs.\n")
 	b.WriteString("\n## What becomes of it\n\n| class | the caller gets | credential | counts as its failure | account | provider | session |\n|---|---|---|---|---|---|---|\n")
 	classes := make([]string, 0, len(consequences))
 	for class := range consequences {
@@ -178,6 +178,8 @@ func TestDocumentOfErrors(t *testing.T) {
 var surroundings = map[string]struct{ account, provider string }{
 	"caller":        {"–", "works"},
 	"doubtful":      {"–", "works"},
+	"refused":       {"–", "works: a probe succeeds"},
+	"unexpected":    {"–", "works"},
 	"misconfigured": {"–", "probed; `misconfigured` if that fails too, and called again when it succeeds"},
 	"needs_reauth":  {"–", "works"},
 	"permission":    {"–", "works"},

@@ -31,6 +31,10 @@ var consequences = map[string]consequence{
 	"caller":        {"invalid_request", 400, "active", 1, "failed"},
 	// A verdict of death that is not confirmed yet.
 	"doubtful": {"unavailable", 502, "active", 1, "failed"},
+	// A call that the engine made wrong: no caller can do better.
+	"unexpected": {"unavailable", 502, "active", 1, "failed"},
+	// A client that is refused for this token, and for no other.
+	"refused": {"misconfigured", 424, "active", 1, "failed"},
 }
 
 // An answer is an error that the provider's tables and reports know, and its
@@ -114,8 +118,36 @@ func answers() []answer {
 // ofToken is the class where the answer is about a token that the engine has
 // known as alive: some verdicts of death are confirmed before they are believed.
 func ofToken(class string, g authpipetest.GraphError) string {
+	switch class {
+	case "caller":
+		return "unexpected"
+	case "misconfigured":
+		return "refused"
+	}
 	if class == "needs_reauth" && (g.Code != 190 && g.Code != 452 && g.Code != 459 || g.Subcode == 0 && g.Code == 190 || g.Subcode == 463) {
 		return "doubtful"
+	}
+	return class
+}
+
+// recorded is the class that stands in last_error.
+func recorded(class string) string {
+	switch class {
+	case "doubtful":
+		return "needs_reauth"
+	case "unexpected":
+		return "caller"
+	case "refused":
+		return "misconfigured"
+	}
+	return class
+}
+
+// ofPages is the class where a call for the list of pages has the answer, and the
+// token above is found to live.
+func ofPages(class string, g authpipetest.GraphError) string {
+	if of := ofToken(class, g); class == "caller" || of == "doubtful" && g.Subcode != 463 {
+		return of
 	}
 	return class
 }
@@ -136,7 +168,7 @@ func (e *engine) suffered(ref, class string, a authpipetest.GraphError) {
 		e.t.Errorf("the credential is %v after %v failures, want %s after %d", c["status"], c["consecutive_failures"], want.status, want.failures)
 	}
 	if last, ok := c["last_error"].(map[string]any); ok != (want.failures > 0) ||
-		ok && (last["code"] != a.Code || last["subcode"] != a.Subcode || last["class"] != strings.Replace(class, "doubtful", "needs_reauth", 1)) {
+		ok && (last["code"] != a.Code || last["subcode"] != a.Subcode || last["class"] != recorded(class)) {
 		e.t.Errorf("last_error is %v", c["last_error"])
 	}
 	if want.status == "active" {
@@ -280,7 +312,7 @@ func errorAtABusinessRevocation(t *testing.T, a answer) {
 // errorAtThePages says nothing that is believed of the installation above them:
 // that is asked about, and lives.
 func errorAtThePages(t *testing.T, a answer) {
-	e, want := both(t, authpipetest.Options{}), consequences[a.theirs]
+	e, want := both(t, authpipetest.Options{}), consequences[ofPages(a.theirs, a.error)]
 	a.at(e, authpipetest.EndpointAccounts)
 	e.refused(want.code, want.http, logical.ReadOperation, "creds/"+page777, nil)
 	e.untouched([]string{installation})

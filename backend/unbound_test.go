@@ -28,6 +28,8 @@ func TestUnboundCallersAreDeniedWhatBelongsToATenant(t *testing.T) {
 			{logical.DeleteOperation, "creds/" + installation, nil},
 			{logical.ReadOperation, "tenants/org_acme", nil},
 			{logical.DeleteOperation, "tenants/org_acme", nil},
+			{logical.ReadOperation, "accounts/facebook/42", nil},
+			{logical.DeleteOperation, "accounts/facebook/42", nil},
 		} {
 			if _, err := e.as(entity, r.op, r.path, r.data); !denied(err) {
 				t.Errorf("%q: %s %s is answered with %v", entity, r.op, r.path, err)

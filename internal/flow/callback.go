@@ -200,11 +200,13 @@ func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, 
 	if s.Ref.Provider != providerName {
 		return nil, errStranger
 	}
+	if s.SDK || s.Device {
+		// No browser is sent here for it, so the code is not its own. It may be another
+		// session's.
+		return nil, cmp.Or(f.foreign(ctx, s, a), errStranger)
+	}
 	if err := f.claim(ctx, s, a); err != nil {
 		return nil, err
-	}
-	if s.SDK || s.Device {
-		return nil, errStranger // no browser is sent here for it
 	}
 	if s.CallbackHash != nil && !approves(s, a) {
 		if s.Denied && a.denied() {

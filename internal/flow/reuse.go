@@ -29,6 +29,19 @@ func (f *Flow) claim(ctx context.Context, s *store.Session, a Answer) error {
 	return err
 }
 
+// foreign returns a reuseError if another session owns the code in a. It records
+// nothing.
+func (f *Flow) foreign(ctx context.Context, s *store.Session, a Answer) error {
+	if a.Code.IsZero() {
+		return nil
+	}
+	owner, err := f.Store.CodeOwner(ctx, s.Ref.Provider, a.Code)
+	if err == nil && owner != "" && owner != s.ID {
+		err = &reuseError{owner}
+	}
+	return err
+}
+
 // reused fails the session owner, whose code the answer a brought to the
 // session id, and then that session, and returns the latter. What is completed
 // stays. The owner comes first: after a crash between the two, the next try

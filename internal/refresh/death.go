@@ -26,7 +26,7 @@ var revivals = []time.Duration{
 // may be wrong leaves the credential active, until a check that comes a minute
 // later at least has the same result.
 func recordDeath(c *store.Credential, question string, cause error, now time.Time) {
-	if c.DeadSince.IsZero() {
+	if c.DeadSince.IsZero() || c.DeadSince.After(now) { // the clock was ahead then
 		c.DeadSince = now
 	}
 	confirmed := question == check && now.Sub(c.DeadSince) >= confirmAfter
@@ -71,6 +71,8 @@ func (r *Refresher) askAgain(c *store.Credential, now time.Time) {
 	case !c.ToldAt.IsZero(): // it is not known yet whether the grant is gone
 		c.ConsecutiveFailures++
 		r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
+	case now.Sub(c.DeadSince) >= revivals[len(revivals)-1]:
+		c.NextCheck = time.Time{}
 	case !c.NextCheck.IsZero() && !c.NextCheck.After(now):
 		c.NextCheck = now.Add(revivals[0])
 	}
@@ -84,6 +86,10 @@ func refusal(after store.Credential, cause error) error {
 		unconfirmed := e.Reclassified(provider.Transient, provider.ConcernsToken)
 		unconfirmed.Message += "; the provider says so of living tokens too, and is asked again at " + after.NextCheck.Format(time.RFC3339)
 		return provider.Refusal(unconfirmed)
+	}
+	if e != nil && e.Class == provider.Caller {
+		// The call is the engine's own: no caller can do better.
+		return provider.Refusal(e.Reclassified(provider.Transient, provider.ConcernsRequest))
 	}
 	return provider.Refusal(cause)
 }

@@ -88,7 +88,7 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token, livesOn bo
 	if livesOn {
 		replaced(c, now)
 	}
-	c.Token, c.Exhausted = fresh, false
+	c.Token, c.Exhausted, c.DataAccessOverAt = fresh, false, time.Time{}
 	c.Generation++
 	c.RefreshedAt = now
 	c.RefreshFailing = false
@@ -101,6 +101,9 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token, livesOn bo
 func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
 	now := r.Now().UTC()
 	c.Token.Scopes, c.Token.Granular, c.Token.DataAccessExpiresAt = answer.Scopes, answer.Granular, answer.DataAccessExpiresAt
+	if over := c.DataAccessOverAt; !over.IsZero() && (c.Token.DataAccessExpiresAt.IsZero() || c.Token.DataAccessExpiresAt.After(over)) {
+		c.Token.DataAccessExpiresAt = over // debug_token calls the token valid all the while
+	}
 	if answer.AccessToken == c.Token.AccessToken {
 		c.Token.ExpiresAt = answer.ExpiresAt
 	}
@@ -127,7 +130,8 @@ func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
 
 // refusedClient is how long to wait if the provider refuses the client for
-// this credential alone, or there is no client any more.
+// this credential alone, or there is no client any more. The provider itself
+// works: a probe has just succeeded.
 const refusedClient = 6 * time.Hour
 
 // recordFailure records on the credential how the provider refused the question,
@@ -140,9 +144,6 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 	case c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked:
 		r.askAgain(c, now)
 		return // it says nothing of why the token is dead
-	case class == provider.Misconfigured:
-		r.rest(c, refusedClient)
-		return
 	case class == provider.NeedsReauth && c.RefreshFailing && !c.Token.Live(now):
 		// It was not extended in time: that is why it is dead, and not what its owner
 		// did.
@@ -154,7 +155,7 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 	}
 	c.LastError = failure(cause, now)
 	if end := c.Token.DataAccessExpiresAt; errors.Is(cause, provider.ErrDataAccessOver) && (end.IsZero() || end.After(now)) {
-		c.Token.DataAccessExpiresAt = now // sooner than the provider had said
+		c.Token.DataAccessExpiresAt, c.DataAccessOverAt = now, now // sooner than the provider had said
 	}
 	known := c.Status != store.Active && c.ToldAt.IsZero()
 	switch class {
@@ -176,8 +177,12 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 	if c.ConsecutiveFailures == 1 {
 		c.Record(now, "refresh_failed", c.LastError.Message)
 	}
-	r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
-	if !c.DeadSince.IsZero() {
+	wait := backoff[min(c.ConsecutiveFailures, len(backoff))-1]
+	if class == provider.Misconfigured {
+		wait = refusedClient
+	}
+	r.rest(c, wait)
+	if class == provider.NeedsReauth {
 		c.NextCheck = now.Add(confirmAfter) // before the next refresh: a check knows best
 		putOff(c, c.NextCheck)
 		if !c.NextRefresh.IsZero() && !c.NextRefresh.After(c.NextCheck) {

@@ -241,6 +241,11 @@ func (r *Refresher) askPages(ctx context.Context, above tenant.Ref, c store.Cred
 			return nil, checkErr
 		}
 	}
+	var refused *provider.Error
+	if errors.As(err, &refused) && (refused.Class == provider.NeedsReauth && refused.Uncertain || refused.Class == provider.Caller) {
+		// The token lives, or the call was wrong, which is the engine's own.
+		err = refused.Reclassified(provider.Transient, provider.ConcernsRequest)
+	}
 	return pages, err
 }
 
@@ -264,6 +269,9 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 		fetched.Token.Scopes, fetched.Token.DataAccessExpiresAt = c.Token.Scopes, c.Token.DataAccessExpiresAt
 		if old != nil {
 			fetched.Generation, fetched.ConnectedAt, fetched.History = old.Generation+1, old.ConnectedAt, old.History
+			if old.Status != store.Active && old.Token.AccessToken == page.Token.AccessToken {
+				fetched.Status, fetched.LastError, fetched.DeadSince = old.Status, old.LastError, old.DeadSince
+			}
 		}
 		fetched.Record(now, "fetched", "")
 		return fetched, nil

@@ -7,13 +7,14 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
-// ErrTooManyCodes is returned if a session that does not wait for a code any more
-// is brought more of them than [Store.ClaimCode] records for one session.
+// ErrTooManyCodes is returned if a session is brought more codes than [Store.ClaimCode] records for one session.
 var ErrTooManyCodes = errors.New("the session was brought too many codes")
 
-// maxCodes is how many codes are recorded for one session. A second one comes
-// from a person who goes back and approves again; a third hardly ever.
-const maxCodes = 8
+// maxCodes is how many codes are recorded for one session, whatever its status. A
+// second one comes from a person who goes back and approves again; a third hardly
+// ever. It bounds what a caller that knows a state can store, and is so large that
+// made-up codes crowd out the person's own only in a flood that no quota stops.
+const maxCodes = 1000
 
 // ClaimCode records that the authorization code belongs to the session, unless
 // another session owns it, and returns the id of the session that does. It is
@@ -30,19 +31,29 @@ func (s *Store) ClaimCode(ctx context.Context, session Session, code oauth.Secre
 	if owner, err = s.codeOwner(ctx, name); owner != "" || err != nil {
 		return owner, err
 	}
-	if session.Status != SessionPending || !s.now().Before(session.ExpiresAt) {
-		names, err := s.storage.List(ctx, sessionCodeDir(session.ID))
-		if err != nil {
-			return "", err
-		}
-		if len(names) >= maxCodes {
-			return "", ErrTooManyCodes
-		}
+	names, err := s.storage.List(ctx, sessionCodeDir(session.ID))
+	if err != nil {
+		return "", err
+	}
+	if len(names) >= maxCodes {
+		return "", ErrTooManyCodes
 	}
 	if err := s.putHint(ctx, sessionCodeDir(session.ID)+name); err != nil {
 		return "", err
 	}
 	return session.ID, s.put(ctx, codeKey(name), append([]byte{formatVersion}, session.ID...))
+}
+
+// CodeOwner returns the id of the session that owns the authorization code, or "".
+func (s *Store) CodeOwner(ctx context.Context, provider string, code oauth.Secret) (string, error) {
+	name, err := s.accountName(ctx, provider, "code:"+code.Reveal(), false)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil // no code was recorded yet
+	}
+	if err != nil {
+		return "", err
+	}
+	return s.codeOwner(ctx, name)
 }
 
 // codeOwner returns the id of the session that owns the code called name, or "".

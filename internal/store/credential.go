@@ -82,6 +82,11 @@ type Credential struct {
 	// was asked whether that is so. Zero: there is no such doubt.
 	ToldAt time.Time `json:"told_at,omitzero"`
 
+	// DataAccessOverAt is when the provider refused a call because the app's access
+	// to the person's data is over, until the person connects again or a refresh
+	// succeeds. Zero: it did not.
+	DataAccessOverAt time.Time `json:"data_access_over_at,omitzero"`
+
 	// DeadSince is when the provider first called the token dead. While the
 	// credential is active, that is not confirmed. Zero: it did not.
 	DeadSince time.Time `json:"dead_since,omitzero"`

@@ -124,7 +124,11 @@ func refusal(r request, status int, body []byte) *provider.Error {
 		}
 		if r.token && status < http.StatusInternalServerError {
 			// An error as RFC 6749, section 5.2, has it. Facebook sends none: a proxy did.
-			return &provider.Error{Class: provider.Transient, Uncertain: true, Op: r.op, Message: "the provider answered with the error " + clean(string(answer.Error), r.secrets...)}
+			var code string
+			if json.Unmarshal(answer.Error, &code) != nil {
+				code = "of another form than is known"
+			}
+			return &provider.Error{Class: provider.Transient, Uncertain: true, Op: r.op, Message: "the provider answered with the error " + clean(code, r.secrets...)}
 		}
 	}
 	if status != http.StatusOK {

@@ -55,10 +55,11 @@ func (g *graphError) classified(r request, status int) *provider.Error {
 	if version := strings.Trim(versionInURL.FindString(r.url), "/"); version != "" && g.says(unknownPath) {
 		e.Message = "the provider does not know graph_version " + version + ": " + e.Message
 	}
-	switch g.Subcode {
-	case subcodeCodeExpired:
+	switch {
+	case e.Class == provider.Transient: // a server that fails says nothing of the code
+	case g.Subcode == subcodeCodeExpired:
 		e.Err = provider.ErrCodeExpired
-	case subcodeCodeUsed:
+	case g.Subcode == subcodeCodeUsed:
 		e.Err = provider.ErrCodeUsed
 	}
 	if r.token && g.mismatchesRedirect() {
@@ -128,19 +129,24 @@ var anyToken = regexp.MustCompile(`EAA[A-Za-z0-9_-]{16,}`)
 // clean makes a provider's text fit to show: one line, not long, and without
 // the secrets of the call that it answers or any token.
 func clean(s string, secrets ...oauth.Secret) string {
-	for _, secret := range secrets {
-		for _, form := range []string{secret.Reveal(), url.QueryEscape(secret.Reveal())} {
-			if form != "" {
-				s = strings.ReplaceAll(s, form, secret.String())
-			}
-		}
-	}
 	s = strings.Map(func(r rune) rune {
 		if oauth.IsControl(r) {
 			return ' '
 		}
 		return r
 	}, strings.ToValidUTF8(s, "?"))
+	for _, secret := range secrets {
+		for _, form := range []string{secret.Reveal(), url.QueryEscape(secret.Reveal())} {
+			if form == "" {
+				continue
+			}
+			// Backslashes within a secret are escapes of somebody in between.
+			if plain := strings.ReplaceAll(s, `\`, ""); plain != s && strings.Contains(plain, form) {
+				s = plain
+			}
+			s = strings.ReplaceAll(s, form, secret.String())
+		}
+	}
 	s = anyToken.ReplaceAllLiteralString(s, oauth.NewSecret("").String())
 	if len(s) > maxMessage {
 		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
