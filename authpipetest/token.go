@@ -1,6 +1,7 @@
 package authpipetest
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -142,6 +143,13 @@ type Inspection struct {
 	DataAccessExpiresAt time.Time
 	Valid               bool
 	Error               *GraphError // why it is not valid
+}
+
+// Tokens returns the values of all tokens that the simulator ever issued, in no order.
+func (f *Facebook) Tokens() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.books.tokens))
 }
 
 // Inspect looks a token up in the books; false if the simulator never issued it. It makes no request, so the log does

@@ -145,7 +145,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, Landed: b.metrics.Landed,
 	})
 	sessions := flow.New(flow.Options{
-		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Suspects: refresher.Suspects,
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Replaced: refresh.Replaced, Suspects: refresher.Suspects,
 		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
 	})
 	b.worker = refresh.NewWorker(refresh.WorkerOptions{Store: b.store, Before: func(ctx context.Context) { gate.Tick(ctx); b.reconsider(ctx, refresher) }, Works: map[string]refresh.Work{

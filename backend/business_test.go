@@ -107,7 +107,9 @@ func TestAnotherTokenOfABusinessLeavesNoneBehind(t *testing.T) {
 			}
 		}
 	}
-	alive(false, true, true) // replaced, and revoked by itself
+	alive(true, true, true) // replaced, until its readers have come back
+	e.after(2 * time.Minute)
+	alive(false, true, true)
 	e.must(logical.DeleteOperation, "creds/"+installation, nil)
 	alive(false, true, false)
 	e.must(logical.DeleteOperation, "creds/"+globex, nil)
@@ -206,6 +208,7 @@ func TestATokenThatTwoTenantsHoldIsNotRevokedByOne(t *testing.T) {
 		t.Error("another tenant's token was revoked")
 	}
 	e.must(logical.DeleteOperation, "creds/"+globex, nil)
+	e.after(2 * time.Minute)
 	if known, _ := e.fb.Inspect(shared); known.Valid || !e.alive(installation) {
 		t.Error("the last holder of a token does not revoke it, or not it alone")
 	}

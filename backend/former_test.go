@@ -224,3 +224,39 @@ func TestRevokingAReplacedTokenMayDieAtAnyStorageOperation(t *testing.T) {
 		e.checkInvariants(c.String())
 	}
 }
+
+// TestRefreshThatIsOvertakenLeavesNoTokenBehind: the credential is deleted, or
+// connected again, while a refresh is on its way, and no record has what it brings.
+func TestRefreshThatIsOvertakenLeavesNoTokenBehind(t *testing.T) {
+	for name, overtake := range map[string]func(*engine){
+		"by a delete":    func(e *engine) { e.must(logical.DeleteOperation, "creds/"+installation, nil) },
+		"by a reconnect": func(e *engine) { e.install() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
+			e.install()
+			e.clock.Advance(10 * day)
+			before := map[string]bool{}
+			for _, r := range e.fb.Tokens() {
+				before[r] = true
+			}
+			clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, AfterEffect: true, Hang: true, Times: 1})
+			n := e.fb.Count(authpipetest.EndpointExchangeToken)
+			done := make(chan bool)
+			go func() { e.do(logical.UpdateOperation, "connections/"+installation+"/refresh", nil); close(done) }()
+			e.awaitCalls(authpipetest.EndpointExchangeToken, n+1)
+			overtake(e)
+			clear()
+			<-done
+			known := map[string]bool{}
+			if resp, err := e.do(logical.ReadOperation, "creds/"+installation, nil); err == nil && resp != nil {
+				known[resp.Data["access_token"].(string)] = true
+			}
+			for _, token := range e.fb.Tokens() {
+				if seen, _ := e.fb.Inspect(token); seen.Valid && !before[token] && !known[token] && seen.Kind != authpipetest.KindApp && seen.Kind != authpipetest.KindPage {
+					t.Errorf("a token lives that no record has: %+v", seen)
+				}
+			}
+		})
+	}
+}

@@ -234,6 +234,7 @@ func TestManyThrottledAreOneEvent(t *testing.T) {
 	for range refs {
 		fault := throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`)
 		fault.Hang, fault.Times, fault.Endpoint = true, 1, authpipetest.EndpointDebugToken
+		fault.Error = &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}
 		clears = append(clears, e.fb.Fail(fault))
 	}
 	n := e.fb.Count(authpipetest.EndpointDebugToken)

@@ -396,7 +396,8 @@ func TestATokenThatIsNotExtendedIsTradedOnceADay(t *testing.T) {
 }
 
 // TestReconnectRevokesReplacedTokens refreshes twice, which leaves each token to
-// the readers that it was given to, and then connects again.
+// the readers that it was given to, and then connects again: each token lives for
+// the ttl that its readers were given (F11), and no longer.
 func TestReconnectRevokesReplacedTokens(t *testing.T) {
 	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
 	e.install()
@@ -419,9 +420,16 @@ func TestReconnectRevokesReplacedTokens(t *testing.T) {
 		}
 	}
 	lives("refreshed twice", true, true, true)
+	_, until := e.promised()
 	e.install()
 	next()
-	lives("connected again", false, false, false, true)
+	lives("connected again", true, true, true, true)
+	e.passes(until.Add(time.Hour))
+	tokens = tokens[:3] // the last one's plan ends then, too
+	lives("after the promised time", false, false, false)
+	if !e.alive(installation) {
+		t.Error("the credential's own token does not live")
+	}
 }
 
 // TestAStandbyDoesNoWork has a node that may not write be mounted and ticked.

@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,12 +100,12 @@ func TestThrottledNamesTheNextTry(t *testing.T) {
 
 func TestLimitsInARowPauseAnAccountLonger(t *testing.T) {
 	e := both(t, authpipetest.Options{})
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 17, Message: "limit reached"}})
+	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
 	var pauses []time.Duration
 	for range 6 {
-		e.limitOf(17)
-		e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
 		pause := time.Duration(0)
-		for e.calls(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil) }) == 0 {
+		for e.calls(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil) }) == 0 {
 			pause += time.Minute
 			e.clock.Advance(time.Minute)
 			if pause > 2*time.Hour {
@@ -113,8 +114,8 @@ func TestLimitsInARowPauseAnAccountLonger(t *testing.T) {
 		}
 		pauses = append(pauses, pause)
 	}
-	if pauses[0] != 5*time.Minute || pauses[len(pauses)-1] > time.Hour {
-		t.Errorf("pauses are %v", pauses)
+	if want := []time.Duration{5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute, time.Hour, time.Hour}; !slices.Equal(pauses, want) {
+		t.Errorf("pauses are %v, want %v", pauses, want)
 	}
 }
 
@@ -134,4 +135,43 @@ func TestDueWorkOfALimitedAccountWaits(t *testing.T) {
 	}
 	e.untouched([]string{uma})
 	e.checkInvariants("limited")
+}
+
+// TestLimitAtAnInspectionPausesThatAccountAlone: the answer of debug_token is about
+// one token, although the app's own makes the call.
+func TestLimitAtAnInspectionPausesThatAccountAlone(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Error: &authpipetest.GraphError{Code: 17, Message: "limit reached"}})
+	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	if health := e.provider(); health["state"] != "ok" || health["throttled_accounts"] != 1 {
+		t.Errorf("the provider is %v", health)
+	}
+	e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
+}
+
+// TestLimitThatOutlastsATokenEndsIt: it is told in time, checked meanwhile, and never
+// active with a dead token.
+func TestLimitThatOutlastsATokenEndsIt(t *testing.T) {
+	for _, code := range []int{4, 17} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: code, Message: "limit reached"}})
+			end := e.expiry(uma)
+			for e.clock.Now().Before(end.Add(-day)) {
+				e.after(time.Hour)
+			}
+			checked, err := time.Parse(time.RFC3339, e.read("connections/" + uma)["checked_at"].(string))
+			if age := e.clock.Now().Sub(checked); err != nil || code == 17 && age > 4*day {
+				t.Errorf("it was last checked %v ago, %v", age, err)
+			}
+			for e.clock.Now().Before(end.Add(9 * day)) {
+				e.after(time.Hour)
+			}
+			ended := map[int]string{4: "failed", 17: "needs_reauth"}[code] // a check may find it dead first
+			e.is(ended, uma)
+			if events := e.outcomesOf(uma); !slices.Contains(events, "connection.expiring") || !slices.Contains(events, "connection."+ended) {
+				t.Errorf("events are %v", events)
+			}
+		})
+	}
 }

@@ -71,6 +71,9 @@ type Options struct {
 	Suspects func(provider, account string, begun time.Time) bool
 	// Plan sets when a new credential is next due.
 	Plan func(tenant.Ref, *store.Credential, store.Config, time.Time)
+	// Replaced returns the tokens of a credential that another one replaces, with the
+	// time at which each is to be revoked.
+	Replaced func(old store.Credential, now time.Time) []store.Former
 	// Begun is told of each session that begins, Ended of each that is completed
 	// or, with the code that says why, fails. Nil: nobody is.
 	Begun func(provider string)

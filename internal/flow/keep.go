@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -60,10 +61,14 @@ func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config sto
 		if old != nil && !sameOwner(old.Token, token) && !b.allowAccountChange {
 			return store.Credential{}, oauth.Errorf(oauth.AccountMismatch, "%s is connected with another account of the provider; begin again with that account, or with allow_account_change=true", b.ref)
 		}
-		if old != nil {
+		c := f.newCredential(b, old, token, config)
+		replaced = nil
+		if old != nil && f.outlives(b.ref, old.Token, token) {
+			c.Formers = slices.DeleteFunc(f.Replaced(*old, f.Now().UTC()), func(former store.Former) bool { return former.AccessToken == token.AccessToken })
+		} else if old != nil {
 			replaced = old.Tokens()
 		}
-		return f.newCredential(b, old, token, config), nil
+		return c, nil
 	})
 	if errors.Is(err, store.ErrRemoving) {
 		err = store.Removing(b.ref)
@@ -71,7 +76,14 @@ func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config sto
 	return c, replaced, err
 }
 
-// revokeFormer revokes a token that was replaced, if it is one that is revoked
+// outlives reports whether the account's old token lives on beside the new one
+// and can be revoked by itself, once its readers have come back for the new one.
+func (f *Flow) outlives(ref tenant.Ref, old, token oauth.Token) bool {
+	tokens, ok := f.Providers[ref.Provider].(provider.TokenRevoker)
+	return ok && old.Account == token.Account && tokens.RevokesAlone(old)
+}
+
+// revokeFormer revokes a token of another account that was replaced, if it is one that is revoked
 // by itself: a business's may never expire, and nobody would know of it any
 // more. A person's dies with their grant, which lives on.
 func (f *Flow) revokeFormer(ctx context.Context, ref tenant.Ref, p provider.Provider, config store.Config, former, token oauth.Token) {
@@ -81,7 +93,7 @@ func (f *Flow) revokeFormer(ctx context.Context, ref tenant.Ref, p provider.Prov
 	}
 	holders, err := f.Store.Holders(ctx, ref.Provider, former.Account)
 	for _, other := range holders {
-		if other.Token == former.AccessToken || other.Token.IsZero() {
+		if other.Token.IsZero() || other.Holds(former.AccessToken) {
 			return // another tenant lives by it
 		}
 	}

@@ -135,7 +135,7 @@ func (r *Refresher) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Cr
 	alone := r.revokesAlone(ref.Provider, c)
 	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
-		return !except(other.Ref) && !other.Gone && (!alone || other.Token == c.Token.AccessToken)
+		return !except(other.Ref) && !other.Gone && (!alone || other.Holds(c.Token.AccessToken))
 	}), err
 }
 
@@ -241,8 +241,7 @@ func (r *Refresher) revokeAll(ctx context.Context, p provider.Revoker, client oa
 func (r *Refresher) held(ctx context.Context, ref tenant.Ref, token oauth.Token) (bool, error) {
 	holders, err := r.Store.Holders(ctx, ref.Provider, token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
-		return other.Ref != ref && (other.Token == token.AccessToken || other.Token.IsZero() ||
-			slices.ContainsFunc(other.Formers, func(f store.Former) bool { return f.AccessToken == token.AccessToken }))
+		return other.Ref != ref && (other.Token.IsZero() || other.Holds(token.AccessToken))
 	}), err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 
@@ -139,12 +140,17 @@ func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.C
 	}
 	calls, cancel := provider.Within(ctx)
 	defer cancel()
-	err = r.Gate.AskFor(calls, subject(ref, c), f.name, func() error {
+	of := subject(ref, c)
+	if f.name == check {
+		of.Account = "" // it is made with the app's token
+	}
+	err = r.Gate.AskFor(calls, of, f.name, func() error {
 		return r.guarded(ref, func() (err error) {
 			answer, err = f.ask(calls, p, config.Client(), c)
 			return err
 		})
 	})
+	err = r.Gate.LimitedFor(ctx, subject(ref, c), err)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -156,6 +162,9 @@ func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.C
 func (r *Refresher) arrive(ctx context.Context, ref tenant.Ref, f flight, before store.Credential, config store.Config, answer oauth.Token, cause error) (store.Credential, error) {
 	after, err := r.takeIn(ctx, ref, f, before, config, answer, cause)
 	r.Landed(ref.Provider, f.name, landed(f.name, before, after, err))
+	if cause == nil && (errors.Is(err, errSuperseded) || oauth.CodeOf(err) == oauth.NotFound) {
+		r.revokeUnstored(ctx, ref, before, answer)
+	}
 	if errors.Is(err, errSuperseded) {
 		return r.connected(ctx, ref)
 	}
@@ -200,7 +209,7 @@ func (r *Refresher) takeIn(ctx context.Context, ref tenant.Ref, f flight, before
 	switch {
 	case cause != nil && !errors.As(cause, &refused):
 		return store.Credential{}, cause // storage's, or the mount's end
-	case cause != nil && r.blameless(ctx, ref.Provider, refused):
+	case cause != nil && r.blameless(ctx, ref.Provider, refused) && !limitOutlasts(before, refused, r.Now()):
 		return before, provider.Refusal(cause)
 	case cause == nil && before.Page == nil && answer.Account != before.Token.Account:
 		cause = &provider.Error{Class: provider.Transient, Op: f.name, Message: "the provider answered for another account"}
@@ -243,6 +252,12 @@ func (r *Refresher) takeIn(ctx context.Context, ref tenant.Ref, f flight, before
 		r.Log.Info("refreshed", "ref", ref.String(), "expires_at", after.Token.ExpiresAt)
 	}
 	return after, refusal(after, cause)
+}
+
+// limitOutlasts reports whether a limit has kept a token from being refreshed
+// until it expired, a week ago. Sooner than that the caller gets the limit.
+func limitOutlasts(c store.Credential, e *provider.Error, now time.Time) bool {
+	return e.Class == provider.Throttled && c.Status == store.Active && !c.Token.ExpiresAt.IsZero() && !c.Token.Live(now.Add(-7*24*time.Hour))
 }
 
 // blameless reports whether a failure is the provider's trouble and says

@@ -53,6 +53,14 @@ func promisedUntil(c store.Credential, now time.Time) time.Time {
 	return until.UTC()
 }
 
+// Replaced returns the former tokens of a credential that another one takes the
+// place of, its own token among them: all live on beside the new one, and each is
+// revoked when its readers have come back.
+func Replaced(old store.Credential, now time.Time) []store.Former {
+	replaced(&old, now)
+	return old.Formers
+}
+
 // replaced adds the credential's token, which lives on, to the former ones.
 func replaced(c *store.Credential, now time.Time) {
 	formers := slices.Clone(c.Formers)
@@ -132,16 +140,8 @@ func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Cr
 	if err := r.budget.Wait(ctx); err != nil {
 		return false, err
 	}
-	_, config, err := r.client(ctx, ref.Provider)
-	if err == nil {
-		calls, cancel := provider.Within(ctx)
-		defer cancel()
-		err = r.Gate.AskFor(calls, subject(ref, c), "revoke", func() error {
-			return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), token) })
-		})
-	}
-	if err == nil {
-		r.Log.Info("revoked a token that a refresh replaced", "ref", ref.String())
+	if err = r.askRevoke(ctx, ref, revoker, token); err == nil {
+		r.Log.Info("revoked a token that was replaced", "ref", ref.String())
 		return false, nil
 	}
 	var e *provider.Error
@@ -151,4 +151,40 @@ func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Cr
 	again = e.Class == provider.Transient || e.Class == provider.Throttled || e.Class == provider.Misconfigured
 	r.Log.Warn("the token that was replaced could not be revoked", "ref", ref.String(), "again", again, "error", err)
 	return again, nil
+}
+
+// askRevoke asks the provider to revoke a token of ref's account.
+func (r *Refresher) askRevoke(ctx context.Context, ref tenant.Ref, revoker provider.Revoker, token oauth.Token) error {
+	_, config, err := r.client(ctx, ref.Provider)
+	if err != nil {
+		return err
+	}
+	calls, cancel := provider.Within(ctx)
+	defer cancel()
+	return r.Gate.AskFor(calls, Subject{ref.Provider, token.Account}, "revoke", func() error {
+		return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), token) })
+	})
+}
+
+// revokeUnstored revokes a token that a refresh brought after its credential was
+// deleted or connected again: no record has it. One that dies with the grant of its
+// account is left alone.
+func (r *Refresher) revokeUnstored(ctx context.Context, ref tenant.Ref, before store.Credential, fresh oauth.Token) {
+	tokens, ok := r.Providers[ref.Provider].(provider.TokenRevoker)
+	if !ok || fresh.AccessToken.IsZero() || fresh.AccessToken == before.Token.AccessToken || !tokens.RevokesAlone(before.Token) {
+		return
+	}
+	if now, err := r.Store.Credential(ctx, ref); err == nil && now.Token.AccessToken == fresh.AccessToken {
+		return
+	}
+	held, err := r.held(ctx, ref, fresh)
+	if held {
+		return
+	}
+	if err == nil {
+		err = r.askRevoke(ctx, ref, tokens, fresh)
+	}
+	if err != nil {
+		r.Log.Warn("a token that a refresh brought too late could not be revoked", "ref", ref.String(), "error", err)
+	}
 }

@@ -78,7 +78,7 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	if noticed && now.Before(c.NextDue()) {
 		return nil, nil // that was all
 	}
-	if r.Gate.Shut(ctx, subject(ref, c)) != nil {
+	if r.Gate.Shut(ctx, Subject{ref.Provider, ""}) != nil {
 		return nil, r.done(ctx, k)
 	}
 	if r.formersDue(c) {
@@ -89,8 +89,16 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 			return nil, nil // that was all
 		}
 	}
-	if c.NextRefresh.IsZero() || now.Before(c.NextRefresh) || !c.DeadSince.IsZero() && !now.Before(c.NextCheck) {
+	checkDue := !c.NextCheck.IsZero() && !now.Before(c.NextCheck)
+	if c.NextRefresh.IsZero() || now.Before(c.NextRefresh) || !c.DeadSince.IsZero() && checkDue {
 		return k, nil
+	}
+	if r.Gate.Shut(ctx, subject(ref, c)) != nil {
+		// The account's limit. A check is made with the app's token.
+		if checkDue {
+			return k, nil
+		}
+		return nil, r.done(ctx, k)
 	}
 	return nil, r.refreshOne(ctx, k)
 }
@@ -271,8 +279,12 @@ func (r *Refresher) done(ctx context.Context, k *chore) error {
 		if old == nil || old.Due != c.Due {
 			return store.Credential{}, errSuperseded
 		}
-		later := *old
-		putOff(&later, r.afterOutage(k.ref, later, outage))
+		later, at := *old, r.afterOutage(k.ref, *old, outage)
+		if due := later.NextRefresh; !due.IsZero() && !due.After(r.Now()) && r.Gate.Shut(ctx, Subject{k.ref.Provider, ""}) == nil {
+			later.NextRefresh = at // an account's limit on refreshes puts off no check
+			return later, nil
+		}
+		putOff(&later, at)
 		return later, nil
 	})
 	if errors.Is(err, errSuperseded) || gone(err) {

@@ -73,7 +73,7 @@ func expiring(c store.Credential, now time.Time) (reasons []string) {
 			return !at.Before(c.NextNotice) && !now.Before(at)
 		})
 	}
-	stuck := c.Exhausted || c.ConsecutiveFailures > 0 || c.NextRefresh.IsZero()
+	stuck := c.Exhausted || c.ConsecutiveFailures > 0 || c.NextRefresh.IsZero() || overdue(c, now)
 	if soon(c.Token.ExpiresAt) && stuck {
 		reasons = append(reasons, "the token expires at "+c.Token.ExpiresAt.Format(time.RFC3339)+" and could not be extended")
 	}
@@ -81,4 +81,15 @@ func expiring(c store.Credential, now time.Time) (reasons []string) {
 		reasons = append(reasons, "the app's access to the person's data ends at "+c.Token.DataAccessExpiresAt.Format(time.RFC3339)+"; the person must connect again")
 	}
 	return reasons
+}
+
+// overdue reports whether so much of the token's life is over that it should have
+// been refreshed: the provider was left alone meanwhile.
+func overdue(c store.Credential, now time.Time) bool {
+	born := c.ConnectedAt
+	if c.RefreshedAt.After(born) {
+		born = c.RefreshedAt
+	}
+	life := c.Token.ExpiresAt.Sub(born)
+	return life > 0 && now.Sub(born) > life*85/100
 }

@@ -53,6 +53,12 @@ type Holder struct {
 	Gone bool
 }
 
+// Holds reports whether the token is the holder's, or one that it had before and
+// whose readers have not all come back.
+func (h Holder) Holds(token oauth.Secret) bool {
+	return h.Token == token || slices.ContainsFunc(h.Formers, func(f Former) bool { return f.AccessToken == token })
+}
+
 // Holders returns the credentials that hold the provider's account, whatever
 // their tenant.
 func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder, error) {

@@ -143,7 +143,7 @@ func (a batchAnswer) read(c oauth.Client, token oauth.Secret) (inspection, error
 	if a.timedOut {
 		return inspection{}, &provider.Error{Class: provider.Transient, Op: inspecting, Message: "the provider had no time for it within the batch"}
 	}
-	if err := refusal(request{op: inspecting, client: true, secrets: []oauth.Secret{c.Secret, token}}, a.Code, []byte(a.Body)); err != nil {
+	if err := refusal(request{op: inspecting, client: true, inner: true, secrets: []oauth.Secret{c.Secret, token}}, a.Code, []byte(a.Body)); err != nil {
 		return inspection{}, err
 	}
 	answer := inspection{trace: a.trace}

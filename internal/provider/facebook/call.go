@@ -36,6 +36,8 @@ type request struct {
 	// where code 1 means the client, or a call that the client's own token
 	// makes, where code 190 does.
 	token, client bool
+	// inner: it is a call of a batch, and about one token.
+	inner bool
 	// header, if it is not nil, is given the answer's.
 	header *http.Header
 	// secrets must not stand in an error.

@@ -27,9 +27,9 @@ type rule struct {
 // Limits come first, because a throttled call says nothing about its token.
 // Texts are compared only where the code has several meanings.
 var rules = []rule{
-	{Name: "4, 341, 613, or another limit in answer to a call with the app's own token", Class: provider.Throttled, OfToken: true,
+	{Name: "4, 341, 613, or another limit in answer to a call with the app's own token that is about no token", Class: provider.Throttled, OfToken: true,
 		when: func(g *graphError, r request, _ int) bool {
-			return g.anyCode(4, 341, 613) || r.client && (g.anyCode(17, 32) || g.businessLimit())
+			return g.anyCode(4, 341, 613) || r.client && !r.inner && (g.anyCode(17, 32) || g.businessLimit())
 		}},
 	{Name: "17", Class: provider.Throttled, Concerns: provider.ConcernsAccount, OfToken: true, when: code(17)},
 	{Name: "32, 80001", Class: provider.Throttled, Concerns: provider.ConcernsPage, OfToken: true, when: code(32, 80001)},
