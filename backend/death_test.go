@@ -322,3 +322,22 @@ func TestPageWhoseRoleIsLostIsNotServedDuringAnOutage(t *testing.T) {
 	e.after(2 * time.Minute)
 	e.read("creds/" + page777)
 }
+
+// TestConnectInABadHourIsCompletedLater: the code is spent, and the token that it
+// was exchanged for is called dead without a reason (C14).
+func TestConnectInABadHourIsCompletedLater(t *testing.T) {
+	e, s, _, code := authorized(t)
+	clear := e.inspectedAs(noReason)
+	proof := map[string]any{"actor": "admin", "connect_code": code}
+	e.refused("unavailable", 502, logical.UpdateOperation, s.path+"/complete", proof)
+	if got := e.read(s.path)["status"]; got != "authorized" {
+		t.Errorf("the session is %v", got)
+	}
+	clear()
+	exchanges := e.fb.Count(authpipetest.EndpointAccessToken)
+	e.must(logical.UpdateOperation, s.path+"/complete", proof)
+	e.read("creds/" + installation)
+	if got := e.fb.Count(authpipetest.EndpointAccessToken); got != exchanges {
+		t.Error("the code is exchanged twice")
+	}
+}

@@ -46,12 +46,12 @@ var columns = []column{
 	{"revocation", func(a answer) string { return a.client }, facebook.WithAppToken},
 	{"revocation of a business's token", func(a answer) string { return a.tokenEndpoint }, facebook.AtTokenEndpoint},
 	{"list of pages", func(a answer) string { return ofPages(a.theirs, a.error) }, facebook.WithToken},
-	{"question for the business", func(a answer) string { return a.theirs }, facebook.WithToken},
+	{"question for the business", func(a answer) string { return ofFresh(a.theirs, a.error) }, facebook.WithToken},
 	{"the same, of a person", func(a answer) string {
 		if a.theirs == "caller" || a.theirs == "permission" {
 			return "ignored"
 		}
-		return a.theirs
+		return ofFresh(a.theirs, a.error)
 	}, facebook.WithToken},
 	{"begin on a device", func(a answer) string { return a.client }, facebook.WithAppToken},
 	{"poll of a device", func(a answer) string { return a.client }, facebook.WithAppToken},

@@ -147,6 +147,11 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 			return err
 		}
 		token, err = p.Settle(calls, config.Client(), r.token)
+		var e *provider.Error
+		if errors.As(err, &e) && e.Class == provider.NeedsReauth && e.Uncertain {
+			// The token was issued a moment ago. In bad hours Facebook calls living ones dead.
+			err = e.Reclassified(provider.Transient, provider.ConcernsToken)
+		}
 		return err
 	})
 	return token, err
