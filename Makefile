@@ -19,10 +19,10 @@ vault: ## find a Vault to test with, or build one into bin/, once, in 1 to 4 min
 test: ## run all that a change needs (5 min): packages, the plugin in a real Vault, JavaScript, fuzzers briefly
 	@$(RUNTESTS) js vault go fuzz
 
-test-all: ## run all tests (30 min)
+test-all: ## run all tests (35 min)
 	@$(RUNTESTS) js vault go fuzz browser full days ha release bench judges
 
-test-long: ## run those that make test has no time for (20 min)
+test-long: ## run those that make test has no time for (25 min)
 	@$(RUNTESTS) browser full days ha release bench judges
 
 test-full: ## kill the engine at each storage operation, try each combination, under -race (7 min)
