@@ -118,24 +118,25 @@ func session(subcode number) func(*graphError, request, int) bool {
 	return func(g *graphError, _ request, _ int) bool { got, ok := g.session(); return ok && got == subcode }
 }
 
-// judge sets what g means, as the answer to r.
-func (g *graphError) judge(e *provider.Error, r request, status int) {
-	for _, rule := range rules {
-		if rule.when(g, r, status) {
-			g.apply(rule, e)
-			return
+// match returns the rule for g as the answer to r. ofToken: debug_token says it of
+// the token that it was asked about.
+func (g *graphError) match(r request, status int, ofToken bool) rule {
+	for _, known := range rules {
+		if (known.OfToken || !ofToken) && known.when(g, r, status) {
+			return known
 		}
 	}
+	panic("unreachable: the last rule matches all errors")
+}
+
+// judge sets what g means, as the answer to r.
+func (g *graphError) judge(e *provider.Error, r request, status int) {
+	g.apply(g.match(r, status, false), e)
 }
 
 // judgeToken sets what g means where debug_token says it of a token.
 func (g *graphError) judgeToken(e *provider.Error) {
-	for _, rule := range rules {
-		if rule.OfToken && rule.when(g, request{}, http.StatusOK) {
-			g.apply(rule, e)
-			return
-		}
-	}
+	g.apply(g.match(request{}, http.StatusOK, true), e)
 }
 
 func (g *graphError) apply(r rule, e *provider.Error) {
@@ -165,13 +166,7 @@ const (
 func Explain(g ErrorObject, status int, caller Caller) (e *provider.Error, rule string) {
 	object := graphError{Message: g.Message, Code: number(g.Code), Subcode: number(g.Subcode), IsTransient: g.IsTransient}
 	r := request{token: caller == AtTokenEndpoint, client: caller == WithAppToken}
-	for _, known := range rules {
-		if known.when(&object, r, status) {
-			rule = known.Name
-			break
-		}
-	}
-	return object.classified(r, status), rule
+	return object.classified(r, status), object.match(r, status, false).Name
 }
 
 // An ErrorObject is what the Graph API says of an error (Meta: "Handle Errors").
