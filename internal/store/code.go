@@ -7,7 +7,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
-// ErrTooManyCodes is returned if a session is brought more codes than [Store.ClaimCode] records for one session.
+// ErrTooManyCodes is returned if a session is brought more codes than
+// [Store.ClaimCode] records for one session.
 var ErrTooManyCodes = errors.New("the session was brought too many codes")
 
 // maxCodes is how many codes are recorded for one session, whatever its status. A
@@ -31,12 +32,14 @@ func (s *Store) ClaimCode(ctx context.Context, session Session, code oauth.Secre
 	if owner, err = s.codeOwner(ctx, name); owner != "" || err != nil {
 		return owner, err
 	}
-	names, err := s.storage.List(ctx, sessionCodeDir(session.ID))
-	if err != nil {
-		return "", err
-	}
-	if len(names) >= maxCodes {
-		return "", ErrTooManyCodes
+	if session.CallbackHash != nil || session.Status != SessionPending || !s.now().Before(session.ExpiresAt) { // else it is the first
+		names, err := s.storage.List(ctx, sessionCodeDir(session.ID))
+		if err != nil {
+			return "", err
+		}
+		if len(names) >= maxCodes {
+			return "", ErrTooManyCodes
+		}
 	}
 	if err := s.putHint(ctx, sessionCodeDir(session.ID)+name); err != nil {
 		return "", err

@@ -85,7 +85,7 @@ func TestClaimCodeGivesACodeToOneSession(t *testing.T) {
 
 func TestClaimCodeIsBounded(t *testing.T) {
 	for name, change := range map[string]func(*store.Session){
-		"that waits":     func(*store.Session) {},
+		"that has one":   func(s *store.Session) { s.CallbackHash = []byte("hash") },
 		"that has ended": func(s *store.Session) { s.Status = store.SessionFailed },
 		"that expired":   func(s *store.Session) { s.ExpiresAt = noon.Add(-time.Second) },
 	} {
