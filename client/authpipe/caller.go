@@ -53,8 +53,10 @@ func (c *Client) tokenIsDead(ctx context.Context) bool {
 		k.dead, k.works = false, true
 	case errors.As(failure("looking up the own token", err), &e) && e.Code == ErrPermissionDenied:
 		k.dead = e.deadToken || k.works
+	case ctx.Err() != nil:
+		return true // the caller gave up, or Vault took too long: the next caller asks anew
 	default:
-		return true
+		k.dead = true
 	}
 	k.token, k.until = token, c.now()+lookedUp
 	return k.dead
