@@ -9,9 +9,28 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestOverwrittenPluginFileIsRepaired does what docs/operations.md says to do where the file was overwritten under its registered
-// checksum and Vault was sealed and unsealed with it: the right file, a reload, and, for writes, a change of leader.
+// TestOverwrittenPluginFileIsRepaired has another program in the file's place, as where an upgrade is copied over the old file under
+// its registered checksum, and Vault sealed and unsealed with it.
 func TestOverwrittenPluginFileIsRepaired(t *testing.T) {
+	repairPluginFile(t, func(file string) error { return os.WriteFile(file, []byte("#!/bin/sh\nexit 1\n"), 0o755) }, func(server *vaultServer) error {
+		server.call(t, http.MethodPut, "sys/seal", nil)
+		return server.node.Unseal()
+	})
+}
+
+// TestMissingPluginFileIsRepaired has the server start without the file.
+func TestMissingPluginFileIsRepaired(t *testing.T) {
+	repairPluginFile(t, func(string) error { return nil }, func(server *vaultServer) error {
+		return errors.Join(server.node.End(), server.node.Launch(), server.node.Unseal())
+	})
+}
+
+// repairPluginFile does what docs/operations.md says to do about a plugin file that was lost: the right file, a reload and, for
+// writes, a change of leader. A server that has mounted nothing in the plugin's place runs the engine after a reload, but keeps the
+// mount's storage closed to writes until it becomes active anew. replace puts what is there instead of the file; restart has Vault
+// look for it.
+func repairPluginFile(t *testing.T, replace func(file string) error, restart func(*vaultServer) error) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a Vault server: left out with -short")
 	}
@@ -26,21 +45,20 @@ func TestOverwrittenPluginFileIsRepaired(t *testing.T) {
 		return status
 	}
 
-	// Another program comes in its place, as where an upgrade is copied over the old file. What runs goes on.
+	// What runs goes on.
 	aside := server.plugin + ".aside"
-	if err := errors.Join(os.Rename(server.plugin, aside), os.WriteFile(server.plugin, []byte("#!/bin/sh\nexit 1\n"), 0o755)); err != nil {
+	if err := errors.Join(os.Rename(server.plugin, aside), replace(server.plugin)); err != nil {
 		t.Fatal(err)
 	}
 	if status := writes(); status != http.StatusNoContent {
-		t.Errorf("before the seal a write is answered %d", status)
+		t.Errorf("before the restart a write is answered %d", status)
 	}
-	server.call(t, http.MethodPut, "sys/seal", nil)
-	if err := server.node.Unseal(); err != nil {
+	if err := restart(server); err != nil {
 		t.Fatal(err)
 	}
 	server.awaitActive(t)
 	if _, status := server.try(http.MethodGet, "authpipe/info", nil); status == http.StatusOK {
-		t.Fatal("the engine is there with another program's file")
+		t.Fatal("the engine is there without its file")
 	}
 
 	// Put right, it is there again after a reload, and has what it had.
