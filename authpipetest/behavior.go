@@ -23,6 +23,9 @@ var graphEndpoints = []string{
 	EndpointRevokeToken, EndpointAccounts, EndpointFeed, EndpointBusinesses, EndpointDeviceLogin, EndpointDeviceStatus,
 }
 
+// tokenEndpoints are those that are called with a token of a person, a system user or a page.
+var tokenEndpoints = []string{EndpointExchangeToken, EndpointMe, EndpointRevokeToken, EndpointAccounts, EndpointFeed, EndpointBusinesses}
+
 // at makes a fault of each endpoint.
 func at(fault Fault, endpoints ...string) []Fault {
 	faults := make([]Fault, len(endpoints))
@@ -65,6 +68,16 @@ func Behaviors() []Behavior {
 			faults: at(refusing(SubcodeCheckpoint, 0, sessionErrors[SubcodeCheckpoint]), EndpointExchangeToken)},
 		{Name: "unused-for-90-days", Text: "The person has not used the app for 90 days: calls answer 190/493, and debug_token calls the token valid.",
 			faults: at(refusing(codeToken, 493, "Error validating access token: The user has not used the app for 90 days."), EndpointExchangeToken, EndpointMe, EndpointAccounts)},
+		{Name: "app-limit", Text: "The app has met its limit: every call is refused with code 4 (Meta: “Rate Limits”).",
+			faults: at(refusing(4, 0, "(#4) Application request limit reached"), graphEndpoints...)},
+		{Name: "person-limit", Text: "Calls with a token are refused with code 17, the limit of one person (Meta: “Rate Limits”).",
+			faults: at(refusing(17, 0, "(#17) User request limit reached"), tokenEndpoints...)},
+		{Name: "page-limit", Text: "Calls with a token are refused with code 32, the limit of one page (Meta: “Rate Limits”).",
+			faults: at(refusing(32, 0, "(#32) Page request limit reached"), tokenEndpoints...)},
+		{Name: "business-limit", Text: "Calls with a token are refused with code 80004, the limit of one ad account (Meta: “Rate Limits”).",
+			faults: at(refusing(80004, 0, "(#80004) There have been too many calls to this ad-account. Wait a bit and try again."), tokenEndpoints...)},
+		{Name: "permission-as-403", Text: "A missing permission is refused with status 403 and code 200.",
+			faults: at(Fault{Status: http.StatusForbidden, Error: &GraphError{Code: 200, Message: "(#200) Requires pages_show_list permission to manage the object"}}, EndpointAccounts, EndpointFeed)},
 		{Name: "permission-as-190", Text: "A missing permission is refused with code 190.",
 			faults: at(refusing(codeToken, 0, "(#190) The pages_read_engagement permission(s) must be granted before impersonating a user's page."), EndpointAccounts, EndpointFeed)},
 		{Name: "permission-as-100", Text: "A missing permission is refused with code 100.",
@@ -86,6 +99,10 @@ func Behaviors() []Behavior {
 			change: func(o *Options) { o.CodeOmitsExpiresIn, o.ExchangeOmitsExpiresIn = true, true }},
 		{Name: "never-extended", Text: "An exchange for a longer token never gives more life.",
 			change: func(o *Options) { o.ReexchangeNeverExtends = true }},
+		{Name: "targets-left-out", Text: "debug_token names no target_ids, as if each permission were granted for all pages.",
+			change: func(o *Options) { o.OmitsTargetIDs = true }},
+		{Name: "issued-at-left-out", Text: "debug_token does not say when a token was issued.",
+			change: func(o *Options) { o.OmitsIssuedAt = true }},
 		{Name: "ids-as-numbers", Text: "debug_token has app_id and target_ids as numbers.",
 			change: func(o *Options) { o.AppIDAsNumber, o.TargetIDsAsNumbers = true, true }},
 	}

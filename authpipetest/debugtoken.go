@@ -88,7 +88,7 @@ func (f *Facebook) debugLive(t *token) debugAnswer {
 	a.ProfileID, a.UserID = t.page, f.ScopedID(t.app, t.person)
 	a.Scopes = append(a.Scopes, t.effective()...)
 	a.GranularScopes = f.granularScopes(t)
-	if t.kind != KindPage || !f.options().PageTokenOmitsIssuedAt {
+	if o := f.options(); !o.OmitsIssuedAt && !(o.PageTokenOmitsIssuedAt && t.kind == KindPage) {
 		a.IssuedAt = unix(t.issued)
 	}
 	return a
@@ -109,7 +109,11 @@ func (f *Facebook) granularScopes(t *token) []granularScope {
 			continue
 		}
 		g := granularScope{Scope: scope}
-		for _, page := range t.targets(scope) {
+		targets := t.targets(scope)
+		if f.options().OmitsTargetIDs {
+			targets = nil
+		}
+		for _, page := range targets {
 			g.TargetIDs = append(g.TargetIDs, asNumber(page, f.options().TargetIDsAsNumbers))
 		}
 		granular = append(granular, g)

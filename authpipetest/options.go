@@ -131,8 +131,10 @@ type Options struct {
 	IntegrationTokenType string
 	// TargetIDsAsNumbers makes debug_token tell target_ids as numbers, as its reference has it.
 	TargetIDsAsNumbers bool
-	// PageTokenOmitsIssuedAt leaves issued_at out of debug_token's answer about a page token.
-	PageTokenOmitsIssuedAt bool
+	// OmitsTargetIDs leaves target_ids out of every granular scope that debug_token tells, which means all.
+	OmitsTargetIDs bool
+	// OmitsIssuedAt leaves issued_at out of debug_token's answers, PageTokenOmitsIssuedAt out of those about page tokens.
+	OmitsIssuedAt, PageTokenOmitsIssuedAt bool
 }
 
 // Lifetimes of user tokens ("Long-Lived Access Tokens").

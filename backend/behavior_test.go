@@ -44,9 +44,7 @@ func TestBadHourEndsNoCredential(t *testing.T) {
 // as code 190 (C15).
 func TestMissingPermissionEndsNoCredential(t *testing.T) {
 	for name, act := range map[string]func(*engine){
-		"as 403 with code 200": func(e *engine) {
-			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Status: 403, Error: &authpipetest.GraphError{Code: 200, Message: "(#200) Requires pages_show_list permission"}})
-		},
+		"as 403 with code 200": func(e *engine) { e.behave("permission-as-403") },
 		"as 400 with code 100": func(e *engine) { e.behave("permission-as-100") },
 		"as 400 with code 190": func(e *engine) { e.behave("permission-as-190") },
 	} {
@@ -86,12 +84,65 @@ func TestProofThatIsRefusedIsTheClients(t *testing.T) {
 	}
 }
 
-// TestOddFormsOfAnInspectionAreRead: ids may be numbers, and issued_at absent (C19).
+// TestOddFormsOfAnInspectionAreRead: ids may be numbers, issued_at absent, and a
+// granular scope without targets, which means all (C19).
 func TestOddFormsOfAnInspectionAreRead(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{AppIDAsNumber: true, TargetIDsAsNumbers: true, PageTokenOmitsIssuedAt: true})
-	e.install()
-	e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
+	e := both(t, authpipetest.Options{})
+	for _, name := range []string{"ids-as-numbers", "issued-at-left-out", "targets-left-out"} {
+		e.behave(name)
+	}
+	e.connect(udo, "udo", authpipetest.Consent{User: "udo", Pages: []string{"777"}})
 	e.read("creds/" + page777)
-	e.must(logical.UpdateOperation, "connections/"+page777+"/check", nil)
-	e.is("active", page777)
+	for _, ref := range []string{installation, page777, uma, udo} {
+		e.must(logical.UpdateOperation, "connections/"+ref+"/check", nil)
+		e.is("active", ref)
+	}
+	if got := e.read("creds/" + installation); got["granular_scopes"] != nil {
+		t.Errorf("granular_scopes is %v", got["granular_scopes"])
+	}
+}
+
+// TestLimitsAsTheyComePauseTheirOwners goes by the behaviors of the control page (C11).
+func TestLimitsAsTheyComePauseTheirOwners(t *testing.T) {
+	for name, state := range map[string]string{"app-limit": "throttled", "person-limit": "ok", "page-limit": "ok", "business-limit": "ok"} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			stop := e.behave(name)
+			e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			stop()
+			if health := e.provider(); health["state"] != state {
+				t.Errorf("the provider is %v", health)
+			}
+			if _, err := e.do(logical.UpdateOperation, "connections/"+installation+"/refresh", nil); (err == nil) != (state == "ok") {
+				t.Errorf("another account's refresh: %v", err)
+			}
+			e.untouched([]string{uma, installation})
+			e.after(10 * time.Minute)
+			e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+		})
+	}
+}
+
+// TestInstallationOfABusinessIsTold has Facebook's webhook say that a business has
+// installed the app again, by which configuration, or changed what it shares (C19):
+// the installation is checked, and nothing is believed.
+func TestInstallationOfABusinessIsTold(t *testing.T) {
+	for field, value := range map[string]map[string]any{
+		"business_integration_install": {"business_manager_id": businessID, "tp_config_id": "31"},
+		"business_integration_update":  {"business_manager_id": businessID},
+	} {
+		t.Run(field, func(t *testing.T) {
+			e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+			e.install()
+			e.clock.Advance(time.Hour)
+			before := e.read("connections/" + installation)["checked_at"]
+			e.notified(map[string]any{"object": "application", "entry": []any{map[string]any{
+				"id": appID, "time": e.clock.Now().Unix(), "changes": []any{map[string]any{"field": field, "value": value}},
+			}}})
+			e.after(2 * time.Minute)
+			if got := e.read("connections/" + installation); got["status"] != "active" || got["checked_at"] == before {
+				t.Errorf("the installation is %v, last checked at %v, as before", got["status"], got["checked_at"])
+			}
+		})
+	}
 }
