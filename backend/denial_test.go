@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -227,6 +228,8 @@ func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
 	}{
 		"a person's, whole":                {map[string]any{"error": "access_denied", "error_code": "200", "error_description": "Permissions error", "error_reason": "user_denied#_=_"}, []string{"access_denied", "user_denied", "Permissions error", "200"}},
 		"the platform's, without an error": {map[string]any{"error_code": "1349126", "error_message": "(#100) App not active#_=_"}, []string{"1349126", "(#100) App not active"}},
+		"with a number of JSON":            {map[string]any{"error": "access_denied", "error_code": json.Number("200")}, []string{"access_denied", "200"}},
+		"with what return_scopes adds":     {map[string]any{"error": "access_denied", "granted_scopes": "", "denied_scopes": "email"}, []string{"access_denied"}},
 		"a message alone":                  {map[string]any{"error_message": "(#200) Nothing works"}, []string{"(#200) Nothing works"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -254,19 +257,18 @@ func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
 		q := e.consent(s, authpipetest.Consent{User: "ada"}).Query()
 		state, code := q.Get("state"), q.Get("code")
 		for name, relayed := range map[string]map[string]any{
-			"code and error":          {"code": code, "error": "access_denied"},
-			"code and error_code":     {"code": code, "error_code": "200"},
-			"an error_code by number": {"error_code": 200},
-			"code and error_message":  {"code": code, "error_message": "x"},
-			"a reason alone":          {"error_reason": "user_denied"},
-			"state alone":             {},
-			"a fragment alone":        {"code": "#_=_"},
-			"a code and a space":      {"code": code + " "},
-			"a code and a line end":   {"code": code + "\n"},
-			"a code and a joiner":     {"code": code + "\u200b"},
-			"two codes":               {"code": []any{code, code}},
-			"two states":              {"state": []any{state, state}, "code": code},
-			"a long error":            {"error": strings.Repeat("A", 2000)},
+			"code and error":         {"code": code, "error": "access_denied"},
+			"code and error_code":    {"code": code, "error_code": "200"},
+			"code and error_message": {"code": code, "error_message": "x"},
+			"a reason alone":         {"error_reason": "user_denied"},
+			"state alone":            {},
+			"a fragment alone":       {"code": "#_=_"},
+			"a code and a space":     {"code": code + " "},
+			"a code and a line end":  {"code": code + "\n"},
+			"a code and a joiner":    {"code": code + "\u200b"},
+			"two codes":              {"code": []any{code, code}},
+			"two states":             {"state": []any{state, state}, "code": code},
+			"a long error":           {"error": strings.Repeat("A", 2000)},
 		} {
 			data := map[string]any{"actor": "admin", "state": state}
 			for field, value := range relayed {

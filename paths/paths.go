@@ -4,6 +4,7 @@
 package paths
 
 import (
+	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
@@ -126,6 +127,10 @@ func Check(p *framework.Path, req *logical.Request) (warnings []string, err erro
 	}
 	for name, value := range req.Data {
 		schema, known := p.Fields[name]
+		if number, ok := value.(json.Number); ok && numeric[name] {
+			value = number.String()
+			req.Data[name] = value
+		}
 		_, isString := value.(string)
 		switch {
 		case p.TakesArbitraryInput:
@@ -172,6 +177,9 @@ func nearest(name string, names iter.Seq[string]) (found string) {
 // path with several operations any other is for writes, or else marked as one
 // that stands in a query.
 var both = map[string]bool{"force": true}
+
+// numeric are the fields that are strings in a query and may be numbers in JSON.
+var numeric = map[string]bool{"error_code": true}
 
 // fits reports whether value is of the field's type. What Vault would take for
 // the type's zero is not: null, and "" where it does not mean a reset.

@@ -16,6 +16,9 @@ import (
 var completeFields = joined(answerFields, map[string]*framework.FieldSchema{
 	"actor":        {Type: framework.TypeString, Required: true, Description: "Your application's own id of the person who is signed in to it now. It must be the actor of the session."},
 	"connect_code": {Type: framework.TypeString, Description: "The code that the callback page shows, or hands to return_url.", DisplayAttrs: secret("")},
+	// Facebook sends both where the authorization URL has return_scopes.
+	"granted_scopes": {Type: framework.TypeString, Description: "The provider's granted_scopes. It is ignored: the provider is asked what was granted."},
+	"denied_scopes":  {Type: framework.TypeString, Description: "The provider's denied_scopes, ignored likewise."},
 })
 
 var sessionAnswer = joined(refAnswer, answer{
