@@ -72,6 +72,11 @@ func TestBusinessTokenThatOutlivesItsRevocationIsNotForgotten(t *testing.T) {
 		t.Errorf("connections/ says %v", told)
 	}
 	e.is("active", globex) // and served, until it is dead
+	e.must(logical.UpdateOperation, "connections/"+globex+"/check", nil)
+	told, _ = e.read("connections/" + globex)["last_error"].(map[string]any)
+	if text, _ := told["message"].(string); !strings.Contains(text, "Connected apps") {
+		t.Errorf("after a check connections/ says %v", told)
+	}
 
 	e.fb.RemoveIntegration(appID, businessID)
 	e.must(logical.DeleteOperation, "creds/"+globex, nil)

@@ -116,7 +116,7 @@ func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 		return // that the token lives does not mend what ails its refresh
 	}
 	c.RefreshFailing = false
-	c.ConsecutiveFailures, c.LastError, c.RetryAt, c.FailingSince = 0, nil, time.Time{}, time.Time{}
+	c.ConsecutiveFailures, c.LastError, c.RetryAt, c.FailingSince = 0, c.Outlived, time.Time{}, time.Time{}
 	if c.Status != store.Active {
 		c.Status = store.Active
 		c.Record(now, "recovered", "")

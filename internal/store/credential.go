@@ -92,6 +92,10 @@ type Credential struct {
 	DeadSince time.Time `json:"dead_since,omitzero"`
 
 	LastError *Failure `json:"last_error,omitempty"`
+	// Outlived says what the owner of the grant has to do at the provider, after a
+	// revocation that the token outlived. It is what LastError says while nothing
+	// else fails. Nil: there was none.
+	Outlived *Failure `json:"outlived,omitempty"`
 	// RefreshFailing says that the failures are of refreshes, which a check that
 	// finds the token alive does not mend.
 	RefreshFailing bool `json:"refresh_failing,omitempty"`
