@@ -259,7 +259,7 @@ func TestUnconfirmedVerdictIsNotAskedAboutEachMinute(t *testing.T) {
 	clear := e.inspectedAs(noReason)
 	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
 	clear()
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 987654, Message: "nobody knows"}})
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 368, Message: "temporarily blocked"}})
 	if calls := e.calls(func() {
 		for range 12 * 60 {
 			e.after(time.Minute)

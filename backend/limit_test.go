@@ -175,3 +175,73 @@ func TestLimitThatOutlastsATokenEndsIt(t *testing.T) {
 		})
 	}
 }
+
+// TestLimitWhileConnectingPausesThatAccountAlone: whose token it is comes out on the
+// way.
+func TestLimitWhileConnectingPausesThatAccountAlone(t *testing.T) {
+	const another = "org_globex/facebook/installation"
+	for name, connect := range map[string]func(e *engine){
+		"by a session": func(e *engine) {
+			s := e.begin(another, map[string]any{"actor": "admin"})
+			p := e.callback(e.consent(s, authpipetest.Consent{User: "uma"}))
+			limit(e)
+			e.refused("throttled", 429, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": p.code(e.t)})
+			e.unharmed(s, "authorized")
+		},
+		"by an import": func(e *engine) {
+			token := e.token(uma)
+			limit(e)
+			e.refused("throttled", 429, logical.UpdateOperation, "creds/"+another, map[string]any{"access_token": token})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			connect(e)
+			if health := e.provider(); health["state"] != "ok" || health["throttled_accounts"] != 1 {
+				t.Errorf("the provider is %v", health)
+			}
+			if calls := e.calls(func() { e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil) }); calls != 0 {
+				t.Errorf("the account is asked about with %d calls", calls)
+			}
+			e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+		})
+	}
+}
+
+// limit has debug_token say of the next token that its person has met a limit.
+func limit(e *engine) {
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Body: `{"data":{"app_id":"` + appID + `","user_id":"` + e.fb.ScopedID(appID, "uma") + `","is_valid":false,"error":{"code":17,"message":"User request limit reached"}}}`})
+}
+
+// TestGrantOfALimitedAccountIsRevoked: the app's own token does that.
+func TestGrantOfALimitedAccountIsRevoked(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	token := e.served(uma)
+	e.limitOf(17)
+	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	e.must(logical.DeleteOperation, "accounts/facebook/"+e.fb.ScopedID(appID, "uma"), nil)
+	e.refused("not_found", 404, logical.ReadOperation, "connections/"+uma, nil)
+	if e.valid(token) {
+		t.Error("the grant lives on")
+	}
+}
+
+// TestPausesOfAccountsAreForgotten: what has ended is not kept for ever, and the next
+// limit is the first in its row.
+func TestPausesOfAccountsAreForgotten(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	for _, wait := range []time.Duration{3 * time.Hour, 0} {
+		e.limitOf(17)
+		text := e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+		if until := e.clock.Now().Add(5 * time.Minute).Format(time.RFC3339); !strings.Contains(text, until) {
+			t.Errorf("the answer does not name %s: %s", until, text)
+		}
+		e.clock.Advance(wait)
+		if wait == 0 {
+			break
+		}
+		e.limitOf(17)
+		e.refused("throttled", 429, logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+		e.clock.Advance(wait)
+	}
+}

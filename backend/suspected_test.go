@@ -87,3 +87,20 @@ func TestRefusalOfOneCallIsNoReasonToSuspectTheProvider(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknownErrorOfEveryCallIsTheProviders: the probe gets it, too.
+func TestUnknownErrorOfEveryCallIsTheProviders(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	back := e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 987654, Message: "nobody knows"}})
+	for range 5 {
+		e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	}
+	if health := e.provider(); health["state"] != "unavailable" {
+		t.Errorf("the provider is %v", health)
+	}
+	back()
+	e.after(2 * time.Minute)
+	if health := e.provider(); health["state"] != "ok" {
+		t.Errorf("later the provider is %v", health)
+	}
+}

@@ -126,6 +126,9 @@ type Error struct {
 	Message string
 	// Until is when a throttled call may be tried again. Zero: not known.
 	Until time.Time
+	// Account is the provider's id of the account that the call was made for, where
+	// that came out on the way. "": the caller knows it, or nobody does.
+	Account string
 	// Err is what went wrong below, or one of this package's sentinels.
 	Err error
 }

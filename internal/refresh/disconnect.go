@@ -132,18 +132,27 @@ func (r *Refresher) shared(ctx context.Context, ref tenant.Ref, c store.Credenti
 
 // sharedBeyond is shared without the credentials that except names.
 func (r *Refresher) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Credential, except func(tenant.Ref) bool) (bool, error) {
-	alone := r.revokesAlone(ref.Provider, c)
+	alone := r.revokesAlone(ref.Provider, c.Token)
 	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
 		return !except(other.Ref) && !other.Gone && (!alone || other.Holds(c.Token.AccessToken))
 	}), err
 }
 
-// revokesAlone reports whether revoking the credential's token leaves the
-// account's other tokens alone.
-func (r *Refresher) revokesAlone(providerName string, c store.Credential) bool {
+// revokesAlone reports whether revoking the token leaves the account's other
+// tokens alone.
+func (r *Refresher) revokesAlone(providerName string, t oauth.Token) bool {
 	tokens, ok := r.Providers[providerName].(provider.TokenRevoker)
-	return ok && tokens.RevokesAlone(c.Token)
+	return ok && tokens.RevokesAlone(t)
+}
+
+// revoker is whose limits a revocation of t waits for. A grant is revoked with the
+// client's own token, which no limit of the account concerns.
+func (r *Refresher) revoker(ref tenant.Ref, t oauth.Token) Subject {
+	if r.revokesAlone(ref.Provider, t) {
+		return Subject{ref.Provider, t.Account}
+	}
+	return Subject{ref.Provider, ""}
 }
 
 // revoke tells the provider, if there is anything to tell. The warning says
@@ -163,7 +172,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		}
 		calls, cancel := provider.Within(ctx)
 		defer cancel()
-		err = r.Gate.AskFor(calls, subject(ref, c), "revoke", func() error {
+		err = r.Gate.AskFor(calls, r.revoker(ref, c.Token), "revoke", func() error {
 			return r.guarded(ref, func() error { return r.revokeAll(calls, revoker, config.Client(), ref, c) })
 		})
 	}
@@ -203,6 +212,7 @@ func (r *Refresher) recordOutlived(ctx context.Context, ref tenant.Ref, c store.
 		}
 		noted, now := *old, r.Now().UTC()
 		noted.LastError = failure(e, now)
+		noted.Outlived = noted.LastError
 		noted.Record(now, "revoke_failed", noted.LastError.Message)
 		return noted, nil
 	})

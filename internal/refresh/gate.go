@@ -63,8 +63,9 @@ type door struct {
 	// that it is.
 	outage *store.Outage
 	// strikes counts the calls in a row to which there was no answer worth the
-	// name, pauses the throttlings in a row that named no time.
-	strikes, pauses int
+	// name, unknowns those whose answer was an error that no rule knows, pauses the
+	// throttlings in a row that named no time.
+	strikes, unknowns, pauses int
 	// suspicion tells of the first and the last of the strikes. Its Until is zero.
 	// Nil: there are none.
 	suspicion *store.Outage

@@ -1,6 +1,7 @@
 package refresh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime/debug"
@@ -28,6 +29,10 @@ func (g *Gate) hear(ctx context.Context, s Subject, d *door, err error) error {
 		return g.limited(ctx, s, d, e)
 	case e.Class == provider.Misconfigured:
 		g.suspect(ctx, s.Provider, d)
+	case e.Class == provider.Transient && e.Uncertain && e.Owner() == provider.ConcernsRequest:
+		if d.unknown() {
+			g.suspect(ctx, s.Provider, d)
+		}
 	case e.Class == provider.Transient && e.Owner() == provider.ConcernsApp:
 		if g.strike(d, e) {
 			g.suspect(ctx, s.Provider, d)
@@ -45,8 +50,8 @@ func (g *Gate) limited(ctx context.Context, s Subject, d *door, e *provider.Erro
 	switch {
 	case e.Owner() == provider.ConcernsApp:
 		limit.Until = g.pause(ctx, s.Provider, d, e)
-	case s.Account != "":
-		limit.Until = d.pauseAccount(s.Account, e, g.Now().UTC())
+	case cmp.Or(s.Account, e.Account) != "":
+		limit.Until = d.pauseAccount(cmp.Or(s.Account, e.Account), e, g.Now().UTC())
 		g.answered(ctx, s.Provider, d)
 	case e.Until.IsZero():
 		limit.Until = g.Now().UTC().Add(shortestPause)
@@ -69,8 +74,17 @@ func (g *Gate) strike(d *door, e *provider.Error) bool {
 	return d.strikes%strikesOut == 0
 }
 
-// trust forgets the strikes. It is called with the lock held.
-func (d *door) trust() { d.strikes, d.suspicion = 0, nil }
+// unknown counts an error that no rule knows, and reports whether it is time to
+// suspect the provider: it may be what every call is answered.
+func (d *door) unknown() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unknowns++
+	return d.unknowns%strikesOut == 0
+}
+
+// trust forgets the failures. It is called with the lock held.
+func (d *door) trust() { d.strikes, d.unknowns, d.suspicion = 0, 0, nil }
 
 // answered takes in that the provider works. A pause that is not over stays:
 // the call may have begun before it.

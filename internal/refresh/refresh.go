@@ -259,7 +259,7 @@ func (r *Refresher) refresh(ctx context.Context, ref tenant.Ref, wanted func(sto
 		}
 		return p.Refresh(ctx, client, c.Token)
 	}, func(c *store.Credential, fresh oauth.Token) {
-		r.refreshed(c, fresh, r.revokesAlone(ref.Provider, *c))
+		r.refreshed(c, fresh, r.revokesAlone(ref.Provider, c.Token))
 	}})
 }
 

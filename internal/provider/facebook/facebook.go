@@ -191,7 +191,9 @@ func (p *Provider) Settle(ctx context.Context, c oauth.Client, t oauth.Token) (o
 		settled, err = p.Inspect(ctx, c, t)
 	}
 	if err == nil && p.short(settled) {
+		account := settled.Account
 		settled, err = p.Refresh(ctx, c, settled)
+		err = withAccount(err, account)
 	}
 	switch {
 	case err != nil:
@@ -202,6 +204,17 @@ func (p *Provider) Settle(ctx context.Context, c oauth.Client, t oauth.Token) (o
 		return oauth.Token{}, &provider.Error{Class: provider.Caller, Op: "inspecting the token", Message: "it is a page's or an app's, and no person's or system user's"}
 	}
 	return p.withBusiness(ctx, c, settled)
+}
+
+// withAccount returns err with the account that it is about.
+func withAccount(err error, account string) error {
+	var e *provider.Error
+	if !errors.As(err, &e) || account == "" {
+		return err
+	}
+	told := *e
+	told.Account = account
+	return &told
 }
 
 // short reports whether the token is known to be short-lived.

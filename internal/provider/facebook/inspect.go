@@ -156,7 +156,7 @@ func (a *inspection) of(c oauth.Client, t oauth.Token) (oauth.Token, error) {
 		e := graphError{Code: d.Error.Code, Subcode: d.Error.Subcode, Message: d.Error.Message}
 		refused := &provider.Error{
 			Op: inspecting, Code: int(e.Code), Subcode: int(e.Subcode), TraceID: clean(a.trace),
-			Message: clean(e.Message, c.Secret, t.AccessToken),
+			Message: clean(e.Message, c.Secret, t.AccessToken), Account: string(d.UserID),
 		}
 		if e.judgeToken(refused); e.Code == 0 {
 			refused = refused.Reclassified(provider.NeedsReauth, "") // it is not valid, and there is no more to it
