@@ -185,8 +185,12 @@ func (t Tenant) dues() (keys []string) {
 }
 
 // destroyKeyring deletes the tenant's keyring, if it is there: no record of the
-// tenant opens any more. What is remembered of them is forgotten with it.
+// tenant opens any more. What is remembered of them is forgotten with it. It is
+// called with the tenant locked.
 func (s *Store) destroyKeyring(ctx context.Context, id tenant.ID) error {
+	if err := s.storage.Delete(ctx, newTenantKey(id)); err != nil {
+		return err
+	}
 	key := tenantKeyringKey(id)
 	if b, err := s.get(ctx, key); b == nil || err != nil {
 		return err

@@ -13,6 +13,7 @@ const (
 	accountKeyKey       = "keyring/account"
 	tenantKeyringPrefix = "keyring/tenant/"
 	tenantPrefix        = "tenant/"
+	newTenantPrefix     = "new-tenant/"
 	credentialPrefix    = "cred/"
 	sessionPrefix       = "session/"
 	openPrefix          = "open/"
@@ -34,6 +35,7 @@ var SealWrapped = []string{"keyring/", configPrefix}
 
 func tenantKeyringKey(id tenant.ID) string { return tenantKeyringPrefix + string(id) }
 func tenantKey(id tenant.ID) string        { return tenantPrefix + string(id) }
+func newTenantKey(id tenant.ID) string     { return newTenantPrefix + string(id) }
 func credentialKey(r tenant.Ref) string    { return credentialPrefix + r.String() }
 func sessionKey(id string) string          { return sessionPrefix + id }
 func codeKey(name string) string           { return codePrefix + name }

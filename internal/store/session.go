@@ -146,17 +146,30 @@ func (s *Store) NewSession(ctx context.Context, session Session, reapAt time.Tim
 		return err
 	}
 	defer unlock()
-	if err := s.ensureKeyring(ctx, session.Ref.Tenant); err != nil {
-		return err
-	}
 	if session.Open, err = s.openKey(ctx, session); err != nil {
 		return err
 	}
-	due, err := s.scheduleWith(ctx, reapAt, session.ExpiresAt, DueSession, session.ID, session.Open)
+	isNew, err := s.isNewTenant(ctx, session.Ref.Tenant)
+	if err != nil {
+		return err
+	}
+	entry := sessionDue{open: session.Open}
+	if isNew {
+		entry.newTenant = session.Ref.Tenant
+	}
+	due, err := s.scheduleWith(ctx, reapAt, session.ExpiresAt, DueSession, session.ID, entry.value())
 	if err != nil {
 		return err
 	}
 	session.Due = due.key()
+	if isNew {
+		if err := s.keepNewTenant(ctx, session.Ref.Tenant, reapAt); err != nil {
+			return err
+		}
+	}
+	if err := s.ensureKeyring(ctx, session.Ref.Tenant); err != nil {
+		return err
+	}
 	if err := s.putHint(ctx, session.Open); err != nil {
 		return err
 	}
@@ -229,17 +242,29 @@ func (s *Store) TakeSession(ctx context.Context, id string, take func(*Session) 
 }
 
 // ReapSession deletes the session's index entry, the records of the codes that it
-// owns, the session, and then its entry in the due index.
+// owns, the session, its tenant's keyring if there is nothing else of the tenant,
+// and then the session's entry in the due index.
 func (s *Store) ReapSession(ctx context.Context, due Due) error {
 	defer s.records.lock(sessionKey(due.ID))()
-	if err := s.deleteOpenOf(ctx, due); err != nil {
+	entry, err := s.sessionDueOf(ctx, due)
+	if err != nil {
 		return err
+	}
+	if entry.open != "" {
+		if err := s.storage.Delete(ctx, entry.open); err != nil {
+			return err
+		}
 	}
 	if err := s.deleteCodes(ctx, due.ID); err != nil {
 		return err
 	}
 	if err := s.storage.Delete(ctx, sessionKey(due.ID)); err != nil {
 		return err
+	}
+	if entry.newTenant != "" {
+		if err := s.endNewTenant(ctx, entry.newTenant); err != nil {
+			return err
+		}
 	}
 	return s.storage.Delete(ctx, due.key())
 }

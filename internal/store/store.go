@@ -7,6 +7,8 @@
 //	keyring/tenant/<tenant>      a tenant's keyring, a Tink keyset
 //	tenant/<tenant>              dates, suspended, removals, walks, rotation or
 //	                             deletion in progress; lists are made from it
+//	new-tenant/<tenant>          until when the sessions of a tenant that has no
+//	                             record may need its keyring
 //	cred/<ref>                   version ‖ AEAD under the tenant's keyring
 //	session/<session id>         version ‖ tenant in the clear ‖ AEAD likewise
 //	open/<HMAC of ref and actor>/<begun>,<expiry>,<session id>

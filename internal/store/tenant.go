@@ -105,7 +105,11 @@ func (s *Store) ensureTenant(ctx context.Context, id tenant.ID) error {
 	if _, err := s.storedTenant(ctx, id); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	return s.putTenant(ctx, id, Tenant{Version: formatVersion, CreatedAt: s.now().UTC()})
+	if err := s.putTenant(ctx, id, Tenant{Version: formatVersion, CreatedAt: s.now().UTC()}); err != nil {
+		return err
+	}
+	_ = s.storage.Delete(ctx, newTenantKey(id)) // its first session's reaping deletes it too
+	return nil
 }
 
 func (s *Store) putTenant(ctx context.Context, id tenant.ID, t Tenant) error {
