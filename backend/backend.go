@@ -154,6 +154,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueReindex:      refresh.Each(refresher.Reindex),
 		store.DueRecheck:      refresh.Each(refresher.Recheck),
 		store.DueRotation:     refresh.Each(refresher.Rotate),
+		store.DueKeyAge:       refresh.Each(refresher.RotateAged),
 		store.DueDeletion:     refresh.Each(refresher.Delete),
 		store.DueDataDeletion: refresh.Each(refresher.Erase),
 		store.DueSession:      refresh.Each(sessions.Reap),

@@ -317,7 +317,7 @@ func TestWhereVaultDoesNotTellOfTheCallerNothingIsServed(t *testing.T) {
 
 func TestSettingsAreReadAndWritten(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
-	want := map[string]any{"tenant_metadata_key": "", "unbound_callers": "allow"}
+	want := map[string]any{"tenant_metadata_key": "", "unbound_callers": "allow", "key_rotation_period": int64(0)}
 	if diff := cmp.Diff(want, e.read("settings")); diff != "" {
 		t.Errorf("where none were written: %s", diff)
 	}

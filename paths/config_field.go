@@ -44,7 +44,7 @@ var configFields = map[string]*framework.FieldSchema{
 }
 
 // resettable are the fields that "" resets although they are no strings.
-var resettable = map[string]bool{"require_installation": true, "session_ttl": true, "check_interval": true, "enabled": true, "client_secret_overlap": true}
+var resettable = map[string]bool{"require_installation": true, "session_ttl": true, "check_interval": true, "enabled": true, "client_secret_overlap": true, "key_rotation_period": true}
 
 // neverRead are the fields of a write that no read answers.
 var neverRead = []string{"client_secret", "client_token", "force"}

@@ -57,7 +57,7 @@ func All(d Deps) []*framework.Path {
 		tenants(d.Store, d.Refresh),
 		webhooks(d.Store, d.Refresh),
 		health(d),
-		settings(d.Store),
+		settings(d.Store, d.Refresh),
 		metrics(d.Metrics),
 		info(d.Build, d.Versions),
 	)

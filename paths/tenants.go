@@ -22,16 +22,17 @@ var tenantFields = map[string]*framework.FieldSchema{
 }
 
 var tenantAnswer = answer{
-	"tenant_id":    {Type: framework.TypeString, Required: true, Description: "The tenant."},
-	"created_at":   {Type: framework.TypeTime, Required: true, Description: "When its first credential was stored."},
-	"counts":       {Type: framework.TypeMap, Required: true, Description: "How many of its credentials are in each status other than active, as the status index has it."},
-	"suspended":    {Type: framework.TypeBool, Required: true, Description: "Whether everything under it is withheld."},
-	"suspended_at": {Type: framework.TypeTime, Description: "Since when it is."},
-	"key_version":  {Type: framework.TypeInt, Required: true, Description: "The version of its key: 1, and one more for each rotation."},
-	"removals":     {Type: framework.TypeMap, Required: true, Description: "By provider, how far removing its installation has come: started_at, attempts, removed, unrevoked and unrevoked_count."},
-	"reindex":      {Type: framework.TypeMap, Description: "How far the last reindex has come: started_at, done, unreadable and, at its end, finished_at."},
-	"rotation":     {Type: framework.TypeMap, Description: "How far the last rotation has come: as reindex, with key_version, rewritten and, once the first walk is done, former_key_until."},
-	"deletion":     {Type: framework.TypeMap, Description: "How far deleting it has come: as removals, with revoke and force."},
+	"tenant_id":        {Type: framework.TypeString, Required: true, Description: "The tenant."},
+	"created_at":       {Type: framework.TypeTime, Required: true, Description: "When its first credential was stored."},
+	"counts":           {Type: framework.TypeMap, Required: true, Description: "How many of its credentials are in each status other than active, as the status index has it."},
+	"suspended":        {Type: framework.TypeBool, Required: true, Description: "Whether everything under it is withheld."},
+	"suspended_at":     {Type: framework.TypeTime, Description: "Since when it is."},
+	"key_version":      {Type: framework.TypeInt, Required: true, Description: "The version of its key: 1, and one more for each rotation."},
+	"removals":         {Type: framework.TypeMap, Required: true, Description: "By provider, how far removing its installation has come: started_at, attempts, removed, unrevoked and unrevoked_count."},
+	"reindex":          {Type: framework.TypeMap, Description: "How far the last reindex has come: started_at, done, unreadable and, at its end, finished_at."},
+	"rotation":         {Type: framework.TypeMap, Description: "How far the last rotation has come: as reindex, with key_version, rewritten and, once the first walk is done, former_key_until."},
+	"next_rotation_at": {Type: framework.TypeTime, Description: "When its key is rotated by itself: see key_rotation_period of settings."},
+	"deletion":         {Type: framework.TypeMap, Description: "How far deleting it has come: as removals, with revoke and force."},
 }
 
 // walkAnswer is of work that goes through the tenant's records, when it begins.
@@ -189,6 +190,7 @@ func tenantView(id tenant.ID, t store.Tenant, counts map[string]any) map[string]
 		"suspended": !t.SuspendedAt.IsZero(), "key_version": t.KeyVersion(),
 	}
 	setTime(view, "suspended_at", t.SuspendedAt)
+	setTime(view, "next_rotation_at", t.NextRotation.At)
 	removals := map[string]any{}
 	for provider, removal := range t.Removals {
 		removals[provider] = removalView(removal)

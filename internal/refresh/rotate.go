@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -24,7 +25,49 @@ func (r *Refresher) BeginRotation(ctx context.Context, id tenant.ID) (store.Walk
 	if errors.Is(err, store.ErrNotFound) {
 		err = r.noTenant(ctx, id)
 	}
-	return walk, err
+	if err != nil {
+		return walk, err
+	}
+	return walk, quietly(r.Store.PlanRotation(ctx, id))
+}
+
+// PlanRotations plans the next rotation of every tenant's key anew, after the
+// mount's period was changed.
+func (r *Refresher) PlanRotations(ctx context.Context) error {
+	names, err := r.Store.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	return inParallel(ctx, parallel, len(names), func(i int) error {
+		return quietly(r.Store.PlanRotation(ctx, tenant.ID(strings.TrimSuffix(names[i], "/"))))
+	})
+}
+
+// RotateAged is the due work at a key that has reached the mount's period: to begin
+// its rotation. One that is under way already is enough.
+func (r *Refresher) RotateAged(ctx context.Context, due store.Due) error {
+	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+		return err
+	}
+	id, err := tenant.ParseID(due.ID)
+	if err != nil {
+		return err
+	}
+	settings, err := r.Store.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if settings.KeyRotationPeriod == 0 {
+		return quietly(r.Store.PlanRotation(ctx, id)) // none
+	}
+	_, err = r.BeginRotation(ctx, id)
+	switch oauth.CodeOf(err) {
+	case oauth.Pending:
+		return quietly(r.Store.PlanRotation(ctx, id))
+	case oauth.NotFound:
+		return nil
+	}
+	return err
 }
 
 // Rotate is the background work at a rotation.

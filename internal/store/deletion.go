@@ -142,7 +142,7 @@ func (s *Store) UpdateDeletion(ctx context.Context, id tenant.ID, change func(ol
 		s.endLife(id) // even if the write fails: it may yet be carried out
 	}
 	t.KeyVersionAtDeletion = t.KeyVersion()
-	t.Deletion, t.Removals, t.Walks = &deletion, nil, nil
+	t.Deletion, t.Removals, t.Walks, t.NextRotation = &deletion, nil, nil, PlannedRotation{}
 	if err := s.putTenant(ctx, id, t); err != nil {
 		return err
 	}
@@ -180,6 +180,9 @@ func (t Tenant) dues() (keys []string) {
 	}
 	if t.Deletion != nil {
 		keys = append(keys, t.Deletion.Due)
+	}
+	if t.NextRotation.Due != "" {
+		keys = append(keys, t.NextRotation.Due)
 	}
 	return keys
 }

@@ -21,6 +21,7 @@ const (
 	DueReindex      = "reindex"       // ID is a tenant's: go on with its walk
 	DueRecheck      = "recheck"       // likewise
 	DueRotation     = "rotation"      // likewise
+	DueKeyAge       = "key-age"       // ID is a tenant's: begin a rotation of its key
 	DueDeletion     = "deletion"      // ID is a tenant's: remove all that it has, and itself
 	DueDataDeletion = "data-deletion" // ID is a data deletion's: carry it out, or forget it
 )
@@ -313,6 +314,12 @@ func (s *Store) dueRecord(d Due) (lock string, current func(context.Context) (st
 		return tenantKey(tenant.ID(d.ID)), func(ctx context.Context) (string, error) {
 			walk, err := s.Walk(ctx, tenant.ID(d.ID), d.Kind)
 			return walk.Due, err
+		}
+	}
+	if d.Kind == DueKeyAge {
+		return tenantKey(tenant.ID(d.ID)), func(ctx context.Context) (string, error) {
+			t, err := s.standingTenant(ctx, tenant.ID(d.ID))
+			return t.NextRotation.Due, err
 		}
 	}
 	ref, err := tenant.ParseFlat(d.ID)

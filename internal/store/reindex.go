@@ -174,8 +174,8 @@ func (s *Store) correctStatus(ctx context.Context, ref tenant.Ref, status Status
 	return nil
 }
 
-// RescheduleWork gives the tenant's removals, and its rotation, another entry in
-// the due index where no sweep will find their own.
+// RescheduleWork gives the tenant's removals, its rotation and the next one another
+// entry in the due index where no sweep will find their own.
 func (s *Store) RescheduleWork(ctx context.Context, id tenant.ID) error {
 	t, err := s.Tenant(ctx, id)
 	if err != nil {
@@ -193,6 +193,14 @@ func (s *Store) RescheduleWork(ctx context.Context, id tenant.ID) error {
 			return *old, s.now(), err
 		})
 		if err != nil && !errors.Is(err, errFound) {
+			return err
+		}
+	}
+	if found, err := s.willBeFound(ctx, t.NextRotation.Due); !found {
+		if err == nil {
+			err = s.PlanRotation(ctx, id)
+		}
+		if err != nil {
 			return err
 		}
 	}

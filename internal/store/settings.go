@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 )
@@ -18,6 +19,9 @@ type Settings struct {
 	// UnboundCallers says what callers without that metadata may do. "": what their
 	// policy allows.
 	UnboundCallers Unbound `json:"unbound_callers,omitempty"`
+	// KeyRotationPeriod is how old a tenant's key becomes before it is rotated by
+	// itself. Zero: keys are rotated by hand alone.
+	KeyRotationPeriod time.Duration `json:"key_rotation_period,omitempty"`
 }
 
 // Unbound says what callers may do that are bound to no tenant.

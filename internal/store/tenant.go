@@ -26,6 +26,9 @@ type Tenant struct {
 	// Walks are the background work at all of the tenant's records, by kind: the
 	// last one of each.
 	Walks map[string]Walk `json:"walks,omitempty"`
+	// NextRotation is when the tenant's key is rotated by itself. The zero value: it
+	// is not.
+	NextRotation PlannedRotation `json:"next_rotation,omitzero"`
 	// SuspendedAt is since when nothing of the tenant is served or connected.
 	// Zero: it is.
 	SuspendedAt time.Time `json:"suspended_at,omitzero"`
@@ -105,7 +108,15 @@ func (s *Store) ensureTenant(ctx context.Context, id tenant.ID) error {
 	if _, err := s.storedTenant(ctx, id); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	if err := s.putTenant(ctx, id, Tenant{Version: formatVersion, CreatedAt: s.now().UTC()}); err != nil {
+	t := Tenant{Version: formatVersion, CreatedAt: s.now().UTC()}
+	settings, err := s.Settings(ctx)
+	if err == nil {
+		t.NextRotation, err = s.scheduleRotation(ctx, id, t, settings.KeyRotationPeriod)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.putTenant(ctx, id, t); err != nil {
 		return err
 	}
 	_ = s.storage.Delete(ctx, newTenantKey(id)) // its first session's reaping deletes it too
