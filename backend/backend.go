@@ -156,6 +156,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueRotation:     refresh.Each(refresher.Rotate),
 		store.DueKeyAge:       refresh.Each(refresher.RotateAged),
 		store.DueDeletion:     refresh.Each(refresher.Delete),
+		store.DueForgetting:   refresh.Each(b.store.ForgetDeleted),
 		store.DueDataDeletion: refresh.Each(refresher.Erase),
 		store.DueSession:      refresh.Each(sessions.Reap),
 	}, Now: o.Now, Log: b.Logger(), Life: life, Swept: b.metrics.Swept})

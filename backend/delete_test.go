@@ -28,7 +28,7 @@ func (e *engine) deletion() map[string]any {
 func (e *engine) left(tenant string) (left []string) {
 	e.t.Helper()
 	for _, key := range e.keys("") {
-		if strings.Contains(key, tenant) {
+		if strings.Contains(key, tenant) && !strings.Contains(key, ",forgetting,") { // which goes a week later: see forget_test.go
 			left = append(left, key)
 		}
 	}
@@ -249,19 +249,8 @@ func TestByForceAllIsRemoved(t *testing.T) {
 	if log := e.log.String(); !strings.Contains(log, "forgotten without revoking") || !strings.Contains(log, uma) {
 		t.Errorf("the log does not say what was forgotten: %s", log)
 	}
-	// What nobody can read tells of no hint: the rest is dropped by who meets it.
-	for _, key := range e.left("org_acme") {
-		if !strings.HasPrefix(key, "account/") && !strings.HasPrefix(key, "due/") {
-			t.Errorf("left: %s", key)
-		}
-	}
-	for range 60 {
-		e.after(24 * time.Hour)
-	}
-	for _, key := range e.left("org_acme") {
-		if !strings.HasPrefix(key, "account/") {
-			t.Errorf("left after 60 days: %s", key)
-		}
+	if left := e.left("org_acme"); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 	// Their account is nobody's but the other tenant's.
 	token := e.served(globex)

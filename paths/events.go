@@ -11,7 +11,7 @@ import (
 )
 
 var eventsAnswer = answer{
-	"events": {Type: framework.TypeSlice, Required: true, Description: "id, at, type, ref and, where it applies, reason of each, oldest first."},
+	"events": {Type: framework.TypeSlice, Required: true, Description: "id, at, type, ref and, where it applies, reason of each, oldest first. ref is empty where the tenant, or the person by a data deletion, has been deleted since."},
 	"after":  {Type: framework.TypeInt64, Required: true, Description: "The id of the last of them: what to read on after."},
 }
 

@@ -13,7 +13,7 @@ type Event struct {
 	ID     int64     `json:"id"` // a cursor: it increases
 	At     time.Time `json:"at"`
 	Type   string    `json:"type"` // connection.needs_reauth, connection.refreshed, provider.throttled, …
-	Ref    string    `json:"ref"`
+	Ref    string    `json:"ref"`  // what it happened to; "" if that was deleted since
 	Reason string    `json:"reason"`
 }
 

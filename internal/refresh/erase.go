@@ -121,6 +121,12 @@ func (r *Refresher) eraseAll(ctx context.Context, d store.DataDeletion) (store.D
 	if err := errors.Join(errs...); err != nil {
 		return store.DataDeletionPending, err
 	}
+	if status == store.DataDeletionCompleted {
+		// It drops the account's index entries that lead nowhere.
+		if _, err := r.Store.Holders(ctx, d.Provider, d.Account); err != nil {
+			return store.DataDeletionPending, err
+		}
+	}
 	return status, nil
 }
 
@@ -154,6 +160,10 @@ func (r *Refresher) examine(ctx context.Context, d store.DataDeletion, ref tenan
 
 // eraseOne deletes one credential, with its pages.
 func (r *Refresher) eraseOne(ctx context.Context, ref tenant.Ref, c store.Credential) error {
+	// Should the process die in between, what is to be forgotten is known.
+	if err := r.Store.ForgetEventsLater(ctx, ref.String()); err != nil {
+		return err
+	}
 	// First the pages: of a credential that is gone nobody would look for them.
 	if err := r.dropPages(ctx, ref); err != nil {
 		return err
@@ -162,7 +172,10 @@ func (r *Refresher) eraseOne(ctx context.Context, ref tenant.Ref, c store.Creden
 		return ignore(err, store.ErrNotFound)
 	}
 	r.Log.Info("deleted, as the person asked of the provider", "ref", ref.String())
-	return r.dropPages(ctx, ref) // what was fetched meanwhile
+	if err := r.dropPages(ctx, ref); err != nil { // what was fetched meanwhile
+		return err
+	}
+	return r.Store.ForgetEvents(ctx, ref.String())
 }
 
 // ignore returns err, unless it is what is expected.

@@ -74,7 +74,15 @@ func (r *Refresher) Delete(ctx context.Context, due store.Due) error {
 	if err != nil {
 		return err
 	}
-	if through && deletion.UnrevokedCount == 0 {
+	done := through && deletion.UnrevokedCount == 0
+	if done && deletion.Force { // what did not open has left its index entries
+		begun := r.Now()
+		more := func() bool { return ctx.Err() == nil && r.Now().Sub(begun) <= removalSlice }
+		if deletion.HintsAfter, done, err = r.Store.DropHints(ctx, id, deletion.HintsAfter, more); err != nil {
+			return err
+		}
+	}
+	if done {
 		switch ended, err := r.Store.EndDeletion(ctx, id, deletion.ID); {
 		case err != nil:
 			return err

@@ -345,10 +345,21 @@ func (s *Store) discard(ctx context.Context, ref tenant.Ref) error {
 	return nil
 }
 
-// deleteCredential deletes the record and then its hints.
+// deleteCredential deletes the record and then its hints. Of a tenant that is being
+// deleted the hints go first: nobody would follow one that is left, and the deletion
+// comes again until the record is gone.
 func (s *Store) deleteCredential(ctx context.Context, ref tenant.Ref, c Credential) error {
 	hints, err := s.hints(ctx, ref, &c, true)
 	if err != nil {
+		return err
+	}
+	switch err := s.deleting(ctx, s.Tenant, ref.Tenant); {
+	case errors.Is(err, ErrDeleting):
+		if err := s.deleteHints(ctx, hints); err != nil {
+			return err
+		}
+		hints = nil
+	case err != nil:
 		return err
 	}
 	if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {

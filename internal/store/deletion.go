@@ -208,6 +208,9 @@ func (s *Store) EndDeletion(ctx context.Context, id tenant.ID, deletion string) 
 	if err := s.dropStatuses(ctx, id); err != nil {
 		return false, err
 	}
+	if err := s.ForgetEvents(ctx, string(id)); err != nil {
+		return false, err
+	}
 	defer s.tenants.lock(string(id))()
 	defer s.records.lock(tenantKey(id))()
 	t, err := s.storedTenant(ctx, id)
@@ -232,9 +235,7 @@ func (s *Store) EndDeletion(ctx context.Context, id tenant.ID, deletion string) 
 }
 
 // dropStatuses deletes what the status index says of credentials that the
-// tenant has not. Who could not be opened took no hint along. Those of the
-// account and due indexes tell nothing of whose they are until they are met:
-// who follows one drops it.
+// tenant has not. Who could not be opened took no hint along.
 func (s *Store) dropStatuses(ctx context.Context, id tenant.ID) error {
 	for _, status := range NotActive {
 		refs, err := s.InStatus(ctx, status)

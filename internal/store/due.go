@@ -23,6 +23,7 @@ const (
 	DueRotation     = "rotation"      // likewise
 	DueKeyAge       = "key-age"       // ID is a tenant's: begin a rotation of its key
 	DueDeletion     = "deletion"      // ID is a tenant's: remove all that it has, and itself
+	DueForgetting   = "forgetting"    // ID is a tenant's or a flat ref: take it out of the events
 	DueDataDeletion = "data-deletion" // ID is a data deletion's: carry it out, or forget it
 )
 

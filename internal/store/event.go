@@ -51,7 +51,8 @@ type Event struct {
 	ID   int64     `json:"id"`
 	At   time.Time `json:"at"`
 	Type EventType `json:"type"`
-	// Ref is the credential, provider or tenant that it happened to.
+	// Ref is the credential, provider or tenant that it happened to. "": that was
+	// deleted since, see [Store.ForgetEvents].
 	Ref    string `json:"ref,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }

@@ -58,6 +58,9 @@ type Removal struct {
 	// last ref that it came to this time, "" before the first.
 	Attempts int    `json:"attempts"`
 	After    string `json:"after,omitempty"`
+	// HintsAfter is the last directory that [Store.DropHints] was in, at the end of a
+	// tenant's deletion.
+	HintsAfter string `json:"hints_after,omitempty"`
 	// Removed counts the credentials that are gone.
 	Removed int `json:"removed"`
 	// Unrevoked are refs of those whose grants could not be taken away at the

@@ -10,7 +10,7 @@ export interface Event {
   at: Date;
   /** What: `connection.needs_reauth`, `connection.refreshed`, `provider.throttled`, … */
   type: string;
-  /** What it happened to. */
+  /** What it happened to; empty if that was deleted since. */
   ref: string;
   /** Why, where there is something to say. */
   reason?: string;

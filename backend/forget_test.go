@@ -1,0 +1,188 @@
+package backend_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+)
+
+// naming returns what lies in storage in the clear and has text in its key or value.
+func (e *engine) naming(text string) (found []string) {
+	e.t.Helper()
+	for _, key := range e.keys("") {
+		if entry, err := e.storage.Storage.Get(context.Background(), key); err != nil || strings.Contains(key, text) || strings.Contains(string(entry.Value), text) {
+			found = append(found, key)
+		}
+	}
+	return found
+}
+
+// namedIn returns the types of the events that name text, and how many events there
+// are.
+func (e *engine) namedIn(text string) (types []string, all int) {
+	e.t.Helper()
+	for _, event := range e.read("events")["events"].([]map[string]any) {
+		if all++; strings.Contains(fmt.Sprint(event["ref"], event["reason"]), text) {
+			types = append(types, event["type"].(string))
+		}
+	}
+	return types, all
+}
+
+// TestDeletedTenantIsNamedNowhere: the last that names it is the event that tells of
+// its end, and that goes in a week.
+func TestDeletedTenantIsNamedNowhere(t *testing.T) {
+	for name, said := range map[string]map[string]any{"revoked": nil, "by force": {"force": true}} {
+		t.Run(name, func(t *testing.T) {
+			e := populated(t)
+			e.connect(globexUma, "uma", authpipetest.Consent{User: "udo"})
+			_, before := e.namedIn("")
+			e.must(logical.DeleteOperation, acme, said)
+			e.settled()
+			if types, all := e.namedIn("org_acme"); strings.Join(types, " ") != strings.Repeat("connection.deleted ", len(types)-1)+"tenant.deleted" || all <= before {
+				t.Errorf("of %d events, %v name it", all, types)
+			}
+			if types, _ := e.namedIn(globexUma); len(types) == 0 {
+				t.Error("the events of another tenant are forgotten")
+			}
+			e.after(30 * time.Minute) // its sessions, completed long ago, are reaped
+			for _, key := range e.naming("org_acme") {
+				if !strings.HasPrefix(key, "event/") && !strings.Contains(key, ",forgetting,") {
+					t.Errorf("it is named by %s", key)
+				}
+			}
+			e.clock.Advance(7*day + 2*time.Minute)
+			e.sweep()
+			e.settled() // what is noted now is written
+			if left := e.naming("org_acme"); len(left) > 0 {
+				t.Errorf("a week later it is named by %v", left)
+			}
+			e.connect(newcomer, "boss", authpipetest.Consent{User: "ada"})
+			if types, _ := e.namedIn(newcomer); len(types) == 0 {
+				t.Error("no event is told any more")
+			}
+		})
+	}
+}
+
+// TestTenantThatBeginsAnewKeepsItsEvents within the week in which those of before are
+// forgotten.
+func TestTenantThatBeginsAnewKeepsItsEvents(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.DeleteOperation, acme, nil)
+	e.settled()
+	e.install()
+	e.clock.Advance(8 * day)
+	e.sweep()
+	types, _ := e.namedIn("org_acme")
+	if strings.Contains(fmt.Sprint(types), "deleted") || !strings.Contains(fmt.Sprint(types), "connection.created") {
+		t.Errorf("it is named by %v", types)
+	}
+}
+
+// TestEventsOfAProviderStay where a deleted tenant has the provider's name.
+func TestEventsOfAProviderStay(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.connect("facebook/facebook/installation", "boss", authpipetest.Consent{User: "ada"})
+	e.limitOf(4)
+	e.refused("throttled", 429, logical.UpdateOperation, "connections/facebook/facebook/installation/refresh", nil)
+	e.after(10 * time.Minute)
+	e.must(logical.DeleteOperation, "tenants/facebook", nil)
+	e.settled()
+	e.clock.Advance(8 * day)
+	e.sweep()
+	if types, _ := e.namedIn("facebook"); strings.Join(types, " ") != "provider.throttled provider.recovered" {
+		t.Errorf("it is named by %v", types)
+	}
+}
+
+// TestDeletedPersonIsNamedNowhere: of a person whose deletion Facebook asks for, the
+// event of the deletion is told for a week.
+func TestDeletedPersonIsNamedNowhere(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
+	e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	e.fb.RemoveApp(appID, "uma")
+	code := e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
+	e.after(2 * time.Minute)
+	if _, got := e.dataDeletion(code); got != `{"status":"completed"}` {
+		t.Fatalf("its page says %s", got)
+	}
+	if types, _ := e.namedIn(uma); strings.Join(types, " ") != "connection.deleted" {
+		t.Errorf("%v name the person", types)
+	}
+	if types, _ := e.namedIn(udo); len(types) == 0 {
+		t.Error("the events of another person are forgotten")
+	}
+	e.clock.Advance(8 * day)
+	e.sweep()
+	e.after(time.Minute)
+	if left := e.naming("users/uma"); len(left) > 0 {
+		t.Errorf("a week later %v name the person", left)
+	}
+	if left := e.naming("users,uma"); len(left) > 0 {
+		t.Errorf("a week later %v name the person", left)
+	}
+}
+
+// TestForgettingMayDieAtAnyStorageOperation of a tenant's end, of a person's and of
+// what is done a week later.
+func TestForgettingMayDieAtAnyStorageOperation(t *testing.T) {
+	endOf := func(said map[string]any) func(*engine) {
+		return func(e *engine) { e.must(logical.DeleteOperation, acme, said); e.clock.Advance(2 * time.Minute) }
+	}
+	for step, prepare := range map[string]func(*engine){
+		"a tenant's end":          endOf(nil),
+		"a tenant's end by force": endOf(map[string]any{"force": true}),
+		"a person's end": func(e *engine) {
+			for _, person := range []string{"ada", "uma"} {
+				e.fb.RemoveApp(appID, person)
+				e.erasing(signed(appSecret, e.request(person, e.clock.Now())))
+			}
+			e.clock.Advance(2 * time.Minute)
+		},
+		"a week later": func(e *engine) {
+			e.must(logical.DeleteOperation, acme, nil)
+			e.settled()
+			e.clock.Advance(6 * day)
+			e.sweep()
+			e.clock.Advance(day + 2*time.Minute)
+		},
+	} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			for c := range eachCrash() {
+				e := both(t, authpipetest.Options{})
+				prepare(e)
+				e.storage.DieAt(c.operation, c.afterEffect)
+				e.Sweep(context.Background())
+				if c.misses(e) {
+					continue
+				}
+				e.restart()
+				e.settled()
+				for range 2 {
+					e.clock.Advance(8 * day)
+					e.sweep()
+				}
+				e.after(time.Minute)
+				for _, key := range e.naming("/facebook/") {
+					if strings.HasPrefix(key, "event/") {
+						t.Errorf("%s: a ref is named by %s", c, key)
+					}
+				}
+				for _, key := range append(e.keys("account/"), e.keys("due/")...) {
+					if strings.Contains(key, "org_acme") {
+						t.Errorf("%s: left %s", c, key)
+					}
+				}
+			}
+		})
+	}
+}
