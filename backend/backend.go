@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/metric"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -61,7 +62,7 @@ type Backend struct {
 	store   *store.Store
 	callers *callers
 	worker  *refresh.Worker
-	gate    *refresh.Gate
+	breaker *breaker.Breaker
 	metrics *metric.Metrics
 	herald  *herald
 	start   sync.Once
@@ -107,7 +108,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		Invalidate: func(_ context.Context, key string) {
 			b.store.Invalidate(key)
 			if name, ok := store.OutageOf(key); ok {
-				b.gate.Forget(name)
+				b.breaker.Invalidate(name)
 			}
 		},
 		Clean: func(context.Context) {
@@ -136,19 +137,19 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	b.store = store.New(store.Options{
 		Storage: b.metrics.Storage(c.StorageView), Now: o.Now, Writable: b.WriteSafeReplicationState, Fallbacks: fallbacks(providers), Wrote: b.wrote,
 	})
-	gate := refresh.NewGate(refresh.GateOptions{
-		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Life: life, Called: b.metrics.Called,
+	calls := breaker.New(breaker.Options{
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Context: life, Called: b.metrics.Called,
 	})
-	b.gate = gate
+	b.breaker = calls
 	refresher := refresh.New(refresh.Options{
-		Store: b.store, Providers: providers, Gate: gate, Now: o.Now, Log: b.Logger(), Life: life,
+		Store: b.store, Providers: providers, Breaker: calls, Now: o.Now, Log: b.Logger(), Life: life,
 		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, Landed: b.metrics.Landed,
 	})
 	sessions := flow.New(flow.Options{
-		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Ask: gate.Ask, Plan: refresh.Plan, Replaced: refresh.Replaced, Suspects: refresher.Suspects,
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Plan: refresh.Plan, Replaced: refresh.Replaced, Suspects: refresher.Suspects,
 		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
 	})
-	b.worker = refresh.NewWorker(refresh.WorkerOptions{Store: b.store, Before: func(ctx context.Context) { gate.Tick(ctx); b.reconsider(ctx, refresher) }, Works: map[string]refresh.Work{
+	b.worker = refresh.NewWorker(refresh.WorkerOptions{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.reconsider(ctx, refresher) }, Works: map[string]refresh.Work{
 		store.DueCredential:   refresher.Keep,
 		store.DueRemoval:      refresh.Each(refresher.Remove),
 		store.DueReindex:      refresh.Each(refresher.Reindex),
@@ -160,9 +161,9 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueDataDeletion: refresh.Each(refresher.Erase),
 		store.DueSession:      refresh.Each(sessions.Reap),
 	}, Now: o.Now, Log: b.Logger(), Life: life, Swept: b.metrics.Swept})
-	b.metrics.Watch(b.store, gate, b.worker)
+	b.metrics.Watch(b.store, calls, b.worker)
 	b.Paths = paths.All(paths.Deps{
-		Store: b.store, Flow: sessions, Refresh: refresher, Gate: gate, Worker: b.worker,
+		Store: b.store, Flow: sessions, Refresh: refresher, Breaker: calls, Worker: b.worker,
 		Providers: names, Versions: func() map[string][]string { return versions(providers) },
 		Metrics: paths.Metrics{ContentType: metric.ContentType, Text: b.metrics.Text}, Build: o.Build, Now: o.Now,
 	})

@@ -113,7 +113,7 @@ func TestAPageLivesAndDiesWithWhatIsAboveIt(t *testing.T) {
 		t.Errorf("while the provider cannot be reached: %v, %v", resp, err)
 	}
 	repair()
-	e.clock.Advance(time.Minute) // for so long the provider is left alone
+	e.clock.Advance(time.Minute) // the provider is not asked again before
 	n := e.fb.Count(authpipetest.EndpointAccounts)
 	e.read("creds/" + page777)
 	if got := e.fb.Count(authpipetest.EndpointAccounts); got != n+1 {

@@ -62,7 +62,7 @@ func TestOutageIsToldWithItsRealTimes(t *testing.T) {
 	}
 	line := ""
 	for l := range strings.Lines(e.log.String()) {
-		if strings.Contains(l, "provider answers again") {
+		if strings.Contains(l, "calls to the provider go on") {
 			line = l
 		}
 	}

@@ -79,7 +79,7 @@ func (e *engine) live() {
 	stop := e.fb.Throttle(authpipetest.Throttle{CallCount: 100})
 	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil)
 	stop()
-	e.clock.Advance(time.Hour) // for so long the provider is left alone
+	e.clock.Advance(time.Hour) // the provider is not asked again before
 	tokens := []any{e.read("creds/" + uma)["access_token"], e.read("creds/" + installation)["access_token"]}
 	e.must(logical.DeleteOperation, "creds/"+uma, nil)
 	e.must(logical.DeleteOperation, "creds/"+installation, nil)

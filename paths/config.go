@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -19,15 +20,15 @@ import (
 
 type configPaths struct {
 	store     *store.Store
-	gate      *refresh.Gate
+	breaker   *breaker.Breaker
 	refresh   *refresh.Refresher
 	verifier  func(ctx context.Context, name string) ([]provider.Finding, error)
 	providers []string
 	now       func() time.Time
 }
 
-func config(s *store.Store, gate *refresh.Gate, refresh *refresh.Refresher, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
-	c := configPaths{s, gate, refresh, verifier, providers, now}
+func config(s *store.Store, breaker *breaker.Breaker, refresh *refresh.Refresher, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
+	c := configPaths{s, breaker, refresh, verifier, providers, now}
 	return []*framework.Path{c.all(), c.one(), c.verification()}
 }
 
@@ -166,7 +167,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 		return nil, err
 	}
 	// What the provider refused was the former configuration.
-	c.gate.Reopen(ctx, name)
+	c.breaker.Reset(ctx, name)
 	if replan {
 		if err := c.refresh.PlanChecks(ctx); err != nil {
 			return nil, err

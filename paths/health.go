@@ -100,7 +100,7 @@ func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.
 
 func (h healthPaths) provider(ctx context.Context, name string) (map[string]any, error) {
 	view := map[string]any{}
-	if w := h.Gate.Witness(name); w != nil {
+	if w := h.Breaker.Witness(name); w != nil {
 		if ahead, known := w.Skew(); known {
 			view["clock_skew"] = seconds(ahead)
 		}
@@ -112,7 +112,7 @@ func (h healthPaths) provider(ctx context.Context, name string) (map[string]any,
 			view["served_version"] = served
 		}
 	}
-	health, err := h.Gate.Health(ctx, name)
+	health, err := h.Breaker.Health(ctx, name)
 	if err != nil {
 		return nil, err
 	}

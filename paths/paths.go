@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -30,7 +31,7 @@ type Deps struct {
 	Store   *store.Store
 	Flow    *flow.Flow
 	Refresh *refresh.Refresher
-	Gate    *refresh.Gate
+	Breaker *breaker.Breaker
 	Worker  *refresh.Worker
 	// Providers are the names of the providers that can be configured.
 	Providers []string
@@ -47,7 +48,7 @@ func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
 		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
 		static(d.Refresh, d.Flow.ImportStatic, d.Now),
-		config(d.Store, d.Gate, d.Refresh, d.Flow.Verify, d.Providers, d.Now),
+		config(d.Store, d.Breaker, d.Refresh, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),

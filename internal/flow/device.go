@@ -20,7 +20,7 @@ func (f *Flow) beginDevice(ctx context.Context, p provider.Provider, config stor
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
 	var code provider.DeviceCode
-	err := f.Ask(ctx, s.Ref.Provider, "device", func() (err error) {
+	err := f.Breaker.Call(ctx, s.Ref.Provider, "device", func() (err error) {
 		code, err = device.BeginDevice(calls, config.Client(), s.Scopes)
 		return err
 	})

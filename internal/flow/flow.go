@@ -33,6 +33,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -61,11 +62,8 @@ type Options struct {
 	Providers map[string]provider.Provider
 	Now       func() time.Time
 	Log       hclog.Logger
-	// Ask makes calls to the provider of that name, unless it is being left alone:
-	// then it returns an error that says so, of class transient, throttled or
-	// misconfigured. Else it returns what call returns. Operation says in a word
-	// what the calls are for.
-	Ask func(ctx context.Context, provider, operation string, call func() error) error
+	// Breaker makes the calls to the providers.
+	Breaker *breaker.Breaker
 	// Suspects reports whether the account's grant was revoked since a session
 	// was begun, so that what it brings must be checked.
 	Suspects func(provider, account string, begun time.Time) bool

@@ -34,7 +34,7 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 	calls, cancel := provider.Budget(ctx)
 	defer cancel()
 	var token oauth.Token
-	err = f.Ask(ctx, i.Ref.Provider, "import", func() (err error) {
+	err = f.Breaker.Call(ctx, i.Ref.Provider, "import", func() (err error) {
 		token, err = p.Settle(calls, config.Client(), oauth.Token{
 			AccessToken: i.AccessToken, Type: "bearer", IssuedAt: f.Now().UTC(), ExpiryUnknown: true,
 		})

@@ -100,7 +100,7 @@ func (f *Flow) revokeFormer(ctx context.Context, ref tenant.Ref, p provider.Prov
 	if err == nil {
 		calls, cancel := provider.Budget(ctx)
 		defer cancel()
-		err = f.Ask(ctx, ref.Provider, "revoke", func() error { return tokens.Revoke(calls, config.Client(), former) })
+		err = f.Breaker.Call(ctx, ref.Provider, "revoke", func() error { return tokens.Revoke(calls, config.Client(), former) })
 	}
 	if err != nil {
 		f.Log.Warn("the token that was replaced could not be revoked", "ref", ref.String(), "error", err)

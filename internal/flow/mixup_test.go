@@ -1,7 +1,6 @@
 package flow_test
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -86,7 +86,9 @@ func newFlow(t *testing.T, facebooks map[string]*authpipetest.Facebook) *flow.Fl
 	}
 	return flow.New(flow.Options{
 		Store: s, Providers: providers, Now: time.Now, Log: hclog.NewNullLogger(),
-		Ask:      func(_ context.Context, _, _ string, call func() error) error { return call() },
+		Breaker: breaker.New(breaker.Options{
+			Store: s, Providers: providers, Now: time.Now, Log: hclog.NewNullLogger(), Writable: func() bool { return true }, Context: t.Context(),
+		}),
 		Plan:     func(tenant.Ref, *store.Credential, store.Config, time.Time) {},
 		Suspects: func(string, string, time.Time) bool { return false },
 	})

@@ -135,7 +135,7 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 	if s.Device {
 		operation = "poll"
 	}
-	err = f.Ask(calls, s.Ref.Provider, operation, func() (err error) {
+	err = f.Breaker.Call(calls, s.Ref.Provider, operation, func() (err error) {
 		switch {
 		case !r.token.AccessToken.IsZero():
 		case s.Device:
@@ -219,7 +219,7 @@ func refusalOf(s store.Session, cause error) error {
 func passing(err error) bool {
 	var e *provider.Error
 	if errors.As(err, &e) && e.Err != nil {
-		return errors.Is(e, provider.ErrShut) || errors.Is(e, provider.ErrPending) || errors.Is(e, provider.ErrSlowDown)
+		return errors.Is(e, provider.ErrCircuitOpen) || errors.Is(e, provider.ErrPending) || errors.Is(e, provider.ErrSlowDown)
 	}
 	if e != nil {
 		return e.Class == provider.Transient || e.Class == provider.Throttled

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
@@ -67,8 +68,8 @@ func New(o Options) *Metrics {
 }
 
 // Watch names the rooms whose state is looked at whenever somebody asks.
-func (m *Metrics) Watch(s *store.Store, g *refresh.Gate, w *refresh.Worker) {
-	m.state = &state{store: s, gate: g, worker: w, known: m.known, now: m.Now}
+func (m *Metrics) Watch(s *store.Store, b *breaker.Breaker, w *refresh.Worker) {
+	m.state = &state{store: s, breaker: b, worker: w, known: m.known, now: m.Now}
 	m.registry.MustRegister(m.state)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
@@ -14,11 +15,11 @@ import (
 // is looked up once a minute at the most: a scrape costs a handful of them
 // however much is wrong, and none in between.
 type state struct {
-	store  *store.Store
-	gate   *refresh.Gate
-	worker *refresh.Worker
-	known  func(provider string) string
-	now    func() time.Time
+	store   *store.Store
+	breaker *breaker.Breaker
+	worker  *refresh.Worker
+	known   func(provider string) string
+	now     func() time.Time
 
 	stored    []prometheus.Metric // what storage told
 	at        time.Time           // when
@@ -117,7 +118,7 @@ func (s *state) credentials(ctx context.Context) (metrics []prometheus.Metric, e
 			return metrics, err
 		}
 		counts := map[string]int{}
-		for name := range s.gate.Providers {
+		for name := range s.breaker.Providers {
 			counts[name] = 0
 		}
 		for _, ref := range refs {
@@ -143,20 +144,20 @@ func (s *state) work(ctx context.Context, now time.Time) (metrics []prometheus.M
 }
 
 func (s *state) provider(ctx context.Context, name string) (metrics []prometheus.Metric, err error) {
-	health, err := s.gate.Health(ctx, name)
+	health, err := s.breaker.Health(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	for _, state := range refresh.States {
+	for _, state := range breaker.States {
 		metrics = append(metrics, gauge(stateDesc, truth(state == health.State), name, string(state)))
 	}
-	if outage := health.Outage; outage != nil && health.State != refresh.StateSuspected {
+	if outage := health.Outage; outage != nil && health.State != breaker.StateSuspected {
 		metrics = append(metrics, gauge(sinceDesc, unix(outage.Since), name))
 		if !outage.Until.IsZero() {
 			metrics = append(metrics, gauge(untilDesc, unix(outage.Until), name))
 		}
 	}
-	w := s.gate.Witness(name)
+	w := s.breaker.Witness(name)
 	if w == nil {
 		return metrics, nil
 	}

@@ -90,8 +90,9 @@ var (
 	ErrRedirectMismatch = errors.New("authorization code was issued for another redirect URI")
 	// ErrPending is returned if the person has not approved a device login yet.
 	ErrPending = errors.New("authorization is pending")
-	// ErrShut is returned if the provider was not asked: it is being left alone.
-	ErrShut = errors.New("provider is being left alone")
+	// ErrCircuitOpen is returned instead of a call while calls to the provider, or for
+	// the account, are paused.
+	ErrCircuitOpen = errors.New("calls to the provider are paused")
 	// ErrOutlived is returned if a token still works although the provider has
 	// revoked it: only its owner can end the grant, at the provider.
 	ErrOutlived = errors.New("token outlives its revocation")

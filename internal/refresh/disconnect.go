@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -148,11 +149,11 @@ func (r *Refresher) revokesAlone(providerName string, t oauth.Token) bool {
 
 // revoker is whose limits a revocation of t waits for. A grant is revoked with the
 // client's own token, which no limit of the account concerns.
-func (r *Refresher) revoker(ref tenant.Ref, t oauth.Token) Subject {
+func (r *Refresher) revoker(ref tenant.Ref, t oauth.Token) breaker.Subject {
 	if r.revokesAlone(ref.Provider, t) {
-		return Subject{ref.Provider, t.Account}
+		return breaker.Subject{Provider: ref.Provider, Account: t.Account}
 	}
-	return Subject{ref.Provider, ""}
+	return breaker.Subject{Provider: ref.Provider}
 }
 
 // revoke tells the provider, if there is anything to tell. The warning says
@@ -172,7 +173,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		}
 		calls, cancel := provider.Within(ctx)
 		defer cancel()
-		err = r.Gate.AskFor(calls, r.revoker(ref, c.Token), "revoke", func() error {
+		err = r.Breaker.CallFor(calls, r.revoker(ref, c.Token), "revoke", func() error {
 			return r.guarded(ref, func() error { return r.revokeAll(calls, revoker, config.Client(), ref, c) })
 		})
 	}
@@ -183,7 +184,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 		return "", r.suspect(ctx, ref.Provider, ref, c)
 	case !errors.As(err, &e):
 		return "", err // storage's
-	case e.Class == provider.Transient && !errors.Is(e, provider.ErrShut):
+	case e.Class == provider.Transient && !errors.Is(e, provider.ErrCircuitOpen):
 		// It may have been done, and only the answer been lost.
 		if err := r.suspect(ctx, ref.Provider, tenant.Ref{}, c); err != nil {
 			return "", err
@@ -211,7 +212,7 @@ func (r *Refresher) recordOutlived(ctx context.Context, ref tenant.Ref, c store.
 			return store.Credential{}, store.ErrNotFound
 		}
 		noted, now := *old, r.Now().UTC()
-		noted.LastError = failure(e, now)
+		noted.LastError = breaker.Failure(e, now)
 		noted.Outlived = noted.LastError
 		noted.Record(now, "revoke_failed", noted.LastError.Message)
 		return noted, nil

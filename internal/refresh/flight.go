@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -144,13 +145,13 @@ func (r *Refresher) ask(ctx context.Context, ref tenant.Ref, f flight, c store.C
 	if f.name == check {
 		of.Account = "" // it is made with the app's token
 	}
-	err = r.Gate.AskFor(calls, of, f.name, func() error {
+	err = r.Breaker.CallFor(calls, of, f.name, func() error {
 		return r.guarded(ref, func() (err error) {
 			answer, err = f.ask(calls, p, config.Client(), c)
 			return err
 		})
 	})
-	err = r.Gate.LimitedFor(ctx, subject(ref, c), err)
+	err = r.Breaker.RecordLimit(ctx, subject(ref, c), err)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -189,7 +190,7 @@ func Succeeded(question string) string {
 func landed(name string, before, after store.Credential, err error) string {
 	var refused *provider.Error
 	switch {
-	case errors.Is(err, provider.ErrShut):
+	case errors.Is(err, provider.ErrCircuitOpen):
 		return "left_alone"
 	case errors.As(err, &refused):
 		return string(refused.Class)
@@ -267,9 +268,9 @@ func (r *Refresher) blameless(ctx context.Context, name string, e *provider.Erro
 	case provider.Throttled:
 		return true
 	case provider.Misconfigured:
-		return r.Gate.Shut(ctx, Subject{name, ""}) != nil
+		return r.Breaker.Open(ctx, breaker.Subject{Provider: name}) != nil
 	}
-	return errors.Is(e, provider.ErrShut)
+	return errors.Is(e, provider.ErrCircuitOpen)
 }
 
 // errSuperseded is returned if the credential has changed while the provider

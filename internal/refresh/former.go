@@ -161,7 +161,7 @@ func (r *Refresher) askRevoke(ctx context.Context, ref tenant.Ref, revoker provi
 	}
 	calls, cancel := provider.Within(ctx)
 	defer cancel()
-	return r.Gate.AskFor(calls, r.revoker(ref, token), "revoke", func() error {
+	return r.Breaker.CallFor(calls, r.revoker(ref, token), "revoke", func() error {
 		return r.guarded(ref, func() error { return revoker.Revoke(calls, config.Client(), token) })
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -78,7 +79,7 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	if noticed && now.Before(c.NextDue()) {
 		return nil, nil // that was all
 	}
-	if r.Gate.Shut(ctx, Subject{ref.Provider, ""}) != nil {
+	if r.Breaker.Open(ctx, breaker.Subject{Provider: ref.Provider}) != nil {
 		return nil, r.done(ctx, k)
 	}
 	if r.formersDue(c) {
@@ -93,7 +94,7 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	if c.NextRefresh.IsZero() || now.Before(c.NextRefresh) || !c.DeadSince.IsZero() && checkDue {
 		return k, nil
 	}
-	if r.Gate.Shut(ctx, subject(ref, c)) != nil {
+	if r.Breaker.Open(ctx, subject(ref, c)) != nil {
 		// The account's limit. A check is made with the app's token.
 		if checkDue {
 			return k, nil
@@ -205,7 +206,7 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 	if err == nil {
 		calls, cancel := provider.Within(ctx)
 		defer cancel()
-		err = r.Gate.Ask(calls, ref.Provider, check, func() error {
+		err = r.Breaker.Call(calls, ref.Provider, check, func() error {
 			return r.guarded(ref, func() error {
 				answers = p.(provider.BatchInspector).InspectAll(calls, config.Client(), tokens(batch))
 				return gist(answers)
@@ -214,7 +215,7 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 	}
 	for i := range answers {
 		a := &answers[i]
-		a.Err = r.Gate.LimitedFor(ctx, subject(batch[i].ref, batch[i].credential), a.Err)
+		a.Err = r.Breaker.RecordLimit(ctx, subject(batch[i].ref, batch[i].credential), a.Err)
 		switch {
 		case err != nil && a.Err == nil && a.Token.AccessToken.IsZero():
 			a.Err = err // nobody was asked
@@ -226,8 +227,8 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 }
 
 // subject is whose token c is.
-func subject(ref tenant.Ref, c store.Credential) Subject {
-	return Subject{ref.Provider, c.Token.Account}
+func subject(ref tenant.Ref, c store.Credential) breaker.Subject {
+	return breaker.Subject{Provider: ref.Provider, Account: c.Token.Account}
 }
 
 func tokens(batch []*chore) []oauth.Token {
@@ -271,7 +272,7 @@ func (r *Refresher) done(ctx context.Context, k *chore) error {
 	if err != nil || c.Due != k.credential.Due {
 		return err
 	}
-	outage, err := r.Gate.Outage(ctx, subject(k.ref, c))
+	outage, err := r.Breaker.Outage(ctx, subject(k.ref, c))
 	if outage == nil || err != nil {
 		return err
 	}
@@ -280,7 +281,7 @@ func (r *Refresher) done(ctx context.Context, k *chore) error {
 			return store.Credential{}, errSuperseded
 		}
 		later, at := *old, r.afterOutage(k.ref, *old, outage)
-		if due := later.NextRefresh; !due.IsZero() && !due.After(r.Now()) && r.Gate.Shut(ctx, Subject{k.ref.Provider, ""}) == nil {
+		if due := later.NextRefresh; !due.IsZero() && !due.After(r.Now()) && r.Breaker.Open(ctx, breaker.Subject{Provider: k.ref.Provider}) == nil {
 			later.NextRefresh = at // an account's limit on refreshes puts off no check
 			return later, nil
 		}

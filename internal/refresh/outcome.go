@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -153,7 +154,7 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 	if c.ConsecutiveFailures++; c.ConsecutiveFailures == 1 {
 		c.FailingSince = now
 	}
-	c.LastError = failure(cause, now)
+	c.LastError = breaker.Failure(cause, now)
 	if end := c.Token.DataAccessExpiresAt; errors.Is(cause, provider.ErrDataAccessOver) && (end.IsZero() || end.After(now)) {
 		c.Token.DataAccessExpiresAt, c.DataAccessOverAt = now, now // sooner than the provider had said
 	}
@@ -233,15 +234,4 @@ func putOff(c *store.Credential, t time.Time) {
 			c.Formers[i].RevokeAt = t
 		}
 	}
-}
-
-func failure(cause error, at time.Time) *store.Failure {
-	f := &store.Failure{Class: string(provider.ClassOf(cause)), Message: "internal error", At: at}
-	var e *provider.Error
-	if errors.As(cause, &e) {
-		f.Concerns, f.Remedy = string(e.Owner()), string(e.Help())
-		f.Code, f.Subcode, f.TraceID = e.Code, e.Subcode, e.TraceID
-		f.Message = e.Op + ": " + e.Message
-	}
-	return f
 }

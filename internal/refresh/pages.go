@@ -232,7 +232,7 @@ func (r *Refresher) askPages(ctx context.Context, above tenant.Ref, c store.Cred
 	calls, cancel := provider.Within(ctx)
 	defer cancel()
 	var pages []provider.Page
-	err = r.Gate.AskFor(calls, subject(above, c), "pages", func() (err error) {
+	err = r.Breaker.CallFor(calls, subject(above, c), "pages", func() (err error) {
 		pages, err = pager.Pages(calls, config.Client(), c.Token)
 		return err
 	})

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -30,7 +31,7 @@ import (
 type Options struct {
 	Store     *store.Store
 	Providers map[string]provider.Provider
-	Gate      *Gate
+	Breaker   *breaker.Breaker
 	Now       func() time.Time
 	Log       hclog.Logger
 	// Writable reports whether this node may write. Where it may not, nothing is

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -43,7 +44,7 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 	}
 	ctx = store.Passing(ctx)
 	through, err := r.removeAll(ctx, &removal, r.Store.Under(ctx, ref, removal.After))
-	if errors.Is(err, provider.ErrShut) {
+	if errors.Is(err, provider.ErrCircuitOpen) {
 		return quietly(r.Store.UpdateRemoval(ctx, ref, r.wait(removal, err)))
 	}
 	if err != nil {
@@ -91,7 +92,7 @@ func (r *Refresher) wait(removal store.Removal, shut error) func(*store.Removal)
 		until = e.Until
 	}
 	if until.Before(now) { // it did not say, and is asked each minute
-		until = now.Add(shortestPause)
+		until = now.Add(breaker.ShortestPause)
 	}
 	r.Log.Warn("removing waits for the provider", "until", until, "error", shut)
 	next := r.next(removal, false)
@@ -107,7 +108,7 @@ func (r *Refresher) wait(removal store.Removal, shut error) func(*store.Removal)
 // removeAll parts with those of refs that there is time for, from where the
 // removal stopped, and writes down in it how that went. It reports whether it
 // came to their end: one that cannot be removed keeps none from its turn. The
-// error wraps [provider.ErrShut] if the provider is being left alone: none that
+// error wraps [provider.ErrCircuitOpen] if the provider is being left alone: none that
 // comes next would fare better.
 func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs iter.Seq2[tenant.Ref, error]) (through bool, err error) {
 	begun := r.Now()
@@ -154,7 +155,7 @@ func (r *Refresher) removeLot(ctx context.Context, removal *store.Removal, lot [
 	if crash != nil {
 		r.Log.Error("removing", "error", crash)
 	}
-	if len(errs) > 0 && !slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, provider.ErrShut) }) {
+	if len(errs) > 0 && !slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, provider.ErrCircuitOpen) }) {
 		return errs[0]
 	}
 	for i, ref := range lot {

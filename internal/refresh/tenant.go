@@ -68,7 +68,7 @@ func (r *Refresher) Delete(ctx context.Context, due store.Due) error {
 	}
 	ctx = store.Passing(ctx)
 	through, err := r.removeAll(ctx, &deletion, r.Store.Refs(ctx, id, deletion.After))
-	if errors.Is(err, provider.ErrShut) {
+	if errors.Is(err, provider.ErrCircuitOpen) {
 		return quietly(r.Store.UpdateDeletion(ctx, id, r.wait(deletion, err)))
 	}
 	if err != nil {

@@ -40,7 +40,7 @@ func (e *engine) untouched(refs []string) {
 	e.t.Helper()
 	for _, ref := range refs {
 		if c := e.read("connections/" + ref); c["status"] != "active" || c["consecutive_failures"] != 0 || c["last_error"] != nil {
-			e.t.Fatalf("%s is blamed: %v", ref, c)
+			e.t.Fatalf("%s is marked as failing: %v", ref, c)
 		}
 	}
 }
@@ -52,7 +52,7 @@ func throttled(header string) authpipetest.Fault {
 	}
 }
 
-func TestAThrottledProviderIsLeftAlone(t *testing.T) {
+func TestThrottledProviderIsNotCalled(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	e.install()
 	refs := e.crowd(20)
@@ -95,9 +95,9 @@ func TestAThrottledProviderIsLeftAlone(t *testing.T) {
 	e.must(logical.UpdateOperation, "connections/"+refs[1]+"/check", nil)
 }
 
-// TestDueWorkIsPutOffWhileTheProviderIsLeftAlone has the checks of a day fall
+// TestDueWorkIsPutOffWhileCallsArePaused has the checks of a day fall
 // into a pause: they are moved behind it, and not looked at by every sweep.
-func TestDueWorkIsPutOffWhileTheProviderIsLeftAlone(t *testing.T) {
+func TestDueWorkIsPutOffWhileCallsArePaused(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	e.install()
 	refs := e.crowd(60)
@@ -127,9 +127,9 @@ func TestDueWorkIsPutOffWhileTheProviderIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestAPauseWithoutATimeGrows covers the limits of an app and of a user, for
+// TestPauseWithoutTimeGrows covers the limits of an app and of a user, for
 // which Facebook does not say how long they last.
-func TestAPauseWithoutATimeGrows(t *testing.T) {
+func TestPauseWithoutTimeGrows(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	defer e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}})()
 	check := func() { e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil) }
@@ -145,9 +145,9 @@ func TestAPauseWithoutATimeGrows(t *testing.T) {
 	}
 }
 
-// TestAWrongAppSecretIsNobodysFault resets the secret in the dashboard for a
+// TestWrongAppSecretMarksNoCredential resets the secret in the dashboard for a
 // day. One probe a tick finds out when that is mended.
-func TestAWrongAppSecretIsNobodysFault(t *testing.T) {
+func TestWrongAppSecretMarksNoCredential(t *testing.T) {
 	for name, mend := range map[string]func(*engine){
 		"by itself, when the provider takes the client again": func(e *engine) { e.fb.SetAppSecret(appID, appSecret) },
 		"at once, when the configuration is written": func(e *engine) {
@@ -189,9 +189,9 @@ func TestAWrongAppSecretIsNobodysFault(t *testing.T) {
 	}
 }
 
-// TestAProviderThatIsDownIsAskedOnceATick has every call fail, in each way in
+// TestUnavailableProviderIsProbedOnceATick has every call fail, in each way in
 // which a provider can be down.
-func TestAProviderThatIsDownIsAskedOnceATick(t *testing.T) {
+func TestUnavailableProviderIsProbedOnceATick(t *testing.T) {
 	for name, fault := range map[string]authpipetest.Fault{
 		"it answers with an error": {Status: 503, Body: "<html>down</html>"},
 		"it says that it is down":  {Status: 500, Error: &authpipetest.GraphError{Code: 2, Message: "Service temporarily unavailable"}},
@@ -226,9 +226,9 @@ func TestAProviderThatIsDownIsAskedOnceATick(t *testing.T) {
 	}
 }
 
-// TestOneCredentialsTroubleIsNotTheProviders has calls about one fail in ways
+// TestFailuresOfOneCredentialOpenNoCircuit has calls about one fail in ways
 // that might be the provider's, while it works for all others.
-func TestOneCredentialsTroubleIsNotTheProviders(t *testing.T) {
+func TestFailuresOfOneCredentialOpenNoCircuit(t *testing.T) {
 	for name, fault := range map[string]authpipetest.GraphError{
 		"unknown":       {Code: 1, Message: "An unknown error has occurred."},
 		"misconfigured": {Code: 3, Message: "Application does not have the capability to make this API call."},
@@ -269,7 +269,7 @@ func TestChecksAreAskedForInBatches(t *testing.T) {
 }
 
 // TestAPauseDoesNotOutlastAClockThatIsSetRight has the clock stand a day ahead
-// when the provider asks to be left alone.
+// when the provider asks for a pause.
 func TestAPauseDoesNotOutlastAClockThatIsSetRight(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.clock.Advance(day)

@@ -121,7 +121,7 @@ func TestAProbeThatPanics(t *testing.T) {
 }
 
 // A reload in the middle of calls is no outage of the provider.
-func TestAReloadShutsNoGate(t *testing.T) {
+func TestReloadOpensNoCircuit(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	e.install()
 	refs := e.crowd(8)
@@ -144,11 +144,11 @@ func TestAReloadShutsNoGate(t *testing.T) {
 
 // One kind of call takes longer than a call may; all else works. The probe
 // must have time of its own.
-func TestSlowCallsDoNotShutTheGate(t *testing.T) {
-	synctest.Test(t, slowCallsDoNotShutTheGate)
+func TestSlowCallsOpenNoCircuit(t *testing.T) {
+	synctest.Test(t, slowCallsOpenNoCircuit)
 }
 
-func slowCallsDoNotShutTheGate(t *testing.T) {
+func slowCallsOpenNoCircuit(t *testing.T) {
 	e := newBubbleEngine(t, authpipetest.Options{})
 	e.install()
 	refs := e.crowd(5)
@@ -164,7 +164,7 @@ func slowCallsDoNotShutTheGate(t *testing.T) {
 
 // One tenant's request that is given up at the right moment shuts nobody
 // out.
-func TestACallerThatGoesAwayShutsNoGate(t *testing.T) {
+func TestCancelledCallerOpensNoCircuit(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	token := e.read("creds/" + uma)["access_token"].(string)
 	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true, Times: 1,
@@ -262,7 +262,7 @@ func TestManyThrottledAreOneEvent(t *testing.T) {
 
 // A standby's health tells how the provider is now, and a node that becomes
 // active keeps a pause.
-func TestAGateIsAsTheActiveNodeLeftIt(t *testing.T) {
+func TestStandbyReadsCircuitOfActiveNode(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	s := &system{}
 	s.standby.Store(true)
@@ -287,9 +287,9 @@ func TestAGateIsAsTheActiveNodeLeftIt(t *testing.T) {
 	e.restart()
 }
 
-// A probe that is refused in a way that nobody thought of must not keep the
-// gate shut for good, nor blame everybody.
-func TestAnAppThatIsBlockedIsNobodysFault(t *testing.T) {
+// TestBlockedAppMarksNoCredential: a probe that is refused with an error that no rule
+// knows must not keep the circuit open for good, either.
+func TestBlockedAppMarksNoCredential(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	e.install()
 	refs := e.crowd(5)
@@ -338,8 +338,8 @@ func TestAnOutageIsProbedAfterARestart(t *testing.T) {
 	e.must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
 }
 
-// Storage that does not tell the configuration does not open the gate.
-func TestAGateIsNotOpenedByStorage(t *testing.T) {
+// TestUnreadableConfigurationClosesNoCircuit: without it there is no probe.
+func TestUnreadableConfigurationClosesNoCircuit(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	e.install()
 	refs := e.crowd(5)
