@@ -23,6 +23,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/paths"
 )
@@ -61,7 +63,7 @@ type Backend struct {
 	*framework.Backend
 	store   *store.Store
 	callers *callers
-	worker  *refresh.Worker
+	worker  *sweep.Worker
 	breaker *breaker.Breaker
 	metrics *metric.Metrics
 	herald  *herald
@@ -149,21 +151,22 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Plan: refresh.Plan, Replaced: refresh.Replaced, Suspects: refresher.Suspects,
 		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
 	})
-	b.worker = refresh.NewWorker(refresh.WorkerOptions{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.reconsider(ctx, refresher) }, Works: map[string]refresh.Work{
+	scans := upkeep.New(upkeep.Options{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), PlanCheck: refresh.PlanCheck})
+	b.worker = sweep.New(sweep.Options{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.reconsider(ctx, scans) }, Works: map[string]sweep.Work{
 		store.DueCredential:   refresher.Keep,
-		store.DueRemoval:      refresh.Each(refresher.Remove),
-		store.DueReindex:      refresh.Each(refresher.Reindex),
-		store.DueRecheck:      refresh.Each(refresher.Recheck),
-		store.DueRotation:     refresh.Each(refresher.Rotate),
-		store.DueKeyAge:       refresh.Each(refresher.RotateAged),
-		store.DueDeletion:     refresh.Each(refresher.Delete),
-		store.DueForgetting:   refresh.Each(b.store.ForgetDeleted),
-		store.DueDataDeletion: refresh.Each(refresher.Erase),
-		store.DueSession:      refresh.Each(sessions.Reap),
-	}, Now: o.Now, Log: b.Logger(), Life: life, Swept: b.metrics.Swept})
+		store.DueRemoval:      sweep.Each(refresher.Remove),
+		store.DueReindex:      sweep.Each(scans.Reindex),
+		store.DueRecheck:      sweep.Each(scans.Recheck),
+		store.DueRotation:     sweep.Each(scans.Rotate),
+		store.DueKeyAge:       sweep.Each(scans.RotateAged),
+		store.DueDeletion:     sweep.Each(refresher.Delete),
+		store.DueForgetting:   sweep.Each(b.store.ForgetDeleted),
+		store.DueDataDeletion: sweep.Each(refresher.Erase),
+		store.DueSession:      sweep.Each(sessions.Reap),
+	}, Now: o.Now, Log: b.Logger(), Context: life, Done: b.metrics.Swept})
 	b.metrics.Watch(b.store, calls, b.worker)
 	b.Paths = paths.All(paths.Deps{
-		Store: b.store, Flow: sessions, Refresh: refresher, Breaker: calls, Worker: b.worker,
+		Store: b.store, Flow: sessions, Refresh: refresher, Upkeep: scans, Breaker: calls, Worker: b.worker,
 		Providers: names, Versions: func() map[string][]string { return versions(providers) },
 		Metrics: paths.Metrics{ContentType: metric.ContentType, Text: b.metrics.Text}, Build: o.Build, Now: o.Now,
 	})
@@ -240,12 +243,12 @@ func (b *Backend) tick(context.Context, *logical.Request) error {
 func (b *Backend) Sweep(ctx context.Context) error { return b.worker.Sweep(ctx) }
 
 // reconsider looks again at what was decided by a clock that was set back since.
-func (b *Backend) reconsider(ctx context.Context, r *refresh.Refresher) {
+func (b *Backend) reconsider(ctx context.Context, u *upkeep.Upkeep) {
 	if !b.store.ClockSetBack() {
 		return
 	}
 	b.Logger().Warn("the clock was set back: tokens that were called failed are asked about again if they live")
-	if err := r.Reconsider(ctx); err != nil {
+	if err := u.Reconsider(ctx); err != nil {
 		b.Logger().Warn("some could not be asked about; a read of them or a check does", "error", err)
 	}
 }

@@ -16,19 +16,21 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
 )
 
 type configPaths struct {
 	store     *store.Store
 	breaker   *breaker.Breaker
 	refresh   *refresh.Refresher
+	upkeep    *upkeep.Upkeep
 	verifier  func(ctx context.Context, name string) ([]provider.Finding, error)
 	providers []string
 	now       func() time.Time
 }
 
-func config(s *store.Store, breaker *breaker.Breaker, refresh *refresh.Refresher, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
-	c := configPaths{s, breaker, refresh, verifier, providers, now}
+func config(s *store.Store, breaker *breaker.Breaker, refresh *refresh.Refresher, upkeep *upkeep.Upkeep, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
+	c := configPaths{s, breaker, refresh, upkeep, verifier, providers, now}
 	return []*framework.Path{c.all(), c.one(), c.verification()}
 }
 
@@ -169,7 +171,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	// What the provider refused was the former configuration.
 	c.breaker.Reset(ctx, name)
 	if replan {
-		if err := c.refresh.PlanChecks(ctx); err != nil {
+		if err := c.upkeep.PlanChecks(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -76,12 +76,12 @@ func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.
 		}
 		counts[string(status)] = len(refs)
 	}
-	overdue, all, err := h.Store.Overdue(ctx, h.Now().Add(-refresh.OverdueAfter))
+	overdue, all, err := h.Store.Overdue(ctx, h.Now().Add(-sweep.OverdueAfter))
 	if err != nil {
 		return nil, err
 	}
 	view := map[string]any{"counts": counts, "overdue": overdue, "overdue_all_counted": all}
-	if last := h.Worker.LastSweep(); last != nil {
+	if last := h.Worker.Last(); last != nil {
 		view["last_sweep"] = map[string]any{"at": timestamp(last.At), "milliseconds": last.Took.Milliseconds(), "due": last.Due, "failed": last.Failed}
 	}
 	names, err := h.Store.Configs(ctx)

@@ -22,7 +22,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 )
 
@@ -31,8 +33,9 @@ type Deps struct {
 	Store   *store.Store
 	Flow    *flow.Flow
 	Refresh *refresh.Refresher
+	Upkeep  *upkeep.Upkeep
 	Breaker *breaker.Breaker
-	Worker  *refresh.Worker
+	Worker  *sweep.Worker
 	// Providers are the names of the providers that can be configured.
 	Providers []string
 	// Versions returns the versions of each provider's API that can be configured.
@@ -48,17 +51,17 @@ func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
 		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
 		static(d.Refresh, d.Flow.ImportStatic, d.Now),
-		config(d.Store, d.Breaker, d.Refresh, d.Flow.Verify, d.Providers, d.Now),
+		config(d.Store, d.Breaker, d.Refresh, d.Upkeep, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),
 		connections(d.Store, d.Refresh, d.Now),
 		accounts(d),
 		events(d.Store),
-		tenants(d.Store, d.Refresh),
+		tenants(d.Store, d.Refresh, d.Upkeep),
 		webhooks(d.Store, d.Refresh),
 		health(d),
-		settings(d.Store, d.Refresh),
+		settings(d.Store, d.Upkeep),
 		metrics(d.Metrics),
 		info(d.Build, d.Versions),
 	)

@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
 )
 
 var settingsFields = map[string]*framework.FieldSchema{
@@ -27,12 +27,12 @@ var settingsAnswer = answer{
 }
 
 type settingsPaths struct {
-	store   *store.Store
-	refresh *refresh.Refresher
+	store  *store.Store
+	upkeep *upkeep.Upkeep
 }
 
-func settings(s *store.Store, r *refresh.Refresher) []*framework.Path {
-	p := settingsPaths{s, r}
+func settings(s *store.Store, u *upkeep.Upkeep) []*framework.Path {
+	p := settingsPaths{s, u}
 	return []*framework.Path{{
 		Pattern:      "settings$",
 		Fields:       fields(settingsFields),
@@ -87,7 +87,7 @@ func (p settingsPaths) write(ctx context.Context, _ *logical.Request, d *framewo
 	// Whenever it is named: of a write that stored the period and then failed, or died,
 	// the next one must plan what is left.
 	if _, named := d.Raw["key_rotation_period"]; named && err == nil {
-		err = p.refresh.PlanRotations(ctx)
+		err = p.upkeep.PlanRotations(ctx)
 	}
 	return nil, err
 }

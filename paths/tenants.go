@@ -13,6 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
 )
 
 var tenantFields = map[string]*framework.FieldSchema{
@@ -50,10 +51,11 @@ var rotationAnswer = joined(walkAnswer, answer{
 type tenantPaths struct {
 	store   *store.Store
 	refresh *refresh.Refresher
+	upkeep  *upkeep.Upkeep
 }
 
-func tenants(s *store.Store, r *refresh.Refresher) []*framework.Path {
-	t := tenantPaths{s, r}
+func tenants(s *store.Store, r *refresh.Refresher, u *upkeep.Upkeep) []*framework.Path {
+	t := tenantPaths{s, r, u}
 	return []*framework.Path{t.all(), t.one(), t.rotation(), t.reindexing()}
 }
 
@@ -152,7 +154,7 @@ func (t tenantPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 	}
 	known, err := t.store.Tenant(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		err = refresh.NoTenant(id)
+		err = store.NoTenant(id)
 	}
 	if err != nil {
 		return nil, err
@@ -251,7 +253,7 @@ func (t tenantPaths) rotate(ctx context.Context, _ *logical.Request, d *framewor
 	if err != nil {
 		return nil, err
 	}
-	walk, err := t.refresh.BeginRotation(ctx, id)
+	walk, err := t.upkeep.BeginRotation(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +265,7 @@ func (t tenantPaths) reindex(ctx context.Context, _ *logical.Request, d *framewo
 	if err != nil {
 		return nil, err
 	}
-	walk, err := t.refresh.BeginReindex(ctx, id)
+	walk, err := t.upkeep.BeginReindex(ctx, id)
 	if err != nil {
 		return nil, err
 	}

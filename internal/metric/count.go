@@ -13,6 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 )
 
 // ok is the outcome of what went well.
@@ -179,7 +180,7 @@ func (m *Metrics) Announced(medium, outcome string, n int) {
 }
 
 // Swept counts a sweep.
-func (m *Metrics) Swept(s refresh.Swept) {
+func (m *Metrics) Swept(s sweep.Result) {
 	outcome := ok
 	if s.Failed {
 		outcome = "failed"

@@ -21,8 +21,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 )
 
@@ -68,7 +68,7 @@ func New(o Options) *Metrics {
 }
 
 // Watch names the rooms whose state is looked at whenever somebody asks.
-func (m *Metrics) Watch(s *store.Store, b *breaker.Breaker, w *refresh.Worker) {
+func (m *Metrics) Watch(s *store.Store, b *breaker.Breaker, w *sweep.Worker) {
 	m.state = &state{store: s, breaker: b, worker: w, known: m.known, now: m.Now}
 	m.registry.MustRegister(m.state)
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 )
 
 // state collects how the mount is when somebody asks. What takes storage calls
@@ -17,7 +17,7 @@ import (
 type state struct {
 	store   *store.Store
 	breaker *breaker.Breaker
-	worker  *refresh.Worker
+	worker  *sweep.Worker
 	known   func(provider string) string
 	now     func() time.Time
 
@@ -74,7 +74,7 @@ func (s *state) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- m
 	}
 	metrics <- gauge(completeDesc, truth(s.complete))
-	if last := s.worker.LastSweep(); last != nil {
+	if last := s.worker.Last(); last != nil {
 		metrics <- gauge(lastSweepDesc, unix(last.At))
 		metrics <- gauge(lastTookDesc, max(last.Took, 0).Seconds())
 	}
@@ -136,7 +136,7 @@ func (s *state) work(ctx context.Context, now time.Time) (metrics []prometheus.M
 	if err != nil {
 		return nil, err
 	}
-	overdue, _, err := s.store.Overdue(ctx, now.Add(-refresh.OverdueAfter))
+	overdue, _, err := s.store.Overdue(ctx, now.Add(-sweep.OverdueAfter))
 	if err != nil {
 		return nil, err
 	}

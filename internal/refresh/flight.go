@@ -236,7 +236,7 @@ func (r *Refresher) takeIn(ctx context.Context, ref tenant.Ref, f flight, before
 		if !sameEnds(*old, c) || old.Status != store.Active {
 			planNotice(&c, r.Now())
 		}
-		planCheck(ref, &c, config, r.Now())
+		PlanCheck(ref, &c, config, r.Now())
 		if f.name == "refresh" || old.Status != store.Active || !old.Token.ExpiresAt.Equal(c.Token.ExpiresAt) {
 			planRefresh(ref, &c, r.Now())
 		}

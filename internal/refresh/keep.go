@@ -9,8 +9,13 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
+
+// parallelBatches is how many batches of checks are sent concurrently, and how many
+// results of one are stored concurrently.
+const parallelBatches = 8
 
 // failingLong is for how long a refresh may fail for reasons that are not
 // understood before the provider is asked whether the token lives at all.
@@ -31,12 +36,12 @@ const callsOfRefresh = 2
 func (r *Refresher) Keep(ctx context.Context, due []store.Due) error {
 	ctx = store.Passing(ctx)
 	checks := make([]*chore, len(due))
-	errs := []error{inParallel(ctx, parallel, len(due), func(i int) (err error) {
+	errs := []error{sweep.InParallel(ctx, sweep.Parallel, len(due), func(i int) (err error) {
 		checks[i], err = r.keep(ctx, due[i])
 		return err
 	})}
 	batches := r.batches(checks)
-	return errors.Join(append(errs, inParallel(ctx, parallelBatches, len(batches), func(i int) error {
+	return errors.Join(append(errs, sweep.InParallel(ctx, parallelBatches, len(batches), func(i int) error {
 		return r.checkAll(ctx, batches[i])
 	}))...)
 }
@@ -163,7 +168,7 @@ func (r *Refresher) checkAll(ctx context.Context, batch []*chore) error {
 	answers, config := r.inspectAll(ctx, mine)
 	// What was answered is stored even if the mount ends now, and each landing has
 	// somebody who waits for it.
-	errs := []error{inParallel(context.WithoutCancel(ctx), parallelBatches, len(mine), func(i int) (err error) {
+	errs := []error{sweep.InParallel(context.WithoutCancel(ctx), parallelBatches, len(mine), func(i int) (err error) {
 		k, l := mine[i], landings[i]
 		landed[i] = true
 		defer r.flights.land(check, k.ref, l)

@@ -22,7 +22,7 @@ import (
 // spread likewise.
 func Plan(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
 	planRefresh(ref, c, now)
-	planCheck(ref, c, config, now)
+	PlanCheck(ref, c, config, now)
 	planNotice(c, now)
 }
 
@@ -47,9 +47,9 @@ func planRefresh(ref tenant.Ref, c *store.Credential, now time.Time) {
 // begin, for the tick that follows, and for its turn.
 const sweepLag = 4 * time.Minute
 
-// planCheck leaves the planned refresh where it is: of a life that is checked
+// PlanCheck sets the next check. It leaves the planned refresh where it is: of a life that is checked
 // each day, every day's remainder is half over later.
-func planCheck(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
+func PlanCheck(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
 	c.NextCheck = time.Time{}
 	if config.CheckInterval != nil && *config.CheckInterval > 0 {
 		in := time.Duration(float64(*config.CheckInterval) * (0.7 + 0.3*fraction(ref)))

@@ -13,6 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -144,7 +145,7 @@ func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs 
 // come again.
 func (r *Refresher) removeLot(ctx context.Context, removal *store.Removal, lot []tenant.Ref) error {
 	errs := make([]error, len(lot))
-	crash := inParallel(ctx, together, len(lot), func(i int) error {
+	crash := sweep.InParallel(ctx, together, len(lot), func(i int) error {
 		errs[i] = errSuperseded // should it panic
 		errs[i] = r.removeOne(ctx, lot[i], Disconnection{Revoke: removal.Revoke, Force: removal.Force})
 		return nil

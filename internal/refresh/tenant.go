@@ -15,7 +15,7 @@ import (
 func (r *Refresher) Suspend(ctx context.Context, id tenant.ID, suspended bool) error {
 	err := r.Store.Suspend(ctx, id, suspended)
 	if errors.Is(err, store.ErrNotFound) {
-		return r.noTenant(ctx, id)
+		return r.Store.TenantNotFound(ctx, id)
 	}
 	return err
 }
@@ -37,7 +37,7 @@ func (r *Refresher) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnect
 		return deletion, r.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return "", NoTenant(id)
+		return "", store.NoTenant(id)
 	}
 	if err != nil {
 		return "", err
@@ -92,4 +92,13 @@ func (r *Refresher) Delete(ctx context.Context, due store.Due) error {
 		}
 	}
 	return quietly(r.Store.UpdateDeletion(ctx, id, r.next(deletion, through)))
+}
+
+// quietly passes over the errors of work whose tenant, or whose reason, is
+// gone.
+func quietly(err error) error {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errSuperseded) {
+		return nil
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -79,7 +80,7 @@ func verified(err error) error {
 func (r *Refresher) heed(ctx context.Context, name string, words []provider.Word) (marked int, err error) {
 	ctx = context.WithoutCancel(ctx)
 	counts := make([]int, len(words))
-	err = inParallel(ctx, parallel, len(words), func(i int) (err error) {
+	err = sweep.InParallel(ctx, sweep.Parallel, len(words), func(i int) (err error) {
 		counts[i], err = r.heedOne(ctx, name, words[i])
 		return err
 	})

@@ -61,6 +61,20 @@ func (s *Store) Deleting(ctx context.Context, id tenant.ID) error {
 	return s.deleting(ctx, s.Tenant, id)
 }
 
+// TenantNotFound returns the error of an id that names no tenant, or one that is being
+// deleted.
+func (s *Store) TenantNotFound(ctx context.Context, id tenant.ID) error {
+	if err := s.Deleting(ctx, id); err != nil {
+		return err
+	}
+	return NoTenant(id)
+}
+
+// NoTenant is the error of an id that names no tenant.
+func NoTenant(id tenant.ID) error {
+	return oauth.Errorf(oauth.NotFound, "there is no tenant %s; a tenant exists from its first credential", id)
+}
+
 // notDeleting returns err, or nil if it says that a tenant is being deleted.
 func notDeleting(err error) error {
 	if errors.Is(err, ErrDeleting) {

@@ -1,4 +1,5 @@
-package refresh
+// Package sweep does the work that is due, by the due index of the store.
+package sweep
 
 import (
 	"cmp"
@@ -18,100 +19,95 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// Work does due work of one kind, soonest expiry first. The entries that led to
-// it are then gone: done, moved or outdated. One that stays is met again by
-// each sweep, which costs a storage call for its minute and keeps nothing else
-// from being done.
+// Work does due work of one kind, soonest expiry first, and deletes or moves its
+// entries in the due index. Each sweep comes back to an entry that stays, which costs
+// a storage call for its minute and delays no other work.
 type Work func(context.Context, []store.Due) error
 
-// Each returns the Work that does one piece at a time, several at once.
+// Each returns the Work that calls do with one entry at a time, concurrently.
 func Each(do func(context.Context, store.Due) error) Work {
 	return func(ctx context.Context, due []store.Due) error {
-		return inParallel(ctx, parallel, len(due), func(i int) error { return do(ctx, due[i]) })
+		return InParallel(ctx, Parallel, len(due), func(i int) error { return do(ctx, due[i]) })
 	}
 }
 
-// A Worker does what is due, in a goroutine of its own. It costs nothing
-// between pokes, and one storage call a poke if nothing is due.
+// A Worker does what is due, in a goroutine of its own. Between pokes it costs nothing,
+// and a poke with nothing due costs one storage call.
 type Worker struct {
-	WorkerOptions
+	Options
 	poke chan struct{}
 	done sync.WaitGroup
-	// sweeping is held by the one sweep.
+	// sweeping is held during a sweep.
 	sweeping sync.Mutex
-	last     atomic.Pointer[Swept]
+	last     atomic.Pointer[Result]
 }
 
-// A Swept is what a sweep did.
-type Swept struct {
+// A Result says what a sweep did.
+type Result struct {
 	// At is when it began, Took how long it lasted.
 	At   time.Time
 	Took time.Duration
-	// Due counts what it found due, Failed says that some of that could not be
-	// done, or not all be found.
+	// Due counts the entries that were due. Failed says that some work failed, or that
+	// not all entries could be listed.
 	Due    int
 	Failed bool
 }
 
-// LastSweep returns what the last sweep of this process did, or nil.
-func (w *Worker) LastSweep() *Swept { return w.last.Load() }
-
 const (
-	// parallel is how many pieces of due work of one kind are done at once.
-	parallel = 32
-	// parallelBatches is how many batches are, and how many of the answers to one
-	// are taken in.
-	parallelBatches = 8
-	// sweepLot is about how much of what is due is held in memory at once, and put
-	// in the order of its expiry.
-	sweepLot = 10_000
+	// Parallel is how many entries of one kind of work are done concurrently.
+	Parallel = 32
+	// lotSize is about how many entries are held in memory and sorted by their expiry
+	// at a time.
+	lotSize = 10_000
+	// OverdueAfter is how late due work may be done: its minute has to end, the next
+	// tick to come, and the work before it to be done.
+	OverdueAfter = 3 * time.Minute
 )
 
-// WorkerOptions are what a Worker needs.
-type WorkerOptions struct {
+// Options are what a Worker needs.
+type Options struct {
 	Store *store.Store
-	// Before is called at the beginning of a sweep.
+	// Before is called at the beginning of each sweep.
 	Before func(context.Context)
-	// Works are what can be done, by the kinds of the due index.
+	// Works maps the kinds of the due index to their work.
 	Works map[string]Work
 	Now   func() time.Time
 	Log   hclog.Logger
-	// Life ends when the mount does, and the Worker with it.
-	Life context.Context
-	// Swept is told of each sweep. Nil: nobody is.
-	Swept func(Swept)
+	// Context ends when the mount shuts down, and the Worker with it.
+	Context context.Context
+	// Done is called after each sweep. Nil: no function is called.
+	Done func(Result)
 }
 
-// NewWorker returns a Worker.
-func NewWorker(o WorkerOptions) *Worker {
-	if o.Swept == nil {
-		o.Swept = func(Swept) {}
+// New returns a Worker.
+func New(o Options) *Worker {
+	if o.Done == nil {
+		o.Done = func(Result) {}
 	}
-	return &Worker{WorkerOptions: o, poke: make(chan struct{}, 1)}
+	return &Worker{Options: o, poke: make(chan struct{}, 1)}
 }
 
-// OverdueAfter is for how long due work may wait: for its minute to end, the
-// tick that follows, and its turn.
-const OverdueAfter = 3 * time.Minute
+// Last returns the result of this process's last sweep, or nil.
+func (w *Worker) Last() *Result { return w.last.Load() }
 
 // Start starts the goroutine.
 func (w *Worker) Start() {
 	w.done.Go(func() {
 		for {
 			select {
-			case <-w.Life.Done():
+			case <-w.Context.Done():
 				return
 			case <-w.poke:
-				if err := w.guarded(); err != nil && w.Life.Err() == nil {
-					w.Log.Error("sweeping what is due", "error", err)
+				if err := w.guarded(); err != nil && w.Context.Err() == nil {
+					w.Log.Error("sweeping failed", "error", err)
 				}
 			}
 		}
 	})
 }
 
-// guarded is Sweep for the goroutine, which a panic must not end: it would take
-// every mount of the process along.
+// guarded is Sweep for the goroutine. A panic there would end every mount of the
+// process.
 func (w *Worker) guarded() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -119,11 +115,11 @@ func (w *Worker) guarded() (err error) {
 			err = errors.New("internal error")
 		}
 	}()
-	return w.Sweep(w.Life)
+	return w.Sweep(w.Context)
 }
 
-// Poke asks for a sweep and returns at once. Pokes that come during a sweep
-// make one more.
+// Poke requests a sweep and returns immediately. Any number of pokes during a sweep
+// cause one more.
 func (w *Worker) Poke() {
 	select {
 	case w.poke <- struct{}{}:
@@ -134,20 +130,20 @@ func (w *Worker) Poke() {
 // Wait returns when the goroutine has ended.
 func (w *Worker) Wait() { w.done.Wait() }
 
-// Sweep does all that is due by now, and returns the errors of what could not
-// be done. One piece's trouble does not keep the others from being done.
+// Sweep does everything that is due, and returns the errors of the work that failed.
+// The failure of one entry does not keep others from being done.
 func (w *Worker) Sweep(ctx context.Context) error {
 	w.sweeping.Lock()
 	defer w.sweeping.Unlock()
 	began, found := w.Now(), 0
 	err := w.sweep(ctx, &found)
-	swept := Swept{began, w.Now().Sub(began), found, err != nil}
-	w.last.Store(&swept)
-	w.Swept(swept)
+	result := Result{began, w.Now().Sub(began), found, err != nil}
+	w.last.Store(&result)
+	w.Done(result)
 	return err
 }
 
-// sweep is Sweep, and adds to found how much was due.
+// sweep is Sweep, and adds the number of due entries to found.
 func (w *Worker) sweep(ctx context.Context, found *int) error {
 	w.Before(ctx)
 	stuck, first, last, err := w.Store.DueMinutes(ctx)
@@ -170,15 +166,14 @@ func (w *Worker) sweep(ctx context.Context, found *int) error {
 	return errors.Join(append(errs, w.finish(ctx, &due))...)
 }
 
-// A lot is what a sweep has gathered and not done yet, and the minutes that it
-// was due at.
+// A lot is the entries that a sweep has listed and not done yet, with their minutes.
 type lot struct {
 	due     []store.Due
 	minutes []int64
-	found   *int // how much all lots of the sweep held
+	found   *int // the number of entries in all lots of the sweep
 }
 
-// gather adds what is due at minute to the lot, and does the lot if it is full.
+// gather adds the entries of minute to the lot, and does the lot if it is full.
 func (w *Worker) gather(ctx context.Context, minute int64, l *lot) error {
 	due, err := w.Store.Pass(ctx, minute)
 	if err != nil || len(due) == 0 {
@@ -186,13 +181,13 @@ func (w *Worker) gather(ctx context.Context, minute int64, l *lot) error {
 	}
 	l.due, l.minutes = append(l.due, due...), append(l.minutes, minute)
 	*l.found += len(due)
-	if len(l.due) < sweepLot {
+	if len(l.due) < lotSize {
 		return nil
 	}
 	return w.finish(ctx, l)
 }
 
-// finish does the lot, and looks whether anything is left at its minutes.
+// finish does the lot, and lists its minutes again for entries that are left.
 func (w *Worker) finish(ctx context.Context, l *lot) error {
 	errs := []error{w.do(ctx, l.due), w.Store.FlushEvents(ctx)}
 	for _, minute := range l.minutes {
@@ -206,7 +201,7 @@ func (w *Worker) finish(ctx context.Context, l *lot) error {
 	return errors.Join(errs...)
 }
 
-// do does what is due, soonest expiry first, each kind beside the others.
+// do does the work of due, soonest expiry first, the kinds concurrently.
 func (w *Worker) do(ctx context.Context, due []store.Due) error {
 	slices.SortStableFunc(due, func(a, b store.Due) int { return cmp.Compare(a.Expiry, b.Expiry) })
 	kinds := map[string][]store.Due{}
@@ -214,19 +209,19 @@ func (w *Worker) do(ctx context.Context, due []store.Due) error {
 		kinds[d.Kind] = append(kinds[d.Kind], d)
 	}
 	names := slices.Sorted(maps.Keys(kinds))
-	return inParallel(ctx, len(names), len(names), func(i int) error {
+	return InParallel(ctx, len(names), len(names), func(i int) error {
 		work, ok := w.Works[names[i]]
 		if !ok {
-			return fmt.Errorf("due work of an unknown kind %q, %d pieces", names[i], len(kinds[names[i]]))
+			return fmt.Errorf("%d entries of the due index are of the unknown kind %q; a newer version may have written them", len(kinds[names[i]]), names[i])
 		}
 		return work(ctx, kinds[names[i]])
 	})
 }
 
-// inParallel calls do with each number below n, in order and limit at once, and
-// returns their errors. A panic is one: nobody else would catch it, and it
-// would take every mount of the process along.
-func inParallel(ctx context.Context, limit, n int, do func(i int) error) error {
+// InParallel calls do with each number below n in order, up to limit calls at a time,
+// and returns their errors. A panic becomes an error: in a goroutine it would end every
+// mount of the process.
+func InParallel(ctx context.Context, limit, n int, do func(i int) error) error {
 	var group errgroup.Group
 	group.SetLimit(limit)
 	errs := make([]error, n)

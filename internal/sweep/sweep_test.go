@@ -1,4 +1,4 @@
-package refresh_test
+package sweep_test
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -37,9 +37,9 @@ func scheduled(t *testing.T, ids ...string) (*store.Store, *authpipetest.Clock) 
 	return s, clock
 }
 
-// TestWhatExpiresSoonestIsDoneFirst has a sweep find work at several minutes
+// TestSweepDoesSoonestExpiryFirst has a sweep find work at several minutes
 // that it missed.
-func TestWhatExpiresSoonestIsDoneFirst(t *testing.T) {
+func TestSweepDoesSoonestExpiryFirst(t *testing.T) {
 	s, clock := scheduled(t, "first", "second", "third")
 	var order []string
 	work := func(ctx context.Context, due []store.Due) error {
@@ -51,16 +51,16 @@ func TestWhatExpiresSoonestIsDoneFirst(t *testing.T) {
 		}
 		return nil
 	}
-	w := refresh.NewWorker(refresh.WorkerOptions{
-		Store: s, Before: func(context.Context) {}, Works: map[string]refresh.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Life: t.Context(),
+	w := sweep.New(sweep.Options{
+		Store: s, Before: func(context.Context) {}, Works: map[string]sweep.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
 	})
 	if err := w.Sweep(t.Context()); err != nil || !slices.Equal(order, []string{"third", "second", "first"}) {
 		t.Errorf("done in the order %v, %v", order, err)
 	}
 }
 
-// TestOneSweepAtATime has a sweep begin while another is at work: it waits.
-func TestOneSweepAtATime(t *testing.T) {
+// TestSweepsDoNotOverlap has a sweep begin while another is at work: it waits.
+func TestSweepsDoNotOverlap(t *testing.T) {
 	s, clock := scheduled(t, "only")
 	inside, release := make(chan struct{}, 2), make(chan struct{})
 	work := func(context.Context, []store.Due) error {
@@ -70,8 +70,8 @@ func TestOneSweepAtATime(t *testing.T) {
 	}
 	var sweeping, most atomic.Int32
 	before := func(context.Context) { most.Store(max(most.Load(), sweeping.Load()+1)); sweeping.Add(1) }
-	w := refresh.NewWorker(refresh.WorkerOptions{
-		Store: s, Before: before, Works: map[string]refresh.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Life: t.Context(),
+	w := sweep.New(sweep.Options{
+		Store: s, Before: before, Works: map[string]sweep.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
 	})
 	var sweeps sync.WaitGroup
 	sweep := func() {
@@ -98,25 +98,25 @@ func TestOneSweepAtATime(t *testing.T) {
 	}
 }
 
-// TestWorkThatPanicsStopsNoOther has one kind of work panic, by itself and in
+// TestPanicOfOneWorkStopsNoOther has one kind of work panic, by itself and in
 // one of its pieces: the rest is done, and the next sweep is made.
-func TestWorkThatPanicsStopsNoOther(t *testing.T) {
+func TestPanicOfOneWorkStopsNoOther(t *testing.T) {
 	s, clock := scheduled(t, "first", "second", "third")
 	var reaped atomic.Int64
-	each := refresh.Each(func(ctx context.Context, d store.Due) error {
+	each := sweep.Each(func(ctx context.Context, d store.Due) error {
 		if d.ID == "second" {
-			panic("a record that nobody thought of")
+			panic("a record with a defect")
 		}
 		reaped.Add(1)
 		return s.ReapSession(ctx, d)
 	})
-	var whole refresh.Work = func(context.Context, []store.Due) error { panic("work that nobody thought of") }
-	for name, work := range map[string]refresh.Work{"as a whole": whole, "in a piece": each} {
-		w := refresh.NewWorker(refresh.WorkerOptions{
-			Store: s, Before: func(context.Context) {}, Works: map[string]refresh.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Life: t.Context(),
+	var whole sweep.Work = func(context.Context, []store.Due) error { panic("work with a defect") }
+	for name, work := range map[string]sweep.Work{"as a whole": whole, "in a piece": each} {
+		w := sweep.New(sweep.Options{
+			Store: s, Before: func(context.Context) {}, Works: map[string]sweep.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
 		})
 		for range 2 {
-			if err := w.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "nobody thought of") {
+			if err := w.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "with a defect") {
 				t.Errorf("%s: the sweep says %v", name, err)
 			}
 		}

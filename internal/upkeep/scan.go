@@ -1,0 +1,175 @@
+// Package upkeep does background work over all records of a tenant: it rotates keys,
+// rebuilds indexes and plans checks anew. The work is done in slices, with a cursor in
+// the tenant's record, so that a restart continues it.
+package upkeep
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// Options are what an Upkeep needs.
+type Options struct {
+	Store     *store.Store
+	Providers map[string]provider.Provider
+	Now       func() time.Time
+	Log       hclog.Logger
+	// PlanCheck sets a credential's next check, by the provider's configuration.
+	PlanCheck func(tenant.Ref, *store.Credential, store.Config, time.Time)
+}
+
+// An Upkeep begins scans and does their work. It is safe for concurrent use.
+type Upkeep struct{ Options }
+
+// New returns an Upkeep.
+func New(o Options) *Upkeep { return &Upkeep{o} }
+
+// sliceTime is how long a scan may go on in one sweep.
+const sliceTime = 20 * time.Second
+
+// errUnchanged is returned by a change of a record that there is no need to store.
+var errUnchanged = errors.New("nothing changes")
+
+// A scan says which records are visited, and what is done at each.
+type scan struct {
+	// refs yields the refs after a given one, in a stable order.
+	refs func(ctx context.Context, id tenant.ID, after string) iter.Seq2[tenant.Ref, error]
+	// visit may be repeated for a ref: after a crash a slice begins anew. It reports
+	// whether it has changed the record.
+	visit func(context.Context, tenant.Ref) (changed bool, err error)
+	// again is called after the last ref, and returns when the scan begins again at the
+	// first one. Zero: the scan has ended. Nil: likewise.
+	again func(context.Context, *store.Walk) (time.Time, error)
+	// ended is called when the end is stored. Nil: no function is called.
+	ended func()
+}
+
+// uncounted is a visit whose changes are not counted.
+func uncounted(visit func(context.Context, tenant.Ref) error) func(context.Context, tenant.Ref) (bool, error) {
+	return func(ctx context.Context, ref tenant.Ref) (bool, error) { return false, visit(ctx, ref) }
+}
+
+// begin begins the tenant's scan of that kind. One that is under way continues, with a
+// new entry in the due index, for the old one may be lost.
+func (u *Upkeep) begin(ctx context.Context, id tenant.ID, kind string) (store.Walk, error) {
+	walk, err := u.Store.UpdateWalk(ctx, id, kind, func(old *store.Walk) (store.Walk, time.Time, error) {
+		if old != nil && old.FinishedAt.IsZero() {
+			return *old, u.Now(), nil
+		}
+		return u.newWalk(), u.Now(), nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = u.Store.TenantNotFound(ctx, id)
+	}
+	return walk, err
+}
+
+func (u *Upkeep) newWalk() store.Walk {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return store.Walk{ID: base64.RawURLEncoding.EncodeToString(id), StartedAt: u.Now().UTC()}
+}
+
+// errOtherWalk is returned if another scan has taken the place of the one that is
+// stored.
+var errOtherWalk = errors.New("another scan has begun")
+
+// work does one slice of a scan. It does nothing if the tenant was deleted.
+func (u *Upkeep) work(ctx context.Context, due store.Due, s scan) error {
+	if dropped, err := u.Store.DropOutdated(ctx, due); dropped || err != nil {
+		return err
+	}
+	id, err := tenant.ParseID(due.ID)
+	if err != nil {
+		return err
+	}
+	walk, err := u.Store.Walk(ctx, id, due.Kind)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	next := time.Time{}
+	finished, cause := u.slice(ctx, id, &walk, s)
+	if finished && s.again != nil {
+		next, cause = s.again(ctx, &walk)
+		finished = next.IsZero() && cause == nil
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case finished:
+		walk.FinishedAt = u.Now().UTC()
+		u.Log.Info("finished", "work", due.Kind, "tenant", id, "records", walk.Done, "unreadable", walk.Unreadable)
+	case next.IsZero():
+		next = u.Now()
+	}
+	_, err = u.Store.UpdateWalk(ctx, id, due.Kind, func(now *store.Walk) (store.Walk, time.Time, error) {
+		if now == nil || now.ID != walk.ID {
+			return store.Walk{}, time.Time{}, errOtherWalk
+		}
+		return walk, next, nil
+	})
+	if finished && err == nil && s.ended != nil {
+		s.ended()
+	}
+	return errors.Join(ignoreGone(cause), ignoreGone(err))
+}
+
+// slice visits as many refs as there is time for, and moves the cursor in walk. It
+// reports whether it has visited the last one. A record that does not open is skipped; an
+// error of storage ends the slice before it.
+func (u *Upkeep) slice(ctx context.Context, id tenant.ID, walk *store.Walk, s scan) (finished bool, err error) {
+	begun := u.Now()
+	ctx = store.Passing(ctx)
+	if walk.After == "" {
+		walk.Done, walk.Unreadable = 0, 0 // it may begin again
+	}
+	for ref, err := range s.refs(ctx, id, walk.After) {
+		if err != nil || ctx.Err() != nil || u.Now().Sub(begun) > sliceTime {
+			return false, err
+		}
+		changed, err := s.visit(ctx, ref)
+		switch {
+		case errors.Is(err, store.ErrCorrupt):
+			u.Log.Warn("skipped a record that does not open", "ref", ref.String(), "error", err)
+			walk.Unreadable++
+		case err != nil:
+			return false, err
+		case changed:
+			walk.Changed++
+		}
+		walk.After = ref.String()
+		walk.Done++
+	}
+	return true, nil
+}
+
+// ignoreGone returns err, or nil if it says that the tenant or the scan is gone.
+func ignoreGone(err error) error {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errOtherWalk) {
+		return nil
+	}
+	return err
+}
+
+// eachTenant calls do with each tenant, concurrently.
+func (u *Upkeep) eachTenant(ctx context.Context, do func(tenant.ID) error) error {
+	names, err := u.Store.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	return sweep.InParallel(ctx, sweep.Parallel, len(names), func(i int) error {
+		return ignoreGone(do(tenant.ID(strings.TrimSuffix(names[i], "/"))))
+	})
+}
