@@ -145,7 +145,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	b.breaker = calls
 	refresher := refresh.New(refresh.Options{
 		Store: b.store, Providers: providers, Breaker: calls, Now: o.Now, Log: b.Logger(), Life: life,
-		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, Landed: b.metrics.Landed,
+		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, CallEnded: b.metrics.CallEnded,
 	})
 	sessions := flow.New(flow.Options{
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Plan: refresh.Plan, Replaced: refresh.Replaced, Suspects: refresher.Suspects,

@@ -27,7 +27,7 @@ type counters struct {
 	served       prometheus.Counter
 	calls        *prometheus.CounterVec
 	callSeconds  *prometheus.HistogramVec
-	flights      map[string]*prometheus.CounterVec // by their names
+	outcomes     map[string]*prometheus.CounterVec // by the names of the calls
 	begun, ended *prometheus.CounterVec
 	events       *prometheus.CounterVec
 	announced    *prometheus.CounterVec
@@ -57,7 +57,7 @@ func newCounters(registry *prometheus.Registry, providers []string) counters {
 		requests:    vec("requests_total", "Requests that this node has answered, by path, operation and outcome.", "path", "operation", "outcome"),
 		calls:       vec("provider_calls_total", "Calls to a provider, by what was asked and outcome.", "provider", "operation", "outcome"),
 		callSeconds: promauto.With(registry).NewHistogramVec(durations("provider_call_duration_seconds", "How long calls to a provider took.", callBuckets), []string{"provider", "operation"}),
-		flights: map[string]*prometheus.CounterVec{
+		outcomes: map[string]*prometheus.CounterVec{
 			"refresh": vec("refreshes_total", "Refreshes of credentials, by outcome.", "provider", "outcome"),
 			"check":   vec("checks_total", "Checks whether a token is alive, by outcome.", "provider", "outcome"),
 		},
@@ -96,9 +96,9 @@ func (c *counters) zero(providers []string) {
 		for _, outcome := range ends {
 			c.ended.WithLabelValues(p, outcome)
 		}
-		for name, flight := range c.flights {
+		for name, call := range c.outcomes {
 			for _, outcome := range append([]string{refresh.Succeeded(name), "error"}, classes...) {
-				flight.WithLabelValues(p, outcome)
+				call.WithLabelValues(p, outcome)
 			}
 		}
 	}
@@ -150,9 +150,9 @@ func callOutcome(err error) string {
 	return string(e.Class)
 }
 
-// Landed counts a refresh or a check of a credential that has ended.
-func (m *Metrics) Landed(name, question, outcome string) {
-	m.flights[question].WithLabelValues(m.known(name), outcome).Inc()
+// CallEnded counts a refresh or a check of a credential that has ended.
+func (m *Metrics) CallEnded(name, call, outcome string) {
+	m.outcomes[call].WithLabelValues(m.known(name), outcome).Inc()
 }
 
 // Begun counts a session that was begun.

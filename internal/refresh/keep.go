@@ -154,26 +154,25 @@ func (r *Refresher) checkAll(ctx context.Context, batch []*chore) error {
 	if err := r.budget.WaitN(ctx, len(batch)); err != nil {
 		return err
 	}
-	mine, landings := r.take(batch)
-	landed := make([]bool, len(mine))
+	mine, results := r.joinAll(batch)
+	finished := make([]bool, len(mine))
 	defer func() {
-		// Whoever came for them must not wait for what nobody brings any more.
-		for i, l := range landings {
-			if !landed[i] {
-				l.err = oauth.Errorf(oauth.Unavailable, "the check was given up; try again")
-				r.flights.land(check, mine[i].ref, l)
+		// After an error or a panic no other code would finish the rest.
+		for i, res := range results {
+			if !finished[i] {
+				res.err = oauth.Errorf(oauth.Unavailable, "the check was interrupted; try again")
+				r.calls.finish(check, mine[i].ref, res)
 			}
 		}
 	}()
 	answers, config := r.inspectAll(ctx, mine)
-	// What was answered is stored even if the mount ends now, and each landing has
-	// somebody who waits for it.
+	// The answers are stored even if the mount shuts down now.
 	errs := []error{sweep.InParallel(context.WithoutCancel(ctx), parallelBatches, len(mine), func(i int) (err error) {
-		k, l := mine[i], landings[i]
-		landed[i] = true
-		defer r.flights.land(check, k.ref, l)
-		l.credential, l.err = r.arrive(ctx, k.ref, r.checking(), k.credential, config, answers[i].Token, answers[i].Err)
-		return errors.Join(known(l.err), r.Store.FlushFullEvents(ctx))
+		k, res := mine[i], results[i]
+		finished[i] = true
+		defer r.calls.finish(check, k.ref, res)
+		res.credential, res.err = r.record(ctx, k.ref, r.checking(), k.credential, config, answers[i].Token, answers[i].Err)
+		return errors.Join(known(res.err), r.Store.FlushFullEvents(ctx))
 	})}
 	for _, k := range batch {
 		errs = append(errs, r.done(ctx, k))
@@ -181,15 +180,14 @@ func (r *Refresher) checkAll(ctx context.Context, batch []*chore) error {
 	return errors.Join(errs...)
 }
 
-// take starts the flights of a batch. Those that are under way already are
-// left to who is at them.
-func (r *Refresher) take(batch []*chore) (mine []*chore, landings []*landing) {
+// joinAll begins the checks of a batch, without those that are under way already.
+func (r *Refresher) joinAll(batch []*chore) (mine []*chore, results []*result) {
 	for _, k := range batch {
-		if l, ok := r.flights.join(check, k.ref); ok {
-			mine, landings = append(mine, k), append(landings, l)
+		if res, ok := r.calls.join(check, k.ref); ok {
+			mine, results = append(mine, k), append(results, res)
 		}
 	}
-	return mine, landings
+	return mine, results
 }
 
 func (r *Refresher) checkOne(ctx context.Context, k *chore) error {

@@ -2,10 +2,10 @@
 // stored until it is gone: it hands out tokens, trades them for fresh ones
 // before they expire, finds out which are dead, and takes grants away.
 //
-// A call to the provider is a flight: one for each ref, shared by all who come
-// for it, and no lock is held meanwhile. What it brings is stored only if the
-// credential is still the one that it started from; a connect, a delete or
-// another refresh that came first wins.
+// A call to the provider is made once for a ref and shared by all callers that wait for
+// it; no lock is held meanwhile. Its result is stored only if the credential has not
+// changed since the call began: a connect, a delete or another refresh that came first
+// wins.
 package refresh
 
 import (
@@ -40,21 +40,21 @@ type Options struct {
 	// CallsPerSecond is how many calls a second the background work makes of
 	// providers at most.
 	CallsPerSecond int
-	// Life ends when the mount does. Flights end with it.
+	// Life ends when the mount shuts down. Calls end with it.
 	Life context.Context
-	// Landed is told how each "refresh" and each "check" of a credential has ended:
-	// as [Succeeded] has it, "not_extended", "superseded" by what came first,
-	// "left_alone" if the provider is, "error" of storage, or the class of the
-	// provider's refusal. Nil: nobody is.
-	Landed func(provider, question, outcome string)
+	// CallEnded is called with the outcome of each "refresh" and "check" of a
+	// credential: as [Succeeded] has it; "not_extended"; "superseded" by another change;
+	// "left_alone" while calls are paused; "error" of storage; or the class of the
+	// provider's error. Nil: no function is called.
+	CallEnded func(provider, name, outcome string)
 }
 
 // A Refresher keeps credentials alive. Make one with [New]. It is safe for
 // concurrent use.
 type Refresher struct {
 	Options
-	flights flights
-	// joint is what is done once for all who come for it at the same time.
+	calls calls
+	// joint makes other work once for concurrent callers.
 	joint   singleflight.Group
 	revoked revocations
 	// pageFailures are the pageFailure of each pageFetch that failed lately.
@@ -65,8 +65,8 @@ type Refresher struct {
 
 // New returns a Refresher.
 func New(o Options) *Refresher {
-	if o.Landed == nil {
-		o.Landed = func(string, string, string) {}
+	if o.CallEnded == nil {
+		o.CallEnded = func(string, string, string) {}
 	}
 	return &Refresher{Options: o, budget: rate.NewLimiter(rate.Limit(o.CallsPerSecond), o.CallsPerSecond)}
 }
@@ -254,7 +254,7 @@ func (r *Refresher) Refresh(ctx context.Context, ref tenant.Ref) (store.Credenti
 }
 
 func (r *Refresher) refresh(ctx context.Context, ref tenant.Ref, wanted func(store.Credential) bool) (store.Credential, error) {
-	return r.fly(ctx, ref, flight{"refresh", wanted, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
+	return r.call(ctx, ref, call{"refresh", wanted, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
 		if c.Token.ExpiresAt.IsZero() {
 			return p.Inspect(ctx, client, c.Token)
 		}
@@ -267,14 +267,14 @@ func (r *Refresher) refresh(ctx context.Context, ref tenant.Ref, wanted func(sto
 // Check asks the provider now whether the token is alive. It brings back a
 // credential that was taken for dead.
 func (r *Refresher) Check(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
-	return r.fly(ctx, ref, r.checking())
+	return r.call(ctx, ref, r.checking())
 }
 
-// check is the name of the flights that ask about a token.
+// check is the name of the calls that inspect a token.
 const check = "check"
 
-func (r *Refresher) checking() flight {
-	return flight{check, func(store.Credential) bool { return true }, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
+func (r *Refresher) checking() call {
+	return call{check, func(store.Credential) bool { return true }, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
 		return p.Inspect(ctx, client, c.Token)
 	}, r.checked}
 }

@@ -270,8 +270,7 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 			return Credential{}, err
 		}
 	} else {
-		// That its pages were fetched changes nothing that a flight could have
-		// started from.
+		// That its pages were fetched changes nothing that a call could depend on.
 		c.Revision = old.Revision
 		if c.PagesAt == old.PagesAt {
 			c.Revision++
