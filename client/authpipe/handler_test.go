@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
@@ -321,6 +323,84 @@ func TestConnectHandlerRefusesUnlistedScopes(t *testing.T) {
 				t.Errorf("got %d, having written %v", w.Code, written)
 			case row.want != "" && (w.Code != http.StatusSeeOther || fmt.Sprint(written[0]["scopes"]) != row.want):
 				t.Errorf("got %d, having written %v", w.Code, written)
+			}
+		})
+	}
+}
+
+// The form is the browser's. What a session is begun with comes from the application.
+func TestConnectHandlerTakesOnlyScopesFromTheForm(t *testing.T) {
+	form := url.Values{
+		"tenant": {"org_evil"}, "user": {"eve"}, "actor": {"eve"}, "provider": {"evil"}, "for": {"installation"}, "return_url": {"https://evil.example.com/"},
+		"redirect_uri": {"https://evil.example.com/"}, "completion": {"callback"}, "allow_account_change": {"true"}, "grant": {"sdk"}, "scopes": {"email"},
+	}
+	for what, row := range map[string]struct{ path, form string }{
+		"in the body":  {"authorize", form.Encode()},
+		"in the query": {"authorize?" + form.Encode(), ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			d := newDouble(time.Now)
+			var written []byte
+			d.meanwhile(func(r *http.Request) *http.Response {
+				written, _ = json.Marshal(bodyOf(r))
+				return d.page(200, map[string]any{"data": map[string]any{"authorization_url": "https://www.facebook.com/"}})
+			})
+			h := &authpipe.ConnectHandler{
+				Client: newClient(t, d, authpipe.Options{}), SignedIn: person(authpipe.Person{Actor: "bob", Tenant: "org_acme"}), Scopes: []string{"email"}, ReturnURL: returnURL,
+			}
+			r := httptest.NewRequest(http.MethodPost, "https://app.example.com/facebook/"+row.path, strings.NewReader(row.form))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if want := `{"actor":"bob","return_url":"` + returnURL + `","scopes":["email"]}`; string(written) != want {
+				t.Errorf("it has written %s, want %s", written, want)
+			}
+			if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || to != "https://www.facebook.com/" {
+				t.Errorf("got %d, to %s", w.Code, to)
+			}
+			wantAsked(t, d, "PUT connect/"+bobs, 1)
+			wantAsked(t, d, "PUT connect/", 1)
+		})
+	}
+}
+
+// A return URL stands in logs and in the browser's history.
+func TestReplayedReturnURLConnectsNothing(t *testing.T) {
+	w := realWorld(t)
+	client := newRealClient(t, w)
+	w.connect(client, "replayed", "", alice)
+	for what, relayed := range map[string]bool{"with a connect code": false, "with the provider's answer": true} {
+		t.Run(what, func(t *testing.T) {
+			app := newApplication(client)
+			user := fmt.Sprint("bob-", relayed)
+			if relayed {
+				app.ReturnURL, app.RedirectURI = "", returnURL
+			}
+			came, err := w.browserOf(bobby, "replayed/"+user, app).post("https://app.example.com/facebook/authorize")
+			if err != nil || len(app.connected) != 1 {
+				t.Fatalf("connected %v; failed %v; %v", app.connected, app.failed, err)
+			}
+			used := came.path[slices.IndexFunc(came.path, func(u string) bool { return strings.HasPrefix(u, returnURL+"?") })]
+			calls := w.facebook.Count(authpipetest.EndpointAccessToken)
+			for _, who := range []string{"replayed/mallory", "elsewhere/mallory", "elsewhere/" + user} {
+				app.failed = nil
+				forged := used + "&" + url.Values{"actor": {user}, "user": {user}, "tenant": {"replayed"}}.Encode()
+				if _, err := w.browserOf(maeve, who, app).get(forged); err != nil {
+					t.Fatal(err)
+				}
+				want := authpipe.ErrActorMismatch
+				if strings.HasPrefix(who, "elsewhere/") {
+					want = authpipe.ErrNotFound
+				}
+				if len(app.connected) != 1 || len(app.failed) != 1 || !errors.Is(app.failed[0], want) {
+					t.Errorf("%s: connected %v; failed %v", who, app.connected, app.failed)
+				}
+			}
+			if _, err := w.browserOf(bobby, "replayed/"+user, app).get(used); err != nil || len(app.connected) != 2 || app.connected[1].Ref != app.connected[0].Ref {
+				t.Errorf("the same person: connected %v; failed %v; %v", app.connected, app.failed, err)
+			}
+			if n := w.facebook.Count(authpipetest.EndpointAccessToken) - calls; n != 0 {
+				t.Errorf("a code was sent %d times more", n)
 			}
 		})
 	}

@@ -127,6 +127,23 @@ test('a page that is reloaded says the same', async () => {
   await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' });
 });
 
+test('a return URL that another person replays connects nothing', async () => {
+  const started = await starts('user');
+  const back = await authorize(started.authorizationUrl, { person: 'uma' });
+  const connected = await message(await serve(new Request(back)));
+  expect(connected).toMatchObject({ outcome: 'connected' });
+  for (const [tenantId, code] of [['org_button', 'actor_mismatch'], ['org_other', 'not_found']] as const) {
+    who = { tenantId, userId: 'mallory', mayInstall: true };
+    const forged = `${back.href}&actor=bob&userId=bob&tenantId=org_button`;
+    expect(await message(await serve(new Request(forged)))).toMatchObject({ outcome: 'failed', error: { code } });
+    expect(await status('user')).toEqual({ connection: null }); // Mallory's
+  }
+  who = bob;
+  expect(await session(started.sessionId)).toEqual({ status: 'completed' });
+  expect(await status('user')).toEqual({ connection: connected.connection });
+  await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' });
+});
+
 test('a user of a tenant without an installation is told that it is required', async () => {
   who = { tenantId: 'org_bare', userId: 'bob' };
   const response = await post('/authpipe/start', { provider: 'facebook', for: 'user' });
