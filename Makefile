@@ -76,8 +76,8 @@ lint: ## gofmt, go vet, staticcheck, govulncheck
 fmt: ## format all Go files
 	go fmt ./...
 
-reference: ## write testdata/openapi.json and docs/facebook-errors.md anew, and the table of paths and docs/reference.md
-	go test -run "TestTheOpenAPIDocument|TestDocumentOfErrors" ./backend -update
+reference: ## write testdata/openapi.json, docs/facebook-errors.md and docs/reference.md anew, and the tables of paths and of attacks
+	go test -run "TestTheOpenAPIDocument|TestDocumentOfErrors|TestTableOfAttacks" ./backend -update
 	go test -run TestThe ./internal/reference -update
 
 clean: ## remove what was built, Vault included
