@@ -148,10 +148,10 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, CallEnded: b.metrics.CallEnded,
 	})
 	sessions := flow.New(flow.Options{
-		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Plan: refresh.Plan, Replaced: refresh.Replaced, Suspects: refresher.Suspects,
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Suspects: refresher.Suspects,
 		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
 	})
-	scans := upkeep.New(upkeep.Options{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), PlanCheck: refresh.PlanCheck})
+	scans := upkeep.New(upkeep.Options{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
 	b.worker = sweep.New(sweep.Options{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.reconsider(ctx, scans) }, Works: map[string]sweep.Work{
 		store.DueCredential:   refresher.Keep,
 		store.DueRemoval:      sweep.Each(refresher.Remove),

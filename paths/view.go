@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -58,7 +59,7 @@ func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]an
 	setTime(view, "expires_at", c.Token.ExpiresAt)
 	setTime(view, "data_access_expires_at", c.Token.DataAccessExpiresAt)
 	if !c.NextRefresh.IsZero() {
-		view["ttl"] = seconds(refresh.TTL(c, now))
+		view["ttl"] = seconds(plan.TTL(c, now))
 		view["rotation_period"] = seconds(max(c.NextRefresh.Sub(c.RefreshedAt), time.Second))
 		view["last_vault_rotation"] = timestamp(c.RefreshedAt)
 	}

@@ -37,7 +37,6 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // The values of a configuration's completion and pkce fields.
@@ -67,11 +66,6 @@ type Options struct {
 	// Suspects reports whether the account's grant was revoked since a session
 	// was begun, so that what it brings must be checked.
 	Suspects func(provider, account string, begun time.Time) bool
-	// Plan sets when a new credential is next due.
-	Plan func(tenant.Ref, *store.Credential, store.Config, time.Time)
-	// Replaced returns the tokens of a credential that another one replaces, with the
-	// time at which each is to be revoked.
-	Replaced func(old store.Credential, now time.Time) []store.Former
 	// Begun is told of each session that begins, Ended of each that is completed
 	// or, with the code that says why, fails. Nil: nobody is.
 	Begun func(provider string)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -64,7 +65,7 @@ func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config sto
 		c := f.newCredential(b, old, token, config)
 		replaced = nil
 		if old != nil && f.outlives(b.ref, old.Token, token) {
-			c.Formers = slices.DeleteFunc(f.Replaced(*old, f.Now().UTC()), func(former store.Former) bool { return former.AccessToken == token.AccessToken })
+			c.Formers = slices.DeleteFunc(plan.Replaced(*old, f.Now().UTC()), func(former store.Former) bool { return former.AccessToken == token.AccessToken })
 		} else if old != nil {
 			replaced = old.Tokens()
 		}
@@ -149,7 +150,7 @@ func (f *Flow) newCredential(b birth, old *store.Credential, token oauth.Token, 
 		}
 	}
 	c.Record(now, b.event, "")
-	f.Plan(b.ref, &c, config, now)
+	plan.Set(b.ref, &c, config, now)
 	if f.Suspects(b.ref.Provider, token.Account, b.begun) || token.Business != "" && f.Suspects(b.ref.Provider, store.BusinessAccount(token.Business), b.begun) {
 		c.NextCheck = now
 	}

@@ -89,7 +89,6 @@ func newFlow(t *testing.T, facebooks map[string]*authpipetest.Facebook) *flow.Fl
 		Breaker: breaker.New(breaker.Options{
 			Store: s, Providers: providers, Now: time.Now, Log: hclog.NewNullLogger(), Writable: func() bool { return true }, Context: t.Context(),
 		}),
-		Plan:     func(tenant.Ref, *store.Credential, store.Config, time.Time) {},
 		Suspects: func(string, string, time.Time) bool { return false },
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -235,12 +236,12 @@ func (r *Refresher) storeResult(ctx context.Context, ref tenant.Ref, call call, 
 			return c, nil
 		}
 		call.apply(&c, answer)
-		if !sameEnds(*old, c) || old.Status != store.Active {
-			planNotice(&c, r.Now())
+		if !plan.SameNotices(*old, c) || old.Status != store.Active {
+			plan.Notice(&c, r.Now())
 		}
-		PlanCheck(ref, &c, config, r.Now())
+		plan.Check(ref, &c, config, r.Now())
 		if call.name == "refresh" || old.Status != store.Active || !old.Token.ExpiresAt.Equal(c.Token.ExpiresAt) {
-			planRefresh(ref, &c, r.Now())
+			plan.Refresh(ref, &c, r.Now())
 		}
 		return c, nil
 	})

@@ -12,70 +12,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// How long a reader is told to wait: not less than minTTL, for Vault Agent
-// takes a ttl of 0 for "every second", and a little past the planned refresh,
-// so that its next read sees the new token.
-const (
-	minTTL = 30 * time.Second
-	// A plan's minute must end, a tick come, and the call be made.
-	ttlPastPlan = 2*time.Minute + 5*time.Second
-)
-
-// TTL returns how long a reader of the credential waits before it comes back.
-// Until then the token that it was given is not revoked by the engine.
-func TTL(c store.Credential, now time.Time) time.Duration {
-	return max(c.NextRefresh.Sub(now)+ttlPastPlan, minTTL)
-}
-
-const (
-	// formersKept is how many tokens of before its refreshes a credential keeps at
-	// most. With one more, the one whose time ends first is revoked at once. A
-	// refresh by hand each day, between two that are planned, stays below it.
-	formersKept = 50
-	// retryRevoking is when the revocation of a former token is tried again.
-	retryRevoking = time.Hour
-)
-
-// promisedUntil returns when the last reader of the credential's token will have
-// come back for another. Reads store nothing, so any reader may have been told
-// the latest plan that the token has had. The tokens of its pages were derived
-// from it and have plans of their own: with pages, it lives for as long as it can.
-func promisedUntil(c store.Credential, now time.Time) time.Time {
-	until := now.Add(minTTL)
-	for _, plan := range []time.Time{c.NextRefresh, c.PromisedUntil} {
-		if at := plan.Add(ttlPastPlan); at.After(until) {
-			until = at
-		}
-	}
-	if c.PagesAt != 0 && c.Token.ExpiresAt.After(until) {
-		until = c.Token.ExpiresAt
-	}
-	return until.UTC()
-}
-
-// Replaced returns the former tokens of a credential that another one takes the
-// place of, its own token among them: all live on beside the new one, and each is
-// revoked when its readers have come back.
-func Replaced(old store.Credential, now time.Time) []store.Former {
-	replaced(&old, now)
-	return old.Formers
-}
-
-// replaced adds the credential's token, which lives on, to the former ones.
-func replaced(c *store.Credential, now time.Time) {
-	formers := slices.Clone(c.Formers)
-	for i := range formers {
-		if formers[i].RevokeAt.IsZero() {
-			formers[i].RevokeAt = now
-		}
-	}
-	formers = append(formers, store.Former{AccessToken: c.Token.AccessToken, RevokeAt: promisedUntil(*c, now), ExpiresAt: c.Token.ExpiresAt})
-	slices.SortStableFunc(formers, func(a, b store.Former) int { return a.RevokeAt.Compare(b.RevokeAt) })
-	for i := range len(formers) - formersKept {
-		formers[i].RevokeAt = now
-	}
-	c.Formers = formers[max(len(formers)-2*formersKept, 0):] // where none could be revoked
-}
+// retryRevoking is when the revocation of a former token is repeated.
+const retryRevoking = time.Hour
 
 // revokeFormers revokes the former tokens of the credential whose time is over,
 // and returns the credential without them. One that has expired, or that another

@@ -7,6 +7,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
@@ -315,7 +316,7 @@ func (r *Refresher) afterOutage(ref tenant.Ref, c store.Credential, o *store.Out
 	if !o.Until.IsZero() {
 		wait = o.Until.Sub(now)
 	}
-	wait += time.Duration(float64(min(wait, spreadOut)) * fraction(ref))
+	wait += time.Duration(float64(min(wait, spreadOut)) * plan.Fraction(ref))
 	if life := c.Token.ExpiresAt.Sub(now); life > 0 {
 		wait = min(wait, max(life/2, time.Minute))
 	}

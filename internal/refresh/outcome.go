@@ -1,75 +1,16 @@
 package refresh
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
-
-// Plan sets when a new token is next refreshed and checked, as of now. A
-// refresh comes between 50 and 80 % of the token's remaining life: early
-// enough that a provider may be down for weeks, late enough that it gives more
-// life. The ref decides where between, so that what was connected on one day
-// does not come due on one day. A check comes within the check interval,
-// spread likewise.
-func Plan(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
-	planRefresh(ref, c, now)
-	PlanCheck(ref, c, config, now)
-	planNotice(c, now)
-}
-
-func planRefresh(ref tenant.Ref, c *store.Credential, now time.Time) {
-	c.NextRefresh = time.Time{}
-	if c.Token.ExpiresAt.IsZero() {
-		return
-	}
-	life := max(c.Token.ExpiresAt.Sub(now), 0)
-	at := time.Duration(float64(life) * (0.5 + 0.3*fraction(ref)))
-	at = min(at, max(life-sweepLag, 0))
-	if c.Exhausted {
-		at = min(retryExhausted, at)
-	}
-	if life == 0 {
-		at = refusedClient // our clock may be ahead: it is not asked for at each tick
-	}
-	c.NextRefresh = now.UTC().Add(at)
-}
-
-// sweepLag is how late what is due may be done: it waits for its minute to
-// begin, for the tick that follows, and for its turn.
-const sweepLag = 4 * time.Minute
-
-// PlanCheck sets the next check. It leaves the planned refresh where it is: of a life that is checked
-// each day, every day's remainder is half over later.
-func PlanCheck(ref tenant.Ref, c *store.Credential, config store.Config, now time.Time) {
-	c.NextCheck = time.Time{}
-	if config.CheckInterval != nil && *config.CheckInterval > 0 {
-		in := time.Duration(float64(*config.CheckInterval) * (0.7 + 0.3*fraction(ref)))
-		c.NextCheck = now.UTC().Add(in).Truncate(*config.CheckInterval / checkSlots)
-	}
-}
-
-// checkSlots is into how many slots a check interval is cut, ten minutes of a
-// day. Checks come at the beginning of one, so that they fill batches.
-const checkSlots = 144
-
-// retryExhausted is how soon a refresh that brought no longer life is tried
-// again. Facebook extends a token at most once a day.
-const retryExhausted = 24 * time.Hour
-
-// fraction maps a ref to [0, 1), the same at each call.
-func fraction(ref tenant.Ref) float64 {
-	sum := sha256.Sum256([]byte(ref.String())) // of a simpler hash, refs that end alike lie side by side
-	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
-}
 
 // refreshed takes in the answer to a refresh. livesOn says that the token that
 // is replaced lives on beside the fresh one. The provider may have given a
@@ -87,7 +28,7 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token, livesOn bo
 		return
 	}
 	if livesOn {
-		replaced(c, now)
+		plan.Replace(c, now)
 	}
 	c.Token, c.Exhausted, c.DataAccessOverAt = fresh, false, time.Time{}
 	c.Generation++
@@ -129,11 +70,6 @@ func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 // hours. A token about to expire gets its tries all the same: the wait is never
 // more than half of what it has left.
 var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
-
-// refusedClient is how long to wait if the provider refuses the client for
-// this credential alone, or there is no client any more. The provider itself
-// works: a probe has just succeeded.
-const refusedClient = 6 * time.Hour
 
 // recordFailure records on the credential how the provider refused the question,
 // a "refresh" or a "check". Only a verdict
@@ -180,7 +116,7 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 	}
 	wait := backoff[min(c.ConsecutiveFailures, len(backoff))-1]
 	if class == provider.Misconfigured {
-		wait = refusedClient
+		wait = plan.RetryRefused
 	}
 	r.rest(c, wait)
 	if class == provider.NeedsReauth {

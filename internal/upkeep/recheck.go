@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -43,7 +44,7 @@ func (u *Upkeep) recheck(ctx context.Context, ref tenant.Ref) error {
 			return store.Credential{}, errUnchanged
 		}
 		c := *old
-		u.PlanCheck(ref, &c, config, u.Now())
+		plan.Check(ref, &c, config, u.Now())
 		if c.NextCheck.IsZero() == old.NextCheck.IsZero() && !c.NextCheck.Before(old.NextCheck) {
 			return store.Credential{}, errUnchanged
 		}

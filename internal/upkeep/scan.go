@@ -26,8 +26,6 @@ type Options struct {
 	Providers map[string]provider.Provider
 	Now       func() time.Time
 	Log       hclog.Logger
-	// PlanCheck sets a credential's next check, by the provider's configuration.
-	PlanCheck func(tenant.Ref, *store.Credential, store.Config, time.Time)
 }
 
 // An Upkeep begins scans and does their work. It is safe for concurrent use.
