@@ -22,6 +22,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
@@ -143,12 +144,13 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Context: life, Called: b.metrics.Called,
 	})
 	b.breaker = calls
+	revoker := revoke.New(revoke.Options{Store: b.store, Breaker: calls, Now: o.Now, Log: b.Logger()})
 	refresher := refresh.New(refresh.Options{
-		Store: b.store, Providers: providers, Breaker: calls, Now: o.Now, Log: b.Logger(), Life: life,
+		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Life: life,
 		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, CallEnded: b.metrics.CallEnded,
 	})
 	sessions := flow.New(flow.Options{
-		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Suspects: refresher.Suspects,
+		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Revoker: revoker,
 		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
 	})
 	scans := upkeep.New(upkeep.Options{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})

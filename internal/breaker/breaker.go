@@ -201,6 +201,20 @@ func stateOf(o *store.Outage) State {
 	return StateUnavailable
 }
 
+// Client returns the provider that is called name, and its configuration. Its errors, but
+// those of storage, are of class [provider.Misconfigured].
+func (b *Breaker) Client(ctx context.Context, name string) (provider.Provider, store.Config, error) {
+	p, ok := b.Providers[name]
+	if !ok {
+		return nil, store.Config{}, &provider.Error{Class: provider.Misconfigured, Op: "finding the provider", Message: "there is no provider " + name}
+	}
+	c, err := b.Store.Config(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, store.Config{}, &provider.Error{Class: provider.Misconfigured, Op: "finding the client", Message: "config/" + name + " is missing"}
+	}
+	return p, c, err
+}
+
 // Witness returns the provider's record of its server's last answer, or nil if it
 // keeps none.
 func (b *Breaker) Witness(name string) provider.Witness {

@@ -36,6 +36,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -61,11 +62,9 @@ type Options struct {
 	Providers map[string]provider.Provider
 	Now       func() time.Time
 	Log       hclog.Logger
-	// Breaker makes the calls to the providers.
+	// Breaker makes the calls to the providers, Revoker those that revoke.
 	Breaker *breaker.Breaker
-	// Suspects reports whether the account's grant was revoked since a session
-	// was begun, so that what it brings must be checked.
-	Suspects func(provider, account string, begun time.Time) bool
+	Revoker *revoke.Revoker
 	// Begun is told of each session that begins, Ended of each that is completed
 	// or, with the code that says why, fails. Nil: nobody is.
 	Begun func(provider string)

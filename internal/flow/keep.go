@@ -8,7 +8,6 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -27,7 +26,7 @@ type birth struct {
 
 // keep stores the token as the credential that is born.
 func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Credential, string, error) {
-	p, config, err := f.client(ctx, b.ref.Provider)
+	_, config, err := f.client(ctx, b.ref.Provider)
 	if err != nil {
 		return store.Credential{}, "", err
 	}
@@ -43,7 +42,7 @@ func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Cred
 		f.Log.Warn(warning, "ref", b.ref.String()) // a callback that redeems has nobody else to tell
 	}
 	for _, former := range replaced {
-		f.revokeFormer(ctx, b.ref, p, config, former, token)
+		f.Revoker.Unstored(ctx, b.ref, former)
 	}
 	return credential, warning, nil
 }
@@ -80,32 +79,7 @@ func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config sto
 // outlives reports whether the account's old token lives on beside the new one
 // and can be revoked by itself, once its readers have come back for the new one.
 func (f *Flow) outlives(ref tenant.Ref, old, token oauth.Token) bool {
-	tokens, ok := f.Providers[ref.Provider].(provider.TokenRevoker)
-	return ok && old.Account == token.Account && tokens.RevokesAlone(old)
-}
-
-// revokeFormer revokes a token of another account that was replaced, if it is one that is revoked
-// by itself: a business's may never expire, and nobody would know of it any
-// more. A person's dies with their grant, which lives on.
-func (f *Flow) revokeFormer(ctx context.Context, ref tenant.Ref, p provider.Provider, config store.Config, former, token oauth.Token) {
-	tokens, ok := p.(provider.TokenRevoker)
-	if !ok || former.AccessToken == token.AccessToken || !tokens.RevokesAlone(former) {
-		return
-	}
-	holders, err := f.Store.Holders(ctx, ref.Provider, former.Account)
-	for _, other := range holders {
-		if other.Token.IsZero() || other.Holds(former.AccessToken) {
-			return // another tenant lives by it
-		}
-	}
-	if err == nil {
-		calls, cancel := provider.Budget(ctx)
-		defer cancel()
-		err = f.Breaker.Call(ctx, ref.Provider, "revoke", func() error { return tokens.Revoke(calls, config.Client(), former) })
-	}
-	if err != nil {
-		f.Log.Warn("the token that was replaced could not be revoked", "ref", ref.String(), "error", err)
-	}
+	return old.Account == token.Account && f.Revoker.Alone(ref.Provider, old)
 }
 
 // sameOwner reports whether two tokens are of one account, or for one business,
@@ -151,7 +125,7 @@ func (f *Flow) newCredential(b birth, old *store.Credential, token oauth.Token, 
 	}
 	c.Record(now, b.event, "")
 	plan.Set(b.ref, &c, config, now)
-	if f.Suspects(b.ref.Provider, token.Account, b.begun) || token.Business != "" && f.Suspects(b.ref.Provider, store.BusinessAccount(token.Business), b.begun) {
+	if f.Revoker.Since(b.ref.Provider, token.Account, b.begun) || token.Business != "" && f.Revoker.Since(b.ref.Provider, store.BusinessAccount(token.Business), b.begun) {
 		c.NextCheck = now
 	}
 	return c

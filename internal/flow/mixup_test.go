@@ -14,6 +14,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -84,11 +85,11 @@ func newFlow(t *testing.T, facebooks map[string]*authpipetest.Facebook) *flow.Fl
 			t.Fatal(err)
 		}
 	}
+	calls := breaker.New(breaker.Options{
+		Store: s, Providers: providers, Now: time.Now, Log: hclog.NewNullLogger(), Writable: func() bool { return true }, Context: t.Context(),
+	})
 	return flow.New(flow.Options{
 		Store: s, Providers: providers, Now: time.Now, Log: hclog.NewNullLogger(),
-		Breaker: breaker.New(breaker.Options{
-			Store: s, Providers: providers, Now: time.Now, Log: hclog.NewNullLogger(), Writable: func() bool { return true }, Context: t.Context(),
-		}),
-		Suspects: func(string, string, time.Time) bool { return false },
+		Breaker: calls, Revoker: revoke.New(revoke.Options{Store: s, Breaker: calls, Now: time.Now, Log: hclog.NewNullLogger()}),
 	})
 }

@@ -194,7 +194,7 @@ func (r *Refresher) revokeOnce(ctx context.Context, found []AccountRef, all []st
 	for i := range all {
 		s := &all[i]
 		c := s.credential
-		if s.unreadable || r.revokesAlone(s.ref.Provider, c.Token) {
+		if s.unreadable || r.Revoker.Alone(s.ref.Provider, c.Token) {
 			continue
 		}
 		if !d.Revoke || c.Gone() || revoked[c.Token.Account] {
@@ -224,7 +224,7 @@ func (r *Refresher) revokeOnce(ctx context.Context, found []AccountRef, all []st
 func (r *Refresher) disconnectStanding(ctx context.Context, s *standing, d Disconnection, done *AccountDeletion) (removing bool, err error) {
 	warning := ""
 	switch {
-	case s.unreadable || r.revokesAlone(s.ref.Provider, s.credential.Token):
+	case s.unreadable || r.Revoker.Alone(s.ref.Provider, s.credential.Token):
 		warning, err = r.Disconnect(ctx, s.ref, d)
 		if err == nil && s.ref.Kind() == tenant.Installation {
 			removing, err = r.removing(ctx, s.ref)

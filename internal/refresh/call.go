@@ -137,7 +137,7 @@ func (r *Refresher) run(ctx context.Context, ref tenant.Ref, c call) (store.Cred
 
 // send sends the call to the provider, about credential.
 func (r *Refresher) send(ctx context.Context, ref tenant.Ref, c call, credential store.Credential) (answer oauth.Token, config store.Config, err error) {
-	p, config, err := r.client(ctx, ref.Provider)
+	p, config, err := r.Breaker.Client(ctx, ref.Provider)
 	if err != nil {
 		return oauth.Token{}, config, err
 	}
@@ -166,7 +166,9 @@ func (r *Refresher) record(ctx context.Context, ref tenant.Ref, c call, before s
 	after, err := r.storeResult(ctx, ref, c, before, config, answer, cause)
 	r.CallEnded(ref.Provider, c.name, outcomeOf(c.name, before, after, err))
 	if cause == nil && (errors.Is(err, errSuperseded) || oauth.CodeOf(err) == oauth.NotFound) {
-		r.revokeUnstored(ctx, ref, before, answer)
+		// The answer is a token that no record has: its credential was deleted or
+		// connected again meanwhile.
+		r.Revoker.Unstored(ctx, ref, answer)
 	}
 	if errors.Is(err, errSuperseded) {
 		return r.connected(ctx, ref)

@@ -133,27 +133,11 @@ func (r *Refresher) shared(ctx context.Context, ref tenant.Ref, c store.Credenti
 
 // sharedBeyond is shared without the credentials that except names.
 func (r *Refresher) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Credential, except func(tenant.Ref) bool) (bool, error) {
-	alone := r.revokesAlone(ref.Provider, c.Token)
+	alone := r.Revoker.Alone(ref.Provider, c.Token)
 	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
 		return !except(other.Ref) && !other.Gone && (!alone || other.Holds(c.Token.AccessToken))
 	}), err
-}
-
-// revokesAlone reports whether revoking the token leaves the account's other
-// tokens alone.
-func (r *Refresher) revokesAlone(providerName string, t oauth.Token) bool {
-	tokens, ok := r.Providers[providerName].(provider.TokenRevoker)
-	return ok && tokens.RevokesAlone(t)
-}
-
-// revoker is whose limits a revocation of t waits for. A grant is revoked with the
-// client's own token, which no limit of the account concerns.
-func (r *Refresher) revoker(ref tenant.Ref, t oauth.Token) breaker.Subject {
-	if r.revokesAlone(ref.Provider, t) {
-		return breaker.Subject{Provider: ref.Provider, Account: t.Account}
-	}
-	return breaker.Subject{Provider: ref.Provider}
 }
 
 // revoke tells the provider, if there is anything to tell. The warning says
@@ -165,18 +149,14 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 	if !r.Writable() {
 		return "", store.ErrReadOnly
 	}
-	p, config, err := r.client(ctx, ref.Provider)
-	if err == nil {
-		revoker, ok := p.(provider.Revoker)
-		if !ok {
+	if p, known := r.Providers[ref.Provider]; known {
+		if _, ok := p.(provider.Revoker); !ok {
 			return "", nil
 		}
-		calls, cancel := provider.Within(ctx)
-		defer cancel()
-		err = r.Breaker.CallFor(calls, r.revoker(ref, c.Token), "revoke", func() error {
-			return r.guarded(ref, func() error { return r.revokeAll(calls, revoker, config.Client(), ref, c) })
-		})
 	}
+	err = r.Revoker.Call(ctx, ref, c.Token, func(calls context.Context, p provider.Revoker, client oauth.Client) error {
+		return r.revokeAll(calls, p, client, ref, c)
+	})
 	var e *provider.Error
 	switch {
 	case err == nil:
@@ -234,7 +214,7 @@ func (r *Refresher) unrevoked(ref tenant.Ref, why error) {
 func (r *Refresher) revokeAll(ctx context.Context, p provider.Revoker, client oauth.Client, ref tenant.Ref, c store.Credential) error {
 	for _, token := range c.Tokens() {
 		if token.AccessToken != c.Token.AccessToken {
-			if held, err := r.held(ctx, ref, token); held || err != nil {
+			if held, err := r.Revoker.HeldBeyond(ctx, ref, token); held || err != nil {
 				if err != nil {
 					return err
 				}
@@ -248,19 +228,11 @@ func (r *Refresher) revokeAll(ctx context.Context, p provider.Revoker, client oa
 	return nil
 }
 
-// held reports whether another credential lives by the token.
-func (r *Refresher) held(ctx context.Context, ref tenant.Ref, token oauth.Token) (bool, error) {
-	holders, err := r.Store.Holders(ctx, ref.Provider, token.Account)
-	return slices.ContainsFunc(holders, func(other store.Holder) bool {
-		return other.Ref != ref && (other.Token.IsZero() || other.Holds(token.AccessToken))
-	}), err
-}
-
 // suspect has every credential of the account but ref's checked at once: one
 // that was connected while the grant was being revoked may have died with it.
-// Who stores one later that was begun before is told by [Refresher.Suspects].
+// Who stores one later that was begun before is told by the Revoker.
 func (r *Refresher) suspect(ctx context.Context, providerName string, ref tenant.Ref, c store.Credential) error {
-	r.revoked.note(providerName, c.Token.Account, r.Now())
+	r.Revoker.Revoked(providerName, c.Token.Account)
 	holders, err := r.Store.Holders(ctx, providerName, c.Token.Account)
 	if err != nil {
 		return err

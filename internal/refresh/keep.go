@@ -206,7 +206,7 @@ func (r *Refresher) inspectAll(ctx context.Context, batch []*chore) ([]provider.
 		return answers, store.Config{}
 	}
 	ref := batch[0].ref
-	p, config, err := r.client(ctx, ref.Provider)
+	p, config, err := r.Breaker.Client(ctx, ref.Provider)
 	if err == nil {
 		calls, cancel := provider.Within(ctx)
 		defer cancel()

@@ -221,7 +221,7 @@ func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
 // askPages puts the question to the provider. If it says that the token above
 // is dead, it is asked about that token, too: it knows best.
 func (r *Refresher) askPages(ctx context.Context, above tenant.Ref, c store.Credential) ([]provider.Page, error) {
-	p, config, err := r.client(ctx, above.Provider)
+	p, config, err := r.Breaker.Client(ctx, above.Provider)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -32,6 +33,7 @@ type Options struct {
 	Store     *store.Store
 	Providers map[string]provider.Provider
 	Breaker   *breaker.Breaker
+	Revoker   *revoke.Revoker
 	Now       func() time.Time
 	Log       hclog.Logger
 	// Writable reports whether this node may write. Where it may not, nothing is
@@ -55,8 +57,7 @@ type Refresher struct {
 	Options
 	calls calls
 	// joint makes other work once for concurrent callers.
-	joint   singleflight.Group
-	revoked revocations
+	joint singleflight.Group
 	// pageFailures are the pageFailure of each pageFetch that failed lately.
 	pageFailures sync.Map
 	// budget paces the calls that nobody waits for.
@@ -116,7 +117,7 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 	if err := r.serving(ctx, ref); err != nil {
 		return Served{}, err
 	}
-	p, config, err := r.client(ctx, ref.Provider)
+	p, config, err := r.Breaker.Client(ctx, ref.Provider)
 	if err != nil && provider.ClassOf(err) != provider.Misconfigured {
 		return Served{}, err
 	}
@@ -260,7 +261,7 @@ func (r *Refresher) refresh(ctx context.Context, ref tenant.Ref, wanted func(sto
 		}
 		return p.Refresh(ctx, client, c.Token)
 	}, func(c *store.Credential, fresh oauth.Token) {
-		r.refreshed(c, fresh, r.revokesAlone(ref.Provider, c.Token))
+		r.refreshed(c, fresh, r.Revoker.Alone(ref.Provider, c.Token))
 	}})
 }
 
@@ -293,18 +294,4 @@ func NotFound(ref tenant.Ref) error {
 		return oauth.Errorf(oauth.NotFound, "there is no credential %s; write it to creds/%s", ref, ref)
 	}
 	return oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref.Above())
-}
-
-// client returns the provider that is called name, and its configuration. Its
-// errors, but those of storage, are of class Misconfigured.
-func (r *Refresher) client(ctx context.Context, name string) (provider.Provider, store.Config, error) {
-	p, ok := r.Providers[name]
-	if !ok {
-		return nil, store.Config{}, &provider.Error{Class: provider.Misconfigured, Op: "finding the provider", Message: "there is no provider " + name}
-	}
-	c, err := r.Store.Config(ctx, name)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, store.Config{}, &provider.Error{Class: provider.Misconfigured, Op: "finding the client", Message: "config/" + name + " is missing"}
-	}
-	return p, c, err
 }

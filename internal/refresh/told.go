@@ -34,7 +34,7 @@ func (r *Refresher) openSigned(ctx context.Context, name, signed string) (provid
 	if !r.Writable() {
 		return provider.Word{}, store.ErrReadOnly
 	}
-	p, config, err := r.client(ctx, name)
+	p, config, err := r.Breaker.Client(ctx, name)
 	opener, ok := p.(provider.SignedRequests)
 	switch {
 	case err != nil && provider.ClassOf(err) != provider.Misconfigured:
@@ -53,7 +53,7 @@ func (r *Refresher) TakeDelivery(ctx context.Context, name string, body []byte, 
 	if !r.Writable() {
 		return 0, store.ErrReadOnly
 	}
-	p, config, err := r.client(ctx, name)
+	p, config, err := r.Breaker.Client(ctx, name)
 	if err != nil {
 		return 0, err
 	}
@@ -114,7 +114,7 @@ func (r *Refresher) concerned(ctx context.Context, name string, w provider.Word)
 	}
 	defer r.Store.LockAccount(name, account)()
 	if w.Gone {
-		r.revoked.note(name, account, r.Now())
+		r.Revoker.Revoked(name, account)
 	}
 	return r.Store.Holders(ctx, name, account)
 }
