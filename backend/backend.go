@@ -161,8 +161,11 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueRecheck:      sweep.Each(scans.Recheck),
 		store.DueRotation:     sweep.Each(scans.Rotate),
 		store.DueKeyAge:       sweep.Each(scans.RotateAged),
+		store.DueKeyAges:      sweep.Each(scans.PlanAges),
+		store.DueNewTenant:    sweep.Each(b.store.EndNewTenant),
+		store.DueIndexEntry:   sweep.Each(b.store.DeleteStale),
 		store.DueDeletion:     sweep.Each(refresher.Delete),
-		store.DueForgetting:   sweep.Each(b.store.ForgetDeleted),
+		store.DueForgetting:   b.store.ForgetDeleted,
 		store.DueDataDeletion: sweep.Each(refresher.Erase),
 		store.DueSession:      sweep.Each(sessions.Reap),
 	}, Now: o.Now, Log: b.Logger(), Context: life, Done: b.metrics.Swept})

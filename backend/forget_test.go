@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,6 +115,7 @@ func TestDeletedPersonIsNamedNowhere(t *testing.T) {
 	if _, got := e.dataDeletion(code); got != `{"status":"completed"}` {
 		t.Fatalf("its page says %s", got)
 	}
+	e.after(2 * time.Minute)
 	if types, _ := e.namedIn(uma); strings.Join(types, " ") != "connection.deleted" {
 		t.Errorf("%v name the person", types)
 	}
@@ -183,6 +185,98 @@ func TestForgettingMayDieAtAnyStorageOperation(t *testing.T) {
 					}
 				}
 			}
+		})
+	}
+}
+
+// TestDeletedPersonsPagesAreNamedNowhere: they were reached through the installation.
+func TestDeletedPersonsPagesAreNamedNowhere(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.read("creds/" + page777)
+	e.fb.RemoveApp(appID, "ada")
+	e.erasing(signed(appSecret, e.request("ada", e.clock.Now())))
+	e.after(2 * time.Minute)
+	e.after(2 * time.Minute)
+	if types, _ := e.namedIn("/pages/"); strings.Contains(fmt.Sprint(types), "created") || !strings.Contains(fmt.Sprint(types), "deleted") {
+		t.Errorf("pages are named by %v", types)
+	}
+	e.clock.Advance(8 * day)
+	e.sweep()
+	e.after(time.Minute)
+	if types, _ := e.namedIn("org_acme/facebook/installation"); len(types) > 0 {
+		t.Errorf("a week later %v name the installation", types)
+	}
+	if types, _ := e.namedIn("/pages/"); len(types) > 0 {
+		t.Errorf("a week later %v name pages", types)
+	}
+}
+
+// TestReconnectBesideADeletionKeepsItsEvents: the person is connected again before their
+// deletion is carried out, or just after.
+func TestReconnectBesideADeletionKeepsItsEvents(t *testing.T) {
+	for name, want := range map[string]string{"before": "connection.created connection.revoked connection.reconnected", "after": "connection.created"} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			e.fb.RemoveApp(appID, "uma")
+			e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
+			s := e.begin(uma, nil)
+			code := e.callback(e.consent(s, authpipetest.Consent{User: "uma"})).code(t)
+			e.clock.Advance(2 * time.Minute)
+			lists := int64(2) // of the pages, before the record is deleted and after
+			if name == "before" {
+				lists = 1
+			}
+			reached, release := e.holdNth(lists, "list", "cred/"+uma+"/pages/")
+			var all sync.WaitGroup
+			all.Go(func() { e.Sweep(context.Background()) })
+			<-reached
+			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
+			release()
+			all.Wait()
+			for range 2 {
+				e.settled()
+				e.clock.Advance(8 * day)
+				e.sweep()
+			}
+			e.read("creds/" + uma)
+			if types, _ := e.namedIn(uma); strings.Join(types, " ") != want {
+				t.Errorf("it is named by %v, want %s", types, want)
+			}
+		})
+	}
+}
+
+// TestIndexEntriesThatCannotBeDeletedAreDeletedLater: nothing else would meet them before
+// their tenant is deleted.
+func TestIndexEntriesThatCannotBeDeletedAreDeletedLater(t *testing.T) {
+	for name, act := range map[string]func(e *engine, fail func()){
+		"another account": func(e *engine, fail func()) {
+			s := e.begin(uma, map[string]any{"allow_account_change": true})
+			code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+			fail()
+			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
+		},
+		"a credential is deleted": func(e *engine, fail func()) { fail(); e.must(logical.DeleteOperation, "creds/"+uma, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := both(t, authpipetest.Options{})
+			before := len(e.keys("account/"))
+			act(e, func() {
+				e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+					if op.Verb == "delete" && strings.HasPrefix(op.Key, "account/") {
+						return authpipetest.ErrStorage
+					}
+					return nil
+				})
+			})
+			e.storage.Fail(nil)
+			e.after(2 * time.Minute)
+			if n := len(e.keys("account/")); n > before || name != "another account" && n >= before {
+				t.Errorf("%d entries became %d", before, n)
+			}
+			e.must(logical.DeleteOperation, acme, nil)
+			e.settled()
+			e.deleted(name)
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ func (e *engine) nextRotation(path string) (at time.Time) {
 func (e *engine) rotateEvery(period string) {
 	e.t.Helper()
 	e.must(logical.UpdateOperation, "settings", map[string]any{"key_rotation_period": period})
+	e.after(2 * time.Minute) // the worker plans the rotations
 }
 
 func TestKeysAreRotatedByAge(t *testing.T) {
@@ -71,17 +73,96 @@ func TestRotationByHandPutsTheNextOff(t *testing.T) {
 	if at := e.nextRotation(acme); at.Sub(e.clock.Now()) <= 26*day {
 		t.Errorf("the next is planned in %v", at.Sub(e.clock.Now()))
 	}
-	// One that is under way when its age is reached is enough.
-	e.rotateEvery("24h")
-	e.clock.Advance(day)
-	e.do(logical.UpdateOperation, acme+"/rotate", nil)
-	version := e.keyVersion()
-	e.sweep()
-	if e.keyVersion() != version {
-		t.Errorf("a rotation that was under way became version %d", e.keyVersion())
+}
+
+// TestRotationByHandAtItsTimeIsEnough: its plan may be what a crash has left.
+func TestRotationByHandAtItsTimeIsEnough(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.rotateEvery("720h")
+	at := e.nextRotation(acme)
+	var plan string
+	for _, key := range e.keys("due/") {
+		if strings.Contains(key, "key-age,") {
+			plan = key
+		}
 	}
-	if at := e.nextRotation(acme); !at.After(e.clock.Now()) {
-		t.Errorf("the next is planned at %v", at)
+	record := e.raw("tenant/org_acme")
+	e.passes(at.Add(-time.Minute))
+	e.must(logical.UpdateOperation, acme+"/rotate", nil)
+	rotated := e.raw("tenant/org_acme")
+	// As if the process had died before it planned the next one.
+	if i := strings.Index(string(record), `"next_rotation"`); i >= 0 {
+		former := string(record)[i:]
+		former = former[:strings.Index(former, "}")+1]
+		now := string(rotated)[strings.Index(string(rotated), `"next_rotation"`):]
+		now = now[:strings.Index(now, "}")+1]
+		e.plant("tenant/org_acme", []byte(strings.Replace(string(rotated), now, former, 1)))
+		e.plant(plan, []byte{1})
+		e.restart()
+	}
+	e.clock.Advance(2 * time.Minute)
+	e.sweep()
+	if v := e.keyVersion(); v != 2 {
+		t.Errorf("the key has version %d", v)
+	}
+	if next := e.nextRotation(acme); next.Sub(e.clock.Now()) < 26*day {
+		t.Errorf("the next is planned in %v", next.Sub(e.clock.Now()))
+	}
+}
+
+// TestSettingThePeriodAgainPutsNothingOff: between the planned time and the sweep, and
+// after an outage.
+func TestSettingThePeriodAgainPutsNothingOff(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.rotateEvery("720h")
+	e.passes(e.nextRotation(acme).Add(-time.Minute))
+	e.clock.Advance(3 * day)
+	e.must(logical.UpdateOperation, "settings", map[string]any{"key_rotation_period": "720h"})
+	e.sweep()
+	e.after(2 * time.Minute)
+	if v := e.keyVersion(); v != 2 {
+		t.Errorf("the key has version %d, and the next rotation is planned in %v", v, e.nextRotation(acme).Sub(e.clock.Now()))
+	}
+}
+
+// TestSameSettingsCostNoWrites of tenants that are planned so already.
+func TestSameSettingsCostNoWrites(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	for i := range 30 {
+		e.connect(fmt.Sprintf("org_%02d/facebook/installation", i), "boss", authpipetest.Consent{User: "ada"})
+	}
+	e.rotateEvery("720h")
+	e.after(time.Hour) // sessions are reaped
+	e.storage.Reset()
+	e.rotateEvery("720h")
+	puts := 0
+	for _, op := range e.storage.Operations() {
+		if op.Verb == "put" {
+			puts++
+		}
+	}
+	if puts > 3 {
+		t.Errorf("it costs %d writes", puts)
+	}
+}
+
+// TestTenantBornWhileThePeriodIsSetIsPlanned.
+func TestTenantBornWhileThePeriodIsSetIsPlanned(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	reached, release := e.hold("put", "tenant/org_new")
+	s := e.begin(newcomer, map[string]any{"actor": "admin"})
+	code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
+	var all sync.WaitGroup
+	all.Go(func() {
+		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+	})
+	<-reached
+	e.must(logical.UpdateOperation, "settings", map[string]any{"key_rotation_period": "24h"})
+	e.after(2 * time.Minute)
+	release()
+	all.Wait()
+	if at := e.nextRotation("tenants/org_new"); at.IsZero() {
+		t.Error("no rotation is planned")
 	}
 }
 

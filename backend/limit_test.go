@@ -187,6 +187,11 @@ func TestLimitWhileConnectingPausesThatAccountAlone(t *testing.T) {
 			limit(e)
 			e.refused("throttled", 429, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": p.code(e.t)})
 			e.unharmed(s, "authorized")
+			if calls := e.calls(func() {
+				e.refused("throttled", 429, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": p.code(e.t)})
+			}); calls != 0 {
+				e.t.Errorf("completing again costs %d calls", calls)
+			}
 		},
 		"by an import": func(e *engine) {
 			token := e.token(uma)

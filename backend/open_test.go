@@ -125,6 +125,7 @@ func TestSessionsBegunAtOnceAreNotTooMany(t *testing.T) {
 
 func TestBeginningASessionCostsTheSameHoweverManyOthersAreOpen(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
+	e.install() // of a tenant without a record, the first session of a minute costs more
 	cost := func() int {
 		e.storage.Reset()
 		e.beginMany("admin", 1)

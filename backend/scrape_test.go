@@ -79,7 +79,10 @@ func TestStorageIsCountedAsItIsUsed(t *testing.T) {
 // What is due has some minutes, in which nobody needs to know.
 func TestWhatIsDueIsNotOverdueAtOnce(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
-	e.begin(installation, map[string]any{"actor": "admin"}) // which is to be forgotten, some time
+	e.install()
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	e.after(time.Hour)
+	e.begin(uma, nil) // which is to be forgotten, some time
 	look := func(after time.Duration) (due, overdue, shown any) {
 		e.clock.Advance(after)
 		got := e.metrics()

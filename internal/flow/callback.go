@@ -252,6 +252,9 @@ func (f *Flow) startAdmitted(ctx context.Context, s *store.Session) (*redemption
 	if err == nil {
 		err = f.Store.Admit(ctx, s.Ref, *config.RequireInstallation)
 	}
+	if err == nil {
+		err = f.limited(s)
+	}
 	switch {
 	case err == nil:
 		return f.start(s), nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -186,6 +187,9 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 	if err == nil {
 		err = f.Store.Admit(ctx, s.Ref, *config.RequireInstallation)
 	}
+	if err == nil {
+		err = f.limited(s)
+	}
 	switch {
 	case err == nil:
 		return f.start(s), nil, nil
@@ -193,6 +197,15 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 		return nil, err, nil
 	}
 	return nil, nil, err
+}
+
+// limited returns the error of a session whose code or token has met a rate limit that is
+// not over, so that a repeated request costs no call.
+func (f *Flow) limited(s *store.Session) error {
+	if left := s.RetryAt.Sub(f.Now()); left <= 0 || left > 24*time.Hour { // more: the clock was set back
+		return nil
+	}
+	return oauth.Errorf(oauth.Throttled, "the provider has limited the calls for this account; try again after %s", s.RetryAt.Format(time.RFC3339))
 }
 
 // prove holds the proof against the session. A relayed answer arrives with it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -170,7 +171,10 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 		case s.Device && r.token.AccessToken.IsZero() && passing(cause):
 			f.waitOn(s, cause)
 		case passing(cause) && !s.CodeReused:
-			s.Status, s.Token = store.SessionAuthorized, r.token
+			s.Status, s.Token, s.RetryAt = store.SessionAuthorized, r.token, time.Time{}
+			if limit := (*provider.Error)(nil); errors.As(cause, &limit) && limit.Class == provider.Throttled {
+				s.RetryAt = limit.Until
+			}
 			if r.token.AccessToken.IsZero() {
 				s.Code = r.code
 			}

@@ -219,9 +219,12 @@ func (r *Refresher) revokeOnce(ctx context.Context, found []AccountRef, all []st
 	return nil
 }
 
-// disconnectStanding disconnects one credential. removing says that it goes on in
-// the background.
+// disconnectStanding disconnects one credential, and has its name forgotten by the events:
+// a person has asked for that. removing says that it goes on in the background.
 func (r *Refresher) disconnectStanding(ctx context.Context, s *standing, d Disconnection, done *AccountDeletion) (removing bool, err error) {
+	if err := r.Store.ForgetEvents(ctx, s.ref.String()); err != nil {
+		return false, err
+	}
 	warning := ""
 	switch {
 	case s.unreadable || r.Revoker.Alone(s.ref.Provider, s.credential.Token):

@@ -160,8 +160,7 @@ func (r *Refresher) examine(ctx context.Context, d store.DataDeletion, ref tenan
 
 // eraseOne deletes one credential, with its pages.
 func (r *Refresher) eraseOne(ctx context.Context, ref tenant.Ref, c store.Credential) error {
-	// Should the process die in between, what is to be forgotten is known.
-	if err := r.Store.ForgetEventsLater(ctx, ref.String()); err != nil {
+	if err := r.Store.ForgetEvents(ctx, ref.String()); err != nil {
 		return err
 	}
 	// First the pages: of a credential that is gone nobody would look for them.
@@ -172,10 +171,7 @@ func (r *Refresher) eraseOne(ctx context.Context, ref tenant.Ref, c store.Creden
 		return ignore(err, store.ErrNotFound)
 	}
 	r.Log.Info("deleted, as the person asked of the provider", "ref", ref.String())
-	if err := r.dropPages(ctx, ref); err != nil { // what was fetched meanwhile
-		return err
-	}
-	return r.Store.ForgetEvents(ctx, ref.String())
+	return r.dropPages(ctx, ref) // what was fetched meanwhile
 }
 
 // ignore returns err, unless it is what is expected.

@@ -284,12 +284,16 @@ func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change fun
 	if err != nil {
 		return Credential{}, err
 	}
+	stale, err := s.scheduleStale(ctx, ref, outdated)
+	if err != nil {
+		return Credential{}, err
+	}
 	if err := s.putCredential(ctx, ref, c); err != nil {
 		return Credential{}, err
 	}
 	// The record is stored, and that is what was asked for. A hint that cannot
 	// be deleted is harmless: whoever follows it finds it outdated.
-	_ = s.deleteHints(ctx, outdated)
+	s.deleteHintsLater(ctx, outdated, stale)
 	s.Note(s.eventsOf(ref, old, &c)...)
 	return c, nil
 }
@@ -361,10 +365,14 @@ func (s *Store) deleteCredential(ctx context.Context, ref tenant.Ref, c Credenti
 	case err != nil:
 		return err
 	}
+	stale, err := s.scheduleStale(ctx, ref, hints)
+	if err != nil {
+		return err
+	}
 	if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {
 		return err
 	}
-	_ = s.deleteHints(ctx, hints) // as in UpdateCredential
+	s.deleteHintsLater(ctx, hints, stale) // as in UpdateCredential
 	s.Note(s.eventsOf(ref, &c, nil)...)
 	return nil
 }

@@ -205,7 +205,7 @@ func (t Tenant) dues() (keys []string) {
 // tenant opens any more. What is remembered of them is forgotten with it. It is
 // called with the tenant locked.
 func (s *Store) destroyKeyring(ctx context.Context, id tenant.ID) error {
-	if err := s.storage.Delete(ctx, newTenantKey(id)); err != nil {
+	if err := s.forgetNewTenant(ctx, id); err != nil {
 		return err
 	}
 	key := tenantKeyringKey(id)
@@ -222,9 +222,6 @@ func (s *Store) EndDeletion(ctx context.Context, id tenant.ID, deletion string) 
 	if err := s.dropStatuses(ctx, id); err != nil {
 		return false, err
 	}
-	if err := s.ForgetEvents(ctx, string(id)); err != nil {
-		return false, err
-	}
 	defer s.tenants.lock(string(id))()
 	defer s.records.lock(tenantKey(id))()
 	t, err := s.storedTenant(ctx, id)
@@ -235,6 +232,9 @@ func (s *Store) EndDeletion(ctx context.Context, id tenant.ID, deletion string) 
 		return false, err
 	}
 	for _, err := range s.Refs(ctx, id, "") {
+		return false, err
+	}
+	if err := s.ForgetEvents(ctx, string(id)); err != nil {
 		return false, err
 	}
 	if err := s.destroyKeyring(ctx, id); err != nil {

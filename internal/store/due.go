@@ -22,6 +22,9 @@ const (
 	DueRecheck      = "recheck"       // likewise
 	DueRotation     = "rotation"      // likewise
 	DueKeyAge       = "key-age"       // ID is a tenant's: begin a rotation of its key
+	DueKeyAges      = "key-ages"      // ID is a tenant's, or empty: plan the rotations of those after it
+	DueNewTenant    = "new-tenant"    // ID is a tenant's: delete its keyring if it has nothing else
+	DueIndexEntry   = "index-entry"   // ID is a flat ref: delete its stale index entries
 	DueDeletion     = "deletion"      // ID is a tenant's: remove all that it has, and itself
 	DueForgetting   = "forgetting"    // ID is a tenant's or a flat ref: take it out of the events
 	DueDataDeletion = "data-deletion" // ID is a data deletion's: carry it out, or forget it

@@ -11,90 +11,237 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// What is left of a tenant or a credential after its records are gone are its name
-// in events, and index entries that only its records could have named. The functions
-// here remove those.
+// What is left of a tenant or a credential after its records are gone are its name in
+// events, and index entries that only its records could have named. The functions here
+// remove those.
 
-// deletionTold is for how long the event that tells of a deletion names what was
-// deleted, so that applications hear of it.
+// deletionTold is for how long the event that tells of a deletion names what was deleted,
+// so that applications learn of it.
 const deletionTold = 7 * 24 * time.Hour
 
-// ForgetEvents takes the ref and the reason out of every event of subject, but for
-// those that tell of its deletion, and has the worker do so with these in a week.
-// Subject is a tenant's id, or a ref in its text form; what stands under it is meant
-// too.
+// clockSlack is how far ahead a clock may have been when an event was recorded.
+const clockSlack = 24 * time.Hour
+
+// ForgetEvents has the worker take the ref and the reason out of the events of subject,
+// once it is deleted, but for those that tell of its deletion; in a week out of these, too.
+// It is called before subject is deleted, so that a crash leaves an entry in the due index
+// too many and never one too few. Subject is a tenant's id or a ref in its text form; what
+// stands under it is meant too.
 func (s *Store) ForgetEvents(ctx context.Context, subject string) error {
-	if err := s.ForgetEventsLater(ctx, subject); err != nil {
-		return err
+	id := strings.ReplaceAll(subject, "/", ",")
+	for _, at := range []time.Time{s.now(), s.now().Add(deletionTold)} {
+		if _, err := s.schedule(ctx, at, time.Time{}, DueForgetting, id); err != nil {
+			return err
+		}
 	}
-	return s.forgetEvents(ctx, subject, s.now(), ConnectionDeleted, TenantDeleted)
+	return nil
 }
 
-// ForgetEventsLater has the worker take subject out of all events that have happened
-// by now, in a week.
-func (s *Store) ForgetEventsLater(ctx context.Context, subject string) error {
-	_, err := s.schedule(ctx, s.now().Add(deletionTold), time.Time{}, DueForgetting, strings.ReplaceAll(subject, "/", ","))
-	return err
+// A forgotten subject is one whose events are to be forgotten.
+type forgotten struct {
+	name string
+	// alive says that it has begun anew, or was not deleted after all.
+	alive bool
 }
 
-// ForgetDeleted is the due work that [Store.ForgetEvents] leaves for later. What has
-// begun anew under the same name since keeps its events.
-func (s *Store) ForgetDeleted(ctx context.Context, due Due) error {
-	until := time.Unix(due.Minute*60, 0).Add(-deletionTold)
-	if err := s.forgetEvents(ctx, strings.ReplaceAll(due.ID, ",", "/"), until); err != nil {
-		return err
+// has reports whether ref is the subject's, or of what stands under it.
+func (f forgotten) has(ref string) bool {
+	if ref == f.name || strings.HasPrefix(ref, f.name+"/") {
+		return true
 	}
-	return s.Drop(ctx, due)
+	// The pages of an installation stand beside it.
+	above, installation := strings.CutSuffix(f.name, "/installation")
+	return installation && strings.HasPrefix(ref, above+"/pages/")
 }
 
-// forgetEvents goes through the whole ring. The events stay, with their ids, times
-// and types.
-func (s *Store) forgetEvents(ctx context.Context, subject string, until time.Time, except ...EventType) error {
-	of := func(e Event) bool {
-		return (e.Ref == subject || strings.HasPrefix(e.Ref, subject+"/")) && !e.At.After(until) &&
-			!strings.HasPrefix(string(e.Type), "provider.") && !slices.Contains(except, e.Type)
-	}
+// ForgetDeleted is the due work that [Store.ForgetEvents] plans. Of a subject that has
+// begun anew, the events after the last one that tells of its deletion stay.
+func (s *Store) ForgetDeleted(ctx context.Context, due []Due) error {
 	if err := s.FlushEvents(ctx); err != nil {
 		return err
 	}
+	last, err := s.lastEvent(ctx) // an event after it may be of a subject that begins anew just now
+	if err != nil {
+		return err
+	}
+	var subjects []forgotten
+	for _, d := range due {
+		f := forgotten{name: strings.ReplaceAll(d.ID, ",", "/")}
+		if slices.ContainsFunc(subjects, func(other forgotten) bool { return other.name == f.name }) {
+			continue
+		}
+		if f.alive, err = s.alive(ctx, f.name); err != nil {
+			return err
+		}
+		subjects = append(subjects, f)
+	}
+	deleted, err := s.lastDeletions(ctx)
+	if err != nil {
+		return err
+	}
+	told := s.now().Add(clockSlack - deletionTold)
+	forget := func(e Event) bool {
+		if e.Ref == "" || e.ID > last || strings.HasPrefix(string(e.Type), "provider.") {
+			return false
+		}
+		if (e.Type == ConnectionDeleted || e.Type == TenantDeleted) && e.At.After(told) {
+			return false
+		}
+		return slices.ContainsFunc(subjects, func(f forgotten) bool {
+			return f.has(e.Ref) && (!f.alive || e.ID <= max(deleted[e.Ref], deleted[f.name]))
+		})
+	}
+	if err := s.eachEventPage(ctx, func(page *eventPage) (changed bool) {
+		for i, e := range page.Events {
+			if forget(e) {
+				page.Events[i].Ref, page.Events[i].Reason, changed = "", "", true
+			}
+		}
+		return changed
+	}); err != nil {
+		return err
+	}
+	for _, d := range due {
+		if err := s.Drop(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alive reports whether the subject exists: a tenant that is not being deleted, or a
+// credential.
+func (s *Store) alive(ctx context.Context, subject string) (bool, error) {
+	if !strings.Contains(subject, "/") {
+		_, err := s.storedTenant(ctx, tenant.ID(subject))
+		return exists(err)
+	}
+	ref, err := tenant.ParseRef(subject)
+	if err != nil {
+		return false, nil
+	}
+	_, err = s.storedCredential(ctx, ref)
+	return exists(err)
+}
+
+func exists(err error) (bool, error) {
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	case err == nil, errors.Is(err, ErrCorrupt):
+		return true, nil
+	}
+	return false, err
+}
+
+// lastEvent returns the id of the newest event.
+func (s *Store) lastEvent(ctx context.Context) (int64, error) {
 	s.events.writing.Lock()
 	defer s.events.writing.Unlock()
 	if err := s.loadEvents(ctx); err != nil {
-		return err
+		return 0, err
 	}
+	s.events.mu.Lock()
+	defer s.events.mu.Unlock()
+	return s.events.page.last(), nil
+}
+
+// lastDeletions returns the id of the last event that tells of each ref's deletion.
+func (s *Store) lastDeletions(ctx context.Context) (map[string]int64, error) {
+	last := map[string]int64{}
+	err := s.eachEventPage(ctx, func(page *eventPage) bool {
+		for _, e := range page.Events {
+			if e.Type == ConnectionDeleted || e.Type == TenantDeleted {
+				last[e.Ref] = max(last[e.Ref], e.ID)
+			}
+		}
+		return false
+	})
+	return last, err
+}
+
+// eachEventPage calls change with each page of the ring, and stores those that it has
+// changed. Events can be written between two pages. A page that does not open is skipped,
+// as readers do.
+func (s *Store) eachEventPage(ctx context.Context, change func(*eventPage) bool) error {
 	names, err := s.storage.List(ctx, eventPrefix)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		page, err := s.eventPage(ctx, eventPrefix+name)
-		switch {
-		case errors.Is(err, ErrCorrupt):
-			continue // it is passed over by readers, too
-		case err != nil:
-			return err
-		case !slices.ContainsFunc(page.Events, of):
-			continue
-		}
-		for i, e := range page.Events {
-			if of(e) {
-				page.Events[i].Ref, page.Events[i].Reason = "", ""
-			}
-		}
-		b, err := json.Marshal(page)
-		if err == nil {
-			err = s.put(ctx, eventKey(page.Number), b)
-		}
-		if err != nil {
+		if err := s.changeEventPage(ctx, eventPrefix+name, change); err != nil {
 			return err
 		}
-		s.events.mu.Lock()
-		if s.events.page.Number == page.Number {
-			s.events.page = page
-		}
-		s.events.mu.Unlock()
 	}
 	return nil
+}
+
+func (s *Store) changeEventPage(ctx context.Context, key string, change func(*eventPage) bool) error {
+	s.events.writing.Lock()
+	defer s.events.writing.Unlock()
+	if err := s.loadEvents(ctx); err != nil {
+		return err
+	}
+	page, err := s.eventPage(ctx, key)
+	if errors.Is(err, ErrCorrupt) {
+		return nil
+	}
+	if err != nil || !change(&page) {
+		return err
+	}
+	b, err := json.Marshal(page)
+	if err == nil {
+		err = s.put(ctx, key, b)
+	}
+	if err != nil {
+		return err
+	}
+	s.events.mu.Lock()
+	defer s.events.mu.Unlock()
+	if s.events.page.Number == page.Number {
+		s.events.page = page
+	}
+	return nil
+}
+
+// DeleteStale is the due work at a credential that was deleted, or that has another
+// account: it deletes the index entries that do not lead to it any more, should that not
+// have been done at once.
+func (s *Store) DeleteStale(ctx context.Context, due Due) error {
+	ref, err := tenant.ParseFlat(due.ID)
+	if err != nil {
+		return s.Drop(ctx, due)
+	}
+	b, err := s.get(ctx, due.key())
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	for key := range strings.SplitSeq(string(b[1:]), "\n") {
+		if err := s.dropHint(ctx, ref, key); err != nil && !errors.Is(err, ErrCorrupt) {
+			return err
+		}
+	}
+	return s.Drop(ctx, due)
+}
+
+// scheduleStale has the worker delete the index entries if one of them names an account:
+// those of the other indexes are met, and deleted then. It returns the entry in the due
+// index, or "". The caller deletes that when it has deleted the others itself. It is called
+// before the record is changed.
+func (s *Store) scheduleStale(ctx context.Context, ref tenant.Ref, keys []string) (entry string, err error) {
+	if !slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, accountPrefix) }) {
+		return "", nil
+	}
+	due, err := s.scheduleWith(ctx, s.now(), time.Time{}, DueIndexEntry, ref.Flat(), strings.Join(keys, "\n"))
+	return due.key(), err
+}
+
+// deleteHintsLater deletes the index entries, and then the entry in the due index that
+// would do so. What cannot be deleted now, the worker deletes.
+func (s *Store) deleteHintsLater(ctx context.Context, keys []string, entry string) {
+	if s.deleteHints(ctx, keys) == nil && entry != "" {
+		_ = s.storage.Delete(ctx, entry)
+	}
 }
 
 // DropHints deletes the tenant's entries of the account and due indexes, whatever they
@@ -171,7 +318,7 @@ func (s *Store) dropHintsIn(ctx context.Context, id tenant.ID, dir string) error
 func leadsTo(id tenant.ID, dir, name string) bool {
 	if strings.HasPrefix(dir, duePrefix) {
 		part := strings.SplitN(name, ",", 3)
-		if len(part) < 3 || slices.Contains([]string{DueDeletion, DueForgetting, DueSession, DueDataDeletion}, part[1]) {
+		if len(part) < 3 || slices.Contains([]string{DueDeletion, DueForgetting, DueSession, DueDataDeletion, DueKeyAges, DueNewTenant}, part[1]) {
 			return false
 		}
 		name = part[2]

@@ -77,3 +77,13 @@ func parseOpen(name string) (expiry time.Time, id string, ok bool) {
 	seconds, err := strconv.ParseInt(part[1], 10, 64)
 	return time.Unix(seconds, 0), part[2], err == nil
 }
+
+// deleteOpenOf deletes the index entry that the session's due entry names. The
+// session's record would name it too, but may not open any more.
+func (s *Store) deleteOpenOf(ctx context.Context, due Due) error {
+	b, err := s.get(ctx, due.key())
+	if err != nil || len(b) < 2 || !strings.HasPrefix(string(b[1:]), openPrefix) {
+		return err
+	}
+	return s.storage.Delete(ctx, string(b[1:]))
+}

@@ -15,8 +15,8 @@ type PlannedRotation struct {
 	Due string `json:"due"`
 }
 
-// keySince returns when the tenant's key began to seal.
-func (t Tenant) keySince() time.Time {
+// KeySince returns when the tenant's key began to seal.
+func (t Tenant) KeySince() time.Time {
 	if walk, ok := t.Walks[DueRotation]; ok {
 		return walk.StartedAt
 	}
@@ -36,11 +36,16 @@ func (s *Store) PlanRotation(ctx context.Context, id tenant.ID) error {
 	if err != nil {
 		return err
 	}
-	former := t.NextRotation
-	if former.Due == "" && settings.KeyRotationPeriod == 0 {
+	former, period := t.NextRotation, settings.KeyRotationPeriod
+	if former.Due == "" && period == 0 {
 		return nil
 	}
-	if t.NextRotation, err = s.scheduleRotation(ctx, id, t, settings.KeyRotationPeriod); err != nil {
+	if period > 0 && former.At.Equal(tenant.RotationAt(id, t.KeySince(), former.At, period, s.now())) {
+		if found, err := s.willBeFound(ctx, former.Due); found || err != nil {
+			return err // it is planned so already
+		}
+	}
+	if t.NextRotation, err = s.scheduleRotation(ctx, id, t, period); err != nil {
 		return err
 	}
 	if err := s.putTenant(ctx, id, t); err != nil {
@@ -58,7 +63,14 @@ func (s *Store) scheduleRotation(ctx context.Context, id tenant.ID, t Tenant, pe
 	if period <= 0 {
 		return PlannedRotation{}, nil
 	}
-	at := tenant.RotationAt(id, t.keySince(), t.NextRotation.At, period, s.now())
+	at := tenant.RotationAt(id, t.KeySince(), t.NextRotation.At, period, s.now())
 	due, err := s.schedule(ctx, at, time.Time{}, DueKeyAge, string(id))
 	return PlannedRotation{at, due.key()}, err
+}
+
+// PlanRotationsAfter has the worker plan the rotations of all tenants after the one with
+// that id, "" being before the first: see [DueKeyAges].
+func (s *Store) PlanRotationsAfter(ctx context.Context, id tenant.ID) error {
+	_, err := s.schedule(ctx, s.now(), time.Time{}, DueKeyAges, string(id))
+	return err
 }

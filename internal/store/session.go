@@ -74,6 +74,9 @@ type Session struct {
 	// Token is parked in place of the code once that was redeemed, if the
 	// provider then failed to tell about the token.
 	Token oauth.Token `json:"token,omitzero"`
+	// RetryAt is when the code or token may be sent to the provider again, after a rate
+	// limit that named a time. Zero: at once.
+	RetryAt time.Time `json:"retry_at,omitzero"`
 	// CallbackHash tells a callback that comes again from another one.
 	CallbackHash []byte `json:"callback_hash,omitempty"`
 	// ConnectCodeHash is SHA-256 of the connect code, WrongTries how often
@@ -149,23 +152,18 @@ func (s *Store) NewSession(ctx context.Context, session Session, reapAt time.Tim
 	if session.Open, err = s.openKey(ctx, session); err != nil {
 		return err
 	}
-	isNew, err := s.isNewTenant(ctx, session.Ref.Tenant)
-	if err != nil {
-		return err
-	}
-	entry := sessionDue{open: session.Open}
-	if isNew {
-		entry.newTenant = session.Ref.Tenant
-	}
-	due, err := s.scheduleWith(ctx, reapAt, session.ExpiresAt, DueSession, session.ID, entry.value())
+	due, err := s.scheduleWith(ctx, reapAt, session.ExpiresAt, DueSession, session.ID, session.Open)
 	if err != nil {
 		return err
 	}
 	session.Due = due.key()
-	if isNew {
+	switch _, err := s.Tenant(ctx, session.Ref.Tenant); {
+	case errors.Is(err, ErrNotFound):
 		if err := s.keepNewTenant(ctx, session.Ref.Tenant, reapAt); err != nil {
 			return err
 		}
+	case err != nil:
+		return err
 	}
 	if err := s.ensureKeyring(ctx, session.Ref.Tenant); err != nil {
 		return err
@@ -242,29 +240,17 @@ func (s *Store) TakeSession(ctx context.Context, id string, take func(*Session) 
 }
 
 // ReapSession deletes the session's index entry, the records of the codes that it
-// owns, the session, its tenant's keyring if there is nothing else of the tenant,
-// and then the session's entry in the due index.
+// owns, the session, and then its entry in the due index.
 func (s *Store) ReapSession(ctx context.Context, due Due) error {
 	defer s.records.lock(sessionKey(due.ID))()
-	entry, err := s.sessionDueOf(ctx, due)
-	if err != nil {
+	if err := s.deleteOpenOf(ctx, due); err != nil {
 		return err
-	}
-	if entry.open != "" {
-		if err := s.storage.Delete(ctx, entry.open); err != nil {
-			return err
-		}
 	}
 	if err := s.deleteCodes(ctx, due.ID); err != nil {
 		return err
 	}
 	if err := s.storage.Delete(ctx, sessionKey(due.ID)); err != nil {
 		return err
-	}
-	if entry.newTenant != "" {
-		if err := s.endNewTenant(ctx, entry.newTenant); err != nil {
-			return err
-		}
 	}
 	return s.storage.Delete(ctx, due.key())
 }

@@ -308,6 +308,9 @@ func minutes(t *testing.T, s *store.Store) (found []string) {
 			t.Fatal(err)
 		}
 		for _, d := range due {
+			if d.Kind == store.DueNewTenant {
+				continue // beside the first session of a tenant
+			}
 			found = append(found, fmt.Sprintf("%d %s", d.Minute-noon.Unix()/60, d.ID))
 		}
 	}

@@ -104,6 +104,12 @@ func tenantOpener(id tenant.ID) func([]byte) (Tenant, error) {
 // ensureTenant makes the tenant if there is none, and its keyring. It is called
 // while sealing.
 func (s *Store) ensureTenant(ctx context.Context, id tenant.ID) error {
+	if _, err := s.keyring(ctx, id); errors.Is(err, ErrNotFound) {
+		// Should the process die before the record is stored, no session ends the keyring.
+		if err := s.keepNewTenant(ctx, id, s.now().Add(SessionKept)); err != nil {
+			return err
+		}
+	}
 	if err := s.ensureKeyring(ctx, id); err != nil {
 		return err
 	}
@@ -112,18 +118,32 @@ func (s *Store) ensureTenant(ctx context.Context, id tenant.ID) error {
 		return err
 	}
 	t := Tenant{Version: formatVersion, CreatedAt: s.now().UTC()}
-	settings, err := s.Settings(ctx)
-	if err == nil {
-		t.NextRotation, err = s.scheduleRotation(ctx, id, t, settings.KeyRotationPeriod)
-	}
-	if err != nil {
+	if err := s.beginTenant(ctx, id, t); err != nil {
 		return err
 	}
-	if err := s.putTenant(ctx, id, t); err != nil {
-		return err
-	}
-	_ = s.storage.Delete(ctx, newTenantKey(id)) // its first session's reaping deletes it too
+	_ = s.forgetNewTenant(ctx, id) // EndNewTenant does it too
 	return nil
+}
+
+// beginTenant stores the new tenant's record. The settings may be changed until it is
+// stored, and the work that plans rotations anew have passed the tenant by: then its own
+// is planned again.
+func (s *Store) beginTenant(ctx context.Context, id tenant.ID, t Tenant) error {
+	for {
+		settings, err := s.Settings(ctx)
+		if err != nil {
+			return err
+		}
+		if t.NextRotation, err = s.scheduleRotation(ctx, id, t, settings.KeyRotationPeriod); err != nil {
+			return err
+		}
+		if err := s.putTenant(ctx, id, t); err != nil {
+			return err
+		}
+		if now, err := s.Settings(ctx); err != nil || now.KeyRotationPeriod == settings.KeyRotationPeriod {
+			return err
+		}
+	}
 }
 
 func (s *Store) putTenant(ctx context.Context, id tenant.ID, t Tenant) error {

@@ -37,6 +37,11 @@ func scheduled(t *testing.T, ids ...string) (*store.Store, *authpipetest.Clock) 
 	return s, clock
 }
 
+// works maps sessions to work, and what their tenant's keyring needs to its own.
+func works(s *store.Store, work sweep.Work) map[string]sweep.Work {
+	return map[string]sweep.Work{store.DueSession: work, store.DueNewTenant: sweep.Each(s.EndNewTenant)}
+}
+
 // TestSweepDoesSoonestExpiryFirst has a sweep find work at several minutes
 // that it missed.
 func TestSweepDoesSoonestExpiryFirst(t *testing.T) {
@@ -52,7 +57,7 @@ func TestSweepDoesSoonestExpiryFirst(t *testing.T) {
 		return nil
 	}
 	w := sweep.New(sweep.Options{
-		Store: s, Before: func(context.Context) {}, Works: map[string]sweep.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
+		Store: s, Before: func(context.Context) {}, Works: works(s, work), Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
 	})
 	if err := w.Sweep(t.Context()); err != nil || !slices.Equal(order, []string{"third", "second", "first"}) {
 		t.Errorf("done in the order %v, %v", order, err)
@@ -71,7 +76,7 @@ func TestSweepsDoNotOverlap(t *testing.T) {
 	var sweeping, most atomic.Int32
 	before := func(context.Context) { most.Store(max(most.Load(), sweeping.Load()+1)); sweeping.Add(1) }
 	w := sweep.New(sweep.Options{
-		Store: s, Before: before, Works: map[string]sweep.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
+		Store: s, Before: before, Works: works(s, work), Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
 	})
 	var sweeps sync.WaitGroup
 	sweep := func() {
@@ -113,7 +118,7 @@ func TestPanicOfOneWorkStopsNoOther(t *testing.T) {
 	var whole sweep.Work = func(context.Context, []store.Due) error { panic("work with a defect") }
 	for name, work := range map[string]sweep.Work{"as a whole": whole, "in a piece": each} {
 		w := sweep.New(sweep.Options{
-			Store: s, Before: func(context.Context) {}, Works: map[string]sweep.Work{store.DueSession: work}, Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
+			Store: s, Before: func(context.Context) {}, Works: works(s, work), Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),
 		})
 		for range 2 {
 			if err := w.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "with a defect") {

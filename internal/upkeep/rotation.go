@@ -3,10 +3,13 @@ package upkeep
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -26,17 +29,65 @@ func (u *Upkeep) BeginRotation(ctx context.Context, id tenant.ID) (store.Walk, e
 	if err != nil {
 		return walk, err
 	}
-	return walk, ignoreGone(u.Store.PlanRotation(ctx, id))
+	if err := ignoreGone(u.Store.PlanRotation(ctx, id)); err != nil {
+		// RotateAged looks at the key's age, and plans the next one then.
+		u.Log.Warn("planning the next rotation failed", "tenant", id, "error", err)
+	}
+	return walk, nil
 }
 
-// PlanRotations plans the next rotation of every tenant's key anew, after the mount's
-// period was changed.
-func (u *Upkeep) PlanRotations(ctx context.Context) error {
-	return u.eachTenant(ctx, func(id tenant.ID) error { return u.Store.PlanRotation(ctx, id) })
+// PlanRotations has the worker plan the next rotation of every tenant's key anew, after the
+// mount's period was changed.
+func (u *Upkeep) PlanRotations(ctx context.Context) error { return u.Store.PlanRotationsAfter(ctx, "") }
+
+// PlanAges is the due work at that: one slice of it. A tenant whose record does not open
+// is skipped.
+func (u *Upkeep) PlanAges(ctx context.Context, due store.Due) error {
+	ids, err := u.tenantsAfter(ctx, due.ID)
+	if err != nil {
+		return err
+	}
+	begun, last := u.Now(), due.ID
+	for ids := range slices.Chunk(ids, 10*sweep.Parallel) {
+		if u.Now().Sub(begun) > sliceTime {
+			if err := u.Store.PlanRotationsAfter(ctx, tenant.ID(last)); err != nil {
+				return err
+			}
+			break
+		}
+		err := sweep.InParallel(ctx, sweep.Parallel, len(ids), func(i int) error {
+			id := tenant.ID(ids[i])
+			err := ignoreGone(u.Store.PlanRotation(ctx, id))
+			if errors.Is(err, store.ErrCorrupt) {
+				u.Log.Warn("skipped a tenant whose record does not open", "tenant", id, "error", err)
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		last = ids[len(ids)-1]
+	}
+	return u.Store.Drop(ctx, due)
+}
+
+// tenantsAfter returns the ids of the tenants after the given one, sorted.
+func (u *Upkeep) tenantsAfter(ctx context.Context, after string) ([]string, error) {
+	ids, err := u.Store.List(ctx, "")
+	for i := range ids {
+		ids[i] = strings.TrimSuffix(ids[i], "/")
+	}
+	slices.Sort(ids)
+	first, found := slices.BinarySearch(ids, after)
+	if found {
+		first++
+	}
+	return ids[first:], err
 }
 
 // RotateAged is the due work at a key that has reached the mount's period: it begins a
-// rotation, unless one is under way.
+// rotation. One that is under way is waited for.
 func (u *Upkeep) RotateAged(ctx context.Context, due store.Due) error {
 	if dropped, err := u.Store.DropOutdated(ctx, due); dropped || err != nil {
 		return err
@@ -49,15 +100,19 @@ func (u *Upkeep) RotateAged(ctx context.Context, due store.Due) error {
 	if err != nil {
 		return err
 	}
-	if settings.KeyRotationPeriod == 0 {
-		return ignoreGone(u.Store.PlanRotation(ctx, id)) // none
+	known, err := u.Store.Tenant(ctx, id)
+	if err != nil {
+		return ignoreGone(err)
 	}
-	_, err = u.BeginRotation(ctx, id)
-	switch oauth.CodeOf(err) {
-	case oauth.Pending:
-		return ignoreGone(u.Store.PlanRotation(ctx, id))
-	case oauth.NotFound:
+	if period := settings.KeyRotationPeriod; period == 0 || u.Now().Before(known.KeySince().Add(period-period/10)) {
+		return ignoreGone(u.Store.PlanRotation(ctx, id)) // none, or by a rotation that came first
+	}
+	switch _, err = u.BeginRotation(ctx, id); {
+	case oauth.CodeOf(err) == oauth.Pending, oauth.CodeOf(err) == oauth.NotFound:
 		return nil
+	case errors.Is(err, store.ErrCorrupt):
+		u.Log.Error("the tenant's key cannot be rotated: its keyring does not open", "tenant", id, "error", err)
+		return u.Store.Drop(ctx, due)
 	}
 	return err
 }
