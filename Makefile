@@ -76,7 +76,7 @@ lint: ## gofmt, go vet, staticcheck, govulncheck
 fmt: ## format all Go files
 	go fmt ./...
 
-reference: ## write testdata/openapi.json, docs/facebook-errors.md and docs/reference.md anew, and the tables of paths and of attacks
+reference: ## write testdata/openapi.json, docs/facebook-errors.md and docs/reference.md (with the notes in paths/*.md) anew, and the table of attacks
 	go test -run "TestTheOpenAPIDocument|TestDocumentOfErrors|TestTableOfAttacks" ./backend -update
 	go test -run TestThe ./internal/reference -update
 

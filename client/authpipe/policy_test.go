@@ -14,17 +14,17 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// TestThePoliciesOfTheReadmeAreEnough takes the policies out of the README that name org_acme, the client's own and the tenant's,
+// TestDocumentedPoliciesAreEnough takes the policies of an application and of one that follows events out of docs/hardening.md,
 // and does with a token of nothing else all that a client does.
-func TestThePoliciesOfTheReadmeAreEnough(t *testing.T) {
+func TestDocumentedPoliciesAreEnough(t *testing.T) {
 	w := realWorld(t)
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "hardening.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var policy strings.Builder
-	for _, rule := range regexp.MustCompile(`(?m)^path "authpipe/([a-z]+/org_acme/\*|events)" .*$`).FindAll(readme, -1) {
-		policy.WriteString(strings.ReplaceAll(string(rule), "org_acme", "policed") + "\n")
+	for _, block := range regexp.MustCompile("(?s)<!-- policy: (?:application|events) -->\n```hcl\n(.*?)```").FindAllSubmatch(page, -1) {
+		policy.WriteString(strings.ReplaceAll(string(block[1]), "org_acme", "policed"))
 	}
 	if err := w.vault.Sys().PutPolicy("policed", policy.String()); err != nil {
 		t.Fatal(err)

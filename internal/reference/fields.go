@@ -9,10 +9,14 @@ import (
 )
 
 // Fields returns, in Markdown, a section for each row of the table of paths:
-// each operation with the fields that it takes and that it answers.
-func Fields(openAPI []byte) (string, error) {
+// each operation with the fields that it takes and that it answers, then the
+// path's notes. It fails if there are notes of a path that does not exist.
+func Fields(openAPI []byte, notes Notes) (string, error) {
 	doc, rows, err := read(openAPI)
 	if err != nil {
+		return "", err
+	}
+	if err := notes.unknown(rows); err != nil {
 		return "", err
 	}
 	var text strings.Builder
@@ -21,6 +25,9 @@ func Fields(openAPI []byte) (string, error) {
 		list := strings.HasSuffix(r.names[0], "/") || strings.HasSuffix(r.title(), "…`")
 		for _, o := range r.first.all(list) {
 			doc.describe(&text, o)
+		}
+		if note := notes[r.title()]; note != "" {
+			fmt.Fprintf(&text, "\n**Notes.**\n\n%s\n", note)
 		}
 	}
 	return text.String(), nil

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // What of the document goes into the tables.
@@ -81,8 +82,12 @@ type row struct {
 	first            item // the first of the paths
 }
 
+// said writes what a path says for a cell of a table in a page of docs/.
+var said = strings.NewReplacer("|", `\|`, "](docs/", "](")
+
 // Paths returns a table of the document's paths in Markdown. A row says what a
-// path is and what its operations take, in the document's words.
+// path is and what its operations take, in the document's words, and links to
+// the path's section of [Fields].
 func Paths(openAPI []byte) (string, error) {
 	_, rows, err := read(openAPI)
 	if err != nil {
@@ -91,7 +96,7 @@ func Paths(openAPI []byte) (string, error) {
 	var table strings.Builder
 	table.WriteString("| path | operations | what |\n|---|---|---|\n")
 	for _, r := range rows {
-		fmt.Fprintf(&table, "| %s | %s | %s |\n", r.title(), r.verbs, strings.ReplaceAll(r.say, "|", `\|`))
+		fmt.Fprintf(&table, "| [%s](#%s) | %s | %s |\n", r.title(), anchor(r.title()), r.verbs, said.Replace(r.say))
 	}
 	return table.String(), nil
 }
@@ -170,4 +175,18 @@ func (r *row) title() string {
 		return "`" + r.word + "/…`"
 	}
 	return "`" + strings.Join(r.names, "`, `") + "`"
+}
+
+// anchor returns the anchor that a heading gets on GitHub.
+func anchor(heading string) string {
+	var to strings.Builder
+	for _, c := range strings.ToLower(heading) {
+		switch {
+		case c == ' ':
+			to.WriteByte('-')
+		case c == '-', c == '_', unicode.IsLetter(c), unicode.IsDigit(c):
+			to.WriteRune(c)
+		}
+	}
+	return to.String()
 }

@@ -5,22 +5,30 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/reference"
 )
 
-var update = flag.Bool("update", false, "write the tables in the documents anew")
+var update = flag.Bool("update", false, "write docs/reference.md anew")
 
 const (
-	readme = "../../README.md"
-	begin  = "<!-- paths: made by make reference -->\n"
-	end    = "<!-- end of paths -->\n"
+	file       = "../../docs/reference.md"
+	pathsBegin = "<!-- paths: made by make reference -->\n"
+	pathsEnd   = "<!-- end of paths -->\n"
+	fieldsHead = "<!-- made by make reference -->\n"
 )
 
-func TestTheREADMEHasTheTableOfPaths(t *testing.T) {
+// TestTheReferenceIsMadeFromTheDocument holds docs/reference.md, its table of
+// paths and its sections, to the OpenAPI document and the notes in paths/*.md.
+func TestTheReferenceIsMadeFromTheDocument(t *testing.T) {
 	document, err := os.ReadFile("../../testdata/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes, err := reference.ReadNotes(os.DirFS("../../paths"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,52 +36,56 @@ func TestTheREADMEHasTheTableOfPaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(readme)
+	sections, err := reference.Fields(document, notes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, found := strings.Cut(string(text), begin)
-	got, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatalf("%s has no %q with %q after it", readme, begin, end)
-	}
-	if *update {
-		if err := os.WriteFile(readme, []byte(before+begin+table+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		got = table
-	}
-	if diff := cmp.Diff(table, got); diff != "" {
-		t.Errorf("the table in %s is another (make reference writes it anew): %s", readme, diff)
-	}
-}
-
-func TestTheReferenceIsMadeFromTheDocument(t *testing.T) {
-	document, err := os.ReadFile("../../testdata/openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sections, err := reference.Fields(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const file, head = "../../docs/reference.md", "<!-- made by make reference -->\n"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, got, found := strings.Cut(string(text), head)
-	if !found {
-		t.Fatalf("%s has no %q", file, head)
+	before, rest, found := strings.Cut(string(text), pathsBegin)
+	_, rest, ended := strings.Cut(rest, pathsEnd)
+	between, _, headed := strings.Cut(rest, fieldsHead)
+	if !found || !ended || !headed {
+		t.Fatalf("%s lacks %q, %q or %q", file, pathsBegin, pathsEnd, fieldsHead)
 	}
+	want := before + pathsBegin + table + pathsEnd + between + fieldsHead + sections
 	if *update {
-		if err := os.WriteFile(file, []byte(before+head+sections), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		got = sections
+		return
 	}
-	if diff := cmp.Diff(sections, got); diff != "" {
-		t.Errorf("%s says something else (make reference writes it anew): %s", file, diff)
+	if diff := cmp.Diff(want, string(text)); diff != "" {
+		t.Errorf("%s is out of date (make reference writes it anew): %s", file, diff)
+	}
+}
+
+func TestNotesStandUnderTheirPath(t *testing.T) {
+	document := []byte(`{"paths":{"/info":{"description":"A build."},"/health":{"description":"A state."}}}`)
+	notes, err := reference.ReadNotes(fstest.MapFS{
+		"info.md":    {Data: []byte("For writers.\n\n## `info`\n\n* See [operations](../docs/operations.md) and [README](../README.md).\n")},
+		"health.md":  {Data: []byte("## `health`\n\nIt counts.\n")},
+		"health.txt": {Data: []byte("## `nothing`\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections, err := reference.Fields(document, notes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\n## `health`\n\nA state.\n\n**Notes.**\n\nIt counts.\n" +
+		"\n## `info`\n\nA build.\n\n**Notes.**\n\n* See [operations](operations.md) and [README](../README.md).\n"
+	if diff := cmp.Diff(want, sections); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := reference.Fields(document, reference.Notes{"`gone`": "It was."}); err == nil {
+		t.Error("notes of a path that does not exist are lost silently")
+	}
+	if _, err := reference.ReadNotes(fstest.MapFS{"a.md": {Data: []byte("## `info`\nOne.\n## `info`\nTwo.\n")}}); err == nil {
+		t.Error("of two notes of one path, one is lost silently")
 	}
 }
 
@@ -87,7 +99,7 @@ func TestASectionOfFields(t *testing.T) {
 		"post":{"summary":"Import it.","requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/W"}}}},"responses":{"204":{"description":"Done."}}}}},
 		"components":{"schemas":{
 			"C":{"properties":{"status":{"type":"string","enum":["active","failed"],"description":"a|b <c>"},"scopes":{"type":"array","items":{"type":"string"}},"at":{"type":"string","format":"date-time"}}},
-			"W":{"required":["token"],"properties":{"token":{"type":"string","description":"The token."}}}}}}`))
+			"W":{"required":["token"],"properties":{"token":{"type":"string","description":"The token."}}}}}}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,25 +117,25 @@ func TestATableOfPaths(t *testing.T) {
 	for name, row := range map[string]struct{ paths, want string }{
 		"a path is named with what its operations say, each thing once": {
 			`"/config/{provider}":{"description":"A client.","get":{},"post":{"description":"With ` + "`x|y`" + `."},"delete":{"description":"With ` + "`x|y`" + `."}}`,
-			"| `config/<provider>` | read, write, delete | A client. With `x\\|y`. |\n",
+			"| [`config/<provider>`](#configprovider) | read, write, delete | A client. With `x\\|y`. |\n",
 		},
 		"a path with a slash at its end is a list": {
-			`"/config/":{"description":"Clients.",` + get("") + `}`, "| `config/` | list | Clients. |\n",
+			`"/config/":{"description":"Clients.",` + get("") + `}`, "| [`config/`](#config) | list | Clients. |\n",
 		},
 		"without a token it is HTTP that asks": {
-			`"/callback/{provider}":{"description":"Back.","x-vault-unauthenticated":true,"post":{},` + get("") + `}`, "| `callback/<provider>` | GET, POST, **no token** | Back. |\n",
+			`"/callback/{provider}":{"description":"Back.","x-vault-unauthenticated":true,"post":{},` + get("") + `}`, "| [`callback/<provider>`](#callbackprovider) | GET, POST, **no token** | Back. |\n",
 		},
 		"the refs of persons are one row": {
 			`"/creds/{tenant}/{provider}/installation":{"description":"One.",` + get("") + `},"/creds/{tenant}/{provider}/users/{user}":{"description":"One.",` + get("") + `}`,
-			"| `creds/<ref>` | read | One. |\n",
+			"| [`creds/<ref>`](#credsref) | read | One. |\n",
 		},
 		"the levels of a tree are one row": {
 			`"/creds/":{"description":"L.",` + get("") + `},"/creds/{tenant}/":{"description":"L.",` + get("") + `},"/creds/{tenant}/{provider}/":{"description":"L.",` + get("") + `}`,
-			"| `creds/…` | list | L. |\n",
+			"| [`creds/…`](#creds) | list | L. |\n",
 		},
 		"the story comes first, and what is not in it last": {
 			`"/another":{"description":"A.",` + get("") + `},"/events":{"description":"E.",` + get("") + `},"/config/":{"description":"C.",` + get("") + `}`,
-			"| `config/` | list | C. |\n| `events` | read | E. |\n| `another` | read | A. |\n",
+			"| [`config/`](#config) | list | C. |\n| [`events`](#events) | read | E. |\n| [`another`](#another) | read | A. |\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,55 @@
+package internal_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestREADMEIsShort keeps the README what it is for: what, why, install, the
+// first credential, where to go on. Edge cases belong into paths/*.md, from
+// which docs/reference.md is made.
+func TestREADMEIsShort(t *testing.T) {
+	if n := len(read(t, "../README.md")); n > 12<<10 {
+		t.Errorf("README.md has %d bytes, more than 12 KB: move something to docs/", n)
+	}
+}
+
+// TestEachEventTypeIsListed holds the table of events in the reference to the
+// types that there are.
+func TestEachEventTypeIsListed(t *testing.T) {
+	constant := regexp.MustCompile(`(?m)^\s*\w+\s+EventType = "([a-z._]+)"`)
+	reference, types := read(t, "../docs/reference.md"), map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		for _, found := range constant.FindAllStringSubmatch(read(t, path), -1) {
+			types[found[1]] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(types) < 21 {
+		t.Fatalf("only %d types of events were found", len(types))
+	}
+	for name := range types {
+		if !regexp.MustCompile("(?m)^\\| [^|]*`" + regexp.QuoteMeta(name) + "`[^|]* \\| ").MatchString(reference) {
+			t.Errorf("docs/reference.md has no row for %s: add it to paths/events.md and run make reference", name)
+		}
+	}
+}
