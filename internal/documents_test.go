@@ -53,3 +53,44 @@ func TestEachEventTypeIsListed(t *testing.T) {
 		}
 	}
 }
+
+// TestDecisionsNameTestsThatExist holds each page of docs/decisions to the tests
+// that it says hold the decision.
+func TestDecisionsNameTestsThatExist(t *testing.T) {
+	exists := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git"):
+			return fs.SkipDir
+		case strings.HasSuffix(path, "_test.go"):
+			for _, found := range testFunc.FindAllStringSubmatch(read(t, path), -1) {
+				exists[found[1]] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("../docs/decisions/*.md")
+	if err != nil || len(pages) < 8 {
+		t.Fatalf("found %d pages: %v", len(pages), err)
+	}
+	for _, page := range pages {
+		if filepath.Base(page) == "README.md" {
+			continue
+		}
+		_, held, _ := strings.Cut(read(t, page), "\n## Held by\n")
+		names := testName.FindAllStringSubmatch(held, -1)
+		if len(names) == 0 {
+			t.Errorf("%s names no tests", page)
+		}
+		for _, name := range names {
+			if !exists[name[1]] {
+				t.Errorf("%s: there is no %s", page, name[1])
+			}
+		}
+	}
+}
