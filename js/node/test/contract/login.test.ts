@@ -11,9 +11,10 @@ const root = client();
 const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 let approle: VaultAuth;
 
-/** The policy of the README, for the tenant of these tests. */
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-const policy = /^```hcl\n(.*?)^```$/ms.exec(readme)![1]!.replaceAll('org_acme', 'org_login');
+/** The policies that the README names, for the tenant of these tests. */
+const page = readFileSync(new URL('../../../../docs/hardening.md', import.meta.url), 'utf8');
+const policies = page.matchAll(/<!-- policy: (?:application|disconnect|events|relay) -->\n```hcl\n(.*?)```/gs);
+const policy = [...policies].map(([, rules]) => rules!).join('').replaceAll('org_acme', 'org_login');
 
 beforeAll(async () => {
   await install(root, 'org_login');
@@ -72,7 +73,7 @@ test('a token that an operator revokes is replaced, and nobody notices', async (
   });
 });
 
-test('the policy of the README is enough, and not for another tenant', async () => {
+test('the policies that the README names are enough, and not for another tenant', async () => {
   await asking(approle, async (authpipe) => {
     const alive = await authpipe.getCredential(acme);
     await authpipe.reportDead(alive);
