@@ -67,7 +67,7 @@ type Backend struct {
 	worker  *sweep.Worker
 	breaker *breaker.Breaker
 	metrics *metric.Metrics
-	herald  *herald
+	events  *publisher
 	start   sync.Once
 }
 
@@ -117,7 +117,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		Clean: func(context.Context) {
 			end()
 			b.worker.Wait()
-			b.herald.Wait()
+			b.events.Wait()
 		},
 	}
 	setup := *c
@@ -136,7 +136,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	providers := map[string]provider.Provider{"facebook": facebook.New(o.Transport, o.Now)}
 	names := slices.Sorted(maps.Keys(providers))
 	b.metrics = metric.New(metric.Options{Build: o.Build, Providers: names, Now: o.Now})
-	b.herald = newHerald(life, c, b.Logger(), b.metrics.Announced)
+	b.events = newPublisher(life, c, b.Logger(), b.metrics.Published)
 	b.store = store.New(store.Options{
 		Storage: b.metrics.Storage(c.StorageView), Now: o.Now, Writable: b.WriteSafeReplicationState, Fallbacks: fallbacks(providers), Wrote: b.wrote,
 	})
@@ -180,7 +180,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 // wrote passes on what was written of events.
 func (b *Backend) wrote(events []store.Event) {
 	b.metrics.Wrote(events)
-	b.herald.Tell(events)
+	b.events.Publish(events)
 }
 
 // versions returns the API versions of each provider that has some.

@@ -175,8 +175,8 @@ func (m *Metrics) Wrote(events []store.Event) {
 }
 
 // Announced counts events that Vault was told of, or was not.
-func (m *Metrics) Announced(medium, outcome string, n int) {
-	m.announced.WithLabelValues(medium, outcome).Add(float64(n))
+func (m *Metrics) Published(sink, outcome string, n int) {
+	m.announced.WithLabelValues(sink, outcome).Add(float64(n))
 }
 
 // Swept counts a sweep.

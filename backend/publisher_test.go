@@ -26,7 +26,7 @@ type told struct {
 	data map[string]any
 }
 
-// A vaultBus is a Vault that listens, to both media. It answers as take says.
+// A vaultBus is a Vault with both sinks. It answers as take says.
 type vaultBus struct {
 	events, observations chan told
 	take                 func(context.Context) error
@@ -48,8 +48,8 @@ func (v vaultBus) RecordObservationFromPlugin(ctx context.Context, name string, 
 	return nil
 }
 
-// hear returns what Vault is sent next.
-func hear(t *testing.T, from chan told) told {
+// next returns what Vault gets next.
+func next(t *testing.T, from chan told) told {
 	t.Helper()
 	select {
 	case got := <-from:
@@ -60,8 +60,8 @@ func hear(t *testing.T, from chan told) told {
 	}
 }
 
-// heralded returns an engine with an installation, Uma and a Vault that listens.
-func heralded(t *testing.T, take func(context.Context) error) (*engine, vaultBus) {
+// publishing returns an engine with an installation, Uma and a Vault that takes events.
+func publishing(t *testing.T, take func(context.Context) error) (*engine, vaultBus) {
 	t.Helper()
 	e := both(t, authpipetest.Options{})
 	v := vaultBus{make(chan told, 10_000), make(chan told, 10_000), take}
@@ -78,7 +78,7 @@ func heralded(t *testing.T, take func(context.Context) error) (*engine, vaultBus
 
 func listens(context.Context) error { return nil }
 
-func TestVaultIsToldOfEachEvent(t *testing.T) {
+func TestEventsArePublishedToVault(t *testing.T) {
 	for name, row := range map[string]struct {
 		act  func(*engine)
 		kind string
@@ -121,9 +121,9 @@ func TestVaultIsToldOfEachEvent(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, v := heralded(t, listens)
+			e, v := publishing(t, listens)
 			row.act(e)
-			got := hear(t, v.events)
+			got := next(t, v.events)
 			row.want["event_id"], row.want["operation"] = "3", row.kind
 			if got.name != "authpipe/"+row.kind {
 				t.Errorf("the bus hears %s", got.name)
@@ -131,7 +131,7 @@ func TestVaultIsToldOfEachEvent(t *testing.T) {
 			if diff := cmp.Diff(row.want, got.data); diff != "" {
 				t.Error(diff)
 			}
-			seen := hear(t, v.observations)
+			seen := next(t, v.observations)
 			row.seen.data["event_id"], row.seen.data["at"] = int64(3), e.clock.Now().Format(time.RFC3339)
 			if diff := cmp.Diff(row.seen.data, seen.data); seen.name != "authpipe/"+row.seen.name || diff != "" {
 				t.Errorf("observed is %s, %s", seen.name, diff)
@@ -143,9 +143,9 @@ func TestVaultIsToldOfEachEvent(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsForVault has Vault answer badly, or not at all: each request is
+// TestRequestsDoNotWaitForPublishing has Vault answer badly, or not at all: each request is
 // answered, and the mount ends.
-func TestNobodyWaitsForVault(t *testing.T) {
+func TestRequestsDoNotWaitForPublishing(t *testing.T) {
 	reached := make(chan bool, 10_000)
 	for name, row := range map[string]struct {
 		take    func(context.Context) error
@@ -156,7 +156,7 @@ func TestNobodyWaitsForVault(t *testing.T) {
 		"it panics": {func(context.Context) error { reached <- true; panic("nobody thought of it") }, "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, _ := heralded(t, row.take)
+			e, _ := publishing(t, row.take)
 			e.suspend(true)
 			<-reached
 			e.suspend(false)
@@ -180,9 +180,9 @@ func TestNobodyWaitsForVault(t *testing.T) {
 }
 
 // Nobody waits for Vault, but what hangs would keep all later events.
-func TestVaultHasSecondsToTakeAnEventIn(t *testing.T) {
+func TestPublishingTimesOut(t *testing.T) {
 	bounds := make(chan time.Duration, 100)
-	e, _ := heralded(t, func(ctx context.Context) error {
+	e, _ := publishing(t, func(ctx context.Context) error {
 		until, bounded := ctx.Deadline()
 		if !bounded {
 			until = time.Now().Add(time.Hour)
@@ -196,9 +196,9 @@ func TestVaultHasSecondsToTakeAnEventIn(t *testing.T) {
 	}
 }
 
-func TestAServerThatHasNobodyToTellIsAskedOnce(t *testing.T) {
+func TestAbsentSinkIsCalledOnce(t *testing.T) {
 	asked := make(chan bool, 100)
-	e, v := heralded(t, func(context.Context) error {
+	e, v := publishing(t, func(context.Context) error {
 		asked <- true
 		return status.Error(codes.Unimplemented, "unknown service pb.Events")
 	})
@@ -218,18 +218,18 @@ func TestAServerThatHasNobodyToTellIsAskedOnce(t *testing.T) {
 	}
 }
 
-func TestWithoutAnybodyToTellAllIsAsEver(t *testing.T) {
+func TestEngineWorksWithoutSinks(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{}) // whose Vault has neither
 	e.install()
 	e.Cleanup(t.Context())
 	e.read("creds/" + installation)
 }
 
-// TestWhatCannotBeToldInTimeIsDropped has more happen than is kept, while Vault
+// TestEventsBeyondTheBoundAreDropped has more happen than is kept, while Vault
 // takes in the first.
-func TestWhatCannotBeToldInTimeIsDropped(t *testing.T) {
+func TestEventsBeyondTheBoundAreDropped(t *testing.T) {
 	reached, release := make(chan bool, 10_000), make(chan bool)
-	e, v := heralded(t, func(context.Context) error { reached <- true; <-release; return nil })
+	e, v := publishing(t, func(context.Context) error { reached <- true; <-release; return nil })
 	for i := range 5000 {
 		e.suspend(i%2 == 0)
 		if i == 0 {
@@ -243,16 +243,16 @@ func TestWhatCannotBeToldInTimeIsDropped(t *testing.T) {
 	close(release)
 	last := ""
 	for range 5000 - int(dropped) {
-		last = fmt.Sprint(hear(t, v.events).data["event_id"])
-		hear(t, v.observations)
+		last = fmt.Sprint(next(t, v.events).data["event_id"])
+		next(t, v.observations)
 	}
 	if last != "10002" { // the second of the fifty-first page
 		t.Errorf("the last that is told is %s", last)
 	}
 }
 
-func TestWhatVaultIsToldHoldsNoSecret(t *testing.T) {
-	e, v := heralded(t, listens)
+func TestPublishedEventsHoldNoSecret(t *testing.T) {
+	e, v := publishing(t, listens)
 	var search canary.Search
 	search.Plant("app secret", appSecret)
 	search.Plant("token", e.token(uma))
@@ -265,7 +265,7 @@ func TestWhatVaultIsToldHoldsNoSecret(t *testing.T) {
 	e.fb.RemoveApp(appID, "udo")
 	_, _ = e.do(logical.UpdateOperation, "connections/"+udo+"/check", nil)
 	for range 3 {
-		text := fmt.Sprint(hear(t, v.events), hear(t, v.observations))
+		text := fmt.Sprint(next(t, v.events), next(t, v.observations))
 		for _, found := range search.Find([]byte(text)) {
 			t.Errorf("told is %s", found)
 		}

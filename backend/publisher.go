@@ -17,117 +17,117 @@ import (
 )
 
 const (
-	// unheardKept bounds how many events wait to be told. More come only of a
-	// sweep that outruns Vault; they are in events/ all the same.
-	unheardKept = 4096
-	// hearing is how long Vault may take to take one in.
-	hearing = 5 * time.Second
+	// pendingKept bounds how many events wait to be published. Only a sweep that
+	// outruns Vault has more; they can be read from events/ all the same.
+	pendingKept = 4096
+	// publishTimeout bounds one call of Vault.
+	publishTimeout = 5 * time.Second
 )
 
-// A herald tells Vault of the engine's events: on its event bus and, as
-// observations, for its ledger. Nobody waits for it, and what cannot be told is
-// dropped: events/ is what was written. It works as long as there is something
-// to tell, in a goroutine that then ends.
-type herald struct {
-	life      context.Context
+// A publisher publishes the engine's events to Vault: on its event bus and, as
+// observations, to its ledger. No request waits for it, and what cannot be published is
+// dropped: events/ has every event. It works in a goroutine, which ends when nothing is
+// left to publish.
+type publisher struct {
+	ctx       context.Context // ends when the mount shuts down
 	log       hclog.Logger
-	announced func(medium, outcome string, n int)
-	media     []*medium
+	published func(sink, outcome string, n int)
+	sinks     []*sink
 
 	mu      sync.Mutex
-	unheard []store.Event
-	telling bool
+	pending []store.Event
+	running bool
 	done    sync.WaitGroup
 }
 
-// A medium is one way to tell. Where the server has none it is given up.
-type medium struct {
+// A sink is one place to publish to. It is absent if the server does not have it.
+type sink struct {
 	name   string
-	tell   func(context.Context, store.Event) error
+	send   func(context.Context, store.Event) error
 	absent bool
 }
 
-func newHerald(life context.Context, c *logical.BackendConfig, log hclog.Logger, announced func(medium, outcome string, n int)) *herald {
-	h := &herald{life: life, log: log, announced: announced}
+func newPublisher(ctx context.Context, c *logical.BackendConfig, log hclog.Logger, published func(sink, outcome string, n int)) *publisher {
+	p := &publisher{ctx: ctx, log: log, published: published}
 	if bus := c.EventsSender; bus != nil {
-		h.media = append(h.media, &medium{name: "event_bus", tell: func(ctx context.Context, e store.Event) error {
+		p.sinks = append(p.sinks, &sink{name: "event_bus", send: func(ctx context.Context, e store.Event) error {
 			return logical.SendEvent(ctx, bus, busType(e.Type), busMetadata(e)...)
 		}})
 	}
 	if ledger := c.ObservationRecorder; ledger != nil {
-		h.media = append(h.media, &medium{name: "observations", tell: func(ctx context.Context, e store.Event) error {
+		p.sinks = append(p.sinks, &sink{name: "observations", send: func(ctx context.Context, e store.Event) error {
 			return ledger.RecordObservationFromPlugin(ctx, ledgerType(e.Type), ledgerData(e))
 		}})
 	}
-	return h
+	return p
 }
 
-// Tell has events told, and returns at once.
-func (h *herald) Tell(events []store.Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.media) == 0 || h.life.Err() != nil {
+// Publish publishes the events in the background.
+func (p *publisher) Publish(events []store.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.sinks) == 0 || p.ctx.Err() != nil {
 		return
 	}
-	h.unheard = append(h.unheard, events...)
-	if late := len(h.unheard) - unheardKept; late > 0 {
-		h.unheard = h.unheard[late:]
-		for _, m := range h.media {
-			h.announced(m.name, "dropped", late)
+	p.pending = append(p.pending, events...)
+	if dropped := len(p.pending) - pendingKept; dropped > 0 {
+		p.pending = p.pending[dropped:]
+		for _, s := range p.sinks {
+			p.published(s.name, "dropped", dropped)
 		}
 	}
-	if !h.telling {
-		h.telling = true
-		h.done.Go(h.speak)
+	if !p.running {
+		p.running = true
+		p.done.Go(p.run)
 	}
 }
 
-// Wait returns when nothing is being told any more. It is called after life
-// has ended.
-func (h *herald) Wait() {
-	h.mu.Lock() // so that no goroutine starts beside it
-	h.unheard = nil
-	h.mu.Unlock()
-	h.done.Wait()
+// Wait returns when the goroutine has ended. It is called after the mount has shut down.
+func (p *publisher) Wait() {
+	p.mu.Lock() // so that no goroutine starts concurrently
+	p.pending = nil
+	p.mu.Unlock()
+	p.done.Wait()
 }
 
-func (h *herald) speak() {
+func (p *publisher) run() {
 	for {
-		h.mu.Lock()
-		events := h.unheard
-		h.unheard = nil
-		h.telling = len(events) > 0
-		h.mu.Unlock()
+		p.mu.Lock()
+		events := p.pending
+		p.pending = nil
+		p.running = len(events) > 0
+		p.mu.Unlock()
 		if len(events) == 0 {
 			return
 		}
 		for _, e := range events {
-			for _, m := range h.media {
-				h.say(m, e)
+			for _, s := range p.sinks {
+				p.send(s, e)
 			}
 		}
 	}
 }
 
-func (h *herald) say(m *medium, e store.Event) {
-	if m.absent || h.life.Err() != nil {
+func (p *publisher) send(s *sink, e store.Event) {
+	if s.absent || p.ctx.Err() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(h.life, hearing)
+	ctx, cancel := context.WithTimeout(p.ctx, publishTimeout)
 	defer cancel()
-	switch err := guarded(func() error { return m.tell(ctx, e) }); {
+	switch err := guarded(func() error { return s.send(ctx, e) }); {
 	case err == nil:
-		h.announced(m.name, "sent", 1)
-	case missing(err):
-		m.absent = true
-		h.log.Debug("the server takes no such announcements", "medium", m.name)
+		p.published(s.name, "sent", 1)
+	case unimplemented(err):
+		s.absent = true
+		p.log.Debug("the server takes no such events", "sink", s.name)
 	default:
-		h.announced(m.name, "failed", 1)
-		h.log.Debug("an event could not be announced", "medium", m.name, "event", e.ID, "error", err)
+		p.published(s.name, "failed", 1)
+		p.log.Debug("publishing an event failed", "sink", s.name, "event", e.ID, "error", err)
 	}
 }
 
-// guarded turns a panic into an error: here nobody else would catch it.
+// guarded turns a panic into an error. In this goroutine it would end every mount of the
+// process.
 func guarded(call func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -137,10 +137,9 @@ func guarded(call func() error) (err error) {
 	return call()
 }
 
-// missing reports whether err says that the server has nobody to tell: older
-// ones, and OpenBao, do not know the call. (For a plugin there is always a
-// sender, whatever the server has.)
-func missing(err error) bool { return status.Code(err) == codes.Unimplemented }
+// unimplemented reports whether err says that the server does not know the call, as older
+// ones and OpenBao do not. (A plugin always gets a sender, whatever the server has.)
+func unimplemented(err error) bool { return status.Code(err) == codes.Unimplemented }
 
 // busType is an event's type by the conventions of Vault's bus, where failures
 // end in -fail: authpipe/connection-refreshed, authpipe/connection-refresh-fail.
@@ -150,8 +149,8 @@ func busOperation(t store.EventType) string {
 	return strings.NewReplacer("_failed", "-fail", ".", "-", "_", "-").Replace(string(t))
 }
 
-// busMetadata says what happened and where more is to be read. Who may
-// subscribe to path hears of it: who sees a connection's state, and no token.
+// busMetadata says what happened and where more can be read. A client that may subscribe
+// to path gets the event: it may read a connection's state, and no token.
 func busMetadata(e store.Event) []string {
 	path, dataPath := topic(e)
 	return []string{
@@ -164,7 +163,7 @@ func busMetadata(e store.Event) []string {
 	}
 }
 
-// modifies are the events after which what is read at data_path is another.
+// modifies are the events after which a read of data_path has another answer.
 var modifies = map[store.EventType]bool{
 	store.ConnectionCreated: true, store.ConnectionReconnected: true, store.ConnectionRefreshed: true, store.ConnectionRecovered: true,
 	store.ConnectionNeedsReauth: true, store.ConnectionRevoked: true, store.ConnectionDeleted: true, store.ScopesChanged: true,
