@@ -174,7 +174,7 @@ func (m *Metrics) Wrote(events []store.Event) {
 	}
 }
 
-// Announced counts events that Vault was told of, or was not.
+// Published counts the events that were published to a sink, or dropped.
 func (m *Metrics) Published(sink, outcome string, n int) {
 	m.announced.WithLabelValues(sink, outcome).Add(float64(n))
 }

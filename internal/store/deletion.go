@@ -205,14 +205,15 @@ func (t Tenant) dues() (keys []string) {
 // tenant opens any more. What is remembered of them is forgotten with it. It is
 // called with the tenant locked.
 func (s *Store) destroyKeyring(ctx context.Context, id tenant.ID) error {
-	if err := s.forgetNewTenant(ctx, id); err != nil {
-		return err
-	}
 	key := tenantKeyringKey(id)
-	if b, err := s.get(ctx, key); b == nil || err != nil {
+	b, err := s.get(ctx, key)
+	if err == nil && b != nil {
+		err = s.storage.Delete(ctx, key)
+	}
+	if err != nil {
 		return err
 	}
-	return s.storage.Delete(ctx, key)
+	return s.forgetNewTenant(ctx, id)
 }
 
 // EndDeletion destroys the tenant's keys and forgets it, if its deletion is

@@ -84,12 +84,10 @@ func (s *Store) forgetNewTenant(ctx context.Context, id tenant.ID) error {
 	if err != nil || known.until.IsZero() {
 		return err
 	}
-	if known.due != "" {
-		if err := s.storage.Delete(ctx, known.due); err != nil {
-			return err
-		}
+	if err := s.storage.Delete(ctx, newTenantKey(id)); err != nil || known.due == "" {
+		return err
 	}
-	return s.storage.Delete(ctx, newTenantKey(id))
+	return s.storage.Delete(ctx, known.due)
 }
 
 // EndNewTenant is the due work at a tenant without a record: it deletes the keyring, if the
