@@ -19,6 +19,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/metric"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
@@ -145,8 +146,11 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	})
 	b.breaker = calls
 	revoker := revoke.New(revoke.Options{Store: b.store, Breaker: calls, Now: o.Now, Log: b.Logger()})
+	notifications := notification.New(notification.Options{
+		Store: b.store, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState,
+	})
 	refresher := refresh.New(refresh.Options{
-		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Life: life,
+		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Notifications: notifications, Now: o.Now, Log: b.Logger(), Life: life,
 		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, CallEnded: b.metrics.CallEnded,
 	})
 	sessions := flow.New(flow.Options{
@@ -171,7 +175,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	}, Now: o.Now, Log: b.Logger(), Context: life, Done: b.metrics.Swept})
 	b.metrics.Watch(b.store, calls, b.worker)
 	b.Paths = paths.All(paths.Deps{
-		Store: b.store, Flow: sessions, Refresh: refresher, Upkeep: scans, Breaker: calls, Worker: b.worker,
+		Store: b.store, Flow: sessions, Refresh: refresher, Notifications: notifications, Upkeep: scans, Breaker: calls, Worker: b.worker,
 		Providers: names, Versions: func() map[string][]string { return versions(providers) },
 		Metrics: paths.Metrics{ContentType: metric.ContentType, Text: b.metrics.Text}, Build: o.Build, Now: o.Now,
 	})

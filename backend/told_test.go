@@ -9,7 +9,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestWhatWasToldIsAskedAboutLessAndLess(t *testing.T) {
+func TestNotifiedCredentialIsCheckedLessAndLess(t *testing.T) {
 	for name, ail := range map[string]func(e *engine){
 		"the provider does not answer about this token": func(e *engine) {
 			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
@@ -41,7 +41,7 @@ func TestWhatWasToldIsAskedAboutLessAndLess(t *testing.T) {
 	}
 }
 
-func TestAWordIsWeighedAgainstWhatIsKnown(t *testing.T) {
+func TestNotificationIsComparedWithTheCredential(t *testing.T) {
 	for name, row := range map[string]struct {
 		act  func(e *engine) (word string)
 		want string
@@ -106,9 +106,9 @@ func TestWhatAiledATokenBeforeDoesNotPutOffItsCheck(t *testing.T) {
 	e.is("active", uma)
 }
 
-// TestAWordIsNotRefutedBeforeTheProviderCanKnow has the check come with a minute
+// TestNotificationIsBelievedForAMinute has the check come with a minute
 // that begins a moment after the word.
-func TestAWordIsNotRefutedBeforeTheProviderCanKnow(t *testing.T) {
+func TestNotificationIsBelievedForAMinute(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.clock.Advance(time.Hour + 55*time.Second)
 	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))

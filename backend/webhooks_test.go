@@ -173,7 +173,7 @@ func TestATokenThatIsDeadOtherwiseStaysRevoked(t *testing.T) {
 	e.is("revoked", uma)
 }
 
-func TestAWordThatIsOlderThanTheConnectionChangesNothing(t *testing.T) {
+func TestNotificationOlderThanTheConnectionChangesNothing(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.clock.Advance(time.Hour)
 	e.fb.RemoveApp(appID, "uma")
@@ -195,7 +195,7 @@ func TestAWordThatIsOlderThanTheConnectionChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAWordIsHeardOnce(t *testing.T) {
+func TestNotificationIsAppliedOnce(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.fb.RemoveApp(appID, "uma")
 	word, body := signed(appSecret, e.request("uma", e.clock.Now())), e.permissions("uma", e.clock.Now(), disconnected)
@@ -356,7 +356,7 @@ func TestAPublicWebhookIsPassedOnByAStandby(t *testing.T) {
 	e.is("active", uma)
 }
 
-func TestAWordWinsOverWhatWasUnderWay(t *testing.T) {
+func TestNotificationWinsOverCallsUnderWay(t *testing.T) {
 	t.Run("a check that was answered before", func(t *testing.T) {
 		e := both(t, authpipetest.Options{})
 		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, AfterEffect: true, Times: 1},
@@ -451,7 +451,7 @@ func TestAWordWinsOverWhatWasUnderWay(t *testing.T) {
 	})
 }
 
-func TestAnImportIsAskedAboutWhateverTheWordWasAbout(t *testing.T) {
+func TestImportIsCheckedAfterAnyNotification(t *testing.T) {
 	e := newEngine(t, authpipetest.Options{})
 	token := e.obtained("ada")
 	e.clock.Advance(time.Minute)
@@ -467,7 +467,7 @@ func TestAnImportIsAskedAboutWhateverTheWordWasAbout(t *testing.T) {
 	}
 }
 
-func TestWhatIsOnlyToldIsStillRevokedWhenItIsDeleted(t *testing.T) {
+func TestNotifiedCredentialIsRevokedWhenDeleted(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	token := e.read("creds/" + uma)["access_token"].(string)
 	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
@@ -559,7 +559,7 @@ func (e *engine) tried(path, signedRequest string) error {
 	return nil
 }
 
-func TestTwoThatAreOnlyToldShareTheirGrant(t *testing.T) {
+func TestNotifiedCredentialsShareTheirGrant(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	const other = "org_globex/facebook/installation"
 	e.connect(other, "boss", authpipetest.Consent{User: "uma"})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
@@ -30,12 +31,13 @@ import (
 
 // Deps are the rooms that the paths reach.
 type Deps struct {
-	Store   *store.Store
-	Flow    *flow.Flow
-	Refresh *refresh.Refresher
-	Upkeep  *upkeep.Upkeep
-	Breaker *breaker.Breaker
-	Worker  *sweep.Worker
+	Store         *store.Store
+	Flow          *flow.Flow
+	Refresh       *refresh.Refresher
+	Upkeep        *upkeep.Upkeep
+	Notifications *notification.Receiver
+	Breaker       *breaker.Breaker
+	Worker        *sweep.Worker
 	// Providers are the names of the providers that can be configured.
 	Providers []string
 	// Versions returns the versions of each provider's API that can be configured.
@@ -59,7 +61,7 @@ func All(d Deps) []*framework.Path {
 		accounts(d),
 		events(d.Store),
 		tenants(d.Store, d.Refresh, d.Upkeep),
-		webhooks(d.Store, d.Refresh),
+		webhooks(d.Store, d.Refresh, d.Notifications),
 		health(d),
 		settings(d.Store, d.Upkeep),
 		metrics(d.Metrics),

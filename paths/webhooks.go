@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -45,14 +46,15 @@ var (
 )
 
 type webhookPaths struct {
-	store   *store.Store
-	refresh *refresh.Refresher
+	store         *store.Store
+	refresh       *refresh.Refresher
+	notifications *notification.Receiver
 }
 
 // webhooks are the paths of what a provider tells by itself. Those that it posts
 // to are open to everybody; it may post more than is known here.
-func webhooks(s *store.Store, r *refresh.Refresher) []*framework.Path {
-	w := webhookPaths{s, r}
+func webhooks(s *store.Store, r *refresh.Refresher, n *notification.Receiver) []*framework.Path {
+	w := webhookPaths{s, r, n}
 	return []*framework.Path{w.deauthorization(), w.dataDeletion(), w.delivery()}
 }
 
@@ -129,7 +131,7 @@ func (w webhookPaths) deauthorize(ctx context.Context, req *logical.Request, d *
 	if wrapped(req) {
 		return nil, errWrapped
 	}
-	if err := w.refresh.TakeDeauthorization(ctx, d.Get("provider").(string), d.Get("signed_request").(string)); err != nil {
+	if err := w.notifications.Deauthorize(ctx, d.Get("provider").(string), d.Get("signed_request").(string)); err != nil {
 		return nil, err
 	}
 	return w.greet(ctx, req, d)
@@ -192,7 +194,7 @@ func (w webhookPaths) notify(ctx context.Context, _ *logical.Request, d *framewo
 	if err != nil || len(body) == 0 {
 		return nil, oauth.Invalid("payload", "must be the bytes of the delivery's body in base64")
 	}
-	marked, err := w.refresh.TakeDelivery(ctx, d.Get("provider").(string), body, d.Get("signature").(string))
+	marked, err := w.notifications.Deliver(ctx, d.Get("provider").(string), body, d.Get("signature").(string))
 	if err != nil {
 		return nil, err
 	}

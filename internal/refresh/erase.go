@@ -6,8 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -18,16 +18,16 @@ const deletionKept = 90 * 24 * time.Hour
 
 // TakeDeletion takes in that somebody took their grant away and asks for what
 // is kept of them to be deleted. The credentials that live by the grant are
-// treated as by TakeDeauthorization; the worker deletes them when the provider,
+// treated as by [notification.Receiver.Deauthorize]; the worker deletes them when the provider,
 // asked, says that the grant is gone. It is not asked before its servers can
 // agree: a deletion that was rejected is not taken up again. The code confirms
 // the deletion; the same request has the same one.
 func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
-	word, err := r.openSigned(ctx, name, signed)
+	notice, err := r.Notifications.Open(ctx, name, signed)
 	if err != nil {
 		return oauth.Secret{}, err
 	}
-	if code, err = r.Store.DataDeletionCode(ctx, name, word.Account, word.At); err != nil {
+	if code, err = r.Store.DataDeletionCode(ctx, name, notice.Account, notice.At); err != nil {
 		return oauth.Secret{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -37,12 +37,12 @@ func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code
 			ended = old.Status != store.DataDeletionPending
 			return store.DataDeletion{}, time.Time{}, errUnchanged
 		}
-		return store.DataDeletion{Provider: name, Status: store.DataDeletionPending, Account: word.Account, AskedAt: word.At}, r.Now().Add(refuted), nil
+		return store.DataDeletion{Provider: name, Status: store.DataDeletionPending, Account: notice.Account, AskedAt: notice.At}, r.Now().Add(notification.Believed), nil
 	})
 	if err = ignore(err, errUnchanged); err != nil || ended {
 		return code, err
 	}
-	_, err = r.heed(ctx, name, []provider.Word{word})
+	_, err = r.Notifications.Apply(ctx, name, notice)
 	return code, err
 }
 
@@ -148,7 +148,7 @@ func (r *Refresher) examine(ctx context.Context, d store.DataDeletion, ref tenan
 	_, refusal := r.Check(ctx, ref)
 	c, err := r.Store.Credential(ctx, ref)
 	switch {
-	case err != nil, precedes(d.AskedAt, c):
+	case err != nil, notification.Precedes(d.AskedAt, c):
 		return c, spared, ignore(err, store.ErrNotFound)
 	case refusal == nil && c.Status == store.Active:
 		return c, lives, nil
@@ -173,6 +173,9 @@ func (r *Refresher) eraseOne(ctx context.Context, ref tenant.Ref, c store.Creden
 	r.Log.Info("deleted, as the person asked of the provider", "ref", ref.String())
 	return r.dropPages(ctx, ref) // what was fetched meanwhile
 }
+
+// errUnchanged is returned if there is nothing to be stored.
+var errUnchanged = errors.New("nothing changes")
 
 // ignore returns err, unless it is what is expected.
 func ignore(err, expected error) error {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
@@ -34,8 +35,10 @@ type Options struct {
 	Providers map[string]provider.Provider
 	Breaker   *breaker.Breaker
 	Revoker   *revoke.Revoker
-	Now       func() time.Time
-	Log       hclog.Logger
+	// Notifications verifies and applies what a person's request to be deleted says.
+	Notifications *notification.Receiver
+	Now           func() time.Time
+	Log           hclog.Logger
 	// Writable reports whether this node may write. Where it may not, nothing is
 	// asked of a provider: the request is passed on to the node that may.
 	Writable func() bool

@@ -21,7 +21,7 @@ const (
 // Started"): signature is the header X-Hub-Signature-256, over the bytes of the
 // body as they came. Of the objects that an app can subscribe to, permissions
 // and application (Meta: "Business Integration Webhooks") tell of grants.
-func (p *Provider) OpenDelivery(c oauth.Client, body []byte, signature string) ([]provider.Word, error) {
+func (p *Provider) OpenDelivery(c oauth.Client, body []byte, signature string) ([]provider.Notification, error) {
 	if len(body) > maxDelivery {
 		return nil, unverified("it is too long")
 	}
@@ -35,11 +35,11 @@ func (p *Provider) OpenDelivery(c oauth.Client, body []byte, signature string) (
 	if json.Unmarshal(body, &delivery) != nil || len(delivery.Entry) > maxEntries {
 		return nil, unverified("it is no delivery")
 	}
-	read, ok := map[string]func(entry) []provider.Word{"permissions": personWords, "application": businessWords}[delivery.Object]
+	read, ok := map[string]func(entry) []provider.Notification{"permissions": personWords, "application": businessWords}[delivery.Object]
 	if !ok {
 		return nil, nil
 	}
-	var words []provider.Word
+	var words []provider.Notification
 	for _, raw := range delivery.Entry {
 		var e entry
 		if json.Unmarshal(raw, &e) == nil { // one that cannot be read keeps no other from being heard
@@ -104,8 +104,8 @@ func (t *looseTime) UnmarshalJSON(b []byte) error {
 
 // personWords reads an entry of the object permissions: the fields are a
 // person's permissions, and connected for the app as a whole.
-func personWords(e entry) []provider.Word {
-	w := provider.Word{Account: string(e.UID), At: e.Time.Time}
+func personWords(e entry) []provider.Notification {
+	w := provider.Notification{Account: string(e.UID), At: e.Time.Time}
 	if w.Account == "" {
 		w.Account = string(e.ID)
 	}
@@ -117,14 +117,14 @@ func personWords(e entry) []provider.Word {
 			w.Gone, w.Reason = true, removedByPerson
 		}
 	}
-	return []provider.Word{w}
+	return []provider.Notification{w}
 }
 
 // businessWords reads an entry of the object application. It is the app's, and
 // each change names the business.
-func businessWords(e entry) (words []provider.Word) {
+func businessWords(e entry) (words []provider.Notification) {
 	for _, c := range e.Changes {
-		w := provider.Word{Business: string(c.value().Business), At: e.Time.Time}
+		w := provider.Notification{Business: string(c.value().Business), At: e.Time.Time}
 		switch c.Field {
 		case "business_integration_uninstall":
 			w.Gone, w.Reason = true, removedByBusiness
@@ -141,7 +141,7 @@ func businessWords(e entry) (words []provider.Word) {
 
 // distinct returns one word for each thing that words say, the last: a batch
 // costs no more than there are accounts in it. A time that lies ahead is none.
-func (p *Provider) distinct(words []provider.Word) (all []provider.Word) {
+func (p *Provider) distinct(words []provider.Notification) (all []provider.Notification) {
 	type saying struct {
 		account, business string
 		gone              bool

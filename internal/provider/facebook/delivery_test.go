@@ -21,13 +21,17 @@ func delivered(object, changes string) string {
 	return `{"object":"` + object + `","entry":[{"id":"900","uid":"900","time":` + issued + `,"changes":[` + changes + `]}]}`
 }
 
-func TestADeliverysWordsAreUnderstood(t *testing.T) {
-	person := func(gone bool) []provider.Word { return []provider.Word{{Account: "900", Gone: gone, At: told}} }
-	business := func(gone bool) []provider.Word { return []provider.Word{{Business: "5566", Gone: gone, At: told}} }
+func TestOpenDeliveryReadsNotifications(t *testing.T) {
+	person := func(gone bool) []provider.Notification {
+		return []provider.Notification{{Account: "900", Gone: gone, At: told}}
+	}
+	business := func(gone bool) []provider.Notification {
+		return []provider.Notification{{Business: "5566", Gone: gone, At: told}}
+	}
 	uninstalled := `{"field":"business_integration_uninstall","value":{"business_manager_id":"5566"}}`
 	for name, row := range map[string]struct {
 		body string
-		want []provider.Word
+		want []provider.Notification
 	}{
 		"a permission, as in the wire examples":  {`{"object":"permissions","entry":[{"id":"900","uid":"900","time":1795435200,"changes":[{"field":"pages_show_list","value":{"verb":"revoked","target_ids":["777"]}}]}]}`, person(false)},
 		"odd blanks and escapes":                 {`{"object": "permissions", "entry": [{"id": "900", "time": 1795435200, "changes": [{"field": "connected", "value": {"verb": "revoked", "n": "\u00e9\/"}}]}]}`, person(true)},
@@ -39,9 +43,9 @@ func TestADeliverysWordsAreUnderstood(t *testing.T) {
 		"no values":                              {`{"object":"permissions","entry":[{"uid":900,"time":1795435200,"changed_fields":["connected"]}]}`, person(false)},
 		"no changes":                             {`{"object":"permissions","entry":[{"id":"900","time":1795435200}]}`, nil},
 		"nobody":                                 {`{"object":"permissions","entry":[{"id":"x","changes":[{"field":"connected","verb":"revoked"}]}]}`, nil},
-		"no time":                                {`{"object":"permissions","entry":[{"id":"900","changes":[{"field":"connected","verb":"revoked"}]}]}`, []provider.Word{{Account: "900", Gone: true}}},
-		"a time in milliseconds":                 {`{"object":"permissions","entry":[{"id":"900","time":1795435200000,"changes":[{"field":"connected","verb":"revoked"}]}]}`, []provider.Word{{Account: "900", Gone: true}}},
-		"an odd time":                            {`{"object":"permissions","entry":[{"id":"900","time":"noon","changes":[{"field":"email"}]}]}`, []provider.Word{{Account: "900"}}},
+		"no time":                                {`{"object":"permissions","entry":[{"id":"900","changes":[{"field":"connected","verb":"revoked"}]}]}`, []provider.Notification{{Account: "900", Gone: true}}},
+		"a time in milliseconds":                 {`{"object":"permissions","entry":[{"id":"900","time":1795435200000,"changes":[{"field":"connected","verb":"revoked"}]}]}`, []provider.Notification{{Account: "900", Gone: true}}},
+		"an odd time":                            {`{"object":"permissions","entry":[{"id":"900","time":"noon","changes":[{"field":"email"}]}]}`, []provider.Notification{{Account: "900"}}},
 		"an uninstall, as in the wire examples":  {`{"object":"application","entry":[{"id":"123","time":1795435200,"changes":[{"field":"business_integration_uninstall","value":{"business_manager_id":"5566"}}]}]}`, business(true)},
 		"an uninstall, the id a number":          {delivered("application", `{"field":"business_integration_uninstall","value":{"business_manager_id":5566}}`), business(true)},
 		"an update":                              {delivered("application", `{"field":"business_integration_update","value":{"business_manager_id":"5566"}}`), business(false)},

@@ -40,22 +40,22 @@ func unverified(reason string) error { return fmt.Errorf("%w: %s", provider.ErrU
 // uses the app may hold one as well, from the JavaScript SDK or on a canvas
 // page: that one is there to log in, with a code or a token in it, and is
 // refused.
-func (p *Provider) OpenSignedRequest(c oauth.Client, signed string) (provider.Word, error) {
+func (p *Provider) OpenSignedRequest(c oauth.Client, signed string) (provider.Notification, error) {
 	if len(signed) > maxSignedRequest {
-		return provider.Word{}, unverified("it is too long")
+		return provider.Notification{}, unverified("it is too long")
 	}
 	signature, payload, ok := strings.Cut(signed, ".")
 	if !ok || !signedWithEither(c, payload, signature, base64.RawURLEncoding.EncodeToString) {
-		return provider.Word{}, unverified("the signature is wrong")
+		return provider.Notification{}, unverified("the signature is wrong")
 	}
 	// Some have met one with padding. The signature is over it as it is.
 	plain, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(payload, "="))
 	if err != nil {
-		return provider.Word{}, unverified("the payload is not base64url")
+		return provider.Notification{}, unverified("the payload is not base64url")
 	}
 	fields, err := members(plain)
 	if err != nil {
-		return provider.Word{}, unverified(err.Error())
+		return provider.Notification{}, unverified(err.Error())
 	}
 	return p.wordOf(fields)
 }
@@ -77,28 +77,28 @@ func signedWithEither(c oauth.Client, message, signature string, encoded func([]
 }
 
 // wordOf judges a payload whose signature is right.
-func (p *Provider) wordOf(fields map[string]json.RawMessage) (provider.Word, error) {
+func (p *Provider) wordOf(fields map[string]json.RawMessage) (provider.Notification, error) {
 	var (
 		algorithm string
 		person    decimalID
 	)
 	if json.Unmarshal(fields["algorithm"], &algorithm) != nil || !strings.EqualFold(algorithm, "HMAC-SHA256") {
-		return provider.Word{}, unverified("the algorithm is another")
+		return provider.Notification{}, unverified("the algorithm is another")
 	}
 	for _, login := range []string{"code", "oauth_token"} {
 		if _, ok := fields[login]; ok {
-			return provider.Word{}, unverified("it is a browser's")
+			return provider.Notification{}, unverified("it is a browser's")
 		}
 	}
 	seconds, err := strconv.ParseInt(string(fields["issued_at"]), 10, 64)
 	at := unixTime(seconds)
 	if now := p.now(); err != nil || at.IsZero() || now.Sub(at) > oldestRequest || at.Sub(now) > earliestRequest {
-		return provider.Word{}, unverified("it is too old, or of the future")
+		return provider.Notification{}, unverified("it is too old, or of the future")
 	}
 	if json.Unmarshal(fields["user_id"], &person) != nil || person == "" {
-		return provider.Word{}, unverified("it names no person")
+		return provider.Notification{}, unverified("it names no person")
 	}
-	return provider.Word{Account: string(person), Gone: true, At: at, Reason: removedByPerson}, nil
+	return provider.Notification{Account: string(person), Gone: true, At: at, Reason: removedByPerson}, nil
 }
 
 const (

@@ -106,7 +106,7 @@ func TestWhatIsNoSignedRequestForTheEngineIsRefused(t *testing.T) {
 		"no algorithm":      signed(appSecret, `{"user_id":"900","issued_at":`+issued+`}`),
 		"another algorithm": signed(appSecret, `{"user_id":"900","algorithm":"none","issued_at":`+issued+`}`),
 	} {
-		if got, err := offline().OpenSignedRequest(client, s); !errors.Is(err, provider.ErrUnverified) || got != (provider.Word{}) {
+		if got, err := offline().OpenSignedRequest(client, s); !errors.Is(err, provider.ErrUnverified) || got != (provider.Notification{}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
