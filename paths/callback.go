@@ -63,43 +63,43 @@ func (c callbackPaths) read(ctx context.Context, req *logical.Request, d *framew
 		// Anybody could fill Vault's storage with wrapped pages.
 		return nil, oauth.Errorf(oauth.InvalidRequest, "the callback's page cannot be wrapped")
 	}
-	landing, err := c.flow.Callback(ctx, d.Get("provider").(string), answerOf(d))
+	page, err := c.flow.Callback(ctx, d.Get("provider").(string), answerOf(d))
 	if err != nil {
 		return nil, err
 	}
-	return landingPage(landing)
+	return callbackPage(page)
 }
 
 //go:embed callback.html
-var landingHTML string
+var callbackHTML string
 
 //go:embed callback.css
-var landingCSS string
+var callbackCSS string
 
 // The page has no script, and its policy allows none. Where a mount is tuned
 // to let the headers pass, they add what a policy in the page cannot say.
 var (
-	landingTemplate = template.Must(template.New("callback").Parse(landingHTML))
-	landingPolicy   = func() string {
-		sum := sha256.Sum256([]byte(landingCSS))
+	callbackTemplate = template.Must(template.New("callback").Parse(callbackHTML))
+	callbackPolicy   = func() string {
+		sum := sha256.Sum256([]byte(callbackCSS))
 		return "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}()
 )
 
-// landingPage shows the landing. It says why something failed to nobody: the
-// session says it to the application.
-func landingPage(l flow.Landing) (*logical.Response, error) {
+// callbackPage answers with the page. It does not say why something failed: the session
+// has the reason, for the application.
+func callbackPage(l flow.CallbackPage) (*logical.Response, error) {
 	page := struct {
 		Policy, Title, Text, ConnectCode, ReturnURL, Warning string
 		Style                                                template.CSS
 	}{
-		Policy: landingPolicy, Style: template.CSS(landingCSS),
+		Policy: callbackPolicy, Style: template.CSS(callbackCSS),
 		Title: "Connected", Text: "You can close this page.",
 		ReturnURL: l.ReturnURL,
 	}
 	status := http.StatusOK
 	switch {
-	case l.Stranger:
+	case l.Unknown:
 		status = http.StatusBadRequest
 		page.Title, page.Text = "Not connected", "This link is not valid, or not any more. Go back to the application you came from and begin again."
 	case l.Error != "":
@@ -118,7 +118,7 @@ func landingPage(l flow.Landing) (*logical.Response, error) {
 		page.Title, page.Text = "Almost connected", "You are being taken back to the application."
 	}
 	var html bytes.Buffer
-	if err := landingTemplate.Execute(&html, page); err != nil {
+	if err := callbackTemplate.Execute(&html, page); err != nil {
 		return nil, err
 	}
 	return &logical.Response{
@@ -129,7 +129,7 @@ func landingPage(l flow.Landing) (*logical.Response, error) {
 			logical.HTTPCacheControlHeader: "no-store",
 		},
 		Headers: map[string][]string{
-			"Content-Security-Policy": {landingPolicy + "; frame-ancestors 'none'"},
+			"Content-Security-Policy": {callbackPolicy + "; frame-ancestors 'none'"},
 			"Referrer-Policy":         {"no-referrer"},
 			"X-Content-Type-Options":  {"nosniff"},
 			"X-Frame-Options":         {"DENY"},

@@ -120,13 +120,12 @@ func firstRunes(s string, n int) string {
 	return s
 }
 
-// A Landing is what the browser is shown at the end of its way.
-type Landing struct {
+// A CallbackPage says what the callback page shows.
+type CallbackPage struct {
 	// Error is why the session failed, or "".
 	Error oauth.Code
-	// Stranger says that the browser proved no part in any session: it is told
-	// nothing.
-	Stranger bool
+	// Unknown says that the request belongs to no session. The page says nothing more.
+	Unknown bool
 	// ConnectCode is to be shown, or handed on by ReturnURL.
 	ConnectCode oauth.Secret
 	// ReturnURL is where the browser goes on to, or "".
@@ -138,72 +137,72 @@ type Landing struct {
 }
 
 var (
-	errStranger = errors.New("the browser has no part in the session")
-	errRepeated = errors.New("the callback was seen before")
+	errUnknownBrowser = errors.New("the request does not belong to the session")
+	errRepeated       = errors.New("the callback was seen before")
 )
 
 // Callback takes the provider's answer from a browser. What comes of it is in
-// the Landing; an error is one of storage.
-func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Landing, error) {
+// the page; an error is one of storage.
+func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (CallbackPage, error) {
 	p, known := f.Providers[providerName]
 	if a = a.trimmed(); !known || !a.wellFormed() {
-		return stranger(), nil
+		return unknownPage(), nil
 	}
 	var r *redemption
 	session, err := f.take(context.WithoutCancel(ctx), SessionID(a.State.Reveal()), func(s *store.Session) (err error) {
-		r, err = f.land(ctx, s, p, providerName, a)
+		r, err = f.answer(ctx, s, p, providerName, a)
 		return err
 	})
 	var reuse *reuseError
 	switch {
 	case errors.As(err, &reuse):
 		return f.callbackReused(ctx, session, reuse.owner, a)
-	case gone(err), errors.Is(err, errStranger), errors.Is(err, store.ErrTooManyCodes):
+	case gone(err), errors.Is(err, errUnknownBrowser), errors.Is(err, store.ErrTooManyCodes):
 		f.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
-		return stranger(), nil
+		return unknownPage(), nil
 	case err == nil && r != nil:
 		f.redeem(ctx, session, r)
 	case err != nil && !errors.Is(err, errRepeated):
 		f.abandon(ctx, r, err)
-		return Landing{}, err
+		return CallbackPage{}, err
 	}
 	if r == nil {
-		return f.landing(ctx, session, a, nil), nil
+		return f.page(ctx, session, a, nil), nil
 	}
 	session, _, err = r.await(ctx)
 	switch {
 	case err != nil && session.ID == "" && oauth.CodeOf(err) == oauth.NotFound:
-		return stranger(), nil // its tenant was deleted meanwhile
+		return unknownPage(), nil // its tenant was deleted meanwhile
 	case err != nil && session.ID == "":
-		return Landing{}, err
+		return CallbackPage{}, err
 	}
-	return f.landing(ctx, session, a, err), nil
+	return f.page(ctx, session, a, err), nil
 }
 
 // callbackReused ends a callback that brought a code of the session owner. s is the
 // session that it came for, as it was before.
-func (f *Flow) callbackReused(ctx context.Context, s store.Session, owner string, a Answer) (Landing, error) {
+func (f *Flow) callbackReused(ctx context.Context, s store.Session, owner string, a Answer) (CallbackPage, error) {
 	waited := s.Status == store.SessionPending && !s.SDK && !s.Device
 	s, err := f.reused(ctx, s.ID, owner, a)
 	switch {
 	case gone(err), err == nil && !waited:
-		return stranger(), nil
+		return unknownPage(), nil
 	case err != nil:
-		return Landing{}, err
+		return CallbackPage{}, err
 	}
-	return f.landing(ctx, s, a, nil), nil
+	return f.page(ctx, s, a, nil), nil
 }
 
-// land is the step that a callback takes, under the session's lock. It returns
+// answer is the step that a callback takes, under the session's lock. It returns
 // the redemption that the callback starts or joins, if any.
-func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, providerName string, a Answer) (*redemption, error) {
+func (f *Flow) answer(ctx context.Context, s *store.Session, p provider.Provider, providerName string, a Answer) (*redemption, error) {
 	if s.Ref.Provider != providerName {
-		return nil, errStranger
+		return nil, errUnknownBrowser
 	}
 	if s.SDK || s.Device {
 		// No browser is sent here for it, so the code is not its own. It may be another
 		// session's.
-		return nil, cmp.Or(f.foreign(ctx, s, a), errStranger)
+		return nil, cmp.Or(f.foreign(ctx, s, a), errUnknownBrowser)
 	}
 	if err := f.claim(ctx, s, a); err != nil {
 		return nil, err
@@ -213,7 +212,7 @@ func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, 
 			return nil, errRepeated
 		}
 		if !bytes.Equal(s.CallbackHash, a.hash()) {
-			return nil, errStranger
+			return nil, errUnknownBrowser
 		}
 		switch r := f.runs(s.ID); {
 		case r != nil:
@@ -227,7 +226,7 @@ func (f *Flow) land(ctx context.Context, s *store.Session, p provider.Provider, 
 		return nil, errRepeated
 	}
 	if s.Status != store.SessionPending && !approves(s, a) {
-		return nil, errStranger
+		return nil, errUnknownBrowser
 	}
 	if expired(*s, f.Now()) {
 		s.CallbackHash = a.hash()
@@ -281,12 +280,12 @@ func (f *Flow) authorize(s *store.Session, p provider.Provider, a Answer) {
 	}
 }
 
-func stranger() Landing { return Landing{Error: oauth.InvalidRequest, Stranger: true} }
+func unknownPage() CallbackPage { return CallbackPage{Error: oauth.InvalidRequest, Unknown: true} }
 
-// landing says what to show the browser that brought a. err is what a
+// page says what the page shows to the browser that brought a. err is what a
 // redemption ended with, if there was one.
-func (f *Flow) landing(ctx context.Context, s store.Session, a Answer, err error) Landing {
-	l := Landing{}
+func (f *Flow) page(ctx context.Context, s store.Session, a Answer, err error) CallbackPage {
+	l := CallbackPage{}
 	q := url.Values{"session_id": {s.ID}}
 	switch {
 	case s.Completion == Confirm && s.ConnectCodeHash != nil:

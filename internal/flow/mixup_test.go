@@ -45,7 +45,7 @@ func TestTheAnswerOfOneProviderIsNoneOfAnothers(t *testing.T) {
 	for _, way := range []struct{ session, callback string }{{"honest", "evil"}, {"evil", "honest"}} {
 		begun, answer := begin(way.session)
 		landing, err := f.Callback(ctx, way.callback, answer)
-		if err != nil || !landing.Stranger || !landing.ConnectCode.IsZero() {
+		if err != nil || !landing.Unknown || !landing.ConnectCode.IsZero() {
 			t.Errorf("a session of %s at the callback of %s lands as %+v, %v", way.session, way.callback, landing, err)
 		}
 		if s, err := f.Session(ctx, "org_acme", begun.SessionID); err != nil || s.Status != store.SessionPending {
