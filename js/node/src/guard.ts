@@ -1,6 +1,3 @@
-import { AuthpipeError } from './error.js';
-import type { ErrorView } from './handler-options.js';
-
 /** A Refusal is what the handler itself refuses with. */
 export class Refusal extends Error {
   readonly status: number;
@@ -70,47 +67,4 @@ export async function limited(request: Request, limit: number): Promise<Uint8Arr
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
-}
-
-/** What people are told. The engine's own words are for who runs it, and name paths of Vault's. */
-const messages: Record<string, string> = {
-  invalid_request: 'This cannot be asked for.',
-  not_found: 'There is no such connection.',
-  needs_reauth: 'The connection has ended. Connect again.',
-  revoked: 'The connection was taken back at the provider. Connect again.',
-  failed: 'The connection has expired. Connect again.',
-  suspended: 'Connecting is switched off at the moment.',
-  installation_required: 'The app is not installed for your organization yet. Ask somebody who may install it.',
-  account_mismatch: 'Another account is connected here. Sign in at the provider with that account, or disconnect it first.',
-  actor_mismatch: 'This was begun by somebody else. Begin again.',
-  session_used: 'This was used already. Begin again.',
-  session_expired: 'It took too long. Begin again.',
-  access_denied: 'Access was declined at the provider.',
-  pending: 'It is not finished yet. Try again in a moment.',
-  cancelled: 'It was cancelled.',
-  interrupted: 'It was interrupted. Begin again.',
-  expired: 'It took too long. Begin again.',
-  throttled: 'The provider takes no more requests at the moment. Try again later.',
-};
-
-/** messageOf is what people are told of a code. */
-export function messageOf(code: string): string {
-  return messages[code] ?? 'It does not work at the moment. Try again later.';
-}
-
-/** Codes of the engine that speak of what was asked for. The others are between the application and Vault, or the provider. */
-const theirs = new Set(Object.keys(messages));
-
-/** viewOf is what a browser is told of an error, and the status to tell it with. */
-export function viewOf(error: unknown): { status: number; view: ErrorView; headers: Record<string, string> } {
-  if (error instanceof Refusal) {
-    return { status: error.status, view: { code: error.code, message: error.message }, headers: error.headers };
-  }
-  if (!(error instanceof AuthpipeError)) {
-    return { status: 500, view: { code: 'internal', message: messageOf('internal') }, headers: {} };
-  }
-  const { code } = error;
-  const status = theirs.has(code) ? (error.status ?? 400) : code === 'misconfigured' ? 424 : 502;
-  // What this client has found wrong with a name has no status: it names the field, and nothing of Vault's.
-  return { status, view: { code, message: code === 'invalid_request' && error.status === undefined ? error.detail : messageOf(code) }, headers: {} };
 }

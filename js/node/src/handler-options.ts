@@ -1,7 +1,6 @@
 import type { Authpipe } from './authpipe.js';
 import type { Connection } from './connection.js';
 import type { ConnectRequest } from './session.js';
-import type { CredentialSource, Status } from './credential.js';
 
 /** Who is signed in to your application at a request, as your application's own login says. */
 export interface SignedIn {
@@ -69,68 +68,4 @@ export interface WebhookOptions {
   maxBytes?: number | undefined;
   /** How many deliveries are written to Vault at a time. Further ones get 503, and Facebook sends them again. The default is 16. */
   parallel?: number | undefined;
-}
-
-/** For whom a browser connects: the tenant, or the person who sits in front of it. */
-export type ConnectionFor = Exclude<CredentialSource, 'connection' | 'static'> | 'user';
-
-/** What a browser is told of a connection. There is no token in it. */
-export interface ConnectionView {
-  /** The authorization server's short name. */
-  provider: string;
-  /** For whom it was connected. */
-  for: ConnectionFor;
-  /** How it is. */
-  status: Status;
-  /** What was granted. */
-  scopes: string[];
-  /** What was asked for and not granted. */
-  missingScopes: string[];
-  /** When it was connected, in RFC 3339. */
-  connectedAt: string;
-  /** When the token ends; absent if it does not. */
-  expiresAt?: string;
-  /** The provider's id of the account. */
-  providerUserId?: string;
-  /** Whether only the person can help, by connecting again. */
-  needsReauth: boolean;
-}
-
-/** Why something was refused: a code of the engine's, or `unauthenticated`, `forbidden`, `interrupted`, `cancelled`. */
-export interface ErrorView {
-  /** The code, to compare. */
-  code: string;
-  /** What happened, for people. */
-  message: string;
-}
-
-/** What `POST start` answers. */
-export interface StartAnswer {
-  /** The session's id. */
-  sessionId: string;
-  /** Where to send the browser. */
-  authorizationUrl: string;
-  /** When the session ends, in RFC 3339. */
-  expiresAt: string;
-}
-
-/**
- * What the page at `GET return` tells the window that opened it, by `postMessage` to its own origin, and every other window of
- * that origin, over the `BroadcastChannel` named `authpipe`: a provider's pages may have cut the popup off from its opener.
- */
-export interface ReturnMessage {
-  /** What tells it from other messages. */
-  source: 'authpipe';
-  /** The session that is over. */
-  sessionId: string;
-  /** The authorization server's short name; empty where the session is not one of the tenant's. */
-  provider: string;
-  /** For whom it was to be connected; empty where the session is not one of the tenant's. */
-  for: ConnectionFor | '';
-  /** `cancelled` if the person declined. */
-  outcome: 'connected' | 'cancelled' | 'failed';
-  /** What was made, if it was. */
-  connection?: ConnectionView;
-  /** Why it was not. */
-  error?: ErrorView;
 }

@@ -1,13 +1,12 @@
 import type { Authpipe } from './authpipe.js';
-import type { Connection } from './connection.js';
-import { present } from './connection.js';
 import { AuthpipeError } from './error.js';
-import { json, jsonBody, messageOf, plain, Refusal, sameOrigin, viewOf } from './guard.js';
-import type { ConnectionFor, ConnectionView, HandlerOptions, SignedIn, StartAnswer } from './handler-options.js';
+import { json, jsonBody, plain, Refusal, sameOrigin } from './guard.js';
+import type { HandlerOptions, SignedIn } from './handler-options.js';
 import type { InstallationRequest, UserRequest } from './request.js';
 import { finish } from './return.js';
 import * as returnTo from './return-to.js';
 import type { ConnectRequest, Session } from './session.js';
+import { messageOf, viewed, viewOf, type StartAnswer } from './view.js';
 import { webhook } from './webhook.js';
 
 /** What every endpoint is given. */
@@ -221,19 +220,4 @@ function text(body: Record<string, unknown>, field: string): string | undefined 
 
 function absent(error: unknown): boolean {
   return error instanceof AuthpipeError && error.code === 'not_found';
-}
-
-/** viewed is what a browser is told of a connection. */
-export function viewed(connection: Connection): ConnectionView {
-  return present<ConnectionView>({
-    provider: connection.provider,
-    for: connection.credentialFor as ConnectionFor,
-    status: connection.status,
-    scopes: connection.scopes,
-    missingScopes: connection.missingScopes,
-    connectedAt: connection.connectedAt?.toISOString() ?? '',
-    expiresAt: connection.expiresAt?.toISOString(),
-    providerUserId: connection.providerUserId,
-    needsReauth: connection.needsReauth,
-  });
 }

@@ -12,9 +12,7 @@ export { Credential, type CredentialSource, type CredentialType, type Status } f
 export { AuthpipeError, NeedsReauthError, NotConnectedError, type EngineCode, type ErrorCode, type ErrorParts } from './error.js';
 export type { Event, EventsOptions } from './events.js';
 export type { GraphOptions } from './graph.js';
-export type {
-  ConnectionFor, ConnectionView, ErrorView, HandlerOptions, ReturnMessage, SignedIn, StartAnswer, WebhookOptions,
-} from './handler-options.js';
+export type { HandlerOptions, SignedIn, WebhookOptions } from './handler-options.js';
 export type { ListRequest } from './list.js';
 export type { AskOptions, AuthpipeOptions, DisconnectOptions, Trouble } from './options.js';
 export { toNodeHandler, type NodeHandler } from './node-handler.js';
@@ -24,3 +22,4 @@ export {
   type CompleteDevice, type CompleteRequest, type CompleteWithAnswer, type CompleteWithCode,
   type ConnectInstallation, type ConnectOptions, type ConnectRequest, type ConnectUser, type Session, type SessionStatus,
 } from './session.js';
+export type { ConnectionFor, ConnectionView, ErrorView, ReturnMessage, StartAnswer } from './view.js';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import type { ReturnMessage } from './handler-options.js';
+import type { ReturnMessage } from './view.js';
 
 /**
  * What the page does. It takes the connect code out of the address bar, tells all who should know, and goes. An opener of

@@ -1,10 +1,11 @@
 import type { Connection } from './connection.js';
-import { messageOf, Refusal, viewOf } from './guard.js';
-import { report, signedIn, viewed, type Call } from './handler.js';
-import type { ReturnMessage, SignedIn } from './handler-options.js';
+import { Refusal } from './guard.js';
+import { report, signedIn, type Call } from './handler.js';
+import type { SignedIn } from './handler-options.js';
 import { page } from './page.js';
 import * as returnTo from './return-to.js';
 import type { Session } from './session.js';
+import { messageOf, viewed, viewOf, type ReturnMessage } from './view.js';
 
 /** What the page has to say, and with which status. */
 interface Outcome {
