@@ -1,4 +1,4 @@
-/** A Refusal is what the handler itself refuses with. */
+/** Refusal is an error of the handler itself, with the response to send. */
 export class Refusal extends Error {
   readonly status: number;
   readonly code: string;
@@ -12,22 +12,22 @@ export class Refusal extends Error {
   }
 }
 
-/** What every answer says: it is about one person, at one moment, and for the application's own pages. */
+/** The headers of every response. A response is for one person, out of date at once, and for the application's own pages only. */
 const always = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff', 'Cross-Origin-Resource-Policy': 'same-origin' };
 
-/** json is an answer to a script of the application's own. */
+/** json returns a response in JSON, for the application's own scripts. */
 export function json(status: number, body: unknown, headers: Record<string, string> = {}): Response {
   return new Response(JSON.stringify(body), { status, headers: { ...always, 'Content-Type': 'application/json', ...headers } });
 }
 
-/** plain is an answer without a body, or with a line of text. */
+/** plain returns a response without a body, or with a line of text. */
 export function plain(status: number, text: string | null = null, headers: Record<string, string> = {}): Response {
   return new Response(text, { status, headers: { ...always, ...(text === null ? {} : { 'Content-Type': 'text/plain; charset=utf-8' }), ...headers } });
 }
 
 /**
- * sameOrigin refuses what another site's page sends along the person's cookies. Browsers say by Sec-Fetch-Site where a request
- * comes from, those that are older by Origin; neither can be written by a page.
+ * sameOrigin refuses a request that another site's page sends with the person's cookies. Browsers name a request's source in
+ * Sec-Fetch-Site, older ones in Origin. A page can set neither.
  */
 export function sameOrigin(request: Request, own: string): void {
   const { headers } = request;
@@ -38,7 +38,7 @@ export function sameOrigin(request: Request, own: string): void {
   throw new Refusal(403, 'forbidden', 'The request does not come from a page of this application.');
 }
 
-/** jsonBody reads a request's body, which must be an object in JSON: a form of another site's cannot send that. */
+/** jsonBody reads a request's body, which must be an object in JSON: a form on another site cannot send that. */
 export async function jsonBody(request: Request): Promise<Record<string, unknown>> {
   if (!/^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '')) {
     throw new Refusal(403, 'forbidden', 'The request must be application/json.');
@@ -50,12 +50,12 @@ export async function jsonBody(request: Request): Promise<Record<string, unknown
       return body as Record<string, unknown>;
     }
   } catch {
-    // It is told below.
+    // Refused below.
   }
   throw new Refusal(400, 'invalid_request', 'The body must be an object in JSON.');
 }
 
-/** limited reads a body that is not longer than it may be. */
+/** limited reads a body of at most limit bytes. */
 export async function limited(request: Request, limit: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;

@@ -1,67 +1,48 @@
-import type { Authpipe } from './authpipe.js';
+import { report, signedIn, type Context } from './context.js';
 import { AuthpipeError } from './error.js';
 import { json, jsonBody, plain, Refusal, sameOrigin } from './guard.js';
-import type { HandlerOptions, SignedIn } from './handler-options.js';
+import type { HandlerOptions, Relay, SignedIn } from './handler-options.js';
 import type { InstallationRequest, UserRequest } from './request.js';
-import { finish } from './return.js';
+import { finish, type ReturnClient } from './return.js';
 import * as returnTo from './return-to.js';
-import type { ConnectRequest, Session } from './session.js';
+import type { ConnectRequest, Session, StartedSession } from './session.js';
 import { messageOf, viewed, viewOf, type StartAnswer } from './view.js';
 import { webhook } from './webhook.js';
 
-/** What every endpoint is given. */
-export interface Call {
-  client: Authpipe;
-  options: HandlerOptions;
-  request: Request;
-  url: URL;
-  /** The application's own origin. */
-  own: string;
-  /** Where the endpoints are. */
-  base: string;
-  /** The calls that write a webhook's delivery to Vault. */
-  relaying: Set<Call>;
+/** What the handler needs of the client. */
+export interface HandlerClient extends ReturnClient, Relay {
+  connect(request: ConnectRequest): Promise<Pick<StartedSession, 'sessionId' | 'authorizationUrl' | 'expiresAt'>>;
+  disconnect(connection: Own): Promise<unknown>;
 }
 
-type Endpoint = (call: Call) => Promise<Response>;
+type HandlerContext = Context<HandlerClient>;
+type Endpoint = (context: HandlerContext) => Promise<Response>;
 
 /** handle returns the function that serves all endpoints below the base path. */
-export function handle(client: Authpipe, options: HandlerOptions): (request: Request) => Promise<Response> {
+export function handle(client: HandlerClient, options: HandlerOptions): (request: Request) => Promise<Response> {
   const base = `/${(options.basePath ?? '/authpipe').replace(/^\/+|\/+$/g, '')}`.replace(/^\/$/, '');
   const origin = options.origin === undefined ? undefined : originOf(options.origin);
-  const relaying = new Set<Call>();
+  const relaying = new Set<Context>();
   return async (request) => {
     const url = new URL(request.url);
-    const call = { client, options, request, url, own: origin ?? url.origin, base, relaying };
+    const context: HandlerContext = { client, options, request, url, own: origin ?? url.origin, base, relaying };
     try {
-      return await route(call)(call);
+      return await route(context)(context);
     } catch (error) {
       const { status, view, headers } = viewOf(error);
-      report(call, error);
+      report(context, error);
       return json(status, { error: view }, headers);
     }
   };
 }
 
-/** originOf refuses what has no origin: "null" is one that any site's sandboxed frame has. */
+/** originOf refuses a URL without an origin of its own. Its origin would be "null", which every sandboxed frame has, too. */
 function originOf(text: string): string {
   const { origin, protocol } = new URL(text);
   if (protocol !== 'https:' && protocol !== 'http:') {
     throw new TypeError('origin must begin with https:// or http://');
   }
   return origin;
-}
-
-/** report tells the application what is worth knowing: not what the handler itself refuses. */
-export function report({ options, request }: Call, error: unknown): void {
-  if (error instanceof Refusal) {
-    return;
-  }
-  try {
-    options.onError?.(error, request);
-  } catch {
-    // It was told.
-  }
 }
 
 const endpoints: Record<string, Record<string, Endpoint>> = {
@@ -72,7 +53,7 @@ const endpoints: Record<string, Record<string, Endpoint>> = {
   disconnect: { POST: disconnect },
 };
 
-function route({ request, url, base, options }: Call): Endpoint {
+function route({ request, url, base, options }: HandlerContext): Endpoint {
   const below = url.pathname.startsWith(`${base}/`) ? url.pathname.slice(base.length + 1) : '';
   const provider = /^webhook\/([^/]+)$/.exec(below)?.[1];
   const methods = provider === undefined ? (Object.hasOwn(endpoints, below) ? endpoints[below] : undefined) : options.webhook && webhook(provider);
@@ -86,21 +67,12 @@ function route({ request, url, base, options }: Call): Endpoint {
   return endpoint;
 }
 
-/** signedIn asks the application who is there. Who has no id is nobody: they would be whoever else has none. */
-export async function signedIn({ options, request }: Call): Promise<SignedIn> {
-  const who = await options.authenticate(request);
-  if (!who || ![who.tenantId, who.userId].every((id) => typeof id === 'string' && id !== '')) {
-    throw new Refusal(401, 'unauthenticated', 'Nobody is signed in.');
-  }
-  return who;
-}
-
-/** start begins a session in the name of who is signed in. */
-async function start(call: Call): Promise<Response> {
-  const { client, options, request, own, base } = call;
+/** start begins a session for the person who is signed in. */
+async function start(context: HandlerContext): Promise<Response> {
+  const { client, options, request, own, base } = context;
   sameOrigin(request, own);
   const body = await jsonBody(request);
-  const who = await signedIn(call);
+  const who = await signedIn(context);
   const whose = mayChange(who, text(body, 'provider'), body.for);
   const to = returnTo.asked(body.returnTo, own);
   const scopes = allowed(body.scopes, options.scopes);
@@ -109,7 +81,7 @@ async function start(call: Call): Promise<Response> {
   if (connect.credentialFor !== 'user') {
     mayInstall(who);
   }
-  // Whatever onStart has made of it, it is begun by who is there, for their tenant.
+  // onStart cannot change the actor or the tenant.
   const started = await client.connect({ ...connect, actor: who.userId, tenantId: who.tenantId });
   const answer: StartAnswer = {
     sessionId: started.sessionId, authorizationUrl: started.authorizationUrl, expiresAt: started.expiresAt.toISOString(),
@@ -121,14 +93,14 @@ async function start(call: Call): Promise<Response> {
   return response;
 }
 
-/** status tells how a connection is; null if there is none. */
-async function status(call: Call): Promise<Response> {
-  const who = await signedIn(call);
-  const { searchParams } = call.url;
+/** status answers with a connection; null if there is none. */
+async function status(context: HandlerContext): Promise<Response> {
+  const who = await signedIn(context);
+  const { searchParams } = context.url;
   const whose = named(who, searchParams.get('provider') ?? undefined, searchParams.get('for'));
   try {
-    const connection = await call.client.connection(whose);
-    // The engine tells of it until it has revoked all that it can, which may take minutes; for people it is over.
+    const connection = await context.client.connection(whose);
+    // The engine returns it until the removal has ended, which may take minutes. For people it is disconnected.
     return json(200, { connection: connection.removing ? null : viewed(connection) });
   } catch (error) {
     if (absent(error)) {
@@ -138,12 +110,12 @@ async function status(call: Call): Promise<Response> {
   }
 }
 
-/** session tells how far a session is that this person began: for a popup that was closed, or a message that was lost. */
-async function session(call: Call): Promise<Response> {
-  const who = await signedIn(call);
+/** session answers with the status of a session of this person's, for a page whose popup was closed or whose message was lost. */
+async function session(context: HandlerContext): Promise<Response> {
+  const who = await signedIn(context);
   let found: Session | undefined;
   try {
-    found = await call.client.session(who.tenantId, call.url.searchParams.get('session_id') ?? '');
+    found = await context.client.session(who.tenantId, context.url.searchParams.get('session_id') ?? '');
   } catch (error) {
     if (!absent(error)) {
       throw error;
@@ -156,13 +128,13 @@ async function session(call: Call): Promise<Response> {
   return json(200, { status: found.status, ...(error ? { error } : {}) });
 }
 
-/** disconnect revokes a connection. What is not there is disconnected. */
-async function disconnect(call: Call): Promise<Response> {
-  sameOrigin(call.request, call.own);
-  const body = await jsonBody(call.request);
-  const who = await signedIn(call);
+/** disconnect revokes a connection. It succeeds if there is none. */
+async function disconnect(context: HandlerContext): Promise<Response> {
+  sameOrigin(context.request, context.own);
+  const body = await jsonBody(context.request);
+  const who = await signedIn(context);
   try {
-    await call.client.disconnect(mayChange(who, text(body, 'provider'), body.for));
+    await context.client.disconnect(mayChange(who, text(body, 'provider'), body.for));
   } catch (error) {
     if (!absent(error)) {
       throw error;
@@ -187,7 +159,7 @@ function allowed(scopes: unknown, listed: readonly string[] = []): string[] | un
 
 type Own = InstallationRequest | UserRequest;
 
-/** named is the connection that a browser means. It says for whom, and the application who that is. */
+/** named returns the connection that a request means. The browser says installation or user; tenant and user come from the application. */
 function named(who: SignedIn, provider: string | undefined, whose: unknown): Own {
   if (whose !== 'installation' && whose !== 'user') {
     throw new Refusal(400, 'invalid_request', 'for must be installation or user.');

@@ -1,13 +1,25 @@
+import { report, signedIn, type Context } from './context.js';
 import type { Connection } from './connection.js';
 import { Refusal } from './guard.js';
-import { report, signedIn, type Call } from './handler.js';
 import type { SignedIn } from './handler-options.js';
 import { page } from './page.js';
+import type { InstallationRequest, UserRequest } from './request.js';
 import * as returnTo from './return-to.js';
-import type { Session } from './session.js';
+import type { CompleteWithCode, Session } from './session.js';
 import { messageOf, viewed, viewOf, type ReturnMessage } from './view.js';
 
-/** What the page has to say, and with which status. */
+/** What the return needs of the client. */
+export interface ReturnClient {
+  session(tenantId: string, sessionId: string): Promise<Session>;
+  complete(request: CompleteWithCode): Promise<Connection>;
+  cancel(tenantId: string, sessionId: string): Promise<void>;
+  connection(request: InstallationRequest | UserRequest): Promise<Connection>;
+  forget(ref: string): void;
+}
+
+type ReturnContext = Context<ReturnClient>;
+
+/** The content of the page, and the response's status. */
 interface Outcome {
   status: number;
   outcome: ReturnMessage['outcome'];
@@ -17,13 +29,13 @@ interface Outcome {
 }
 
 /**
- * finish takes the browser back. It asks anew who is there, and completes the session in their name: whether that is who began is
- * for the engine to say, which fails the session and destroys its code if not.
+ * finish serves the page that the browser returns to. It asks the application again for the person who is signed in, and completes
+ * the session for them. If another person began the session, the engine fails it and destroys its code.
  */
-export async function finish(call: Call): Promise<Response> {
-  const id = call.url.searchParams.get('session_id') ?? '';
+export async function finish(context: ReturnContext): Promise<Response> {
+  const id = context.url.searchParams.get('session_id') ?? '';
   const known = /^[A-Za-z0-9_-]{43}$/.test(id);
-  const came = await outcome(call, id);
+  const came = await outcome(context, id);
   const message: ReturnMessage = {
     source: 'authpipe',
     sessionId: known ? id : '',
@@ -33,20 +45,20 @@ export async function finish(call: Call): Promise<Response> {
     ...(came.connection ? { connection: viewed(came.connection) } : {}),
     ...(came.error ? { error: came.error } : {}),
   };
-  const to = known ? returnTo.kept(call.request, id, call.own) : undefined;
-  return page(came.status, message, to, to === undefined ? [] : [returnTo.drop(id, call.own)]);
+  const to = known ? returnTo.kept(context.request, id, context.own) : undefined;
+  return page(came.status, message, to, to === undefined ? [] : [returnTo.drop(id, context.own)]);
 }
 
-async function outcome(call: Call, id: string): Promise<Outcome> {
+async function outcome(context: ReturnContext, id: string): Promise<Outcome> {
   let session: Session | undefined;
   try {
-    const who = await signedIn(call);
-    session = await call.client.session(who.tenantId, id);
-    const connection = await completed(call, who, session);
-    await told(call, connection, who);
+    const who = await signedIn(context);
+    session = await context.client.session(who.tenantId, id);
+    const connection = await completed(context, who, session);
+    await told(context, connection, who);
     return { status: 200, outcome: 'connected', connection, session };
   } catch (error) {
-    report(call, error);
+    report(context, error);
     if (error instanceof Declined) {
       return { status: 200, outcome: 'cancelled', error: { code: error.code, message: error.message }, session };
     }
@@ -55,24 +67,24 @@ async function outcome(call: Call, id: string): Promise<Outcome> {
   }
 }
 
-/** told lets the application know. If that fails there is a connection all the same. */
-async function told(call: Call, connection: Connection, who: SignedIn): Promise<void> {
+/** told calls the application's onConnected. An error there goes to onError only: the connection is stored already. */
+async function told(context: Context, connection: Connection, who: SignedIn): Promise<void> {
   try {
-    await call.options.onConnected?.(connection, who);
+    await context.options.onConnected?.(connection, who);
   } catch (error) {
-    report(call, error);
+    report(context, error);
   }
 }
 
-/** A Declined is told of apart: nothing is wrong. */
+/** Declined is a refusal by the person, and no failure. */
 class Declined extends Refusal {}
 
-/** completed completes a session, or finds it completed. */
-async function completed({ client, url }: Call, who: SignedIn, session: Session): Promise<Connection> {
+/** completed completes a session, or returns the connection of one that the callback has completed. */
+async function completed({ client, url }: ReturnContext, who: SignedIn, session: Session): Promise<Connection> {
   const { sessionId, actor } = session;
   const { tenantId, userId } = who;
   if (session.credentialFor === 'installation' && who.mayInstall !== true && actor === userId) {
-    // They might, when they began.
+    // mayInstall was true when the session began, and has changed since.
     await client.cancel(tenantId, sessionId).catch(() => undefined);
     throw new Refusal(403, 'forbidden', 'You may not install this app for your organization.');
   }
@@ -80,7 +92,7 @@ async function completed({ client, url }: Call, who: SignedIn, session: Session)
   if (connectCode) {
     return client.complete({ tenantId, sessionId, actor: userId, connectCode });
   }
-  // The callback has failed it, or completed it. What the URL says of it anybody could have written.
+  // The callback has completed or failed the session. The state comes from the engine, because anyone can write the URL.
   if (actor !== userId) {
     throw new Refusal(409, 'actor_mismatch', messageOf('actor_mismatch'));
   }

@@ -14,9 +14,9 @@ export interface ConnectionView {
   for: ConnectionFor;
   /** Its state. */
   status: Status;
-  /** What was granted. */
+  /** The scopes that were granted. */
   scopes: string[];
-  /** What was asked for and not granted. */
+  /** The scopes that were asked for and not granted. */
   missingScopes: string[];
   /** When it was connected, in RFC 3339. */
   connectedAt: string;
@@ -28,7 +28,7 @@ export interface ConnectionView {
   needsReauth: boolean;
 }
 
-/** Why a request was refused: a code of the engine's, or `unauthenticated`, `forbidden`, `interrupted`, `cancelled`. */
+/** Why a request was refused: one of the engine's codes, or `unauthenticated`, `forbidden`, `interrupted`, `cancelled`. */
 export interface ErrorView {
   /** The code, to compare. */
   code: string;
@@ -36,7 +36,7 @@ export interface ErrorView {
   message: string;
 }
 
-/** What `POST start` answers. */
+/** The response to `POST start`. */
 export interface StartAnswer {
   /** The session's id. */
   sessionId: string;
