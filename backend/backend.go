@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/time/rate"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
@@ -23,6 +24,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
@@ -149,9 +151,14 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	notifications := notification.New(notification.Options{
 		Store: b.store, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState,
 	})
+	budget := rate.NewLimiter(rate.Limit(o.CallsPerSecond), o.CallsPerSecond)
 	refresher := refresh.New(refresh.Options{
-		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Notifications: notifications, Now: o.Now, Log: b.Logger(), Life: life,
-		Writable: b.WriteSafeReplicationState, CallsPerSecond: o.CallsPerSecond, CallEnded: b.metrics.CallEnded,
+		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Life: life,
+		Writable: b.WriteSafeReplicationState, Budget: budget, CallEnded: b.metrics.CallEnded,
+	})
+	remover := removal.New(removal.Options{
+		Store: b.store, Providers: providers, Revoker: revoker, Refresh: refresher, Notifications: notifications,
+		Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Budget: budget,
 	})
 	sessions := flow.New(flow.Options{
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Revoker: revoker,
@@ -160,7 +167,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	scans := upkeep.New(upkeep.Options{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
 	b.worker = sweep.New(sweep.Options{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.reconsider(ctx, scans) }, Works: map[string]sweep.Work{
 		store.DueCredential:   refresher.Keep,
-		store.DueRemoval:      sweep.Each(refresher.Remove),
+		store.DueRemoval:      sweep.Each(remover.Remove),
 		store.DueReindex:      sweep.Each(scans.Reindex),
 		store.DueRecheck:      sweep.Each(scans.Recheck),
 		store.DueRotation:     sweep.Each(scans.Rotate),
@@ -168,14 +175,14 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueKeyAges:      sweep.Each(scans.PlanAges),
 		store.DueNewTenant:    sweep.Each(b.store.EndNewTenant),
 		store.DueIndexEntry:   sweep.Each(b.store.DeleteStale),
-		store.DueDeletion:     sweep.Each(refresher.Delete),
+		store.DueDeletion:     sweep.Each(remover.Delete),
 		store.DueForgetting:   b.store.ForgetDeleted,
-		store.DueDataDeletion: sweep.Each(refresher.Erase),
+		store.DueDataDeletion: sweep.Each(remover.Erase),
 		store.DueSession:      sweep.Each(sessions.Reap),
 	}, Now: o.Now, Log: b.Logger(), Context: life, Done: b.metrics.Swept})
 	b.metrics.Watch(b.store, calls, b.worker)
 	b.Paths = paths.All(paths.Deps{
-		Store: b.store, Flow: sessions, Refresh: refresher, Notifications: notifications, Upkeep: scans, Breaker: calls, Worker: b.worker,
+		Store: b.store, Flow: sessions, Refresh: refresher, Removal: remover, Notifications: notifications, Upkeep: scans, Breaker: calls, Worker: b.worker,
 		Providers: names, Versions: func() map[string][]string { return versions(providers) },
 		Metrics: paths.Metrics{ContentType: metric.ContentType, Text: b.metrics.Text}, Build: o.Build, Now: o.Now,
 	})

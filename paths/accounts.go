@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -30,13 +30,13 @@ var accountDeletionAnswer = answer{
 }
 
 type accountPaths struct {
-	refresh   *refresh.Refresher
+	removal   *removal.Remover
 	tree      tree
 	providers []string
 }
 
 func accounts(d Deps) []*framework.Path {
-	a := accountPaths{d.Refresh, tree{store: d.Store, refresh: d.Refresh}, d.Providers}
+	a := accountPaths{d.Removal, tree{store: d.Store, refresh: d.Refresh}, d.Providers}
 	return []*framework.Path{{
 		Pattern:      "accounts/" + providerSegment + "/" + accountSegment,
 		Fields:       fields(accountFields, "provider", "account"),
@@ -71,7 +71,7 @@ func (a accountPaths) read(ctx context.Context, _ *logical.Request, d *framework
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.refresh.Account(ctx, provider, account)
+	found, err := a.removal.Account(ctx, provider, account)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (a accountPaths) read(ctx context.Context, _ *logical.Request, d *framework
 }
 
 // describe adds to the key_info of a ref what only this path says.
-func (a accountPaths) describe(ctx context.Context, f refresh.AccountRef, view map[string]any) error {
+func (a accountPaths) describe(ctx context.Context, f removal.AccountRef, view map[string]any) error {
 	view["rests_on"] = "account"
 	if f.Business {
 		view["rests_on"] = "business"
@@ -117,7 +117,7 @@ func (a accountPaths) delete(ctx context.Context, _ *logical.Request, d *framewo
 	if err != nil {
 		return nil, err
 	}
-	done, err := a.refresh.DisconnectAccount(ctx, provider, account, refresh.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
+	done, err := a.removal.DisconnectAccount(ctx, provider, account, removal.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func (c connectionPaths) read(ctx context.Context, _ *logical.Request, d *framew
 	}
 	credential, err := c.store.Credential(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
-		err = refresh.NotFound(ref)
+		err = store.NoCredential(ref)
 	}
 	if err != nil {
 		return nil, err

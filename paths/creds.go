@@ -13,6 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -28,12 +29,13 @@ var credsFields = map[string]*framework.FieldSchema{
 
 type credsPaths struct {
 	refresh *refresh.Refresher
+	removal *removal.Remover
 	keep    func(context.Context, flow.Import) (c store.Credential, warning string, err error)
 	now     func() time.Time
 }
 
-func creds(s *store.Store, r *refresh.Refresher, keep func(context.Context, flow.Import) (store.Credential, string, error), now func() time.Time) []*framework.Path {
-	c := credsPaths{r, keep, now}
+func creds(s *store.Store, r *refresh.Refresher, m *removal.Remover, keep func(context.Context, flow.Import) (store.Credential, string, error), now func() time.Time) []*framework.Path {
+	c := credsPaths{r, m, keep, now}
 	var all []*framework.Path
 	for _, leaf := range connectable {
 		all = append(all, c.connectable(leaf))
@@ -176,7 +178,7 @@ func (c credsPaths) delete(ctx context.Context, _ *logical.Request, d *framework
 	if err != nil {
 		return nil, err
 	}
-	warning, err := c.refresh.Disconnect(ctx, ref, refresh.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
+	warning, err := c.removal.Disconnect(ctx, ref, removal.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
 	if err != nil || warning == "" {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -34,6 +35,7 @@ type Deps struct {
 	Store         *store.Store
 	Flow          *flow.Flow
 	Refresh       *refresh.Refresher
+	Removal       *removal.Remover
 	Upkeep        *upkeep.Upkeep
 	Notifications *notification.Receiver
 	Breaker       *breaker.Breaker
@@ -51,8 +53,8 @@ type Deps struct {
 // tries one pattern after the other, so what is read most comes first.
 func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
-		creds(d.Store, d.Refresh, d.Flow.Import, d.Now),
-		static(d.Refresh, d.Flow.ImportStatic, d.Now),
+		creds(d.Store, d.Refresh, d.Removal, d.Flow.Import, d.Now),
+		static(d.Refresh, d.Removal, d.Flow.ImportStatic, d.Now),
 		config(d.Store, d.Breaker, d.Refresh, d.Upkeep, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
@@ -60,8 +62,8 @@ func All(d Deps) []*framework.Path {
 		connections(d.Store, d.Refresh, d.Now),
 		accounts(d),
 		events(d.Store),
-		tenants(d.Store, d.Refresh, d.Upkeep),
-		webhooks(d.Store, d.Refresh, d.Notifications),
+		tenants(d.Store, d.Removal, d.Upkeep),
+		webhooks(d.Store, d.Removal, d.Notifications),
 		health(d),
 		settings(d.Store, d.Upkeep),
 		metrics(d.Metrics),

@@ -12,6 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -27,12 +28,13 @@ var staticFields = map[string]*framework.FieldSchema{
 
 type staticPaths struct {
 	refresh *refresh.Refresher
+	removal *removal.Remover
 	keep    func(context.Context, flow.StaticImport) (store.Credential, error)
 	now     func() time.Time
 }
 
-func static(r *refresh.Refresher, keep func(context.Context, flow.StaticImport) (store.Credential, error), now func() time.Time) []*framework.Path {
-	s := staticPaths{r, keep, now}
+func static(r *refresh.Refresher, m *removal.Remover, keep func(context.Context, flow.StaticImport) (store.Credential, error), now func() time.Time) []*framework.Path {
+	s := staticPaths{r, m, keep, now}
 	return []*framework.Path{{
 		Pattern:      "creds/" + refPrefix + staticLeaf.pattern,
 		Fields:       fields(staticFields, staticLeaf.names...),
@@ -98,7 +100,7 @@ func (s staticPaths) delete(ctx context.Context, _ *logical.Request, d *framewor
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.refresh.Disconnect(ctx, ref, refresh.Disconnection{Force: d.Get("force").(bool)})
+	_, err = s.removal.Disconnect(ctx, ref, removal.Disconnection{Force: d.Get("force").(bool)})
 	return nil, err
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
@@ -50,11 +50,11 @@ var rotationAnswer = joined(walkAnswer, answer{
 
 type tenantPaths struct {
 	store   *store.Store
-	refresh *refresh.Refresher
+	removal *removal.Remover
 	upkeep  *upkeep.Upkeep
 }
 
-func tenants(s *store.Store, r *refresh.Refresher, u *upkeep.Upkeep) []*framework.Path {
+func tenants(s *store.Store, r *removal.Remover, u *upkeep.Upkeep) []*framework.Path {
 	t := tenantPaths{s, r, u}
 	return []*framework.Path{t.all(), t.one(), t.rotation(), t.reindexing()}
 }
@@ -233,7 +233,7 @@ func (t tenantPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	if _, named := d.Raw["suspended"]; !named {
 		return nil, oauth.Invalid("suspended", "is required: true or false")
 	}
-	return nil, t.refresh.Suspend(ctx, id, d.Get("suspended").(bool))
+	return nil, t.removal.Suspend(ctx, id, d.Get("suspended").(bool))
 }
 
 func (t tenantPaths) delete(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -241,7 +241,7 @@ func (t tenantPaths) delete(ctx context.Context, _ *logical.Request, d *framewor
 	if err != nil {
 		return nil, err
 	}
-	warning, err := t.refresh.DeleteTenant(ctx, id, refresh.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
+	warning, err := t.removal.DeleteTenant(ctx, id, removal.Disconnection{Revoke: d.Get("revoke").(bool), Force: d.Get("force").(bool)})
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -47,13 +47,13 @@ var (
 
 type webhookPaths struct {
 	store         *store.Store
-	refresh       *refresh.Refresher
+	removal       *removal.Remover
 	notifications *notification.Receiver
 }
 
 // webhooks are the paths of what a provider tells by itself. Those that it posts
 // to are open to everybody; it may post more than is known here.
-func webhooks(s *store.Store, r *refresh.Refresher, n *notification.Receiver) []*framework.Path {
+func webhooks(s *store.Store, r *removal.Remover, n *notification.Receiver) []*framework.Path {
 	w := webhookPaths{s, r, n}
 	return []*framework.Path{w.deauthorization(), w.dataDeletion(), w.delivery()}
 }
@@ -142,7 +142,7 @@ func (w webhookPaths) delete(ctx context.Context, req *logical.Request, d *frame
 		return nil, errWrapped
 	}
 	name := d.Get("provider").(string)
-	code, err := w.refresh.TakeDeletion(ctx, name, d.Get("signed_request").(string))
+	code, err := w.removal.TakeDeletion(ctx, name, d.Get("signed_request").(string))
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (w webhookPaths) deletion(ctx context.Context, req *logical.Request, d *fra
 	if code == "" || wrapped(req) {
 		return w.greet(ctx, req, d)
 	}
-	status, err := w.refresh.Deletion(ctx, d.Get("provider").(string), oauth.NewSecret(code))
+	status, err := w.removal.Deletion(ctx, d.Get("provider").(string), oauth.NewSecret(code))
 	if err != nil {
 		return nil, err
 	}

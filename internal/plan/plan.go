@@ -72,3 +72,10 @@ func Fraction(ref tenant.Ref) float64 {
 	sum := sha256.Sum256([]byte(ref.String())) // a simpler hash puts refs with the same end side by side
 	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
 }
+
+// backoff is the wait after each consecutive failure: a minute for a hiccup of the
+// network, an hour for a provider's bad hour, and no longer than six hours.
+var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
+
+// Backoff returns how long to wait after the nth consecutive failure, counted from 1.
+func Backoff(n int) time.Duration { return backoff[min(n, len(backoff))-1] }

@@ -127,7 +127,7 @@ func (r *Refresher) guarded(ref tenant.Ref, call func() error) (err error) {
 
 // run makes the call and records its result.
 func (r *Refresher) run(ctx context.Context, ref tenant.Ref, c call) (store.Credential, error) {
-	before, err := r.connected(ctx, ref)
+	before, err := r.Store.Require(ctx, ref)
 	if err != nil || !c.wanted(before) {
 		return before, err
 	}
@@ -171,11 +171,11 @@ func (r *Refresher) record(ctx context.Context, ref tenant.Ref, c call, before s
 		r.Revoker.Unstored(ctx, ref, answer)
 	}
 	if errors.Is(err, errSuperseded) {
-		return r.connected(ctx, ref)
+		return r.Store.Require(ctx, ref)
 	}
 	if before.Status == store.Active && after.Status == store.Revoked && after.LastError.Concerns == string(provider.ConcernsAccount) {
 		// The account's other credentials rest on the same grant, in other tenants too.
-		if err := r.suspect(context.WithoutCancel(ctx), ref.Provider, ref, after); err != nil {
+		if err := r.Revoker.CheckOthers(context.WithoutCancel(ctx), ref.Provider, ref, after.Token.Account); err != nil {
 			r.Log.Warn("the other credentials of the account could not be marked for a check", "ref", ref.String(), "error", err)
 		}
 	}
@@ -249,7 +249,7 @@ func (r *Refresher) storeResult(ctx context.Context, ref tenant.Ref, call call, 
 	})
 	switch {
 	case errors.Is(err, store.ErrRemoving):
-		return store.Credential{}, NotFound(ref)
+		return store.Credential{}, store.NoCredential(ref)
 	case err != nil:
 		return store.Credential{}, err
 	case cause != nil:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
@@ -70,7 +71,7 @@ func (r *Refresher) askAgain(c *store.Credential, now time.Time) {
 	switch {
 	case !c.ToldAt.IsZero(): // it is not known yet whether the grant is gone
 		c.ConsecutiveFailures++
-		r.rest(c, backoff[min(c.ConsecutiveFailures, len(backoff))-1])
+		r.rest(c, plan.Backoff(c.ConsecutiveFailures))
 	case now.Sub(c.DeadSince) >= revivals[len(revivals)-1]:
 		c.NextCheck = time.Time{}
 	case !c.NextCheck.IsZero() && !c.NextCheck.After(now):

@@ -48,7 +48,7 @@ func (r *Refresher) revokeFormers(ctx context.Context, ref tenant.Ref, c store.C
 		}
 		return left, nil
 	})
-	if errors.Is(err, errSuperseded) || gone(err) {
+	if errors.Is(err, errSuperseded) || store.Gone(err) {
 		return c, nil
 	}
 	return stored, err
@@ -74,7 +74,7 @@ func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Cr
 	if held, err := r.Revoker.HeldBeyond(ctx, ref, token); held || err != nil {
 		return false, err // another tenant lives by it
 	}
-	if err := r.budget.Wait(ctx); err != nil {
+	if err := r.Budget.Wait(ctx); err != nil {
 		return false, err
 	}
 	if err = r.Revoker.Token(ctx, ref, token); err == nil {

@@ -63,7 +63,7 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 	}
 	if ref.Kind() == tenant.Page {
 		if _, err := r.Store.Credential(ctx, ref.Above()); errors.Is(err, store.ErrNotFound) {
-			return nil, r.dropPage(ctx, ref.Above(), ref.Page)
+			return nil, r.Store.DeletePage(ctx, ref.Above(), ref.Page)
 		}
 	}
 	c, err := r.Store.Connected(ctx, ref)
@@ -111,13 +111,13 @@ func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err 
 }
 
 func (r *Refresher) refreshOne(ctx context.Context, k *chore) error {
-	if err := r.budget.WaitN(ctx, callsOfRefresh); err != nil {
+	if err := r.Budget.WaitN(ctx, callsOfRefresh); err != nil {
 		return err
 	}
 	_, err := r.Refresh(ctx, k.ref)
 	if since := k.credential.FailingSince; err != nil && !since.IsZero() && r.Now().Sub(since) >= failingLong {
 		// Nobody knows what the refusals mean: ask about the token itself.
-		if err := r.budget.Wait(ctx); err != nil {
+		if err := r.Budget.Wait(ctx); err != nil {
 			return err
 		}
 		_, err = r.Check(ctx, k.ref)
@@ -152,7 +152,7 @@ func (r *Refresher) checkAll(ctx context.Context, batch []*chore) error {
 	if len(batch) == 1 {
 		return r.checkOne(ctx, batch[0])
 	}
-	if err := r.budget.WaitN(ctx, len(batch)); err != nil {
+	if err := r.Budget.WaitN(ctx, len(batch)); err != nil {
 		return err
 	}
 	mine, results := r.joinAll(batch)
@@ -192,7 +192,7 @@ func (r *Refresher) joinAll(batch []*chore) (mine []*chore, results []*result) {
 }
 
 func (r *Refresher) checkOne(ctx context.Context, k *chore) error {
-	if err := r.budget.Wait(ctx); err != nil {
+	if err := r.Budget.Wait(ctx); err != nil {
 		return err
 	}
 	_, err := r.Check(ctx, k.ref)
@@ -292,7 +292,7 @@ func (r *Refresher) done(ctx context.Context, k *chore) error {
 		putOff(&later, at)
 		return later, nil
 	})
-	if errors.Is(err, errSuperseded) || gone(err) {
+	if errors.Is(err, errSuperseded) || store.Gone(err) {
 		return nil
 	}
 	return err

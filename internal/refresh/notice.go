@@ -23,7 +23,7 @@ func (r *Refresher) notify(ctx context.Context, ref tenant.Ref) (store.Credentia
 		plan.Notice(&c, now)
 		return c, nil
 	})
-	if gone(err) {
+	if store.Gone(err) {
 		return c, nil
 	}
 	if err != nil {

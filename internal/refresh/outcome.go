@@ -65,12 +65,6 @@ func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 	}
 }
 
-// backoff is how long to wait after the nth failure in a row: a minute for the
-// network's hiccups, an hour for a provider's bad hour, and no longer than six
-// hours. A token about to expire gets its tries all the same: the wait is never
-// more than half of what it has left.
-var backoff = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour}
-
 // recordFailure records on the credential how the provider refused the question,
 // a "refresh" or a "check". Only a verdict
 // about this token changes its status.
@@ -114,7 +108,7 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 	if c.ConsecutiveFailures == 1 {
 		c.Record(now, "refresh_failed", c.LastError.Message)
 	}
-	wait := backoff[min(c.ConsecutiveFailures, len(backoff))-1]
+	wait := plan.Backoff(c.ConsecutiveFailures)
 	if class == provider.Misconfigured {
 		wait = plan.RetryRefused
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -86,7 +85,7 @@ func (r *Refresher) stillborn(c store.Credential) error {
 // pageAndAbove returns what is stored of a page, the zero Credential if
 // nothing, and the credential above it, which must be one that is served.
 func (r *Refresher) pageAndAbove(ctx context.Context, ref tenant.Ref) (above, c store.Credential, err error) {
-	above, err = r.connected(ctx, ref.Above())
+	above, err = r.Store.Require(ctx, ref.Above())
 	if err == nil {
 		err = servable(ref.Above(), above)
 	}
@@ -142,7 +141,7 @@ type (
 // were fetched. For a suspended tenant it makes no call: its lists show what is
 // stored.
 func (r *Refresher) Pages(ctx context.Context, above tenant.Ref) error {
-	c, err := r.connected(ctx, above)
+	c, err := r.Store.Require(ctx, above)
 	if err != nil || c.PagesAt == c.Generation {
 		return err
 	}
@@ -168,7 +167,7 @@ func (r *Refresher) FetchPages(ctx context.Context, above tenant.Ref) error {
 	arrival := r.joint.DoChan("pages "+above.String(), func() (any, error) {
 		var err error
 		crash := r.guarded(above, func() error {
-			err = errors.Join(r.fetchPages(r.Life, above), r.dropOrphans(r.Life, above))
+			err = errors.Join(r.fetchPages(r.Life, above), r.deleteOrphans(r.Life, above))
 			return nil
 		})
 		return nil, errors.Join(provider.Refusal(crash), err)
@@ -178,7 +177,7 @@ func (r *Refresher) FetchPages(ctx context.Context, above tenant.Ref) error {
 }
 
 func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
-	c, err := r.connected(ctx, above)
+	c, err := r.Store.Require(ctx, above)
 	if err != nil {
 		return err
 	}
@@ -186,7 +185,7 @@ func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
 	if err != nil {
 		return provider.Refusal(err)
 	}
-	names, err := r.Store.List(ctx, pagesDir(above))
+	names, err := r.Store.List(ctx, store.PagesDir(above))
 	if err != nil {
 		return err
 	}
@@ -197,7 +196,7 @@ func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
 		}
 	}
 	for _, name := range names {
-		if err := r.dropPage(ctx, above, name); err != nil {
+		if err := r.Store.DeletePage(ctx, above, name); err != nil {
 			return err
 		}
 	}
@@ -213,7 +212,7 @@ func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
 	case errors.Is(err, errSuperseded):
 		return nil // what was fetched is outdated already; the next reader fetches anew
 	case errors.Is(err, store.ErrRemoving):
-		return NotFound(above)
+		return store.NoCredential(above)
 	}
 	return err
 }
@@ -278,49 +277,18 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 	})
 	switch {
 	case errors.Is(err, store.ErrRemoving), errors.Is(err, store.ErrNotFound):
-		return NotFound(above)
+		return store.NoCredential(above)
 	case errors.Is(err, errSuperseded):
 		return nil // the reader sees that, and fetches anew
 	}
 	return err
 }
 
-// dropOrphans forgets the pages under above if that was deleted while they were
-// fetched: who deleted it may have looked for them before they were stored, and
-// nobody would again.
-func (r *Refresher) dropOrphans(ctx context.Context, above tenant.Ref) error {
+// deleteOrphans deletes the pages under above if that was deleted while they were
+// fetched: the request that deleted it may have listed them before they were stored.
+func (r *Refresher) deleteOrphans(ctx context.Context, above tenant.Ref) error {
 	if _, err := r.Store.Credential(ctx, above); !errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	return r.dropPages(ctx, above)
-}
-
-// dropPages forgets the pages under above.
-func (r *Refresher) dropPages(ctx context.Context, above tenant.Ref) error {
-	names, err := r.Store.List(ctx, pagesDir(above))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := r.dropPage(ctx, above, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *Refresher) dropPage(ctx context.Context, above tenant.Ref, name string) error {
-	ref := above
-	ref.Page = name
-	err := r.Store.DeleteCredential(ctx, ref, func(store.Credential) error { return nil })
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
-}
-
-// pagesDir is where the pages under above are listed.
-func pagesDir(above tenant.Ref) string {
-	above.Page = "x"
-	return strings.TrimSuffix(above.String(), "x")
+	return r.Store.DeletePages(ctx, above)
 }

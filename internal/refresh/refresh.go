@@ -21,7 +21,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
@@ -35,16 +34,13 @@ type Options struct {
 	Providers map[string]provider.Provider
 	Breaker   *breaker.Breaker
 	Revoker   *revoke.Revoker
-	// Notifications verifies and applies what a person's request to be deleted says.
-	Notifications *notification.Receiver
-	Now           func() time.Time
-	Log           hclog.Logger
+	Now       func() time.Time
+	Log       hclog.Logger
 	// Writable reports whether this node may write. Where it may not, nothing is
 	// asked of a provider: the request is passed on to the node that may.
 	Writable func() bool
-	// CallsPerSecond is how many calls a second the background work makes of
-	// providers at most.
-	CallsPerSecond int
+	// Budget limits the calls of background work.
+	Budget *rate.Limiter
 	// Life ends when the mount shuts down. Calls end with it.
 	Life context.Context
 	// CallEnded is called with the outcome of each "refresh" and "check" of a
@@ -63,8 +59,6 @@ type Refresher struct {
 	joint singleflight.Group
 	// pageFailures are the pageFailure of each pageFetch that failed lately.
 	pageFailures sync.Map
-	// budget paces the calls that nobody waits for.
-	budget *rate.Limiter
 }
 
 // New returns a Refresher.
@@ -72,7 +66,7 @@ func New(o Options) *Refresher {
 	if o.CallEnded == nil {
 		o.CallEnded = func(string, string, string) {}
 	}
-	return &Refresher{Options: o, budget: rate.NewLimiter(rate.Limit(o.CallsPerSecond), o.CallsPerSecond)}
+	return &Refresher{Options: o}
 }
 
 // A Served is a credential that may be handed out, and what its reader should
@@ -143,7 +137,7 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 // serving returns the error that whatever a tenant has is refused with.
 func (r *Refresher) serving(ctx context.Context, ref tenant.Ref) error {
 	if err := r.Store.Deleting(ctx, ref.Tenant); errors.Is(err, store.ErrDeleting) {
-		return NotFound(ref)
+		return store.NoCredential(ref)
 	}
 	return r.Store.Serving(ctx, ref.Tenant)
 }
@@ -154,7 +148,7 @@ func (r *Refresher) find(ctx context.Context, ref tenant.Ref) (c store.Credentia
 	if ref.Kind() == tenant.Page {
 		return r.page(ctx, ref)
 	}
-	c, err = r.connected(ctx, ref)
+	c, err = r.Store.Require(ctx, ref)
 	return c, "", err
 }
 
@@ -170,7 +164,7 @@ func (r *Refresher) renew(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 	}
 	if cause != nil {
 		// What the refusal means for the credential, the credential tells.
-		if c, err = r.connected(ctx, ref); err != nil {
+		if c, err = r.Store.Require(ctx, ref); err != nil {
 			return c, nil, err
 		}
 	}
@@ -252,7 +246,7 @@ func (r *Refresher) Refresh(ctx context.Context, ref tenant.Ref) (store.Credenti
 		if err := r.FetchPages(ctx, ref.Above()); err != nil {
 			return store.Credential{}, err
 		}
-		return r.connected(ctx, ref)
+		return r.Store.Require(ctx, ref)
 	}
 	return r.refresh(ctx, ref, func(store.Credential) bool { return true })
 }
@@ -281,20 +275,4 @@ func (r *Refresher) checking() call {
 	return call{check, func(store.Credential) bool { return true }, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
 		return p.Inspect(ctx, client, c.Token)
 	}, r.checked}
-}
-
-func (r *Refresher) connected(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
-	c, err := r.Store.Connected(ctx, ref)
-	if errors.Is(err, store.ErrNotFound) {
-		err = NotFound(ref)
-	}
-	return c, err
-}
-
-// NotFound is the error of a ref that names no credential.
-func NotFound(ref tenant.Ref) error {
-	if ref.Kind() == tenant.Static {
-		return oauth.Errorf(oauth.NotFound, "there is no credential %s; write it to creds/%s", ref, ref)
-	}
-	return oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref.Above())
 }

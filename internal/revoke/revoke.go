@@ -122,3 +122,31 @@ func (r *Revoker) Revoked(providerName, account string) { r.recent.add(providerN
 func (r *Revoker) Since(providerName, account string, begun time.Time) bool {
 	return r.recent.since(providerName, account, begun)
 }
+
+// CheckOthers records that the account's grant was revoked just now, and plans a check of
+// each of its other credentials than ref's: one that was connected while the grant was
+// being revoked may have died with it. For those that are stored later, see Since.
+func (r *Revoker) CheckOthers(ctx context.Context, providerName string, ref tenant.Ref, account string) error {
+	r.Revoked(providerName, account)
+	holders, err := r.Store.Holders(ctx, providerName, account)
+	if err != nil {
+		return err
+	}
+	for _, other := range holders {
+		if other.Ref == ref || other.Status != store.Active {
+			continue
+		}
+		_, err := r.Store.UpdateCredential(ctx, other.Ref, func(old *store.Credential) (store.Credential, error) {
+			if old == nil {
+				return store.Credential{}, store.ErrNotFound
+			}
+			checked := *old
+			checked.NextCheck = r.Now().UTC()
+			return checked, nil
+		})
+		if err != nil && !store.Gone(err) {
+			return err
+		}
+	}
+	return nil
+}

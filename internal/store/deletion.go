@@ -75,6 +75,12 @@ func NoTenant(id tenant.ID) error {
 	return oauth.Errorf(oauth.NotFound, "there is no tenant %s; a tenant exists from its first credential", id)
 }
 
+// Gone reports whether err says that a credential is not there any more, or is being
+// deleted.
+func Gone(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrRemoving) || errors.Is(err, ErrDeleting)
+}
+
 // notDeleting returns err, or nil if it says that a tenant is being deleted.
 func notDeleting(err error) error {
 	if errors.Is(err, ErrDeleting) {

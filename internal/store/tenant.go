@@ -207,6 +207,24 @@ func (s *Store) Connected(ctx context.Context, ref tenant.Ref) (Credential, erro
 	return s.Credential(ctx, ref)
 }
 
+// Require is like Connected, but its error for a credential that is not found is for the
+// caller of the API.
+func (s *Store) Require(ctx context.Context, ref tenant.Ref) (Credential, error) {
+	c, err := s.Connected(ctx, ref)
+	if errors.Is(err, ErrNotFound) {
+		err = NoCredential(ref)
+	}
+	return c, err
+}
+
+// NoCredential is the error of a ref that names no credential.
+func NoCredential(ref tenant.Ref) error {
+	if ref.Kind() == tenant.Static {
+		return oauth.Errorf(oauth.NotFound, "there is no credential %s; write it to creds/%s", ref, ref)
+	}
+	return oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref.Above())
+}
+
 // Admit returns an error for the caller if ref cannot be connected as things
 // stand: its tenant is suspended or being deleted, or its installation is being
 // removed, or is required and missing.

@@ -1,4 +1,4 @@
-package refresh
+package removal
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 // Suspend has nothing of the tenant be served or connected any more, or lifts
 // that. Its grants are kept alive all the while, so that it is whole then.
-func (r *Refresher) Suspend(ctx context.Context, id tenant.ID, suspended bool) error {
+func (r *Remover) Suspend(ctx context.Context, id tenant.ID, suspended bool) error {
 	err := r.Store.Suspend(ctx, id, suspended)
 	if errors.Is(err, store.ErrNotFound) {
 		return r.Store.TenantNotFound(ctx, id)
@@ -25,7 +25,7 @@ func (r *Refresher) Suspend(ctx context.Context, id tenant.ID, suspended bool) e
 // adds what is said: that what is left need not be revoked, or d's Force, which
 // destroys the keys at once: what they have sealed can then be neither opened
 // nor revoked, and is forgotten.
-func (r *Refresher) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnection) (warning string, err error) {
+func (r *Remover) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnection) (warning string, err error) {
 	// A caller who goes away must not keep keys from being destroyed.
 	ctx = context.WithoutCancel(ctx)
 	err = r.Store.UpdateDeletion(ctx, id, func(old *store.Removal) (store.Removal, time.Time, error) {
@@ -51,7 +51,7 @@ func (r *Refresher) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnect
 
 // Delete is the background work at a tenant's deletion. What cannot be revoked
 // is tried again, for as long as it takes.
-func (r *Refresher) Delete(ctx context.Context, due store.Due) error {
+func (r *Remover) Delete(ctx context.Context, due store.Due) error {
 	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
 		return err
 	}

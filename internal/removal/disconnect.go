@@ -1,4 +1,4 @@
-package refresh
+package removal
 
 import (
 	"context"
@@ -31,15 +31,15 @@ const warnCorrupt = "the record did not open, so the grant could not be revoked 
 // credential. If the provider cannot be told, nothing is forgotten, unless d
 // says Force. The grant of an account that another credential holds too is
 // left alone. With an installation goes all that stands under it: see
-// [Refresher.Remove]. A static credential is only forgotten.
-func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
+// [Remover.Remove]. A static credential is only forgotten.
+func (r *Remover) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
 	// A caller who goes away must not leave a grant revoked and its credential
 	// in service.
 	ctx = context.WithoutCancel(ctx)
 	if ref.Kind() == tenant.Installation {
 		return r.uninstall(ctx, ref, d)
 	}
-	c, err := r.connected(ctx, ref)
+	c, err := r.Store.Require(ctx, ref)
 	if errors.Is(err, store.ErrCorrupt) && d.Force {
 		r.unrevoked(ref, err)
 		return warnCorrupt, r.Store.Discard(ctx, ref)
@@ -51,15 +51,15 @@ func (r *Refresher) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnect
 }
 
 // part is Disconnect for a credential that nothing stands under.
-func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+func (r *Remover) part(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
 	if ref.Kind() == tenant.Static {
 		return "", r.forget(ctx, ref)
 	}
 	if ref.Kind() == tenant.Page {
 		// It lives by the grant above it, and comes back with the next fetch.
-		return "", r.dropPage(ctx, ref.Above(), ref.Page)
+		return "", r.Store.DeletePage(ctx, ref.Above(), ref.Page)
 	}
-	if err := r.dropPages(ctx, ref); err != nil {
+	if err := r.Store.DeletePages(ctx, ref); err != nil {
 		return "", err
 	}
 	for {
@@ -73,24 +73,24 @@ func (r *Refresher) part(ctx context.Context, ref tenant.Ref, c store.Credential
 		}
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		err = NotFound(ref)
+		err = store.NoCredential(ref)
 	}
 	if err != nil {
 		return warning, err
 	}
-	return warning, r.dropPages(ctx, ref) // what was fetched meanwhile
+	return warning, r.Store.DeletePages(ctx, ref) // what was fetched meanwhile
 }
 
 // forget is part for a static credential, which no provider has granted.
-func (r *Refresher) forget(ctx context.Context, ref tenant.Ref) error {
+func (r *Remover) forget(ctx context.Context, ref tenant.Ref) error {
 	err := r.Store.DeleteCredential(ctx, ref, func(store.Credential) error { return nil })
 	if errors.Is(err, store.ErrNotFound) {
-		return NotFound(ref)
+		return store.NoCredential(ref)
 	}
 	return err
 }
 
-func (r *Refresher) partOnce(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+func (r *Remover) partOnce(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
 	if forgotten, err := r.forgetShared(ctx, ref, c); forgotten || err != nil {
 		if err == nil && d.Revoke {
 			warning = warnShared
@@ -116,7 +116,7 @@ func unchanged(c store.Credential) func(store.Credential) error {
 // forgetShared deletes the credential if another one holds its account, and
 // reports whether it did. Of the holders of one account that part at the same
 // time, each sees the others or is the last.
-func (r *Refresher) forgetShared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
+func (r *Remover) forgetShared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
 	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
 	if shared, err := r.shared(ctx, ref, c); !shared || err != nil {
 		return false, err
@@ -127,12 +127,12 @@ func (r *Refresher) forgetShared(ctx context.Context, ref tenant.Ref, c store.Cr
 
 // shared reports whether another credential lives by what would be revoked: the
 // account's grant, or this one token. One that was revoked does not.
-func (r *Refresher) shared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
+func (r *Remover) shared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
 	return r.sharedBeyond(ctx, ref, c, func(other tenant.Ref) bool { return other == ref })
 }
 
 // sharedBeyond is shared without the credentials that except names.
-func (r *Refresher) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Credential, except func(tenant.Ref) bool) (bool, error) {
+func (r *Remover) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Credential, except func(tenant.Ref) bool) (bool, error) {
 	alone := r.Revoker.Alone(ref.Provider, c.Token)
 	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
@@ -142,7 +142,7 @@ func (r *Refresher) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Cr
 
 // revoke tells the provider, if there is anything to tell. The warning says
 // that Force went over an error.
-func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+func (r *Remover) revoke(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
 	if !d.Revoke || c.Gone() {
 		return "", nil
 	}
@@ -161,12 +161,12 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 	switch {
 	case err == nil:
 		r.Log.Info("revoked", "ref", ref.String())
-		return "", r.suspect(ctx, ref.Provider, ref, c)
+		return "", r.Revoker.CheckOthers(ctx, ref.Provider, ref, c.Token.Account)
 	case !errors.As(err, &e):
 		return "", err // storage's
 	case e.Class == provider.Transient && !errors.Is(e, provider.ErrCircuitOpen):
 		// It may have been done, and only the answer been lost.
-		if err := r.suspect(ctx, ref.Provider, tenant.Ref{}, c); err != nil {
+		if err := r.Revoker.CheckOthers(ctx, ref.Provider, tenant.Ref{}, c.Token.Account); err != nil {
 			return "", err
 		}
 	}
@@ -186,7 +186,7 @@ func (r *Refresher) revoke(ctx context.Context, ref tenant.Ref, c store.Credenti
 
 // recordOutlived notes on the credential that only its owner can end the grant:
 // what has to be done there must not be in the log alone.
-func (r *Refresher) recordOutlived(ctx context.Context, ref tenant.Ref, c store.Credential, e *provider.Error) error {
+func (r *Remover) recordOutlived(ctx context.Context, ref tenant.Ref, c store.Credential, e *provider.Error) error {
 	_, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Birth != c.Birth {
 			return store.Credential{}, store.ErrNotFound
@@ -197,7 +197,7 @@ func (r *Refresher) recordOutlived(ctx context.Context, ref tenant.Ref, c store.
 		noted.Record(now, "revoke_failed", noted.LastError.Message)
 		return noted, nil
 	})
-	if gone(err) {
+	if store.Gone(err) {
 		return nil
 	}
 	return err
@@ -205,13 +205,13 @@ func (r *Refresher) recordOutlived(ctx context.Context, ref tenant.Ref, c store.
 
 // unrevoked tells whom it may concern that ref is forgotten by force, and why
 // its grant was not revoked.
-func (r *Refresher) unrevoked(ref tenant.Ref, why error) {
+func (r *Remover) unrevoked(ref tenant.Ref, why error) {
 	r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", why)
 	r.Store.Note(store.Event{At: r.Now().UTC(), Type: store.ConnectionUnrevoked, Ref: ref.String(), Reason: why.Error()})
 }
 
 // revokeAll revokes what can be revoked of the credential.
-func (r *Refresher) revokeAll(ctx context.Context, p provider.Revoker, client oauth.Client, ref tenant.Ref, c store.Credential) error {
+func (r *Remover) revokeAll(ctx context.Context, p provider.Revoker, client oauth.Client, ref tenant.Ref, c store.Credential) error {
 	for _, token := range c.Tokens() {
 		if token.AccessToken != c.Token.AccessToken {
 			if held, err := r.Revoker.HeldBeyond(ctx, ref, token); held || err != nil {
@@ -228,49 +228,15 @@ func (r *Refresher) revokeAll(ctx context.Context, p provider.Revoker, client oa
 	return nil
 }
 
-// suspect has every credential of the account but ref's checked at once: one
-// that was connected while the grant was being revoked may have died with it.
-// Who stores one later that was begun before is told by the Revoker.
-func (r *Refresher) suspect(ctx context.Context, providerName string, ref tenant.Ref, c store.Credential) error {
-	r.Revoker.Revoked(providerName, c.Token.Account)
-	holders, err := r.Store.Holders(ctx, providerName, c.Token.Account)
-	if err != nil {
-		return err
-	}
-	for _, other := range holders {
-		if other.Ref == ref || other.Status != store.Active {
-			continue
-		}
-		_, err := r.Store.UpdateCredential(ctx, other.Ref, func(old *store.Credential) (store.Credential, error) {
-			if old == nil {
-				return store.Credential{}, store.ErrNotFound
-			}
-			suspected := *old
-			suspected.NextCheck = r.Now().UTC()
-			return suspected, nil
-		})
-		if err != nil && !gone(err) {
-			return err
-		}
-	}
-	return nil
-}
-
-// gone reports whether err says that a credential is not there any more, or is
-// about to go.
-func gone(err error) bool {
-	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrRemoving) || errors.Is(err, store.ErrDeleting)
-}
-
 // uninstall parts with an installation. Its own grant goes first: if that
 // fails, nothing has changed. Then one write takes all of it out of service.
 // Said again with Force, a removal forgets what it cannot revoke.
-func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
+func (r *Remover) uninstall(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
 	const under = "the installation is out of service; it, and what stands under it, is being revoked and removed in the background: see connections/"
 	if _, err := r.Store.Removal(ctx, ref); err == nil && d.Force {
 		return under + ref.String(), r.hasten(ctx, ref)
 	}
-	c, err := r.connected(ctx, ref)
+	c, err := r.Store.Require(ctx, ref)
 	switch {
 	case errors.Is(err, store.ErrCorrupt) && d.Force:
 		r.unrevoked(ref, err)
@@ -303,15 +269,15 @@ func (r *Refresher) uninstall(ctx context.Context, ref tenant.Ref, d Disconnecti
 // beginRemoval takes the installation, and what stands under it, out of service
 // with one write. The worker does the rest, but what is soon done is done now:
 // ended says that it was.
-func (r *Refresher) beginRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
+func (r *Remover) beginRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
 	err = r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old != nil {
-			return store.Removal{}, time.Time{}, NotFound(ref) // another request was first
+			return store.Removal{}, time.Time{}, store.NoCredential(ref) // another request was first
 		}
 		return removal, r.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = NotFound(ref) // its tenant is being deleted, or is gone
+		err = store.NoCredential(ref) // its tenant is being deleted, or is gone
 	}
 	if err != nil {
 		return "", false, err
@@ -326,17 +292,17 @@ func (r *Refresher) beginRemoval(ctx context.Context, ref tenant.Ref, removal st
 }
 
 // hasten lets a removal forget what it cannot revoke, and takes it up at once.
-func (r *Refresher) hasten(ctx context.Context, ref tenant.Ref) error {
+func (r *Remover) hasten(ctx context.Context, ref tenant.Ref) error {
 	err := r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old == nil {
-			return store.Removal{}, time.Time{}, NotFound(ref)
+			return store.Removal{}, time.Time{}, store.NoCredential(ref)
 		}
 		removal := *old
 		removal.Force = true
 		return removal, r.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = NotFound(ref)
+		err = store.NoCredential(ref)
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package refresh
+package removal
 
 import (
 	"context"
@@ -26,7 +26,7 @@ type AccountRef struct {
 // Account returns the refs of every tenant that rest on the provider's account
 // or business with the id, sorted, without the pages that are reached through
 // them. The error is [oauth.NotFound] if there are none.
-func (r *Refresher) Account(ctx context.Context, providerName, id string) ([]AccountRef, error) {
+func (r *Remover) Account(ctx context.Context, providerName, id string) ([]AccountRef, error) {
 	var found []AccountRef
 	for _, name := range []string{id, store.BusinessAccount(id)} {
 		holders, err := r.Store.Holders(ctx, providerName, name)
@@ -53,7 +53,7 @@ func (r *Refresher) Account(ctx context.Context, providerName, id string) ([]Acc
 
 // removing reports whether the credential is being removed, alone or with its
 // tenant.
-func (r *Refresher) removing(ctx context.Context, ref tenant.Ref) (bool, error) {
+func (r *Remover) removing(ctx context.Context, ref tenant.Ref) (bool, error) {
 	switch err := r.Store.Deleting(ctx, ref.Tenant); {
 	case errors.Is(err, store.ErrDeleting):
 		return true, nil
@@ -67,7 +67,7 @@ func (r *Refresher) removing(ctx context.Context, ref tenant.Ref) (bool, error) 
 	return err == nil, err
 }
 
-// An AccountDeletion says what came of [Refresher.DisconnectAccount].
+// An AccountDeletion says what came of [Remover.DisconnectAccount].
 type AccountDeletion struct {
 	// Deleted are the refs that are gone, Removing those that are out of service
 	// and being removed in the background.
@@ -86,7 +86,7 @@ func (a *AccountDeletion) warn(warning string) {
 // if that fails, nothing is deleted, unless d says Force. Tokens that are
 // revoked one by one are revoked as their credentials are deleted. A call that
 // was cut short is completed by another one.
-func (r *Refresher) DisconnectAccount(ctx context.Context, providerName, id string, d Disconnection) (AccountDeletion, error) {
+func (r *Remover) DisconnectAccount(ctx context.Context, providerName, id string, d Disconnection) (AccountDeletion, error) {
 	ctx = context.WithoutCancel(ctx) // as in Disconnect
 	var done AccountDeletion
 	found, err := r.Account(ctx, providerName, id)
@@ -133,7 +133,7 @@ type standing struct {
 
 // standing returns those of found that are to be disconnected, users before
 // installations. What is being removed already only learns of d's Force.
-func (r *Refresher) standing(ctx context.Context, found []AccountRef, d Disconnection, done *AccountDeletion) (all []standing, err error) {
+func (r *Remover) standing(ctx context.Context, found []AccountRef, d Disconnection, done *AccountDeletion) (all []standing, err error) {
 	for _, a := range found {
 		switch {
 		case a.Removing:
@@ -167,7 +167,7 @@ func rank(ref tenant.Ref) int {
 
 // hastenRemoval lets the removal of ref's installation delete what it cannot
 // revoke, if d says Force and there is one.
-func (r *Refresher) hastenRemoval(ctx context.Context, ref tenant.Ref, d Disconnection) error {
+func (r *Remover) hastenRemoval(ctx context.Context, ref tenant.Ref, d Disconnection) error {
 	if !d.Force {
 		return nil
 	}
@@ -186,7 +186,7 @@ func (r *Refresher) hastenRemoval(ctx context.Context, ref tenant.Ref, d Disconn
 
 // revokeOnce revokes each grant that several credentials may rest on, once. One
 // that a credential outside found holds too is left alone, with a warning.
-func (r *Refresher) revokeOnce(ctx context.Context, found []AccountRef, all []standing, d Disconnection, done *AccountDeletion) error {
+func (r *Remover) revokeOnce(ctx context.Context, found []AccountRef, all []standing, d Disconnection, done *AccountDeletion) error {
 	ours := func(ref tenant.Ref) bool {
 		return slices.ContainsFunc(found, func(a AccountRef) bool { return a.Ref == ref.Above() })
 	}
@@ -221,7 +221,7 @@ func (r *Refresher) revokeOnce(ctx context.Context, found []AccountRef, all []st
 
 // disconnectStanding disconnects one credential, and has its name forgotten by the events:
 // a person has asked for that. removing says that it goes on in the background.
-func (r *Refresher) disconnectStanding(ctx context.Context, s *standing, d Disconnection, done *AccountDeletion) (removing bool, err error) {
+func (r *Remover) disconnectStanding(ctx context.Context, s *standing, d Disconnection, done *AccountDeletion) (removing bool, err error) {
 	if err := r.Store.ForgetEvents(ctx, s.ref.String()); err != nil {
 		return false, err
 	}
@@ -251,16 +251,16 @@ func (r *Refresher) disconnectStanding(ctx context.Context, s *standing, d Disco
 
 // deleteRevoked deletes the credential of a user, with its pages, if it is still
 // c. Its grant has been dealt with.
-func (r *Refresher) deleteRevoked(ctx context.Context, ref tenant.Ref, c store.Credential) error {
-	if err := r.dropPages(ctx, ref); err != nil {
+func (r *Remover) deleteRevoked(ctx context.Context, ref tenant.Ref, c store.Credential) error {
+	if err := r.Store.DeletePages(ctx, ref); err != nil {
 		return err
 	}
 	err := r.Store.DeleteCredential(ctx, ref, unchanged(c))
 	if errors.Is(err, store.ErrNotFound) {
-		return NotFound(ref)
+		return store.NoCredential(ref)
 	}
 	if err != nil {
 		return err
 	}
-	return r.dropPages(ctx, ref) // what was fetched meanwhile
+	return r.Store.DeletePages(ctx, ref) // what was fetched meanwhile
 }

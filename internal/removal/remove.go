@@ -1,4 +1,4 @@
-package refresh
+package removal
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
@@ -31,7 +32,7 @@ const (
 // Remove is the background work at an installation's removal: all that stands
 // under it is revoked and removed, and then itself. What cannot be revoked is
 // tried again, for as long as it takes; with Force it is forgotten.
-func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
+func (r *Remover) Remove(ctx context.Context, due store.Due) error {
 	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (r *Refresher) Remove(ctx context.Context, due store.Due) error {
 // next returns what is stored of a removal after a slice of it, and when the
 // worker goes on. through says that it came to the end of what there was:
 // whatever could not be removed has then had its turn, and is let rest.
-func (r *Refresher) next(removal store.Removal, through bool) func(*store.Removal) (store.Removal, time.Time, error) {
+func (r *Remover) next(removal store.Removal, through bool) func(*store.Removal) (store.Removal, time.Time, error) {
 	return func(now *store.Removal) (store.Removal, time.Time, error) {
 		if now == nil || now.ID != removal.ID {
 			return store.Removal{}, time.Time{}, errSuperseded
@@ -81,13 +82,13 @@ func (r *Refresher) next(removal store.Removal, through bool) func(*store.Remova
 			return removal, r.Now(), nil
 		}
 		removal.Attempts++
-		return removal, r.Now().Add(backoff[min(removal.Attempts, len(backoff))-1]), nil
+		return removal, r.Now().Add(plan.Backoff(removal.Attempts)), nil
 	}
 }
 
 // wait is next for a slice that ended since the provider is being left alone:
 // the worker goes on where it stopped, when that is over.
-func (r *Refresher) wait(removal store.Removal, shut error) func(*store.Removal) (store.Removal, time.Time, error) {
+func (r *Remover) wait(removal store.Removal, shut error) func(*store.Removal) (store.Removal, time.Time, error) {
 	now, until := r.Now(), time.Time{}
 	if e := (*provider.Error)(nil); errors.As(shut, &e) {
 		until = e.Until
@@ -111,7 +112,7 @@ func (r *Refresher) wait(removal store.Removal, shut error) func(*store.Removal)
 // came to their end: one that cannot be removed keeps none from its turn. The
 // error wraps [provider.ErrCircuitOpen] if the provider is being left alone: none that
 // comes next would fare better.
-func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs iter.Seq2[tenant.Ref, error]) (through bool, err error) {
+func (r *Remover) removeAll(ctx context.Context, removal *store.Removal, refs iter.Seq2[tenant.Ref, error]) (through bool, err error) {
 	begun := r.Now()
 	if removal.After == "" {
 		removal.Unrevoked, removal.UnrevokedCount = nil, 0
@@ -143,7 +144,7 @@ func (r *Refresher) removeAll(ctx context.Context, removal *store.Removal, refs 
 
 // removeLot parts with all of lot, which comes next, at once. A crash has it
 // come again.
-func (r *Refresher) removeLot(ctx context.Context, removal *store.Removal, lot []tenant.Ref) error {
+func (r *Remover) removeLot(ctx context.Context, removal *store.Removal, lot []tenant.Ref) error {
 	errs := make([]error, len(lot))
 	crash := sweep.InParallel(ctx, together, len(lot), func(i int) error {
 		errs[i] = errSuperseded // should it panic
@@ -172,10 +173,10 @@ func (r *Refresher) removeLot(ctx context.Context, removal *store.Removal, lot [
 	return nil
 }
 
-func (r *Refresher) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection) error {
+func (r *Remover) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection) error {
 	c, err := r.Store.Credential(ctx, ref)
 	if err == nil && d.Revoke {
-		if err := r.budget.Wait(ctx); err != nil {
+		if err := r.Budget.Wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -208,7 +209,7 @@ type ending struct {
 // installation, or the removal is over. One caller does it, those who come
 // meanwhile share what comes of it: so the removal stands, and nothing can be
 // connected, from the look at it to its end.
-func (r *Refresher) removeLast(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
+func (r *Remover) removeLast(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
 	end, err, _ := r.joint.Do("removal "+ref.String(), func() (any, error) {
 		standing, err := r.Store.Removal(ctx, ref)
 		if errors.Is(err, store.ErrNotFound) || err == nil && standing.ID != removal.ID {
@@ -222,7 +223,7 @@ func (r *Refresher) removeLast(ctx context.Context, ref tenant.Ref, removal stor
 	return end.(ending), err
 }
 
-func (r *Refresher) endRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
+func (r *Remover) endRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
 	c, err := r.Store.Credential(ctx, ref)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCorrupt) && removal.Force:
@@ -252,7 +253,7 @@ func (r *Refresher) endRemoval(ctx context.Context, ref tenant.Ref, removal stor
 
 // endShared is forgetShared for an installation: of the holders of one account
 // that go at the same time, each sees the others or is the last.
-func (r *Refresher) endShared(ctx context.Context, ref tenant.Ref, removal store.Removal, c store.Credential) (shared, ended bool, err error) {
+func (r *Remover) endShared(ctx context.Context, ref tenant.Ref, removal store.Removal, c store.Credential) (shared, ended bool, err error) {
 	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
 	if shared, err = r.shared(ctx, ref, c); !shared || err != nil {
 		return shared, false, err

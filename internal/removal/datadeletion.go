@@ -1,4 +1,4 @@
-package refresh
+package removal
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -22,7 +23,7 @@ const deletionKept = 90 * 24 * time.Hour
 // asked, says that the grant is gone. It is not asked before its servers can
 // agree: a deletion that was rejected is not taken up again. The code confirms
 // the deletion; the same request has the same one.
-func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
+func (r *Remover) TakeDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
 	notice, err := r.Notifications.Open(ctx, name, signed)
 	if err != nil {
 		return oauth.Secret{}, err
@@ -48,7 +49,7 @@ func (r *Refresher) TakeDeletion(ctx context.Context, name, signed string) (code
 
 // Deletion returns what became of the deletion that code confirms, for whoever
 // has the code.
-func (r *Refresher) Deletion(ctx context.Context, name string, code oauth.Secret) (store.DataDeletionStatus, error) {
+func (r *Remover) Deletion(ctx context.Context, name string, code oauth.Secret) (store.DataDeletionStatus, error) {
 	if len(code.Reveal()) != store.DataDeletionCodeLength {
 		return "", errNoDeletion
 	}
@@ -63,7 +64,7 @@ var errNoDeletion = oauth.Errorf(oauth.NotFound, "there is no such deletion, or 
 
 // Erase is the due work at a deletion: to carry it out, and to forget it when
 // its time is over.
-func (r *Refresher) Erase(ctx context.Context, due store.Due) error {
+func (r *Remover) Erase(ctx context.Context, due store.Due) error {
 	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (r *Refresher) Erase(ctx context.Context, due store.Due) error {
 		after, now := *old, r.Now().UTC()
 		if status == store.DataDeletionPending {
 			after.Attempts++
-			return after, now.Add(backoff[min(after.Attempts, len(backoff))-1]), nil
+			return after, now.Add(plan.Backoff(after.Attempts)), nil
 		}
 		after.Status, after.Account, after.EndedAt = status, "", now
 		return after, now.Add(deletionKept), nil
@@ -96,7 +97,7 @@ func (r *Refresher) Erase(ctx context.Context, due store.Due) error {
 // has become of it. The error says why it is still pending. All are asked about
 // before one is deleted: where one lives the grant stands, and a token that is
 // dead all the same died of something else.
-func (r *Refresher) eraseAll(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
+func (r *Remover) eraseAll(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
 	holders, err := r.Store.Holders(ctx, d.Provider, d.Account)
 	if err != nil {
 		return store.DataDeletionPending, err
@@ -141,11 +142,11 @@ const (
 
 // examine asks the provider about a credential, and returns it as it then is.
 // What was connected since the person asked is not what they asked about.
-func (r *Refresher) examine(ctx context.Context, d store.DataDeletion, ref tenant.Ref) (store.Credential, verdict, error) {
-	if err := r.budget.Wait(ctx); err != nil {
+func (r *Remover) examine(ctx context.Context, d store.DataDeletion, ref tenant.Ref) (store.Credential, verdict, error) {
+	if err := r.Budget.Wait(ctx); err != nil {
 		return store.Credential{}, spared, err
 	}
-	_, refusal := r.Check(ctx, ref)
+	_, refusal := r.Refresh.Check(ctx, ref)
 	c, err := r.Store.Credential(ctx, ref)
 	switch {
 	case err != nil, notification.Precedes(d.AskedAt, c):
@@ -159,19 +160,19 @@ func (r *Refresher) examine(ctx context.Context, d store.DataDeletion, ref tenan
 }
 
 // eraseOne deletes one credential, with its pages.
-func (r *Refresher) eraseOne(ctx context.Context, ref tenant.Ref, c store.Credential) error {
+func (r *Remover) eraseOne(ctx context.Context, ref tenant.Ref, c store.Credential) error {
 	if err := r.Store.ForgetEvents(ctx, ref.String()); err != nil {
 		return err
 	}
 	// First the pages: of a credential that is gone nobody would look for them.
-	if err := r.dropPages(ctx, ref); err != nil {
+	if err := r.Store.DeletePages(ctx, ref); err != nil {
 		return err
 	}
 	if err := r.Store.DeleteCredential(ctx, ref, unchanged(c)); err != nil {
 		return ignore(err, store.ErrNotFound)
 	}
 	r.Log.Info("deleted, as the person asked of the provider", "ref", ref.String())
-	return r.dropPages(ctx, ref) // what was fetched meanwhile
+	return r.Store.DeletePages(ctx, ref) // what was fetched meanwhile
 }
 
 // errUnchanged is returned if there is nothing to be stored.
