@@ -150,7 +150,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 			return store.Config{}, err
 		}
 		if checker, ok := p.(provider.ClientChecker); ok {
-			if err := checker.CheckClientID(merged.ClientID); err != nil {
+			if err := checker.CheckClient(merged.Client()); err != nil {
 				return store.Config{}, err
 			}
 		}

@@ -14,8 +14,6 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-var graphVersion = regexp.MustCompile(`^v[1-9][0-9]{0,2}\.[0-9]{1,2}$`)
-
 // maxAppName is how long the application's name may be, in characters.
 const maxAppName = 64
 
@@ -71,8 +69,6 @@ func checkConfig(name string, c store.Config) error {
 
 func checkChoices(c store.Config) error {
 	switch {
-	case c.GraphVersion != "" && !graphVersion.MatchString(c.GraphVersion):
-		return oauth.Invalid("graph_version", "must be a v and two numbers, such as v27.0")
 	case c.PKCE != "" && c.PKCE != flow.PKCEAuto && c.PKCE != flow.PKCEAlways && c.PKCE != flow.PKCENever:
 		return oauth.Invalid("pkce", "must be auto, always or never")
 	case c.Completion != "" && c.Completion != flow.Confirm && c.Completion != flow.Callback:

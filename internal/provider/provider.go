@@ -216,11 +216,12 @@ type ScopeLister interface {
 	Scopes() []string
 }
 
-// A ClientChecker is a [Provider] that knows what the id of a client looks like.
+// A ClientChecker is a [Provider] that knows the form of a client's settings.
 type ClientChecker interface {
-	// CheckClientID returns an [oauth.InvalidRequest] error for the field client_id,
-	// with the rule and what to do, if the id cannot be one of the server's.
-	CheckClientID(id string) error
+	// CheckClient returns an [oauth.InvalidRequest] error for the field of the provider's
+	// configuration, with the rule and what to do, if the client's id or API version cannot
+	// be one of the server's.
+	CheckClient(c oauth.Client) error
 }
 
 // An ImportExplainer is a [Provider] that can say why it refuses a token that was

@@ -1,6 +1,7 @@
 package facebook
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -33,9 +34,14 @@ var permissions = strings.Fields(`
 // Scopes implements [provider.ScopeLister].
 func (*Provider) Scopes() []string { return permissions }
 
-// CheckClientID implements [provider.ClientChecker].
-func (*Provider) CheckClientID(id string) error {
-	if len(id) > maxID || strings.Trim(id, "0123456789") != "" {
+var versionForm = regexp.MustCompile(`^v[1-9][0-9]{0,2}\.[0-9]{1,2}$`)
+
+// CheckClient implements [provider.ClientChecker].
+func (*Provider) CheckClient(c oauth.Client) error {
+	switch {
+	case c.APIVersion != "" && !versionForm.MatchString(c.APIVersion):
+		return oauth.Invalid("graph_version", "must be a v and two numbers, such as v27.0")
+	case len(c.ID) > maxID || strings.Trim(c.ID, "0123456789") != "":
 		return oauth.Invalid("client_id", "must be decimal digits: copy the App ID from App settings, Basic, in Meta's App Dashboard; the app's name and its secret are something else")
 	}
 	return nil
