@@ -280,3 +280,62 @@ func TestIndexEntriesThatCannotBeDeletedAreDeletedLater(t *testing.T) {
 		})
 	}
 }
+
+// TestNewLifeKeepsItsEvents, those too that tell of deletions in it.
+func TestNewLifeKeepsItsEvents(t *testing.T) {
+	e := both(t, authpipetest.Options{})
+	e.must(logical.DeleteOperation, acme, nil)
+	e.settled()
+	e.install()
+	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
+	e.must(logical.DeleteOperation, "creds/"+udo, nil)
+	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
+	e.clock.Advance(8 * day)
+	e.sweep()
+	e.settled()
+	if types, _ := e.namedIn(udo); strings.Join(types, " ") != "connection.created connection.deleted connection.created" {
+		t.Errorf("it is named by %v", types)
+	}
+}
+
+// TestAccountWhoseRemovalTakesLongIsForgottenAfterIt: uma stands under an installation whose
+// removal waits for her revocation, or ada's installation does itself.
+func TestAccountWhoseRemovalTakesLongIsForgottenAfterIt(t *testing.T) {
+	for name, person := range map[string]string{"under it": "uma", "itself": "ada"} {
+		for _, days := range []int{3, 10} {
+			t.Run(fmt.Sprintf("%s, %d days", name, days), func(t *testing.T) {
+				e := both(t, authpipetest.Options{})
+				if person == "uma" {
+					e.must(logical.DeleteOperation, "creds/"+installation, nil)
+				}
+				repair := func() {}
+				down := func() {
+					repair = e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"})
+				}
+				if person == "uma" {
+					down()
+				}
+				e.must(logical.DeleteOperation, "accounts/facebook/"+e.fb.ScopedID(appID, person), nil)
+				if person == "ada" {
+					down()
+				}
+				e.passes(e.clock.Now().Add(time.Duration(days) * day))
+				repair()
+				e.passes(e.clock.Now().Add(2 * day))
+				ref := map[string]string{"uma": uma, "ada": installation}[person]
+				e.refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
+				for range 3 {
+					e.clock.Advance(8 * day)
+					e.sweep()
+				}
+				e.settled()
+				if types, _ := e.namedIn(ref); len(types) > 0 {
+					t.Errorf("it is named by %v", types)
+				}
+				if left := e.naming("forgetting"); len(left) > 0 || strings.Contains(fmt.Sprint(e.keys("due/")), "forgetting") {
+					t.Errorf("the work goes on: %v", e.keys("due/"))
+				}
+			})
+		}
+	}
+}

@@ -264,3 +264,26 @@ func TestRefreshThatIsOvertakenLeavesNoTokenBehind(t *testing.T) {
 		})
 	}
 }
+
+// TestTokenThatWasKeptIsNotRevokedByACallUnderWay: with revoke=false the token may live on
+// in another cluster. A check answers with that very token.
+func TestTokenThatWasKeptIsNotRevokedByACallUnderWay(t *testing.T) {
+	request := func(name string) func(e *engine) {
+		return func(e *engine) { e.do(logical.UpdateOperation, "connections/"+installation+"/"+name, nil) }
+	}
+	for name, act := range map[string]func(e *engine){
+		"check": request("check"), "refresh": request("refresh"), "sweep": func(e *engine) { e.clock.Advance(25 * time.Hour); e.sweep() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+			e.install()
+			token := e.served(installation)
+			e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1},
+				func() { act(e) },
+				func() { e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"revoke": false}) })
+			if n := e.fb.Count(authpipetest.EndpointRevokeToken); n > 0 || !e.valid(token) {
+				t.Errorf("%d calls revoke; the token lives: %v", n, e.valid(token))
+			}
+		})
+	}
+}

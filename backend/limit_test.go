@@ -250,3 +250,23 @@ func TestPausesOfAccountsAreForgotten(t *testing.T) {
 		e.clock.Advance(wait)
 	}
 }
+
+// TestCallbackPageSaysThrottledUntilTheLimitIsOver, however often it is loaded.
+func TestCallbackPageSaysThrottledUntilTheLimitIsOver(t *testing.T) {
+	e := newEngine(t, authpipetest.Options{})
+	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback", "return_urls": []string{returnURL}})
+	s := e.begin(installation, map[string]any{"return_url": returnURL})
+	back := e.consent(s, authpipetest.Consent{User: "ada"})
+	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Times: 1, Error: &authpipetest.GraphError{Code: 17, Message: "limit reached"}})
+	for range 3 {
+		if p := e.callback(back); !strings.Contains(p.html, "error=throttled") {
+			t.Errorf("the page says %s", p.html)
+		}
+		e.clock.Advance(time.Minute)
+	}
+	e.clock.Advance(3 * time.Minute)
+	if p := e.callback(back); strings.Contains(p.html, "error=") {
+		t.Errorf("afterwards the page says %s", p.html)
+	}
+	e.unharmed(s, "completed")
+}

@@ -153,10 +153,15 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Cal
 		r, err = f.answer(ctx, s, p, providerName, a)
 		return err
 	})
-	var reuse *reuseError
+	var (
+		reuse *reuseError
+		limit *limitedError
+	)
 	switch {
 	case errors.As(err, &reuse):
 		return f.callbackReused(ctx, session, reuse.owner, a)
+	case errors.As(err, &limit):
+		return f.page(ctx, session, a, limit.error), nil
 	case gone(err), errors.Is(err, errUnknownBrowser), errors.Is(err, store.ErrTooManyCodes):
 		f.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return unknownPage(), nil
@@ -257,11 +262,19 @@ func (f *Flow) startAdmitted(ctx context.Context, s *store.Session) (*redemption
 	switch {
 	case err == nil:
 		return f.start(s), nil
+	case oauth.CodeOf(err) == oauth.Throttled:
+		return nil, &limitedError{err}
 	case oauth.CodeOf(err) != "":
 		return nil, nil
 	}
 	return nil, err
 }
+
+// A limitedError says that the session cannot be redeemed before a rate limit is over.
+// The session is unchanged.
+type limitedError struct{ error }
+
+func (e *limitedError) Unwrap() error { return e.error }
 
 // authorize parks the code that the answer brings, or fails the session with
 // its error.

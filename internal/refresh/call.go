@@ -165,9 +165,9 @@ func (r *Refresher) send(ctx context.Context, ref tenant.Ref, c call, credential
 func (r *Refresher) record(ctx context.Context, ref tenant.Ref, c call, before store.Credential, config store.Config, answer oauth.Token, cause error) (store.Credential, error) {
 	after, err := r.storeResult(ctx, ref, c, before, config, answer, cause)
 	r.CallEnded(ref.Provider, c.name, outcomeOf(c.name, before, after, err))
-	if cause == nil && (errors.Is(err, errSuperseded) || oauth.CodeOf(err) == oauth.NotFound) {
-		// The answer is a token that no record has: its credential was deleted or
-		// connected again meanwhile.
+	if cause == nil && answer.AccessToken != before.Token.AccessToken && (errors.Is(err, errSuperseded) || oauth.CodeOf(err) == oauth.NotFound) {
+		// The answer is a fresh token that no record has: its credential was deleted or
+		// connected again meanwhile. The credential's own token was dealt with then.
 		r.Revoker.Unstored(ctx, ref, answer)
 	}
 	if errors.Is(err, errSuperseded) {

@@ -140,6 +140,9 @@ func (r *Remover) standing(ctx context.Context, found []AccountRef, d Disconnect
 			if err := r.hastenRemoval(ctx, a.Ref, d); err != nil {
 				return nil, err
 			}
+			if err := r.Store.ForgetEvents(ctx, a.Ref.String()); err != nil {
+				return nil, err
+			}
 			done.Removing = append(done.Removing, a.Ref)
 			continue
 		case a.Unreadable && !d.Force:

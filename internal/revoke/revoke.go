@@ -97,8 +97,10 @@ func (r *Revoker) held(ctx context.Context, providerName string, t oauth.Token, 
 
 // Unstored revokes a token that no record has any more, or never had. It does nothing if a
 // credential holds the token, or if the token is revoked with the grant of its account,
-// which lives on. It logs a failure: there is no record to try again for.
+// which lives on. It logs a failure: there is no record to try again for. For the same
+// reason it goes on when the request is cancelled.
 func (r *Revoker) Unstored(ctx context.Context, ref tenant.Ref, t oauth.Token) {
+	ctx = context.WithoutCancel(ctx)
 	if t.AccessToken.IsZero() || !r.Alone(ref.Provider, t) {
 		return
 	}

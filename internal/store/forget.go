@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,13 +24,13 @@ const deletionTold = 7 * 24 * time.Hour
 const clockSlack = 24 * time.Hour
 
 // ForgetEvents has the worker take the ref and the reason out of the events of subject,
-// once it is deleted, but for those that tell of its deletion; in a week out of these, too.
-// It is called before subject is deleted, so that a crash leaves an entry in the due index
+// once it is deleted, but for those that tell of its deletion; a week later out of these,
+// too. It is called before subject is deleted, so that a crash leaves an entry in the due index
 // too many and never one too few. Subject is a tenant's id or a ref in its text form; what
 // stands under it is meant too.
 func (s *Store) ForgetEvents(ctx context.Context, subject string) error {
 	id := strings.ReplaceAll(subject, "/", ",")
-	for _, at := range []time.Time{s.now(), s.now().Add(deletionTold)} {
+	for _, at := range []time.Time{s.now(), s.now().Add(deletionTold)} { // the latter should the event of the deletion be lost
 		if _, err := s.schedule(ctx, at, time.Time{}, DueForgetting, id); err != nil {
 			return err
 		}
@@ -55,7 +56,7 @@ func (f forgotten) has(ref string) bool {
 }
 
 // ForgetDeleted is the due work that [Store.ForgetEvents] plans. Of a subject that has
-// begun anew, the events after the last one that tells of its deletion stay.
+// begun anew, the events of its new life stay.
 func (s *Store) ForgetDeleted(ctx context.Context, due []Due) error {
 	if err := s.FlushEvents(ctx); err != nil {
 		return err
@@ -75,21 +76,24 @@ func (s *Store) ForgetDeleted(ctx context.Context, due []Due) error {
 		}
 		subjects = append(subjects, f)
 	}
-	deleted, err := s.lastDeletions(ctx)
+	former, err := s.formerLives(ctx, subjects)
 	if err != nil {
 		return err
 	}
 	told := s.now().Add(clockSlack - deletionTold)
+	again := map[string]time.Time{} // when what is told of a subject's deletion is to be forgotten
 	forget := func(e Event) bool {
 		if e.Ref == "" || e.ID > last || strings.HasPrefix(string(e.Type), "provider.") {
 			return false
 		}
-		if (e.Type == ConnectionDeleted || e.Type == TenantDeleted) && e.At.After(told) {
+		i := slices.IndexFunc(subjects, func(f forgotten) bool { return f.has(e.Ref) && (!f.alive || e.ID <= former[f.name]) })
+		if i >= 0 && (e.Type == ConnectionDeleted || e.Type == TenantDeleted) && e.At.After(told) {
+			if at := e.At.Add(deletionTold); at.After(again[subjects[i].name]) {
+				again[subjects[i].name] = at
+			}
 			return false
 		}
-		return slices.ContainsFunc(subjects, func(f forgotten) bool {
-			return f.has(e.Ref) && (!f.alive || e.ID <= max(deleted[e.Ref], deleted[f.name]))
-		})
+		return i >= 0
 	}
 	if err := s.eachEventPage(ctx, func(page *eventPage) (changed bool) {
 		for i, e := range page.Events {
@@ -102,6 +106,9 @@ func (s *Store) ForgetDeleted(ctx context.Context, due []Due) error {
 		return err
 	}
 	for _, d := range due {
+		if err := s.forgetAgain(ctx, d, again[strings.ReplaceAll(d.ID, ",", "/")]); err != nil {
+			return err
+		}
 		if err := s.Drop(ctx, d); err != nil {
 			return err
 		}
@@ -109,8 +116,26 @@ func (s *Store) ForgetDeleted(ctx context.Context, due []Due) error {
 	return nil
 }
 
-// alive reports whether the subject exists: a tenant that is not being deleted, or a
-// credential.
+// forgetAgain plans the work anew: at the time at, if it is not zero, or a day later if
+// the subject is still being removed.
+func (s *Store) forgetAgain(ctx context.Context, due Due, at time.Time) error {
+	if ref, err := tenant.ParseFlat(due.ID); err == nil && at.IsZero() {
+		switch _, err := s.Removal(ctx, ref); {
+		case err == nil:
+			at = s.now().Add(24 * time.Hour)
+		case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt):
+			return err
+		}
+	}
+	if at.IsZero() {
+		return nil
+	}
+	_, err := s.schedule(ctx, at, time.Time{}, DueForgetting, due.ID)
+	return err
+}
+
+// alive reports whether the subject exists: a tenant or a credential, also one that is
+// being deleted.
 func (s *Store) alive(ctx context.Context, subject string) (bool, error) {
 	if !strings.Contains(subject, "/") {
 		_, err := s.storedTenant(ctx, tenant.ID(subject))
@@ -146,17 +171,32 @@ func (s *Store) lastEvent(ctx context.Context) (int64, error) {
 	return s.events.page.last(), nil
 }
 
-// lastDeletions returns the id of the last event that tells of each ref's deletion.
-func (s *Store) lastDeletions(ctx context.Context) (map[string]int64, error) {
-	last := map[string]int64{}
+// formerLives returns, for each subject, the id of the last event of its former life: that
+// of its last deletion, or one of the deletions of its pages that follow, before it begins
+// anew. Zero: none is known.
+func (s *Store) formerLives(ctx context.Context, subjects []forgotten) (map[string]int64, error) {
+	var events []Event
 	err := s.eachEventPage(ctx, func(page *eventPage) bool {
 		for _, e := range page.Events {
-			if e.Type == ConnectionDeleted || e.Type == TenantDeleted {
-				last[e.Ref] = max(last[e.Ref], e.ID)
+			if slices.ContainsFunc(subjects, func(f forgotten) bool { return f.has(e.Ref) }) {
+				events = append(events, e)
 			}
 		}
 		return false
 	})
+	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
+	last, ended := map[string]int64{}, map[string]bool{}
+	for _, e := range events {
+		for _, f := range subjects {
+			switch deletion := e.Type == ConnectionDeleted || e.Type == TenantDeleted; {
+			case !f.has(e.Ref):
+			case e.Ref == f.name && deletion, deletion && ended[f.name]:
+				last[f.name], ended[f.name] = e.ID, true
+			default:
+				ended[f.name] = false
+			}
+		}
+	}
 	return last, err
 }
 

@@ -96,7 +96,7 @@ func (s *Store) forgetNewTenant(ctx context.Context, id tenant.ID) error {
 func (s *Store) EndNewTenant(ctx context.Context, due Due) error {
 	id, err := tenant.ParseID(due.ID)
 	if err != nil {
-		return err
+		return s.Drop(ctx, due)
 	}
 	defer s.tenants.lock(string(id))()
 	known, err := s.newTenant(ctx, id)
@@ -112,6 +112,9 @@ func (s *Store) EndNewTenant(ctx context.Context, due Due) error {
 		}
 		if err := s.putNewTenant(ctx, id, until, ""); err != nil {
 			return err
+		}
+		if now, err := s.newTenant(ctx, id); err != nil || now.due == due.key() {
+			return err // it is at the same minute
 		}
 	default:
 		if err := s.deleteNewTenant(ctx, id); err != nil {

@@ -104,7 +104,8 @@ func (u *Upkeep) RotateAged(ctx context.Context, due store.Due) error {
 	if err != nil {
 		return ignoreGone(err)
 	}
-	if period := settings.KeyRotationPeriod; period == 0 || u.Now().Before(known.KeySince().Add(period-period/10)) {
+	since, now := known.KeySince(), u.Now() // since may be of a clock that was ahead
+	if period := settings.KeyRotationPeriod; period == 0 || !since.After(now) && now.Before(since.Add(period-period/10)) {
 		return ignoreGone(u.Store.PlanRotation(ctx, id)) // none, or by a rotation that came first
 	}
 	switch _, err = u.BeginRotation(ctx, id); {
