@@ -43,7 +43,10 @@ func refusing(code, subcode int, message string) Fault {
 
 // Behaviors returns all that are known, in the order in which the control page shows them. Each comes from public reports of
 // people who met it, unless the text names Meta's documentation.
-func Behaviors() []Behavior {
+func Behaviors() []Behavior { return append(answers(), switches()...) }
+
+// answers are the behaviors that answer some calls otherwise.
+func answers() []Behavior {
 	once := func(f Fault) Fault { f.Times = 1; return f }
 	deadWithoutReason := refusing(codeToken, 0, "Error validating access token.")
 	return []Behavior{
@@ -88,7 +91,12 @@ func Behaviors() []Behavior {
 			faults: []Fault{{Endpoint: EndpointAccounts, Body: `{"data":[]}`}}},
 		{Name: "pages-too-many-once", Text: "The next list of pages answers status 500: it is asked for too much.",
 			faults: at(once(Fault{Status: http.StatusInternalServerError, Error: &GraphError{Code: codeUnknown, Message: "Please reduce the amount of data you're asking for, then retry your request"}}), EndpointAccounts)},
+	}
+}
 
+// switches are the behaviors that [Options] have a field for.
+func switches() []Behavior {
+	return []Behavior{
 		{Name: "old-app", Text: "Apps are from before 2026-11-04 and may override the HTTP method, ask for several ids and so on (Meta: “Introducing Graph API v27.0”).",
 			change: func(o *Options) { o.OldApps = true }},
 		{Name: "revocation-spares-businesses", Text: "/oauth/revoke reports success for a business's token and leaves it alive.",

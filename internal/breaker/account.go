@@ -31,12 +31,10 @@ func (c *circuit) pauseAccount(account string, e *provider.Error, now time.Time)
 	if former != nil {
 		p.count = former.count
 	}
-	until := e.Until
-	if until.IsZero() {
+	if e.Until.IsZero() {
 		p.count++
-		until = now.Add(min(ShortestPause<<min(p.count-1, 10), longestPause))
 	}
-	p.outage.Until = now.Add(min(max(until.Sub(now), time.Minute), longestOutage))
+	p.outage.Until = pauseEnd(e.Until, p.count, now)
 	if c.accounts == nil {
 		c.accounts = map[string]*accountPause{}
 	}

@@ -103,19 +103,24 @@ func (b *Breaker) pause(ctx context.Context, name string, c *circuit, e *provide
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := b.Now().UTC()
-	until := e.Until
-	if until.IsZero() {
-		if c.outage == nil || c.over(now) || c.pauses == 0 {
-			c.pauses++ // concurrent calls that met the same limit count once
-		}
-		until = now.Add(min(ShortestPause<<min(c.pauses-1, 10), longestPause))
+	if e.Until.IsZero() && (c.outage == nil || c.over(now) || c.pauses == 0) {
+		c.pauses++ // concurrent calls that met the same limit count once
 	}
-	until = now.Add(min(max(until.Sub(now), time.Minute), longestOutage))
+	until := pauseEnd(e.Until, c.pauses, now)
 	if c.outage != nil && c.outage.Cause.Class == string(provider.Throttled) && !c.over(now) && !c.outage.Until.Add(time.Minute).Before(until) {
 		return c.outage.Until
 	}
 	b.open(ctx, name, c, e, until)
 	return until
+}
+
+// pauseEnd returns when a pause ends that begins now: at the time that the provider named,
+// or else after a time that doubles with each of count pauses in a row.
+func pauseEnd(named time.Time, count int, now time.Time) time.Time {
+	if named.IsZero() {
+		named = now.Add(min(ShortestPause<<min(count-1, 10), longestPause))
+	}
+	return now.Add(min(max(named.Sub(now), time.Minute), longestOutage))
 }
 
 // probeNow probes the provider, and opens the circuit if the probe fails. Concurrent

@@ -163,7 +163,7 @@ func (r *Receiver) applyTo(ctx context.Context, ref tenant.Ref, n provider.Notif
 		return c, apply(&c, n, r.Now().UTC())
 	})
 	switch {
-	case errors.Is(err, errUnchanged), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrRemoving), errors.Is(err, store.ErrDeleting):
+	case errors.Is(err, errUnchanged), store.Gone(err):
 		return false, nil
 	case errors.Is(err, store.ErrCorrupt):
 		// It is not served, and will not open at the next notification either.

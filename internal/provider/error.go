@@ -128,7 +128,7 @@ type Error struct {
 	// Until is when a throttled call may be tried again. Zero: not known.
 	Until time.Time
 	// Account is the provider's id of the account that the call was made for, where
-	// that came out on the way. "": the caller knows it, or nobody does.
+	// that came out on the way. "": the caller knows it, or it is not known.
 	Account string
 	// Err is what went wrong below, or one of this package's sentinels.
 	Err error

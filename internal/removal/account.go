@@ -236,7 +236,7 @@ func (r *Remover) disconnectStanding(ctx context.Context, s *standing, d Disconn
 			removing, err = r.removing(ctx, s.ref)
 		}
 	case s.ref.Kind() == tenant.Installation:
-		removal := store.Removal{ID: random(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
+		removal := store.Removal{ID: store.NewID(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
 		if s.revoked {
 			removal.RevokedBirth = s.credential.Birth
 		}

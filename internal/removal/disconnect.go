@@ -248,7 +248,7 @@ func (r *Remover) uninstall(ctx context.Context, ref tenant.Ref, d Disconnection
 	if err != nil {
 		return "", err
 	}
-	removal := store.Removal{ID: random(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
+	removal := store.Removal{ID: store.NewID(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
 	if !shared {
 		told, err := r.revoke(ctx, ref, c, d)
 		if err != nil {

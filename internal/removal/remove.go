@@ -3,8 +3,6 @@ package removal
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"iter"
 	"slices"
@@ -260,10 +258,4 @@ func (r *Remover) endShared(ctx context.Context, ref tenant.Ref, removal store.R
 	}
 	ended, err = r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
 	return true, ended, err
-}
-
-func random() string {
-	b := make([]byte, 16)
-	rand.Read(b)
-	return base64.RawURLEncoding.EncodeToString(b)
 }

@@ -29,7 +29,7 @@ func (r *Remover) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnectio
 	// A caller who goes away must not keep keys from being destroyed.
 	ctx = context.WithoutCancel(ctx)
 	err = r.Store.UpdateDeletion(ctx, id, func(old *store.Removal) (store.Removal, time.Time, error) {
-		deletion := store.Removal{ID: random(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
+		deletion := store.Removal{ID: store.NewID(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
 		if old != nil {
 			deletion = *old
 			deletion.Revoke, deletion.Force, deletion.After = old.Revoke && d.Revoke, old.Force || d.Force, ""

@@ -349,8 +349,8 @@ func (s *Store) discard(ctx context.Context, ref tenant.Ref) error {
 }
 
 // deleteCredential deletes the record and then its hints. Of a tenant that is being
-// deleted the hints go first: nobody would follow one that is left, and the deletion
-// comes again until the record is gone.
+// deleted the hints go first: one that is left would not be met again, and the deletion is
+// repeated until the record is gone.
 func (s *Store) deleteCredential(ctx context.Context, ref tenant.Ref, c Credential) error {
 	hints, err := s.hints(ctx, ref, &c, true)
 	if err != nil {

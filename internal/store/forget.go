@@ -38,25 +38,45 @@ func (s *Store) ForgetEvents(ctx context.Context, subject string) error {
 	return nil
 }
 
-// A forgotten subject is one whose events are to be forgotten.
-type forgotten struct {
-	name string
-	// alive says that it has begun anew, or was not deleted after all.
+// forgotten are the subjects whose events are to be forgotten, by their names.
+type forgotten map[string]*formerLife
+
+// A formerLife is what of a subject is to be forgotten.
+type formerLife struct {
+	// alive says that the subject has begun anew, or was not deleted after all.
 	alive bool
+	// last is the id of the last event of its former life. Zero: none is known.
+	last int64
+	// ended is set while formerLives is between the subject's deletion and what comes next.
+	ended bool
+	// again is when what tells of its deletion is to be forgotten. Zero: nothing is left.
+	again time.Time
 }
 
-// has reports whether ref is the subject's, or of what stands under it.
-func (f forgotten) has(ref string) bool {
-	if ref == f.name || strings.HasPrefix(ref, f.name+"/") {
-		return true
+// of returns the subjects that ref is, or that it stands under.
+func (f forgotten) of(ref string) (lives []*formerLife) {
+	add := func(name string) {
+		if life := f[name]; life != nil {
+			lives = append(lives, life)
+		}
 	}
-	// The pages of an installation stand beside it.
-	above, installation := strings.CutSuffix(f.name, "/installation")
-	return installation && strings.HasPrefix(ref, above+"/pages/")
+	add(ref)
+	for i := range ref {
+		if ref[i] == '/' {
+			add(ref[:i])
+		}
+	}
+	if above, _, ok := strings.Cut(ref, "/pages/"); ok {
+		add(above + "/installation") // whose pages stand beside it
+	}
+	return lives
 }
+
+func tellsDeletion(e Event) bool { return e.Type == ConnectionDeleted || e.Type == TenantDeleted }
 
 // ForgetDeleted is the due work that [Store.ForgetEvents] plans. Of a subject that has
-// begun anew, the events of its new life stay.
+// begun anew, the events of its new life stay. It goes through the ring twice, however many
+// subjects there are.
 func (s *Store) ForgetDeleted(ctx context.Context, due []Due) error {
 	if err := s.FlushEvents(ctx); err != nil {
 		return err
@@ -65,48 +85,26 @@ func (s *Store) ForgetDeleted(ctx context.Context, due []Due) error {
 	if err != nil {
 		return err
 	}
-	var subjects []forgotten
+	subjects := forgotten{}
 	for _, d := range due {
-		f := forgotten{name: strings.ReplaceAll(d.ID, ",", "/")}
-		if slices.ContainsFunc(subjects, func(other forgotten) bool { return other.name == f.name }) {
+		name := subjectOf(d)
+		if subjects[name] != nil {
 			continue
 		}
-		if f.alive, err = s.alive(ctx, f.name); err != nil {
+		alive, err := s.alive(ctx, name)
+		if err != nil {
 			return err
 		}
-		subjects = append(subjects, f)
+		subjects[name] = &formerLife{alive: alive}
 	}
-	former, err := s.formerLives(ctx, subjects)
-	if err != nil {
+	if err := s.formerLives(ctx, subjects); err != nil {
 		return err
 	}
-	told := s.now().Add(clockSlack - deletionTold)
-	again := map[string]time.Time{} // when what is told of a subject's deletion is to be forgotten
-	forget := func(e Event) bool {
-		if e.Ref == "" || e.ID > last || strings.HasPrefix(string(e.Type), "provider.") {
-			return false
-		}
-		i := slices.IndexFunc(subjects, func(f forgotten) bool { return f.has(e.Ref) && (!f.alive || e.ID <= former[f.name]) })
-		if i >= 0 && (e.Type == ConnectionDeleted || e.Type == TenantDeleted) && e.At.After(told) {
-			if at := e.At.Add(deletionTold); at.After(again[subjects[i].name]) {
-				again[subjects[i].name] = at
-			}
-			return false
-		}
-		return i >= 0
-	}
-	if err := s.eachEventPage(ctx, func(page *eventPage) (changed bool) {
-		for i, e := range page.Events {
-			if forget(e) {
-				page.Events[i].Ref, page.Events[i].Reason, changed = "", "", true
-			}
-		}
-		return changed
-	}); err != nil {
+	if err := s.forgetEvents(ctx, subjects, last); err != nil {
 		return err
 	}
 	for _, d := range due {
-		if err := s.forgetAgain(ctx, d, again[strings.ReplaceAll(d.ID, ",", "/")]); err != nil {
+		if err := s.forgetAgain(ctx, d, subjects[subjectOf(d)].again); err != nil {
 			return err
 		}
 		if err := s.Drop(ctx, d); err != nil {
@@ -114,6 +112,39 @@ func (s *Store) ForgetDeleted(ctx context.Context, due []Due) error {
 		}
 	}
 	return nil
+}
+
+func subjectOf(d Due) string { return strings.ReplaceAll(d.ID, ",", "/") }
+
+// forgetEvents takes ref and reason out of the events of former lives up to the one with
+// the id last, but for recent ones that tell of a deletion.
+func (s *Store) forgetEvents(ctx context.Context, subjects forgotten, last int64) error {
+	recent := s.now().Add(clockSlack - deletionTold)
+	forget := func(e Event) (forget bool) {
+		if e.Ref == "" || e.ID > last || strings.HasPrefix(string(e.Type), "provider.") {
+			return false
+		}
+		for _, life := range subjects.of(e.Ref) {
+			switch {
+			case life.alive && e.ID > life.last:
+			case tellsDeletion(e) && e.At.After(recent):
+				if at := e.At.Add(deletionTold); at.After(life.again) {
+					life.again = at
+				}
+			default:
+				forget = true
+			}
+		}
+		return forget
+	}
+	return s.eachEventPage(ctx, func(page *eventPage) (changed bool) {
+		for i, e := range page.Events {
+			if forget(e) {
+				page.Events[i].Ref, page.Events[i].Reason, changed = "", "", true
+			}
+		}
+		return changed
+	})
 }
 
 // forgetAgain plans the work anew: at the time at, if it is not zero, or a day later if
@@ -171,33 +202,28 @@ func (s *Store) lastEvent(ctx context.Context) (int64, error) {
 	return s.events.page.last(), nil
 }
 
-// formerLives returns, for each subject, the id of the last event of its former life: that
-// of its last deletion, or one of the deletions of its pages that follow, before it begins
-// anew. Zero: none is known.
-func (s *Store) formerLives(ctx context.Context, subjects []forgotten) (map[string]int64, error) {
+// formerLives sets the last event of each subject's former life: that of its last
+// deletion, or one of the deletions of its pages that follow, before it begins anew.
+func (s *Store) formerLives(ctx context.Context, subjects forgotten) error {
 	var events []Event
 	err := s.eachEventPage(ctx, func(page *eventPage) bool {
 		for _, e := range page.Events {
-			if slices.ContainsFunc(subjects, func(f forgotten) bool { return f.has(e.Ref) }) {
+			if len(subjects.of(e.Ref)) > 0 {
 				events = append(events, e)
 			}
 		}
 		return false
 	})
 	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
-	last, ended := map[string]int64{}, map[string]bool{}
 	for _, e := range events {
-		for _, f := range subjects {
-			switch deletion := e.Type == ConnectionDeleted || e.Type == TenantDeleted; {
-			case !f.has(e.Ref):
-			case e.Ref == f.name && deletion, deletion && ended[f.name]:
-				last[f.name], ended[f.name] = e.ID, true
-			default:
-				ended[f.name] = false
+		for _, life := range subjects.of(e.Ref) {
+			life.ended = tellsDeletion(e) && (life == subjects[e.Ref] || life.ended)
+			if life.ended {
+				life.last = e.ID
 			}
 		}
 	}
-	return last, err
+	return err
 }
 
 // eachEventPage calls change with each page of the ring, and stores those that it has
@@ -285,8 +311,8 @@ func (s *Store) deleteHintsLater(ctx context.Context, keys []string, entry strin
 }
 
 // DropHints deletes the tenant's entries of the account and due indexes, whatever they
-// lead to, but for those of the deletion itself. Nothing but a look at all of both
-// indexes finds those of records that do not open any more. It goes on after the
+// lead to, but for those of the deletion itself. The entries of records that do not open any
+// more are found by going through both indexes. It goes on after the
 // directory after, "" being before the first, for as long as more allows, and returns
 // the last one that it was in. through says that none is left.
 func (s *Store) DropHints(ctx context.Context, id tenant.ID, after string, more func() bool) (last string, through bool, err error) {

@@ -7,7 +7,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// A PlannedRotation is a rotation of a tenant's key that nobody has asked for: see
+// A PlannedRotation is a rotation of a tenant's key by its age: see
 // [Settings.KeyRotationPeriod]. The zero value is none.
 type PlannedRotation struct {
 	At time.Time `json:"at"`

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"iter"
 	"maps"
 	"strings"
@@ -30,6 +32,13 @@ type Walk struct {
 	Rotation *Rotation `json:"rotation,omitempty"`
 	// Due is the key of the walk's entry in the due index. Empty: it has ended.
 	Due string `json:"due,omitempty"`
+}
+
+// NewID returns a random id, for a walk or a removal.
+func NewID() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 // Walk returns the tenant's last walk of that kind, or ErrNotFound.

@@ -56,9 +56,9 @@ type Result struct {
 const (
 	// Parallel is how many entries of one kind of work are done concurrently.
 	Parallel = 32
-	// lotSize is about how many entries are held in memory and sorted by their expiry
+	// batchSize is about how many entries are held in memory and sorted by their expiry
 	// at a time.
-	lotSize = 10_000
+	batchSize = 10_000
 	// OverdueAfter is how late due work may be done: its minute has to end, the next
 	// tick to come, and the work before it to be done.
 	OverdueAfter = 3 * time.Minute
@@ -155,7 +155,7 @@ func (w *Worker) sweep(ctx context.Context, found *int) error {
 	}
 	var (
 		errs []error
-		due  = lot{found: found}
+		due  = batch{found: found}
 	)
 	for _, minute := range stuck {
 		errs = append(errs, w.gather(ctx, minute, &due))
@@ -166,29 +166,29 @@ func (w *Worker) sweep(ctx context.Context, found *int) error {
 	return errors.Join(append(errs, w.finish(ctx, &due))...)
 }
 
-// A lot is the entries that a sweep has listed and not done yet, with their minutes.
-type lot struct {
+// A batch is the entries that a sweep has listed and not done yet, with their minutes.
+type batch struct {
 	due     []store.Due
 	minutes []int64
-	found   *int // the number of entries in all lots of the sweep
+	found   *int // the number of entries in all batches of the sweep
 }
 
-// gather adds the entries of minute to the lot, and does the lot if it is full.
-func (w *Worker) gather(ctx context.Context, minute int64, l *lot) error {
+// gather adds the entries of minute to the batch, and does the batch if it is full.
+func (w *Worker) gather(ctx context.Context, minute int64, l *batch) error {
 	due, err := w.Store.Pass(ctx, minute)
 	if err != nil || len(due) == 0 {
 		return err
 	}
 	l.due, l.minutes = append(l.due, due...), append(l.minutes, minute)
 	*l.found += len(due)
-	if len(l.due) < lotSize {
+	if len(l.due) < batchSize {
 		return nil
 	}
 	return w.finish(ctx, l)
 }
 
-// finish does the lot, and lists its minutes again for entries that are left.
-func (w *Worker) finish(ctx context.Context, l *lot) error {
+// finish does the batch, and lists its minutes again for entries that are left.
+func (w *Worker) finish(ctx context.Context, l *batch) error {
 	errs := []error{w.do(ctx, l.due), w.Store.FlushEvents(ctx)}
 	for _, minute := range l.minutes {
 		if ctx.Err() != nil {
@@ -197,7 +197,7 @@ func (w *Worker) finish(ctx context.Context, l *lot) error {
 		_, err := w.Store.Pass(ctx, minute)
 		errs = append(errs, err)
 	}
-	*l = lot{found: l.found}
+	*l = batch{found: l.found}
 	return errors.Join(errs...)
 }
 

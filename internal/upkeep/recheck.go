@@ -79,7 +79,7 @@ func (u *Upkeep) Reconsider(ctx context.Context) error {
 // ignoreUnchanged returns err, or nil if the credential needed no change or is being
 // deleted.
 func ignoreUnchanged(err error) error {
-	if errors.Is(err, errUnchanged) || errors.Is(err, store.ErrDeleting) || errors.Is(err, store.ErrRemoving) || errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, errUnchanged) || store.Gone(err) {
 		return nil
 	}
 	return err

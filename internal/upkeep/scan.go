@@ -5,8 +5,6 @@ package upkeep
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"iter"
 	"strings"
@@ -75,9 +73,7 @@ func (u *Upkeep) begin(ctx context.Context, id tenant.ID, kind string) (store.Wa
 }
 
 func (u *Upkeep) newWalk() store.Walk {
-	id := make([]byte, 16)
-	rand.Read(id)
-	return store.Walk{ID: base64.RawURLEncoding.EncodeToString(id), StartedAt: u.Now().UTC()}
+	return store.Walk{ID: store.NewID(), StartedAt: u.Now().UTC()}
 }
 
 // errOtherWalk is returned if another scan has taken the place of the one that is
