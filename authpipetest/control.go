@@ -1,6 +1,7 @@
 package authpipetest
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -54,6 +55,10 @@ func (c *control) serve(w http.ResponseWriter, r *http.Request) {
 		c.page().write(w)
 	case http.MethodPost:
 		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
+		if r.PostFormValue("action") == "sdk-login" {
+			c.loginBySDK(w, r)
+			return
+		}
 		if !c.act(r) {
 			http.Error(w, "there is no such action, or nothing by that name", http.StatusBadRequest)
 			return
@@ -63,6 +68,18 @@ func (c *control) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		http.Error(w, "the control page is read or posted to", http.StatusMethodNotAllowed)
 	}
+}
+
+// loginBySDK logs a person in as a page with FB.login would, and shows the code that the page gets.
+func (c *control) loginBySDK(w http.ResponseWriter, r *http.Request) {
+	code, err := c.f.LoginBySDK(r.PostFormValue("app"), nil, Consent{User: r.PostFormValue("user")})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, code)
 }
 
 // throttleFor is how long a throttle of the control page lasts.
