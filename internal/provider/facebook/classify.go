@@ -1,7 +1,6 @@
 package facebook
 
 import (
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -134,20 +133,7 @@ func clean(s string, secrets ...oauth.Secret) string {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(s, "?"))
-	for _, secret := range secrets {
-		for _, form := range []string{secret.Reveal(), url.QueryEscape(secret.Reveal())} {
-			if form == "" {
-				continue
-			}
-			// Backslashes within a secret are escapes of somebody in between.
-			if plain := strings.ReplaceAll(s, `\`, ""); plain != s && strings.Contains(plain, form) {
-				s = plain
-			}
-			s = strings.ReplaceAll(s, form, secret.String())
-		}
-	}
-	s = anyToken.ReplaceAllLiteralString(s, oauth.NewSecret("").String())
+	}, strings.ToValidUTF8(oauth.Hide(s, anyToken, secrets...), "?"))
 	if len(s) > maxMessage {
 		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
 	}
