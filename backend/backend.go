@@ -27,6 +27,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
@@ -173,10 +174,10 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueRotation:     sweep.Each(scans.Rotate),
 		store.DueKeyAge:       sweep.Each(scans.RotateAged),
 		store.DueKeyAges:      sweep.Each(scans.PlanAges),
-		store.DueNewTenant:    sweep.Each(b.store.EndNewTenant),
-		store.DueIndexEntry:   sweep.Each(b.store.DeleteStale),
+		store.DueNewTenant:    sweep.Each(b.store.Removals.EndNewTenant),
+		store.DueIndexEntry:   sweep.Each(b.store.Credentials.DeleteStale),
 		store.DueDeletion:     sweep.Each(remover.Delete),
-		store.DueForgetting:   b.store.ForgetDeleted,
+		store.DueRedaction:    b.store.Removals.Redact,
 		store.DueDataDeletion: sweep.Each(remover.Erase),
 		store.DueSession:      sweep.Each(sessions.Reap),
 	}, Now: o.Now, Log: b.Logger(), Context: life, Done: b.metrics.Swept})
@@ -189,7 +190,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 }
 
 // wrote passes on what was written of events.
-func (b *Backend) wrote(events []store.Event) {
+func (b *Backend) wrote(events []event.Event) {
 	b.metrics.Wrote(events)
 	b.events.Publish(events)
 }
@@ -260,7 +261,7 @@ func (b *Backend) Sweep(ctx context.Context) error { return b.worker.Sweep(ctx) 
 
 // reconsider looks again at what was decided by a clock that was set back since.
 func (b *Backend) reconsider(ctx context.Context, u *upkeep.Upkeep) {
-	if !b.store.ClockSetBack() {
+	if !b.store.Due.ClockSetBack() {
 		return
 	}
 	b.Logger().Warn("the clock was set back: tokens that were called failed are asked about again if they live")
@@ -276,7 +277,7 @@ func (b *Backend) flushEvents(ctx context.Context, op logical.Operation) error {
 	if op == logical.ReadOperation || op == logical.ListOperation || !b.WriteSafeReplicationState() {
 		return nil
 	}
-	return b.store.FlushEvents(context.WithoutCancel(ctx))
+	return b.store.Events.Flush(context.WithoutCancel(ctx))
 }
 
 // HandleRequest implements [logical.Backend]. Around the framework's it holds

@@ -90,7 +90,7 @@ func (b *Backend) admit(ctx context.Context, req *logical.Request) error {
 	if req.EntityID == "" && owner == "" && !several {
 		return nil
 	}
-	settings, err := b.store.Settings(ctx)
+	settings, err := b.store.Mount.Settings(ctx)
 	if err != nil || settings.TenantMetadataKey == "" {
 		return err
 	}

@@ -58,7 +58,7 @@ func TestADeletionIsCarriedOutAndCanBeReadOf(t *testing.T) {
 	if got := strings.Count(strings.Join(found, "\n"), "connection.deleted"); got != 4 { // two pages
 		t.Errorf("what happened is %q", found)
 	}
-	kept, err := store.New(store.Options{Storage: e.storage, Now: e.clock.Now}).DataDeletion(t.Context(), store.DataDeletionID(oauth.NewSecret(code)))
+	kept, err := store.New(store.Options{Storage: e.storage, Now: e.clock.Now}).Mount.DataDeletion(t.Context(), store.DataDeletionID(oauth.NewSecret(code)))
 	if err != nil || kept.Account != "" || kept.EndedAt.IsZero() {
 		t.Errorf("what is kept of it is %+v, %v", kept, err)
 	}

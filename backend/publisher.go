@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -35,7 +35,7 @@ type publisher struct {
 	sinks     []*sink
 
 	mu      sync.Mutex
-	pending []store.Event
+	pending []event.Event
 	running bool
 	done    sync.WaitGroup
 }
@@ -43,19 +43,19 @@ type publisher struct {
 // A sink is one place to publish to. It is absent if the server does not have it.
 type sink struct {
 	name   string
-	send   func(context.Context, store.Event) error
+	send   func(context.Context, event.Event) error
 	absent bool
 }
 
 func newPublisher(ctx context.Context, c *logical.BackendConfig, log hclog.Logger, published func(sink, outcome string, n int)) *publisher {
 	p := &publisher{ctx: ctx, log: log, published: published}
 	if bus := c.EventsSender; bus != nil {
-		p.sinks = append(p.sinks, &sink{name: "event_bus", send: func(ctx context.Context, e store.Event) error {
+		p.sinks = append(p.sinks, &sink{name: "event_bus", send: func(ctx context.Context, e event.Event) error {
 			return logical.SendEvent(ctx, bus, busType(e.Type), busMetadata(e)...)
 		}})
 	}
 	if ledger := c.ObservationRecorder; ledger != nil {
-		p.sinks = append(p.sinks, &sink{name: "observations", send: func(ctx context.Context, e store.Event) error {
+		p.sinks = append(p.sinks, &sink{name: "observations", send: func(ctx context.Context, e event.Event) error {
 			return ledger.RecordObservationFromPlugin(ctx, ledgerType(e.Type), ledgerData(e))
 		}})
 	}
@@ -63,7 +63,7 @@ func newPublisher(ctx context.Context, c *logical.BackendConfig, log hclog.Logge
 }
 
 // Publish publishes the events in the background.
-func (p *publisher) Publish(events []store.Event) {
+func (p *publisher) Publish(events []event.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.sinks) == 0 || p.ctx.Err() != nil {
@@ -108,7 +108,7 @@ func (p *publisher) run() {
 	}
 }
 
-func (p *publisher) send(s *sink, e store.Event) {
+func (p *publisher) send(s *sink, e event.Event) {
 	if s.absent || p.ctx.Err() != nil {
 		return
 	}
@@ -143,15 +143,15 @@ func unimplemented(err error) bool { return status.Code(err) == codes.Unimplemen
 
 // busType is an event's type by the conventions of Vault's bus, where failures
 // end in -fail: authpipe/connection-refreshed, authpipe/connection-refresh-fail.
-func busType(t store.EventType) string { return "authpipe/" + busOperation(t) }
+func busType(t event.Type) string { return "authpipe/" + busOperation(t) }
 
-func busOperation(t store.EventType) string {
+func busOperation(t event.Type) string {
 	return strings.NewReplacer("_failed", "-fail", ".", "-", "_", "-").Replace(string(t))
 }
 
 // busMetadata says what happened and where more can be read. A client that may subscribe
 // to path gets the event: it may read a connection's state, and no token.
-func busMetadata(e store.Event) []string {
+func busMetadata(e event.Event) []string {
 	path, dataPath := topic(e)
 	return []string{
 		logical.EventMetadataPath, path,
@@ -164,15 +164,15 @@ func busMetadata(e store.Event) []string {
 }
 
 // modifies are the events after which a read of data_path has another answer.
-var modifies = map[store.EventType]bool{
-	store.ConnectionCreated: true, store.ConnectionReconnected: true, store.ConnectionRefreshed: true, store.ConnectionRecovered: true,
-	store.ConnectionNeedsReauth: true, store.ConnectionRevoked: true, store.ConnectionDeleted: true, store.ScopesChanged: true,
-	store.TenantSuspended: true, store.TenantResumed: true, store.TenantKeyRotated: true, store.TenantDeleted: true,
-	store.ProviderMisconfigured: true, store.ProviderThrottled: true, store.ProviderUnavailable: true, store.ProviderRecovered: true,
+var modifies = map[event.Type]bool{
+	event.ConnectionCreated: true, event.ConnectionReconnected: true, event.ConnectionRefreshed: true, event.ConnectionRecovered: true,
+	event.ConnectionNeedsReauth: true, event.ConnectionRevoked: true, event.ConnectionDeleted: true, event.ScopesChanged: true,
+	event.TenantSuspended: true, event.TenantResumed: true, event.TenantKeyRotated: true, event.TenantDeleted: true,
+	event.ProviderMisconfigured: true, event.ProviderThrottled: true, event.ProviderUnavailable: true, event.ProviderRecovered: true,
 }
 
 // topic returns the path that an event is about, and the one to read.
-func topic(e store.Event) (path, dataPath string) {
+func topic(e event.Event) (path, dataPath string) {
 	switch object, _, _ := strings.Cut(string(e.Type), "."); object {
 	case "tenant":
 		return "tenants/" + e.Ref, "tenants/" + e.Ref
@@ -184,11 +184,11 @@ func topic(e store.Event) (path, dataPath string) {
 
 // ledgerType is an event's type as observations are called:
 // authpipe/connection/refreshed.
-func ledgerType(t store.EventType) string {
+func ledgerType(t event.Type) string {
 	return "authpipe/" + strings.NewReplacer(".", "/", "_", "-").Replace(string(t))
 }
 
-func ledgerData(e store.Event) map[string]any {
+func ledgerData(e event.Event) map[string]any {
 	path, _ := topic(e)
 	data := map[string]any{"path": path, "ref": e.Ref, "event_id": e.ID, "at": e.At.Format(time.RFC3339)}
 	if object, _, _ := strings.Cut(string(e.Type), "."); object == "tenant" {

@@ -14,7 +14,7 @@ import (
 func (e *engine) sleepers(n int) {
 	e.t.Helper()
 	s := store.New(store.Options{Storage: e.storage, Now: e.clock.Now})
-	pattern, err := s.Credential(e.t.Context(), tenant.Ref{Tenant: "org_acme", Provider: "facebook"})
+	pattern, err := s.Credentials.Read(e.t.Context(), tenant.Ref{Tenant: "org_acme", Provider: "facebook"})
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func (e *engine) sleepers(n int) {
 		c := pattern
 		c.NextCheck = e.clock.Now().Add(100*day + time.Duration(i)*time.Second)
 		ref := tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("sleeper-", i)}
-		if _, err := s.UpdateCredential(e.t.Context(), ref, func(*store.Credential) (store.Credential, error) { return c, nil }); err != nil {
+		if _, err := s.Credentials.Update(e.t.Context(), ref, func(*store.Credential) (store.Credential, error) { return c, nil }); err != nil {
 			e.t.Fatal(err)
 		}
 	}

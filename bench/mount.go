@@ -141,7 +141,7 @@ func (m *mount) change(ctx context.Context, n int, change func(*store.Credential
 		if err != nil {
 			return err
 		}
-		_, err = s.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+		_, err = s.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 			if old == nil {
 				return store.Credential{}, fmt.Errorf("there is no credential %s", ref)
 			}

@@ -30,7 +30,7 @@ func TestREADMEIsShort(t *testing.T) {
 // TestEachEventTypeIsListed holds the table of events in the reference to the
 // types that there are.
 func TestEachEventTypeIsListed(t *testing.T) {
-	constant := regexp.MustCompile(`(?m)^\s*\w+\s+EventType = "([a-z._]+)"`)
+	constant := regexp.MustCompile(`(?m)^\s*\w+\s+Type = "([a-z._]+)"`)
 	reference, types := read(t, "../docs/reference.md"), map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") {

@@ -27,19 +27,23 @@ var rooms = map[string]rule{
 	"internal/tenant":                   {nil, []string{vault}},
 	"internal/provider":                 {[]string{"internal/oauth"}, []string{vault}},
 	"internal/provider/facebook":        {[]string{"internal/oauth", "internal/provider"}, []string{vault}},
-	"internal/store":                    {[]string{"internal/oauth", "internal/tenant"}, []string{framework}},
+	"internal/store/cache":              {nil, []string{framework}},
+	"internal/store/due":                {nil, []string{framework}},
+	"internal/store/event":              {nil, []string{framework}},
+	"internal/store":                    {[]string{"internal/oauth", "internal/tenant", "internal/store/cache"}, []string{framework}},
+	"internal/admission":                {[]string{"internal/oauth", "internal/tenant", "internal/store"}, []string{vault}},
 	"internal/plan":                     {[]string{"internal/tenant", "internal/store"}, []string{vault}},
 	"internal/breaker":                  {[]string{"internal/provider", "internal/store"}, []string{vault}},
 	"internal/revoke":                   {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/breaker"}, []string{vault}},
 	"internal/sweep":                    {[]string{"internal/store"}, []string{vault}},
 	"internal/notification":             {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/breaker", "internal/revoke", "internal/sweep"}, []string{vault}},
-	"internal/upkeep":                   {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/sweep", "internal/plan"}, []string{vault}},
-	"internal/flow":                     {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/plan", "internal/breaker", "internal/revoke"}, []string{vault}},
-	"internal/refresh":                  {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/plan", "internal/breaker", "internal/revoke", "internal/notification", "internal/sweep"}, []string{vault}},
-	"internal/removal":                  {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/plan", "internal/breaker", "internal/revoke", "internal/notification", "internal/refresh", "internal/sweep"}, []string{vault}},
+	"internal/upkeep":                   {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/admission", "internal/sweep", "internal/plan"}, []string{vault}},
+	"internal/flow":                     {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/admission", "internal/plan", "internal/breaker", "internal/revoke"}, []string{vault}},
+	"internal/refresh":                  {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/admission", "internal/plan", "internal/breaker", "internal/revoke", "internal/notification", "internal/sweep"}, []string{vault}},
+	"internal/removal":                  {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/admission", "internal/plan", "internal/breaker", "internal/revoke", "internal/notification", "internal/refresh", "internal/sweep"}, []string{vault}},
 	"internal/version":                  {nil, []string{vault}},
 	"internal/metric":                   {[]string{"internal/oauth", "internal/provider", "internal/store", "internal/breaker", "internal/refresh", "internal/sweep", "internal/version"}, []string{framework}},
-	"paths":                             {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/plan", "internal/breaker", "internal/flow", "internal/notification", "internal/refresh", "internal/removal", "internal/sweep", "internal/upkeep", "internal/version"}, nil},
+	"paths":                             {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/admission", "internal/plan", "internal/breaker", "internal/flow", "internal/notification", "internal/refresh", "internal/removal", "internal/sweep", "internal/upkeep", "internal/version"}, nil},
 	"backend":                           {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/provider/facebook", "internal/store", "internal/breaker", "internal/revoke", "internal/notification", "internal/flow", "internal/refresh", "internal/removal", "internal/sweep", "internal/upkeep", "internal/version", "internal/metric", "paths"}, nil},
 	"authpipetest":                      {nil, nil},
 	"cmd/vault-plugin-secrets-authpipe": {[]string{"backend", "internal/version"}, nil},
@@ -95,7 +99,11 @@ func TestImportsGoDownOnly(t *testing.T) {
 			continue
 		}
 		for _, path := range p.Imports {
-			if ours, ok := strings.CutPrefix(path, module); ok && !slices.Contains(r.may, ours) {
+			ours, ok := strings.CutPrefix(path, module)
+			if ours == "internal/store/due" || ours == "internal/store/event" {
+				ours = "internal/store" // of whose fields they are the types
+			}
+			if ok && ours != name && !slices.Contains(r.may, ours) {
 				t.Errorf("%s imports %s", name, ours)
 			}
 			for _, prefix := range r.never {

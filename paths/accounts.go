@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -105,7 +106,7 @@ func (a accountPaths) describe(ctx context.Context, f removal.AccountRef, view m
 	if f.Removing {
 		view["removing"] = true
 	}
-	err := a.tree.store.Serving(ctx, f.Ref.Tenant)
+	err := admission.Serve(ctx, a.tree.store, f.Ref.Tenant)
 	if oauth.CodeOf(err) == oauth.Suspended {
 		view["suspended"], err = true, nil
 	}

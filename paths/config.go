@@ -87,7 +87,7 @@ func (c configPaths) verification() *framework.Path {
 }
 
 func (c configPaths) list(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	names, err := c.store.Configs(ctx)
+	names, err := c.store.Mount.Configs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (c configPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 	if !slices.Contains(c.providers, name) {
 		return nil, c.unknown(name)
 	}
-	config, err := c.store.Config(ctx, name)
+	config, err := c.store.Mount.Config(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, flow.NotConfigured(name)
 	}
@@ -141,7 +141,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	}
 	replan, newSecret := false, false
 	p := c.refresh.Providers[name]
-	err := c.store.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
+	err := c.store.Mount.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
 		merged, err := mergeConfig(old, d)
 		if err != nil {
 			return store.Config{}, err
@@ -208,7 +208,7 @@ func (c configPaths) verify(ctx context.Context, _ *logical.Request, d *framewor
 // same.
 func (c configPaths) rotate(name string, old, merged store.Config) store.Config {
 	secret := merged.ClientSecret
-	overlap := *c.store.Resolve(name, merged).ClientSecretOverlap
+	overlap := *c.store.Mount.Resolve(name, merged).ClientSecretOverlap
 	foreign := old.ClientID != "" && old.ClientID != merged.ClientID || old.SecretForeign
 	if foreign {
 		overlap = 0
@@ -229,7 +229,7 @@ func (c configPaths) delete(ctx context.Context, _ *logical.Request, d *framewor
 	if !slices.Contains(c.providers, name) {
 		return nil, c.unknown(name)
 	}
-	if _, err := c.store.ConfigAsWritten(ctx, name); errors.Is(err, store.ErrNotFound) {
+	if _, err := c.store.Mount.ConfigAsWritten(ctx, name); errors.Is(err, store.ErrNotFound) {
 		return nil, flow.NotConfigured(name)
 	}
 	if !d.Get("force").(bool) {
@@ -237,11 +237,11 @@ func (c configPaths) delete(ctx context.Context, _ *logical.Request, d *framewor
 			return nil, err
 		}
 	}
-	return nil, c.store.DeleteConfig(ctx, name)
+	return nil, c.store.Mount.DeleteConfig(ctx, name)
 }
 
 func (c configPaths) refuseInUse(ctx context.Context, name, what string) error {
-	used, err := c.store.InUse(ctx, name)
+	used, err := c.store.Credentials.InUse(ctx, name)
 	if err != nil || !used {
 		return err
 	}

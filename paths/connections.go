@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -114,18 +115,18 @@ func (c connectionPaths) read(ctx context.Context, _ *logical.Request, d *framew
 	if err != nil {
 		return nil, err
 	}
-	if err := c.store.Deleting(ctx, ref.Tenant); err != nil {
+	if err := c.store.Tenants.Deleting(ctx, ref.Tenant); err != nil {
 		return nil, err
 	}
-	credential, err := c.store.Credential(ctx, ref)
+	credential, err := c.store.Credentials.Read(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
-		err = store.NoCredential(ref)
+		err = admission.NoCredential(ref)
 	}
 	if err != nil {
 		return nil, err
 	}
 	view := connectionView(ref, credential, c.now())
-	switch removal, err := c.store.Removal(ctx, ref); {
+	switch removal, err := c.store.Tenants.Removal(ctx, ref); {
 	case err == nil:
 		view["removal"] = removalView(removal)
 	case !errors.Is(err, store.ErrNotFound):

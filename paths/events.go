@@ -45,7 +45,7 @@ func (p eventPaths) read(ctx context.Context, _ *logical.Request, d *framework.F
 	if after < 0 {
 		return nil, oauth.Invalid("after", "must be the id of an event, or 0")
 	}
-	found, err := p.store.Events(ctx, after, limit)
+	found, err := p.store.Events.After(ctx, after, limit)
 	if err != nil {
 		return nil, err
 	}

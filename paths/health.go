@@ -70,13 +70,13 @@ func (h healthPaths) inStatus() *framework.Path {
 func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	counts := map[string]any{}
 	for _, status := range store.NotActive {
-		refs, err := h.Store.InStatus(ctx, status)
+		refs, err := h.Store.Credentials.InStatus(ctx, status)
 		if err != nil {
 			return nil, err
 		}
 		counts[string(status)] = len(refs)
 	}
-	overdue, all, err := h.Store.Overdue(ctx, h.Now().Add(-sweep.OverdueAfter))
+	overdue, all, err := h.Store.Due.Overdue(ctx, h.Now().Add(-sweep.OverdueAfter))
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.
 	if last := h.Worker.Last(); last != nil {
 		view["last_sweep"] = map[string]any{"at": timestamp(last.At), "milliseconds": last.Took.Milliseconds(), "due": last.Due, "failed": last.Failed}
 	}
-	names, err := h.Store.Configs(ctx)
+	names, err := h.Store.Mount.Configs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (h healthPaths) provider(ctx context.Context, name string) (map[string]any,
 		if ahead, known := w.Skew(); known {
 			view["clock_skew"] = seconds(ahead)
 		}
-		config, err := h.Store.Config(ctx, name)
+		config, err := h.Store.Mount.Config(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +138,7 @@ func (h healthPaths) list(ctx context.Context, _ *logical.Request, d *framework.
 	if err != nil {
 		return nil, err
 	}
-	refs, err := h.Store.InStatus(ctx, status)
+	refs, err := h.Store.Credentials.InStatus(ctx, status)
 	if err != nil {
 		return nil, err
 	}
@@ -186,13 +186,13 @@ func (h healthPaths) shown(ctx context.Context, status store.Status, refs []tena
 // harmless, and met again.
 func (h healthPaths) drop(ctx context.Context, ref tenant.Ref, status store.Status) {
 	if h.Refresh.Writable() {
-		_ = h.Store.DropStatus(ctx, ref, status)
+		_ = h.Store.Credentials.DeleteStaleStatus(ctx, ref, status)
 	}
 }
 
 // mark says so in view if ref is being removed.
 func (h healthPaths) mark(ctx context.Context, ref tenant.Ref, view map[string]any) error {
-	switch _, err := h.Store.Removal(ctx, ref); {
+	switch _, err := h.Store.Tenants.Removal(ctx, ref); {
 	case err == nil:
 		view["removing"] = true
 	case !errors.Is(err, store.ErrNotFound):

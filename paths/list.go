@@ -136,7 +136,7 @@ func (t tree) list(ctx context.Context, req *logical.Request, d *framework.Field
 	if err != nil {
 		return nil, err
 	}
-	names, err := t.store.List(ctx, dir)
+	names, err := t.store.Credentials.List(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (t tree) removing(ctx context.Context, dir string) (bool, error) {
 		return false, nil
 	}
 	part := strings.Split(dir, "/")
-	switch err := t.store.Deleting(ctx, tenant.ID(part[0])); {
+	switch err := t.store.Tenants.Deleting(ctx, tenant.ID(part[0])); {
 	case errors.Is(err, store.ErrDeleting):
 		return true, nil
 	case err != nil:
@@ -228,7 +228,7 @@ func (t tree) removing(ctx context.Context, dir string) (bool, error) {
 	if len(part) < 3 || part[2] == "static" {
 		return false, nil
 	}
-	_, err := t.store.Removal(ctx, tenant.Ref{Tenant: tenant.ID(part[0]), Provider: part[1]})
+	_, err := t.store.Tenants.Removal(ctx, tenant.Ref{Tenant: tenant.ID(part[0]), Provider: part[1]})
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
@@ -245,7 +245,7 @@ func (t tree) leaf(ctx context.Context, ref tenant.Ref) (view map[string]any, er
 			err = fmt.Errorf("reading %s: internal error: %v", ref, p)
 		}
 	}()
-	c, err := t.store.Credential(ctx, ref)
+	c, err := t.store.Credentials.Read(ctx, ref)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil

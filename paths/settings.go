@@ -56,7 +56,7 @@ func settings(s *store.Store, u *upkeep.Upkeep) []*framework.Path {
 }
 
 func (p settingsPaths) read(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	settings, err := p.store.Settings(ctx)
+	settings, err := p.store.Mount.Settings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (p settingsPaths) read(ctx context.Context, _ *logical.Request, _ *framewor
 var metadataKey = regexp.MustCompile(`^[A-Za-z0-9=/+_-]{1,128}$`)
 
 func (p settingsPaths) write(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	err := p.store.UpdateSettings(ctx, func(settings store.Settings) (store.Settings, error) {
+	err := p.store.Mount.UpdateSettings(ctx, func(settings store.Settings) (store.Settings, error) {
 		if _, named := d.Raw["tenant_metadata_key"]; named {
 			settings.TenantMetadataKey = d.Get("tenant_metadata_key").(string)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -132,7 +133,7 @@ func (t tenantPaths) reindexing() *framework.Path {
 }
 
 func (t tenantPaths) list(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	names, err := t.store.List(ctx, "")
+	names, err := t.store.Tenants.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -152,9 +153,9 @@ func (t tenantPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 	if err != nil {
 		return nil, err
 	}
-	known, err := t.store.Tenant(ctx, id)
+	known, err := t.store.Tenants.Read(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		err = store.NoTenant(id)
+		err = admission.NoTenant(id)
 	}
 	if err != nil {
 		return nil, err
@@ -171,7 +172,7 @@ func (t tenantPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 func (t tenantPaths) counts(ctx context.Context, id tenant.ID) (map[string]any, error) {
 	counts := map[string]any{}
 	for _, status := range store.NotActive {
-		refs, err := t.store.InStatus(ctx, status)
+		refs, err := t.store.Credentials.InStatus(ctx, status)
 		if err != nil {
 			return nil, err
 		}
@@ -198,10 +199,10 @@ func tenantView(id tenant.ID, t store.Tenant, counts map[string]any) map[string]
 		removals[provider] = removalView(removal)
 	}
 	view["removals"] = removals
-	if walk, ok := t.Walks[store.DueReindex]; ok {
+	if walk, ok := t.Scans[store.DueReindex]; ok {
 		view["reindex"] = walkView(walk)
 	}
-	if walk, ok := t.Walks[store.DueRotation]; ok {
+	if walk, ok := t.Scans[store.DueRotation]; ok {
 		view["rotation"] = rotationView(walk)
 	}
 	if t.Deletion != nil {
@@ -212,13 +213,13 @@ func tenantView(id tenant.ID, t store.Tenant, counts map[string]any) map[string]
 	return view
 }
 
-func walkView(w store.Walk) map[string]any {
+func walkView(w store.Scan) map[string]any {
 	view := map[string]any{"started_at": timestamp(w.StartedAt), "done": w.Done, "unreadable": w.Unreadable}
 	setTime(view, "finished_at", w.FinishedAt)
 	return view
 }
 
-func rotationView(w store.Walk) map[string]any {
+func rotationView(w store.Scan) map[string]any {
 	view := walkView(w)
 	view["key_version"], view["rewritten"] = w.Rotation.Version, w.Rotation.Rewritten+w.Changed
 	setTime(view, "former_key_until", w.Rotation.KeepUntil)

@@ -146,7 +146,7 @@ func (w webhookPaths) delete(ctx context.Context, req *logical.Request, d *frame
 	if err != nil {
 		return nil, err
 	}
-	config, err := w.store.Config(ctx, name)
+	config, err := w.store.Mount.Config(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func Fill(ctx context.Context, s *store.Store, now time.Time, first, last, paral
 	if err != nil {
 		return err
 	}
-	pattern, err := s.Credential(ctx, ref)
+	pattern, err := s.Credentials.Read(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -67,6 +67,6 @@ func copyTo(ctx context.Context, s *store.Store, pattern store.Credential, now t
 	c.Token.Account = p.ID
 	c.Token.AccessToken = oauth.NewSecret(token[:len(token)-10] + strings.Repeat("0", 10-len(p.ID)) + p.ID)
 	c.NextRefresh = now.Add(30*day + time.Duration(n*7919%(18*24*60))*time.Minute)
-	_, err = s.UpdateCredential(ctx, ref, func(*store.Credential) (store.Credential, error) { return c, nil })
+	_, err = s.Credentials.Update(ctx, ref, func(*store.Credential) (store.Credential, error) { return c, nil })
 	return err
 }

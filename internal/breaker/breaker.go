@@ -208,7 +208,7 @@ func (b *Breaker) Client(ctx context.Context, name string) (provider.Provider, s
 	if !ok {
 		return nil, store.Config{}, &provider.Error{Class: provider.Misconfigured, Op: "finding the provider", Message: "there is no provider " + name}
 	}
-	c, err := b.Store.Config(ctx, name)
+	c, err := b.Store.Mount.Config(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, store.Config{}, &provider.Error{Class: provider.Misconfigured, Op: "finding the client", Message: "config/" + name + " is missing"}
 	}
@@ -237,7 +237,7 @@ func (b *Breaker) circuit(ctx context.Context, name string) (*circuit, error) {
 	if c.loaded && !standby && !c.standby {
 		return c, nil
 	}
-	outage, err := b.Store.Outage(ctx, name)
+	outage, err := b.Store.Mount.Outage(ctx, name)
 	if errors.Is(err, store.ErrCorrupt) {
 		outage, err = nil, nil // the next calls show whether the provider works
 	}

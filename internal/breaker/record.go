@@ -9,6 +9,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 )
 
 // record updates the circuit by the result of a call for the subject, and returns err.
@@ -194,20 +195,20 @@ func (b *Breaker) open(ctx context.Context, name string, c *circuit, e *provider
 		fields = append(fields, "until", until.Format(time.RFC3339))
 	}
 	b.Log.Warn("calls to the provider are paused", fields...)
-	if err := b.Store.PutOutage(context.WithoutCancel(ctx), name, c.outage); err != nil {
+	if err := b.Store.Mount.PutOutage(context.WithoutCancel(ctx), name, c.outage); err != nil {
 		b.Log.Warn("storing the provider's outage failed", "provider", name, "error", err)
 	}
 }
 
 // openEvents are the events of an opened circuit.
-var openEvents = map[provider.Class]store.EventType{
-	provider.Throttled:     store.ProviderThrottled,
-	provider.Misconfigured: store.ProviderMisconfigured,
-	provider.Transient:     store.ProviderUnavailable,
+var openEvents = map[provider.Class]event.Type{
+	provider.Throttled:     event.ProviderThrottled,
+	provider.Misconfigured: event.ProviderMisconfigured,
+	provider.Transient:     event.ProviderUnavailable,
 }
 
-func (b *Breaker) publish(name string, t store.EventType, reason string) {
-	b.Store.Note(store.Event{At: b.Now().UTC(), Type: t, Ref: name, Reason: reason})
+func (b *Breaker) publish(name string, t event.Type, reason string) {
+	b.Store.Events.Add(event.Event{At: b.Now().UTC(), Type: t, Ref: name, Reason: reason})
 }
 
 // close closes the circuit.
@@ -220,11 +221,11 @@ func (b *Breaker) close(ctx context.Context, name string, c *circuit) {
 		return
 	}
 	now := b.Now().UTC()
-	b.publish(name, store.ProviderRecovered, "")
+	b.publish(name, event.ProviderRecovered, "")
 	b.Log.Info("calls to the provider go on", "provider", name, "class", c.outage.Cause.Class,
 		"since", c.outage.Since.Format(time.RFC3339), "until", now.Format(time.RFC3339), "lasted", now.Sub(c.outage.Since).String())
 	c.outage = nil
-	if err := b.Store.PutOutage(context.WithoutCancel(ctx), name, nil); err != nil {
+	if err := b.Store.Mount.PutOutage(context.WithoutCancel(ctx), name, nil); err != nil {
 		b.Log.Warn("deleting the provider's outage failed", "provider", name, "error", err)
 	}
 }
@@ -245,7 +246,7 @@ func (b *Breaker) probe(name string) (e *provider.Error, known bool) {
 	}
 	calls, cancel := provider.Within(b.Context)
 	defer cancel()
-	config, err := b.Store.Config(calls, name)
+	config, err := b.Store.Mount.Config(calls, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, true
 	}
@@ -308,7 +309,7 @@ func (b *Breaker) Reset(ctx context.Context, name string) {
 		return
 	}
 	b.close(ctx, name, c)
-	if config, err := b.Store.Config(ctx, name); err == nil && !config.FormerSecret.IsZero() {
+	if config, err := b.Store.Mount.Config(ctx, name); err == nil && !config.FormerSecret.IsZero() {
 		b.probeNow(ctx, name, c)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -66,7 +67,7 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if err := r.fill(config); err != nil {
 		return Begun{}, err
 	}
-	if err := f.Store.Admit(ctx, r.Ref, *config.RequireInstallation); err != nil {
+	if err := admission.Connect(ctx, f.Store, r.Ref, *config.RequireInstallation); err != nil {
 		return Begun{}, err
 	}
 
@@ -132,7 +133,7 @@ const renewBefore = 7 * 24 * time.Hour
 // dataAccessEnds reports whether the app's access to the data of the person who
 // connected ref is over, or nearly.
 func (f *Flow) dataAccessEnds(ctx context.Context, ref tenant.Ref) (bool, error) {
-	c, err := f.Store.Credential(ctx, ref)
+	c, err := f.Store.Credentials.Read(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
 		return false, nil // connecting is how both are mended
 	}

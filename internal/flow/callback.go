@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -254,7 +255,7 @@ func approves(s *store.Session, a Answer) bool { return s.Denied && !a.denied() 
 func (f *Flow) startAdmitted(ctx context.Context, s *store.Session) (*redemption, error) {
 	_, config, err := f.client(ctx, s.Ref.Provider)
 	if err == nil {
-		err = f.Store.Admit(ctx, s.Ref, *config.RequireInstallation)
+		err = admission.Connect(ctx, f.Store, s.Ref, *config.RequireInstallation)
 	}
 	if err == nil {
 		err = f.limited(s)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -82,7 +83,7 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 		f.redeem(ctx, session, r)
 	}
 	if r == nil {
-		credential, err := f.Store.Connected(ctx, session.Ref)
+		credential, err := f.Store.Credentials.Connected(ctx, session.Ref)
 		if errors.Is(err, store.ErrNotFound) {
 			err = oauth.Errorf(oauth.NotFound, "the session was completed, but %s has been deleted since", session.Ref)
 		}
@@ -185,7 +186,7 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 	// was relayed stays parked.
 	_, config, err := f.client(ctx, s.Ref.Provider)
 	if err == nil {
-		err = f.Store.Admit(ctx, s.Ref, *config.RequireInstallation)
+		err = admission.Connect(ctx, f.Store, s.Ref, *config.RequireInstallation)
 	}
 	if err == nil {
 		err = f.limited(s)

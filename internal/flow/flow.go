@@ -98,7 +98,7 @@ func (f *Flow) client(ctx context.Context, name string) (provider.Provider, stor
 	if !ok {
 		return nil, store.Config{}, oauth.Errorf(oauth.NotFound, "there is no provider %q", name)
 	}
-	c, err := f.Store.Config(ctx, name)
+	c, err := f.Store.Mount.Config(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, store.Config{}, NotConfigured(name)
 	}

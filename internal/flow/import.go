@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -26,8 +27,8 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 	if err != nil {
 		return c, "", err
 	}
-	life := f.Store.Life(i.Ref.Tenant)
-	if err := f.Store.Admit(ctx, i.Ref, *config.RequireInstallation); err != nil {
+	life := f.Store.Tenants.DeletionCount(i.Ref.Tenant)
+	if err := admission.Connect(ctx, f.Store, i.Ref, *config.RequireInstallation); err != nil {
 		return c, "", err
 	}
 	begun := f.Now()

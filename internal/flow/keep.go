@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -49,13 +50,13 @@ func (f *Flow) keep(ctx context.Context, b birth, token oauth.Token) (store.Cred
 
 // store stores the token and returns those that it replaces, if any.
 func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config store.Config) (c store.Credential, replaced []oauth.Token, err error) {
-	defer f.Store.LockAccount(b.ref.Provider, token.Account)()
-	c, err = f.Store.UpdateCredential(ctx, b.ref, func(old *store.Credential) (store.Credential, error) {
+	defer f.Store.Credentials.LockAccount(b.ref.Provider, token.Account)()
+	c, err = f.Store.Credentials.Update(ctx, b.ref, func(old *store.Credential) (store.Credential, error) {
 		// Asked again here, where no removal and no suspension can come between.
-		if f.Store.Life(b.ref.Tenant) != b.life {
+		if f.Store.Tenants.DeletionCount(b.ref.Tenant) != b.life {
 			return store.Credential{}, oauth.Errorf(oauth.NotFound, "tenant %s was deleted meanwhile; begin again", b.ref.Tenant)
 		}
-		if err := f.Store.Admit(ctx, b.ref, *config.RequireInstallation); err != nil {
+		if err := admission.Connect(ctx, f.Store, b.ref, *config.RequireInstallation); err != nil {
 			return store.Credential{}, err
 		}
 		if old != nil && !sameOwner(old.Token, token) && !b.allowAccountChange {
@@ -71,7 +72,7 @@ func (f *Flow) store(ctx context.Context, b birth, token oauth.Token, config sto
 		return c, nil
 	})
 	if errors.Is(err, store.ErrRemoving) {
-		err = store.Removing(b.ref)
+		err = admission.Removing(b.ref)
 	}
 	return c, replaced, err
 }
@@ -94,7 +95,7 @@ func (f *Flow) sharedBusiness(ctx context.Context, ref tenant.Ref, token oauth.T
 	if token.Business == "" || ref.Kind() != tenant.Installation {
 		return "", nil
 	}
-	holders, err := f.Store.Holders(ctx, ref.Provider, store.BusinessAccount(token.Business))
+	holders, err := f.Store.Credentials.Holders(ctx, ref.Provider, store.BusinessAccount(token.Business))
 	for _, other := range holders {
 		if other.Ref.Tenant != ref.Tenant && other.Status != store.Revoked {
 			return "another tenant of this mount has installed for the same business", err

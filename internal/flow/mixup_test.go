@@ -74,7 +74,7 @@ func newFlow(t *testing.T, facebooks map[string]*authpipetest.Facebook) *flow.Fl
 		fb.AddApp(authpipetest.App{ID: "123", Secret: "SEC", RedirectURIs: []string{redirect}})
 		base := fb.Start(t)
 		providers[name] = facebook.New(http.DefaultTransport, time.Now)
-		err := s.UpdateConfig(t.Context(), name, func(store.Config) (store.Config, error) {
+		err := s.Mount.UpdateConfig(t.Context(), name, func(store.Config) (store.Config, error) {
 			return store.Config{
 				ClientID: "123", ClientSecret: oauth.NewSecret("SEC"), RedirectURIs: []string{redirect}, InstallationScopes: []string{"email"}, GraphVersion: "v26.0",
 				PKCE: flow.PKCENever, Completion: flow.Confirm, RequireInstallation: &yes, Enabled: &yes, SessionTTL: time.Minute, CheckInterval: &day, ClientSecretOverlap: &day,

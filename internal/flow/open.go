@@ -14,8 +14,8 @@ const maxOpen = 100
 // newSession stores a session that has begun. Where too many are open for its
 // actor and ref, the oldest is cancelled.
 func (f *Flow) newSession(ctx context.Context, s store.Session) error {
-	defer f.Store.LockOpen(s.Ref, s.Actor)()
-	open, err := f.Store.OpenSessions(ctx, s.Ref, s.Actor, maxOpen)
+	defer f.Store.Sessions.LockOpen(s.Ref, s.Actor)()
+	open, err := f.Store.Sessions.ListOpen(ctx, s.Ref, s.Actor, maxOpen)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (f *Flow) newSession(ctx context.Context, s store.Session) error {
 			return err
 		}
 	}
-	if err := f.Store.NewSession(ctx, s, s.ExpiresAt.Add(afterlife)); err != nil {
+	if err := f.Store.Sessions.Create(ctx, s, s.ExpiresAt.Add(afterlife)); err != nil {
 		return err
 	}
 	f.Begun(s.Ref.Provider)
@@ -45,7 +45,7 @@ func (f *Flow) cancelOpen(ctx context.Context, o store.OpenSession) error {
 	})
 	switch {
 	case stale, gone(err):
-		return f.Store.DeleteOpen(ctx, o)
+		return f.Store.Sessions.DeleteOpen(ctx, o)
 	case errors.Is(err, errRepeated):
 		return nil
 	}

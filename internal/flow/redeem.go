@@ -116,7 +116,7 @@ func (f *Flow) redeem(ctx context.Context, s store.Session, r *redemption) {
 	if err == nil {
 		r.token = token
 		r.credential, r.warning, err = f.keep(ctx, birth{
-			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, begun: s.CreatedAt, allowAccountChange: s.AllowAccountChange, life: s.Life,
+			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, begun: s.CreatedAt, allowAccountChange: s.AllowAccountChange, life: s.DeletionCount,
 		}, token)
 	}
 	r.session, r.err = f.settle(ctx, s, r, err)
@@ -239,7 +239,7 @@ func passing(err error) bool {
 // credential tells whether the code was redeemed in time.
 func (f *Flow) mend(ctx context.Context, s *store.Session) error {
 	ref := s.Ref
-	switch c, err := f.Store.Credential(ctx, ref); {
+	switch c, err := f.Store.Credentials.Read(ctx, ref); {
 	case err == nil && c.Session == s.ID:
 		s.Status = store.SessionCompleted
 	case (err == nil || errors.Is(err, store.ErrNotFound)) && s.Device && !expired(*s, f.Now()):

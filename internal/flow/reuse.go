@@ -6,6 +6,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 )
 
 // A reuseError is returned by a step that was brought a code of the session
@@ -22,7 +23,7 @@ func (f *Flow) claim(ctx context.Context, s *store.Session, a Answer) error {
 	if a.Code.IsZero() || s.CallbackHash != nil && string(s.CallbackHash) == string(a.hash()) {
 		return nil
 	}
-	owner, err := f.Store.ClaimCode(ctx, *s, a.Code)
+	owner, err := f.Store.Sessions.ClaimCode(ctx, *s, a.Code)
 	if err == nil && owner != s.ID {
 		err = &reuseError{owner}
 	}
@@ -35,7 +36,7 @@ func (f *Flow) foreign(ctx context.Context, s *store.Session, a Answer) error {
 	if a.Code.IsZero() {
 		return nil
 	}
-	owner, err := f.Store.CodeOwner(ctx, s.Ref.Provider, a.Code)
+	owner, err := f.Store.Sessions.CodeOwner(ctx, s.Ref.Provider, a.Code)
 	if err == nil && owner != "" && owner != s.ID {
 		err = &reuseError{owner}
 	}
@@ -57,11 +58,11 @@ func (f *Flow) reused(ctx context.Context, id, owner string, a Answer) (store.Se
 	}
 	f.Log.Warn("a code was presented in a session that it does not belong to", "ref", session.Ref.String(), "session", id, "owner", owner)
 	now := f.Now().UTC()
-	f.Store.Note(store.Event{At: now, Type: store.SessionCodeReused, Ref: session.Ref.String(), Reason: "session " + id + " was brought a code of another session"})
+	f.Store.Events.Add(event.Event{At: now, Type: event.SessionCodeReused, Ref: session.Ref.String(), Reason: "session " + id + " was brought a code of another session"})
 	if victim.ID != "" {
-		f.Store.Note(store.Event{At: now, Type: store.SessionCodeReused, Ref: victim.Ref.String(), Reason: "the code of session " + owner + " was presented in another session"})
+		f.Store.Events.Add(event.Event{At: now, Type: event.SessionCodeReused, Ref: victim.Ref.String(), Reason: "the code of session " + owner + " was presented in another session"})
 	}
-	if err := f.Store.FlushEvents(context.WithoutCancel(ctx)); err != nil { // a callback is a read, after which they would wait
+	if err := f.Store.Events.Flush(context.WithoutCancel(ctx)); err != nil { // a callback is a read, after which they would wait
 		f.Log.Warn("the events of a code that was presented twice could not be stored yet", "error", err)
 	}
 	return session, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -15,7 +16,7 @@ func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (sto
 	if !isSessionID(sessionID) {
 		return store.Session{}, errNoSession
 	}
-	s, err := f.Store.Session(ctx, sessionID)
+	s, err := f.Store.Sessions.Read(ctx, sessionID)
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && s.Ref.Tenant != id:
 		return store.Session{}, errNoSession
@@ -23,7 +24,7 @@ func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (sto
 		return store.Session{}, err
 	case s.Status == store.SessionRedeeming && f.runs(s.ID) == nil:
 		// Whoever redeemed may have finished between the two looks.
-		if s, err = f.Store.Session(ctx, sessionID); err == nil && s.Status == store.SessionRedeeming && f.runs(s.ID) == nil {
+		if s, err = f.Store.Sessions.Read(ctx, sessionID); err == nil && s.Status == store.SessionRedeeming && f.runs(s.ID) == nil {
 			err = f.mend(ctx, &s)
 		}
 	}
@@ -64,10 +65,10 @@ func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error
 	return err
 }
 
-// take is [store.Store.TakeSession], and tells if that was the session's end.
+// take is [store.Sessions.Take], and tells if that was the session's end.
 func (f *Flow) take(ctx context.Context, id string, step func(*store.Session) error) (store.Session, error) {
 	before := store.Session{}
-	s, err := f.Store.TakeSession(ctx, id, func(s *store.Session) error {
+	s, err := f.Store.Sessions.Take(ctx, id, func(s *store.Session) error {
 		before = *s
 		return step(s)
 	})
@@ -78,9 +79,9 @@ func (f *Flow) take(ctx context.Context, id string, step func(*store.Session) er
 }
 
 // Reap deletes a session whose time, and some time after it, is over.
-func (f *Flow) Reap(ctx context.Context, due store.Due) error {
-	if f.runs(due.ID) != nil {
+func (f *Flow) Reap(ctx context.Context, entry due.Entry) error {
+	if f.runs(entry.ID) != nil {
 		return nil
 	}
-	return f.Store.ReapSession(ctx, due)
+	return f.Store.Sessions.Expire(ctx, entry)
 }

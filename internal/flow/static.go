@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -32,8 +33,8 @@ func (f *Flow) ImportStatic(ctx context.Context, i StaticImport) (store.Credenti
 	if err := i.check(); err != nil {
 		return store.Credential{}, err
 	}
-	return f.Store.UpdateCredential(ctx, i.Ref, func(old *store.Credential) (store.Credential, error) {
-		if err := f.Store.Admit(ctx, i.Ref, false); err != nil {
+	return f.Store.Credentials.Update(ctx, i.Ref, func(old *store.Credential) (store.Credential, error) {
+		if err := admission.Connect(ctx, f.Store, i.Ref, false); err != nil {
 			return store.Credential{}, err
 		}
 		return f.newStatic(i, old), nil

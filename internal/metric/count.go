@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 )
 
@@ -88,7 +88,7 @@ func (c *counters) zero(providers []string) {
 	for _, outcome := range []string{ok, "failed"} {
 		c.sweeps.WithLabelValues(outcome)
 	}
-	for _, t := range []store.EventType{store.ConnectionNeedsReauth, store.ConnectionRevoked} {
+	for _, t := range []event.Type{event.ConnectionNeedsReauth, event.ConnectionRevoked} {
 		c.events.WithLabelValues(string(t))
 	}
 	for _, p := range providers {
@@ -168,7 +168,7 @@ func (m *Metrics) Ended(name string, code oauth.Code) {
 }
 
 // Wrote counts events that were written.
-func (m *Metrics) Wrote(events []store.Event) {
+func (m *Metrics) Wrote(events []event.Event) {
 	for _, e := range events {
 		m.events.WithLabelValues(string(e.Type)).Inc()
 	}

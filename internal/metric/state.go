@@ -78,7 +78,7 @@ func (s *state) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- gauge(lastSweepDesc, unix(last.At))
 		metrics <- gauge(lastTookDesc, max(last.Took, 0).Seconds())
 	}
-	for _, kept := range s.store.Memory() {
+	for _, kept := range s.store.CacheStats() {
 		metrics <- prometheus.MustNewConstMetric(cacheReadsDesc, prometheus.CounterValue, float64(kept.Hits), kept.Record, "hit")
 		metrics <- prometheus.MustNewConstMetric(cacheReadsDesc, prometheus.CounterValue, float64(kept.Misses), kept.Record, "miss")
 		metrics <- gauge(cacheRecordsDesc, float64(kept.Records), kept.Record)
@@ -94,7 +94,7 @@ func (s *state) look(ctx context.Context) {
 		s.take(s.credentials(ctx))
 		s.take(s.work(ctx, now))
 	}
-	names, err := s.store.Configs(ctx)
+	names, err := s.store.Mount.Configs(ctx)
 	s.providers = nil
 	s.complete = s.complete && err == nil
 	for _, name := range names {
@@ -113,7 +113,7 @@ func (s *state) take(metrics []prometheus.Metric, err error) {
 
 func (s *state) credentials(ctx context.Context) (metrics []prometheus.Metric, err error) {
 	for _, status := range store.NotActive {
-		refs, err := s.store.InStatus(ctx, status)
+		refs, err := s.store.Credentials.InStatus(ctx, status)
 		if err != nil {
 			return metrics, err
 		}
@@ -132,11 +132,11 @@ func (s *state) credentials(ctx context.Context) (metrics []prometheus.Metric, e
 }
 
 func (s *state) work(ctx context.Context, now time.Time) (metrics []prometheus.Metric, err error) {
-	due, _, err := s.store.Overdue(ctx, now.Add(time.Minute))
+	due, _, err := s.store.Due.Overdue(ctx, now.Add(time.Minute))
 	if err != nil {
 		return nil, err
 	}
-	overdue, _, err := s.store.Overdue(ctx, now.Add(-sweep.OverdueAfter))
+	overdue, _, err := s.store.Due.Overdue(ctx, now.Add(-sweep.OverdueAfter))
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (s *state) provider(ctx context.Context, name string) (metrics []prometheus
 	if ahead, known := w.Skew(); known {
 		metrics = append(metrics, gauge(skewDesc, ahead.Seconds(), name))
 	}
-	config, err := s.store.Config(ctx, name)
+	config, err := s.store.Mount.Config(ctx, name)
 	if err != nil {
 		return metrics, err
 	}

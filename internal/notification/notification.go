@@ -145,17 +145,17 @@ func (r *Receiver) concerned(ctx context.Context, name string, n provider.Notifi
 	if account == "" {
 		account = store.BusinessAccount(n.Business)
 	}
-	defer r.Store.LockAccount(name, account)()
+	defer r.Store.Credentials.LockAccount(name, account)()
 	if n.Gone {
 		r.Revoker.Revoked(name, account)
 	}
-	return r.Store.Holders(ctx, name, account)
+	return r.Store.Credentials.Holders(ctx, name, account)
 }
 
 // applyTo applies n to one credential, and reports whether that changed it.
 func (r *Receiver) applyTo(ctx context.Context, ref tenant.Ref, n provider.Notification) (bool, error) {
 	var c store.Credential
-	_, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+	_, err := r.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil {
 			return store.Credential{}, errUnchanged
 		}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
@@ -127,7 +128,7 @@ func (r *Refresher) guarded(ref tenant.Ref, call func() error) (err error) {
 
 // run makes the call and records its result.
 func (r *Refresher) run(ctx context.Context, ref tenant.Ref, c call) (store.Credential, error) {
-	before, err := r.Store.Require(ctx, ref)
+	before, err := admission.Credential(ctx, r.Store, ref)
 	if err != nil || !c.wanted(before) {
 		return before, err
 	}
@@ -171,7 +172,7 @@ func (r *Refresher) record(ctx context.Context, ref tenant.Ref, c call, before s
 		r.Revoker.Unstored(ctx, ref, answer)
 	}
 	if errors.Is(err, errSuperseded) {
-		return r.Store.Require(ctx, ref)
+		return admission.Credential(ctx, r.Store, ref)
 	}
 	if before.Status == store.Active && after.Status == store.Revoked && after.LastError.Concerns == string(provider.ConcernsAccount) {
 		// The account's other credentials rest on the same grant, in other tenants too.
@@ -223,7 +224,7 @@ func (r *Refresher) storeResult(ctx context.Context, ref tenant.Ref, call call, 
 		cause = about(before, refused)
 	}
 	// The answer is stored even if the mount shuts down now.
-	after, err := r.Store.UpdateCredential(context.WithoutCancel(ctx), ref, func(old *store.Credential) (store.Credential, error) {
+	after, err := r.Store.Credentials.Update(context.WithoutCancel(ctx), ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Birth != before.Birth || old.Generation != before.Generation {
 			return store.Credential{}, errSuperseded
 		}
@@ -249,7 +250,7 @@ func (r *Refresher) storeResult(ctx context.Context, ref tenant.Ref, call call, 
 	})
 	switch {
 	case errors.Is(err, store.ErrRemoving):
-		return store.Credential{}, store.NoCredential(ref)
+		return store.Credential{}, admission.NoCredential(ref)
 	case err != nil:
 		return store.Credential{}, err
 	case cause != nil:

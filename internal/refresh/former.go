@@ -31,7 +31,7 @@ func (r *Refresher) revokeFormers(ctx context.Context, ref tenant.Ref, c store.C
 		}
 		dropped[former.AccessToken] = !again
 	}
-	stored, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+	stored, err := r.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Birth != c.Birth {
 			return store.Credential{}, errSuperseded
 		}

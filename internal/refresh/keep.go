@@ -10,6 +10,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -34,11 +35,11 @@ const callsOfRefresh = 2
 // Keep is the due work at credentials: it refreshes or checks each, whatever is
 // due. Refreshes come first; checks are asked for in batches. How that went is
 // in the credentials; the error is one of storage.
-func (r *Refresher) Keep(ctx context.Context, due []store.Due) error {
-	ctx = store.Passing(ctx)
-	checks := make([]*chore, len(due))
-	errs := []error{sweep.InParallel(ctx, sweep.Parallel, len(due), func(i int) (err error) {
-		checks[i], err = r.keep(ctx, due[i])
+func (r *Refresher) Keep(ctx context.Context, entries []due.Entry) error {
+	ctx = store.WithoutCaching(ctx)
+	checks := make([]*chore, len(entries))
+	errs := []error{sweep.InParallel(ctx, sweep.Parallel, len(entries), func(i int) (err error) {
+		checks[i], err = r.keep(ctx, entries[i])
 		return err
 	})}
 	batches := r.batches(checks)
@@ -49,27 +50,27 @@ func (r *Refresher) Keep(ctx context.Context, due []store.Due) error {
 
 // keep does what is due at one credential. If that is a check it is returned,
 // to be done together with others.
-func (r *Refresher) keep(ctx context.Context, due store.Due) (check *chore, err error) {
-	ref, err := tenant.ParseFlat(due.ID)
-	if err == nil && errors.Is(r.Store.Deleting(ctx, ref.Tenant), store.ErrDeleting) {
+func (r *Refresher) keep(ctx context.Context, entry due.Entry) (check *chore, err error) {
+	ref, err := tenant.ParseFlat(entry.ID)
+	if err == nil && errors.Is(r.Store.Tenants.Deleting(ctx, ref.Tenant), store.ErrDeleting) {
 		// All of it is being removed, and may not open any more.
-		return nil, r.Store.Drop(ctx, due)
+		return nil, r.Store.Due.Delete(ctx, entry)
 	}
-	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+	if dropped, err := r.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return nil, err
 	}
 	if err != nil {
 		return nil, err
 	}
 	if ref.Kind() == tenant.Page {
-		if _, err := r.Store.Credential(ctx, ref.Above()); errors.Is(err, store.ErrNotFound) {
-			return nil, r.Store.DeletePage(ctx, ref.Above(), ref.Page)
+		if _, err := r.Store.Credentials.Read(ctx, ref.Above()); errors.Is(err, store.ErrNotFound) {
+			return nil, r.Store.Credentials.DeletePage(ctx, ref.Above(), ref.Page)
 		}
 	}
-	c, err := r.Store.Connected(ctx, ref)
+	c, err := r.Store.Credentials.Connected(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
 		// It is being removed, and so will be what it names.
-		return nil, r.Store.Drop(ctx, due)
+		return nil, r.Store.Due.Delete(ctx, entry)
 	}
 	if err != nil {
 		return nil, err
@@ -122,7 +123,7 @@ func (r *Refresher) refreshOne(ctx context.Context, k *chore) error {
 		}
 		_, err = r.Check(ctx, k.ref)
 	}
-	return errors.Join(known(err), r.done(ctx, k), r.Store.FlushFullEvents(ctx))
+	return errors.Join(known(err), r.done(ctx, k), r.Store.Events.FlushFull(ctx))
 }
 
 // batches gathers checks that can be asked for together: of one provider, as
@@ -173,7 +174,7 @@ func (r *Refresher) checkAll(ctx context.Context, batch []*chore) error {
 		finished[i] = true
 		defer r.calls.finish(check, k.ref, res)
 		res.credential, res.err = r.record(ctx, k.ref, r.checking(), k.credential, config, answers[i].Token, answers[i].Err)
-		return errors.Join(known(res.err), r.Store.FlushFullEvents(ctx))
+		return errors.Join(known(res.err), r.Store.Events.FlushFull(ctx))
 	})}
 	for _, k := range batch {
 		errs = append(errs, r.done(ctx, k))
@@ -269,7 +270,7 @@ func gist(answers []provider.Inspection) (err error) {
 // done looks whether the chore is still due where it was. If that is
 // because the provider is left alone, what is due is put off.
 func (r *Refresher) done(ctx context.Context, k *chore) error {
-	c, err := r.Store.Credential(ctx, k.ref)
+	c, err := r.Store.Credentials.Read(ctx, k.ref)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -280,7 +281,7 @@ func (r *Refresher) done(ctx context.Context, k *chore) error {
 	if outage == nil || err != nil {
 		return err
 	}
-	_, err = r.Store.UpdateCredential(ctx, k.ref, func(old *store.Credential) (store.Credential, error) {
+	_, err = r.Store.Credentials.Update(ctx, k.ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Due != c.Due {
 			return store.Credential{}, errSuperseded
 		}

@@ -5,13 +5,14 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // notify publishes what of the credential is about to end, and plans the next notice.
 func (r *Refresher) notify(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
 	var reasons []string
-	c, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+	c, err := r.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil {
 			return store.Credential{}, store.ErrNotFound
 		}
@@ -31,7 +32,7 @@ func (r *Refresher) notify(ctx context.Context, ref tenant.Ref) (store.Credentia
 	}
 	for _, reason := range reasons {
 		r.Log.Warn("about to end", "ref", ref.String(), "reason", reason)
-		r.Store.Note(store.Event{At: r.Now().UTC(), Type: store.ConnectionExpiring, Ref: ref.String(), Reason: reason})
+		r.Store.Events.Add(event.Event{At: r.Now().UTC(), Type: event.ConnectionExpiring, Ref: ref.String(), Reason: reason})
 	}
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -85,14 +86,14 @@ func (r *Refresher) stillborn(c store.Credential) error {
 // pageAndAbove returns what is stored of a page, the zero Credential if
 // nothing, and the credential above it, which must be one that is served.
 func (r *Refresher) pageAndAbove(ctx context.Context, ref tenant.Ref) (above, c store.Credential, err error) {
-	above, err = r.Store.Require(ctx, ref.Above())
+	above, err = admission.Credential(ctx, r.Store, ref.Above())
 	if err == nil {
 		err = servable(ref.Above(), above)
 	}
 	if err != nil {
 		return above, c, err
 	}
-	c, err = r.Store.Connected(ctx, ref)
+	c, err = r.Store.Credentials.Connected(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
 		return above, store.Credential{}, nil
 	}
@@ -141,7 +142,7 @@ type (
 // were fetched. For a suspended tenant it makes no call: its lists show what is
 // stored.
 func (r *Refresher) Pages(ctx context.Context, above tenant.Ref) error {
-	c, err := r.Store.Require(ctx, above)
+	c, err := admission.Credential(ctx, r.Store, above)
 	if err != nil || c.PagesAt == c.Generation {
 		return err
 	}
@@ -177,7 +178,7 @@ func (r *Refresher) FetchPages(ctx context.Context, above tenant.Ref) error {
 }
 
 func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
-	c, err := r.Store.Require(ctx, above)
+	c, err := admission.Credential(ctx, r.Store, above)
 	if err != nil {
 		return err
 	}
@@ -185,7 +186,7 @@ func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
 	if err != nil {
 		return provider.Refusal(err)
 	}
-	names, err := r.Store.List(ctx, store.PagesDir(above))
+	names, err := r.Store.Credentials.List(ctx, store.PagesDir(above))
 	if err != nil {
 		return err
 	}
@@ -196,11 +197,11 @@ func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
 		}
 	}
 	for _, name := range names {
-		if err := r.Store.DeletePage(ctx, above, name); err != nil {
+		if err := r.Store.Credentials.DeletePage(ctx, above, name); err != nil {
 			return err
 		}
 	}
-	_, err = r.Store.UpdateCredential(ctx, above, func(old *store.Credential) (store.Credential, error) {
+	_, err = r.Store.Credentials.Update(ctx, above, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Birth != c.Birth || old.Generation != c.Generation {
 			return store.Credential{}, errSuperseded
 		}
@@ -212,7 +213,7 @@ func (r *Refresher) fetchPages(ctx context.Context, above tenant.Ref) error {
 	case errors.Is(err, errSuperseded):
 		return nil // what was fetched is outdated already; the next reader fetches anew
 	case errors.Is(err, store.ErrRemoving):
-		return store.NoCredential(above)
+		return admission.NoCredential(above)
 	}
 	return err
 }
@@ -256,8 +257,8 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 		return err
 	}
 	now := r.Now().UTC()
-	_, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
-		if still, err := r.Store.Credential(ctx, above); err != nil || still.Birth != c.Birth || still.Generation != c.Generation {
+	_, err := r.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+		if still, err := r.Store.Credentials.Read(ctx, above); err != nil || still.Birth != c.Birth || still.Generation != c.Generation {
 			return store.Credential{}, cmp.Or(err, errSuperseded)
 		}
 		fetched := store.Credential{
@@ -277,7 +278,7 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 	})
 	switch {
 	case errors.Is(err, store.ErrRemoving), errors.Is(err, store.ErrNotFound):
-		return store.NoCredential(above)
+		return admission.NoCredential(above)
 	case errors.Is(err, errSuperseded):
 		return nil // the reader sees that, and fetches anew
 	}
@@ -287,8 +288,8 @@ func (r *Refresher) keepPage(ctx context.Context, above tenant.Ref, c store.Cred
 // deleteOrphans deletes the pages under above if that was deleted while they were
 // fetched: the request that deleted it may have listed them before they were stored.
 func (r *Refresher) deleteOrphans(ctx context.Context, above tenant.Ref) error {
-	if _, err := r.Store.Credential(ctx, above); !errors.Is(err, store.ErrNotFound) {
+	if _, err := r.Store.Credentials.Read(ctx, above); !errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	return r.Store.DeletePages(ctx, above)
+	return r.Store.Credentials.DeletePages(ctx, above)
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
@@ -136,10 +137,10 @@ func (r *Refresher) Token(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 
 // serving returns the error that whatever a tenant has is refused with.
 func (r *Refresher) serving(ctx context.Context, ref tenant.Ref) error {
-	if err := r.Store.Deleting(ctx, ref.Tenant); errors.Is(err, store.ErrDeleting) {
-		return store.NoCredential(ref)
+	if err := r.Store.Tenants.Deleting(ctx, ref.Tenant); errors.Is(err, store.ErrDeleting) {
+		return admission.NoCredential(ref)
 	}
-	return r.Store.Serving(ctx, ref.Tenant)
+	return admission.Serve(ctx, r.Store, ref.Tenant)
 }
 
 // find returns the credential that ref names; the warning tells of trouble
@@ -148,7 +149,7 @@ func (r *Refresher) find(ctx context.Context, ref tenant.Ref) (c store.Credentia
 	if ref.Kind() == tenant.Page {
 		return r.page(ctx, ref)
 	}
-	c, err = r.Store.Require(ctx, ref)
+	c, err = admission.Credential(ctx, r.Store, ref)
 	return c, "", err
 }
 
@@ -164,7 +165,7 @@ func (r *Refresher) renew(ctx context.Context, ref tenant.Ref, minTTL time.Durat
 	}
 	if cause != nil {
 		// What the refusal means for the credential, the credential tells.
-		if c, err = r.Store.Require(ctx, ref); err != nil {
+		if c, err = admission.Credential(ctx, r.Store, ref); err != nil {
 			return c, nil, err
 		}
 	}
@@ -246,7 +247,7 @@ func (r *Refresher) Refresh(ctx context.Context, ref tenant.Ref) (store.Credenti
 		if err := r.FetchPages(ctx, ref.Above()); err != nil {
 			return store.Credential{}, err
 		}
-		return r.Store.Require(ctx, ref)
+		return admission.Credential(ctx, r.Store, ref)
 	}
 	return r.refresh(ctx, ref, func(store.Credential) bool { return true })
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -29,7 +30,7 @@ type AccountRef struct {
 func (r *Remover) Account(ctx context.Context, providerName, id string) ([]AccountRef, error) {
 	var found []AccountRef
 	for _, name := range []string{id, store.BusinessAccount(id)} {
-		holders, err := r.Store.Holders(ctx, providerName, name)
+		holders, err := r.Store.Credentials.Holders(ctx, providerName, name)
 		if err != nil {
 			return nil, err
 		}
@@ -54,13 +55,13 @@ func (r *Remover) Account(ctx context.Context, providerName, id string) ([]Accou
 // removing reports whether the credential is being removed, alone or with its
 // tenant.
 func (r *Remover) removing(ctx context.Context, ref tenant.Ref) (bool, error) {
-	switch err := r.Store.Deleting(ctx, ref.Tenant); {
+	switch err := r.Store.Tenants.Deleting(ctx, ref.Tenant); {
 	case errors.Is(err, store.ErrDeleting):
 		return true, nil
 	case err != nil:
 		return false, err
 	}
-	_, err := r.Store.Removal(ctx, ref)
+	_, err := r.Store.Tenants.Removal(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
@@ -140,7 +141,7 @@ func (r *Remover) standing(ctx context.Context, found []AccountRef, d Disconnect
 			if err := r.hastenRemoval(ctx, a.Ref, d); err != nil {
 				return nil, err
 			}
-			if err := r.Store.ForgetEvents(ctx, a.Ref.String()); err != nil {
+			if err := r.Store.Removals.ScheduleRedaction(ctx, a.Ref.String()); err != nil {
 				return nil, err
 			}
 			done.Removing = append(done.Removing, a.Ref)
@@ -149,7 +150,7 @@ func (r *Remover) standing(ctx context.Context, found []AccountRef, d Disconnect
 			return nil, oauth.Errorf(oauth.Failed, "the record of %s does not open, so its grant cannot be revoked; delete again with force=true", a.Ref)
 		}
 		s := standing{ref: a.Ref, unreadable: a.Unreadable}
-		if s.credential, err = r.Store.Credential(ctx, a.Ref); errors.Is(err, store.ErrNotFound) {
+		if s.credential, err = r.Store.Credentials.Read(ctx, a.Ref); errors.Is(err, store.ErrNotFound) {
 			continue
 		}
 		if err != nil && !a.Unreadable {
@@ -174,7 +175,7 @@ func (r *Remover) hastenRemoval(ctx context.Context, ref tenant.Ref, d Disconnec
 	if !d.Force {
 		return nil
 	}
-	if _, err := r.Store.Removal(ctx, ref.Installation()); err != nil {
+	if _, err := r.Store.Tenants.Removal(ctx, ref.Installation()); err != nil {
 		if errors.Is(err, store.ErrNotFound) {
 			return nil // its tenant is being deleted, which has a Force of its own
 		}
@@ -225,7 +226,7 @@ func (r *Remover) revokeOnce(ctx context.Context, found []AccountRef, all []stan
 // disconnectStanding disconnects one credential, and has its name forgotten by the events:
 // a person has asked for that. removing says that it goes on in the background.
 func (r *Remover) disconnectStanding(ctx context.Context, s *standing, d Disconnection, done *AccountDeletion) (removing bool, err error) {
-	if err := r.Store.ForgetEvents(ctx, s.ref.String()); err != nil {
+	if err := r.Store.Removals.ScheduleRedaction(ctx, s.ref.String()); err != nil {
 		return false, err
 	}
 	warning := ""
@@ -255,15 +256,15 @@ func (r *Remover) disconnectStanding(ctx context.Context, s *standing, d Disconn
 // deleteRevoked deletes the credential of a user, with its pages, if it is still
 // c. Its grant has been dealt with.
 func (r *Remover) deleteRevoked(ctx context.Context, ref tenant.Ref, c store.Credential) error {
-	if err := r.Store.DeletePages(ctx, ref); err != nil {
+	if err := r.Store.Credentials.DeletePages(ctx, ref); err != nil {
 		return err
 	}
-	err := r.Store.DeleteCredential(ctx, ref, unchanged(c))
+	err := r.Store.Credentials.Delete(ctx, ref, unchanged(c))
 	if errors.Is(err, store.ErrNotFound) {
-		return store.NoCredential(ref)
+		return admission.NoCredential(ref)
 	}
 	if err != nil {
 		return err
 	}
-	return r.Store.DeletePages(ctx, ref) // what was fetched meanwhile
+	return r.Store.Credentials.DeletePages(ctx, ref) // what was fetched meanwhile
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -28,12 +29,12 @@ func (r *Remover) TakeDeletion(ctx context.Context, name, signed string) (code o
 	if err != nil {
 		return oauth.Secret{}, err
 	}
-	if code, err = r.Store.DataDeletionCode(ctx, name, notice.Account, notice.At); err != nil {
+	if code, err = r.Store.Mount.DataDeletionCode(ctx, name, notice.Account, notice.At); err != nil {
 		return oauth.Secret{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	ended := false
-	err = r.Store.UpdateDataDeletion(ctx, store.DataDeletionID(code), func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
+	err = r.Store.Mount.UpdateDataDeletion(ctx, store.DataDeletionID(code), func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
 		if old != nil {
 			ended = old.Status != store.DataDeletionPending
 			return store.DataDeletion{}, time.Time{}, errUnchanged
@@ -53,7 +54,7 @@ func (r *Remover) Deletion(ctx context.Context, name string, code oauth.Secret) 
 	if len(code.Reveal()) != store.DataDeletionCodeLength {
 		return "", errNoDeletion
 	}
-	d, err := r.Store.DataDeletion(ctx, store.DataDeletionID(code))
+	d, err := r.Store.Mount.DataDeletion(ctx, store.DataDeletionID(code))
 	if errors.Is(err, store.ErrNotFound) || err == nil && d.Provider != name {
 		return "", errNoDeletion
 	}
@@ -64,22 +65,22 @@ var errNoDeletion = oauth.Errorf(oauth.NotFound, "there is no such deletion, or 
 
 // Erase is the due work at a deletion: to carry it out, and to forget it when
 // its time is over.
-func (r *Remover) Erase(ctx context.Context, due store.Due) error {
-	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+func (r *Remover) Erase(ctx context.Context, entry due.Entry) error {
+	if dropped, err := r.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
-	d, err := r.Store.DataDeletion(ctx, due.ID)
+	d, err := r.Store.Mount.DataDeletion(ctx, entry.ID)
 	if err != nil {
 		return err
 	}
 	if d.Status != store.DataDeletionPending {
-		return r.Store.ForgetDataDeletion(ctx, due)
+		return r.Store.Mount.DeleteDataDeletion(ctx, entry)
 	}
 	status, err := r.eraseAll(ctx, d)
 	if err != nil {
 		r.Log.Warn("a deletion could not be carried out", "error", err)
 	}
-	return r.Store.UpdateDataDeletion(ctx, due.ID, func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
+	return r.Store.Mount.UpdateDataDeletion(ctx, entry.ID, func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
 		if old == nil {
 			return store.DataDeletion{}, time.Time{}, store.ErrNotFound
 		}
@@ -98,7 +99,7 @@ func (r *Remover) Erase(ctx context.Context, due store.Due) error {
 // before one is deleted: where one lives the grant stands, and a token that is
 // dead all the same died of something else.
 func (r *Remover) eraseAll(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
-	holders, err := r.Store.Holders(ctx, d.Provider, d.Account)
+	holders, err := r.Store.Credentials.Holders(ctx, d.Provider, d.Account)
 	if err != nil {
 		return store.DataDeletionPending, err
 	}
@@ -124,7 +125,7 @@ func (r *Remover) eraseAll(ctx context.Context, d store.DataDeletion) (store.Dat
 	}
 	if status == store.DataDeletionCompleted {
 		// It drops the account's index entries that lead nowhere.
-		if _, err := r.Store.Holders(ctx, d.Provider, d.Account); err != nil {
+		if _, err := r.Store.Credentials.Holders(ctx, d.Provider, d.Account); err != nil {
 			return store.DataDeletionPending, err
 		}
 	}
@@ -147,7 +148,7 @@ func (r *Remover) examine(ctx context.Context, d store.DataDeletion, ref tenant.
 		return store.Credential{}, spared, err
 	}
 	_, refusal := r.Refresh.Check(ctx, ref)
-	c, err := r.Store.Credential(ctx, ref)
+	c, err := r.Store.Credentials.Read(ctx, ref)
 	switch {
 	case err != nil, notification.Precedes(d.AskedAt, c):
 		return c, spared, ignore(err, store.ErrNotFound)
@@ -161,18 +162,18 @@ func (r *Remover) examine(ctx context.Context, d store.DataDeletion, ref tenant.
 
 // eraseOne deletes one credential, with its pages.
 func (r *Remover) eraseOne(ctx context.Context, ref tenant.Ref, c store.Credential) error {
-	if err := r.Store.ForgetEvents(ctx, ref.String()); err != nil {
+	if err := r.Store.Removals.ScheduleRedaction(ctx, ref.String()); err != nil {
 		return err
 	}
 	// First the pages: of a credential that is gone nobody would look for them.
-	if err := r.Store.DeletePages(ctx, ref); err != nil {
+	if err := r.Store.Credentials.DeletePages(ctx, ref); err != nil {
 		return err
 	}
-	if err := r.Store.DeleteCredential(ctx, ref, unchanged(c)); err != nil {
+	if err := r.Store.Credentials.Delete(ctx, ref, unchanged(c)); err != nil {
 		return ignore(err, store.ErrNotFound)
 	}
 	r.Log.Info("deleted, as the person asked of the provider", "ref", ref.String())
-	return r.Store.DeletePages(ctx, ref) // what was fetched meanwhile
+	return r.Store.Credentials.DeletePages(ctx, ref) // what was fetched meanwhile
 }
 
 // errUnchanged is returned if there is nothing to be stored.

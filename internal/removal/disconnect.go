@@ -6,10 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -39,10 +41,10 @@ func (r *Remover) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnectio
 	if ref.Kind() == tenant.Installation {
 		return r.uninstall(ctx, ref, d)
 	}
-	c, err := r.Store.Require(ctx, ref)
+	c, err := admission.Credential(ctx, r.Store, ref)
 	if errors.Is(err, store.ErrCorrupt) && d.Force {
 		r.unrevoked(ref, err)
-		return warnCorrupt, r.Store.Discard(ctx, ref)
+		return warnCorrupt, r.Store.Credentials.DeleteUnreadable(ctx, ref)
 	}
 	if err != nil {
 		return "", err
@@ -57,9 +59,9 @@ func (r *Remover) part(ctx context.Context, ref tenant.Ref, c store.Credential, 
 	}
 	if ref.Kind() == tenant.Page {
 		// It lives by the grant above it, and comes back with the next fetch.
-		return "", r.Store.DeletePage(ctx, ref.Above(), ref.Page)
+		return "", r.Store.Credentials.DeletePage(ctx, ref.Above(), ref.Page)
 	}
-	if err := r.Store.DeletePages(ctx, ref); err != nil {
+	if err := r.Store.Credentials.DeletePages(ctx, ref); err != nil {
 		return "", err
 	}
 	for {
@@ -68,24 +70,24 @@ func (r *Remover) part(ctx context.Context, ref tenant.Ref, c store.Credential, 
 			break
 		}
 		// It was connected again meanwhile, perhaps with another account.
-		if c, err = r.Store.Credential(ctx, ref); err != nil {
+		if c, err = r.Store.Credentials.Read(ctx, ref); err != nil {
 			break
 		}
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		err = store.NoCredential(ref)
+		err = admission.NoCredential(ref)
 	}
 	if err != nil {
 		return warning, err
 	}
-	return warning, r.Store.DeletePages(ctx, ref) // what was fetched meanwhile
+	return warning, r.Store.Credentials.DeletePages(ctx, ref) // what was fetched meanwhile
 }
 
 // forget is part for a static credential, which no provider has granted.
 func (r *Remover) forget(ctx context.Context, ref tenant.Ref) error {
-	err := r.Store.DeleteCredential(ctx, ref, func(store.Credential) error { return nil })
+	err := r.Store.Credentials.Delete(ctx, ref, func(store.Credential) error { return nil })
 	if errors.Is(err, store.ErrNotFound) {
-		return store.NoCredential(ref)
+		return admission.NoCredential(ref)
 	}
 	return err
 }
@@ -100,7 +102,7 @@ func (r *Remover) partOnce(ctx context.Context, ref tenant.Ref, c store.Credenti
 	if warning, err = r.revoke(ctx, ref, c, d); err != nil {
 		return "", err
 	}
-	return warning, r.Store.DeleteCredential(ctx, ref, unchanged(c))
+	return warning, r.Store.Credentials.Delete(ctx, ref, unchanged(c))
 }
 
 // unchanged allows what is to be done to a credential only while it is c.
@@ -117,11 +119,11 @@ func unchanged(c store.Credential) func(store.Credential) error {
 // reports whether it did. Of the holders of one account that part at the same
 // time, each sees the others or is the last.
 func (r *Remover) forgetShared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
-	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
+	defer r.Store.Credentials.LockAccount(ref.Provider, c.Token.Account)()
 	if shared, err := r.shared(ctx, ref, c); !shared || err != nil {
 		return false, err
 	}
-	err := r.Store.DeleteCredential(ctx, ref, unchanged(c))
+	err := r.Store.Credentials.Delete(ctx, ref, unchanged(c))
 	return err == nil, err
 }
 
@@ -134,7 +136,7 @@ func (r *Remover) shared(ctx context.Context, ref tenant.Ref, c store.Credential
 // sharedBeyond is shared without the credentials that except names.
 func (r *Remover) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Credential, except func(tenant.Ref) bool) (bool, error) {
 	alone := r.Revoker.Alone(ref.Provider, c.Token)
-	holders, err := r.Store.Holders(ctx, ref.Provider, c.Token.Account)
+	holders, err := r.Store.Credentials.Holders(ctx, ref.Provider, c.Token.Account)
 	return slices.ContainsFunc(holders, func(other store.Holder) bool {
 		return !except(other.Ref) && !other.Gone && (!alone || other.Holds(c.Token.AccessToken))
 	}), err
@@ -187,7 +189,7 @@ func (r *Remover) revoke(ctx context.Context, ref tenant.Ref, c store.Credential
 // recordOutlived notes on the credential that only its owner can end the grant:
 // what has to be done there must not be in the log alone.
 func (r *Remover) recordOutlived(ctx context.Context, ref tenant.Ref, c store.Credential, e *provider.Error) error {
-	_, err := r.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+	_, err := r.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Birth != c.Birth {
 			return store.Credential{}, store.ErrNotFound
 		}
@@ -207,7 +209,7 @@ func (r *Remover) recordOutlived(ctx context.Context, ref tenant.Ref, c store.Cr
 // its grant was not revoked.
 func (r *Remover) unrevoked(ref tenant.Ref, why error) {
 	r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", why)
-	r.Store.Note(store.Event{At: r.Now().UTC(), Type: store.ConnectionUnrevoked, Ref: ref.String(), Reason: why.Error()})
+	r.Store.Events.Add(event.Event{At: r.Now().UTC(), Type: event.ConnectionUnrevoked, Ref: ref.String(), Reason: why.Error()})
 }
 
 // revokeAll revokes what can be revoked of the credential.
@@ -233,10 +235,10 @@ func (r *Remover) revokeAll(ctx context.Context, p provider.Revoker, client oaut
 // Said again with Force, a removal forgets what it cannot revoke.
 func (r *Remover) uninstall(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
 	const under = "the installation is out of service; it, and what stands under it, is being revoked and removed in the background: see connections/"
-	if _, err := r.Store.Removal(ctx, ref); err == nil && d.Force {
+	if _, err := r.Store.Tenants.Removal(ctx, ref); err == nil && d.Force {
 		return under + ref.String(), r.hasten(ctx, ref)
 	}
-	c, err := r.Store.Require(ctx, ref)
+	c, err := admission.Credential(ctx, r.Store, ref)
 	switch {
 	case errors.Is(err, store.ErrCorrupt) && d.Force:
 		r.unrevoked(ref, err)
@@ -270,20 +272,20 @@ func (r *Remover) uninstall(ctx context.Context, ref tenant.Ref, d Disconnection
 // with one write. The worker does the rest, but what is soon done is done now:
 // ended says that it was.
 func (r *Remover) beginRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
-	err = r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
+	err = r.Store.Removals.Update(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old != nil {
-			return store.Removal{}, time.Time{}, store.NoCredential(ref) // another request was first
+			return store.Removal{}, time.Time{}, admission.NoCredential(ref) // another request was first
 		}
 		return removal, r.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = store.NoCredential(ref) // its tenant is being deleted, or is gone
+		err = admission.NoCredential(ref) // its tenant is being deleted, or is gone
 	}
 	if err != nil {
 		return "", false, err
 	}
 	// From here on the removal stands, whatever comes.
-	if bare, err := r.Store.Bare(ctx, ref); bare && err == nil {
+	if bare, err := r.Store.Credentials.Bare(ctx, ref); bare && err == nil {
 		if end, err := r.removeLast(ctx, ref, removal); err == nil && end.ended {
 			return end.warning, true, nil
 		}
@@ -293,16 +295,16 @@ func (r *Remover) beginRemoval(ctx context.Context, ref tenant.Ref, removal stor
 
 // hasten lets a removal forget what it cannot revoke, and takes it up at once.
 func (r *Remover) hasten(ctx context.Context, ref tenant.Ref) error {
-	err := r.Store.UpdateRemoval(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
+	err := r.Store.Removals.Update(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old == nil {
-			return store.Removal{}, time.Time{}, store.NoCredential(ref)
+			return store.Removal{}, time.Time{}, admission.NoCredential(ref)
 		}
 		removal := *old
 		removal.Force = true
 		return removal, r.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = store.NoCredential(ref)
+		err = admission.NoCredential(ref)
 	}
 	return err
 }

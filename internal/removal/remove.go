@@ -12,6 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -30,22 +31,22 @@ const (
 // Remove is the background work at an installation's removal: all that stands
 // under it is revoked and removed, and then itself. What cannot be revoked is
 // tried again, for as long as it takes; with Force it is forgotten.
-func (r *Remover) Remove(ctx context.Context, due store.Due) error {
-	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+func (r *Remover) Remove(ctx context.Context, entry due.Entry) error {
+	if dropped, err := r.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
-	ref, err := tenant.ParseFlat(due.ID)
+	ref, err := tenant.ParseFlat(entry.ID)
 	if err != nil {
 		return err
 	}
-	removal, err := r.Store.Removal(ctx, ref)
+	removal, err := r.Store.Tenants.Removal(ctx, ref)
 	if err != nil {
 		return quietly(err)
 	}
-	ctx = store.Passing(ctx)
-	through, err := r.removeAll(ctx, &removal, r.Store.Under(ctx, ref, removal.After))
+	ctx = store.WithoutCaching(ctx)
+	through, err := r.removeAll(ctx, &removal, r.Store.Credentials.Under(ctx, ref, removal.After))
 	if errors.Is(err, provider.ErrCircuitOpen) {
-		return quietly(r.Store.UpdateRemoval(ctx, ref, r.wait(removal, err)))
+		return quietly(r.Store.Removals.Update(ctx, ref, r.wait(removal, err)))
 	}
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (r *Remover) Remove(ctx context.Context, due store.Due) error {
 			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
 		}
 	}
-	return quietly(r.Store.UpdateRemoval(ctx, ref, r.next(removal, through)))
+	return quietly(r.Store.Removals.Update(ctx, ref, r.next(removal, through)))
 }
 
 // next returns what is stored of a removal after a slice of it, and when the
@@ -172,7 +173,7 @@ func (r *Remover) removeLot(ctx context.Context, removal *store.Removal, lot []t
 }
 
 func (r *Remover) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection) error {
-	c, err := r.Store.Credential(ctx, ref)
+	c, err := r.Store.Credentials.Read(ctx, ref)
 	if err == nil && d.Revoke {
 		if err := r.Budget.Wait(ctx); err != nil {
 			return err
@@ -183,7 +184,7 @@ func (r *Remover) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection
 		_, err = r.part(ctx, ref, c, d)
 	case errors.Is(err, store.ErrCorrupt) && d.Force:
 		r.unrevoked(ref, err)
-		err = r.Store.Discard(ctx, ref)
+		err = r.Store.Credentials.DeleteUnreadable(ctx, ref)
 	}
 	return err
 }
@@ -209,7 +210,7 @@ type ending struct {
 // connected, from the look at it to its end.
 func (r *Remover) removeLast(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
 	end, err, _ := r.joint.Do("removal "+ref.String(), func() (any, error) {
-		standing, err := r.Store.Removal(ctx, ref)
+		standing, err := r.Store.Tenants.Removal(ctx, ref)
 		if errors.Is(err, store.ErrNotFound) || err == nil && standing.ID != removal.ID {
 			return ending{ended: true}, nil
 		}
@@ -222,10 +223,10 @@ func (r *Remover) removeLast(ctx context.Context, ref tenant.Ref, removal store.
 }
 
 func (r *Remover) endRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
-	c, err := r.Store.Credential(ctx, ref)
+	c, err := r.Store.Credentials.Read(ctx, ref)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrCorrupt) && removal.Force:
-		ended, err := r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
+		ended, err := r.Store.Removals.End(ctx, ref, removal.ID, unchanged(c))
 		return ending{"", ended}, err
 	case err != nil:
 		return ending{}, err
@@ -244,18 +245,18 @@ func (r *Remover) endRemoval(ctx context.Context, ref tenant.Ref, removal store.
 			return ending{}, err
 		}
 	}
-	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
-	ended, err = r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
+	defer r.Store.Credentials.LockAccount(ref.Provider, c.Token.Account)()
+	ended, err = r.Store.Removals.End(ctx, ref, removal.ID, unchanged(c))
 	return ending{warning, ended}, err
 }
 
 // endShared is forgetShared for an installation: of the holders of one account
 // that go at the same time, each sees the others or is the last.
 func (r *Remover) endShared(ctx context.Context, ref tenant.Ref, removal store.Removal, c store.Credential) (shared, ended bool, err error) {
-	defer r.Store.LockAccount(ref.Provider, c.Token.Account)()
+	defer r.Store.Credentials.LockAccount(ref.Provider, c.Token.Account)()
 	if shared, err = r.shared(ctx, ref, c); !shared || err != nil {
 		return shared, false, err
 	}
-	ended, err = r.Store.EndRemoval(ctx, ref, removal.ID, unchanged(c))
+	ended, err = r.Store.Removals.End(ctx, ref, removal.ID, unchanged(c))
 	return true, ended, err
 }

@@ -5,17 +5,19 @@ import (
 	"errors"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // Suspend has nothing of the tenant be served or connected any more, or lifts
 // that. Its grants are kept alive all the while, so that it is whole then.
 func (r *Remover) Suspend(ctx context.Context, id tenant.ID, suspended bool) error {
-	err := r.Store.Suspend(ctx, id, suspended)
+	err := r.Store.Tenants.Suspend(ctx, id, suspended)
 	if errors.Is(err, store.ErrNotFound) {
-		return r.Store.TenantNotFound(ctx, id)
+		return admission.TenantNotFound(ctx, r.Store, id)
 	}
 	return err
 }
@@ -28,7 +30,7 @@ func (r *Remover) Suspend(ctx context.Context, id tenant.ID, suspended bool) err
 func (r *Remover) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnection) (warning string, err error) {
 	// A caller who goes away must not keep keys from being destroyed.
 	ctx = context.WithoutCancel(ctx)
-	err = r.Store.UpdateDeletion(ctx, id, func(old *store.Removal) (store.Removal, time.Time, error) {
+	err = r.Store.Removals.UpdateDeletion(ctx, id, func(old *store.Removal) (store.Removal, time.Time, error) {
 		deletion := store.Removal{ID: store.NewID(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
 		if old != nil {
 			deletion = *old
@@ -37,7 +39,7 @@ func (r *Remover) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnectio
 		return deletion, r.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return "", store.NoTenant(id)
+		return "", admission.NoTenant(id)
 	}
 	if err != nil {
 		return "", err
@@ -51,25 +53,25 @@ func (r *Remover) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnectio
 
 // Delete is the background work at a tenant's deletion. What cannot be revoked
 // is tried again, for as long as it takes.
-func (r *Remover) Delete(ctx context.Context, due store.Due) error {
-	if dropped, err := r.Store.DropOutdated(ctx, due); dropped || err != nil {
+func (r *Remover) Delete(ctx context.Context, entry due.Entry) error {
+	if dropped, err := r.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
-	id, err := tenant.ParseID(due.ID)
+	id, err := tenant.ParseID(entry.ID)
 	if err != nil {
 		return err
 	}
-	deletion, err := r.Store.Deletion(ctx, id)
+	deletion, err := r.Store.Tenants.Deletion(ctx, id)
 	if err == nil && deletion.Force {
-		err = r.Store.Shred(ctx, id) // the request may have been cut short
+		err = r.Store.Removals.PurgeKeys(ctx, id) // the request may have been cut short
 	}
 	if err != nil {
 		return quietly(err)
 	}
-	ctx = store.Passing(ctx)
-	through, err := r.removeAll(ctx, &deletion, r.Store.Refs(ctx, id, deletion.After))
+	ctx = store.WithoutCaching(ctx)
+	through, err := r.removeAll(ctx, &deletion, r.Store.Credentials.Refs(ctx, id, deletion.After))
 	if errors.Is(err, provider.ErrCircuitOpen) {
-		return quietly(r.Store.UpdateDeletion(ctx, id, r.wait(deletion, err)))
+		return quietly(r.Store.Removals.UpdateDeletion(ctx, id, r.wait(deletion, err)))
 	}
 	if err != nil {
 		return err
@@ -78,12 +80,12 @@ func (r *Remover) Delete(ctx context.Context, due store.Due) error {
 	if done && deletion.Force { // what did not open has left its index entries
 		begun := r.Now()
 		more := func() bool { return ctx.Err() == nil && r.Now().Sub(begun) <= removalSlice }
-		if deletion.HintsAfter, done, err = r.Store.DropHints(ctx, id, deletion.HintsAfter, more); err != nil {
+		if deletion.EntriesAfter, done, err = r.Store.Removals.DeleteEntries(ctx, id, deletion.EntriesAfter, more); err != nil {
 			return err
 		}
 	}
 	if done {
-		switch ended, err := r.Store.EndDeletion(ctx, id, deletion.ID); {
+		switch ended, err := r.Store.Removals.EndDeletion(ctx, id, deletion.ID); {
 		case err != nil:
 			return err
 		case ended:
@@ -91,7 +93,7 @@ func (r *Remover) Delete(ctx context.Context, due store.Due) error {
 			return nil
 		}
 	}
-	return quietly(r.Store.UpdateDeletion(ctx, id, r.next(deletion, through)))
+	return quietly(r.Store.Removals.UpdateDeletion(ctx, id, r.next(deletion, through)))
 }
 
 // quietly passes over the errors of work whose tenant, or whose reason, is

@@ -89,7 +89,7 @@ func (r *Revoker) HeldBeyond(ctx context.Context, ref tenant.Ref, t oauth.Token)
 }
 
 func (r *Revoker) held(ctx context.Context, providerName string, t oauth.Token, counts func(tenant.Ref) bool) (bool, error) {
-	holders, err := r.Store.Holders(ctx, providerName, t.Account)
+	holders, err := r.Store.Credentials.Holders(ctx, providerName, t.Account)
 	return slices.ContainsFunc(holders, func(h store.Holder) bool {
 		return counts(h.Ref) && (h.Token.IsZero() || h.Holds(t.AccessToken))
 	}), err
@@ -130,7 +130,7 @@ func (r *Revoker) Since(providerName, account string, begun time.Time) bool {
 // being revoked may have died with it. For those that are stored later, see Since.
 func (r *Revoker) CheckOthers(ctx context.Context, providerName string, ref tenant.Ref, account string) error {
 	r.Revoked(providerName, account)
-	holders, err := r.Store.Holders(ctx, providerName, account)
+	holders, err := r.Store.Credentials.Holders(ctx, providerName, account)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (r *Revoker) CheckOthers(ctx context.Context, providerName string, ref tena
 		if other.Ref == ref || other.Status != store.Active {
 			continue
 		}
-		_, err := r.Store.UpdateCredential(ctx, other.Ref, func(old *store.Credential) (store.Credential, error) {
+		_, err := r.Store.Credentials.Update(ctx, other.Ref, func(old *store.Credential) (store.Credential, error) {
 			if old == nil {
 				return store.Credential{}, store.ErrNotFound
 			}

@@ -9,16 +9,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-func (s *Store) accountName(ctx context.Context, provider, account string, create bool) (string, error) {
-	k, err := s.accountKey(ctx, create)
-	if err != nil {
-		return "", err
-	}
-	return k.Name(provider, account)
-}
-
 // BusinessAccount is the name under which a business is looked up with
-// [Store.Holders].
+// [Credentials.Holders].
 func BusinessAccount(business string) string { return "business:" + business }
 
 // accountsOf returns what the credential is looked up by: the account that
@@ -34,11 +26,11 @@ func accountsOf(c Credential) []string {
 	return accounts
 }
 
-// LockAccount keeps others who lock the same account out until unlock is
+// LockAccount keeps other callers that lock the same account out until unlock is
 // called. It is held while a credential of the account is stored or deleted,
-// so that what [Store.Holders] says of the account stays true meanwhile.
-func (s *Store) LockAccount(provider, account string) (unlock func()) {
-	return s.accounts.lock(provider + "\x00" + account)
+// so that what [Credentials.Holders] returns stays true meanwhile.
+func (s *Credentials) LockAccount(provider, account string) (unlock func()) {
+	return s.accountLocks.lock(provider + "\x00" + account)
 }
 
 // A Holder is a credential that holds an account. Its status is empty if its
@@ -47,9 +39,9 @@ type Holder struct {
 	Ref    tenant.Ref
 	Status Status
 	Token  oauth.Secret
-	// Formers are the tokens of before its refreshes that live on.
+	// Formers are the tokens from before its refreshes that live on.
 	Formers []Former
-	// Gone says that the grant is known to be, and not only told.
+	// Gone says that the grant has ended, and that this was confirmed.
 	Gone bool
 }
 
@@ -61,39 +53,40 @@ func (h Holder) Holds(token oauth.Secret) bool {
 
 // Holders returns the credentials that hold the provider's account, whatever
 // their tenant.
-func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder, error) {
-	name, err := s.accountName(ctx, provider, account, false)
+func (s *Credentials) Holders(ctx context.Context, provider, account string) ([]Holder, error) {
+	name, err := s.keyrings.accountName(ctx, provider, account, false)
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	hints, err := s.storage.List(ctx, accountDir(provider, name))
+	dir := accountDir(provider, name)
+	entries, err := s.storage.List(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	var holders []Holder
-	for _, hint := range hints {
-		ref, err := tenant.ParseFlat(hint)
+	for _, entry := range entries {
+		ref, err := tenant.ParseFlat(entry)
 		if err != nil {
-			return nil, corrupt(accountDir(provider, name)+hint, err)
+			return nil, corrupt(dir+entry, err)
 		}
-		shredded, err := s.shredded(ctx, ref.Tenant)
+		purged, err := s.tenants.purged(ctx, ref.Tenant)
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			return nil, err
 		}
-		if shredded {
-			continue // nobody will ever open it
+		if purged {
+			continue // it cannot be opened any more
 		}
-		switch c, err := s.Credential(ctx, ref); {
+		switch c, err := s.Read(ctx, ref); {
 		case err == nil && slices.Contains(accountsOf(c), account):
 			holders = append(holders, Holder{ref, c.Status, c.Token.AccessToken, c.Formers, c.Gone()})
 		case errors.Is(err, ErrCorrupt):
-			// Nobody knows: it counts.
+			// It may hold the account: it counts.
 			holders = append(holders, Holder{Ref: ref})
 		case err == nil, errors.Is(err, ErrNotFound):
-			if err := s.dropHint(ctx, ref, accountDir(provider, name)+hint); err != nil {
+			if err := s.deleteIfStale(ctx, ref, dir+entry); err != nil {
 				return nil, err
 			}
 		default:
@@ -103,45 +96,36 @@ func (s *Store) Holders(ctx context.Context, provider, account string) ([]Holder
 	return holders, nil
 }
 
-// dropHint deletes a hint that leads to ref's credential, if that does not
-// need it.
-func (s *Store) dropHint(ctx context.Context, ref tenant.Ref, key string) error {
-	defer s.records.lock(credentialKey(ref))()
-	c, err := s.storedCredential(ctx, ref)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	if err == nil {
-		needed, err := s.hints(ctx, ref, &c, false)
-		if err != nil || slices.Contains(needed, key) {
-			return err
-		}
-	}
-	return s.storage.Delete(ctx, key)
-}
-
-// InUse reports whether any credential of the provider is kept.
-func (s *Store) InUse(ctx context.Context, provider string) (bool, error) {
+// InUse reports whether there is any credential of the provider.
+func (s *Credentials) InUse(ctx context.Context, provider string) (bool, error) {
 	dirs, err := s.storage.List(ctx, accountPrefix+provider+"/")
 	if err != nil {
 		return false, err
 	}
 	for _, dir := range dirs {
-		hints, err := s.storage.List(ctx, accountPrefix+provider+"/"+dir)
-		if err != nil {
-			return false, err
+		if used, err := s.inUse(ctx, accountPrefix+provider+"/"+dir); used || err != nil {
+			return used, err
 		}
-		for _, hint := range hints {
-			ref, err := tenant.ParseFlat(hint)
-			if err != nil {
-				return false, corrupt(accountPrefix+provider+"/"+dir+hint, err)
-			}
-			if shredded, err := s.shredded(ctx, ref.Tenant); shredded && err == nil {
-				continue
-			}
-			if _, err := s.Credential(ctx, ref); !errors.Is(err, ErrNotFound) {
-				return err == nil, err
-			}
+	}
+	return false, nil
+}
+
+// inUse is InUse for the entries in one directory of the account index.
+func (s *Credentials) inUse(ctx context.Context, dir string) (bool, error) {
+	entries, err := s.storage.List(ctx, dir)
+	if err != nil {
+		return false, err
+	}
+	for _, entry := range entries {
+		ref, err := tenant.ParseFlat(entry)
+		if err != nil {
+			return false, corrupt(dir+entry, err)
+		}
+		if purged, err := s.tenants.purged(ctx, ref.Tenant); purged && err == nil {
+			continue
+		}
+		if _, err := s.Read(ctx, ref); !errors.Is(err, ErrNotFound) {
+			return err == nil, err
 		}
 	}
 	return false, nil

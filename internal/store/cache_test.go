@@ -58,7 +58,7 @@ func grant(t *testing.T, s *store.Store, ref tenant.Ref, account string) {
 // account is the account of ref's credential, as s reads it.
 func account(t *testing.T, s *store.Store, ref tenant.Ref) string {
 	t.Helper()
-	c, err := s.Credential(t.Context(), ref)
+	c, err := s.Credentials.Read(t.Context(), ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func account(t *testing.T, s *store.Store, ref tenant.Ref) string {
 
 func configure(t *testing.T, s *store.Store, id string) {
 	t.Helper()
-	err := s.UpdateConfig(t.Context(), "facebook", func(store.Config) (store.Config, error) {
+	err := s.Mount.UpdateConfig(t.Context(), "facebook", func(store.Config) (store.Config, error) {
 		c := config()
 		c.ClientID = id
 		return c, nil
@@ -77,17 +77,17 @@ func configure(t *testing.T, s *store.Store, id string) {
 	}
 }
 
-func TestARecordIsReadFromStorageOnce(t *testing.T) {
+func TestReadComesFromStorageOnce(t *testing.T) {
 	s, storage, clock := newStore()
 	put(t, s, uma, credential())
 	configure(t, s, "123")
 	read := func(s *store.Store) (store.Credential, store.Config) {
 		t.Helper()
-		c, err := s.Connected(t.Context(), uma)
+		c, err := s.Credentials.Connected(t.Context(), uma)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, err := s.ConfigAsWritten(t.Context(), "facebook")
+		o, err := s.Mount.ConfigAsWritten(t.Context(), "facebook")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,9 +109,9 @@ func TestARecordIsReadFromStorageOnce(t *testing.T) {
 	}
 }
 
-// TestASlowReaderDoesNotBringAnOldRecordBack has everything that may happen to
+// TestSlowReadDoesNotCacheOldRecord has everything that may happen to
 // a record happen between a reader's look at storage and its return.
-func TestASlowReaderDoesNotBringAnOldRecordBack(t *testing.T) {
+func TestSlowReadDoesNotCacheOldRecord(t *testing.T) {
 	for name, meanwhile := range map[string]func(s, other *store.Store, standby *bool){
 		"written": func(s, _ *store.Store, _ *bool) { grant(t, s, uma, "new") },
 		"written by another node": func(s, other *store.Store, _ *bool) {
@@ -123,7 +123,7 @@ func TestASlowReaderDoesNotBringAnOldRecordBack(t *testing.T) {
 			*standby = false
 		},
 		"deleted and written": func(s, _ *store.Store, _ *bool) {
-			if err := s.DeleteCredential(t.Context(), uma, func(store.Credential) error { return nil }); err != nil {
+			if err := s.Credentials.Delete(t.Context(), uma, func(store.Credential) error { return nil }); err != nil {
 				t.Fatal(err)
 			}
 			grant(t, s, uma, "new")
@@ -149,10 +149,10 @@ func TestASlowReaderDoesNotBringAnOldRecordBack(t *testing.T) {
 
 const keyringKey = "keyring/tenant/org_acme"
 
-func TestNothingIsServedWhoseKeyWasDestroyed(t *testing.T) {
+func TestReadFailsAfterKeyIsPurged(t *testing.T) {
 	gone := func(t *testing.T, s *store.Store) {
 		t.Helper()
-		if _, err := s.Credential(t.Context(), uma); !errors.Is(err, store.ErrCorrupt) {
+		if _, err := s.Credentials.Read(t.Context(), uma); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("read is %v", err)
 		}
 	}
@@ -187,16 +187,16 @@ func TestNothingIsServedWhoseKeyWasDestroyed(t *testing.T) {
 	})
 }
 
-// TestAWriteIsDecidedByWhatIsStored has another node write and nobody tell:
+// TestUpdateBypassesCache has another node write and nobody tell:
 // nothing of what it wrote is lost.
-func TestAWriteIsDecidedByWhatIsStored(t *testing.T) {
+func TestUpdateBypassesCache(t *testing.T) {
 	s, storage, clock := newStore()
 	other := store.New(store.Options{Storage: storage, Now: clock.Now})
 	grant(t, s, uma, "old")
 	grant(t, other, uma, "new")
 	configure(t, s, "old")
 	configure(t, other, "new")
-	_, err := s.UpdateCredential(t.Context(), uma, func(old *store.Credential) (store.Credential, error) {
+	_, err := s.Credentials.Update(t.Context(), uma, func(old *store.Credential) (store.Credential, error) {
 		if old.Token.Account != "new" {
 			t.Errorf("the credential to change is %s", old.Token.Account)
 		}
@@ -205,7 +205,7 @@ func TestAWriteIsDecidedByWhatIsStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.UpdateConfig(t.Context(), "facebook", func(old store.Config) (store.Config, error) {
+	err = s.Mount.UpdateConfig(t.Context(), "facebook", func(old store.Config) (store.Config, error) {
 		if old.ClientID != "new" {
 			t.Errorf("the configuration to change is %s", old.ClientID)
 		}
@@ -219,8 +219,10 @@ func TestAWriteIsDecidedByWhatIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, read := range []func() error{
-		func() error { return s.DeleteCredential(t.Context(), uma, func(store.Credential) error { return nil }) },
-		func() error { _, err := s.Credential(t.Context(), uma); return err },
+		func() error {
+			return s.Credentials.Delete(t.Context(), uma, func(store.Credential) error { return nil })
+		},
+		func() error { _, err := s.Credentials.Read(t.Context(), uma); return err },
 	} {
 		if err := read(); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("read is %v", err)
@@ -228,9 +230,9 @@ func TestAWriteIsDecidedByWhatIsStored(t *testing.T) {
 	}
 }
 
-// TestAFailedWriteIsNotTakenForDone has a write fail in each way that a
+// TestFailedWriteIsNotCached has a write fail in each way that a
 // storage may.
-func TestAFailedWriteIsNotTakenForDone(t *testing.T) {
+func TestFailedWriteIsNotCached(t *testing.T) {
 	var late func() error
 	for name, row := range map[string]struct {
 		fail func(put func() error)
@@ -251,7 +253,7 @@ func TestAFailedWriteIsNotTakenForDone(t *testing.T) {
 				row.fail(put)
 				return authpipetest.ErrStorage
 			}
-			_, err := s.UpdateCredential(t.Context(), uma, func(old *store.Credential) (store.Credential, error) {
+			_, err := s.Credentials.Update(t.Context(), uma, func(old *store.Credential) (store.Credential, error) {
 				c := *old
 				c.Token.Account = "new"
 				return c, nil
@@ -276,7 +278,7 @@ func TestAFailedWriteIsNotTakenForDone(t *testing.T) {
 	}
 }
 
-func TestAStandbyTrustsWhatItHasReadForAMinuteAtMost(t *testing.T) {
+func TestStandbyCachesForLessThanAMinute(t *testing.T) {
 	_, storage, clock := newStore()
 	active := store.New(store.Options{Storage: storage, Now: clock.Now})
 	standby := store.New(store.Options{Storage: storage, Now: clock.Now, Writable: func() bool { return false }})
@@ -287,7 +289,7 @@ func TestAStandbyTrustsWhatItHasReadForAMinuteAtMost(t *testing.T) {
 	configure(t, active, "old")
 	configured := func() string {
 		t.Helper()
-		c, err := standby.Config(t.Context(), "facebook")
+		c, err := standby.Mount.Config(t.Context(), "facebook")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,13 +315,13 @@ func TestAStandbyTrustsWhatItHasReadForAMinuteAtMost(t *testing.T) {
 	}
 	clock.Advance(31 * time.Second)
 	for _, ref := range []tenant.Ref{uma, other} {
-		if _, err := standby.Credential(t.Context(), ref); !errors.Is(err, store.ErrCorrupt) {
+		if _, err := standby.Credentials.Read(t.Context(), ref); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("a minute after its key was destroyed %s reads %v", ref, err)
 		}
 	}
 }
 
-func TestAStandbyWhoseClockIsSetBackTrustsNothing(t *testing.T) {
+func TestStandbyWithClockSetBackDoesNotUseCache(t *testing.T) {
 	_, storage, clock := newStore()
 	active := store.New(store.Options{Storage: storage, Now: clock.Now})
 	standby := store.New(store.Options{Storage: storage, Now: clock.Now, Writable: func() bool { return false }})
@@ -332,7 +334,7 @@ func TestAStandbyWhoseClockIsSetBackTrustsNothing(t *testing.T) {
 	}
 }
 
-func TestANodeThatChangesItsRoleForgets(t *testing.T) {
+func TestCacheIsEmptiedWhenNodeChangesRole(t *testing.T) {
 	for name, writable := range map[string]bool{"from standby to active": false, "from active to standby": true} {
 		t.Run(name, func(t *testing.T) {
 			_, storage, clock := newStore()
@@ -340,7 +342,7 @@ func TestANodeThatChangesItsRoleForgets(t *testing.T) {
 			s := store.New(store.Options{Storage: storage, Now: clock.Now, Writable: func() bool { return writable }})
 			grant(t, other, uma, "old")
 			account(t, s, uma)
-			_, before, _, err := s.DueMinutes(t.Context())
+			_, before, _, err := s.Due.Minutes(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -356,21 +358,21 @@ func TestANodeThatChangesItsRoleForgets(t *testing.T) {
 				t.Errorf("it reads %s", got)
 			}
 			clock.Advance(2 * time.Hour)
-			if _, after, _, err := s.DueMinutes(t.Context()); err != nil || after-before < 60 {
+			if _, after, _, err := s.Due.Minutes(t.Context()); err != nil || after-before < 60 {
 				t.Errorf("the sweep goes on %d minutes later, %v", after-before, err)
 			}
 		})
 	}
 }
 
-// TestWhatIsRememberedIsNotTheWriters has the writer go on with what it has
+// TestCachedRecordIsNotTheWriters has the writer go on with what it has
 // stored.
-func TestWhatIsRememberedIsNotTheWriters(t *testing.T) {
+func TestCachedRecordIsNotTheWriters(t *testing.T) {
 	s, _, _ := newStore()
 	c := credential()
 	put(t, s, uma, c)
 	c.Token.Scopes[0], c.History[0].Event, c.LastError.Message, c.Page.Tasks[0] = "changed", "changed", "changed", "changed"
-	got, err := s.Credential(t.Context(), uma)
+	got, err := s.Credentials.Read(t.Context(), uma)
 	want := credential()
 	want.Due = got.Due
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -378,7 +380,7 @@ func TestWhatIsRememberedIsNotTheWriters(t *testing.T) {
 	}
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestCacheIsBounded(t *testing.T) {
 	s, storage, _ := newStore()
 	const kept = 10_000
 	record, err := json.Marshal(store.Tenant{Version: 1, CreatedAt: noon})
@@ -387,7 +389,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	read := func(i int) {
 		t.Helper()
-		if _, err := s.Tenant(t.Context(), tenant.ID(fmt.Sprint(i))); err != nil {
+		if _, err := s.Tenants.Read(t.Context(), tenant.ID(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -407,9 +409,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestPassingReadsDisplaceNothing reads more credentials than the cache holds,
+// TestScanDoesNotEvictCachedRecords reads more credentials than the cache holds,
 // as a sweep does, beside one that is in use.
-func TestPassingReadsDisplaceNothing(t *testing.T) {
+func TestScanDoesNotEvictCachedRecords(t *testing.T) {
 	s, storage, _ := newStore()
 	ref := func(i int) tenant.Ref {
 		return tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("u", i)}
@@ -418,38 +420,38 @@ func TestPassingReadsDisplaceNothing(t *testing.T) {
 	small := store.Credential{Birth: "birth", Status: store.Active, Token: oauth.Token{AccessToken: oauth.NewSecret("EAABtoken")}}
 	put := func(ctx context.Context, ref tenant.Ref) {
 		t.Helper()
-		if _, err := s.UpdateCredential(ctx, ref, func(*store.Credential) (store.Credential, error) { return small, nil }); err != nil {
+		if _, err := s.Credentials.Update(ctx, ref, func(*store.Credential) (store.Credential, error) { return small, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put(t.Context(), uma)
-	passing := store.Passing(t.Context())
+	passing := store.WithoutCaching(t.Context())
 	for i := range 10_100 {
 		put(passing, ref(i))
-		if _, err := s.Credential(passing, ref(i)); err != nil {
+		if _, err := s.Credentials.Read(passing, ref(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	storage.Reset()
-	if _, err := s.Credential(t.Context(), uma); err != nil || len(storage.Operations()) > 0 {
+	if _, err := s.Credentials.Read(t.Context(), uma); err != nil || len(storage.Operations()) > 0 {
 		t.Errorf("%v, %v", storage.Operations(), err)
 	}
 	// What is remembered stays right, whoever writes it.
-	if _, err := s.UpdateCredential(passing, uma, func(old *store.Credential) (store.Credential, error) {
+	if _, err := s.Credentials.Update(passing, uma, func(old *store.Credential) (store.Credential, error) {
 		c := *old
 		c.Status = store.Revoked
 		return c, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := s.Credential(t.Context(), uma); err != nil || c.Status != store.Revoked {
+	if c, err := s.Credentials.Read(t.Context(), uma); err != nil || c.Status != store.Revoked {
 		t.Errorf("%v, %v", c.Status, err)
 	}
 }
 
-// TestNothingIsRememberedThatWasOpenedWhileItsKeyWasDestroyed has readers be at
+// TestReadDuringPurgeIsNotCached has readers be at
 // it while the keys go, among so many records that to forget takes a while.
-func TestNothingIsRememberedThatWasOpenedWhileItsKeyWasDestroyed(t *testing.T) {
+func TestReadDuringPurgeIsNotCached(t *testing.T) {
 	s, storage, _ := newStore()
 	for i := range 1000 {
 		grant(t, s, tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("u", i)}, "other")
@@ -465,7 +467,7 @@ func TestNothingIsRememberedThatWasOpenedWhileItsKeyWasDestroyed(t *testing.T) {
 		for range 2 {
 			readers.Go(func() {
 				for ctx.Err() == nil {
-					_, _ = s.Credential(t.Context(), uma)
+					_, _ = s.Credentials.Read(t.Context(), uma)
 				}
 			})
 		}
@@ -475,14 +477,14 @@ func TestNothingIsRememberedThatWasOpenedWhileItsKeyWasDestroyed(t *testing.T) {
 		s.Invalidate(keyringKey)
 		stop()
 		readers.Wait()
-		if _, err := s.Credential(t.Context(), uma); !errors.Is(err, store.ErrCorrupt) {
+		if _, err := s.Credentials.Read(t.Context(), uma); !errors.Is(err, store.ErrCorrupt) {
 			t.Fatalf("read is %v", err)
 		}
 		if err := storage.Put(t.Context(), keys); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 1000 {
-			_, _ = s.Credential(t.Context(), tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("u", i)})
+			_, _ = s.Credentials.Read(t.Context(), tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("u", i)})
 		}
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
-// ErrTooManyCodes is returned if a session is brought more codes than
-// [Store.ClaimCode] records for one session.
-var ErrTooManyCodes = errors.New("the session was brought too many codes")
+// ErrTooManyCodes is returned if more codes are presented in a session than
+// [Sessions.ClaimCode] records for one session.
+var ErrTooManyCodes = errors.New("too many codes were presented in the session")
 
 // maxCodes is how many codes are recorded for one session, whatever its status. A
 // second one comes from a person who goes back and approves again; a third hardly
@@ -22,13 +22,13 @@ const maxCodes = 1000
 // called under the session's lock, before anything is done with the code.
 //
 // The session's index entry is written first and deleted last, so that
-// [Store.ReapSession] finds every code that the session owns.
-func (s *Store) ClaimCode(ctx context.Context, session Session, code oauth.Secret) (owner string, err error) {
-	name, err := s.accountName(ctx, session.Ref.Provider, "code:"+code.Reveal(), true)
+// [Sessions.Expire] finds every code that the session owns.
+func (s *Sessions) ClaimCode(ctx context.Context, session Session, code oauth.Secret) (owner string, err error) {
+	name, err := s.keyrings.accountName(ctx, session.Ref.Provider, "code:"+code.Reveal(), true)
 	if err != nil {
 		return "", err
 	}
-	defer s.records.lock(codeKey(name))()
+	defer s.locks.lock(codeKey(name))()
 	if owner, err = s.codeOwner(ctx, name); owner != "" || err != nil {
 		return owner, err
 	}
@@ -41,15 +41,15 @@ func (s *Store) ClaimCode(ctx context.Context, session Session, code oauth.Secre
 			return "", ErrTooManyCodes
 		}
 	}
-	if err := s.putHint(ctx, sessionCodeDir(session.ID)+name); err != nil {
+	if err := s.putEntry(ctx, sessionCodeDir(session.ID)+name); err != nil {
 		return "", err
 	}
-	return session.ID, s.put(ctx, codeKey(name), append([]byte{formatVersion}, session.ID...))
+	return session.ID, s.records.put(ctx, codeKey(name), append([]byte{formatVersion}, session.ID...))
 }
 
 // CodeOwner returns the id of the session that owns the authorization code, or "".
-func (s *Store) CodeOwner(ctx context.Context, provider string, code oauth.Secret) (string, error) {
-	name, err := s.accountName(ctx, provider, "code:"+code.Reveal(), false)
+func (s *Sessions) CodeOwner(ctx context.Context, provider string, code oauth.Secret) (string, error) {
+	name, err := s.keyrings.accountName(ctx, provider, "code:"+code.Reveal(), false)
 	if errors.Is(err, ErrNotFound) {
 		return "", nil // no code was recorded yet
 	}
@@ -60,7 +60,7 @@ func (s *Store) CodeOwner(ctx context.Context, provider string, code oauth.Secre
 }
 
 // codeOwner returns the id of the session that owns the code called name, or "".
-func (s *Store) codeOwner(ctx context.Context, name string) (string, error) {
+func (s *Sessions) codeOwner(ctx context.Context, name string) (string, error) {
 	b, err := s.get(ctx, codeKey(name))
 	switch {
 	case b == nil || err != nil:
@@ -73,7 +73,7 @@ func (s *Store) codeOwner(ctx context.Context, name string) (string, error) {
 
 // deleteCodes deletes the records of the codes that the session owns. It is called
 // under the session's lock.
-func (s *Store) deleteCodes(ctx context.Context, session string) error {
+func (s *Sessions) deleteCodes(ctx context.Context, session string) error {
 	names, err := s.storage.List(ctx, sessionCodeDir(session))
 	if err != nil {
 		return err
@@ -89,8 +89,8 @@ func (s *Store) deleteCodes(ctx context.Context, session string) error {
 // deleteCode leaves the record alone if another session owns the code: a crash
 // may have left the index entry without it. A record that does not open is
 // deleted.
-func (s *Store) deleteCode(ctx context.Context, session, name string) error {
-	defer s.records.lock(codeKey(name))()
+func (s *Sessions) deleteCode(ctx context.Context, session, name string) error {
+	defer s.locks.lock(codeKey(name))()
 	owner, err := s.codeOwner(ctx, name)
 	if owner == session || errors.Is(err, ErrCorrupt) {
 		err = s.storage.Delete(ctx, codeKey(name))

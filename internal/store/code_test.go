@@ -11,6 +11,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 )
 
 // waiting is a session that waits for its code.
@@ -20,34 +21,34 @@ func waiting(id string) store.Session {
 	return s
 }
 
-// TestWhatIsAtRestOfACode reads the owner of a code from the bytes of the first
+// TestCodeAtRest reads the owner of a code from the bytes of the first
 // release that recorded it.
-func TestWhatIsAtRestOfACode(t *testing.T) {
+func TestCodeAtRest(t *testing.T) {
 	const golden = "testdata/v1-code.json"
 	code := oauth.NewSecret("AQcode")
 	if *update {
 		s, storage, _ := newStore()
-		if owner, err := s.ClaimCode(t.Context(), waiting("first"), code); owner != "first" || err != nil {
+		if owner, err := s.Sessions.ClaimCode(t.Context(), waiting("first"), code); owner != "first" || err != nil {
 			t.Fatal(owner, err)
 		}
 		writeGolden(t, storage, golden)
 	}
 	storage := readGolden(t, golden)
 	s := store.New(store.Options{Storage: storage, Now: authpipetest.NewClock(noon).Now})
-	if owner, err := s.ClaimCode(t.Context(), waiting("second"), code); owner != "first" || err != nil {
+	if owner, err := s.Sessions.ClaimCode(t.Context(), waiting("second"), code); owner != "first" || err != nil {
 		t.Errorf("the code is owned by %q, %v", owner, err)
 	}
-	if err := s.ReapSession(t.Context(), store.Due{Kind: store.DueSession, ID: "first"}); err != nil {
+	if err := s.Sessions.Expire(t.Context(), due.Entry{Kind: store.DueSession, ID: "first"}); err != nil {
 		t.Fatal(err)
 	}
-	if owner, err := s.ClaimCode(t.Context(), waiting("second"), code); owner != "second" || err != nil {
+	if owner, err := s.Sessions.ClaimCode(t.Context(), waiting("second"), code); owner != "second" || err != nil {
 		t.Errorf("after its session was reaped, the code is owned by %q, %v", owner, err)
 	}
 }
 
 func TestClaimCodeNamesNoCode(t *testing.T) {
 	s, storage, _ := newStore()
-	if _, err := s.ClaimCode(t.Context(), waiting("first"), oauth.NewSecret("AQcode")); err != nil {
+	if _, err := s.Sessions.ClaimCode(t.Context(), waiting("first"), oauth.NewSecret("AQcode")); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := storage.Keys(t.Context(), "")
@@ -62,13 +63,13 @@ func TestClaimCodeNamesNoCode(t *testing.T) {
 	}
 }
 
-func TestClaimCodeGivesACodeToOneSession(t *testing.T) {
+func TestClaimCodeAcceptsOneSession(t *testing.T) {
 	s, _, _ := newStore()
 	var all sync.WaitGroup
 	owners := make([]string, 16)
 	for i := range owners {
 		all.Go(func() {
-			owner, err := s.ClaimCode(t.Context(), waiting(fmt.Sprint("session-", i)), oauth.NewSecret("AQcode"))
+			owner, err := s.Sessions.ClaimCode(t.Context(), waiting(fmt.Sprint("session-", i)), oauth.NewSecret("AQcode"))
 			if err != nil {
 				t.Error(err)
 			}
@@ -93,7 +94,7 @@ func TestClaimCodeIsBounded(t *testing.T) {
 		ended, claimed := waiting("ended"), 0
 		change(&ended)
 		for i := range 1010 {
-			_, err := s.ClaimCode(t.Context(), ended, oauth.NewSecret(fmt.Sprint("AQ", i)))
+			_, err := s.Sessions.ClaimCode(t.Context(), ended, oauth.NewSecret(fmt.Sprint("AQ", i)))
 			if err == nil {
 				claimed++
 			} else if !errors.Is(err, store.ErrTooManyCodes) {
@@ -103,7 +104,7 @@ func TestClaimCodeIsBounded(t *testing.T) {
 		if claimed != 1000 {
 			t.Errorf("%d codes are claimed for a session %s", claimed, name)
 		}
-		if owner, err := s.ClaimCode(t.Context(), ended, oauth.NewSecret("AQ0")); owner != "ended" || err != nil {
+		if owner, err := s.Sessions.ClaimCode(t.Context(), ended, oauth.NewSecret("AQ0")); owner != "ended" || err != nil {
 			t.Errorf("its first code is owned by %q, %v", owner, err)
 		}
 	}

@@ -3,11 +3,8 @@ package store
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
-
-	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -153,97 +150,4 @@ func (c Config) Client() oauth.Client {
 		client.Secret, client.OtherSecret = client.OtherSecret, client.Secret
 	}
 	return client
-}
-
-// Config returns the provider's configuration with every default filled in.
-// ErrNotFound is returned if there is none.
-func (s *Store) Config(ctx context.Context, provider string) (Config, error) {
-	c, err := s.ConfigAsWritten(ctx, provider)
-	c = c.Forget(s.now())
-	c.accepted = func(ctx context.Context, secret oauth.Secret) { s.acceptSecret(ctx, provider, secret) }
-	return s.Resolve(provider, c), err
-}
-
-// Resolve returns c, a configuration of the provider as written, with every
-// default filled in.
-func (s *Store) Resolve(provider string, c Config) Config { return c.Resolve(s.fallbacks[provider]) }
-
-// acceptSecret remembers that the provider accepted secret. If that cannot be
-// stored, the next call finds out again.
-func (s *Store) acceptSecret(ctx context.Context, provider string, secret oauth.Secret) {
-	_ = s.UpdateConfig(context.WithoutCancel(ctx), provider, func(c Config) (Config, error) {
-		if secret != c.ClientSecret && secret != c.FormerSecret {
-			return c, ErrNotFound // it was replaced meanwhile
-		}
-		c.FormerAccepted = secret == c.FormerSecret
-		return c, nil
-	})
-}
-
-// ConfigAsWritten is like [Store.Config], without the defaults.
-func (s *Store) ConfigAsWritten(ctx context.Context, provider string) (Config, error) {
-	if c, ok := s.configs.recall(configPrefix + provider); ok {
-		return c, nil
-	}
-	return s.storedConfig(ctx, configPrefix+provider)
-}
-
-// storedConfig is ConfigAsWritten for who decides a write by it.
-func (s *Store) storedConfig(ctx context.Context, key string) (Config, error) {
-	return load(ctx, s, s.configs, key, s.configOpener(ctx, key))
-}
-
-func (s *Store) configOpener(ctx context.Context, key string) func([]byte) (Config, error) {
-	return func(b []byte) (Config, error) {
-		k, err := s.mountKeyring(ctx, false)
-		if errors.Is(err, ErrNotFound) {
-			return Config{}, corrupt(key, err)
-		}
-		if err != nil {
-			return Config{}, err
-		}
-		var r configAtRest
-		if err := open(k, key, b, &r); err != nil {
-			return Config{}, err
-		}
-		r.Config.ClientSecret, r.Config.FormerSecret = oauth.NewSecret(r.ClientSecret), oauth.NewSecret(r.FormerSecret)
-		r.Config.ClientToken = oauth.NewSecret(r.ClientToken)
-		return r.Config, nil
-	}
-}
-
-// UpdateConfig stores what change makes of the provider's configuration as
-// written, the zero Config if there is none. No other change comes between. An
-// error of change is returned, and nothing is stored.
-func (s *Store) UpdateConfig(ctx context.Context, provider string, change func(Config) (Config, error)) error {
-	key := configPrefix + provider
-	defer s.records.lock(key)()
-	c, err := s.storedConfig(ctx, key)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	if c, err = change(c); err != nil {
-		return err
-	}
-	k, err := s.mountKeyring(ctx, true)
-	if err != nil {
-		return err
-	}
-	sealed, err := seal(k, key, configAtRest{c, c.ClientSecret.Reveal(), c.FormerSecret.Reveal(), c.ClientToken.Reveal()})
-	if err != nil {
-		return err
-	}
-	return save(ctx, s, s.configs, &logical.StorageEntry{Key: key, Value: sealed}, s.configOpener(ctx, key))
-}
-
-// DeleteConfig forgets the provider's configuration.
-func (s *Store) DeleteConfig(ctx context.Context, provider string) error {
-	key := configPrefix + provider
-	defer s.records.lock(key)()
-	return s.storage.Delete(ctx, key)
-}
-
-// Configs returns the names of the configured providers, sorted.
-func (s *Store) Configs(ctx context.Context) ([]string, error) {
-	return s.storage.List(ctx, configPrefix)
 }

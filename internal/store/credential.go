@@ -1,14 +1,11 @@
 package store
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/logical"
-
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -206,173 +203,44 @@ func (c *Credential) Tokens() (tokens []oauth.Token) {
 	return append(tokens, c.Token)
 }
 
-// Credential returns the credential that ref names, or ErrNotFound.
-func (s *Store) Credential(ctx context.Context, ref tenant.Ref) (Credential, error) {
-	if c, ok := s.credentials.recall(credentialKey(ref)); ok {
-		return c, nil
+// eventsOf returns what happened to the credential when old became c. old is
+// nil if there was none, c if it was deleted.
+func eventsOf(ref tenant.Ref, old, c *Credential, now time.Time) (events []event.Event) {
+	note := func(t event.Type, reason string) {
+		events = append(events, event.Event{At: now.UTC(), Type: t, Ref: ref.String(), Reason: reason})
 	}
-	return s.storedCredential(ctx, ref)
-}
-
-// storedCredential is Credential for who decides a write by it.
-func (s *Store) storedCredential(ctx context.Context, ref tenant.Ref) (Credential, error) {
-	return load(ctx, s, s.credentials, credentialKey(ref), s.opener(ctx, ref))
-}
-
-// opener returns what opens the bytes of ref's credential.
-func (s *Store) opener(ctx context.Context, ref tenant.Ref) func([]byte) (Credential, error) {
-	return func(b []byte) (Credential, error) {
-		var r credentialAtRest
-		if err := s.openSealed(ctx, ref.Tenant, credentialKey(ref), b, &r); err != nil {
-			return Credential{}, err
+	reason := ""
+	if c != nil && c.LastError != nil {
+		reason = c.LastError.Message
+	}
+	switch {
+	case c == nil:
+		note(event.ConnectionDeleted, "")
+		return events
+	case old == nil:
+		note(event.ConnectionCreated, "")
+		return events
+	case old.Birth != c.Birth:
+		note(event.ConnectionReconnected, "")
+	case old.Generation != c.Generation:
+		note(event.ConnectionRefreshed, "")
+	}
+	switch {
+	case old.Status == c.Status || old.Birth != c.Birth:
+		if old.ConsecutiveFailures == 0 && c.ConsecutiveFailures > 0 && c.Status == Active {
+			note(event.ConnectionRefreshFailed, reason)
 		}
-		r.Credential.Token.AccessToken, r.Credential.Formers = oauth.NewSecret(r.AccessToken), r.formers()
-		if err := r.openStatic(ref); err != nil {
-			return Credential{}, err
-		}
-		return r.Credential, nil
+	case c.Status == Active:
+		note(event.ConnectionRecovered, "")
+	case c.Status == NeedsReauth:
+		note(event.ConnectionNeedsReauth, reason)
+	case c.Status == Revoked:
+		note(event.ConnectionRevoked, reason)
+	case c.Status == Failed:
+		note(event.ConnectionFailed, "the token has expired: "+reason)
 	}
-}
-
-// putCredential stores the record itself.
-func (s *Store) putCredential(ctx context.Context, ref tenant.Ref, c Credential) error {
-	key := credentialKey(ref)
-	b, err := s.sealed(ctx, ref.Tenant, key, nil, credentialAtRest{
-		Credential: c, AccessToken: c.Token.AccessToken.Reveal(), FormerTokens: formersAtRest(c.Formers), StaticValue: c.staticValue(),
-	})
-	if err != nil {
-		return err
+	if !slices.Equal(old.Token.Scopes, c.Token.Scopes) {
+		note(event.ScopesChanged, "")
 	}
-	return save(ctx, s, s.credentials, &logical.StorageEntry{Key: key, Value: b}, s.opener(ctx, ref))
-}
-
-// UpdateCredential stores what change makes of ref's credential, under its
-// record lock. old is nil if there is none. An error of change is returned,
-// and nothing is stored; so are [ErrRemoving] and [ErrDeleting]. New hints come
-// before the record and outdated ones go after it.
-func (s *Store) UpdateCredential(ctx context.Context, ref tenant.Ref, change func(old *Credential) (Credential, error)) (Credential, error) {
-	defer s.records.lock(credentialKey(ref))()
-	unlock, err := s.sealing(ctx, ref.Tenant)
-	if err != nil {
-		return Credential{}, err
-	}
-	defer unlock()
-	old, err := s.oldCredential(ctx, ref)
-	if err != nil {
-		return Credential{}, err
-	}
-	c, err := change(old)
-	if err != nil {
-		return Credential{}, err
-	}
-	if old == nil {
-		if err := s.ensureTenant(ctx, ref.Tenant); err != nil {
-			return Credential{}, err
-		}
-	} else {
-		// That its pages were fetched changes nothing that a call could depend on.
-		c.Revision = old.Revision
-		if c.PagesAt == old.PagesAt {
-			c.Revision++
-		}
-		c.keepPromise(*old)
-	}
-	if err := s.replan(ctx, ref, old, &c); err != nil {
-		return Credential{}, err
-	}
-	outdated, err := s.putNewHints(ctx, ref, old, &c)
-	if err != nil {
-		return Credential{}, err
-	}
-	stale, err := s.scheduleStale(ctx, ref, outdated)
-	if err != nil {
-		return Credential{}, err
-	}
-	if err := s.putCredential(ctx, ref, c); err != nil {
-		return Credential{}, err
-	}
-	// The record is stored, and that is what was asked for. A hint that cannot
-	// be deleted is harmless: whoever follows it finds it outdated.
-	s.deleteHintsLater(ctx, outdated, stale)
-	s.Note(s.eventsOf(ref, old, &c)...)
-	return c, nil
-}
-
-// oldCredential returns the credential that is to be changed, or nil.
-func (s *Store) oldCredential(ctx context.Context, ref tenant.Ref) (*Credential, error) {
-	removal, err := removalIn(ctx, s.Tenant, ref) // read from storage just now, while sealing began
-	if err != nil {
-		return nil, err
-	}
-	if removal != nil {
-		return nil, ErrRemoving
-	}
-	c, err := s.storedCredential(ctx, ref)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) {
-		// What does not open can only be replaced.
-		return nil, nil
-	}
-	return &c, err
-}
-
-// DeleteCredential forgets the credential that ref names if allow, called with
-// it under its record lock, returns no error. ErrNotFound is returned if there
-// is none.
-func (s *Store) DeleteCredential(ctx context.Context, ref tenant.Ref, allow func(Credential) error) error {
-	defer s.records.lock(credentialKey(ref))()
-	c, err := s.storedCredential(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if err := allow(c); err != nil {
-		return err
-	}
-	return s.deleteCredential(ctx, ref, c)
-}
-
-// Discard deletes a record that does not open. Its hints are found outdated by
-// who follows them.
-func (s *Store) Discard(ctx context.Context, ref tenant.Ref) error {
-	defer s.records.lock(credentialKey(ref))()
-	if _, err := s.storedCredential(ctx, ref); !errors.Is(err, ErrCorrupt) {
-		return err
-	}
-	return s.discard(ctx, ref)
-}
-
-func (s *Store) discard(ctx context.Context, ref tenant.Ref) error {
-	if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {
-		return err
-	}
-	s.Note(s.eventsOf(ref, nil, nil)...)
-	return nil
-}
-
-// deleteCredential deletes the record and then its hints. Of a tenant that is being
-// deleted the hints go first: one that is left would not be met again, and the deletion is
-// repeated until the record is gone.
-func (s *Store) deleteCredential(ctx context.Context, ref tenant.Ref, c Credential) error {
-	hints, err := s.hints(ctx, ref, &c, true)
-	if err != nil {
-		return err
-	}
-	switch err := s.deleting(ctx, s.Tenant, ref.Tenant); {
-	case errors.Is(err, ErrDeleting):
-		if err := s.deleteHints(ctx, hints); err != nil {
-			return err
-		}
-		hints = nil
-	case err != nil:
-		return err
-	}
-	stale, err := s.scheduleStale(ctx, ref, hints)
-	if err != nil {
-		return err
-	}
-	if err := s.storage.Delete(ctx, credentialKey(ref)); err != nil {
-		return err
-	}
-	s.deleteHintsLater(ctx, hints, stale) // as in UpdateCredential
-	s.Note(s.eventsOf(ref, &c, nil)...)
-	return nil
+	return events
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 )
 
 // DataDeletionStatus is what has become of a deletion.
@@ -42,9 +43,9 @@ type DataDeletion struct {
 // DataDeletionCode returns the confirmation code of the deletion that an account
 // asked for at a time: 128 bits that nobody else can guess. It is the same each
 // time, so that a request that comes twice is one.
-func (s *Store) DataDeletionCode(ctx context.Context, provider, account string, asked time.Time) (oauth.Secret, error) {
+func (m *Mount) DataDeletionCode(ctx context.Context, provider, account string, asked time.Time) (oauth.Secret, error) {
 	// No provider's name has a colon, so that this is no entry of the index.
-	name, err := s.accountName(ctx, "deletion:"+provider, account+"\x00"+strconv.FormatInt(asked.Unix(), 10), true)
+	name, err := m.keyrings.accountName(ctx, "deletion:"+provider, account+"\x00"+strconv.FormatInt(asked.Unix(), 10), true)
 	if err != nil {
 		return oauth.Secret{}, err
 	}
@@ -62,36 +63,30 @@ func DataDeletionID(code oauth.Secret) string {
 }
 
 // DataDeletion returns the deletion with that id, or ErrNotFound.
-func (s *Store) DataDeletion(ctx context.Context, id string) (DataDeletion, error) {
+func (m *Mount) DataDeletion(ctx context.Context, id string) (DataDeletion, error) {
 	key := dataDeletionKey(id)
-	b, err := s.get(ctx, key)
+	b, err := m.get(ctx, key)
 	switch {
 	case err != nil:
 		return DataDeletion{}, err
 	case b == nil:
 		return DataDeletion{}, ErrNotFound
 	}
-	k, err := s.mountKeyring(ctx, false)
-	if errors.Is(err, ErrNotFound) {
-		return DataDeletion{}, corrupt(key, err)
-	}
-	if err != nil {
-		return DataDeletion{}, err
-	}
 	var d DataDeletion
-	return d, open(k, key, b, &d)
+	return d, m.keyrings.openMount(ctx, key, b, &d)
 }
 
 // UpdateDataDeletion stores what change makes of the deletion with that id, and
 // when the worker shall next see to it. old is nil if there is none. An error
 // of change is returned, and nothing is stored.
-func (s *Store) UpdateDataDeletion(ctx context.Context, id string, change func(old *DataDeletion) (DataDeletion, time.Time, error)) error {
+func (m *Mount) UpdateDataDeletion(ctx context.Context, id string, change func(old *DataDeletion) (DataDeletion, time.Time, error)) error {
 	key := dataDeletionKey(id)
-	defer s.records.lock(key)()
+	defer m.locks.lock(key)()
 	var old *DataDeletion
-	switch d, err := s.DataDeletion(ctx, id); {
+	former := ""
+	switch d, err := m.DataDeletion(ctx, id); {
 	case err == nil:
-		old = &d
+		old, former = &d, d.Due
 	case !errors.Is(err, ErrNotFound):
 		return err
 	}
@@ -99,31 +94,21 @@ func (s *Store) UpdateDataDeletion(ctx context.Context, id string, change func(o
 	if err != nil {
 		return err
 	}
-	due, err := s.schedule(ctx, at, time.Time{}, DueDataDeletion, id)
-	if err != nil {
-		return err
-	}
-	d.Due = due.key()
-	k, err := s.mountKeyring(ctx, true)
-	if err != nil {
-		return err
-	}
-	sealed, err := seal(k, key, d)
-	if err != nil {
-		return err
-	}
-	if err := s.put(ctx, key, sealed); err != nil || old == nil || old.Due == d.Due {
-		return err
-	}
-	_ = s.storage.Delete(ctx, old.Due) // a hint, as in UpdateCredential
-	return nil
+	return m.putWithDue(ctx, work{DueDataDeletion, id, at, former}, func(due string) error {
+		d.Due = due
+		sealed, err := m.keyrings.sealedMount(ctx, key, d)
+		if err != nil {
+			return err
+		}
+		return m.put(ctx, key, sealed)
+	})
 }
 
-// ForgetDataDeletion deletes the deletion, and then the hint that led to it.
-func (s *Store) ForgetDataDeletion(ctx context.Context, due Due) error {
-	defer s.records.lock(dataDeletionKey(due.ID))()
-	if err := s.storage.Delete(ctx, dataDeletionKey(due.ID)); err != nil {
+// DeleteDataDeletion deletes the deletion, and then the due entry that led to it.
+func (m *Mount) DeleteDataDeletion(ctx context.Context, d due.Entry) error {
+	defer m.locks.lock(dataDeletionKey(d.ID))()
+	if err := m.storage.Delete(ctx, dataDeletionKey(d.ID)); err != nil {
 		return err
 	}
-	return s.storage.Delete(ctx, due.key())
+	return m.due.Delete(ctx, d)
 }

@@ -19,14 +19,14 @@ func deletion() store.DataDeletion {
 
 func putDeletion(t *testing.T, s *store.Store, id string, at time.Time) {
 	t.Helper()
-	err := s.UpdateDataDeletion(t.Context(), id, func(*store.DataDeletion) (store.DataDeletion, time.Time, error) { return deletion(), at, nil })
+	err := s.Mount.UpdateDataDeletion(t.Context(), id, func(*store.DataDeletion) (store.DataDeletion, time.Time, error) { return deletion(), at, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestADeletionAtRest is [TestWhatIsAtRest] for deletions.
-func TestADeletionAtRest(t *testing.T) {
+// TestDataDeletionAtRest is [TestRecordsAtRest] for deletions.
+func TestDataDeletionAtRest(t *testing.T) {
 	const golden = "testdata/deletion-v1.json"
 	if *update {
 		s, storage, _ := newStore()
@@ -34,7 +34,7 @@ func TestADeletionAtRest(t *testing.T) {
 		writeGolden(t, storage, golden)
 	}
 	s := store.New(store.Options{Storage: readGolden(t, golden), Now: authpipetest.NewClock(noon).Now})
-	got, err := s.DataDeletion(t.Context(), "id")
+	got, err := s.Mount.DataDeletion(t.Context(), "id")
 	want := deletion()
 	want.Due = got.Due
 	if diff := cmp.Diff(want, got); err != nil || diff != "" || !strings.HasSuffix(got.Due, ",deletion,id") {
@@ -42,7 +42,7 @@ func TestADeletionAtRest(t *testing.T) {
 	}
 }
 
-func TestACodeIsThatOfOneRequest(t *testing.T) {
+func TestDataDeletionCodeIsOfOneRequest(t *testing.T) {
 	s, storage, _ := newStore()
 	codes := map[string]string{}
 	for name, of := range map[string]struct {
@@ -52,8 +52,8 @@ func TestACodeIsThatOfOneRequest(t *testing.T) {
 		"one": {"facebook", "900", noon}, "of another account": {"facebook", "9001", noon}, "of another time": {"facebook", "900", noon.Add(time.Second)},
 		"of another provider": {"other", "900", noon},
 	} {
-		code, err := s.DataDeletionCode(t.Context(), of.provider, of.account, of.at)
-		again, _ := store.New(store.Options{Storage: storage, Now: time.Now}).DataDeletionCode(t.Context(), of.provider, of.account, of.at)
+		code, err := s.Mount.DataDeletionCode(t.Context(), of.provider, of.account, of.at)
+		again, _ := store.New(store.Options{Storage: storage, Now: time.Now}).Mount.DataDeletionCode(t.Context(), of.provider, of.account, of.at)
 		if err != nil || len(code.Reveal()) != store.DataDeletionCodeLength || code != again || codes[code.Reveal()] != "" {
 			t.Errorf("%s: %v, %v, as that %s", name, code.Reveal(), err, codes[code.Reveal()])
 		}
@@ -64,30 +64,30 @@ func TestACodeIsThatOfOneRequest(t *testing.T) {
 		}
 	}
 	other, _, _ := newStore()
-	if code, _ := other.DataDeletionCode(t.Context(), "facebook", "900", noon); codes[code.Reveal()] != "" {
+	if code, _ := other.Mount.DataDeletionCode(t.Context(), "facebook", "900", noon); codes[code.Reveal()] != "" {
 		t.Error("another mount has the same code")
 	}
 }
 
-func TestADeletionMovesAndIsForgotten(t *testing.T) {
+func TestDataDeletionIsRescheduledAndDeleted(t *testing.T) {
 	s, storage, clock := newStore()
 	putDeletion(t, s, "id", noon)
 	putDeletion(t, s, "id", noon.Add(time.Hour))
 	clock.Advance(2 * time.Hour)
-	if _, err := s.Pass(t.Context(), noon.Add(time.Minute).Unix()/60); err != nil {
+	if _, err := s.Due.Pass(t.Context(), noon.Add(time.Minute).Unix()/60); err != nil {
 		t.Fatal(err)
 	}
-	due, err := s.DueAt(t.Context(), noon.Add(time.Hour).Unix()/60)
-	if err != nil || len(due) != 1 {
-		t.Fatalf("due is %v, %v", due, err)
+	entries, err := s.Due.At(t.Context(), noon.Add(time.Hour).Unix()/60)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("due is %v, %v", entries, err)
 	}
-	if dropped, err := s.DropOutdated(t.Context(), due[0]); dropped || err != nil {
+	if dropped, err := s.DeleteIfStale(t.Context(), entries[0]); dropped || err != nil {
 		t.Errorf("dropped %v, %v", dropped, err)
 	}
-	if err := s.ForgetDataDeletion(t.Context(), due[0]); err != nil {
+	if err := s.Mount.DeleteDataDeletion(t.Context(), entries[0]); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.DataDeletion(t.Context(), "id"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Mount.DataDeletion(t.Context(), "id"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("it reads %v", err)
 	}
 	for _, prefix := range []string{"deletion/", "due/"} {

@@ -10,9 +10,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// TestFormerTokenOfAnEarlierVersionIsRead opens what an earlier version sealed,
+// TestReadsFormerTokenOfEarlierVersion opens what an earlier version sealed,
 // which kept one former token and no time.
-func TestFormerTokenOfAnEarlierVersionIsRead(t *testing.T) {
+func TestReadsFormerTokenOfEarlierVersion(t *testing.T) {
 	got, err := store.OpenedFormers(`{"access_token":"EAAnew","former_token":"EAAold"}`)
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestFormerTokensAreSealedWithTheirTimes(t *testing.T) {
 	}
 	put(t, s, uma, c)
 	cold := store.New(store.Options{Storage: storage, Now: clock.Now})
-	got, err := cold.Credential(t.Context(), uma)
+	got, err := cold.Credentials.Read(t.Context(), uma)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,6 @@
 package store
 
-import (
-	"fmt"
-	"strconv"
-
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
-)
+import "github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 
 const (
 	configPrefix        = "config/"
@@ -21,10 +16,7 @@ const (
 	sessionCodePrefix   = "session-code/"
 	accountPrefix       = "account/"
 	statusPrefix        = "status/"
-	duePrefix           = "due/"
-	watermarkKey        = "watermark"
 	providerPrefix      = "provider/"
-	eventPrefix         = "event/"
 	settingsKey         = "settings"
 	dataDeletionPrefix  = "deletion/"
 )
@@ -47,15 +39,3 @@ func statusKey(status Status, r tenant.Ref) string {
 }
 
 func accountDir(provider, name string) string { return accountPrefix + provider + "/" + name + "/" }
-
-func dueDir(minute int64) string { return duePrefix + tenDigits(minute) + "/" }
-
-// tenDigits is n with ten digits, so that names sort as the numbers do. A sweep that has months to make up for asks for hundreds of
-// thousands of them.
-func tenDigits(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	if n < 0 || len(s) >= 10 {
-		return fmt.Sprintf("%010d", n)
-	}
-	return "0000000000"[len(s):] + s
-}

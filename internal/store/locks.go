@@ -2,10 +2,10 @@ package store
 
 import "sync"
 
-// keyedLocks is a read-write lock for each key. A lock that nobody holds or
-// awaits takes no memory. The zero value is ready.
+// keyedLocks is a read-write lock for each key. A lock that is neither held nor
+// waited for takes no memory. The zero value is ready.
 //
-// Nobody holds a lock while calling a provider. Locks of several kinds are
+// No lock is held during a call to a provider. Locks of several kinds are
 // taken in this order: an account's or that of the open sessions of an actor and
 // ref, a credential's or session's, a code's, the tenant's keyring's, the tenant
 // record's.
@@ -19,14 +19,14 @@ type keyedLock struct {
 	users int
 }
 
-// lock takes the lock of key for the caller alone.
+// lock locks key.
 func (l *keyedLocks) lock(key string) (unlock func()) {
 	k := l.use(key)
 	k.Lock()
 	return func() { k.Unlock(); l.leave(key, k) }
 }
 
-// rlock takes the lock of key together with others who call rlock.
+// rlock locks key for reading: other callers of rlock get it at the same time.
 func (l *keyedLocks) rlock(key string) (unlock func()) {
 	k := l.use(key)
 	k.RLock()

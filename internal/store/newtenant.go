@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -22,34 +23,34 @@ type newTenant struct {
 	due string
 }
 
-// newTenant returns what is recorded of the tenant. The until of a value that cannot be
-// read is the latest that keepNewTenant may have recorded.
-func (s *Store) newTenant(ctx context.Context, id tenant.ID) (newTenant, error) {
-	b, err := s.get(ctx, newTenantKey(id))
+// new returns what is recorded of the tenant. The until of a value that cannot be
+// read is the latest that keepNew may have recorded.
+func (t *Tenants) new(ctx context.Context, id tenant.ID) (newTenant, error) {
+	b, err := t.get(ctx, newTenantKey(id))
 	if b == nil || err != nil {
 		return newTenant{}, err
 	}
 	text, due, _ := strings.Cut(string(b), " ")
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return newTenant{until: s.now().Add(SessionKept)}, nil
+		return newTenant{until: t.now().Add(SessionKept)}, nil
 	}
 	return newTenant{time.Unix(seconds, 0), due}, nil
 }
 
-// keepNewTenant records that the keyring of a tenant without a record is needed until
+// keepNew records that the keyring of a tenant without a record is needed until
 // then, at least, and has the worker come back then. It is called while sealing, before the
-// keyring is made.
-func (s *Store) keepNewTenant(ctx context.Context, id tenant.ID, until time.Time) error {
-	defer s.records.lock(newTenantKey(id))()
-	old, err := s.newTenant(ctx, id)
+// keyring is created.
+func (t *Tenants) keepNew(ctx context.Context, id tenant.ID, until time.Time) error {
+	defer t.locks.lock(newTenantKey(id))()
+	old, err := t.new(ctx, id)
 	if err != nil {
 		return err
 	}
 	if old.until.IsZero() {
-		switch _, err := s.keyring(ctx, id); {
+		switch _, err := t.keyrings.of(ctx, id); {
 		case err == nil: // sessions of a version that recorded nothing may need it
-			if kept := s.now().Add(SessionKept); kept.After(until) {
+			if kept := t.now().Add(SessionKept); kept.After(until) {
 				until = kept
 			}
 		case !errors.Is(err, ErrNotFound):
@@ -60,79 +61,80 @@ func (s *Store) keepNewTenant(ctx context.Context, id tenant.ID, until time.Time
 	if !until.After(old.until) {
 		return nil
 	}
-	return s.putNewTenant(ctx, id, until, old.due)
+	return t.putNew(ctx, id, until, old.due)
 }
 
-// putNewTenant records until, and moves the entry in the due index.
-func (s *Store) putNewTenant(ctx context.Context, id tenant.ID, until time.Time, former string) error {
-	due, err := s.schedule(ctx, until, time.Time{}, DueNewTenant, string(id))
-	if err != nil {
-		return err
-	}
-	if err := s.put(ctx, newTenantKey(id), []byte(strconv.FormatInt(until.Unix(), 10)+" "+due.key())); err != nil {
-		return err
-	}
-	if former != "" && former != due.key() {
-		_ = s.storage.Delete(ctx, former) // stale: see EndNewTenant
-	}
-	return nil
+// putNew records until, and moves the entry in the due index.
+func (t *Tenants) putNew(ctx context.Context, id tenant.ID, until time.Time, former string) error {
+	return t.putWithDue(ctx, work{DueNewTenant, string(id), until, former}, func(due string) error {
+		return t.records.put(ctx, newTenantKey(id), []byte(strconv.FormatInt(until.Unix(), 10)+" "+due))
+	})
 }
 
-// forgetNewTenant deletes what is recorded, when the tenant has a record or no keyring.
-func (s *Store) forgetNewTenant(ctx context.Context, id tenant.ID) error {
-	known, err := s.newTenant(ctx, id)
+// deleteNew deletes what is recorded, when the tenant has a record or no keyring.
+func (t *Tenants) deleteNew(ctx context.Context, id tenant.ID) error {
+	known, err := t.new(ctx, id)
 	if err != nil || known.until.IsZero() {
 		return err
 	}
-	if err := s.storage.Delete(ctx, newTenantKey(id)); err != nil || known.due == "" {
+	if err := t.storage.Delete(ctx, newTenantKey(id)); err != nil || known.due == "" {
 		return err
 	}
-	return s.storage.Delete(ctx, known.due)
+	return t.storage.Delete(ctx, known.due)
+}
+
+// purge deletes the tenant's keyring, and what is recorded of it as a new tenant. It is
+// called with the tenant locked.
+func (t *Tenants) purge(ctx context.Context, id tenant.ID) error {
+	if err := t.keyrings.purge(ctx, id); err != nil {
+		return err
+	}
+	return t.deleteNew(ctx, id)
 }
 
 // EndNewTenant is the due work at a tenant without a record: it deletes the keyring, if the
 // tenant still has neither a record nor sessions. Nothing is sealed meanwhile: a session
-// that is begun later makes another keyring.
-func (s *Store) EndNewTenant(ctx context.Context, due Due) error {
-	id, err := tenant.ParseID(due.ID)
+// that is begun later creates another keyring.
+func (r *Removals) EndNewTenant(ctx context.Context, d due.Entry) error {
+	id, err := tenant.ParseID(d.ID)
 	if err != nil {
-		return s.Drop(ctx, due)
+		return r.due.Delete(ctx, d)
 	}
-	defer s.tenants.lock(string(id))()
-	known, err := s.newTenant(ctx, id)
-	switch now := s.now(); {
+	defer r.tenantLocks.lock(string(id))()
+	known, err := r.tenants.new(ctx, id)
+	switch now := r.now(); {
 	case err != nil:
 		return err
-	case known.until.After(now) && known.due != "" && known.due != due.key():
+	case known.until.After(now) && known.due != "" && known.due != d.Key():
 		// Another session has moved the entry.
 	case known.until.After(now): // the clock was set back, or what was recorded could not be read
 		until := known.until
 		if last := now.Add(SessionKept); until.After(last) {
 			until = last
 		}
-		if err := s.putNewTenant(ctx, id, until, ""); err != nil {
+		if err := r.tenants.putNew(ctx, id, until, ""); err != nil {
 			return err
 		}
-		if now, err := s.newTenant(ctx, id); err != nil || now.due == due.key() {
+		if now, err := r.tenants.new(ctx, id); err != nil || now.due == d.Key() {
 			return err // it is at the same minute
 		}
 	default:
-		if err := s.deleteNewTenant(ctx, id); err != nil {
+		if err := r.endNew(ctx, id); err != nil {
 			return err
 		}
 	}
-	return s.Drop(ctx, due)
+	return r.due.Delete(ctx, d)
 }
 
-func (s *Store) deleteNewTenant(ctx context.Context, id tenant.ID) error {
-	switch _, err := s.storedTenant(ctx, id); {
+func (r *Removals) endNew(ctx context.Context, id tenant.ID) error {
+	switch _, err := r.tenants.stored(ctx, id); {
 	case errors.Is(err, ErrNotFound):
-		for _, err := range s.Refs(ctx, id, "") {
+		for _, err := range r.credentials.Refs(ctx, id, "") {
 			return err // the tenant's record was lost: its credentials need the keyring
 		}
-		return s.destroyKeyring(ctx, id)
+		return r.tenants.purge(ctx, id)
 	case err == nil, errors.Is(err, ErrCorrupt):
-		return s.forgetNewTenant(ctx, id)
+		return r.tenants.deleteNew(ctx, id)
 	default:
 		return err
 	}

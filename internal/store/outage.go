@@ -20,9 +20,9 @@ type Outage struct {
 }
 
 // Outage returns why the provider is left alone, or nil.
-func (s *Store) Outage(ctx context.Context, provider string) (*Outage, error) {
+func (m *Mount) Outage(ctx context.Context, provider string) (*Outage, error) {
 	key := providerPrefix + provider
-	b, err := s.get(ctx, key)
+	b, err := m.get(ctx, key)
 	if b == nil || err != nil {
 		return nil, err
 	}
@@ -41,10 +41,10 @@ func (s *Store) Outage(ctx context.Context, provider string) (*Outage, error) {
 func OutageOf(key string) (provider string, ok bool) { return strings.CutPrefix(key, providerPrefix) }
 
 // PutOutage stores why the provider is left alone; nil: it is not.
-func (s *Store) PutOutage(ctx context.Context, provider string, o *Outage) error {
+func (m *Mount) PutOutage(ctx context.Context, provider string, o *Outage) error {
 	key := providerPrefix + provider
 	if o == nil {
-		return s.storage.Delete(ctx, key)
+		return m.storage.Delete(ctx, key)
 	}
 	versioned := *o
 	versioned.Version = formatVersion
@@ -52,5 +52,5 @@ func (s *Store) PutOutage(ctx context.Context, provider string, o *Outage) error
 	if err != nil {
 		return err
 	}
-	return s.put(ctx, key, b)
+	return m.put(ctx, key, b)
 }

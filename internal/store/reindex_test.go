@@ -15,9 +15,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// TestWhatTheStatusIndexNamesIsVisitedInItsPlace plants hints of what is gone
+// TestIndexedYieldsStatusEntriesInOrder plants hints of what is gone
 // before, between and after the records.
-func TestWhatTheStatusIndexNamesIsVisitedInItsPlace(t *testing.T) {
+func TestIndexedYieldsStatusEntriesInOrder(t *testing.T) {
 	s, storage, _ := newStore()
 	user := func(name string) tenant.Ref { return tenant.Ref{Tenant: "org", Provider: "facebook", User: name} }
 	for _, name := range []string{"b", "d"} {
@@ -30,7 +30,7 @@ func TestWhatTheStatusIndexNamesIsVisitedInItsPlace(t *testing.T) {
 	}
 	for after, want := range map[string]string{"": "a b c d e", user("b").String(): "c d e", user("c").String(): "d e", user("e").String(): ""} {
 		var names []string
-		for ref, err := range s.Indexed(t.Context(), "org", after) {
+		for ref, err := range s.Credentials.Indexed(t.Context(), "org", after) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,12 +42,12 @@ func TestWhatTheStatusIndexNamesIsVisitedInItsPlace(t *testing.T) {
 	}
 }
 
-func TestAWalkEndsWhereStorageFails(t *testing.T) {
+func TestRefsEndWhereStorageFails(t *testing.T) {
 	s, storage, _ := newStore()
 	put(t, s, uma, credential())
 	storage.DieAt(5, false) // after the status index and the tenant's providers
 	var errs []error
-	for _, err := range s.Indexed(t.Context(), "org_acme", "") {
+	for _, err := range s.Credentials.Indexed(t.Context(), "org_acme", "") {
 		errs = append(errs, err)
 	}
 	if len(errs) != 1 || errs[0] == nil {
@@ -55,7 +55,7 @@ func TestAWalkEndsWhereStorageFails(t *testing.T) {
 	}
 }
 
-func TestAReindexChangesNothingButTheDueEntry(t *testing.T) {
+func TestReindexChangesOnlyTheDueEntry(t *testing.T) {
 	s, storage, clock := newStore()
 	with := credential()
 	with.Formers = []store.Former{{AccessToken: oauth.NewSecret("EAABformer"), RevokeAt: clock.Now().Add(300 * 24 * time.Hour).UTC()}}
@@ -67,10 +67,10 @@ func TestAReindexChangesNothingButTheDueEntry(t *testing.T) {
 		}
 	}
 	clock.Advance(time.Hour)
-	if err := s.Reindex(t.Context(), uma); err != nil {
+	if err := s.Credentials.Reindex(t.Context(), uma); err != nil {
 		t.Fatal(err)
 	}
-	after, err := s.Credential(t.Context(), uma)
+	after, err := s.Credentials.Read(t.Context(), uma)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,10 +85,10 @@ func TestAReindexChangesNothingButTheDueEntry(t *testing.T) {
 	storage.Delete(t.Context(), after.Due)
 	clock.Advance(30 * 24 * time.Hour)
 	minutes(t, s) // pass its minute
-	if err := s.Reindex(t.Context(), uma); err != nil {
+	if err := s.Credentials.Reindex(t.Context(), uma); err != nil {
 		t.Fatal(err)
 	}
-	late, err := s.Credential(t.Context(), uma)
+	late, err := s.Credentials.Read(t.Context(), uma)
 	if err != nil || late.Due == after.Due {
 		t.Errorf("after its minute it names %s, %v", late.Due, err)
 	}
@@ -102,7 +102,7 @@ func TestAReindexChangesNothingButTheDueEntry(t *testing.T) {
 	}
 }
 
-func TestAReindexBringsNothingBack(t *testing.T) {
+func TestReindexDoesNotRestoreDeletedCredential(t *testing.T) {
 	s, storage, clock := newStore()
 	put(t, s, uma, credential())
 	keys, _ := storage.Keys(t.Context(), "")
@@ -110,15 +110,37 @@ func TestAReindexBringsNothingBack(t *testing.T) {
 		storage.Delete(t.Context(), key)
 	}
 	again := store.New(store.Options{Storage: storage, Now: clock.Now})
-	if err := again.Reindex(t.Context(), uma); err != nil {
+	if err := again.Credentials.Reindex(t.Context(), uma); err != nil {
 		t.Error(err)
 	}
 	if keys, _ := storage.Keys(t.Context(), ""); len(keys) > 0 {
 		t.Errorf("there are %v", keys)
 	}
-	if _, err := again.UpdateWalk(t.Context(), "org_acme", store.DueReindex, func(*store.Walk) (store.Walk, time.Time, error) {
-		return store.Walk{}, noon, nil
+	if _, err := again.Tenants.UpdateScan(t.Context(), "org_acme", store.DueReindex, func(*store.Scan) (store.Scan, time.Time, error) {
+		return store.Scan{}, noon, nil
 	}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a walk of a tenant that is gone: %v", err)
 	}
+}
+
+// minutes lists the ids of what is due as a sweep finds it that does nothing.
+func minutes(t *testing.T, s *store.Store) (found []string) {
+	t.Helper()
+	minutes, first, last, err := s.Due.Minutes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for minute := first; minute <= last; minute++ {
+		minutes = append(minutes, minute)
+	}
+	for _, minute := range minutes {
+		entries, err := s.Due.Pass(t.Context(), minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range entries {
+			found = append(found, d.ID)
+		}
+	}
+	return found
 }

@@ -17,8 +17,8 @@ type PlannedRotation struct {
 
 // KeySince returns when the tenant's key began to seal.
 func (t Tenant) KeySince() time.Time {
-	if walk, ok := t.Walks[DueRotation]; ok {
-		return walk.StartedAt
+	if scan, ok := t.Scans[DueRotation]; ok {
+		return scan.StartedAt
 	}
 	return t.CreatedAt
 }
@@ -26,51 +26,49 @@ func (t Tenant) KeySince() time.Time {
 // PlanRotation plans the next rotation of the tenant's key anew, by the mount's
 // settings and the age of the key. ErrNotFound is returned if there is no such
 // tenant, or if it is being deleted.
-func (s *Store) PlanRotation(ctx context.Context, id tenant.ID) error {
-	defer s.records.lock(tenantKey(id))()
-	t, err := s.standingTenant(ctx, id)
+func (t *Tenants) PlanRotation(ctx context.Context, id tenant.ID) error {
+	defer t.locks.lock(tenantKey(id))()
+	record, err := t.standing(ctx, id)
 	if err != nil {
 		return err
 	}
-	settings, err := s.Settings(ctx)
+	settings, err := t.mount.Settings(ctx)
 	if err != nil {
 		return err
 	}
-	former, period := t.NextRotation, settings.KeyRotationPeriod
+	former, period := record.NextRotation, settings.KeyRotationPeriod
 	if former.Due == "" && period == 0 {
 		return nil
 	}
-	if period > 0 && former.At.Equal(tenant.RotationAt(id, t.KeySince(), former.At, period, s.now())) {
-		if found, err := s.willBeFound(ctx, former.Due); found || err != nil {
-			return err // it is planned so already
+	var at time.Time
+	if period > 0 {
+		at = tenant.RotationAt(id, record.KeySince(), former.At, period, t.now())
+		if former.At.Equal(at) {
+			if found, err := t.due.WillBeFound(ctx, former.Due); found || err != nil {
+				return err // it is planned so already
+			}
 		}
 	}
-	if t.NextRotation, err = s.scheduleRotation(ctx, id, t, period); err != nil {
-		return err
-	}
-	if err := s.putTenant(ctx, id, t); err != nil {
-		return err
-	}
-	if former.Due != "" && former.Due != t.NextRotation.Due {
-		_ = s.storage.Delete(ctx, former.Due) // a hint, as in UpdateCredential
-	}
-	return nil
+	return t.putWithDue(ctx, work{DueKeyAge, string(id), at, former.Due}, func(due string) error {
+		record.NextRotation = PlannedRotation{at, due}
+		return t.put(ctx, id, record)
+	})
 }
 
-// scheduleRotation writes the entry of the tenant's next rotation in the due index.
+// scheduleRotation writes the entry of a new tenant's first rotation in the due index.
 // A period of 0 means none.
-func (s *Store) scheduleRotation(ctx context.Context, id tenant.ID, t Tenant, period time.Duration) (PlannedRotation, error) {
+func (t *Tenants) scheduleRotation(ctx context.Context, id tenant.ID, record Tenant, period time.Duration) (PlannedRotation, error) {
 	if period <= 0 {
 		return PlannedRotation{}, nil
 	}
-	at := tenant.RotationAt(id, t.KeySince(), t.NextRotation.At, period, s.now())
-	due, err := s.schedule(ctx, at, time.Time{}, DueKeyAge, string(id))
-	return PlannedRotation{at, due.key()}, err
+	at := tenant.RotationAt(id, record.KeySince(), record.NextRotation.At, period, t.now())
+	due, err := t.due.Schedule(ctx, at, time.Time{}, DueKeyAge, string(id))
+	return PlannedRotation{at, due.Key()}, err
 }
 
 // PlanRotationsAfter has the worker plan the rotations of all tenants after the one with
 // that id, "" being before the first: see [DueKeyAges].
-func (s *Store) PlanRotationsAfter(ctx context.Context, id tenant.ID) error {
-	_, err := s.schedule(ctx, s.now(), time.Time{}, DueKeyAges, string(id))
+func (t *Tenants) PlanRotationsAfter(ctx context.Context, id tenant.ID) error {
+	_, err := t.due.Schedule(ctx, t.now(), time.Time{}, DueKeyAges, string(id))
 	return err
 }

@@ -31,10 +31,10 @@ func TestKeysetsAndConfigurationsAreSealWrapped(t *testing.T) {
 	w := wrapped{&logical.InmemStorage{}, map[string]bool{}}
 	s := store.New(store.Options{Storage: w, Now: func() time.Time { return noon }})
 	put(t, s, uma, credential())
-	if err := s.UpdateConfig(t.Context(), "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
+	if err := s.Mount.UpdateConfig(t.Context(), "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.BeginRotation(t.Context(), uma.Tenant, func(*store.Walk) (store.Walk, time.Time, error) { return store.Walk{ID: "walk"}, noon, nil }); err != nil {
+	if _, err := s.Rotations.Begin(t.Context(), uma.Tenant, func(*store.Scan) (store.Scan, time.Time, error) { return store.Scan{ID: "walk"}, noon, nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"keyring/mount", "keyring/account", "keyring/tenant/org_acme", "config/facebook"} {

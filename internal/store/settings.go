@@ -30,27 +30,18 @@ type Unbound string
 // DenyUnbound refuses them whatever belongs to a tenant.
 const DenyUnbound Unbound = "deny"
 
-// Settings returns those of the mount. They are asked for at every request, so
-// that there are none is remembered too.
-func (s *Store) Settings(ctx context.Context) (Settings, error) {
-	if settings, ok := s.settings.recall(settingsKey); ok {
+// Settings returns those of the mount. Each request reads them, so that there are none
+// is cached too.
+func (m *Mount) Settings(ctx context.Context) (Settings, error) {
+	if settings, ok := m.settings.Cached(settingsKey); ok {
 		return settings, nil
 	}
-	return s.storedSettings(ctx)
+	return m.storedSettings(ctx)
 }
 
-// storedSettings is Settings for who decides a write by it.
-func (s *Store) storedSettings(ctx context.Context) (Settings, error) {
-	seen := s.settings.look(settingsKey)
-	b, err := s.get(ctx, settingsKey)
-	if err != nil {
-		return Settings{}, err
-	}
-	settings, err := openSettings(b)
-	if err == nil {
-		s.settings.keep(settingsKey, seen, settings)
-	}
-	return settings, err
+// storedSettings is Settings for a read that decides a write: it bypasses the cache.
+func (m *Mount) storedSettings(ctx context.Context) (Settings, error) {
+	return m.settings.Load(ctx, settingsKey, openSettings)
 }
 
 func openSettings(b []byte) (settings Settings, err error) {
@@ -69,9 +60,9 @@ func openSettings(b []byte) (settings Settings, err error) {
 // UpdateSettings stores what change makes of the settings. No other change
 // comes between. An error of change is returned, and nothing is stored. What
 // does not open is replaced as if it had not been there.
-func (s *Store) UpdateSettings(ctx context.Context, change func(Settings) (Settings, error)) error {
-	defer s.records.lock(settingsKey)()
-	settings, err := s.storedSettings(ctx)
+func (m *Mount) UpdateSettings(ctx context.Context, change func(Settings) (Settings, error)) error {
+	defer m.locks.lock(settingsKey)()
+	settings, err := m.storedSettings(ctx)
 	if err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
@@ -83,5 +74,5 @@ func (s *Store) UpdateSettings(ctx context.Context, change func(Settings) (Setti
 	if err != nil {
 		return err
 	}
-	return save(ctx, s, s.settings, &logical.StorageEntry{Key: settingsKey, Value: b}, openSettings)
+	return m.settings.Save(ctx, &logical.StorageEntry{Key: settingsKey, Value: b}, openSettings)
 }

@@ -23,9 +23,9 @@ func staticCredential() store.Credential {
 	}
 }
 
-// TestWhatIsAtRestOfAStaticCredential reads one from the bytes of the first
+// TestStaticCredentialAtRest reads one from the bytes of the first
 // release that had them.
-func TestWhatIsAtRestOfAStaticCredential(t *testing.T) {
+func TestStaticCredentialAtRest(t *testing.T) {
 	const golden = "testdata/v1-static.json"
 	if *update {
 		s, storage, _ := newStore()
@@ -33,7 +33,7 @@ func TestWhatIsAtRestOfAStaticCredential(t *testing.T) {
 		writeGolden(t, storage, golden)
 	}
 	s := store.New(store.Options{Storage: readGolden(t, golden), Now: authpipetest.NewClock(noon).Now})
-	c, err := s.Credential(t.Context(), hook)
+	c, err := s.Credentials.Read(t.Context(), hook)
 	if diff := cmp.Diff(staticCredential(), c); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -42,12 +42,12 @@ func TestWhatIsAtRestOfAStaticCredential(t *testing.T) {
 	}
 }
 
-func TestARefNamesItsOwnKindOfCredential(t *testing.T) {
+func TestReadRefusesOtherKindOfCredential(t *testing.T) {
 	s, _, _ := newStore()
 	put(t, s, hook, credential())
 	put(t, s, uma, staticCredential())
 	for _, ref := range []tenant.Ref{hook, uma} {
-		if c, err := s.Credential(t.Context(), ref); !errors.Is(err, store.ErrCorrupt) {
+		if c, err := s.Credentials.Read(t.Context(), ref); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("%s: %+v, %v", ref, c, err)
 		}
 	}

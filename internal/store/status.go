@@ -8,19 +8,19 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// NotActive are the states that the status index knows.
+// NotActive are the states that the status index has entries for.
 var NotActive = []Status{NeedsReauth, Revoked, Failed}
 
 // InStatus returns the refs that the status index has in that status, whatever
-// their tenant, sorted by their bytes. They are hints: the record says.
-func (s *Store) InStatus(ctx context.Context, status Status) ([]tenant.Ref, error) {
-	hints, err := s.storage.List(ctx, statusPrefix+string(status)+"/")
+// their tenant, sorted by their bytes. An entry may be stale: the record says.
+func (s *Credentials) InStatus(ctx context.Context, status Status) ([]tenant.Ref, error) {
+	entries, err := s.storage.List(ctx, statusPrefix+string(status)+"/")
 	if err != nil {
 		return nil, err
 	}
-	refs := make([]tenant.Ref, 0, len(hints))
-	for _, hint := range hints {
-		if ref, err := tenant.ParseFlat(hint); err == nil {
+	refs := make([]tenant.Ref, 0, len(entries))
+	for _, entry := range entries {
+		if ref, err := tenant.ParseFlat(entry); err == nil {
 			refs = append(refs, ref)
 		}
 	}
@@ -30,8 +30,27 @@ func (s *Store) InStatus(ctx context.Context, status Status) ([]tenant.Ref, erro
 
 func compareRefs(a, b tenant.Ref) int { return strings.Compare(a.String(), b.String()) }
 
-// DropStatus deletes the hint that ref's credential has the status, if it has
-// not.
-func (s *Store) DropStatus(ctx context.Context, ref tenant.Ref, status Status) error {
-	return s.dropHint(ctx, ref, statusKey(status, ref))
+// DeleteStaleStatus deletes the index entry that ref's credential has the status, if it
+// has not.
+func (s *Credentials) DeleteStaleStatus(ctx context.Context, ref tenant.Ref, status Status) error {
+	return s.deleteIfStale(ctx, ref, statusKey(status, ref))
+}
+
+// correctStatus deletes the index entries that ref has another status than this one.
+func (s *Credentials) correctStatus(ctx context.Context, ref tenant.Ref, status Status) error {
+	for _, other := range NotActive {
+		if other == status {
+			continue
+		}
+		key := statusKey(other, ref)
+		switch b, err := s.get(ctx, key); {
+		case err != nil:
+			return err
+		case b != nil:
+			if err := s.storage.Delete(ctx, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

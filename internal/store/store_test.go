@@ -81,29 +81,29 @@ func config() store.Config {
 
 func put(t *testing.T, s *store.Store, ref tenant.Ref, c store.Credential) store.Credential {
 	t.Helper()
-	c, err := s.UpdateCredential(t.Context(), ref, func(*store.Credential) (store.Credential, error) { return c, nil })
+	c, err := s.Credentials.Update(t.Context(), ref, func(*store.Credential) (store.Credential, error) { return c, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// TestWhatIsAtRest writes one record of each kind and reads it back from the
+// TestRecordsAtRest writes one record of each kind and reads it back from the
 // bytes of the first release, which testdata keeps: later versions of the
 // engine must still read them.
-func TestWhatIsAtRest(t *testing.T) {
+func TestRecordsAtRest(t *testing.T) {
 	const golden = "testdata/v1.json"
 	ctx := t.Context()
 	if *update {
 		s, storage, _ := newStore()
 		put(t, s, uma, credential())
-		if err := s.NewSession(ctx, session(), noon.Add(time.Hour)); err != nil {
+		if err := s.Sessions.Create(ctx, session(), noon.Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.UpdateConfig(ctx, "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
+		if err := s.Mount.UpdateConfig(ctx, "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.UpdateRemoval(ctx, uma, func(*store.Removal) (store.Removal, time.Time, error) {
+		if err := s.Removals.Update(ctx, uma, func(*store.Removal) (store.Removal, time.Time, error) {
 			return store.Removal{StartedAt: noon, ID: "removal", Revoke: true, RevokedBirth: "birth", Attempts: 1, Removed: 2, Unrevoked: []string{"u"}, UnrevokedCount: 1}, noon, nil
 		}); err != nil {
 			t.Fatal(err)
@@ -113,7 +113,7 @@ func TestWhatIsAtRest(t *testing.T) {
 	storage := readGolden(t, golden)
 	s := store.New(store.Options{Storage: storage, Now: authpipetest.NewClock(noon).Now})
 
-	c, err := s.Credential(ctx, uma)
+	c, err := s.Credentials.Read(ctx, uma)
 	want := credential()
 	want.Due = c.Due
 	if diff := cmp.Diff(want, c); err != nil || diff != "" {
@@ -123,27 +123,27 @@ func TestWhatIsAtRest(t *testing.T) {
 	if c.Token.AccessToken.Reveal() != "EAABtoken" {
 		t.Error("the token is another")
 	}
-	got, err := s.Session(ctx, "id")
+	got, err := s.Sessions.Read(ctx, "id")
 	wantSession := session()
 	wantSession.Due = got.Due
 	if diff := cmp.Diff(wantSession, got); err != nil || diff != "" {
 		t.Errorf("session: %v %s", err, diff)
 	}
-	gotConfig, err := s.ConfigAsWritten(ctx, "facebook")
+	gotConfig, err := s.Mount.ConfigAsWritten(ctx, "facebook")
 	if diff := cmp.Diff(config(), gotConfig, cmpopts.IgnoreUnexported(store.Config{})); err != nil || diff != "" {
 		t.Errorf("config: %v %s", err, diff)
 	}
-	removal, err := s.Removal(ctx, uma)
+	removal, err := s.Tenants.Removal(ctx, uma)
 	if err != nil || removal.Attempts != 1 || removal.Due == "" {
 		t.Errorf("removal: %+v, %v", removal, err)
 	}
-	holders, err := s.Holders(ctx, "facebook", "900")
+	holders, err := s.Credentials.Holders(ctx, "facebook", "900")
 	if diff := cmp.Diff([]store.Holder{{Ref: uma, Status: store.Active, Token: oauth.NewSecret("EAABtoken")}}, holders); err != nil || diff != "" {
 		t.Errorf("account index: %v %s", err, diff)
 	}
 	due := map[string]int{}
 	for minute := int64(0); minute <= 24*60; minute++ {
-		entries, err := s.DueAt(ctx, noon.Unix()/60+minute)
+		entries, err := s.Due.At(ctx, noon.Unix()/60+minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,11 +201,11 @@ func readGolden(t *testing.T, name string) *authpipetest.Storage {
 	return storage
 }
 
-func TestAChangedByteDoesNotOpen(t *testing.T) {
+func TestChangedByteDoesNotOpen(t *testing.T) {
 	for key, read := range map[string]func(*store.Store) error{
-		"cred/org_acme/facebook/users/uma": func(s *store.Store) error { _, err := s.Credential(context.Background(), uma); return err },
-		"session/id":                       func(s *store.Store) error { _, err := s.Session(context.Background(), "id"); return err },
-		"config/facebook":                  func(s *store.Store) error { _, err := s.Config(context.Background(), "facebook"); return err },
+		"cred/org_acme/facebook/users/uma": func(s *store.Store) error { _, err := s.Credentials.Read(context.Background(), uma); return err },
+		"session/id":                       func(s *store.Store) error { _, err := s.Sessions.Read(context.Background(), "id"); return err },
+		"config/facebook":                  func(s *store.Store) error { _, err := s.Mount.Config(context.Background(), "facebook"); return err },
 	} {
 		storage := readGolden(t, "testdata/v1.json")
 		entry, err := storage.Get(t.Context(), key)
@@ -227,7 +227,7 @@ func TestAChangedByteDoesNotOpen(t *testing.T) {
 	}
 }
 
-func TestHintsFollowTheRecord(t *testing.T) {
+func TestIndexEntriesFollowTheRecord(t *testing.T) {
 	s, storage, _ := newStore()
 	hints := func() string {
 		t.Helper()
@@ -259,10 +259,10 @@ func TestHintsFollowTheRecord(t *testing.T) {
 	}
 	c.Token.Account = "901"
 	c = put(t, s, uma, c)
-	if holders, err := s.Holders(t.Context(), "facebook", "900"); err != nil || len(holders) != 0 {
+	if holders, err := s.Credentials.Holders(t.Context(), "facebook", "900"); err != nil || len(holders) != 0 {
 		t.Errorf("the former account is held by %v, %v", holders, err)
 	}
-	if err := s.DeleteCredential(t.Context(), uma, func(store.Credential) error { return nil }); err != nil {
+	if err := s.Credentials.Delete(t.Context(), uma, func(store.Credential) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if got := hints(); got != "" {
@@ -270,238 +270,24 @@ func TestHintsFollowTheRecord(t *testing.T) {
 	}
 }
 
-func TestTenantsMayBeCalledAnything(t *testing.T) {
+func TestTenantIDsDoNotCollideWithStorageKeys(t *testing.T) {
 	s, _, _ := newStore()
 	for _, name := range []tenant.ID{"mount", "tenant", "account", "keyring"} {
 		ref := tenant.Ref{Tenant: name, Provider: "facebook"}
 		put(t, s, ref, credential())
-		if c, err := s.Credential(t.Context(), ref); err != nil || c.Token.AccessToken != oauth.NewSecret("EAABtoken") {
+		if c, err := s.Credentials.Read(t.Context(), ref); err != nil || c.Token.AccessToken != oauth.NewSecret("EAABtoken") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := s.UpdateConfig(t.Context(), "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
+	if err := s.Mount.UpdateConfig(t.Context(), "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Config(t.Context(), "facebook"); err != nil {
+	if _, err := s.Mount.Config(t.Context(), "facebook"); err != nil {
 		t.Error(err)
 	}
 }
 
-func dueMinutes(t *testing.T, s *store.Store) []int64 {
-	t.Helper()
-	minutes, first, last, err := s.DueMinutes(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for minute := first; minute <= last; minute++ {
-		minutes = append(minutes, minute)
-	}
-	return minutes
-}
-
-// minutes lists what is due, by minutes from noon, as a sweep finds it.
-func minutes(t *testing.T, s *store.Store) (found []string) {
-	t.Helper()
-	for _, minute := range dueMinutes(t, s) {
-		due, err := s.Pass(t.Context(), minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range due {
-			if d.Kind == store.DueNewTenant {
-				continue // beside the first session of a tenant
-			}
-			found = append(found, fmt.Sprintf("%d %s", d.Minute-noon.Unix()/60, d.ID))
-		}
-	}
-	return found
-}
-
-func TestWhatIsDueIsFoundAtItsMinute(t *testing.T) {
-	s, _, clock := newStore()
-	ctx := t.Context()
-	if _, _, _, err := s.DueMinutes(ctx); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("a mount that never scheduled anything: %v", err)
-	}
-	begin := func(id string, at time.Duration) {
-		t.Helper()
-		if err := s.NewSession(ctx, store.Session{ID: id, Ref: uma, ExpiresAt: noon.Add(time.Hour)}, noon.Add(at)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	begin("past", -time.Hour)
-	begin("now", 0)
-	begin("three", 3*time.Minute)
-	begin("three-and-a-bit", 3*time.Minute+time.Second)
-	if found := minutes(t, s); len(found) > 0 {
-		t.Errorf("at noon %v are due", found)
-	}
-	clock.Advance(time.Minute)
-	if diff := cmp.Diff([]string{"1 now", "1 past"}, minutes(t, s)); diff != "" {
-		t.Error("a minute later: " + diff)
-	}
-	clock.Advance(2 * time.Minute)
-	// What was not done stays and is found again.
-	if diff := cmp.Diff([]string{"1 now", "1 past", "3 three"}, minutes(t, s)); diff != "" {
-		t.Error("three minutes later: " + diff)
-	}
-}
-
-// reapAll sweeps, and reaps every session that is due.
-func reapAll(t *testing.T, s *store.Store) {
-	t.Helper()
-	for _, minute := range dueMinutes(t, s) {
-		due, err := s.Pass(t.Context(), minute)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, d := range due {
-			if err := s.ReapSession(t.Context(), d); err != nil {
-				t.Error(err)
-			}
-		}
-		if _, err := s.Pass(t.Context(), minute); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// TestWhatIsLeftCostsItsOwnMinuteOnly leaves one entry undone for a day: the
-// sweeps meanwhile look at its minute and at the new ones, and a restart finds
-// it again.
-func TestWhatIsLeftCostsItsOwnMinuteOnly(t *testing.T) {
-	s, storage, clock := newStore()
-	if err := s.NewSession(t.Context(), store.Session{ID: "stuck", Ref: uma}, noon); err != nil {
-		t.Fatal(err)
-	}
-	for range 24 * 60 {
-		clock.Advance(time.Minute)
-		if n := len(dueMinutes(t, s)); n > 2 {
-			t.Fatalf("%v after noon a sweep looks at %d minutes", clock.Now().Sub(noon), n)
-		}
-		minutes(t, s)
-	}
-	again := store.New(store.Options{Storage: storage, Now: clock.Now})
-	if diff := cmp.Diff([]string{"1 stuck"}, minutes(t, again)); diff != "" {
-		t.Error("after a restart: " + diff)
-	}
-}
-
-// TestAMinuteThatCannotBeListedIsNotPassed has the storage fail at one of
-// several minutes: what was due then is found once it works again.
-func TestAMinuteThatCannotBeListedIsNotPassed(t *testing.T) {
-	s, storage, clock := newStore()
-	if err := s.NewSession(t.Context(), store.Session{ID: "one", Ref: uma}, noon); err != nil {
-		t.Fatal(err)
-	}
-	clock.Advance(5 * time.Minute)
-	failed := false
-	storage.Fail(func(_ int, op authpipetest.Operation) error {
-		if op.Verb == "list" && !failed {
-			return authpipetest.ErrStorage
-		}
-		return nil
-	})
-	for _, minute := range dueMinutes(t, s) {
-		s.Pass(t.Context(), minute)
-		failed = true
-	}
-	storage.Reset()
-	if !slices.Contains(minutes(t, s), "1 one") {
-		t.Error("what was due at the minute that failed is forgotten")
-	}
-}
-
-// TestNothingIsScheduledForAMinuteThatWasPassed has the clock stand two minutes
-// back, which is too little for the watermark to be set back.
-func TestNothingIsScheduledForAMinuteThatWasPassed(t *testing.T) {
-	s, _, clock := newStore()
-	begin := func(id string) {
-		t.Helper()
-		if err := s.NewSession(t.Context(), store.Session{ID: id, Ref: uma}, clock.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	begin("first")
-	clock.Advance(10 * time.Minute)
-	reapAll(t, s)
-	clock.Advance(-2 * time.Minute)
-	begin("second")
-	clock.Advance(5 * time.Minute)
-	reapAll(t, s)
-	if _, err := s.Session(t.Context(), "second"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("it was scheduled behind the sweep: %v", err)
-	}
-}
-
-func TestTheClockIsSetBackAndForth(t *testing.T) {
-	s, _, clock := newStore()
-	ctx := t.Context()
-	begin := func(id string) {
-		t.Helper()
-		if err := s.NewSession(ctx, store.Session{ID: id, Ref: uma, ExpiresAt: clock.Now()}, clock.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	reap := func() { t.Helper(); reapAll(t, s) }
-	begin("before")
-	clock.Advance(24 * time.Hour)
-	reap()
-	begin("ahead")
-	clock.Advance(-24 * time.Hour)
-	reap()
-	begin("back")
-	clock.Advance(2 * time.Minute)
-	reap()
-	for _, id := range []string{"before", "back"} {
-		if _, err := s.Session(ctx, id); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("session %s is still there: %v", id, err)
-		}
-	}
-	clock.Advance(24 * time.Hour)
-	reap()
-	if _, err := s.Session(ctx, "ahead"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("what was scheduled by a clock that was ahead is forgotten: %v", err)
-	}
-}
-
-// TestNothingIsScheduledBehindTheSweep schedules and sweeps at once, by a
-// clock that runs: each entry must be found by some sweep.
-func TestNothingIsScheduledBehindTheSweep(t *testing.T) {
-	s, storage, clock := newStore()
-	ctx := t.Context()
-	const n = 200
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() {
-			clock.Advance(10 * time.Second)
-			if err := s.NewSession(ctx, store.Session{ID: fmt.Sprint(i), Ref: uma}, clock.Now()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	sweep := func() { reapAll(t, s) }
-	if err := s.NewSession(ctx, store.Session{ID: "first", Ref: uma}, clock.Now()); err != nil {
-		t.Fatal(err) // there is a watermark from here on
-	}
-	done := make(chan struct{})
-	go func() { all.Wait(); close(done) }()
-	for sweeping := true; sweeping; {
-		select {
-		case <-done:
-			sweeping = false
-		default:
-		}
-		sweep()
-	}
-	clock.Advance(time.Hour)
-	sweep()
-	if keys, _ := storage.Keys(ctx, "due/"); len(keys) > 0 {
-		t.Errorf("%d entries were never found: %v", len(keys), keys[0])
-	}
-}
-
-func TestTheFirstKeyringIsMadeOnce(t *testing.T) {
+func TestKeyringIsCreatedOnce(t *testing.T) {
 	s, storage, _ := newStore()
 	const n = 16
 	var arrived sync.WaitGroup
@@ -528,13 +314,13 @@ func TestTheFirstKeyringIsMadeOnce(t *testing.T) {
 	all.Wait()
 	again := store.New(store.Options{Storage: storage, Now: time.Now})
 	for i := range n {
-		if _, err := again.Credential(t.Context(), ref(i)); err != nil {
+		if _, err := again.Credentials.Read(t.Context(), ref(i)); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-func TestNoChangeOfACredentialIsLost(t *testing.T) {
+func TestUpdateLosesNoChange(t *testing.T) {
 	s, storage, _ := newStore()
 	put(t, s, uma, store.Credential{Status: store.Active})
 	storage.Fail(func(int, authpipetest.Operation) error { runtime.Gosched(); return nil })
@@ -542,7 +328,7 @@ func TestNoChangeOfACredentialIsLost(t *testing.T) {
 	var all sync.WaitGroup
 	for range n {
 		all.Go(func() {
-			_, err := s.UpdateCredential(t.Context(), uma, func(old *store.Credential) (store.Credential, error) {
+			_, err := s.Credentials.Update(t.Context(), uma, func(old *store.Credential) (store.Credential, error) {
 				c := *old
 				c.Generation++
 				return c, nil
@@ -553,12 +339,12 @@ func TestNoChangeOfACredentialIsLost(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if c, err := s.Credential(t.Context(), uma); err != nil || c.Generation != n || c.Revision != n {
+	if c, err := s.Credentials.Read(t.Context(), uma); err != nil || c.Generation != n || c.Revision != n {
 		t.Errorf("after %d changes: %+v, %v", n, c, err)
 	}
 }
 
-func TestALeftOverHintIsDroppedByWhoFollowsIt(t *testing.T) {
+func TestHoldersDeletesStaleEntry(t *testing.T) {
 	s, storage, _ := newStore()
 	c := put(t, s, uma, credential())
 	other := uma
@@ -570,12 +356,12 @@ func TestALeftOverHintIsDroppedByWhoFollowsIt(t *testing.T) {
 		}
 		return nil
 	})
-	if err := s.DeleteCredential(t.Context(), uma, func(store.Credential) error { return nil }); err != nil {
+	if err := s.Credentials.Delete(t.Context(), uma, func(store.Credential) error { return nil }); err != nil {
 		t.Errorf("the record is gone, and that is what was asked for: %v", err)
 	}
 	storage.Reset()
 	for range 2 {
-		holders, err := s.Holders(t.Context(), "facebook", c.Token.Account)
+		holders, err := s.Credentials.Holders(t.Context(), "facebook", c.Token.Account)
 		if diff := cmp.Diff([]store.Holder{{Ref: other, Status: store.Active, Token: oauth.NewSecret("EAABtoken")}}, holders); err != nil || diff != "" {
 			t.Errorf("held by: %v %s", err, diff)
 		}
@@ -585,15 +371,15 @@ func TestALeftOverHintIsDroppedByWhoFollowsIt(t *testing.T) {
 	}
 }
 
-// TestWhatAnotherNodeWroteIsRead has a second store over the same storage make
+// TestInvalidateReadsOtherNodesWrite has a second store over the same storage make
 // every key anew, as the active node may while this one is a standby.
-func TestWhatAnotherNodeWroteIsRead(t *testing.T) {
+func TestInvalidateReadsOtherNodesWrite(t *testing.T) {
 	s, storage, clock := newStore()
 	ctx := t.Context()
 	write := func(s *store.Store) {
 		t.Helper()
 		put(t, s, uma, credential())
-		if err := s.UpdateConfig(ctx, "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
+		if err := s.Mount.UpdateConfig(ctx, "facebook", func(store.Config) (store.Config, error) { return config(), nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -611,30 +397,30 @@ func TestWhatAnotherNodeWroteIsRead(t *testing.T) {
 	for _, key := range keys {
 		s.Invalidate(key)
 	}
-	if _, err := s.Credential(ctx, uma); err != nil {
+	if _, err := s.Credentials.Read(ctx, uma); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Config(ctx, "facebook"); err != nil {
+	if _, err := s.Mount.Config(ctx, "facebook"); err != nil {
 		t.Error(err)
 	}
-	if holders, err := s.Holders(ctx, "facebook", "900"); err != nil || len(holders) != 1 {
+	if holders, err := s.Credentials.Holders(ctx, "facebook", "900"); err != nil || len(holders) != 1 {
 		t.Errorf("held by %v, %v", holders, err)
 	}
 }
 
-func TestAMissingKeyringIsNoMissingRecord(t *testing.T) {
+func TestMissingKeyringIsCorrupt(t *testing.T) {
 	s, storage, clock := newStore()
 	put(t, s, uma, credential())
 	if err := storage.Delete(t.Context(), "keyring/tenant/org_acme"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := store.New(store.Options{Storage: storage, Now: clock.Now}).Credential(t.Context(), uma)
+	_, err := store.New(store.Options{Storage: storage, Now: clock.Now}).Credentials.Read(t.Context(), uma)
 	if !errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
 		t.Errorf("reading it: %v", err)
 	}
 }
 
-func TestUnderAnInstallationUsersComeBeforeTheirPages(t *testing.T) {
+func TestUnderYieldsUsersBeforePages(t *testing.T) {
 	s, _, _ := newStore()
 	installation := uma.Installation()
 	page, userPage := installation, uma
@@ -646,7 +432,7 @@ func TestUnderAnInstallationUsersComeBeforeTheirPages(t *testing.T) {
 		"": {page, uma, userPage}, page.String(): {uma, userPage}, uma.String(): {userPage}, userPage.String(): nil,
 	} {
 		var under []tenant.Ref
-		for ref, err := range s.Under(t.Context(), installation, after) {
+		for ref, err := range s.Credentials.Under(t.Context(), installation, after) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -658,7 +444,7 @@ func TestUnderAnInstallationUsersComeBeforeTheirPages(t *testing.T) {
 	}
 }
 
-func TestACredentialRemembersTwentyOutcomes(t *testing.T) {
+func TestHistoryIsBounded(t *testing.T) {
 	var c store.Credential
 	for i := range 25 {
 		c.Record(noon, fmt.Sprint(i), "")

@@ -1,20 +1,24 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/cache"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// A Tenant is what is kept of a tenant beside its keyring and credentials. It
+// A Tenant is what is stored of a tenant beside its keyring and credentials. It
 // exists from the tenant's first credential, holds no secret and is not
 // sealed, for it must outlive the keyring. What it points to is shared, as with
 // a [Credential].
@@ -23,152 +27,53 @@ type Tenant struct {
 	CreatedAt time.Time `json:"created_at"`
 	// Removals are the installations that are being removed, by provider.
 	Removals map[string]Removal `json:"removals,omitempty"`
-	// Walks are the background work at all of the tenant's records, by kind: the
+	// Scans are the background work at all of the tenant's records, by kind: the
 	// last one of each.
-	Walks map[string]Walk `json:"walks,omitempty"`
-	// NextRotation is when the tenant's key is rotated by itself. The zero value: it
-	// is not.
+	Scans map[string]Scan `json:"walks,omitempty"`
+	// NextRotation is when the worker will rotate the tenant's key. The zero value: it
+	// will not.
 	NextRotation PlannedRotation `json:"next_rotation,omitzero"`
 	// SuspendedAt is since when nothing of the tenant is served or connected.
-	// Zero: it is.
+	// Zero: the tenant is not suspended.
 	SuspendedAt time.Time `json:"suspended_at,omitzero"`
-	// Deletion is the removal of all that the tenant has, and of itself. Nil: it
-	// stays.
+	// Deletion is the removal of everything that the tenant has, and of the tenant
+	// itself. Nil: it is not being deleted.
 	Deletion *Removal `json:"deletion,omitempty"`
 	// KeyVersionAtDeletion is what [Tenant.KeyVersion] was when the deletion ended all
-	// rotations. Zero: there is none, or a version wrote it that did not say.
+	// rotations. Zero: there is none, or an older version wrote the record.
 	KeyVersionAtDeletion int `json:"key_version_at_deletion,omitempty"`
 }
 
-// A Removal is the deletion of an installation and all under it, or of a
+// A Removal is the deletion of an installation and everything under it, or of a
 // tenant. While it stands nothing under it is served, connected or refreshed.
 type Removal struct {
 	// ID is random: an installation may be removed, connected and removed again.
 	ID        string    `json:"id"`
 	StartedAt time.Time `json:"started_at"`
-	// Revoke says whether the provider is told. Force says that what it cannot
-	// be told is forgotten all the same: of a tenant, that its keys are destroyed
+	// Revoke says whether the grants are revoked at the provider. Force says that
+	// credentials are deleted even if that fails: of a tenant, that its keys are purged
 	// first.
 	Revoke bool `json:"revoke"`
 	Force  bool `json:"force,omitempty"`
 	// RevokedBirth is the birth of the installation whose own grant has been
-	// taken away. Empty: it has not, or need not be.
+	// revoked. Empty: it has not been, or need not be.
 	RevokedBirth string `json:"revoked_birth,omitempty"`
 	// Attempts is how often the worker went through what is left. After is the
 	// last ref that it came to this time, "" before the first.
 	Attempts int    `json:"attempts"`
 	After    string `json:"after,omitempty"`
-	// HintsAfter is the last directory that [Store.DropHints] was in, at the end of a
-	// tenant's deletion.
-	HintsAfter string `json:"hints_after,omitempty"`
-	// Removed counts the credentials that are gone.
+	// EntriesAfter is the last directory that [Removals.DeleteEntries] was in, at the
+	// end of a tenant's deletion.
+	EntriesAfter string `json:"hints_after,omitempty"`
+	// Removed counts the deleted credentials.
 	Removed int `json:"removed"`
-	// Unrevoked are refs of those whose grants could not be taken away at the
-	// last attempt, or could not so far at this one, the first hundred; UnrevokedCount is how many there are.
+	// Unrevoked are refs of the credentials whose grants could not be revoked at the
+	// last attempt, or could not so far at this one, the first hundred; UnrevokedCount
+	// is how many there are.
 	Unrevoked      []string `json:"unrevoked,omitempty"`
 	UnrevokedCount int      `json:"unrevoked_count,omitempty"`
 	// Due is the key of the removal's entry in the due index.
 	Due string `json:"due"`
-}
-
-// Tenant returns what is kept of the tenant, or ErrNotFound.
-func (s *Store) Tenant(ctx context.Context, id tenant.ID) (Tenant, error) {
-	if t, ok := s.tenantRecords.recall(tenantKey(id)); ok {
-		return t, nil
-	}
-	return s.storedTenant(ctx, id)
-}
-
-// storedTenant is Tenant for who decides a write by it.
-func (s *Store) storedTenant(ctx context.Context, id tenant.ID) (Tenant, error) {
-	return load(ctx, s, s.tenantRecords, tenantKey(id), tenantOpener(id))
-}
-
-var errRotation = errors.New("its rotation does not say of which key")
-
-func tenantOpener(id tenant.ID) func([]byte) (Tenant, error) {
-	return func(b []byte) (t Tenant, err error) {
-		if err := json.Unmarshal(b, &t); err != nil {
-			return Tenant{}, corrupt(tenantKey(id), err)
-		}
-		if t.Version != formatVersion {
-			return Tenant{}, corrupt(tenantKey(id), errVersion)
-		}
-		if walk, ok := t.Walks[DueRotation]; ok && walk.Rotation == nil {
-			return Tenant{}, corrupt(tenantKey(id), errRotation)
-		}
-		return t, nil
-	}
-}
-
-// ensureTenant makes the tenant if there is none, and its keyring. It is called
-// while sealing.
-func (s *Store) ensureTenant(ctx context.Context, id tenant.ID) error {
-	if _, err := s.keyring(ctx, id); errors.Is(err, ErrNotFound) {
-		// Should the process die before the record is stored, no session ends the keyring.
-		if err := s.keepNewTenant(ctx, id, s.now().Add(SessionKept)); err != nil {
-			return err
-		}
-	}
-	if err := s.ensureKeyring(ctx, id); err != nil {
-		return err
-	}
-	defer s.records.lock(tenantKey(id))()
-	if _, err := s.storedTenant(ctx, id); !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	t := Tenant{Version: formatVersion, CreatedAt: s.now().UTC()}
-	if err := s.beginTenant(ctx, id, t); err != nil {
-		return err
-	}
-	_ = s.forgetNewTenant(ctx, id) // EndNewTenant does it too
-	return nil
-}
-
-// beginTenant stores the new tenant's record. The settings may be changed until it is
-// stored, and the work that plans rotations anew have passed the tenant by: then its own
-// is planned again.
-func (s *Store) beginTenant(ctx context.Context, id tenant.ID, t Tenant) error {
-	for {
-		settings, err := s.Settings(ctx)
-		if err != nil {
-			return err
-		}
-		if t.NextRotation, err = s.scheduleRotation(ctx, id, t, settings.KeyRotationPeriod); err != nil {
-			return err
-		}
-		if err := s.putTenant(ctx, id, t); err != nil {
-			return err
-		}
-		if now, err := s.Settings(ctx); err != nil || now.KeyRotationPeriod == settings.KeyRotationPeriod {
-			return err
-		}
-	}
-}
-
-func (s *Store) putTenant(ctx context.Context, id tenant.ID, t Tenant) error {
-	b, err := json.Marshal(t)
-	if err != nil {
-		return err
-	}
-	return save(ctx, s, s.tenantRecords, &logical.StorageEntry{Key: tenantKey(id), Value: b}, tenantOpener(id))
-}
-
-// removal returns the removal that ref falls under, or nil.
-func (s *Store) removal(ctx context.Context, ref tenant.Ref) (*Removal, error) {
-	return removalIn(ctx, s.Tenant, ref)
-}
-
-// removalIn is removal, of the tenant that read returns.
-func removalIn(ctx context.Context, read func(context.Context, tenant.ID) (Tenant, error), ref tenant.Ref) (*Removal, error) {
-	if ref.Kind() == tenant.Static {
-		return nil, nil
-	}
-	t, err := read(ctx, ref.Tenant)
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
-	return t.removal(ref), err
 }
 
 // removal returns the removal of ref's installation, or nil.
@@ -179,9 +84,241 @@ func (t Tenant) removal(ref tenant.Ref) *Removal {
 	return nil
 }
 
+// dues returns the keys of the entries in the due index that the record names.
+func (t Tenant) dues() (keys []string) {
+	for _, removal := range t.Removals {
+		keys = append(keys, removal.Due)
+	}
+	for _, scan := range t.Scans {
+		keys = append(keys, scan.Due)
+	}
+	if t.Deletion != nil {
+		keys = append(keys, t.Deletion.Due)
+	}
+	keys = append(keys, t.NextRotation.Due)
+	return slices.DeleteFunc(keys, func(key string) bool { return key == "" })
+}
+
+// Tenants reads and writes the tenants' own records.
+type Tenants struct {
+	*records
+	keyrings *keyrings
+	mount    *Mount
+	cached   *cache.Records[Tenant]
+
+	mu sync.Mutex // guards deletions
+	// deletions counts how often each tenant's deletion has begun in this process.
+	deletions map[tenant.ID]int
+}
+
+func newTenants(r *records, k *keyrings, m *Mount) *Tenants {
+	return &Tenants{
+		records: r, keyrings: k, mount: m, cached: cache.NewRecords[Tenant](r.storage, "tenant", tenantsCached, false),
+		deletions: map[tenant.ID]int{},
+	}
+}
+
+// A tenantReader is [Tenants.Read], or its stored.
+type tenantReader func(context.Context, tenant.ID) (Tenant, error)
+
+// Read returns what is stored of the tenant, or ErrNotFound.
+func (t *Tenants) Read(ctx context.Context, id tenant.ID) (Tenant, error) {
+	if record, ok := t.cached.Cached(tenantKey(id)); ok {
+		return record, nil
+	}
+	return t.stored(ctx, id)
+}
+
+// stored is Read for a read that decides a write: it bypasses the cache.
+func (t *Tenants) stored(ctx context.Context, id tenant.ID) (Tenant, error) {
+	return t.cached.Load(ctx, tenantKey(id), tenantOpener(id))
+}
+
+// standing is stored for work that a tenant's deletion ends: ErrNotFound is returned
+// if that has begun.
+func (t *Tenants) standing(ctx context.Context, id tenant.ID) (Tenant, error) {
+	record, err := t.stored(ctx, id)
+	if err == nil && record.Deletion != nil {
+		return Tenant{}, ErrNotFound
+	}
+	return record, err
+}
+
+var errRotation = errors.New("its rotation does not say of which key")
+
+func tenantOpener(id tenant.ID) func([]byte) (Tenant, error) {
+	return func(b []byte) (t Tenant, err error) {
+		if b == nil {
+			return Tenant{}, ErrNotFound
+		}
+		if err := json.Unmarshal(b, &t); err != nil {
+			return Tenant{}, corrupt(tenantKey(id), err)
+		}
+		if t.Version != formatVersion {
+			return Tenant{}, corrupt(tenantKey(id), errVersion)
+		}
+		if scan, ok := t.Scans[DueRotation]; ok && scan.Rotation == nil {
+			return Tenant{}, corrupt(tenantKey(id), errRotation)
+		}
+		return t, nil
+	}
+}
+
+func (t *Tenants) put(ctx context.Context, id tenant.ID, record Tenant) error {
+	b, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	return t.cached.Save(ctx, &logical.StorageEntry{Key: tenantKey(id), Value: b}, tenantOpener(id))
+}
+
+// List returns the ids of all tenants, each with a slash after it, sorted by bytes.
+func (t *Tenants) List(ctx context.Context) ([]string, error) {
+	names, err := t.storage.List(ctx, tenantPrefix)
+	if err != nil {
+		return nil, err
+	}
+	names = slices.Clone(names)
+	for i := range names {
+		names[i] = strings.TrimSuffix(names[i], "/") + "/"
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// sealing keeps the tenant's keyring as it is until unlock is called. What was
+// sealed is put in between. Nothing is sealed any more for a tenant that is being
+// deleted: the error wraps [ErrDeleting].
+func (t *Tenants) sealing(ctx context.Context, id tenant.ID) (unlock func(), err error) {
+	unlock = t.tenantLocks.rlock(string(id))
+	if err := deleting(ctx, t.stored, id); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+// ensure creates the tenant if there is none, and its keyring. It is called while
+// sealing.
+func (t *Tenants) ensure(ctx context.Context, id tenant.ID) error {
+	if _, err := t.keyrings.of(ctx, id); errors.Is(err, ErrNotFound) {
+		// Should the process end before the record is stored, no session ends the keyring.
+		if err := t.keepNew(ctx, id, t.now().Add(SessionKept)); err != nil {
+			return err
+		}
+	}
+	if err := t.keyrings.ensure(ctx, id); err != nil {
+		return err
+	}
+	defer t.locks.lock(tenantKey(id))()
+	if _, err := t.stored(ctx, id); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err := t.create(ctx, id, Tenant{Version: formatVersion, CreatedAt: t.now().UTC()}); err != nil {
+		return err
+	}
+	_ = t.deleteNew(ctx, id) // EndNewTenant does it too
+	return nil
+}
+
+// create stores the new tenant's record. The settings may be changed until it is
+// stored, and the work that plans rotations anew have passed the tenant by: then its own
+// is planned again.
+func (t *Tenants) create(ctx context.Context, id tenant.ID, record Tenant) error {
+	for {
+		settings, err := t.mount.Settings(ctx)
+		if err != nil {
+			return err
+		}
+		if record.NextRotation, err = t.scheduleRotation(ctx, id, record, settings.KeyRotationPeriod); err != nil {
+			return err
+		}
+		if err := t.put(ctx, id, record); err != nil {
+			return err
+		}
+		if now, err := t.mount.Settings(ctx); err != nil || now.KeyRotationPeriod == settings.KeyRotationPeriod {
+			return err
+		}
+	}
+}
+
+// DeletionCount returns how often the tenant's deletion has begun in this process. A
+// caller that waits for a provider's answer, to store it for a tenant, compares the
+// counts of before and after: the tenant may have been deleted meanwhile, and have been
+// created again.
+func (t *Tenants) DeletionCount(id tenant.ID) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.deletions[id]
+}
+
+func (t *Tenants) countDeletion(id tenant.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deletions[id]++
+}
+
+// deleting returns an error that wraps [ErrDeleting] if the tenant that read
+// returns is being deleted.
+func deleting(ctx context.Context, read tenantReader, id tenant.ID) error {
+	t, err := read(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case t.Deletion != nil:
+		return &oauth.Error{
+			Code: oauth.NotFound, Err: ErrDeleting,
+			Message: fmt.Sprintf("tenant %s is being deleted; watch tenants/%s, and connect again when the deletion is over", id, id),
+		}
+	}
+	return nil
+}
+
+// Deleting returns an error that wraps [ErrDeleting] if the tenant is being
+// deleted.
+func (t *Tenants) Deleting(ctx context.Context, id tenant.ID) error {
+	return deleting(ctx, t.Read, id)
+}
+
+// Deletion returns the tenant's deletion, or ErrNotFound.
+func (t *Tenants) Deletion(ctx context.Context, id tenant.ID) (Removal, error) {
+	record, err := t.Read(ctx, id)
+	if err == nil && record.Deletion == nil {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Removal{}, err
+	}
+	return *record.Deletion, nil
+}
+
+// purged reports whether the tenant's keys were purged before its records.
+func (t *Tenants) purged(ctx context.Context, id tenant.ID) (bool, error) {
+	record, err := t.Read(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return record.Deletion != nil && record.Deletion.Force, err
+}
+
+// removal returns the removal that ref falls under, of the tenant that read returns,
+// or nil.
+func removal(ctx context.Context, read tenantReader, ref tenant.Ref) (*Removal, error) {
+	if ref.Kind() == tenant.Static {
+		return nil, nil
+	}
+	t, err := read(ctx, ref.Tenant)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return t.removal(ref), err
+}
+
 // Removal returns the removal that ref falls under, or ErrNotFound.
-func (s *Store) Removal(ctx context.Context, ref tenant.Ref) (Removal, error) {
-	switch r, err := s.removal(ctx, ref); {
+func (t *Tenants) Removal(ctx context.Context, ref tenant.Ref) (Removal, error) {
+	switch r, err := removal(ctx, t.Read, ref); {
 	case err != nil:
 		return Removal{}, err
 	case r == nil:
@@ -191,146 +328,26 @@ func (s *Store) Removal(ctx context.Context, ref tenant.Ref) (Removal, error) {
 	}
 }
 
-// Connected is like [Store.Credential], but a credential that is being removed,
-// alone or with its tenant, is not found.
-func (s *Store) Connected(ctx context.Context, ref tenant.Ref) (Credential, error) {
-	if err := s.deleting(ctx, s.Tenant, ref.Tenant); err != nil {
-		return Credential{}, cmp.Or(notDeleting(err), ErrNotFound)
-	}
-	removal, err := s.removal(ctx, ref)
-	if err != nil {
-		return Credential{}, err
-	}
-	if removal != nil {
-		return Credential{}, ErrNotFound
-	}
-	return s.Credential(ctx, ref)
-}
-
-// Require is like Connected, but its error for a credential that is not found is for the
-// caller of the API.
-func (s *Store) Require(ctx context.Context, ref tenant.Ref) (Credential, error) {
-	c, err := s.Connected(ctx, ref)
-	if errors.Is(err, ErrNotFound) {
-		err = NoCredential(ref)
-	}
-	return c, err
-}
-
-// NoCredential is the error of a ref that names no credential.
-func NoCredential(ref tenant.Ref) error {
-	if ref.Kind() == tenant.Static {
-		return oauth.Errorf(oauth.NotFound, "there is no credential %s; write it to creds/%s", ref, ref)
-	}
-	return oauth.Errorf(oauth.NotFound, "there is no credential %s; connect it with connect/%s", ref, ref.Above())
-}
-
-// Admit returns an error for the caller if ref cannot be connected as things
-// stand: its tenant is suspended or being deleted, or its installation is being
-// removed, or is required and missing.
-func (s *Store) Admit(ctx context.Context, ref tenant.Ref, requireInstallation bool) error {
-	if err := s.deleting(ctx, s.Tenant, ref.Tenant); err != nil {
+// Suspend has nothing of the tenant be served or connected any more, or ends
+// that. The grants stay, and are refreshed. ErrNotFound is returned if there is no
+// such tenant, or if it is being deleted.
+//
+// Nothing is sealed meanwhile: a connection was stored before, or is refused.
+func (t *Tenants) Suspend(ctx context.Context, id tenant.ID, suspended bool) error {
+	defer t.tenantLocks.lock(string(id))()
+	defer t.locks.lock(tenantKey(id))()
+	record, err := t.standing(ctx, id)
+	if err != nil || suspended == !record.SuspendedAt.IsZero() {
 		return err
 	}
-	if err := s.Serving(ctx, ref.Tenant); err != nil {
+	e := event.Event{At: t.now().UTC(), Type: event.TenantResumed, Ref: string(id)}
+	record.SuspendedAt = time.Time{}
+	if suspended {
+		e.Type, record.SuspendedAt = event.TenantSuspended, e.At
+	}
+	if err := t.put(ctx, id, record); err != nil {
 		return err
 	}
-	removal, err := s.removal(ctx, ref)
-	if err != nil {
-		return err
-	}
-	if removal != nil {
-		return Removing(ref)
-	}
-	if ref.Kind() == tenant.Installation || !requireInstallation {
-		return nil
-	}
-	_, err = s.Credential(ctx, ref.Installation())
-	if errors.Is(err, ErrNotFound) {
-		return oauth.Errorf(oauth.InstallationRequired, "%s has no installation; an admin installs first, with connect/%s", ref.Tenant, ref.Installation())
-	}
-	return err
-}
-
-// Removing is the error for who would connect under an installation that is
-// being removed.
-func Removing(ref tenant.Ref) error {
-	return oauth.Errorf(oauth.Pending, "the installation of %s is still being removed; watch connections/%s and try again when it is gone", ref.Tenant, ref.Installation())
-}
-
-// UpdateRemoval stores what change makes of the removal of ref's installation
-// and when the worker shall next go about it. old is nil if there is none.
-// Nothing is sealed meanwhile: what is stored before is seen by the worker,
-// and what comes after is refused. An error of change is returned, and nothing
-// is stored.
-func (s *Store) UpdateRemoval(ctx context.Context, ref tenant.Ref, change func(old *Removal) (Removal, time.Time, error)) error {
-	defer s.tenants.lock(string(ref.Tenant))()
-	defer s.records.lock(tenantKey(ref.Tenant))()
-	t, err := s.standingTenant(ctx, ref.Tenant)
-	if err != nil {
-		return err
-	}
-	old := t.removal(ref)
-	removal, at, err := change(old)
-	if err != nil {
-		return err
-	}
-	due, err := s.schedule(ctx, at, time.Time{}, DueRemoval, ref.Installation().Flat())
-	if err != nil {
-		return err
-	}
-	removal.Due = due.key()
-	t.Removals = maps.Clone(t.Removals)
-	if t.Removals == nil {
-		t.Removals = map[string]Removal{}
-	}
-	t.Removals[ref.Provider] = removal
-	if err := s.putTenant(ctx, ref.Tenant, t); err != nil || old == nil || old.Due == removal.Due {
-		return err
-	}
-	_ = s.storage.Delete(ctx, old.Due) // a hint, as in UpdateCredential
+	t.events.Add(e)
 	return nil
-}
-
-// EndRemoval deletes the installation and ends its removal, if that is still
-// the one called id and nothing stands under the installation any more. It
-// reports whether it did. allow is asked about the installation's credential
-// first, if there still is one; its error is returned.
-func (s *Store) EndRemoval(ctx context.Context, ref tenant.Ref, id string, allow func(Credential) error) (bool, error) {
-	ref = ref.Installation()
-	defer s.tenants.lock(string(ref.Tenant))()
-	defer s.records.lock(tenantKey(ref.Tenant))()
-	t, err := s.storedTenant(ctx, ref.Tenant)
-	if err != nil {
-		return false, err
-	}
-	removal := t.removal(ref)
-	if removal == nil || removal.ID != id {
-		return false, nil
-	}
-	if bare, err := s.Bare(ctx, ref); !bare {
-		return false, err
-	}
-	switch c, err := s.storedCredential(ctx, ref); {
-	case err == nil:
-		if err := allow(c); err != nil {
-			return false, err
-		}
-		if err := s.deleteCredential(ctx, ref, c); err != nil {
-			return false, err
-		}
-	case errors.Is(err, ErrCorrupt) && removal.Force:
-		if err := s.discard(ctx, ref); err != nil {
-			return false, err
-		}
-	case !errors.Is(err, ErrNotFound):
-		return false, err
-	}
-	t.Removals = maps.Clone(t.Removals)
-	delete(t.Removals, ref.Provider)
-	if err := s.putTenant(ctx, ref.Tenant, t); err != nil {
-		return false, err
-	}
-	_ = s.storage.Delete(ctx, removal.Due) // a hint, as in UpdateCredential
-	return true, nil
 }

@@ -17,17 +17,18 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 )
 
 // Work does due work of one kind, soonest expiry first, and deletes or moves its
 // entries in the due index. Each sweep comes back to an entry that stays, which costs
 // a storage call for its minute and delays no other work.
-type Work func(context.Context, []store.Due) error
+type Work func(context.Context, []due.Entry) error
 
 // Each returns the Work that calls do with one entry at a time, concurrently.
-func Each(do func(context.Context, store.Due) error) Work {
-	return func(ctx context.Context, due []store.Due) error {
-		return InParallel(ctx, Parallel, len(due), func(i int) error { return do(ctx, due[i]) })
+func Each(do func(context.Context, due.Entry) error) Work {
+	return func(ctx context.Context, entries []due.Entry) error {
+		return InParallel(ctx, Parallel, len(entries), func(i int) error { return do(ctx, entries[i]) })
 	}
 }
 
@@ -146,10 +147,7 @@ func (w *Worker) Sweep(ctx context.Context) error {
 // sweep is Sweep, and adds the number of due entries to found.
 func (w *Worker) sweep(ctx context.Context, found *int) error {
 	w.Before(ctx)
-	stuck, first, last, err := w.Store.DueMinutes(ctx)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
+	stuck, first, last, err := w.Store.Due.Minutes(ctx)
 	if err != nil {
 		return err
 	}
@@ -160,7 +158,7 @@ func (w *Worker) sweep(ctx context.Context, found *int) error {
 	for _, minute := range stuck {
 		errs = append(errs, w.gather(ctx, minute, &due))
 	}
-	for minute := first; minute <= last && w.Store.Begun(minute) && ctx.Err() == nil; minute++ {
+	for minute := first; minute <= last && w.Store.Due.Begun(minute) && ctx.Err() == nil; minute++ {
 		errs = append(errs, w.gather(ctx, minute, &due))
 	}
 	return errors.Join(append(errs, w.finish(ctx, &due))...)
@@ -168,19 +166,19 @@ func (w *Worker) sweep(ctx context.Context, found *int) error {
 
 // A batch is the entries that a sweep has listed and not done yet, with their minutes.
 type batch struct {
-	due     []store.Due
+	due     []due.Entry
 	minutes []int64
 	found   *int // the number of entries in all batches of the sweep
 }
 
 // gather adds the entries of minute to the batch, and does the batch if it is full.
 func (w *Worker) gather(ctx context.Context, minute int64, l *batch) error {
-	due, err := w.Store.Pass(ctx, minute)
-	if err != nil || len(due) == 0 {
+	entries, err := w.Store.Due.Pass(ctx, minute)
+	if err != nil || len(entries) == 0 {
 		return err
 	}
-	l.due, l.minutes = append(l.due, due...), append(l.minutes, minute)
-	*l.found += len(due)
+	l.due, l.minutes = append(l.due, entries...), append(l.minutes, minute)
+	*l.found += len(entries)
 	if len(l.due) < batchSize {
 		return nil
 	}
@@ -189,12 +187,12 @@ func (w *Worker) gather(ctx context.Context, minute int64, l *batch) error {
 
 // finish does the batch, and lists its minutes again for entries that are left.
 func (w *Worker) finish(ctx context.Context, l *batch) error {
-	errs := []error{w.do(ctx, l.due), w.Store.FlushEvents(ctx)}
+	errs := []error{w.do(ctx, l.due), w.Store.Events.Flush(ctx)}
 	for _, minute := range l.minutes {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		_, err := w.Store.Pass(ctx, minute)
+		_, err := w.Store.Due.Pass(ctx, minute)
 		errs = append(errs, err)
 	}
 	*l = batch{found: l.found}
@@ -202,10 +200,10 @@ func (w *Worker) finish(ctx context.Context, l *batch) error {
 }
 
 // do does the work of due, soonest expiry first, the kinds concurrently.
-func (w *Worker) do(ctx context.Context, due []store.Due) error {
-	slices.SortStableFunc(due, func(a, b store.Due) int { return cmp.Compare(a.Expiry, b.Expiry) })
-	kinds := map[string][]store.Due{}
-	for _, d := range due {
+func (w *Worker) do(ctx context.Context, entries []due.Entry) error {
+	slices.SortStableFunc(entries, func(a, b due.Entry) int { return cmp.Compare(a.Expiry, b.Expiry) })
+	kinds := map[string][]due.Entry{}
+	for _, d := range entries {
 		kinds[d.Kind] = append(kinds[d.Kind], d)
 	}
 	names := slices.Sorted(maps.Keys(kinds))

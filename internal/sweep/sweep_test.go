@@ -14,6 +14,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -29,7 +30,7 @@ func scheduled(t *testing.T, ids ...string) (*store.Store, *authpipetest.Clock) 
 	ref := tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: "uma"}
 	for i, id := range ids {
 		session := store.Session{ID: id, Ref: ref, ExpiresAt: noon.Add(24*time.Hour - time.Duration(i)*time.Hour)}
-		if err := s.NewSession(t.Context(), session, noon.Add(time.Duration(i+1)*time.Minute)); err != nil {
+		if err := s.Sessions.Create(t.Context(), session, noon.Add(time.Duration(i+1)*time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +40,7 @@ func scheduled(t *testing.T, ids ...string) (*store.Store, *authpipetest.Clock) 
 
 // works maps sessions to work, and what their tenant's keyring needs to its own.
 func works(s *store.Store, work sweep.Work) map[string]sweep.Work {
-	return map[string]sweep.Work{store.DueSession: work, store.DueNewTenant: sweep.Each(s.EndNewTenant)}
+	return map[string]sweep.Work{store.DueSession: work, store.DueNewTenant: sweep.Each(s.Removals.EndNewTenant)}
 }
 
 // TestSweepDoesSoonestExpiryFirst has a sweep find work at several minutes
@@ -47,10 +48,10 @@ func works(s *store.Store, work sweep.Work) map[string]sweep.Work {
 func TestSweepDoesSoonestExpiryFirst(t *testing.T) {
 	s, clock := scheduled(t, "first", "second", "third")
 	var order []string
-	work := func(ctx context.Context, due []store.Due) error {
-		for _, d := range due {
+	work := func(ctx context.Context, entries []due.Entry) error {
+		for _, d := range entries {
 			order = append(order, d.ID)
-			if err := s.ReapSession(ctx, d); err != nil {
+			if err := s.Sessions.Expire(ctx, d); err != nil {
 				return err
 			}
 		}
@@ -68,7 +69,7 @@ func TestSweepDoesSoonestExpiryFirst(t *testing.T) {
 func TestSweepsDoNotOverlap(t *testing.T) {
 	s, clock := scheduled(t, "only")
 	inside, release := make(chan struct{}, 2), make(chan struct{})
-	work := func(context.Context, []store.Due) error {
+	work := func(context.Context, []due.Entry) error {
 		inside <- struct{}{}
 		<-release
 		return nil // it is left, and found by the next sweep
@@ -103,19 +104,19 @@ func TestSweepsDoNotOverlap(t *testing.T) {
 	}
 }
 
-// TestPanicOfOneWorkStopsNoOther has one kind of work panic, by itself and in
+// TestPanicDoesNotStopOtherWork has one kind of work panic, by itself and in
 // one of its pieces: the rest is done, and the next sweep is made.
-func TestPanicOfOneWorkStopsNoOther(t *testing.T) {
+func TestPanicDoesNotStopOtherWork(t *testing.T) {
 	s, clock := scheduled(t, "first", "second", "third")
 	var reaped atomic.Int64
-	each := sweep.Each(func(ctx context.Context, d store.Due) error {
+	each := sweep.Each(func(ctx context.Context, d due.Entry) error {
 		if d.ID == "second" {
 			panic("a record with a defect")
 		}
 		reaped.Add(1)
-		return s.ReapSession(ctx, d)
+		return s.Sessions.Expire(ctx, d)
 	})
-	var whole sweep.Work = func(context.Context, []store.Due) error { panic("work with a defect") }
+	var whole sweep.Work = func(context.Context, []due.Entry) error { panic("work with a defect") }
 	for name, work := range map[string]sweep.Work{"as a whole": whole, "in a piece": each} {
 		w := sweep.New(sweep.Options{
 			Store: s, Before: func(context.Context) {}, Works: works(s, work), Now: clock.Now, Log: hclog.NewNullLogger(), Context: t.Context(),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/plan"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
@@ -14,7 +15,7 @@ import (
 // A credential without a planned check would never learn of the change by itself.
 func (u *Upkeep) PlanChecks(ctx context.Context) error {
 	return u.eachTenant(ctx, func(id tenant.ID) error {
-		_, err := u.Store.UpdateWalk(ctx, id, store.DueRecheck, func(*store.Walk) (store.Walk, time.Time, error) {
+		_, err := u.Store.Tenants.UpdateScan(ctx, id, store.DueRecheck, func(*store.Scan) (store.Scan, time.Time, error) {
 			return u.newWalk(), u.Now(), nil // one that is under way begins anew: it has passed some records
 		})
 		return err
@@ -22,8 +23,8 @@ func (u *Upkeep) PlanChecks(ctx context.Context) error {
 }
 
 // Recheck is the due work at that, for one tenant.
-func (u *Upkeep) Recheck(ctx context.Context, due store.Due) error {
-	return u.work(ctx, due, scan{refs: u.Store.Refs, visit: uncounted(u.recheck)})
+func (u *Upkeep) Recheck(ctx context.Context, entry due.Entry) error {
+	return u.work(ctx, entry, scan{refs: u.Store.Credentials.Refs, visit: uncounted(u.recheck)})
 }
 
 // recheck plans the check of one credential, unless its check is planned within the
@@ -32,14 +33,14 @@ func (u *Upkeep) recheck(ctx context.Context, ref tenant.Ref) error {
 	if u.Providers[ref.Provider] == nil {
 		return nil
 	}
-	config, err := u.Store.Config(ctx, ref.Provider)
+	config, err := u.Store.Mount.Config(ctx, ref.Provider)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // without a client there are no checks
 	}
 	if err != nil {
 		return err
 	}
-	_, err = u.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+	_, err = u.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Status != store.Active || !old.DeadSince.IsZero() {
 			return store.Credential{}, errUnchanged
 		}
@@ -56,14 +57,14 @@ func (u *Upkeep) recheck(ctx context.Context, ref tenant.Ref) error {
 // Reconsider plans a check of each failed credential whose token lives: it was found
 // expired by a clock that was ahead.
 func (u *Upkeep) Reconsider(ctx context.Context) error {
-	refs, err := u.Store.InStatus(ctx, store.Failed)
+	refs, err := u.Store.Credentials.InStatus(ctx, store.Failed)
 	if err != nil {
 		return err
 	}
-	ctx = store.Passing(ctx)
+	ctx = store.WithoutCaching(ctx)
 	var errs []error
 	for _, ref := range refs {
-		_, err := u.Store.UpdateCredential(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+		_, err := u.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 			if old == nil || old.Status != store.Failed || !old.Token.Live(u.Now()) {
 				return store.Credential{}, errUnchanged
 			}

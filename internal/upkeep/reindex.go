@@ -4,21 +4,22 @@ import (
 	"context"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // BeginReindex has the worker rebuild the tenant's index entries, as
-// [store.Store.Reindex] does for each record. Those of the tenant's removals and
+// [store.Credentials.Reindex] does for each record. Those of the tenant's removals and
 // rotations, without which that work would never continue, are rebuilt immediately.
-func (u *Upkeep) BeginReindex(ctx context.Context, id tenant.ID) (store.Walk, error) {
+func (u *Upkeep) BeginReindex(ctx context.Context, id tenant.ID) (store.Scan, error) {
 	walk, err := u.begin(ctx, id, store.DueReindex)
 	if err != nil {
 		return walk, err
 	}
-	return walk, ignoreGone(u.Store.RescheduleWork(ctx, id))
+	return walk, ignoreGone(u.Store.Removals.RescheduleWork(ctx, id))
 }
 
 // Reindex is the due work at a reindex.
-func (u *Upkeep) Reindex(ctx context.Context, due store.Due) error {
-	return u.work(ctx, due, scan{refs: u.Store.Indexed, visit: uncounted(u.Store.Reindex)})
+func (u *Upkeep) Reindex(ctx context.Context, entry due.Entry) error {
+	return u.work(ctx, entry, scan{refs: u.Store.Credentials.Indexed, visit: uncounted(u.Store.Credentials.Reindex)})
 }

@@ -7,8 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -16,20 +19,20 @@ import (
 // BeginRotation gives the tenant a new key, which is in use as soon as it returns. The
 // worker then reseals what was sealed with the former key. A second rotation meanwhile is
 // refused: it would prolong the life of the former key, or do nothing.
-func (u *Upkeep) BeginRotation(ctx context.Context, id tenant.ID) (store.Walk, error) {
-	walk, err := u.Store.BeginRotation(ctx, id, func(old *store.Walk) (store.Walk, time.Time, error) {
+func (u *Upkeep) BeginRotation(ctx context.Context, id tenant.ID) (store.Scan, error) {
+	walk, err := u.Store.Rotations.Begin(ctx, id, func(old *store.Scan) (store.Scan, time.Time, error) {
 		if old != nil && old.FinishedAt.IsZero() {
-			return store.Walk{}, time.Time{}, oauth.Errorf(oauth.Pending, "the key of %s is being rotated since %s; watch tenants/%s and try again when that has ended", id, old.StartedAt.Format(time.RFC3339), id)
+			return store.Scan{}, time.Time{}, oauth.Errorf(oauth.Pending, "the key of %s is being rotated since %s; watch tenants/%s and try again when that has ended", id, old.StartedAt.Format(time.RFC3339), id)
 		}
 		return u.newWalk(), u.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = u.Store.TenantNotFound(ctx, id)
+		err = admission.TenantNotFound(ctx, u.Store, id)
 	}
 	if err != nil {
 		return walk, err
 	}
-	if err := ignoreGone(u.Store.PlanRotation(ctx, id)); err != nil {
+	if err := ignoreGone(u.Store.Tenants.PlanRotation(ctx, id)); err != nil {
 		// RotateAged looks at the key's age, and plans the next one then.
 		u.Log.Warn("planning the next rotation failed", "tenant", id, "error", err)
 	}
@@ -38,26 +41,28 @@ func (u *Upkeep) BeginRotation(ctx context.Context, id tenant.ID) (store.Walk, e
 
 // PlanRotations has the worker plan the next rotation of every tenant's key anew, after the
 // mount's period was changed.
-func (u *Upkeep) PlanRotations(ctx context.Context) error { return u.Store.PlanRotationsAfter(ctx, "") }
+func (u *Upkeep) PlanRotations(ctx context.Context) error {
+	return u.Store.Tenants.PlanRotationsAfter(ctx, "")
+}
 
 // PlanAges is the due work at that: one slice of it. A tenant whose record does not open
 // is skipped.
-func (u *Upkeep) PlanAges(ctx context.Context, due store.Due) error {
-	ids, err := u.tenantsAfter(ctx, due.ID)
+func (u *Upkeep) PlanAges(ctx context.Context, entry due.Entry) error {
+	ids, err := u.tenantsAfter(ctx, entry.ID)
 	if err != nil {
 		return err
 	}
-	begun, last := u.Now(), due.ID
+	begun, last := u.Now(), entry.ID
 	for ids := range slices.Chunk(ids, 10*sweep.Parallel) {
 		if u.Now().Sub(begun) > sliceTime {
-			if err := u.Store.PlanRotationsAfter(ctx, tenant.ID(last)); err != nil {
+			if err := u.Store.Tenants.PlanRotationsAfter(ctx, tenant.ID(last)); err != nil {
 				return err
 			}
 			break
 		}
 		err := sweep.InParallel(ctx, sweep.Parallel, len(ids), func(i int) error {
 			id := tenant.ID(ids[i])
-			err := ignoreGone(u.Store.PlanRotation(ctx, id))
+			err := ignoreGone(u.Store.Tenants.PlanRotation(ctx, id))
 			if errors.Is(err, store.ErrCorrupt) {
 				u.Log.Warn("skipped a tenant whose record does not open", "tenant", id, "error", err)
 				return nil
@@ -69,12 +74,12 @@ func (u *Upkeep) PlanAges(ctx context.Context, due store.Due) error {
 		}
 		last = ids[len(ids)-1]
 	}
-	return u.Store.Drop(ctx, due)
+	return u.Store.Due.Delete(ctx, entry)
 }
 
 // tenantsAfter returns the ids of the tenants after the given one, sorted.
 func (u *Upkeep) tenantsAfter(ctx context.Context, after string) ([]string, error) {
-	ids, err := u.Store.List(ctx, "")
+	ids, err := u.Store.Tenants.List(ctx)
 	for i := range ids {
 		ids[i] = strings.TrimSuffix(ids[i], "/")
 	}
@@ -88,65 +93,65 @@ func (u *Upkeep) tenantsAfter(ctx context.Context, after string) ([]string, erro
 
 // RotateAged is the due work at a key that has reached the mount's period: it begins a
 // rotation. One that is under way is waited for.
-func (u *Upkeep) RotateAged(ctx context.Context, due store.Due) error {
-	if dropped, err := u.Store.DropOutdated(ctx, due); dropped || err != nil {
+func (u *Upkeep) RotateAged(ctx context.Context, entry due.Entry) error {
+	if dropped, err := u.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
-	id, err := tenant.ParseID(due.ID)
+	id, err := tenant.ParseID(entry.ID)
 	if err != nil {
 		return err
 	}
-	settings, err := u.Store.Settings(ctx)
+	settings, err := u.Store.Mount.Settings(ctx)
 	if err != nil {
 		return err
 	}
-	known, err := u.Store.Tenant(ctx, id)
+	known, err := u.Store.Tenants.Read(ctx, id)
 	if err != nil {
 		return ignoreGone(err)
 	}
 	since, now := known.KeySince(), u.Now() // since may be of a clock that was ahead
 	if period := settings.KeyRotationPeriod; period == 0 || !since.After(now) && now.Before(since.Add(period-period/10)) {
-		return ignoreGone(u.Store.PlanRotation(ctx, id)) // none, or by a rotation that came first
+		return ignoreGone(u.Store.Tenants.PlanRotation(ctx, id)) // none, or by a rotation that came first
 	}
 	switch _, err = u.BeginRotation(ctx, id); {
 	case oauth.CodeOf(err) == oauth.Pending, oauth.CodeOf(err) == oauth.NotFound:
 		return nil
 	case errors.Is(err, store.ErrCorrupt):
 		u.Log.Error("the tenant's key cannot be rotated: its keyring does not open", "tenant", id, "error", err)
-		return u.Store.Drop(ctx, due)
+		return u.Store.Due.Delete(ctx, entry)
 	}
 	return err
 }
 
 // Rotate is the due work at a rotation.
-func (u *Upkeep) Rotate(ctx context.Context, due store.Due) error {
-	id, err := tenant.ParseID(due.ID)
+func (u *Upkeep) Rotate(ctx context.Context, entry due.Entry) error {
+	id, err := tenant.ParseID(entry.ID)
 	if err != nil {
 		return err
 	}
-	if err := u.Store.ReplaceKey(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err := u.Store.Rotations.ReplaceKey(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return u.work(ctx, due, scan{
-		refs:  u.Store.Refs,
-		visit: u.Store.Reseal,
-		again: func(ctx context.Context, walk *store.Walk) (time.Time, error) { return u.retire(ctx, id, walk) },
+	return u.work(ctx, entry, scan{
+		refs:  u.Store.Credentials.Refs,
+		visit: u.Store.Rotations.Reseal,
+		again: func(ctx context.Context, walk *store.Scan) (time.Time, error) { return u.retire(ctx, id, walk) },
 		ended: func() {
-			u.Store.Note(store.Event{At: u.Now().UTC(), Type: store.TenantKeyRotated, Ref: string(id)})
+			u.Store.Events.Add(event.Event{At: u.Now().UTC(), Type: event.TenantKeyRotated, Ref: string(id)})
 		},
 	})
 }
 
 // retire deletes the former key once no session is left that it may have sealed, and a
 // whole scan has found no record that it has. Until then the scan begins again.
-func (u *Upkeep) retire(ctx context.Context, id tenant.ID, walk *store.Walk) (time.Time, error) {
+func (u *Upkeep) retire(ctx context.Context, id tenant.ID, walk *store.Scan) (time.Time, error) {
 	rotation, now := *walk.Rotation, u.Now().UTC()
 	clean := walk.Changed == 0 && !rotation.KeepUntil.IsZero()
 	if rotation.KeepUntil.IsZero() {
 		rotation.KeepUntil = now.Add(store.SessionKept)
 	}
 	if clean && !now.Before(rotation.KeepUntil) {
-		return time.Time{}, u.Store.RetireKeys(ctx, id, walk.ID)
+		return time.Time{}, u.Store.Rotations.PurgeReplaced(ctx, id, walk.ID)
 	}
 	rotation.Rewritten += walk.Changed
 	walk.Rotation, walk.After, walk.Changed = &rotation, "", 0

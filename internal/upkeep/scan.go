@@ -12,8 +12,10 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -47,7 +49,7 @@ type scan struct {
 	visit func(context.Context, tenant.Ref) (changed bool, err error)
 	// again is called after the last ref, and returns when the scan begins again at the
 	// first one. Zero: the scan has ended. Nil: likewise.
-	again func(context.Context, *store.Walk) (time.Time, error)
+	again func(context.Context, *store.Scan) (time.Time, error)
 	// ended is called when the end is stored. Nil: no function is called.
 	ended func()
 }
@@ -59,21 +61,21 @@ func uncounted(visit func(context.Context, tenant.Ref) error) func(context.Conte
 
 // begin begins the tenant's scan of that kind. One that is under way continues, with a
 // new entry in the due index, for the old one may be lost.
-func (u *Upkeep) begin(ctx context.Context, id tenant.ID, kind string) (store.Walk, error) {
-	walk, err := u.Store.UpdateWalk(ctx, id, kind, func(old *store.Walk) (store.Walk, time.Time, error) {
+func (u *Upkeep) begin(ctx context.Context, id tenant.ID, kind string) (store.Scan, error) {
+	walk, err := u.Store.Tenants.UpdateScan(ctx, id, kind, func(old *store.Scan) (store.Scan, time.Time, error) {
 		if old != nil && old.FinishedAt.IsZero() {
 			return *old, u.Now(), nil
 		}
 		return u.newWalk(), u.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		err = u.Store.TenantNotFound(ctx, id)
+		err = admission.TenantNotFound(ctx, u.Store, id)
 	}
 	return walk, err
 }
 
-func (u *Upkeep) newWalk() store.Walk {
-	return store.Walk{ID: store.NewID(), StartedAt: u.Now().UTC()}
+func (u *Upkeep) newWalk() store.Scan {
+	return store.Scan{ID: store.NewID(), StartedAt: u.Now().UTC()}
 }
 
 // errOtherWalk is returned if another scan has taken the place of the one that is
@@ -81,15 +83,15 @@ func (u *Upkeep) newWalk() store.Walk {
 var errOtherWalk = errors.New("another scan has begun")
 
 // work does one slice of a scan. It does nothing if the tenant was deleted.
-func (u *Upkeep) work(ctx context.Context, due store.Due, s scan) error {
-	if dropped, err := u.Store.DropOutdated(ctx, due); dropped || err != nil {
+func (u *Upkeep) work(ctx context.Context, entry due.Entry, s scan) error {
+	if dropped, err := u.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
-	id, err := tenant.ParseID(due.ID)
+	id, err := tenant.ParseID(entry.ID)
 	if err != nil {
 		return err
 	}
-	walk, err := u.Store.Walk(ctx, id, due.Kind)
+	walk, err := u.Store.Tenants.Scan(ctx, id, entry.Kind)
 	if err != nil {
 		return ignoreGone(err)
 	}
@@ -104,13 +106,13 @@ func (u *Upkeep) work(ctx context.Context, due store.Due, s scan) error {
 		return ctx.Err()
 	case finished:
 		walk.FinishedAt = u.Now().UTC()
-		u.Log.Info("finished", "work", due.Kind, "tenant", id, "records", walk.Done, "unreadable", walk.Unreadable)
+		u.Log.Info("finished", "work", entry.Kind, "tenant", id, "records", walk.Done, "unreadable", walk.Unreadable)
 	case next.IsZero():
 		next = u.Now()
 	}
-	_, err = u.Store.UpdateWalk(ctx, id, due.Kind, func(now *store.Walk) (store.Walk, time.Time, error) {
+	_, err = u.Store.Tenants.UpdateScan(ctx, id, entry.Kind, func(now *store.Scan) (store.Scan, time.Time, error) {
 		if now == nil || now.ID != walk.ID {
-			return store.Walk{}, time.Time{}, errOtherWalk
+			return store.Scan{}, time.Time{}, errOtherWalk
 		}
 		return walk, next, nil
 	})
@@ -123,9 +125,9 @@ func (u *Upkeep) work(ctx context.Context, due store.Due, s scan) error {
 // slice visits as many refs as there is time for, and moves the cursor in walk. It
 // reports whether it has visited the last one. A record that does not open is skipped; an
 // error of storage ends the slice before it.
-func (u *Upkeep) slice(ctx context.Context, id tenant.ID, walk *store.Walk, s scan) (finished bool, err error) {
+func (u *Upkeep) slice(ctx context.Context, id tenant.ID, walk *store.Scan, s scan) (finished bool, err error) {
 	begun := u.Now()
-	ctx = store.Passing(ctx)
+	ctx = store.WithoutCaching(ctx)
 	if walk.After == "" {
 		walk.Done, walk.Unreadable = 0, 0 // it may begin again
 	}
@@ -159,7 +161,7 @@ func ignoreGone(err error) error {
 
 // eachTenant calls do with each tenant, concurrently.
 func (u *Upkeep) eachTenant(ctx context.Context, do func(tenant.ID) error) error {
-	names, err := u.Store.List(ctx, "")
+	names, err := u.Store.Tenants.List(ctx)
 	if err != nil {
 		return err
 	}

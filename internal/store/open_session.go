@@ -8,14 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // LockOpen keeps other callers that lock the same ref and actor out until unlock
-// is called, so that what [Store.OpenSessions] returns stays true while a
+// is called, so that what [Sessions.ListOpen] returns stays true while a
 // session is begun.
-func (s *Store) LockOpen(ref tenant.Ref, actor string) (unlock func()) {
-	return s.records.lock(openPrefix + openOwner(ref, actor))
+func (s *Sessions) LockOpen(ref tenant.Ref, actor string) (unlock func()) {
+	return s.locks.lock(openPrefix + openOwner(ref, actor))
 }
 
 // An OpenSession is an index entry of a session that has not ended, as far as
@@ -25,10 +26,10 @@ type OpenSession struct {
 	key string
 }
 
-// OpenSessions returns the sessions that are open for the ref and actor, oldest
+// ListOpen returns the sessions that are open for the ref and actor, oldest
 // first, without those whose time is over. If they are limit or more, the index
 // entries of the latter are deleted. It costs one List of its own folder.
-func (s *Store) OpenSessions(ctx context.Context, ref tenant.Ref, actor string, limit int) (open []OpenSession, err error) {
+func (s *Sessions) ListOpen(ctx context.Context, ref tenant.Ref, actor string, limit int) (open []OpenSession, err error) {
 	dir, err := s.openDir(ctx, ref, actor)
 	if err != nil {
 		return nil, err
@@ -52,21 +53,21 @@ func (s *Store) OpenSessions(ctx context.Context, ref tenant.Ref, actor string, 
 }
 
 // DeleteOpen deletes the index entry of a session that has ended.
-func (s *Store) DeleteOpen(ctx context.Context, o OpenSession) error {
+func (s *Sessions) DeleteOpen(ctx context.Context, o OpenSession) error {
 	return s.storage.Delete(ctx, o.key)
 }
 
 func openOwner(ref tenant.Ref, actor string) string { return ref.Flat() + "\x00" + actor }
 
-func (s *Store) openDir(ctx context.Context, ref tenant.Ref, actor string) (string, error) {
-	name, err := s.accountName(ctx, ref.Provider, "open:"+openOwner(ref, actor), true)
+func (s *Sessions) openDir(ctx context.Context, ref tenant.Ref, actor string) (string, error) {
+	name, err := s.keyrings.accountName(ctx, ref.Provider, "open:"+openOwner(ref, actor), true)
 	return openPrefix + name + "/", err
 }
 
 // openKey is open/<HMAC of ref and actor>/<begun, in ns>,<expiry>,<session id>.
-func (s *Store) openKey(ctx context.Context, session Session) (string, error) {
+func (s *Sessions) openKey(ctx context.Context, session Session) (string, error) {
 	dir, err := s.openDir(ctx, session.Ref, session.Actor)
-	return fmt.Sprintf("%s%020d,%s,%s", dir, session.CreatedAt.UnixNano(), tenDigits(session.ExpiresAt.Unix()), session.ID), err
+	return fmt.Sprintf("%s%020d,%s,%s", dir, session.CreatedAt.UnixNano(), due.TenDigits(session.ExpiresAt.Unix()), session.ID), err
 }
 
 func parseOpen(name string) (expiry time.Time, id string, ok bool) {
@@ -80,10 +81,10 @@ func parseOpen(name string) (expiry time.Time, id string, ok bool) {
 
 // deleteOpenOf deletes the index entry that the session's due entry names. The
 // session's record would name it too, but may not open any more.
-func (s *Store) deleteOpenOf(ctx context.Context, due Due) error {
-	b, err := s.get(ctx, due.key())
-	if err != nil || len(b) < 2 || !strings.HasPrefix(string(b[1:]), openPrefix) {
+func (s *Sessions) deleteOpenOf(ctx context.Context, d due.Entry) error {
+	key, err := s.due.Value(ctx, d)
+	if err != nil || !strings.HasPrefix(key, openPrefix) {
 		return err
 	}
-	return s.storage.Delete(ctx, string(b[1:]))
+	return s.storage.Delete(ctx, key)
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// TestAWalkGoesOnAtAnyRef walks a tenant whose names sort otherwise than their
+// TestRefsContinueAfterAnyRef walks a tenant whose names sort otherwise than their
 // parts do, and begins again after each ref, and between them.
-func TestAWalkGoesOnAtAnyRef(t *testing.T) {
+func TestRefsContinueAfterAnyRef(t *testing.T) {
 	s, storage, _ := newStore()
 	ordered := []string{
 		"org/facebook/installation", "org/facebook/pages/777",
@@ -31,7 +31,7 @@ func TestAWalkGoesOnAtAnyRef(t *testing.T) {
 	}
 	storage.Put(t.Context(), &logical.StorageEntry{Key: "cred/org/no ref of ours", Value: []byte{1}})
 	walk := func(after string) (names []string) {
-		for ref, err := range s.Refs(t.Context(), "org", after) {
+		for ref, err := range s.Credentials.Refs(t.Context(), "org", after) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,7 +48,7 @@ func TestAWalkGoesOnAtAnyRef(t *testing.T) {
 	if diff := cmp.Diff(ordered[8:], walk("org/facebook/users/uma/pages/3")); diff != "" {
 		t.Error(diff)
 	}
-	for ref, err := range s.Refs(t.Context(), "org", "") {
+	for ref, err := range s.Credentials.Refs(t.Context(), "org", "") {
 		if err != nil || ref.String() != ordered[0] {
 			t.Errorf("first comes %v, %v", ref, err)
 		}
@@ -58,13 +58,13 @@ func TestAWalkGoesOnAtAnyRef(t *testing.T) {
 
 var cmpNil = cmp.Transformer("empty", func(s []string) int { return len(s) })
 
-// TestAWalkIsAtRestAsItWas reads a tenant's record as this release writes it.
-func TestAWalkIsAtRestAsItWas(t *testing.T) {
+// TestScanAtRest reads a tenant's record as this release writes it.
+func TestScanAtRest(t *testing.T) {
 	const golden = `{"version":1,"created_at":"2026-11-23T12:00:00Z","walks":{"reindex":{"id":"i","started_at":"2026-11-23T12:00:00Z","finished_at":"2026-11-23T13:00:00Z","after":"org_acme/facebook/users/uma","done":3,"unreadable":1,"due":"due/1"}}}`
 	s, storage, _ := newStore()
 	storage.Put(t.Context(), &logical.StorageEntry{Key: "tenant/org_acme", Value: []byte(golden)})
-	got, err := s.Tenant(t.Context(), "org_acme")
-	want := store.Tenant{Version: 1, CreatedAt: noon, Walks: map[string]store.Walk{"reindex": {
+	got, err := s.Tenants.Read(t.Context(), "org_acme")
+	want := store.Tenant{Version: 1, CreatedAt: noon, Scans: map[string]store.Scan{"reindex": {
 		ID: "i", StartedAt: noon, FinishedAt: noon.Add(time.Hour), After: uma.String(), Done: 3, Unreadable: 1, Due: "due/1",
 	}}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
