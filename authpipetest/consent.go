@@ -1,10 +1,20 @@
 package authpipetest
 
 import (
+	"bytes"
+	"cmp"
+	"context"
+	"embed"
+	"errors"
 	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Consent is what a person does at the dialog. The zero value grants all that is asked for, as the first person that was
@@ -118,4 +128,195 @@ func (f *Facebook) allow(l login, person string, consent Consent) *grant {
 	g.active = f.options().Now()
 	f.permissionsChanged(g, "granted", beyond(g.granted(), before)...)
 	return g
+}
+
+// consentKey is where Authorize hides the person in the request.
+type consentKey struct{}
+
+// Authorize plays the browser: it opens the authorization URL, lets the person do what c says, and returns the URL that
+// Facebook sends the browser to, with the fragment #_=_ that a browser would carry along. It does not open that URL. Only
+// path and query of authorizationURL matter, so one that points to www.facebook.com works too. An error is returned if the
+// dialog does not redirect (URL blocked, unknown app, unknown person, a [Fault]).
+func (f *Facebook) Authorize(authorizationURL string, c Consent) (*url.URL, error) {
+	ctx := context.WithValue(context.Background(), consentKey{}, &c)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, authorizationURL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("opening the dialog: %w", err)
+	}
+	page := httptest.NewRecorder()
+	if err := f.browse(page, request); err != nil {
+		return nil, err
+	}
+	location := page.Header().Get("Location")
+	if location == "" {
+		return nil, fmt.Errorf("opening the dialog: no redirect, but status %d: %s", page.Code, strings.TrimSpace(page.Body.String()))
+	}
+	back, err := url.Parse(location)
+	if err != nil {
+		return nil, fmt.Errorf("following the redirect: %w", err)
+	}
+	return back, nil
+}
+
+// browse serves one request without a network. A Fault that breaks the connection arrives as a panic of net/http's.
+func (f *Facebook) browse(w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		switch broken := recover(); broken {
+		case nil:
+		case http.ErrAbortHandler:
+			err = errors.New("opening the dialog: the connection was reset")
+		default:
+			panic(broken)
+		}
+	}()
+	f.ServeHTTP(w, r)
+	return nil
+}
+
+// sdkRedirectURI is where the JavaScript SDK has the dialog send the browser: a page of Facebook's own, which hands the answer
+// to the page that called FB.login. No app has to register it. The real one has parameters that say which page that is.
+const sdkRedirectURI = "https://staticxx.facebook.com/x/connect/xd_arbiter/"
+
+// LoginBySDK plays FB.login with response_type=code ("Facebook Login for Business", Embedded Signup): it opens the dialog,
+// lets the person do what c says, and returns the code that the SDK hands to the page. Options are those of FB.login: scope,
+// config_id and so on. Such a code is exchanged without a redirect_uri; with one it is refused (amachang/facebook-node-sdk#6).
+// An error is returned if there is no code, because the person said no for instance.
+func (f *Facebook) LoginBySDK(appID string, options url.Values, c Consent) (code string, err error) {
+	q := maps.Clone(options)
+	if q == nil {
+		q = url.Values{}
+	}
+	q.Set("client_id", appID)
+	q.Set("redirect_uri", sdkRedirectURI)
+	q.Set("response_type", "code")
+	back, err := f.Authorize("/dialog/oauth?"+q.Encode(), c)
+	if err != nil {
+		return "", err
+	}
+	if code = back.Query().Get("code"); code == "" {
+		return "", fmt.Errorf("logging in by the SDK: no code, but %s", back.Query().Get("error"))
+	}
+	return code, nil
+}
+
+//go:embed html/*.html
+var htmlFiles embed.FS
+
+var (
+	peopleTemplate  = pageTemplate("people.html")
+	consentTemplate = pageTemplate("consent.html")
+	errorTemplate   = pageTemplate("error.html")
+	indexTemplate   = pageTemplate("index.html")
+)
+
+func pageTemplate(name string) *template.Template {
+	return template.Must(template.ParseFS(htmlFiles, "html/layout.html", "html/"+name))
+}
+
+func (f *Facebook) htmlAnswer(status int, t *template.Template, shown any) answer {
+	var body bytes.Buffer
+	if err := t.Execute(&body, shown); err != nil {
+		panic("writing a page: " + err.Error()) // a bug in a template
+	}
+	a := answer{status: status, header: f.noStore(), body: body.Bytes()}
+	a.header.Set("Content-Type", "text/html; charset=utf-8")
+	// no form-action: a browser would hold it against the redirect that follows the form
+	a.header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
+	return a
+}
+
+// stepAs is the parameter by which the page of people leads to the page of permissions.
+const stepAs = "_as"
+
+// consentPage asks the person in front of the browser: first who they are, then what they allow.
+func (f *Facebook) consentPage(c *call, l login) answer {
+	as := f.books.users[c.query.Get(stepAs)]
+	if as == nil && len(f.books.people) == 1 {
+		as = f.books.users[f.books.people[0]]
+	}
+	if as == nil {
+		return f.htmlAnswer(http.StatusOK, peopleTemplate, map[string]any{"App": l.app.Name, "People": f.choices(c)})
+	}
+	g := f.books.grantOf(l.app.ID, as.ID)
+	shown := map[string]any{"App": l.app.Name, "Name": as.Name, "User": as.ID, "Host": host(l.redirectURI)}
+	shown["Offered"] = slices.DeleteFunc(l.offered(g), func(s string) bool { return s == publicProfile })
+	if g != nil {
+		shown["Granted"] = g.granted()
+	}
+	shown["AsksPages"] = slices.ContainsFunc(l.scopes, perAsset)
+	shown["Pages"] = f.pagesOf(as.Pages)
+	if l.configuration != nil {
+		shown["Offered"], shown["Granted"] = l.configuration.Permissions, nil
+	}
+	if l.configuration != nil && l.configuration.TokenKind == KindSystemUser {
+		f.showBusinesses(shown, as)
+	}
+	return f.htmlAnswer(http.StatusOK, consentTemplate, shown)
+}
+
+type choice struct{ Name, URL string }
+
+func (f *Facebook) choices(c *call) []choice {
+	var people []choice
+	for _, id := range f.books.people {
+		q := c.request.URL.Query()
+		q.Set(stepAs, id)
+		people = append(people, choice{f.books.users[id].Name, "?" + q.Encode()})
+	}
+	return people
+}
+
+// showBusinesses has the page ask for a business, and offer its pages instead of the person's.
+func (f *Facebook) showBusinesses(shown map[string]any, as *User) {
+	var businesses []*Business
+	var pages []string
+	for _, id := range f.books.businessesOf(&token{kind: KindUser, person: as.ID}) {
+		businesses = append(businesses, f.books.businesses[id])
+		pages = append(pages, f.books.businesses[id].Pages...)
+	}
+	shown["Businesses"], shown["Pages"] = businesses, f.pagesOf(pages)
+}
+
+func (f *Facebook) pagesOf(ids []string) []*Page {
+	var pages []*Page
+	for _, id := range ids {
+		if p := f.books.pages[id]; p != nil {
+			pages = append(pages, p)
+		}
+	}
+	return pages
+}
+
+// posted is what the consent page says: the boxes that are still ticked, and the button.
+func (f *Facebook) posted(form url.Values, l login) Consent {
+	consent := Consent{User: form.Get("user"), Cancel: form.Get("action") != "continue"}
+	consent.Business = form.Get("business")
+	consent.Decline = slices.DeleteFunc(l.offered(f.books.grantOf(l.app.ID, consent.User)), func(s string) bool {
+		return slices.Contains(form["allow"], s)
+	})
+	if l.configuration != nil {
+		consent.Decline = beyond(l.configuration.Permissions, form["allow"])
+	}
+	if form.Has("pages") {
+		consent.Pages = append([]string{}, form["page"]...)
+	}
+	return consent
+}
+
+func host(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || u.Host == "" {
+		return uri
+	}
+	return u.Host
+}
+
+// index tells a person what is here. Facebook has no such page.
+func (f *Facebook) index(*call) answer {
+	apps := make([]*App, 0, len(f.books.apps))
+	for _, app := range f.books.apps {
+		apps = append(apps, app)
+	}
+	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.ID, b.ID) })
+	return f.htmlAnswer(http.StatusOK, indexTemplate, map[string]any{"Apps": apps, "People": f.peopleInOrder()})
 }

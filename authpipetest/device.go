@@ -2,6 +2,7 @@ package authpipetest
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -126,4 +127,62 @@ func (f *Facebook) approveDevice(userCode string, c Consent) error {
 
 func (d *deviceLogin) waits(now time.Time) bool {
 	return d.grant == nil && !d.denied && now.Before(d.issued.Add(deviceLife))
+}
+
+// Subcodes of device login, by which alone its errors are told apart ("Login for Devices").
+const (
+	codePending              = 31
+	codeDeviceExpired        = 463
+	subcodeDeviceExpired     = 1349152
+	subcodeExcessivePolling  = 1349172
+	subcodeDeviceNotApproved = 1349174
+)
+
+// devicePending: nobody has typed the code in yet.
+func devicePending() refusal {
+	return deviceError(codePending, subcodeDeviceNotApproved, "This request requires the user to take a pending action",
+		"Device Login Authorization Pending", "User has not yet authorized your application. Continue polling.")
+}
+
+// deviceTooFast: the interval was not kept.
+func deviceTooFast() refusal {
+	return deviceError(codeUserLimit, subcodeExcessivePolling, "User request limit reached", "OAuth Device Excessive Polling",
+		"Your device is polling too frequently. Space your requests with a minium interval of 5 seconds.")
+}
+
+// deviceExpired: the code was not used in time, or is used up.
+func deviceExpired() refusal {
+	return deviceError(codeDeviceExpired, subcodeDeviceExpired, "The session has expired", "Activation Code Expired",
+		"The code you entered has expired. Please go back to your device for a new code and try again.")
+}
+
+func deviceError(code, subcode int, message, title, text string) refusal {
+	r := oauthError(code, "%s", message)
+	r.Subcode, r.UserTitle, r.UserMsg, r.IsTransient = subcode, title, text, new(false)
+	return r
+}
+
+var deviceTemplate = pageTemplate("device.html")
+
+// devicePage is where a person types in the code that a device shows.
+func (f *Facebook) devicePage(c *call) answer {
+	shown := map[string]any{"Code": c.query.Get("user_code"), "People": f.peopleInOrder()}
+	if c.request.Method == http.MethodPost {
+		consent := Consent{User: c.form.Get("user"), Cancel: c.form.Get("action") != "continue"}
+		shown["Code"] = c.form.Get("user_code")
+		if err := f.approveDevice(c.form.Get("user_code"), consent); err != nil {
+			shown["Error"] = err.Error()
+		} else {
+			shown["Done"] = true
+		}
+	}
+	return f.htmlAnswer(http.StatusOK, deviceTemplate, shown)
+}
+
+func (f *Facebook) peopleInOrder() []*User {
+	var people []*User
+	for _, id := range f.books.people {
+		people = append(people, f.books.users[id])
+	}
+	return people
 }

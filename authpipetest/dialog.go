@@ -3,6 +3,11 @@ package authpipetest
 import (
 	"errors"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 // dialog is the login dialog ("Manually Build a Login Flow"). It redirects only to what the app has registered, and shows
@@ -30,4 +35,216 @@ func (f *Facebook) errorPage(err error) answer {
 	shown := blocked{"Error", err.Error()}
 	errors.As(err, &shown)
 	return f.htmlAnswer(f.options().BlockedStatus, errorTemplate, map[string]string{"Title": shown.title, "Text": shown.text})
+}
+
+// login is a request for the login dialog that is sound enough to be put before a person ("Manually Build a Login Flow").
+type login struct {
+	app          *App
+	redirectURI  string
+	state        string
+	responseType []string
+	scopes       []string // sorted, public_profile among them
+	rerequest    bool     // offer declined permissions again
+	returnScopes bool
+	challenge    challenge
+	nonce        string // of OpenID Connect
+
+	configuration *Configuration // of Facebook Login for Business; nil: none
+	business      string         // the one that was chosen
+}
+
+// blocked is the error page that the dialog shows when it will not redirect. It is an error.
+type blocked struct{ title, text string }
+
+func (b blocked) Error() string { return b.title + ": " + b.text }
+
+// readLogin reads the dialog's parameters, which stand in the query even when the consent page posts.
+func (f *Facebook) readLogin(c *call) (login, error) {
+	q := c.query
+	l := login{app: f.books.apps[q.Get("client_id")], redirectURI: q.Get("redirect_uri"), state: q.Get("state")}
+	l.configuration = f.books.configurations[q.Get("config_id")]
+	switch {
+	case !f.knows(c.version):
+		return l, blocked{"Sorry, something went wrong", "We're working on getting this fixed as soon as we can."}
+	case l.app == nil:
+		return l, blocked{"Invalid App ID", "The provided app ID does not look like a valid app ID."}
+	case l.redirectURI == "":
+		return l, blocked{"Error", "The parameter redirect_uri is required"}
+	case l.redirectURI != sdkRedirectURI && !l.app.redirectsTo(l.redirectURI):
+		return l, blocked{"URL Blocked", "This redirect failed because the redirect URI is not whitelisted in the app's Client " +
+			"OAuth Settings. Make sure Client and Web OAuth Login are on and add all your app domains as Valid OAuth Redirect URIs."}
+	case insecure(l.redirectURI):
+		return l, blocked{"Insecure Login Blocked", "You can't get an access token or log in to this app from an insecure page. " +
+			"Try re-loading the page as https://"}
+	}
+	f.readWishes(&l, q)
+	return l, l.checkConfiguration(q)
+}
+
+// checkConfiguration is the dialog's view of config_id ("Facebook Login for Business"). What it shows instead of
+// redirecting is nowhere written down.
+func (l login) checkConfiguration(q url.Values) error {
+	switch {
+	case !q.Has("config_id"):
+		return nil
+	case l.configuration == nil || l.configuration.App != l.app.ID:
+		return blocked{"Invalid configuration", "The parameter config_id is no configuration of this app."}
+	case l.configuration.TokenKind == KindUser:
+		return nil
+	case q.Get("scope") != "":
+		return blocked{"Invalid Scopes", "A configuration for system user tokens does not go together with the parameter scope."}
+	case len(beyond(l.responseType, []string{"code"})) > 0:
+		return blocked{"Invalid response type", "A configuration for system user tokens is for the response type code only."}
+	}
+	return nil
+}
+
+// readWishes reads what cannot be wrong.
+func (f *Facebook) readWishes(l *login, q url.Values) {
+	l.responseType = strings.Fields(q.Get("response_type"))
+	l.scopes = append(list(q.Get("scope")), publicProfile)
+	if l.configuration != nil {
+		l.scopes = append(l.scopes, l.configuration.Permissions...)
+	}
+	slices.Sort(l.scopes)
+	l.scopes = slices.Compact(l.scopes)
+	l.rerequest = slices.Contains(list(q.Get("auth_type")), "rerequest")
+	l.nonce = q.Get("nonce")
+	l.returnScopes = q.Get("return_scopes") == "true"
+	l.challenge = f.bind(q.Get("code_challenge"), q.Get("code_challenge_method"), l.asksOpenID())
+}
+
+// asksOpenID reports whether this login asks for an ID token. Earlier logins do not count.
+func (l login) asksOpenID() bool { return slices.Contains(l.scopes, openID) }
+
+// list splits at commas and spaces, both of which Facebook takes in a scope.
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// redirectsTo is Strict Mode ("Login Security"): the whole URI to the letter, but for a state parameter.
+func (a *App) redirectsTo(uri string) bool {
+	return slices.Contains(a.RedirectURIs, uri) || slices.Contains(a.RedirectURIs, withoutState(uri))
+}
+
+func withoutState(uri string) string {
+	base, query, found := strings.Cut(uri, "?")
+	if !found {
+		return uri
+	}
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(p string) bool { return strings.HasPrefix(p, "state=") })
+	if len(kept) == 0 {
+		return base
+	}
+	return base + "?" + strings.Join(kept, "&")
+}
+
+// insecure tells a URI that Facebook has refused since 2018: plain http, unless on the developer's own machine.
+func insecure(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" {
+		return err != nil
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback())
+}
+
+// offered are the permissions that the dialog asks the person about: what was granted once is not asked for again, and
+// what was declined only on a rerequest.
+func (l login) offered(g *grant) []string {
+	return slices.DeleteFunc(slices.Clone(l.scopes), func(s string) bool {
+		if s == publicProfile {
+			return false
+		}
+		return g != nil && (g.permissions[s] == Granted || g.permissions[s] == Declined && !l.rerequest)
+	})
+}
+
+// facebookFragment is put behind every redirect that has no fragment of its own. It never reaches a server; a person who
+// copies the URL brings it along.
+const facebookFragment = "_=_"
+
+// redirectDenied is where the browser goes when the person cancels ("Manually Build a Login Flow").
+func (l login) redirectDenied() string {
+	return l.redirect(url.Values{
+		"error":             {"access_denied"},
+		"error_code":        {"200"},
+		"error_description": {"Permissions error"},
+		"error_reason":      {"user_denied"},
+	})
+}
+
+// redirectPlatformError is where the browser goes when Facebook has something against the app: without an "error".
+func (l login) redirectPlatformError(code int, message string, omitState bool) string {
+	if omitState {
+		l.state = ""
+	}
+	return l.redirect(url.Values{"error_code": {strconv.Itoa(code)}, "error_message": {message}})
+}
+
+// redirectGranted is where the browser goes with what was asked for.
+func (f *Facebook) redirectGranted(l login, g *grant) string {
+	answer := url.Values{}
+	asksToken, asksIDToken := slices.Contains(l.responseType, "token"), slices.Contains(l.responseType, "id_token")
+	inFragment := asksToken || asksIDToken
+	if !inFragment || slices.Contains(l.responseType, "code") {
+		answer.Set("code", f.newCode(l, g))
+	}
+	t := &token{kind: KindUser, app: g.app, person: g.person, grant: g, scopes: g.granted()}
+	if asksToken {
+		t = f.addToken(answer, g)
+	}
+	if asksIDToken && l.asksOpenID() && t.has(openID) { // without the scope there is no ID token, whatever the response type
+		answer.Set("id_token", f.idToken(t, l.nonce))
+	}
+	if l.returnScopes || slices.Contains(l.responseType, "granted_scopes") {
+		answer.Set("granted_scopes", strings.Join(g.granted(), ","))
+	}
+	if l.returnScopes {
+		answer.Set("denied_scopes", strings.Join(g.declined(), ","))
+	}
+	if !inFragment {
+		return l.redirect(answer)
+	}
+	if l.state != "" {
+		answer.Set("state", l.state)
+	}
+	return l.redirectURI + "#" + answer.Encode()
+}
+
+func (f *Facebook) newCode(l login, g *grant) string {
+	value := newCodeValue()
+	made := &code{
+		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.options().Now(), challenge: l.challenge,
+		nonce: l.nonce, openID: l.asksOpenID(), business: l.business,
+	}
+	if l.redirectURI == sdkRedirectURI {
+		made.redirectURI = ""
+	}
+	if l.business != "" {
+		made.expires = l.configuration.ExpiresIn60Days || f.books.businesses[l.business].RequireExpiringTokens
+	}
+	f.books.codes[value] = made
+	return value
+}
+
+// addToken is response_type=token: a short-lived token in the fragment.
+func (f *Facebook) addToken(answer url.Values, g *grant) *token {
+	t := f.issue(g, ShortLife)
+	answer.Set("access_token", t.value)
+	answer.Set("expires_in", strconv.FormatInt(f.tell(t, false).ExpiresIn, 10))
+	answer.Set("data_access_expiration_time", strconv.FormatInt(unix(t.dataAccessExpires()), 10))
+	return t
+}
+
+// redirect adds the answer and the state to the redirect URI and leaves what it says already as it is.
+func (l login) redirect(answer url.Values) string {
+	if l.state != "" {
+		answer.Set("state", l.state)
+	}
+	separator := "?"
+	if strings.Contains(l.redirectURI, "?") {
+		separator = "&"
+	}
+	return l.redirectURI + separator + answer.Encode() + "#" + facebookFragment
 }

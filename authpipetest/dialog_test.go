@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestDialogRedirectsWithCode(t *testing.T) {

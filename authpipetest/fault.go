@@ -3,6 +3,7 @@ package authpipetest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -188,4 +189,157 @@ func reset(w http.ResponseWriter) {
 		_ = tcp.SetLinger(0)
 	}
 	_ = conn.Close()
+}
+
+// A Behavior is a way in which Facebook has been seen to answer, for [Facebook.Behave] and the control page.
+type Behavior struct {
+	// Name identifies it: "app-deactivated".
+	Name string
+	// Text says what Facebook does, in a sentence.
+	Text string
+
+	faults []Fault
+	change func(o *Options) // nil: nothing beside the faults
+}
+
+// graphEndpoints are those that an app calls with its secret or with a token.
+var graphEndpoints = []string{
+	EndpointAccessToken, EndpointExchangeToken, EndpointAppToken, EndpointDebugToken, EndpointMe, EndpointPermissions, EndpointRevoke,
+	EndpointRevokeToken, EndpointAccounts, EndpointFeed, EndpointBusinesses, EndpointDeviceLogin, EndpointDeviceStatus,
+}
+
+// tokenEndpoints are those that are called with a token of a person, a system user or a page.
+var tokenEndpoints = []string{EndpointExchangeToken, EndpointMe, EndpointRevokeToken, EndpointAccounts, EndpointFeed, EndpointBusinesses}
+
+// at makes a fault of each endpoint.
+func at(fault Fault, endpoints ...string) []Fault {
+	faults := make([]Fault, len(endpoints))
+	for i, endpoint := range endpoints {
+		faults[i] = fault
+		faults[i].Endpoint = endpoint
+	}
+	return faults
+}
+
+// refusing is a fault that answers with an error and status 400.
+func refusing(code, subcode int, message string) Fault {
+	return Fault{Error: &GraphError{Code: code, Subcode: subcode, Message: message}}
+}
+
+// Behaviors returns all that are known, in the order in which the control page shows them. Each comes from public reports of
+// people who met it, unless the text names Meta's documentation.
+func Behaviors() []Behavior { return append(answers(), switches()...) }
+
+// answers are the behaviors that answer some calls otherwise.
+func answers() []Behavior {
+	once := func(f Fault) Fault { f.Times = 1; return f }
+	deadWithoutReason := refusing(codeToken, 0, "Error validating access token.")
+	return []Behavior{
+		{Name: "app-deactivated", Text: "The app was deactivated: every call is refused with code 200.",
+			faults: at(refusing(200, 0, "API access deactivated. To reactivate, go to the app dashboard."), graphEndpoints...)},
+		{Name: "app-inactive", Text: "The app is not active: every call is refused with code 200, for the time being.",
+			faults: at(refusing(200, 0, "(#200) Access to this data is temporarily disabled for non-active apps due to changes we are making to the Facebook Platform."), graphEndpoints...)},
+		{Name: "address-refused", Text: "The server's address is not on the app's list: every call is refused with code 5.",
+			faults: at(refusing(5, 0, "Unauthorized source IP address"), graphEndpoints...)},
+		{Name: "proof-refused", Text: "The proof is refused, and the text spells it “app secret proof”.",
+			faults: at(refusing(codeInvalid, 0, "Invalid app secret proof provided in the API argument"), EndpointDebugToken, EndpointMe, EndpointAccounts)},
+		{Name: "exchange-fails-once", Text: "The next exchange of a code answers status 500 with code 1.",
+			faults: at(once(Fault{Status: http.StatusInternalServerError, Error: &GraphError{Code: codeUnknown, Message: "An unknown error has occurred.", IsTransient: new(true)}}), EndpointAccessToken)},
+		{Name: "exchange-system-error-once", Text: "The next exchange of a code answers code 101, because of a system error.",
+			faults: at(once(refusing(101, 0, "Cannot get application info due to a system error.")), EndpointAccessToken)},
+		{Name: "extension-2500-once", Text: "The next exchange for a longer token answers code 2500.",
+			faults: at(once(refusing(2500, 0, "An active access token must be used to query information about the current user.")), EndpointExchangeToken)},
+		{Name: "bad-hour", Text: "Good tokens are called dead, with code 190 and no subcode.",
+			faults: append(at(deadWithoutReason, EndpointExchangeToken, EndpointMe, EndpointAccounts),
+				Fault{Endpoint: EndpointDebugToken, Body: `{"data":{"is_valid":false,"scopes":[],"error":{"code":190,"message":"Error validating access token."}}}`})},
+		{Name: "session-code", Text: "An exchange for a longer token answers code 459, where the subcode of 190 belongs.",
+			faults: at(refusing(SubcodeCheckpoint, 0, sessionErrors[SubcodeCheckpoint]), EndpointExchangeToken)},
+		{Name: "unused-for-90-days", Text: "The person has not used the app for 90 days: calls answer 190/493, and debug_token calls the token valid.",
+			faults: at(refusing(codeToken, 493, "Error validating access token: The user has not used the app for 90 days."), EndpointExchangeToken, EndpointMe, EndpointAccounts)},
+		{Name: "app-limit", Text: "The app has met its limit: every call is refused with code 4 (Meta: “Rate Limits”).",
+			faults: at(refusing(4, 0, "(#4) Application request limit reached"), graphEndpoints...)},
+		{Name: "person-limit", Text: "Calls with a token are refused with code 17, the limit of one person (Meta: “Rate Limits”).",
+			faults: at(refusing(17, 0, "(#17) User request limit reached"), tokenEndpoints...)},
+		{Name: "page-limit", Text: "Calls with a token are refused with code 32, the limit of one page (Meta: “Rate Limits”).",
+			faults: at(refusing(32, 0, "(#32) Page request limit reached"), tokenEndpoints...)},
+		{Name: "business-limit", Text: "Calls with a token are refused with code 80004, the limit of one ad account (Meta: “Rate Limits”).",
+			faults: at(refusing(80004, 0, "(#80004) There have been too many calls to this ad-account. Wait a bit and try again."), tokenEndpoints...)},
+		{Name: "permission-as-403", Text: "A missing permission is refused with status 403 and code 200.",
+			faults: at(Fault{Status: http.StatusForbidden, Error: &GraphError{Code: 200, Message: "(#200) Requires pages_show_list permission to manage the object"}}, EndpointAccounts, EndpointFeed)},
+		{Name: "permission-as-190", Text: "A missing permission is refused with code 190.",
+			faults: at(refusing(codeToken, 0, "(#190) The pages_read_engagement permission(s) must be granted before impersonating a user's page."), EndpointAccounts, EndpointFeed)},
+		{Name: "permission-as-100", Text: "A missing permission is refused with code 100.",
+			faults: at(refusing(codeInvalid, 0, "(#100) Missing Permission"), EndpointAccounts, EndpointFeed)},
+		{Name: "inspection-empty", Text: "debug_token answers with an empty list.",
+			faults: []Fault{{Endpoint: EndpointDebugToken, Body: `{"data":[]}`}}},
+		{Name: "pages-empty", Text: "The list of pages is empty for a moment.",
+			faults: []Fault{{Endpoint: EndpointAccounts, Body: `{"data":[]}`}}},
+		{Name: "pages-too-many-once", Text: "The next list of pages answers status 500: it is asked for too much.",
+			faults: at(once(Fault{Status: http.StatusInternalServerError, Error: &GraphError{Code: codeUnknown, Message: "Please reduce the amount of data you're asking for, then retry your request"}}), EndpointAccounts)},
+	}
+}
+
+// switches are the behaviors that [Options] have a field for.
+func switches() []Behavior {
+	return []Behavior{
+		{Name: "old-app", Text: "Apps are from before 2026-11-04 and may override the HTTP method, ask for several ids and so on (Meta: “Introducing Graph API v27.0”).",
+			change: func(o *Options) { o.OldApps = true }},
+		{Name: "revocation-spares-businesses", Text: "/oauth/revoke reports success for a business's token and leaves it alive.",
+			change: func(o *Options) { o.RevokeSparesIntegrations = true }},
+		{Name: "unknown-keys", Text: "The JWKS has keys of types that clients may not know (RFC 7517, section 5).",
+			change: func(o *Options) { o.UnknownKeys = true }},
+		{Name: "no-expires-in", Text: "No answer has expires_in, although tokens expire.",
+			change: func(o *Options) { o.CodeOmitsExpiresIn, o.ExchangeOmitsExpiresIn = true, true }},
+		{Name: "never-extended", Text: "An exchange for a longer token never gives more life.",
+			change: func(o *Options) { o.ReexchangeNeverExtends = true }},
+		{Name: "targets-left-out", Text: "debug_token names no target_ids, as if each permission were granted for all pages.",
+			change: func(o *Options) { o.OmitsTargetIDs = true }},
+		{Name: "issued-at-left-out", Text: "debug_token does not say when a token was issued.",
+			change: func(o *Options) { o.OmitsIssuedAt = true }},
+		{Name: "ids-as-numbers", Text: "debug_token has app_id and target_ids as numbers.",
+			change: func(o *Options) { o.AppIDAsNumber, o.TargetIDsAsNumbers = true, true }},
+	}
+}
+
+// Behave has Facebook answer in that way until stop is called. A second call for the same behavior replaces the first. It
+// returns an error if there is no behavior of that name.
+func (f *Facebook) Behave(name string) (stop func(), err error) {
+	all := Behaviors()
+	i := slices.IndexFunc(all, func(b Behavior) bool { return b.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("there is no behavior %q; see Behaviors", name)
+	}
+	stop = func() { f.stopBehaving(name) }
+	stop()
+	clears := make([]func(), len(all[i].faults))
+	for j, fault := range all[i].faults {
+		clears[j] = f.Fail(fault)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.books.behaviors[name] = clears
+	f.chooseOptions()
+	return stop, nil
+}
+
+func (f *Facebook) stopBehaving(name string) {
+	f.mu.Lock()
+	clears := f.books.behaviors[name]
+	delete(f.books.behaviors, name)
+	f.chooseOptions()
+	f.mu.Unlock()
+	for _, clear := range clears {
+		clear()
+	}
+}
+
+// chooseOptions makes those hold that the simulator was made with, as the behaviors in force change them.
+func (f *Facebook) chooseOptions() {
+	o := f.made
+	for _, b := range Behaviors() {
+		if _, on := f.books.behaviors[b.Name]; on && b.change != nil {
+			b.change(&o)
+		}
+	}
+	f.opts.Store(&o)
 }

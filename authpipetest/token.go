@@ -1,9 +1,13 @@
 package authpipetest
 
 import (
+	"crypto/rand"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	_ "time/tzdata" // expiry is told in Pacific time, wherever the test runs
 )
 
 // Kinds of access token ("Access Tokens"), as debug_token names them.
@@ -184,4 +188,99 @@ func (f *Facebook) SetTokenExpiry(value string, at time.Time) {
 	if t := f.books.tokens[value]; t != nil {
 		t.expires = at
 	}
+}
+
+// Subcodes of error 190, why a token is no longer good ("Handle Errors").
+const (
+	SubcodeAppNotInstalled    = 458 // the person removed the app
+	SubcodeCheckpoint         = 459 // the person has to visit www.facebook.com first
+	SubcodeSessionInvalidated = 460 // the password was changed
+	SubcodeExpired            = 463
+	SubcodeUnconfirmed        = 464 // the account is not confirmed
+	SubcodeRevoked            = 466 // ended by the app, by way of the API
+	SubcodeLoggedOut          = 467
+	SubcodeNoPageRole         = 492 // the giver of a page token has no role on the page any more
+)
+
+// sessionErrors are the messages in their public reports. {app}, {user}, {expired} and {now} are put in.
+var sessionErrors = map[int]string{
+	SubcodeAppNotInstalled:    "Error validating access token: The user has not authorized application {app}.",
+	SubcodeCheckpoint:         "Error validating access token: You cannot access the app till you log in to www.facebook.com and follow the instructions given.",
+	SubcodeSessionInvalidated: "Error validating access token: The session has been invalidated because the user changed their password or Facebook has changed the session for security reasons.",
+	SubcodeExpired:            "Error validating access token: Session has expired on {expired}. The current time is {now}.",
+	SubcodeUnconfirmed:        "Error validating access token: Sessions for the user {user} are not allowed because the user is not a confirmed user.",
+	SubcodeLoggedOut:          "Error validating access token: The session is invalid because the user logged out.",
+	SubcodeNoPageRole:         "Error validating access token: User associated with the Page access token does not have an appropriate role on the Page.",
+}
+
+// sessionError is the error 190 of that subcode for the token.
+func (f *Facebook) sessionError(t *token, subcode int) *GraphError {
+	message, known := sessionErrors[subcode]
+	if !known {
+		message = "Error validating access token."
+	}
+	now := f.options().Now()
+	expired := now
+	if !t.expires.IsZero() && t.expires.Before(now) {
+		expired = t.expires
+	}
+	message = strings.NewReplacer("{app}", t.app, "{user}", f.ScopedID(t.app, t.person),
+		"{expired}", pacific(expired), "{now}", pacific(now)).Replace(message)
+	return &GraphError{Message: message, Type: "OAuthException", Code: codeToken, Subcode: subcode}
+}
+
+// KillToken has a token refused with the error given, whatever it would be worth otherwise. An empty message stands for
+// Facebook's own message of that subcode. Only this token is touched: page tokens made of it live on.
+func (f *Facebook) KillToken(value string, code, subcode int, message string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.books.tokens[value]
+	if t == nil {
+		return
+	}
+	t.dead = f.sessionError(t, subcode)
+	t.dead.Code = code
+	if message != "" {
+		t.dead.Message = message
+	}
+}
+
+// pacific is a time as Facebook tells it in an error: Tuesday, 03-May-16 11:00:00 PDT.
+func pacific(t time.Time) string {
+	zone, err := time.LoadLocation("America/Los_Angeles")
+	if err != nil {
+		panic(fmt.Sprintf("loading the embedded time zone: %v", err))
+	}
+	return t.In(zone).Format("Monday, 02-Jan-06 15:04:05 MST")
+}
+
+const (
+	alphanumerics = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	urlSafe       = alphanumerics + "-_"
+)
+
+// random returns n characters of the alphabet that nobody can guess.
+func random(alphabet string, n int) string {
+	out := make([]byte, 0, n)
+	limit := 256 - 256%len(alphabet) // beyond it, the first letters would come more often
+	for len(out) < n {
+		buf := make([]byte, n)
+		_, _ = rand.Read(buf) // never fails
+		for _, b := range buf {
+			if int(b) < limit && len(out) < n {
+				out = append(out, alphabet[int(b)%len(alphabet)])
+			}
+		}
+	}
+	return string(out)
+}
+
+// newTokenValue looks like a user or page token. The real ones vary in length, and so do these.
+func newTokenValue() string {
+	return "EAA" + random(alphanumerics, 180+int(random("0123456789", 1)[0]-'0'))
+}
+
+// newCodeValue looks like an authorization code.
+func newCodeValue() string {
+	return "AQ" + random(urlSafe, 300)
 }

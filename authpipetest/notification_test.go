@@ -14,9 +14,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/google/go-cmp/cmp"
 )
 
 // listener is an app's server: it writes down what it is told, and answers the handshake.

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/google/go-cmp/cmp"
 )
 
 func (w world) post(node string, form url.Values) reply {
