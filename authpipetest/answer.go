@@ -2,9 +2,11 @@ package authpipetest
 
 import (
 	"bytes"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"maps"
 	"net/http"
 	"slices"
@@ -28,8 +30,8 @@ func (a answer) write(w http.ResponseWriter) {
 }
 
 // graphAnswer is what the Graph API says: the body, or the error if there is one.
-func (f *Facebook) graphAnswer(c *call, body any, err error) answer {
-	a := answer{status: http.StatusOK, header: f.graphHeader(c)}
+func (gr *graph) answer(c *call, body any, err error) answer {
+	a := answer{status: http.StatusOK, header: gr.header(c)}
 	maps.Copy(a.header, c.header)
 	var refused refusal
 	if errors.As(err, &refused) {
@@ -45,12 +47,12 @@ func (f *Facebook) graphAnswer(c *call, body any, err error) answer {
 }
 
 // graphHeader is what every answer of the Graph API carries. Facebook's Date is the simulator's.
-func (f *Facebook) graphHeader(c *call) http.Header {
-	h := f.noStore()
+func (gr *graph) header(c *call) http.Header {
+	h := noStore(gr.options().Now())
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Content-Type", "application/json; charset=UTF-8")
-	if !f.options().NoVersionHeader {
-		h.Set("Facebook-Api-Version", f.versionFor(c))
+	if !gr.options().NoVersionHeader {
+		h.Set("Facebook-Api-Version", gr.versionFor(c))
 	}
 	h.Set("X-Fb-Request-Id", "A"+random(alphanumerics, 22))
 	h.Set("X-Fb-Rev", "1030000000")
@@ -58,19 +60,45 @@ func (f *Facebook) graphHeader(c *call) http.Header {
 	return h
 }
 
-func (f *Facebook) noStore() http.Header {
+func noStore(now time.Time) http.Header {
 	h := http.Header{}
 	h.Set("Cache-Control", "private, no-cache, no-store, must-revalidate")
-	h.Set("Date", f.options().Now().UTC().Format(http.TimeFormat))
+	h.Set("Date", now.UTC().Format(http.TimeFormat))
 	h.Set("Expires", "Sat, 01 Jan 2000 00:00:00 GMT")
 	h.Set("Pragma", "no-cache")
 	return h
 }
 
 // jsonAnswer is JSON that does not come from the Graph API.
-func (f *Facebook) jsonAnswer(body any) answer {
-	a := answer{status: http.StatusOK, header: f.noStore(), body: encode(body)}
+func jsonAnswer(now time.Time, body any) answer {
+	a := answer{status: http.StatusOK, header: noStore(now), body: encode(body)}
 	a.header.Set("Content-Type", "application/json; charset=utf-8")
+	return a
+}
+
+//go:embed html/*.html
+var htmlFiles embed.FS
+
+var (
+	peopleTemplate  = pageTemplate("people.html")
+	consentTemplate = pageTemplate("consent.html")
+	errorTemplate   = pageTemplate("error.html")
+	indexTemplate   = pageTemplate("index.html")
+)
+
+func pageTemplate(name string) *template.Template {
+	return template.Must(template.ParseFS(htmlFiles, "html/layout.html", "html/"+name))
+}
+
+func htmlAnswer(now time.Time, status int, t *template.Template, shown any) answer {
+	var body bytes.Buffer
+	if err := t.Execute(&body, shown); err != nil {
+		panic("writing a page: " + err.Error()) // a bug in a template
+	}
+	a := answer{status: status, header: noStore(now), body: body.Bytes()}
+	a.header.Set("Content-Type", "text/html; charset=utf-8")
+	// no form-action: a browser would hold it against the redirect that follows the form
+	a.header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
 	return a
 }
 
@@ -222,8 +250,8 @@ func noSuchObject(c *call, id string) refusal {
 		"https://developers.facebook.com/docs/graph-api", strings.ToLower(c.method()), id)
 }
 
-func (f *Facebook) permissionError(message string) refusal {
+func (gr *graph) permissionError(message string) refusal {
 	r := oauthError(codePermission, "%s", message)
-	r.status = f.options().PermissionErrorStatus
+	r.status = gr.options().PermissionErrorStatus
 	return r
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // batchLimit is how many calls fit into a batch ("Batch Requests").
@@ -36,36 +37,44 @@ type batchedHeader struct {
 // batchKey is where a batch leaves its mark on the requests that it makes.
 type batchKey struct{}
 
-// batch makes the calls one after the other and gathers their answers, in order ("Batch Requests"). It runs without the
+// batches makes the calls of a batch.
+type batches struct {
+	*settings
+	mu    *sync.Mutex
+	graph *graph
+	send  func(http.ResponseWriter, *http.Request) error // serves one call
+}
+
+// serve makes the calls one after the other and gathers their answers, in order ("Batch Requests"). It runs without the
 // lock, which each call takes for itself.
-func (f *Facebook) batch(c *call) answer {
-	calls, err := f.readBatch(c)
+func (bs *batches) serve(c *call) answer {
+	calls, err := bs.read(c)
 	if err != nil {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return f.graphAnswer(c, nil, err)
+		bs.mu.Lock()
+		defer bs.mu.Unlock()
+		return bs.graph.answer(c, nil, err)
 	}
 	answers := []*batchedAnswer{}
 	for _, b := range calls {
-		answers = append(answers, f.serveBatched(c, b))
+		answers = append(answers, bs.serveBatched(c, b))
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.graphAnswer(c, answers, nil)
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	return bs.graph.answer(c, answers, nil)
 }
 
-func (f *Facebook) readBatch(c *call) ([]batchedCall, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (bs *batches) read(c *call) ([]batchedCall, error) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
 	var calls []batchedCall
 	switch err := json.Unmarshal([]byte(c.param("batch")), &calls); {
-	case !f.knows(c.version):
+	case !bs.knows(c.version):
 		return nil, unknownPath(c)
 	case err != nil:
 		return nil, oauthError(codeInvalid, "(#100) param batch must be an array.")
 	case len(calls) > batchLimit:
 		return nil, batchError("Too many requests in batch message. Maximum batch size is 50")
-	case c.accessToken() == "" && c.param("batch_app_id") == "" && !f.options().BatchWithoutToken:
+	case c.accessToken() == "" && c.param("batch_app_id") == "" && !bs.options().BatchWithoutToken:
 		return nil, oauthError(codeTokenRequired, noToken)
 	}
 	return calls, nil
@@ -78,15 +87,15 @@ func batchError(message string) refusal {
 
 // serveBatched answers one entry as if it had been sent alone, or nil if a [Fault] broke it: Facebook gives null for an
 // entry that timed out.
-func (f *Facebook) serveBatched(c *call, b batchedCall) *batchedAnswer {
-	request, err := f.unpack(c, b)
+func (bs *batches) serveBatched(c *call, b batchedCall) *batchedAnswer {
+	request, err := bs.unpack(c, b)
 	if err != nil {
 		return &batchedAnswer{Code: http.StatusBadRequest, Body: string(encode(map[string]GraphError{"error": {
 			Message: "Invalid relative_url", Type: "GraphBatchException", TraceID: "A" + random(alphanumerics, 22),
 		}}))}
 	}
 	page := httptest.NewRecorder()
-	if f.browse(page, request) != nil {
+	if bs.send(page, request) != nil {
 		return nil
 	}
 	answered := &batchedAnswer{Code: page.Code, Body: page.Body.String()}
@@ -98,7 +107,7 @@ func (f *Facebook) serveBatched(c *call, b batchedCall) *batchedAnswer {
 
 // unpack makes a request of an entry: of the batch's version unless it names its own, and with the batch's token unless
 // it brings one. The proof of the batch's token comes along with it; a token of the entry's own needs a proof of its own.
-func (f *Facebook) unpack(c *call, b batchedCall) (*http.Request, error) {
+func (bs *batches) unpack(c *call, b batchedCall) (*http.Request, error) {
 	target, err := url.Parse(b.RelativeURL)
 	if err != nil {
 		return nil, err
@@ -113,7 +122,7 @@ func (f *Facebook) unpack(c *call, b batchedCall) (*http.Request, error) {
 	}
 	q := target.Query()
 	if !q.Has("access_token") && !form.Has("access_token") {
-		f.lendToken(c, q)
+		bs.lendToken(c, q)
 	}
 	address := (&url.URL{Path: "/" + target.Path, RawQuery: q.Encode()}).String()
 	ctx := context.WithValue(c.request.Context(), batchKey{}, true)
@@ -134,12 +143,12 @@ func (f *Facebook) unpack(c *call, b batchedCall) (*http.Request, error) {
 }
 
 // lendToken gives an entry the batch's token, and the proof of it unless each entry has to have its own.
-func (f *Facebook) lendToken(c *call, q url.Values) {
+func (bs *batches) lendToken(c *call, q url.Values) {
 	if token := c.accessToken(); token != "" {
 		q.Set("access_token", token)
 	}
 	for _, name := range []string{"appsecret_proof", "appsecret_time"} {
-		if value := c.param(name); value != "" && !q.Has(name) && !f.options().BatchProofPerCall {
+		if value := c.param(name); value != "" && !q.Has(name) && !bs.options().BatchProofPerCall {
 			q.Set(name, value)
 		}
 	}

@@ -2,13 +2,13 @@ package authpipetest
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"io"
 	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -34,17 +34,15 @@ type call struct {
 	overrides  bool        // the parameter method replaces the request's
 }
 
-// receive reads a request. What cannot be read is taken for absent.
-func (f *Facebook) receive(r *http.Request) *call {
-	c := &call{request: r, query: r.URL.Query(), form: bodyParameters(r)}
-	c.overrides = f.options().OldApps
+// readCall reads a request. What cannot be read is taken for absent.
+func readCall(r *http.Request, overrides bool) *call {
+	c := &call{request: r, query: r.URL.Query(), form: bodyParameters(r), overrides: overrides}
 	c.consent, _ = r.Context().Value(consentKey{}).(*Consent)
 	c.batched, _ = r.Context().Value(batchKey{}).(bool)
 	c.path = strings.Trim(r.URL.Path, "/")
 	if first, rest, _ := strings.Cut(c.path, "/"); versionSegment.MatchString(first) {
 		c.version, c.path = first, rest
 	}
-	c.route = c.findRoute()
 	return c
 }
 
@@ -54,6 +52,25 @@ func (c *call) param(name string) string {
 		return c.form.Get(name)
 	}
 	return c.query.Get(name)
+}
+
+// list splits at commas and spaces, both of which Facebook takes in a scope.
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// words reads a list: separated by commas, as documented, or a JSON array, which callers send too.
+func words(s string) []string {
+	var array []string
+	if strings.HasPrefix(s, "[") && json.Unmarshal([]byte(s), &array) == nil {
+		return array
+	}
+	return list(s)
+}
+
+// beyond are those that are not among the allowed.
+func beyond(asked, allowed []string) []string {
+	return slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return slices.Contains(allowed, s) })
 }
 
 // base is where the caller reaches the simulator, which may be behind a proxy that ends TLS.
@@ -141,21 +158,6 @@ func (c *call) discontinued() string {
 	return ""
 }
 
-// refuseDiscontinued refuses what a new app may not use. The error is [Options].DiscontinuedError.
-func (f *Facebook) refuseDiscontinued(c *call) error {
-	feature := c.discontinued()
-	if feature == "" || f.options().OldApps {
-		return nil
-	}
-	c.entry.Discontinued = feature
-	if e := f.options().DiscontinuedError; e != nil {
-		r := flawed(e)
-		r.Type, r.challenge = cmp.Or(e.Type, "OAuthException"), ""
-		return r
-	}
-	return methodError(codeInvalid, 0, "(#100) %s is not available to this app", feature)
-}
-
 // method is the request's. For an old app it is what the parameter method says: such apps post a call that is too long for a
 // URL with method=get ("Graph API Overview"), and Facebook's SDKs post method=delete.
 func (c *call) method() string {
@@ -163,20 +165,6 @@ func (c *call) method() string {
 		return strings.ToUpper(override)
 	}
 	return c.request.Method
-}
-
-// multiple answers /?ids=…: an object for each id, by that id.
-func (f *Facebook) multiple(c *call) (any, error) {
-	all := object{}
-	for _, id := range words(c.param("ids")) {
-		c.node = id
-		one, err := f.me(c)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, member{id, one})
-	}
-	return all, nil
 }
 
 // asksForIDs reports whether it is a multi-ID request, which has no path.

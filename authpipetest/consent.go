@@ -1,13 +1,9 @@
 package authpipetest
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"embed"
-	"errors"
 	"fmt"
-	"html/template"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -49,17 +45,17 @@ const (
 
 // consentOf tells what the person does, as far as that is known without asking: Authorize says it, the consent page
 // posts it, a script steers it, or the options let everything pass.
-func (f *Facebook) consentOf(c *call, l login) (Consent, bool) {
+func (d *dialog) consentOf(c *call, l login) (Consent, bool) {
 	q := c.query
 	switch {
 	case c.consent != nil:
 		return *c.consent, true
 	case c.form.Has("action"):
-		return f.posted(c.form, l), true
+		return d.posted(c.form, l), true
 	case c.steered():
 		return steeredConsent(q, c.request.Header.Get(steerHeader)), true
 	}
-	return Consent{}, f.options().AutoApprove
+	return Consent{}, d.options().AutoApprove
 }
 
 func (c *call) steered() bool {
@@ -83,51 +79,21 @@ func steeredConsent(q url.Values, user string) Consent {
 }
 
 // conclude does what the person does, and tells where the browser goes.
-func (f *Facebook) conclude(l login, consent Consent) (location string, err error) {
+func (d *dialog) conclude(l login, consent Consent) (location string, err error) {
 	switch {
 	case consent.ErrorCode != 0 || consent.ErrorMessage != "":
-		return l.redirectPlatformError(consent.ErrorCode, consent.ErrorMessage, f.options().PlatformErrorOmitsState), nil
+		return l.redirectPlatformError(consent.ErrorCode, consent.ErrorMessage, d.options().PlatformErrorOmitsState), nil
 	case consent.Cancel:
 		return l.redirectDenied(), nil
 	}
-	person := f.personOf(consent)
-	if f.books.users[person] == nil {
+	person := d.directory.personOf(consent)
+	if d.directory.users[person] == nil {
 		return "", fmt.Errorf("logging in: there is no user %q", person)
 	}
 	if l.configuration != nil {
-		return f.concludeBusiness(l, person, consent)
+		return d.concludeBusiness(l, person, consent)
 	}
-	return f.redirectGranted(l, f.allow(l, person, consent)), nil
-}
-
-func (f *Facebook) personOf(consent Consent) string {
-	switch {
-	case consent.User != "":
-		return consent.User
-	case f.options().AutoApproveUser != "":
-		return f.options().AutoApproveUser
-	case len(f.books.people) > 0:
-		return f.books.people[0]
-	}
-	return ""
-}
-
-// allow writes down what the person allows the app.
-func (f *Facebook) allow(l login, person string, consent Consent) *grant {
-	g := f.books.newGrant(l.app.ID, person)
-	before := g.granted()
-	for _, scope := range l.offered(g) {
-		g.permissions[scope] = Granted
-		if scope != publicProfile && slices.Contains(consent.Decline, scope) {
-			g.permissions[scope] = Declined
-		}
-	}
-	g.pages = slices.DeleteFunc(slices.Clone(consent.Pages), func(page string) bool { // keeps nil apart from none
-		return !f.books.mayHave(person, page)
-	})
-	g.active = f.options().Now()
-	f.permissionsChanged(g, "granted", beyond(g.granted(), before)...)
-	return g
+	return d.redirectGranted(l, d.grants.allow(l, person, consent)), nil
 }
 
 // consentKey is where Authorize hides the person in the request.
@@ -144,7 +110,7 @@ func (f *Facebook) Authorize(authorizationURL string, c Consent) (*url.URL, erro
 		return nil, fmt.Errorf("opening the dialog: %w", err)
 	}
 	page := httptest.NewRecorder()
-	if err := f.browse(page, request); err != nil {
+	if err := f.server.serveInMemory(page, request); err != nil {
 		return nil, err
 	}
 	location := page.Header().Get("Location")
@@ -156,21 +122,6 @@ func (f *Facebook) Authorize(authorizationURL string, c Consent) (*url.URL, erro
 		return nil, fmt.Errorf("following the redirect: %w", err)
 	}
 	return back, nil
-}
-
-// browse serves one request without a network. A Fault that breaks the connection arrives as a panic of net/http's.
-func (f *Facebook) browse(w http.ResponseWriter, r *http.Request) (err error) {
-	defer func() {
-		switch broken := recover(); broken {
-		case nil:
-		case http.ErrAbortHandler:
-			err = errors.New("opening the dialog: the connection was reset")
-		default:
-			panic(broken)
-		}
-	}()
-	f.ServeHTTP(w, r)
-	return nil
 }
 
 // sdkRedirectURI is where the JavaScript SDK has the dialog send the browser: a page of Facebook's own, which hands the answer
@@ -199,99 +150,63 @@ func (f *Facebook) LoginBySDK(appID string, options url.Values, c Consent) (code
 	return code, nil
 }
 
-//go:embed html/*.html
-var htmlFiles embed.FS
-
-var (
-	peopleTemplate  = pageTemplate("people.html")
-	consentTemplate = pageTemplate("consent.html")
-	errorTemplate   = pageTemplate("error.html")
-	indexTemplate   = pageTemplate("index.html")
-)
-
-func pageTemplate(name string) *template.Template {
-	return template.Must(template.ParseFS(htmlFiles, "html/layout.html", "html/"+name))
-}
-
-func (f *Facebook) htmlAnswer(status int, t *template.Template, shown any) answer {
-	var body bytes.Buffer
-	if err := t.Execute(&body, shown); err != nil {
-		panic("writing a page: " + err.Error()) // a bug in a template
-	}
-	a := answer{status: status, header: f.noStore(), body: body.Bytes()}
-	a.header.Set("Content-Type", "text/html; charset=utf-8")
-	// no form-action: a browser would hold it against the redirect that follows the form
-	a.header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
-	return a
-}
-
 // stepAs is the parameter by which the page of people leads to the page of permissions.
 const stepAs = "_as"
 
 // consentPage asks the person in front of the browser: first who they are, then what they allow.
-func (f *Facebook) consentPage(c *call, l login) answer {
-	as := f.books.users[c.query.Get(stepAs)]
-	if as == nil && len(f.books.people) == 1 {
-		as = f.books.users[f.books.people[0]]
+func (d *dialog) consentPage(c *call, l login) answer {
+	as := d.directory.users[c.query.Get(stepAs)]
+	if as == nil && len(d.directory.people) == 1 {
+		as = d.directory.users[d.directory.people[0]]
 	}
 	if as == nil {
-		return f.htmlAnswer(http.StatusOK, peopleTemplate, map[string]any{"App": l.app.Name, "People": f.choices(c)})
+		return htmlAnswer(d.options().Now(), http.StatusOK, peopleTemplate, map[string]any{"App": l.app.Name, "People": d.choices(c)})
 	}
-	g := f.books.grantOf(l.app.ID, as.ID)
+	g := d.grants.of(l.app.ID, as.ID)
 	shown := map[string]any{"App": l.app.Name, "Name": as.Name, "User": as.ID, "Host": host(l.redirectURI)}
 	shown["Offered"] = slices.DeleteFunc(l.offered(g), func(s string) bool { return s == publicProfile })
 	if g != nil {
 		shown["Granted"] = g.granted()
 	}
 	shown["AsksPages"] = slices.ContainsFunc(l.scopes, perAsset)
-	shown["Pages"] = f.pagesOf(as.Pages)
+	shown["Pages"] = d.directory.pagesOf(as.Pages)
 	if l.configuration != nil {
 		shown["Offered"], shown["Granted"] = l.configuration.Permissions, nil
 	}
 	if l.configuration != nil && l.configuration.TokenKind == KindSystemUser {
-		f.showBusinesses(shown, as)
+		d.showBusinesses(shown, as)
 	}
-	return f.htmlAnswer(http.StatusOK, consentTemplate, shown)
+	return htmlAnswer(d.options().Now(), http.StatusOK, consentTemplate, shown)
 }
 
 type choice struct{ Name, URL string }
 
-func (f *Facebook) choices(c *call) []choice {
+func (d *dialog) choices(c *call) []choice {
 	var people []choice
-	for _, id := range f.books.people {
+	for _, id := range d.directory.people {
 		q := c.request.URL.Query()
 		q.Set(stepAs, id)
-		people = append(people, choice{f.books.users[id].Name, "?" + q.Encode()})
+		people = append(people, choice{d.directory.users[id].Name, "?" + q.Encode()})
 	}
 	return people
 }
 
 // showBusinesses has the page ask for a business, and offer its pages instead of the person's.
-func (f *Facebook) showBusinesses(shown map[string]any, as *User) {
+func (d *dialog) showBusinesses(shown map[string]any, as *User) {
 	var businesses []*Business
 	var pages []string
-	for _, id := range f.books.businessesOf(&token{kind: KindUser, person: as.ID}) {
-		businesses = append(businesses, f.books.businesses[id])
-		pages = append(pages, f.books.businesses[id].Pages...)
+	for _, id := range d.directory.businessesOf(&token{kind: KindUser, person: as.ID}) {
+		businesses = append(businesses, d.directory.businesses[id])
+		pages = append(pages, d.directory.businesses[id].Pages...)
 	}
-	shown["Businesses"], shown["Pages"] = businesses, f.pagesOf(pages)
-}
-
-func (f *Facebook) pagesOf(ids []string) []*Page {
-	var pages []*Page
-	for _, id := range ids {
-		if p := f.books.pages[id]; p != nil {
-			pages = append(pages, p)
-		}
-	}
-	return pages
+	shown["Businesses"], shown["Pages"] = businesses, d.directory.pagesOf(pages)
 }
 
 // posted is what the consent page says: the boxes that are still ticked, and the button.
-func (f *Facebook) posted(form url.Values, l login) Consent {
+func (d *dialog) posted(form url.Values, l login) Consent {
 	consent := Consent{User: form.Get("user"), Cancel: form.Get("action") != "continue"}
 	consent.Business = form.Get("business")
-	consent.Decline = slices.DeleteFunc(l.offered(f.books.grantOf(l.app.ID, consent.User)), func(s string) bool {
+	consent.Decline = slices.DeleteFunc(l.offered(d.grants.of(l.app.ID, consent.User)), func(s string) bool {
 		return slices.Contains(form["allow"], s)
 	})
 	if l.configuration != nil {
@@ -312,11 +227,40 @@ func host(uri string) string {
 }
 
 // index tells a person what is here. Facebook has no such page.
-func (f *Facebook) index(*call) answer {
-	apps := make([]*App, 0, len(f.books.apps))
-	for _, app := range f.books.apps {
+func (d *dialog) index(*call) answer {
+	apps := make([]*App, 0, len(d.directory.apps))
+	for _, app := range d.directory.apps {
 		apps = append(apps, app)
 	}
 	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.ID, b.ID) })
-	return f.htmlAnswer(http.StatusOK, indexTemplate, map[string]any{"Apps": apps, "People": f.peopleInOrder()})
+	return htmlAnswer(d.options().Now(), http.StatusOK, indexTemplate, map[string]any{"Apps": apps, "People": d.directory.peopleInOrder()})
+}
+
+// concludeBusiness does what the person does at the dialog of a configuration. It is all or nothing: one permission
+// declined is the same as a cancelled dialog.
+func (d *dialog) concludeBusiness(l login, person string, consent Consent) (location string, err error) {
+	if slices.ContainsFunc(l.configuration.Permissions, func(p string) bool { return slices.Contains(consent.Decline, p) }) {
+		return l.redirectDenied(), nil
+	}
+	if l.configuration.TokenKind == KindUser {
+		return d.redirectGranted(l, d.grants.allow(l, person, consent)), nil
+	}
+	business, err := d.chosenBusiness(person, consent)
+	if err != nil {
+		return "", err
+	}
+	l.business = business.ID
+	return d.redirectGranted(l, d.grants.connect(l, business, consent)), nil
+}
+
+func (d *dialog) chosenBusiness(person string, consent Consent) (*Business, error) {
+	for _, id := range d.directory.businessesOf(&token{kind: KindUser, person: person}) {
+		if consent.Business == "" || consent.Business == id {
+			return d.directory.businesses[id], nil
+		}
+	}
+	if consent.Business != "" {
+		return nil, fmt.Errorf("connecting: %s is no admin of a business %q", person, consent.Business)
+	}
+	return nil, fmt.Errorf("connecting: %s is no admin of any business", person)
 }

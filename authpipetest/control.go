@@ -112,14 +112,14 @@ func (c *control) act(r *http.Request) bool {
 		over.Object = r.PostFormValue("object")
 		c.f.Throttle(over)
 	case "lift":
-		c.f.liftThrottles()
+		c.liftThrottles()
 	case "deliver":
 		c.f.Deliver(r.Context())
 	case "behave":
 		_, err := c.f.Behave(r.PostFormValue("name"))
 		return err == nil
 	case "stop":
-		c.f.stopBehaving(r.PostFormValue("name"))
+		c.f.behaviors.stop(r.PostFormValue("name"))
 	case "refuse-extension":
 		c.f.RefuseExtension(app, user, &GraphError{Code: codeUnknown, Message: "An unknown error has occurred."})
 	case "allow-extension":
@@ -135,7 +135,7 @@ func (c *control) act(r *http.Request) bool {
 }
 
 func (c *control) actOnToken(r *http.Request) bool {
-	value, known := c.f.tokenNumbered(r.PostFormValue("token"))
+	value, known := c.tokenNumbered(r.PostFormValue("token"))
 	if !known {
 		return false
 	}
@@ -150,6 +150,24 @@ func (c *control) actOnToken(r *http.Request) bool {
 		return false
 	}
 	return true
+}
+
+// tokenNumbered finds a token by the number that the page shows.
+func (c *control) tokenNumbered(number string) (value string, known bool) {
+	c.f.mu.Lock()
+	defer c.f.mu.Unlock()
+	for _, t := range c.f.tokens.all {
+		if strconv.Itoa(t.number) == number {
+			return t.value, true
+		}
+	}
+	return "", false
+}
+
+func (c *control) liftThrottles() {
+	c.f.mu.Lock()
+	defer c.f.mu.Unlock()
+	c.f.throttles.armed = nil
 }
 
 // outage is a way to be down.
@@ -187,24 +205,6 @@ func (c *control) comeBack() {
 		c.up()
 	}
 	c.down, c.up = "", nil
-}
-
-func (f *Facebook) liftThrottles() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.books.throttles = nil
-}
-
-// tokenNumbered finds a token by the number that the page shows.
-func (f *Facebook) tokenNumbered(number string) (value string, known bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, t := range f.books.tokens {
-		if strconv.Itoa(t.number) == number {
-			return t.value, true
-		}
-	}
-	return "", false
 }
 
 var controlTemplate = pageTemplate("control.html")
@@ -262,15 +262,14 @@ func (c *control) page() answer {
 	c.mu.Unlock()
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
-	return c.f.htmlAnswer(http.StatusOK, controlTemplate, c.f.controlState(down))
+	return htmlAnswer(c.f.settings.options().Now(), http.StatusOK, controlTemplate, c.state(down))
 }
 
-func (f *Facebook) controlState(down string) controlState {
-	b := &f.books
+func (c *control) state(down string) controlState {
 	return controlState{
-		Now: clockTime(f.options().Now()), Down: down, Outages: outages, Pending: len(b.events), Throttles: f.throttleRows(), Behaviors: b.behaviorRows(),
-		Apps: sorted(b.apps), People: f.peopleInOrder(), Businesses: sorted(b.businesses),
-		Grants: f.grantRows(), Tokens: f.tokenRows(), Requests: b.requestRows(),
+		Now: clockTime(c.f.settings.options().Now()), Down: down, Outages: outages, Pending: len(c.f.notifications.queue), Throttles: c.throttleRows(), Behaviors: c.behaviorRows(),
+		Apps: sorted(c.f.directory.apps), People: c.f.directory.peopleInOrder(), Businesses: sorted(c.f.directory.businesses),
+		Grants: c.grantRows(), Tokens: c.tokenRows(), Requests: c.requestRows(),
 	}
 }
 
@@ -285,19 +284,18 @@ func sorted[T any](m map[string]T) []T {
 	return all
 }
 
-func (b *books) behaviorRows() []behaviorRow {
+func (c *control) behaviorRows() []behaviorRow {
 	rows := make([]behaviorRow, 0, len(Behaviors()))
 	for _, known := range Behaviors() {
-		_, on := b.behaviors[known.Name]
-		rows = append(rows, behaviorRow{known.Name, known.Text, on})
+		rows = append(rows, behaviorRow{known.Name, known.Text, c.f.behaviors.inForce(known.Name)})
 	}
 	return rows
 }
 
-func (f *Facebook) throttleRows() []throttleRow {
+func (c *control) throttleRows() []throttleRow {
 	var rows []throttleRow
-	for _, a := range f.books.throttles {
-		if a.until.IsZero() || f.options().Now().Before(a.until) {
+	for _, a := range c.f.throttles.armed {
+		if a.until.IsZero() || c.f.settings.options().Now().Before(a.until) {
 			row := throttleRow{Whose: strings.Join(strings.Fields(a.App+" "+a.User+" "+a.Object), ", ")}
 			if !a.until.IsZero() {
 				row.Until = clockTime(a.until)
@@ -308,12 +306,12 @@ func (f *Facebook) throttleRows() []throttleRow {
 	return rows
 }
 
-func (f *Facebook) grantRows() []grantRow {
+func (c *control) grantRows() []grantRow {
 	var rows []grantRow
-	for _, g := range f.books.grants {
+	for _, g := range c.f.grants.standing {
 		rows = append(rows, grantRow{
-			App: f.books.apps[g.app].Name, AppID: g.app, Whose: f.nameOf(g.person), User: g.person, Business: g.business,
-			Permissions: strings.Join(g.granted(), ", "), Refused: f.books.unextendable[grantKey{g.app, g.person}] != nil,
+			App: c.f.directory.apps[g.app].Name, AppID: g.app, Whose: c.f.directory.nameOf(g.person), User: g.person, Business: g.business,
+			Permissions: strings.Join(g.granted(), ", "), Refused: c.f.endpoints.tokenEndpoint.unextendable[grantKey{g.app, g.person}] != nil,
 		})
 	}
 	slices.SortFunc(rows, func(a, b grantRow) int {
@@ -322,24 +320,17 @@ func (f *Facebook) grantRows() []grantRow {
 	return rows
 }
 
-func (f *Facebook) nameOf(person string) string {
-	if u := f.books.users[person]; u != nil {
-		return u.Name
-	}
-	return person
-}
-
-func (f *Facebook) tokenRows() []tokenRow {
+func (c *control) tokenRows() []tokenRow {
 	var rows []tokenRow
-	for _, t := range f.books.tokens {
-		row := tokenRow{Number: t.number, Short: short(t.value), Kind: t.kind, Whose: f.nameOf(t.person), Expires: "never", Valid: true}
-		if page := f.books.pages[t.page]; page != nil {
+	for _, t := range c.f.tokens.all {
+		row := tokenRow{Number: t.number, Short: short(t.value), Kind: t.kind, Whose: c.f.directory.nameOf(t.person), Expires: "never", Valid: true}
+		if page := c.f.directory.pages[t.page]; page != nil {
 			row.Whose += ", for " + page.Name
 		}
 		if !t.expires.IsZero() {
 			row.Expires = clockTime(t.expires)
 		}
-		if flaw := f.flaw(t); flaw != nil {
+		if flaw := c.f.tokens.flaw(t); flaw != nil {
 			row.Valid, row.Reason = false, flaw.Message
 		}
 		rows = append(rows, row)
@@ -351,9 +342,9 @@ func (f *Facebook) tokenRows() []tokenRow {
 // short is enough of a token to tell it from others, and too little to use it.
 func short(token string) string { return token[:3] + "…" + token[len(token)-4:] }
 
-func (b *books) requestRows() []requestRow {
+func (c *control) requestRows() []requestRow {
 	var rows []requestRow
-	for _, r := range slices.Backward(b.log) {
+	for _, r := range slices.Backward(c.f.log.requests) {
 		if len(rows) == shownRequests {
 			break
 		}

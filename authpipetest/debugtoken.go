@@ -39,10 +39,18 @@ type debugError struct {
 	Subcode int    `json:"subcode,omitempty"`
 }
 
+// debugger tells apps about their tokens.
+type debugger struct {
+	*settings
+	graph     *graph
+	directory *directory
+	tokens    *tokens
+}
+
 // debugToken tells an app about a token of its own ("Debug Token"). That the token is dead is an answer, with status 200;
 // an error is about the token that the call is made with.
-func (f *Facebook) debugToken(c *call) (any, error) {
-	caller, err := f.authenticate(c)
+func (d *debugger) debugToken(c *call) (any, error) {
+	caller, err := d.graph.authenticate(c)
 	switch {
 	case err != nil:
 		return nil, err
@@ -51,7 +59,7 @@ func (f *Facebook) debugToken(c *call) (any, error) {
 	case c.param("input_token") == "":
 		return nil, oauthError(codeInvalid, "(#100) The parameter input_token is required")
 	}
-	input, err := f.find(c.param("input_token"))
+	input, err := d.tokens.find(c.param("input_token"))
 	if err != nil {
 		return debugged(debugAnswer{Scopes: []string{}, Error: &debugError{Code: codeToken, Message: notAToken}}), nil
 	}
@@ -62,47 +70,47 @@ func (f *Facebook) debugToken(c *call) (any, error) {
 		// Seen on v26.0; the report has no text.
 		return nil, methodError(codeInvalid, 0, "(#100) Unsupported request")
 	}
-	if flaw := f.flaw(input); flaw != nil {
-		return debugged(f.debugDead(input, flaw)), nil
+	if flaw := d.tokens.flaw(input); flaw != nil {
+		return debugged(d.dead(input, flaw)), nil
 	}
-	return debugged(f.debugLive(input)), nil
+	return debugged(d.live(input)), nil
 }
 
 func debugged(a debugAnswer) map[string]debugAnswer { return map[string]debugAnswer{"data": a} }
 
-func (f *Facebook) debugDead(t *token, flaw *GraphError) debugAnswer {
+func (d *debugger) dead(t *token, flaw *GraphError) debugAnswer {
 	return debugAnswer{
-		AppID: f.appID(t.app), Type: f.typeOf(t), ExpiresAt: new(unix(t.expires)), Scopes: []string{},
+		AppID: d.appID(t.app), Type: d.typeOf(t), ExpiresAt: new(unix(t.expires)), Scopes: []string{},
 		Error: &debugError{Code: flaw.Code, Message: flaw.Message, Subcode: flaw.Subcode},
 	}
 }
 
-func (f *Facebook) debugLive(t *token) debugAnswer {
+func (d *debugger) live(t *token) debugAnswer {
 	a := debugAnswer{
-		AppID: f.appID(t.app), Type: f.typeOf(t), Application: f.books.apps[t.app].Name, IsValid: true, Scopes: []string{},
+		AppID: d.appID(t.app), Type: d.typeOf(t), Application: d.directory.apps[t.app].Name, IsValid: true, Scopes: []string{},
 	}
 	if t.kind == KindApp {
 		return a
 	}
 	a.ExpiresAt, a.DataAccessExpiresAt = new(unix(t.expires)), new(unix(t.dataAccessExpires()))
-	a.ProfileID, a.UserID = t.page, f.ScopedID(t.app, t.person)
+	a.ProfileID, a.UserID = t.page, scopedID(t.app, t.person)
 	a.Scopes = append(a.Scopes, t.effective()...)
-	a.GranularScopes = f.granularScopes(t)
-	if o := f.options(); !o.OmitsIssuedAt && !(o.PageTokenOmitsIssuedAt && t.kind == KindPage) {
+	a.GranularScopes = d.granularScopes(t)
+	if o := d.options(); !o.OmitsIssuedAt && !(o.PageTokenOmitsIssuedAt && t.kind == KindPage) {
 		a.IssuedAt = unix(t.issued)
 	}
 	return a
 }
 
 // typeOf is the token's kind as it is told.
-func (f *Facebook) typeOf(t *token) string {
+func (d *debugger) typeOf(t *token) string {
 	if t.client && t.kind == KindSystemUser {
-		return f.options().IntegrationTokenType
+		return d.options().IntegrationTokenType
 	}
 	return t.kind
 }
 
-func (f *Facebook) granularScopes(t *token) []granularScope {
+func (d *debugger) granularScopes(t *token) []granularScope {
 	var granular []granularScope
 	for _, scope := range t.effective() {
 		if !perAsset(scope) {
@@ -110,11 +118,11 @@ func (f *Facebook) granularScopes(t *token) []granularScope {
 		}
 		g := granularScope{Scope: scope}
 		targets := t.targets(scope)
-		if f.options().OmitsTargetIDs {
+		if d.options().OmitsTargetIDs {
 			targets = nil
 		}
 		for _, page := range targets {
-			g.TargetIDs = append(g.TargetIDs, asNumber(page, f.options().TargetIDsAsNumbers))
+			g.TargetIDs = append(g.TargetIDs, asNumber(page, d.options().TargetIDsAsNumbers))
 		}
 		granular = append(granular, g)
 	}
@@ -132,7 +140,7 @@ func (t *token) targets(scope string) []string {
 	return t.grant.pages
 }
 
-func (f *Facebook) appID(id string) any { return asNumber(id, f.options().AppIDAsNumber) }
+func (d *debugger) appID(id string) any { return asNumber(id, d.options().AppIDAsNumber) }
 
 func asNumber(id string, number bool) any {
 	if number {

@@ -21,6 +21,16 @@ type deviceLogin struct {
 	denied, used   bool
 }
 
+// devices has the device logins.
+type devices struct {
+	*settings
+	directory *directory
+	grants    *grants
+	tokens    *tokens
+
+	logins []*deviceLogin
+}
+
 type deviceAnswer struct {
 	Code            string `json:"code"`
 	UserCode        string `json:"user_code"`
@@ -38,8 +48,8 @@ type deviceTokenAnswer struct {
 
 // deviceBegin gives a device its codes ("Login for Devices"). The verification_uri is the simulator's own page, where
 // Facebook's is https://www.facebook.com/device.
-func (f *Facebook) deviceBegin(c *call) (any, error) {
-	app, err := f.clientTokenApp(c)
+func (ds *devices) begin(c *call) (any, error) {
+	app, err := ds.app(c)
 	if err != nil {
 		return nil, err
 	}
@@ -47,19 +57,19 @@ func (f *Facebook) deviceBegin(c *call) (any, error) {
 	slices.Sort(scopes)
 	d := &deviceLogin{
 		code: random("0123456789abcdef", 32), userCode: random("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", 8),
-		app: app, scopes: slices.Compact(scopes), issued: f.options().Now(),
+		app: app, scopes: slices.Compact(scopes), issued: ds.options().Now(),
 	}
-	f.books.devices = append(f.books.devices, d)
+	ds.logins = append(ds.logins, d)
 	return deviceAnswer{
 		Code: d.code, UserCode: d.userCode, VerificationURI: c.base() + "/device",
-		ExpiresIn: int64(deviceLife.Seconds()), Interval: int64(f.options().DeviceInterval.Seconds()),
+		ExpiresIn: int64(deviceLife.Seconds()), Interval: int64(ds.options().DeviceInterval.Seconds()),
 	}, nil
 }
 
 // clientTokenApp is the app whose client token the call is made with: {app id}|{client token}. A secret will not do.
-func (f *Facebook) clientTokenApp(c *call) (*App, error) {
+func (ds *devices) app(c *call) (*App, error) {
 	id, rest, _ := strings.Cut(c.accessToken(), "|")
-	c.app = f.books.apps[id]
+	c.app = ds.directory.apps[id]
 	if c.app == nil || rest == "" || rest != c.app.ClientToken {
 		return nil, tokenError(0, "(#190) This method must be called with a client access token")
 	}
@@ -67,34 +77,34 @@ func (f *Facebook) clientTokenApp(c *call) (*App, error) {
 }
 
 // deviceStatus is what the device polls ("Login for Devices").
-func (f *Facebook) deviceStatus(c *call) (any, error) {
-	app, err := f.clientTokenApp(c)
+func (ds *devices) status(c *call) (any, error) {
+	app, err := ds.app(c)
 	if err != nil {
 		return nil, err
 	}
-	now := f.options().Now()
-	at := slices.IndexFunc(f.books.devices, func(d *deviceLogin) bool { return d.app.ID == app.ID && d.code == c.param("code") })
+	now := ds.options().Now()
+	at := slices.IndexFunc(ds.logins, func(d *deviceLogin) bool { return d.app.ID == app.ID && d.code == c.param("code") })
 	if at < 0 {
 		return nil, oauthError(codeInvalid, "(#100) Invalid parameter")
 	}
-	d := f.books.devices[at]
+	d := ds.logins[at]
 	last := d.polled
 	d.polled = now
 	switch {
 	case d.used || !now.Before(d.issued.Add(deviceLife)):
 		return nil, deviceExpired()
-	case !last.IsZero() && now.Before(last.Add(f.options().DeviceInterval)):
+	case !last.IsZero() && now.Before(last.Add(ds.options().DeviceInterval)):
 		return nil, deviceTooFast()
-	case d.denied && f.options().DeviceDenied != nil:
-		return nil, flawed(f.options().DeviceDenied)
+	case d.denied && ds.options().DeviceDenied != nil:
+		return nil, flawed(ds.options().DeviceDenied)
 	case d.grant == nil:
 		return nil, devicePending()
 	case d.grant.gone:
-		return nil, flawed(f.sessionError(&token{app: app.ID, person: d.grant.person}, SubcodeAppNotInstalled))
+		return nil, flawed(ds.tokens.sessionError(&token{app: app.ID, person: d.grant.person}, SubcodeAppNotInstalled))
 	}
 	d.used = true
-	t := f.issue(d.grant, LongLife)
-	return deviceTokenAnswer{t.value, unix(t.dataAccessExpires()), f.tell(t, false).ExpiresIn}, nil
+	t := ds.tokens.issue(d.grant, LongLife)
+	return deviceTokenAnswer{t.value, unix(t.dataAccessExpires()), ds.tokens.answer(t, false).ExpiresIn}, nil
 }
 
 // ApproveDevice plays the person who types the user code of a device login in and does what c says. An error is returned
@@ -103,25 +113,25 @@ func (f *Facebook) deviceStatus(c *call) (any, error) {
 func (f *Facebook) ApproveDevice(userCode string, c Consent) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.approveDevice(userCode, c)
+	return f.endpoints.devices.approve(userCode, c)
 }
 
-func (f *Facebook) approveDevice(userCode string, c Consent) error {
-	at := slices.IndexFunc(f.books.devices, func(d *deviceLogin) bool {
-		return d.userCode == strings.ToUpper(userCode) && d.waits(f.options().Now())
+func (ds *devices) approve(userCode string, c Consent) error {
+	at := slices.IndexFunc(ds.logins, func(d *deviceLogin) bool {
+		return d.userCode == strings.ToUpper(userCode) && d.waits(ds.options().Now())
 	})
 	if at < 0 {
 		return fmt.Errorf("approving a device: no login waits for the code %q", userCode)
 	}
-	d, person := f.books.devices[at], f.personOf(c)
+	d, person := ds.logins[at], ds.directory.personOf(c)
 	switch {
 	case c.Cancel:
 		d.denied = true
 		return nil
-	case f.books.users[person] == nil:
+	case ds.directory.users[person] == nil:
 		return fmt.Errorf("approving a device: there is no user %q", person)
 	}
-	d.grant = f.allow(login{app: d.app, scopes: d.scopes}, person, c)
+	d.grant = ds.grants.allow(login{app: d.app, scopes: d.scopes}, person, c)
 	return nil
 }
 
@@ -165,24 +175,16 @@ func deviceError(code, subcode int, message, title, text string) refusal {
 var deviceTemplate = pageTemplate("device.html")
 
 // devicePage is where a person types in the code that a device shows.
-func (f *Facebook) devicePage(c *call) answer {
-	shown := map[string]any{"Code": c.query.Get("user_code"), "People": f.peopleInOrder()}
+func (ds *devices) page(c *call) answer {
+	shown := map[string]any{"Code": c.query.Get("user_code"), "People": ds.directory.peopleInOrder()}
 	if c.request.Method == http.MethodPost {
 		consent := Consent{User: c.form.Get("user"), Cancel: c.form.Get("action") != "continue"}
 		shown["Code"] = c.form.Get("user_code")
-		if err := f.approveDevice(c.form.Get("user_code"), consent); err != nil {
+		if err := ds.approve(c.form.Get("user_code"), consent); err != nil {
 			shown["Error"] = err.Error()
 		} else {
 			shown["Done"] = true
 		}
 	}
-	return f.htmlAnswer(http.StatusOK, deviceTemplate, shown)
-}
-
-func (f *Facebook) peopleInOrder() []*User {
-	var people []*User
-	for _, id := range f.books.people {
-		people = append(people, f.books.users[id])
-	}
-	return people
+	return htmlAnswer(ds.options().Now(), http.StatusOK, deviceTemplate, shown)
 }

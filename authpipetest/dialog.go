@@ -10,31 +10,41 @@ import (
 	"strings"
 )
 
-// dialog is the login dialog ("Manually Build a Login Flow"). It redirects only to what the app has registered, and shows
+// dialog has the login dialog and what else www.facebook.com shows to a person.
+type dialog struct {
+	*settings
+	directory     *directory
+	grants        *grants
+	tokens        *tokens
+	openID        *openID
+	tokenEndpoint *tokenEndpoint
+}
+
+// serve is the login dialog ("Manually Build a Login Flow"). It redirects only to what the app has registered, and shows
 // an error page otherwise.
-func (f *Facebook) dialog(c *call) answer {
-	l, err := f.readLogin(c)
+func (d *dialog) serve(c *call) answer {
+	l, err := d.readLogin(c)
 	if err != nil {
-		return f.errorPage(err)
+		return d.errorPage(err)
 	}
 	c.app = l.app
-	consent, known := f.consentOf(c, l)
+	consent, known := d.consentOf(c, l)
 	if !known {
-		return f.consentPage(c, l)
+		return d.consentPage(c, l)
 	}
-	location, err := f.conclude(l, consent)
+	location, err := d.conclude(l, consent)
 	if err != nil {
-		return f.errorPage(err)
+		return d.errorPage(err)
 	}
-	a := answer{status: http.StatusFound, header: f.noStore()}
+	a := answer{status: http.StatusFound, header: noStore(d.options().Now())}
 	a.header.Set("Location", location)
 	return a
 }
 
-func (f *Facebook) errorPage(err error) answer {
+func (d *dialog) errorPage(err error) answer {
 	shown := blocked{"Error", err.Error()}
 	errors.As(err, &shown)
-	return f.htmlAnswer(f.options().BlockedStatus, errorTemplate, map[string]string{"Title": shown.title, "Text": shown.text})
+	return htmlAnswer(d.options().Now(), d.options().BlockedStatus, errorTemplate, map[string]string{"Title": shown.title, "Text": shown.text})
 }
 
 // login is a request for the login dialog that is sound enough to be put before a person ("Manually Build a Login Flow").
@@ -59,12 +69,12 @@ type blocked struct{ title, text string }
 func (b blocked) Error() string { return b.title + ": " + b.text }
 
 // readLogin reads the dialog's parameters, which stand in the query even when the consent page posts.
-func (f *Facebook) readLogin(c *call) (login, error) {
+func (d *dialog) readLogin(c *call) (login, error) {
 	q := c.query
-	l := login{app: f.books.apps[q.Get("client_id")], redirectURI: q.Get("redirect_uri"), state: q.Get("state")}
-	l.configuration = f.books.configurations[q.Get("config_id")]
+	l := login{app: d.directory.apps[q.Get("client_id")], redirectURI: q.Get("redirect_uri"), state: q.Get("state")}
+	l.configuration = d.directory.configurations[q.Get("config_id")]
 	switch {
-	case !f.knows(c.version):
+	case !d.knows(c.version):
 		return l, blocked{"Sorry, something went wrong", "We're working on getting this fixed as soon as we can."}
 	case l.app == nil:
 		return l, blocked{"Invalid App ID", "The provided app ID does not look like a valid app ID."}
@@ -77,7 +87,7 @@ func (f *Facebook) readLogin(c *call) (login, error) {
 		return l, blocked{"Insecure Login Blocked", "You can't get an access token or log in to this app from an insecure page. " +
 			"Try re-loading the page as https://"}
 	}
-	f.readWishes(&l, q)
+	d.readWishes(&l, q)
 	return l, l.checkConfiguration(q)
 }
 
@@ -100,7 +110,7 @@ func (l login) checkConfiguration(q url.Values) error {
 }
 
 // readWishes reads what cannot be wrong.
-func (f *Facebook) readWishes(l *login, q url.Values) {
+func (d *dialog) readWishes(l *login, q url.Values) {
 	l.responseType = strings.Fields(q.Get("response_type"))
 	l.scopes = append(list(q.Get("scope")), publicProfile)
 	if l.configuration != nil {
@@ -111,16 +121,11 @@ func (f *Facebook) readWishes(l *login, q url.Values) {
 	l.rerequest = slices.Contains(list(q.Get("auth_type")), "rerequest")
 	l.nonce = q.Get("nonce")
 	l.returnScopes = q.Get("return_scopes") == "true"
-	l.challenge = f.bind(q.Get("code_challenge"), q.Get("code_challenge_method"), l.asksOpenID())
+	l.challenge = bindChallenge(d.options().PKCE, q.Get("code_challenge"), q.Get("code_challenge_method"), l.asksOpenID())
 }
 
 // asksOpenID reports whether this login asks for an ID token. Earlier logins do not count.
-func (l login) asksOpenID() bool { return slices.Contains(l.scopes, openID) }
-
-// list splits at commas and spaces, both of which Facebook takes in a scope.
-func list(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
-}
+func (l login) asksOpenID() bool { return slices.Contains(l.scopes, scopeOpenID) }
 
 // redirectsTo is Strict Mode ("Login Security"): the whole URI to the letter, but for a state parameter.
 func (a *App) redirectsTo(uri string) bool {
@@ -183,19 +188,19 @@ func (l login) redirectPlatformError(code int, message string, omitState bool) s
 }
 
 // redirectGranted is where the browser goes with what was asked for.
-func (f *Facebook) redirectGranted(l login, g *grant) string {
+func (d *dialog) redirectGranted(l login, g *grant) string {
 	answer := url.Values{}
 	asksToken, asksIDToken := slices.Contains(l.responseType, "token"), slices.Contains(l.responseType, "id_token")
 	inFragment := asksToken || asksIDToken
 	if !inFragment || slices.Contains(l.responseType, "code") {
-		answer.Set("code", f.newCode(l, g))
+		answer.Set("code", d.tokenEndpoint.issueCode(l, g))
 	}
 	t := &token{kind: KindUser, app: g.app, person: g.person, grant: g, scopes: g.granted()}
 	if asksToken {
-		t = f.addToken(answer, g)
+		t = d.addToken(answer, g)
 	}
-	if asksIDToken && l.asksOpenID() && t.has(openID) { // without the scope there is no ID token, whatever the response type
-		answer.Set("id_token", f.idToken(t, l.nonce))
+	if asksIDToken && l.asksOpenID() && t.has(scopeOpenID) { // without the scope there is no ID token, whatever the response type
+		answer.Set("id_token", d.openID.token(t, l.nonce))
 	}
 	if l.returnScopes || slices.Contains(l.responseType, "granted_scopes") {
 		answer.Set("granted_scopes", strings.Join(g.granted(), ","))
@@ -212,27 +217,11 @@ func (f *Facebook) redirectGranted(l login, g *grant) string {
 	return l.redirectURI + "#" + answer.Encode()
 }
 
-func (f *Facebook) newCode(l login, g *grant) string {
-	value := newCodeValue()
-	made := &code{
-		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: f.options().Now(), challenge: l.challenge,
-		nonce: l.nonce, openID: l.asksOpenID(), business: l.business,
-	}
-	if l.redirectURI == sdkRedirectURI {
-		made.redirectURI = ""
-	}
-	if l.business != "" {
-		made.expires = l.configuration.ExpiresIn60Days || f.books.businesses[l.business].RequireExpiringTokens
-	}
-	f.books.codes[value] = made
-	return value
-}
-
 // addToken is response_type=token: a short-lived token in the fragment.
-func (f *Facebook) addToken(answer url.Values, g *grant) *token {
-	t := f.issue(g, ShortLife)
+func (d *dialog) addToken(answer url.Values, g *grant) *token {
+	t := d.tokens.issue(g, ShortLife)
 	answer.Set("access_token", t.value)
-	answer.Set("expires_in", strconv.FormatInt(f.tell(t, false).ExpiresIn, 10))
+	answer.Set("expires_in", strconv.FormatInt(d.tokens.answer(t, false).ExpiresIn, 10))
 	answer.Set("data_access_expiration_time", strconv.FormatInt(unix(t.dataAccessExpires()), 10))
 	return t
 }

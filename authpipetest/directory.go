@@ -1,6 +1,7 @@
 package authpipetest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"maps"
@@ -57,32 +58,102 @@ type Page struct {
 	Fields map[string]any
 }
 
+// Business is a business portfolio ("Facebook Login for Business").
+type Business struct {
+	ID     string
+	Name   string   // zero: "Business"
+	Admins []string // ids of the people who may connect apps to it
+	Pages  []string // ids of the pages that are its assets
+	// RequireExpiringTokens is a setting of some businesses: their system users' tokens live 60 days, and who asks for others
+	// is refused ("System Users: Install Apps, Generate, Refresh, and Revoke Tokens").
+	RequireExpiringTokens bool
+}
+
+// Configuration is what an app asks of businesses, by its id instead of a scope ("Facebook Login for Business").
+type Configuration struct {
+	ID  string // the config_id
+	App string // the app's id
+	// TokenKind is KindSystemUser for a token of the business, or KindUser for one of the person at the dialog. Zero:
+	// KindSystemUser.
+	TokenKind string
+	// ExpiresIn60Days ends system user tokens after 60 days. Otherwise they never expire, unless the business wants them to.
+	// User tokens go by [Options].CodeTokenLife.
+	ExpiresIn60Days bool
+	// Permissions are granted all or not at all.
+	Permissions []string
+}
+
+// SystemUser is an account that a business keeps for its own software. The system users that act for an app at a client's
+// business come into being with the login: see [Facebook.Integration].
+type SystemUser struct {
+	ID       string
+	Name     string
+	Business string
+	Admin    bool     // its tokens may create and manage others
+	Apps     []string // installed apps; only for these are there tokens
+	Pages    []string // assigned assets
+}
+
+// directory has the apps, people, pages and businesses.
+type directory struct {
+	*settings
+
+	apps   map[string]*App
+	users  map[string]*User
+	people []string // ids of users, in the order in which they came
+	pages  map[string]*Page
+
+	businesses     map[string]*Business
+	configurations map[string]*Configuration
+	systemUsers    map[string]*SystemUser
+}
+
+func newDirectory(s *settings) *directory {
+	return &directory{
+		settings: s,
+		apps:     map[string]*App{}, users: map[string]*User{}, pages: map[string]*Page{},
+		businesses: map[string]*Business{}, configurations: map[string]*Configuration{}, systemUsers: map[string]*SystemUser{},
+	}
+}
+
 // AddApp registers an app, or replaces the one with that id.
 func (f *Facebook) AddApp(a App) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.directory.addApp(a)
+}
+
+func (d *directory) addApp(a App) {
 	if a.Name == "" {
 		a.Name = "Demo"
 	}
 	a.RedirectURIs, a.Developers = slices.Clone(a.RedirectURIs), slices.Clone(a.Developers)
-	f.books.apps[a.ID] = &a
+	d.apps[a.ID] = &a
 }
 
 // AddUser gives a person an account, or replaces the one with that id.
 func (f *Facebook) AddUser(u User) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.directory.addUser(u)
+}
+
+func (d *directory) addUser(u User) {
 	u.Pages, u.Profile = slices.Clone(u.Pages), maps.Clone(u.Profile)
-	if _, known := f.books.users[u.ID]; !known {
-		f.books.people = append(f.books.people, u.ID)
+	if _, known := d.users[u.ID]; !known {
+		d.people = append(d.people, u.ID)
 	}
-	f.books.users[u.ID] = &u
+	d.users[u.ID] = &u
 }
 
 // AddPage founds a page, or replaces the one with that id.
 func (f *Facebook) AddPage(p Page) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.directory.addPage(p)
+}
+
+func (d *directory) addPage(p Page) {
 	if p.Category == "" {
 		p.Category = "Brand"
 	}
@@ -90,7 +161,7 @@ func (f *Facebook) AddPage(p Page) {
 		p.Tasks = []string{"ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"}
 	}
 	p.Tasks, p.Fields = slices.Clone(p.Tasks), maps.Clone(p.Fields)
-	f.books.pages[p.ID] = &p
+	d.pages[p.ID] = &p
 }
 
 // SetAppSecret resets an app's secret. App tokens and proofs made of the former secret are refused from here on; tokens of
@@ -98,14 +169,16 @@ func (f *Facebook) AddPage(p Page) {
 func (f *Facebook) SetAppSecret(appID, secret string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if app := f.books.apps[appID]; app != nil {
+	if app := f.directory.apps[appID]; app != nil {
 		app.Secret = secret
 	}
 }
 
 // ScopedID is the id by which an app knows a person ("App-Scoped User IDs"). Each app gets another, the same at every
 // call. It is a decimal number above 2^53: one that does not survive being read into a float.
-func (f *Facebook) ScopedID(appID, userID string) string {
+func (f *Facebook) ScopedID(appID, userID string) string { return scopedID(appID, userID) }
+
+func scopedID(appID, userID string) string {
 	const above = 10_000_000_000_000_000 // 17 digits; 2^53 has 16
 	sum := sha256.Sum256([]byte(appID + "\x00" + userID))
 	return strconv.FormatUint(above+binary.BigEndian.Uint64(sum[:])%(9*above), 10)
@@ -117,7 +190,115 @@ func (a *App) hasSecret(secret string) bool {
 }
 
 // mayHave tells whether the person still has a role on the page.
-func (b *books) mayHave(person, page string) bool {
-	u := b.users[person]
-	return u != nil && b.pages[page] != nil && slices.Contains(u.Pages, page)
+func (d *directory) mayHave(person, page string) bool {
+	u := d.users[person]
+	return u != nil && d.pages[page] != nil && slices.Contains(u.Pages, page)
+}
+
+// AddBusiness founds a business, or replaces the one with that id.
+func (f *Facebook) AddBusiness(b Business) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.directory.addBusiness(b)
+}
+
+func (d *directory) addBusiness(b Business) {
+	b.Name = cmp.Or(b.Name, "Business")
+	b.Admins, b.Pages = slices.Clone(b.Admins), slices.Clone(b.Pages)
+	d.businesses[b.ID] = &b
+}
+
+// AddConfiguration gives an app a configuration, or replaces the one with that id.
+func (f *Facebook) AddConfiguration(c Configuration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.directory.addConfiguration(c)
+}
+
+func (d *directory) addConfiguration(c Configuration) {
+	c.TokenKind = cmp.Or(c.TokenKind, KindSystemUser)
+	c.Permissions = slices.Clone(c.Permissions)
+	d.configurations[c.ID] = &c
+}
+
+// AddSystemUser gives a business a system user, or replaces the one with that id.
+func (f *Facebook) AddSystemUser(s SystemUser) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.directory.addSystemUser(s)
+}
+
+// addSystemUser puts a system user beside the people, whom it resembles: it has a name, permissions, pages and tokens. It
+// is not among those who can log in.
+func (d *directory) addSystemUser(s SystemUser) {
+	s.Apps = slices.Clone(s.Apps)
+	d.systemUsers[s.ID] = &s
+	d.users[s.ID] = &User{ID: s.ID, Name: s.Name, Pages: slices.Clone(s.Pages)}
+}
+
+// manages tells whether the token may manage the system users of a business.
+func (d *directory) manages(t *token, business *Business) bool {
+	if s := d.systemUsers[t.person]; s != nil {
+		return s.Admin && s.Business == business.ID
+	}
+	return t.kind == KindUser && slices.Contains(business.Admins, t.person)
+}
+
+// businessesOf are the ids of the businesses that the token reaches, in order.
+func (d *directory) businessesOf(t *token) []string {
+	var reached []string
+	for id, business := range d.businesses {
+		if t.business == id || t.kind == KindUser && slices.Contains(business.Admins, t.person) {
+			reached = append(reached, id)
+		}
+	}
+	slices.Sort(reached)
+	return reached
+}
+
+// RemovePageRole takes a person's role on a page away: page tokens that they gave are refused with 190/492, and the page
+// is no longer among their accounts. Their user tokens live on.
+func (f *Facebook) RemovePageRole(pageID, userID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if u := f.directory.users[userID]; u != nil {
+		u.Pages = slices.DeleteFunc(u.Pages, func(id string) bool { return id == pageID })
+	}
+}
+
+func (d *directory) personOf(consent Consent) string {
+	switch {
+	case consent.User != "":
+		return consent.User
+	case d.options().AutoApproveUser != "":
+		return d.options().AutoApproveUser
+	case len(d.people) > 0:
+		return d.people[0]
+	}
+	return ""
+}
+
+func (d *directory) pagesOf(ids []string) []*Page {
+	var pages []*Page
+	for _, id := range ids {
+		if p := d.pages[id]; p != nil {
+			pages = append(pages, p)
+		}
+	}
+	return pages
+}
+
+func (d *directory) peopleInOrder() []*User {
+	var people []*User
+	for _, id := range d.people {
+		people = append(people, d.users[id])
+	}
+	return people
+}
+
+func (d *directory) nameOf(person string) string {
+	if u := d.users[person]; u != nil {
+		return u.Name
+	}
+	return person
 }

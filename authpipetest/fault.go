@@ -7,8 +7,8 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -45,78 +45,59 @@ type armedFault struct {
 	cleared chan struct{}
 }
 
-// Fail arms a fault. Of several that fit a request, the one armed first strikes. Calling clear disarms it, and lets go what
-// it holds; it may be called more than once.
-func (f *Facebook) Fail(fault Fault) (clear func()) {
-	armed := &armedFault{Fault: fault, left: fault.Times, cleared: make(chan struct{})}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.books.faults = append(f.books.faults, armed)
-	return func() { f.disarm(armed) }
+// faults has the faults in force.
+type faults struct {
+	mu    *sync.Mutex
+	armed []*armedFault
+	held  map[string]int // by endpoint: the requests that a fault holds
 }
 
-func (f *Facebook) disarm(armed *armedFault) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func newFaults(mu *sync.Mutex) *faults { return &faults{mu: mu, held: map[string]int{}} }
+
+// Fail arms a fault. Of several that fit a request, the one armed first strikes. Calling clear disarms it, and lets go what
+// it holds; it may be called more than once.
+func (f *Facebook) Fail(fault Fault) (clear func()) { return f.faults.arm(fault) }
+
+func (fs *faults) arm(fault Fault) (clear func()) {
+	armed := &armedFault{Fault: fault, left: fault.Times, cleared: make(chan struct{})}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.armed = append(fs.armed, armed)
+	return func() { fs.disarm(armed) }
+}
+
+func (fs *faults) disarm(armed *armedFault) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
 	select {
 	case <-armed.cleared:
 	default:
 		close(armed.cleared)
-		f.books.faults = slices.DeleteFunc(f.books.faults, func(a *armedFault) bool { return a == armed })
+		fs.armed = slices.DeleteFunc(fs.armed, func(a *armedFault) bool { return a == armed })
 	}
 }
 
-// take finds the fault that strikes a request, if any. A fault that has struck its times stays on the list, so that clear
-// can still let go what it holds.
-func (b *books) take(endpoint string) *armedFault {
-	for _, a := range b.faults {
+// take finds the fault that strikes a request, if any, and counts the request as held if the fault has it wait. A fault that
+// has struck its times stays on the list, so that clear can still let go what it holds. The caller has the lock.
+func (fs *faults) take(endpoint string) *armedFault {
+	for _, a := range fs.armed {
 		if (a.Endpoint == "" || a.Endpoint == endpoint) && (a.Times == 0 || a.left > 0) {
 			a.left--
+			if a.holds() {
+				fs.held[endpoint]++
+			}
 			return a
 		}
 	}
 	return nil
 }
 
-// strike is the fault's course. done is the answer of a call that has taken effect already, or nil.
-func (f *Facebook) strike(w http.ResponseWriter, c *call, fault *armedFault, done *answer) {
-	waited := fault.wait(c.request.Context())
-	f.letGo(c, fault)
-	if !waited {
-		panic(http.ErrAbortHandler) // nobody is there to be answered
-	}
-	var a answer
-	switch {
-	case fault.Reset:
-		reset(w)
-		return
-	case fault.answers():
-		a = f.faultAnswer(c, fault)
-	case done != nil:
-		a = *done
-	default:
-		a = f.answer(c)
-	}
-	if fault.Truncate {
-		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
-		a.body = a.body[:len(a.body)/2]
-	}
-	f.send(w, c, a)
-	if fault.Truncate {
-		_ = http.NewResponseController(w).Flush() // or nothing at all might leave
-		panic(http.ErrAbortHandler)               // net/http would keep the connection, and the client wait for the rest
-	}
-}
-
-// holds reports whether the fault has requests wait.
-func (a *armedFault) holds() bool { return a.Hang || a.Delay > 0 }
-
-// letGo notes that the fault does not hold the request any more.
-func (f *Facebook) letGo(c *call, fault *armedFault) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// release notes that the fault does not hold the request any more.
+func (fs *faults) release(endpoint string, fault *armedFault) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
 	if fault.holds() {
-		f.books.held[c.route.endpoint]--
+		fs.held[endpoint]--
 	}
 }
 
@@ -125,8 +106,11 @@ func (f *Facebook) letGo(c *call, fault *armedFault) {
 func (f *Facebook) Held(endpoint string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.books.held[endpoint]
+	return f.faults.held[endpoint]
 }
+
+// holds reports whether the fault has requests wait.
+func (a *armedFault) holds() bool { return a.Hang || a.Delay > 0 }
 
 // wait tells whether the client is still there.
 func (a *armedFault) wait(ctx context.Context) bool {
@@ -150,26 +134,25 @@ func (a *armedFault) wait(ctx context.Context) bool {
 
 func (a *armedFault) answers() bool { return a.Status != 0 || a.Error != nil || a.Body != "" }
 
-func (f *Facebook) faultAnswer(c *call, fault *armedFault) answer {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	a := answer{status: cmp.Or(fault.Status, http.StatusOK), header: f.graphHeader(c), body: []byte(fault.Body)}
-	if fault.Error != nil {
-		wanted := *fault.Error
+// answer is what the fault says instead of the endpoint.
+func (a *armedFault) answer(c *call, gr *graph) answer {
+	made := answer{status: cmp.Or(a.Status, http.StatusOK), header: gr.header(c), body: []byte(a.Body)}
+	if a.Error != nil {
+		wanted := *a.Error
 		wanted.Type = cmp.Or(wanted.Type, "OAuthException")
 		refused := flawed(&wanted)
 		if wanted.Code != codeToken {
 			refused.challenge = "invalid_request"
 		}
-		refused.status = cmp.Or(fault.Status, refused.status)
-		a = f.graphAnswer(c, nil, refused)
+		refused.status = cmp.Or(a.Status, refused.status)
+		made = gr.answer(c, nil, refused)
 	} else {
-		a.header.Set("Content-Type", cmp.Or(fault.ContentType, guessType(fault.Body)))
+		made.header.Set("Content-Type", cmp.Or(a.ContentType, guessType(a.Body)))
 	}
-	for name, values := range fault.Header {
-		a.header[http.CanonicalHeaderKey(name)] = values
+	for name, values := range a.Header {
+		made.header[http.CanonicalHeaderKey(name)] = values
 	}
-	return a
+	return made
 }
 
 func guessType(body string) string {
@@ -301,45 +284,52 @@ func switches() []Behavior {
 	}
 }
 
+// behaviors has the behaviors in force.
+type behaviors struct {
+	mu       *sync.Mutex
+	settings *settings
+	faults   *faults
+	clears   map[string][]func() // by name: what disarms the faults
+}
+
+func newBehaviors(mu *sync.Mutex, s *settings, fs *faults) *behaviors {
+	return &behaviors{mu: mu, settings: s, faults: fs, clears: map[string][]func(){}}
+}
+
 // Behave has Facebook answer in that way until stop is called. A second call for the same behavior replaces the first. It
 // returns an error if there is no behavior of that name.
-func (f *Facebook) Behave(name string) (stop func(), err error) {
+func (f *Facebook) Behave(name string) (stop func(), err error) { return f.behaviors.start(name) }
+
+func (bs *behaviors) start(name string) (stop func(), err error) {
 	all := Behaviors()
 	i := slices.IndexFunc(all, func(b Behavior) bool { return b.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("there is no behavior %q; see Behaviors", name)
 	}
-	stop = func() { f.stopBehaving(name) }
-	stop()
+	bs.stop(name)
 	clears := make([]func(), len(all[i].faults))
 	for j, fault := range all[i].faults {
-		clears[j] = f.Fail(fault)
+		clears[j] = bs.faults.arm(fault)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.books.behaviors[name] = clears
-	f.chooseOptions()
-	return stop, nil
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	bs.clears[name] = clears
+	bs.settings.choose(bs.inForce)
+	return func() { bs.stop(name) }, nil
 }
 
-func (f *Facebook) stopBehaving(name string) {
-	f.mu.Lock()
-	clears := f.books.behaviors[name]
-	delete(f.books.behaviors, name)
-	f.chooseOptions()
-	f.mu.Unlock()
+func (bs *behaviors) stop(name string) {
+	bs.mu.Lock()
+	clears := bs.clears[name]
+	delete(bs.clears, name)
+	bs.settings.choose(bs.inForce)
+	bs.mu.Unlock()
 	for _, clear := range clears {
 		clear()
 	}
 }
 
-// chooseOptions makes those hold that the simulator was made with, as the behaviors in force change them.
-func (f *Facebook) chooseOptions() {
-	o := f.made
-	for _, b := range Behaviors() {
-		if _, on := f.books.behaviors[b.Name]; on && b.change != nil {
-			b.change(&o)
-		}
-	}
-	f.opts.Store(&o)
+func (bs *behaviors) inForce(name string) bool {
+	_, on := bs.clears[name]
+	return on
 }

@@ -307,7 +307,7 @@ func (x field) edge(path string) edge {
 }
 
 // list answers the part of the list that was asked for. read makes an entry of it.
-func (f *Facebook) list(c *call, t *token, e edge, ids []string, read func(id string) node) (listing, error) {
+func (gr *graph) list(c *call, t *token, e edge, ids []string, read func(id string) node) (listing, error) {
 	from, to := e.window(ids)
 	l := listing{Data: []object{}}
 	for _, id := range ids[from:to] {
@@ -318,7 +318,7 @@ func (f *Facebook) list(c *call, t *token, e edge, ids []string, read func(id st
 		l.Data = append(l.Data, entry)
 	}
 	if from < to {
-		l.Paging = f.pagingOf(c, t, e, ids, from, to)
+		l.Paging = gr.pagingOf(c, t, e, ids, from, to)
 	}
 	return l, nil
 }
@@ -354,25 +354,25 @@ func uncursor(s string) string {
 	return string(id)
 }
 
-func (f *Facebook) pagingOf(c *call, t *token, e edge, all []string, from, to int) *paging {
+func (gr *graph) pagingOf(c *call, t *token, e edge, all []string, from, to int) *paging {
 	p := &paging{Cursors: cursors{Before: cursor(all[from]), After: cursor(all[to-1])}}
 	if from > 0 {
-		p.Previous = f.listingURL(c, t, e, "before", p.Cursors.Before)
+		p.Previous = gr.listingURL(c, t, e, "before", p.Cursors.Before)
 	}
 	if to < len(all) {
-		p.Next = f.listingURL(c, t, e, "after", p.Cursors.After)
+		p.Next = gr.listingURL(c, t, e, "after", p.Cursors.After)
 	}
 	return p
 }
 
 // listingURL leads to the neighbouring part of the list, with the token in the query. It has no appsecret_proof: a caller that
 // needs one has to add it.
-func (f *Facebook) listingURL(c *call, t *token, e edge, direction, at string) string {
+func (gr *graph) listingURL(c *call, t *token, e edge, direction, at string) string {
 	q := url.Values{"access_token": {t.value}, direction: {at}}
 	for _, kept := range []string{"fields", "limit"} {
 		if value := e.params.Get(kept); value != "" {
 			q.Set(kept, value)
 		}
 	}
-	return c.base() + "/" + f.versionFor(c) + "/" + e.path + "?" + q.Encode()
+	return c.base() + "/" + gr.versionFor(c) + "/" + e.path + "?" + q.Encode()
 }

@@ -1,6 +1,7 @@
 package authpipetest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -47,111 +48,9 @@ func (g *grant) having(status string) []string {
 
 func (g *grant) names() []string { return slices.Sorted(maps.Keys(g.permissions)) }
 
-func (g *grant) selected(page string) bool {
-	return g.pages == nil || slices.Contains(g.pages, page)
-}
-
-// grantOf returns the standing grant, or nil.
-func (b *books) grantOf(app, person string) *grant { return b.grants[grantKey{app, person}] }
-
-// newGrant returns the standing grant, or opens one.
-func (b *books) newGrant(app, person string) *grant {
-	key := grantKey{app, person}
-	if b.grants[key] == nil {
-		b.grants[key] = &grant{app: app, person: person, permissions: map[string]string{}}
-	}
-	return b.grants[key]
-}
-
-// endGrant is the end of an app for a person or a business, whoever brought it about, and the app is told.
-func (f *Facebook) endGrant(app, person string) {
-	key := grantKey{app, person}
-	g := f.books.grants[key]
-	if g == nil {
-		return
-	}
-	g.gone = true
-	delete(f.books.grants, key)
-	switch {
-	case g.business != "":
-		f.books.uninstalls[grantKey{app, g.business}]++
-		f.integrationChanged(app, "business_integration_uninstall", g.business, "")
-	case f.books.systemUsers[person] == nil:
-		f.queueSigned(EventDeauthorize, app, f.ScopedID(app, person))
-		f.permissionsChanged(g, "revoked", append(g.granted(), connected)...)
-	}
-}
-
-// endPermission takes back a single permission. The tokens live on without it.
-func (f *Facebook) endPermission(g *grant, name string) {
-	if name != publicProfile && g.permissions[name] == Granted {
-		f.permissionsChanged(g, "revoked", name)
-	}
-	switch {
-	case name == publicProfile:
-	case f.options().RevokedPermissionVanishes:
-		delete(g.permissions, name)
-	case g.permissions[name] != "":
-		g.permissions[name] = Declined
-	}
-}
-
-// RemoveApp is what a person does under "Apps and Websites" in their settings: each token that the app has of them, for
-// themselves or for their pages, is refused with 190/458 from here on, even after a new login.
-func (f *Facebook) RemoveApp(appID, userID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.endGrant(appID, userID)
-}
-
-// SetPermission puts one permission of a standing grant into a state: [Granted], [Declined] or [Expired]. It does nothing
-// if the person has not authorized the app.
-func (f *Facebook) SetPermission(appID, userID, permission, status string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if g := f.books.grantOf(appID, userID); g != nil {
-		g.permissions[permission] = status
-	}
-}
-
-// ChangePassword kills all tokens of a person, at every app, with 190/460.
-func (f *Facebook) ChangePassword(userID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, t := range f.books.tokens {
-		if t.person == userID && t.dead == nil {
-			t.dead = f.sessionError(t, SubcodeSessionInvalidated)
-		}
-	}
-}
-
-// RemovePageRole takes a person's role on a page away: page tokens that they gave are refused with 190/492, and the page
-// is no longer among their accounts. Their user tokens live on.
-func (f *Facebook) RemovePageRole(pageID, userID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if u := f.books.users[userID]; u != nil {
-		u.Pages = slices.DeleteFunc(u.Pages, func(id string) bool { return id == pageID })
-	}
-}
-
-// perAsset tells whether a permission is granted page by page ("Permissions": all Page permissions and business_management).
-func perAsset(permission string) bool {
-	return strings.HasPrefix(permission, "pages_") || strings.HasPrefix(permission, "page_") || permission == "business_management"
-}
-
 type permissionAnswer struct {
 	Permission string `json:"permission"`
 	Status     string `json:"status"`
-}
-
-// permissions lists what a person granted and declined ("User Permissions"). The filters are permission and status.
-func (f *Facebook) permissions(c *call) (any, error) {
-	g, err := f.permissionsOf(c)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"data": g.list(c.param("permission"), c.param("status"))}, nil
 }
 
 // list lists permissions: only the one named, and only those with the status, unless these are empty.
@@ -165,38 +64,172 @@ func (g *grant) list(only, status string) []permissionAnswer {
 	return listed
 }
 
-// revoke takes one permission back, or removes the app altogether ("User Permissions"). A single permission costs no token.
-func (f *Facebook) revoke(c *call) (any, error) {
-	g, err := f.permissionsOf(c)
-	if err != nil {
-		return nil, err
-	}
-	if c.permission != "" {
-		f.endPermission(g, c.permission)
-	} else {
-		f.endGrant(g.app, g.person)
-	}
-	if f.options().RevokeAnswersTrue {
-		return true, nil
-	}
-	return map[string]bool{"success": true}, nil
+func (g *grant) selected(page string) bool {
+	return g.pages == nil || slices.Contains(g.pages, page)
 }
 
-// permissionsOf is the grant that the call is about. The caller is the person or the app.
-func (f *Facebook) permissionsOf(c *call) (*grant, error) {
-	t, err := f.authenticate(c)
-	if err != nil {
-		return nil, err
+// grants has what stands between apps and people, and between apps and businesses.
+type grants struct {
+	*settings
+	directory     *directory
+	notifications *notifications
+
+	standing   map[grantKey]*grant
+	uninstalls map[grantKey]int // by app and business: how often it took the app away
+}
+
+func newGrants(s *settings, d *directory, n *notifications) *grants {
+	return &grants{settings: s, directory: d, notifications: n, standing: map[grantKey]*grant{}, uninstalls: map[grantKey]int{}}
+}
+
+// of returns the standing grant, or nil.
+func (gs *grants) of(app, person string) *grant { return gs.standing[grantKey{app, person}] }
+
+// open returns the standing grant, or opens one.
+func (gs *grants) open(app, person string) *grant {
+	key := grantKey{app, person}
+	if gs.standing[key] == nil {
+		gs.standing[key] = &grant{app: app, person: person, permissions: map[string]string{}}
 	}
-	whom, err := f.target(c, t)
-	if err != nil {
-		return nil, err
+	return gs.standing[key]
+}
+
+// allow writes down what the person allows the app.
+func (gs *grants) allow(l login, person string, consent Consent) *grant {
+	g := gs.open(l.app.ID, person)
+	before := g.granted()
+	for _, scope := range l.offered(g) {
+		g.permissions[scope] = Granted
+		if scope != publicProfile && slices.Contains(consent.Decline, scope) {
+			g.permissions[scope] = Declined
+		}
 	}
-	if whom.page != "" {
-		return nil, noSuchField("permissions", "Page")
+	g.pages = slices.DeleteFunc(slices.Clone(consent.Pages), func(page string) bool { // keeps nil apart from none
+		return !gs.directory.mayHave(person, page)
+	})
+	g.active = gs.options().Now()
+	gs.notifications.permissionsChanged(g, "granted", beyond(g.granted(), before)...)
+	return g
+}
+
+// end is the end of an app for a person or a business, whoever brought it about, and the app is told.
+func (gs *grants) end(app, person string) {
+	key := grantKey{app, person}
+	g := gs.standing[key]
+	if g == nil {
+		return
 	}
-	if whom.business != "" {
-		return nil, noSuchField("permissions", "Business")
+	g.gone = true
+	delete(gs.standing, key)
+	switch {
+	case g.business != "":
+		gs.uninstalls[grantKey{app, g.business}]++
+		gs.notifications.integrationChanged(app, "business_integration_uninstall", g.business, "")
+	case gs.directory.systemUsers[person] == nil:
+		gs.notifications.queueSigned(EventDeauthorize, app, scopedID(app, person))
+		gs.notifications.permissionsChanged(g, "revoked", append(g.granted(), connected)...)
 	}
-	return f.books.grantOf(t.app, whom.person), nil
+}
+
+// endPermission takes back a single permission. The tokens live on without it.
+func (gs *grants) endPermission(g *grant, name string) {
+	if name != publicProfile && g.permissions[name] == Granted {
+		gs.notifications.permissionsChanged(g, "revoked", name)
+	}
+	switch {
+	case name == publicProfile:
+	case gs.options().RevokedPermissionVanishes:
+		delete(g.permissions, name)
+	case g.permissions[name] != "":
+		g.permissions[name] = Declined
+	}
+}
+
+// RemoveApp is what a person does under "Apps and Websites" in their settings: each token that the app has of them, for
+// themselves or for their pages, is refused with 190/458 from here on, even after a new login.
+func (f *Facebook) RemoveApp(appID, userID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.grants.end(appID, userID)
+}
+
+// SetPermission puts one permission of a standing grant into a state: [Granted], [Declined] or [Expired]. It does nothing
+// if the person has not authorized the app.
+func (f *Facebook) SetPermission(appID, userID, permission, status string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g := f.grants.of(appID, userID); g != nil {
+		g.permissions[permission] = status
+	}
+}
+
+// perAsset tells whether a permission is granted page by page ("Permissions": all Page permissions and business_management).
+func perAsset(permission string) bool {
+	return strings.HasPrefix(permission, "pages_") || strings.HasPrefix(permission, "page_") || permission == "business_management"
+}
+
+// integrationUser is the id of the system user that acts for an app at a client's business. An uninstall deletes it, and
+// the next installation makes another ("Business Integration Webhooks").
+func (gs *grants) integrationUser(app, business string) string {
+	former := gs.uninstalls[grantKey{app, business}]
+	return scopedID(fmt.Sprintf("business integration %d of %s", former, app), business)
+}
+
+// Integration tells which system user acts for an app at a client's business, by the id that debug_token tells for its
+// tokens, and false if the app is not connected there.
+func (f *Facebook) Integration(appID, businessID string) (userID string, connected bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	person := f.grants.integrationUser(appID, businessID)
+	return scopedID(appID, person), f.grants.of(appID, person) != nil
+}
+
+// RemoveIntegration is what an admin of a business does under "Connected apps": the system user that acted for the app is
+// deleted, and each of its tokens is refused from here on, even after a new login. The app's webhook is told.
+func (f *Facebook) RemoveIntegration(appID, businessID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.grants.end(appID, f.grants.integrationUser(appID, businessID))
+}
+
+// SetBusinessPages changes the assets of a business: apps that are connected there reach those that they selected among
+// them, tokens live on, and the apps' webhooks are told. A business that does not exist is left alone.
+func (f *Facebook) SetBusinessPages(businessID string, pages ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if b := f.directory.businesses[businessID]; b != nil {
+		f.grants.changeAssets(b, pages)
+	}
+}
+
+func (gs *grants) changeAssets(b *Business, pages []string) {
+	b.Pages = slices.Clone(pages)
+	for app := range gs.directory.apps {
+		person := gs.integrationUser(app, b.ID)
+		if gs.of(app, person) != nil {
+			gs.directory.users[person].Pages = slices.Clone(pages)
+			gs.notifications.integrationChanged(app, "business_integration_update", b.ID, "")
+		}
+	}
+}
+
+// connect writes down what the business allows the app, as the grant of the system user that acts for it there.
+func (gs *grants) connect(l login, business *Business, consent Consent) *grant {
+	person, field := gs.integrationUser(l.app.ID, business.ID), "business_integration_update"
+	if gs.of(l.app.ID, person) == nil {
+		field = "business_integration_install"
+		gs.directory.users[person] = &User{ID: person, Name: l.app.Name + " at " + business.Name}
+	}
+	gs.directory.users[person].Pages = slices.Clone(business.Pages)
+	g := gs.open(l.app.ID, person)
+	g.business = business.ID
+	for _, p := range l.scopes {
+		g.permissions[p] = Granted
+	}
+	g.pages = slices.DeleteFunc(slices.Clone(consent.Pages), func(page string) bool { // keeps nil apart from none
+		return !slices.Contains(business.Pages, page)
+	})
+	g.active = gs.options().Now()
+	gs.notifications.integrationChanged(l.app.ID, field, business.ID, l.configuration.ID)
+	return g
 }

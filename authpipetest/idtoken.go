@@ -15,16 +15,22 @@ import (
 // idTokenLife is how long an ID token is good.
 const idTokenLife = time.Hour
 
-// openID is the scope that brings an ID token along ("OIDC Token with Manual Flow").
-const openID = "openid"
+// scopeOpenID is the scope that brings an ID token along ("OIDC Token with Manual Flow").
+const scopeOpenID = "openid"
 
-// idToken is the ID token that comes with t, as OpenID Connect Core 1.0, section 2, has it. It may come without an access token:
+// openID is the OpenID Provider.
+type openID struct {
+	*settings
+	directory *directory
+}
+
+// token is the ID token that comes with t, as OpenID Connect Core 1.0, section 2, has it. It may come without an access token:
 // then t has no value.
-func (f *Facebook) idToken(t *token, nonce string) string {
-	now, person := f.options().Now(), f.books.users[t.person]
+func (o *openID) token(t *token, nonce string) string {
+	now, person := o.options().Now(), o.directory.users[t.person]
 	first, last, _ := strings.Cut(person.Name, " ")
 	claims := object{
-		{"iss", f.options().Issuer}, {"aud", t.app}, {"sub", f.ScopedID(t.app, t.person)}, {"iat", unix(now)}, {"exp", unix(now.Add(idTokenLife))},
+		{"iss", o.options().Issuer}, {"aud", t.app}, {"sub", scopedID(t.app, t.person)}, {"iat", unix(now)}, {"exp", unix(now.Add(idTokenLife))},
 		{"jti", random(alphanumerics, 24)},
 	}
 	if t.value != "" {
@@ -37,7 +43,7 @@ func (f *Facebook) idToken(t *token, nonce string) string {
 		claims = append(claims, member{"email", person.Email})
 	}
 	claims = append(claims, member{"given_name", first}, member{"family_name", last}, member{"name", person.Name})
-	return f.sign(claims)
+	return sign(claims)
 }
 
 // leftHalf is the claim at_hash: OpenID Connect Core 1.0, section 3.1.3.6.
@@ -47,7 +53,7 @@ func leftHalf(token string) string {
 }
 
 // sign makes a JWT: RFC 7515 with RS256.
-func (f *Facebook) sign(claims object) string {
+func sign(claims object) string {
 	key := signingKey()
 	header := object{{"kid", keyID(key)}, {"typ", "JWT"}, {"alg", "RS256"}}
 	signed := base64.RawURLEncoding.EncodeToString(encode(header)) + "." + base64.RawURLEncoding.EncodeToString(encode(claims))
@@ -74,27 +80,27 @@ func keyID(key *rsa.PrivateKey) string {
 }
 
 // jwks is where the key of the ID tokens is told: RFC 7517.
-func (f *Facebook) jwks(*call) answer {
+func (o *openID) jwks(*call) answer {
 	key := signingKey()
 	exponent := big.NewInt(int64(key.E)).Bytes()
 	keys := []object{{
 		{"kid", keyID(key)}, {"kty", "RSA"}, {"alg", "RS256"}, {"use", "sig"},
 		{"n", base64.RawURLEncoding.EncodeToString(key.N.Bytes())}, {"e", base64.RawURLEncoding.EncodeToString(exponent)},
 	}}
-	if f.options().UnknownKeys { // before the one that signs, so that a client has to pass over them
+	if o.options().UnknownKeys { // before the one that signs, so that a client has to pass over them
 		keys = append([]object{
 			{{"kid", "pq"}, {"kty", "AKP"}, {"alg", "ML-DSA-44"}, {"use", "sig"}, {"pub", "AAAA"}},
 			{{"kid", "ed"}, {"kty", "OKP"}, {"crv", "Ed448"}, {"x", "AAAA"}},
 		}, keys...)
 	}
-	return f.jsonAnswer(map[string]any{"keys": keys})
+	return jsonAnswer(o.options().Now(), map[string]any{"keys": keys})
 }
 
 // discovery is the OpenID Provider's metadata. As at Facebook it names no token endpoint, and its response types, which the
 // dialog answers, lack the one that "OIDC Token with Manual Flow" is about. Where Facebook's endpoints are at www.facebook.com, these are here.
-func (f *Facebook) discovery(c *call) answer {
-	return f.jsonAnswer(object{
-		{"issuer", f.options().Issuer},
+func (o *openID) discovery(c *call) answer {
+	return jsonAnswer(o.options().Now(), object{
+		{"issuer", o.options().Issuer},
 		{"authorization_endpoint", c.base() + "/dialog/oauth/"},
 		{"jwks_uri", c.base() + "/.well-known/oauth/openid/jwks/"},
 		{"response_types_supported", []string{"id_token", "token id_token"}},

@@ -12,11 +12,22 @@ import (
 	"strings"
 )
 
+// nodes answers for people, pages and businesses, and for the lists that hang on them.
+type nodes struct {
+	*settings
+	graph      *graph
+	directory  *directory
+	grants     *grants
+	tokens     *tokens
+	businesses *businesses
+	posts      *posts
+}
+
 // target is whom a node of the Graph API stands for: a person, a page, or a business.
 type target struct{ person, page, business string }
 
 // target finds the node of the call that this token may see. For others a node does not exist.
-func (f *Facebook) target(c *call, t *token) (target, error) {
+func (ns *nodes) target(c *call, t *token) (target, error) {
 	switch {
 	case c.node == "me" && t.kind == KindApp:
 		return target{}, oauthError(codeQuery, noTokenForMe)
@@ -24,15 +35,15 @@ func (f *Facebook) target(c *call, t *token) (target, error) {
 		return target{page: t.page}, nil
 	case c.node == "me":
 		return target{person: t.person}, nil
-	case t.personal() && f.mayRead(t, c.node):
+	case t.personal() && ns.tokens.mayRead(t, c.node):
 		return target{page: c.node}, nil
-	case t.personal() && t.has("business_management") && slices.Contains(f.books.businessesOf(t), c.node):
+	case t.personal() && t.has("business_management") && slices.Contains(ns.directory.businessesOf(t), c.node):
 		return target{business: c.node}, nil
 	case t.business != "" && t.person == c.node:
 		return target{person: t.person}, nil
 	}
-	for person := range f.books.users {
-		if c.node == f.ScopedID(t.app, person) && (t.kind == KindApp && f.books.grantOf(t.app, person) != nil || t.person == person) {
+	for person := range ns.directory.users {
+		if c.node == scopedID(t.app, person) && (t.kind == KindApp && ns.grants.of(t.app, person) != nil || t.person == person) {
 			return target{person: person}, nil
 		}
 	}
@@ -41,12 +52,12 @@ func (f *Facebook) target(c *call, t *token) (target, error) {
 
 // me answers /me and /{id}: the person, the page, the business or the post ("User", "Page", "Business", "Page Post"). Fields
 // come in the order asked for, and id always.
-func (f *Facebook) me(c *call) (any, error) {
-	t, err := f.authenticate(c)
+func (ns *nodes) me(c *call) (any, error) {
+	t, err := ns.graph.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	n, err := f.nodeOf(c, t)
+	n, err := ns.nodeOf(c, t)
 	if err != nil {
 		return nil, err
 	}
@@ -57,23 +68,37 @@ func (f *Facebook) me(c *call) (any, error) {
 	return n.pick(asked)
 }
 
-func (f *Facebook) nodeOf(c *call, t *token) (node, error) {
-	if post := f.books.post(c.node); post != nil {
-		if _, err := f.pageOfPosts(c, t, post.PageID); err != nil {
+// multiple answers /?ids=…: an object for each id, by that id.
+func (ns *nodes) multiple(c *call) (any, error) {
+	all := object{}
+	for _, id := range words(c.param("ids")) {
+		c.node = id
+		one, err := ns.me(c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, member{id, one})
+	}
+	return all, nil
+}
+
+func (ns *nodes) nodeOf(c *call, t *token) (node, error) {
+	if post := ns.posts.find(c.node); post != nil {
+		if _, err := ns.posts.page(c, t, post.PageID); err != nil {
 			return node{}, err
 		}
-		return f.postNode(c, t, post), nil
+		return ns.posts.node(c, t, post), nil
 	}
-	whom, err := f.target(c, t)
+	whom, err := ns.target(c, t)
 	switch {
 	case err != nil:
 		return node{}, err
 	case whom.business != "":
-		return businessNode(f.books.businesses[whom.business]), nil
+		return businessNode(ns.directory.businesses[whom.business]), nil
 	case whom.page != "":
-		return f.pageNode(c, t, f.books.pages[whom.page]), nil
+		return ns.pageNode(c, t, ns.directory.pages[whom.page]), nil
 	}
-	return f.userNode(c, t, f.books.users[whom.person]), nil
+	return ns.userNode(c, t, ns.directory.users[whom.person]), nil
 }
 
 func businessNode(b *Business) node {
@@ -81,8 +106,8 @@ func businessNode(b *Business) node {
 }
 
 // userNode is a person as the token sees them ("User").
-func (f *Facebook) userNode(c *call, t *token, u *User) node {
-	id := f.ScopedID(t.app, u.ID)
+func (ns *nodes) userNode(c *call, t *token, u *User) node {
+	id := scopedID(t.app, u.ID)
 	first, last, _ := strings.Cut(u.Name, " ")
 	values := map[string]any{
 		"first_name": first, "last_name": last, "short_name": first, "name_format": "{first} {last}", "installed": true,
@@ -100,16 +125,16 @@ func (f *Facebook) userNode(c *call, t *token, u *User) node {
 		}
 	}
 	values["id"], values["name"] = id, u.Name
-	values["picture"] = expansion(func(x field) (any, error) { return f.pictureOf(c, id, x.args).expand(x) })
+	values["picture"] = expansion(func(x field) (any, error) { return pictureOf(c, id, x.args).expand(x) })
 	if t.client && t.kind == KindSystemUser {
 		values["client_business_id"] = t.business
 	}
-	f.addUserEdges(c, t, u, values)
+	ns.addUserEdges(c, t, u, values)
 	return node{"User", []string{"id", "name"}, userFieldNames, values}
 }
 
 // addUserEdges adds the lists that may stand among a person's fields. Another person's, and an app token's, are absent.
-func (f *Facebook) addUserEdges(c *call, t *token, u *User, values map[string]any) {
+func (ns *nodes) addUserEdges(c *call, t *token, u *User, values map[string]any) {
 	for _, name := range []string{"accounts", "businesses", "permissions"} {
 		values[name] = nil
 	}
@@ -117,14 +142,14 @@ func (f *Facebook) addUserEdges(c *call, t *token, u *User, values map[string]an
 		return
 	}
 	values["accounts"] = expansion(func(x field) (any, error) {
-		return expanded(f.accountsOf(c, t, x.edge(f.accountsPath(t))))
+		return expanded(ns.accountsOf(c, t, x.edge(ns.accountsPath(t))))
 	})
 	values["permissions"] = expansion(func(field) (any, error) {
-		return map[string]any{"data": f.books.grantOf(t.app, u.ID).list("", "")}, nil
+		return map[string]any{"data": ns.grants.of(t.app, u.ID).list("", "")}, nil
 	})
 	if t.has("business_management") {
 		values["businesses"] = expansion(func(x field) (any, error) {
-			return expanded(f.businessesListed(c, t, x.edge(f.ScopedID(t.app, u.ID)+"/businesses")))
+			return expanded(ns.businesses.listed(c, t, x.edge(scopedID(t.app, u.ID)+"/businesses")))
 		})
 	}
 }
@@ -134,12 +159,12 @@ var accountFields = []string{"access_token", "category", "category_list", "name"
 
 // accounts lists the pages that the person selected for the app, each with its own token ("User Accounts"). Without
 // pages_show_list the list is empty.
-func (f *Facebook) accounts(c *call) (any, error) {
-	t, err := f.authenticate(c)
+func (ns *nodes) accounts(c *call) (any, error) {
+	t, err := ns.graph.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	whom, err := f.target(c, t)
+	whom, err := ns.target(c, t)
 	switch {
 	case err != nil:
 		return nil, err
@@ -150,44 +175,32 @@ func (f *Facebook) accounts(c *call) (any, error) {
 	case t.kind == KindApp:
 		return nil, oauthError(codeSession, "A user access token is required to request this resource.")
 	}
-	e, err := c.edgeOf(f.accountsPath(t))
+	e, err := c.edgeOf(ns.accountsPath(t))
 	if err != nil {
 		return nil, err
 	}
-	return f.accountsOf(c, t, e)
+	return ns.accountsOf(c, t, e)
 }
 
-func (f *Facebook) accountsPath(t *token) string { return f.ScopedID(t.app, t.person) + "/accounts" }
+func (ns *nodes) accountsPath(t *token) string { return scopedID(t.app, t.person) + "/accounts" }
 
-func (f *Facebook) accountsOf(c *call, t *token, e edge) (listing, error) {
-	return f.list(c, t, e, f.listed(t), func(id string) node {
-		n := f.pageNode(c, t, f.books.pages[id])
+func (ns *nodes) accountsOf(c *call, t *token, e edge) (listing, error) {
+	return ns.graph.list(c, t, e, ns.listed(t), func(id string) node {
+		n := ns.pageNode(c, t, ns.directory.pages[id])
 		n.byDefault = accountFields
 		return n
 	})
 }
 
 // listed are the pages in the list of a user token.
-func (f *Facebook) listed(t *token) []string {
-	return slices.DeleteFunc(f.readable(t), func(page string) bool {
-		return f.books.pages[page].Portfolio != "" && !t.has("business_management")
+func (ns *nodes) listed(t *token) []string {
+	return slices.DeleteFunc(ns.tokens.readable(t), func(page string) bool {
+		return ns.directory.pages[page].Portfolio != "" && !t.has("business_management")
 	})
 }
-
-// readable are the pages that a user token reaches.
-func (f *Facebook) readable(t *token) []string {
-	if !t.has("pages_show_list") {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(f.books.users[t.person].Pages), func(page string) bool {
-		return f.books.pages[page] == nil || !t.selected(page)
-	})
-}
-
-func (f *Facebook) mayRead(t *token, page string) bool { return slices.Contains(f.readable(t), page) }
 
 // pageNode is a page as the token sees it ("Page").
-func (f *Facebook) pageNode(c *call, t *token, p *Page) node {
+func (ns *nodes) pageNode(c *call, t *token, p *Page) node {
 	link := "https://www.facebook.com/" + p.ID
 	if p.Username != "" {
 		link = "https://www.facebook.com/" + p.Username
@@ -200,7 +213,7 @@ func (f *Facebook) pageNode(c *call, t *token, p *Page) node {
 		values["username"] = p.Username
 	}
 	if p.Instagram != "" {
-		values["instagram_business_account"] = f.instagramAccount(p.Instagram)
+		values["instagram_business_account"] = instagramAccount(p.Instagram)
 	}
 	for name := range values {
 		if needed := pageFieldPermission(name); needed != "" && !t.has(needed) {
@@ -209,24 +222,24 @@ func (f *Facebook) pageNode(c *call, t *token, p *Page) node {
 	}
 	values["id"], values["name"], values["category"], values["tasks"] = p.ID, p.Name, p.Category, p.Tasks
 	values["category_list"] = []object{{{"id", "1605186416478696"}, {"name", p.Category}}}
-	values["picture"] = expansion(func(x field) (any, error) { return f.pictureOf(c, p.ID, x.args).expand(x) })
+	values["picture"] = expansion(func(x field) (any, error) { return pictureOf(c, p.ID, x.args).expand(x) })
 	values["access_token"] = t.value
 	if t.personal() {
-		values["access_token"] = f.pageTokenOf(t, p.ID).value
+		values["access_token"] = ns.tokens.pageTokenOf(t, p.ID).value
 	}
 	for _, name := range []string{"feed", "posts", "published_posts"} {
 		values[name] = expansion(func(x field) (any, error) {
-			if err := f.mayReadPosts(t); err != nil {
+			if err := ns.posts.mayRead(t); err != nil {
 				return nil, err
 			}
-			return expanded(f.postsOf(c, t, p, x.edge(p.ID+"/"+name)))
+			return expanded(ns.posts.listOf(c, t, p, x.edge(p.ID+"/"+name)))
 		})
 	}
 	return node{"Page", []string{"id", "name"}, pageFieldNames, values}
 }
 
 // instagramAccount is the professional account at Instagram that a page is linked with. The simulator knows its id only.
-func (f *Facebook) instagramAccount(id string) expansion {
+func instagramAccount(id string) expansion {
 	return func(x field) (any, error) {
 		return node{"IGUser", []string{"id"}, "biography followers_count follows_count has_profile_pic ig_id media_count name " +
 			"profile_picture_url username website", map[string]any{"id": id}}.pick(x.fields)
@@ -247,7 +260,7 @@ type profilePicture struct {
 
 // pictureOf reads type, width and height, as arguments of the field or as parameters of the call. A side that is not given is
 // as long as the other.
-func (f *Facebook) pictureOf(c *call, id string, args url.Values) profilePicture {
+func pictureOf(c *call, id string, args url.Values) profilePicture {
 	side := pictureSides[args.Get("type")]
 	if side == 0 {
 		side = pictureSides["square"]
@@ -290,14 +303,14 @@ func (p profilePicture) expand(x field) (any, error) {
 }
 
 // picture answers /{node}/picture by a redirect to the picture, or with redirect=0 by its description ("User Picture").
-func (f *Facebook) picture(c *call) answer {
+func (ns *nodes) picture(c *call) answer {
 	var location string
-	a := graph(func(f *Facebook, c *call) (any, error) {
-		t, err := f.authenticate(c)
+	a := ns.graph.endpoint(func(c *call) (any, error) {
+		t, err := ns.graph.authenticate(c)
 		if err != nil {
 			return nil, err
 		}
-		whom, err := f.target(c, t)
+		whom, err := ns.target(c, t)
 		if err != nil {
 			return nil, err
 		}
@@ -306,18 +319,18 @@ func (f *Facebook) picture(c *call) answer {
 		}
 		id := whom.page
 		if id == "" {
-			id = f.ScopedID(t.app, whom.person)
+			id = scopedID(t.app, whom.person)
 		}
 		asked, err := fieldsOf(c.param("fields"))
 		if err != nil {
 			return nil, err
 		}
-		shown := f.pictureOf(c, id, url.Values{"type": {c.param("type")}, "width": {c.param("width")}, "height": {c.param("height")}})
+		shown := pictureOf(c, id, url.Values{"type": {c.param("type")}, "width": {c.param("width")}, "height": {c.param("height")}})
 		if redirect := c.param("redirect"); redirect != "0" && redirect != "false" {
 			location = shown.url
 		}
 		return shown.expand(field{fields: asked})
-	})(f, c)
+	})(c)
 	if location != "" {
 		a.status, a.body = http.StatusFound, nil
 		a.header.Set("Location", location)
@@ -327,14 +340,59 @@ func (f *Facebook) picture(c *call) answer {
 }
 
 // pictureFile draws a picture: a square in one colour. At Facebook it comes from another host.
-func (f *Facebook) pictureFile(c *call) answer {
+func (ns *nodes) pictureFile(c *call) answer {
 	width, height := max(1, pixels(c.query.Get("width"))), max(1, pixels(c.query.Get("height")))
 	drawn := image.NewPaletted(image.Rect(0, 0, width, height), color.Palette{color.RGBA{0x18, 0x77, 0xf2, 0xff}})
 	var body bytes.Buffer
 	if err := png.Encode(&body, drawn); err != nil {
 		panic("drawing a picture: " + err.Error()) // nothing in it can fail
 	}
-	a := answer{status: http.StatusOK, header: f.noStore(), body: body.Bytes()}
+	a := answer{status: http.StatusOK, header: noStore(ns.options().Now()), body: body.Bytes()}
 	a.header.Set("Content-Type", "image/png")
 	return a
+}
+
+// permissions lists what a person granted and declined ("User Permissions"). The filters are permission and status.
+func (ns *nodes) permissions(c *call) (any, error) {
+	g, err := ns.permissionsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"data": g.list(c.param("permission"), c.param("status"))}, nil
+}
+
+// revoke takes one permission back, or removes the app altogether ("User Permissions"). A single permission costs no token.
+func (ns *nodes) revoke(c *call) (any, error) {
+	g, err := ns.permissionsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.permission != "" {
+		ns.grants.endPermission(g, c.permission)
+	} else {
+		ns.grants.end(g.app, g.person)
+	}
+	if ns.options().RevokeAnswersTrue {
+		return true, nil
+	}
+	return map[string]bool{"success": true}, nil
+}
+
+// permissionsOf is the grant that the call is about. The caller is the person or the app.
+func (ns *nodes) permissionsOf(c *call) (*grant, error) {
+	t, err := ns.graph.authenticate(c)
+	if err != nil {
+		return nil, err
+	}
+	whom, err := ns.target(c, t)
+	if err != nil {
+		return nil, err
+	}
+	if whom.page != "" {
+		return nil, noSuchField("permissions", "Page")
+	}
+	if whom.business != "" {
+		return nil, noSuchField("permissions", "Business")
+	}
+	return ns.grants.of(t.app, whom.person), nil
 }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -55,17 +56,32 @@ type webhookEntry struct {
 	Changes []object `json:"changes"`
 }
 
+// notifications has what apps are to receive and what they received.
+type notifications struct {
+	*settings
+	mu        *sync.Mutex
+	directory *directory
+
+	subscriptions map[subscriptionKey]*Subscription
+	queue         []event
+	delivered     []event
+}
+
+func newNotifications(mu *sync.Mutex, s *settings, d *directory) *notifications {
+	return &notifications{settings: s, mu: mu, directory: d, subscriptions: map[subscriptionKey]*Subscription{}}
+}
+
 // queueSigned has the app told about a person, if it wants to be.
-func (f *Facebook) queueSigned(kind, appID, userID string) {
-	app := f.books.apps[appID]
+func (n *notifications) queueSigned(kind, appID, userID string) {
+	app := n.directory.apps[appID]
 	if app == nil || app.callback(kind) == "" {
 		return
 	}
-	payload := signedPayload{UserID: userID, Algorithm: "HMAC-SHA256", IssuedAt: unix(f.options().Now())}
+	payload := signedPayload{UserID: userID, Algorithm: "HMAC-SHA256", IssuedAt: unix(n.options().Now())}
 	if kind == EventDataDeletion {
-		payload.Expires = unix(f.options().Now().Add(time.Hour))
+		payload.Expires = unix(n.options().Now().Add(time.Hour))
 	}
-	f.books.events = append(f.books.events, event{kind: kind, app: appID, payload: payload})
+	n.queue = append(n.queue, event{kind: kind, app: appID, payload: payload})
 }
 
 func (a *App) callback(kind string) string {
@@ -76,8 +92,8 @@ func (a *App) callback(kind string) string {
 }
 
 // queueChanges has the app's webhook told about the fields that it subscribed to.
-func (f *Facebook) queueChanges(app, topic string, entry webhookEntry) {
-	s := f.books.subscriptions[subscriptionKey{app, topic}]
+func (n *notifications) queueChanges(app, topic string, entry webhookEntry) {
+	s := n.subscriptions[subscriptionKey{app, topic}]
 	if s == nil {
 		return
 	}
@@ -87,33 +103,33 @@ func (f *Facebook) queueChanges(app, topic string, entry webhookEntry) {
 	if len(entry.Changes) == 0 {
 		return
 	}
-	entry.Time = unix(f.options().Now())
-	f.books.events = append(f.books.events, event{
+	entry.Time = unix(n.options().Now())
+	n.queue = append(n.queue, event{
 		kind: EventWebhook, app: app, object: topic, payload: webhookPayload{topic, []webhookEntry{entry}},
 	})
 }
 
 // permissionsChanged tells the webhook for permissions what a person granted or took back.
-func (f *Facebook) permissionsChanged(g *grant, verb string, names ...string) {
-	if f.books.systemUsers[g.person] != nil || g.business != "" {
+func (n *notifications) permissionsChanged(g *grant, verb string, names ...string) {
+	if n.directory.systemUsers[g.person] != nil || g.business != "" {
 		return // not a person
 	}
-	entry := webhookEntry{ID: f.ScopedID(g.app, g.person)}
+	entry := webhookEntry{ID: scopedID(g.app, g.person)}
 	entry.UID = entry.ID
 	for _, name := range names {
-		change := object{{"field", name}, {"value", f.permissionValue(g, name, verb)}}
-		if name == connected && f.options().ConnectedVerbBeside {
+		change := object{{"field", name}, {"value", n.permissionValue(g, name, verb)}}
+		if name == connected && n.options().ConnectedVerbBeside {
 			change = object{{"field", name}, {"verb", verb}}
 		}
 		entry.Changes = append(entry.Changes, change)
 	}
-	f.queueChanges(g.app, "permissions", entry)
+	n.queueChanges(g.app, "permissions", entry)
 }
 
 // connected is the field that stands for the app as a whole.
 const connected = "connected"
 
-func (f *Facebook) permissionValue(g *grant, name, verb string) object {
+func (n *notifications) permissionValue(g *grant, name, verb string) object {
 	value := object{{"verb", verb}}
 	if perAsset(name) && g.pages != nil {
 		value = append(value, member{"target_ids", g.pages})
@@ -123,12 +139,12 @@ func (f *Facebook) permissionValue(g *grant, name, verb string) object {
 
 // integrationChanged tells the webhook for application that a business installed, changed or uninstalled the app
 // ("Business Integration Webhooks"). Only the install names the configuration.
-func (f *Facebook) integrationChanged(app, field, business, configuration string) {
+func (n *notifications) integrationChanged(app, field, business, configuration string) {
 	value := object{{"business_manager_id", business}}
 	if field == "business_integration_install" {
 		value = append(value, member{"tp_config_id", configuration})
 	}
-	f.queueChanges(app, "application", webhookEntry{ID: app, Changes: []object{{{"field", field}, {"value", value}}}})
+	n.queueChanges(app, "application", webhookEntry{ID: app, Changes: []object{{{"field", field}, {"value", value}}}})
 }
 
 // RequestDeletion is a person who removes an app and asks it to delete what it knows ("Data Deletion Request Callback"): as
@@ -136,15 +152,15 @@ func (f *Facebook) integrationChanged(app, field, business, configuration string
 func (f *Facebook) RequestDeletion(appID, userID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.endGrant(appID, userID)
-	f.queueSigned(EventDataDeletion, appID, f.ScopedID(appID, userID))
+	f.grants.end(appID, userID)
+	f.notifications.queueSigned(EventDataDeletion, appID, scopedID(appID, userID))
 }
 
 // TestDeauthorize is the dashboard's button: the app's DeauthorizeURL is told of a user "0".
 func (f *Facebook) TestDeauthorize(appID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.queueSigned(EventDeauthorize, appID, "0")
+	f.notifications.queueSigned(EventDeauthorize, appID, "0")
 }
 
 // Notify has the webhook of an app that subscribed to an object told anything: entry is a value that encoding/json can
@@ -152,9 +168,13 @@ func (f *Facebook) TestDeauthorize(appID string) {
 func (f *Facebook) Notify(appID, object string, entry any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.books.subscriptions[subscriptionKey{appID, object}] != nil {
-		f.books.events = append(f.books.events, event{
-			kind: EventWebhook, app: appID, object: object, payload: map[string]any{"object": object, "entry": []any{entry}},
+	f.notifications.queueEntry(appID, object, entry)
+}
+
+func (n *notifications) queueEntry(app, object string, entry any) {
+	if n.subscriptions[subscriptionKey{app, object}] != nil {
+		n.queue = append(n.queue, event{
+			kind: EventWebhook, app: app, object: object, payload: map[string]any{"object": object, "entry": []any{entry}},
 		})
 	}
 }
@@ -179,48 +199,52 @@ type Delivery struct {
 func (f *Facebook) Pending() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.books.events)
+	return len(f.notifications.queue)
 }
 
 // Deliver tells the apps what has happened, in order: deauthorizations, data deletion requests and webhooks, to the URLs
 // in [App] and to those that [Facebook.Subscribe] made known. Nothing is told before it is called. What is not answered as
 // it should be is kept, and sent again by the next call, as Facebook does for a day and a half.
-func (f *Facebook) Deliver(ctx context.Context) []Delivery {
-	f.mu.Lock()
-	events := f.books.events
-	f.books.events = nil
-	f.mu.Unlock()
+func (f *Facebook) Deliver(ctx context.Context) []Delivery { return f.notifications.deliver(ctx) }
+
+func (n *notifications) deliver(ctx context.Context) []Delivery {
+	n.mu.Lock()
+	events := n.queue
+	n.queue = nil
+	n.mu.Unlock()
 	var deliveries []Delivery
 	var failed []event
 	for _, e := range events {
-		d := f.deliver(ctx, e)
+		d := n.send(ctx, e)
 		if d.URL == "" {
 			continue // nobody listens any more
 		}
 		deliveries = append(deliveries, d)
-		f.mu.Lock()
+		n.mu.Lock()
 		if d.Err != nil {
 			failed = append(failed, e)
 		} else {
-			f.books.delivered = append(f.books.delivered, e)
+			n.delivered = append(n.delivered, e)
 		}
-		f.mu.Unlock()
+		n.mu.Unlock()
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.books.events = append(failed, f.books.events...)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.queue = append(failed, n.queue...)
 	return deliveries
 }
 
 // Redeliver sends everything once more that was delivered before: Facebook promises that nothing is lost, not that nothing
 // comes twice.
-func (f *Facebook) Redeliver(ctx context.Context) []Delivery {
-	f.mu.Lock()
-	events := append([]event{}, f.books.delivered...)
-	f.mu.Unlock()
+func (f *Facebook) Redeliver(ctx context.Context) []Delivery { return f.notifications.redeliver(ctx) }
+
+func (n *notifications) redeliver(ctx context.Context) []Delivery {
+	n.mu.Lock()
+	events := append([]event{}, n.delivered...)
+	n.mu.Unlock()
 	var deliveries []Delivery
 	for _, e := range events {
-		if d := f.deliver(ctx, e); d.URL != "" {
+		if d := n.send(ctx, e); d.URL != "" {
 			deliveries = append(deliveries, d)
 		}
 	}
@@ -228,15 +252,15 @@ func (f *Facebook) Redeliver(ctx context.Context) []Delivery {
 }
 
 // deliver makes one attempt.
-func (f *Facebook) deliver(ctx context.Context, e event) Delivery {
-	d := f.address(e)
+func (n *notifications) send(ctx context.Context, e event) Delivery {
+	d := n.address(e)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(d.Body))
 	if err != nil {
 		d.Err = fmt.Errorf("delivering %s: %w", e.kind, err)
 		return d
 	}
 	request.Header = d.Header
-	if d.Status, d.Answer, err = f.ask(request); err == nil {
+	if d.Status, d.Answer, err = n.ask(request); err == nil {
 		err = checkAnswer(e.kind, d)
 	}
 	if err != nil {
@@ -246,13 +270,13 @@ func (f *Facebook) deliver(ctx context.Context, e event) Delivery {
 }
 
 // address writes the envelope: where it goes, and signed with the secret of now.
-func (f *Facebook) address(e event) Delivery {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (n *notifications) address(e event) Delivery {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	d := Delivery{Kind: e.kind, App: e.app, Object: e.object, Header: http.Header{}}
-	app := f.books.apps[e.app]
+	app := n.directory.apps[e.app]
 	if e.kind == EventWebhook {
-		if s := f.books.subscriptions[subscriptionKey{e.app, e.object}]; s != nil {
+		if s := n.subscriptions[subscriptionKey{e.app, e.object}]; s != nil {
 			d.URL = s.CallbackURL
 		}
 		d.Body = webhookBody(e.payload)
@@ -272,8 +296,8 @@ func (f *Facebook) address(e event) Delivery {
 const answerLimit = 64 << 10
 
 // ask makes a request of an app. Facebook follows no redirects.
-func (f *Facebook) ask(request *http.Request) (status int, body string, err error) {
-	client := *f.options().HTTPClient
+func (n *notifications) ask(request *http.Request) (status int, body string, err error) {
+	client := *n.options().HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	response, err := client.Do(request)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -154,6 +155,32 @@ const dataAccessLife = 90 * 24 * time.Hour
 // answerLag is why expires_in is 5183999 and not 5184000: Facebook counts the seconds a moment after it made the token.
 const answerLag = time.Second
 
+// settings are the options in force: those that the simulator was made with, as its behaviors change them. Every subject
+// embeds them for the clock.
+type settings struct {
+	made    Options
+	current atomic.Pointer[Options] // replaced, never changed
+}
+
+func newSettings(o Options) *settings {
+	s := &settings{made: o.withDefaults()}
+	s.choose(func(string) bool { return false })
+	return s
+}
+
+func (s *settings) options() *Options { return s.current.Load() }
+
+// choose puts the options in force that the behaviors in force ask for.
+func (s *settings) choose(inForce func(behavior string) bool) {
+	o := s.made
+	for _, b := range Behaviors() {
+		if b.change != nil && inForce(b.Name) {
+			b.change(&o)
+		}
+	}
+	s.current.Store(&o)
+}
+
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -246,42 +273,42 @@ var versionSegment = regexp.MustCompile(`^v[0-9]+\.[0-9]+$`)
 // served tells which version serves a call that asks for the version asked, and whether asked is a version at all. A
 // version that has expired is served by the oldest that is alive ("Versioning"). A version counts as released once it
 // stands in the table: a test may set its clock to any year and still call v26.0.
-func (f *Facebook) served(asked string) (string, bool) {
-	at := slices.IndexFunc(f.options().Versions, func(v Version) bool { return v.Name == asked })
+func (s *settings) served(asked string) (string, bool) {
+	at := slices.IndexFunc(s.options().Versions, func(v Version) bool { return v.Name == asked })
 	if at < 0 {
 		return "", false
 	}
-	if f.alive(f.options().Versions[at]) {
+	if s.alive(s.options().Versions[at]) {
 		return asked, true
 	}
-	return f.oldestVersion(), true
+	return s.oldestVersion(), true
 }
 
 // knows tells whether a path may begin with that version, or with none.
-func (f *Facebook) knows(version string) bool {
-	_, known := f.served(version)
+func (s *settings) knows(version string) bool {
+	_, known := s.served(version)
 	return known || version == ""
 }
 
-func (f *Facebook) oldestVersion() string {
-	if at := slices.IndexFunc(f.options().Versions, f.alive); at >= 0 {
-		return f.options().Versions[at].Name
+func (s *settings) oldestVersion() string {
+	if at := slices.IndexFunc(s.options().Versions, s.alive); at >= 0 {
+		return s.options().Versions[at].Name
 	}
 	return ""
 }
 
-func (f *Facebook) alive(v Version) bool {
-	return v.Until.IsZero() || f.options().Now().Before(v.Until)
+func (s *settings) alive(v Version) bool {
+	return v.Until.IsZero() || s.options().Now().Before(v.Until)
 }
 
 // versionFor tells which version answers this call. A call without a version goes by the app's setting.
-func (f *Facebook) versionFor(c *call) string {
+func (s *settings) versionFor(c *call) string {
 	asked := c.version
 	if asked == "" && c.app != nil {
 		asked = c.app.Version
 	}
-	if served, known := f.served(asked); known {
+	if served, known := s.served(asked); known {
 		return served
 	}
-	return f.oldestVersion()
+	return s.oldestVersion()
 }

@@ -31,38 +31,54 @@ type Post struct {
 	Time    time.Time
 }
 
+// posts has what was published on pages.
+type posts struct {
+	*settings
+	graph     *graph
+	directory *directory
+	tokens    *tokens
+	nodes     *nodes
+
+	byPage    map[string][]Post
+	published map[string]int // by page: how many there ever were
+}
+
+func newPosts(gr *graph, d *directory, ts *tokens) *posts {
+	return &posts{settings: gr.settings, graph: gr, directory: d, tokens: ts, byPage: map[string][]Post{}, published: map[string]int{}}
+}
+
 // Posts returns what was published on a page and not deleted, oldest first.
 func (f *Facebook) Posts(pageID string) []Post {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.books.posts[pageID])
+	return slices.Clone(f.endpoints.posts.byPage[pageID])
 }
 
 // post finds a post by its id, or returns nil.
-func (b *books) post(id string) *Post {
+func (ps *posts) find(id string) *Post {
 	page, _, _ := strings.Cut(id, "_")
-	if at := slices.IndexFunc(b.posts[page], func(p Post) bool { return p.ID == id }); at >= 0 {
-		return &b.posts[page][at]
+	if at := slices.IndexFunc(ps.byPage[page], func(p Post) bool { return p.ID == id }); at >= 0 {
+		return &ps.byPage[page][at]
 	}
 	return nil
 }
 
 // feed publishes on a page ("Page Feed"). A user token gets error 190 although nothing is wrong with it.
-func (f *Facebook) feed(c *call) (any, error) {
-	t, err := f.authenticate(c)
+func (ps *posts) publish(c *call) (any, error) {
+	t, err := ps.graph.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	page := f.books.pages[c.node]
+	page := ps.directory.pages[c.node]
 	switch {
 	case c.node == "me" && t.kind == KindPage:
-		page = f.books.pages[t.page]
+		page = ps.directory.pages[t.page]
 	case page == nil || t.kind == KindPage && t.page != page.ID:
 		return nil, noSuchObject(c, c.node)
 	case t.kind != KindPage:
 		return nil, tokenError(0, pageTokenWanted)
 	}
-	return f.publish(c, t, page)
+	return ps.add(c, t, page)
 }
 
 // mayPost reports whether a page token may publish, change and delete.
@@ -70,31 +86,31 @@ func (t *token) mayPost(page *Page) bool {
 	return t.has("pages_read_engagement") && t.has("pages_manage_posts") && slices.Contains(page.Tasks, "CREATE_CONTENT")
 }
 
-func (f *Facebook) publish(c *call, t *token, page *Page) (any, error) {
+func (ps *posts) add(c *call, t *token, page *Page) (any, error) {
 	message, link := c.param("message"), c.param("link")
 	switch {
 	case !t.mayPost(page):
-		return nil, f.permissionError(mayNotPost)
+		return nil, ps.graph.permissionError(mayNotPost)
 	case message == "" && link == "":
 		return nil, oauthError(codeInvalid, "(#100) Missing message or attachment")
 	}
-	number := 1_000_000_000_000_000 + f.books.published[page.ID]
-	f.books.published[page.ID]++
+	number := 1_000_000_000_000_000 + ps.published[page.ID]
+	ps.published[page.ID]++
 	post := Post{
 		ID: page.ID + "_" + strconv.Itoa(number), PageID: page.ID, Message: message, Link: link,
-		App: t.app, User: t.person, Time: f.options().Now(),
+		App: t.app, User: t.person, Time: ps.options().Now(),
 	}
-	f.books.posts[page.ID] = append(f.books.posts[page.ID], post)
+	ps.byPage[page.ID] = append(ps.byPage[page.ID], post)
 	return map[string]string{"id": post.ID}, nil
 }
 
 // posts lists what was published on a page, newest first ("Page Feed", "Page Posts").
-func (f *Facebook) posts(c *call) (any, error) {
-	t, err := f.authenticate(c)
+func (ps *posts) list(c *call) (any, error) {
+	t, err := ps.graph.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	page, err := f.pageOfPosts(c, t, c.node)
+	page, err := ps.page(c, t, c.node)
 	if err != nil {
 		return nil, err
 	}
@@ -103,47 +119,47 @@ func (f *Facebook) posts(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.postsOf(c, t, page, e)
+	return ps.listOf(c, t, page, e)
 }
 
 // pageOfPosts is the page whose posts the token may read: its own, or one of the person's.
-func (f *Facebook) pageOfPosts(c *call, t *token, id string) (*Page, error) {
+func (ps *posts) page(c *call, t *token, id string) (*Page, error) {
 	switch {
 	case t.kind == KindPage && (id == "me" || id == t.page):
 		id = t.page
 	case t.kind == KindUser && id == "me":
 		return nil, unknownPath(c) // the feed of a person, which is not simulated
-	case !t.personal() || !f.mayRead(t, id):
+	case !t.personal() || !ps.tokens.mayRead(t, id):
 		return nil, noSuchObject(c, c.node)
 	}
-	return f.books.pages[id], f.mayReadPosts(t)
+	return ps.directory.pages[id], ps.mayRead(t)
 }
 
-func (f *Facebook) mayReadPosts(t *token) error {
+func (ps *posts) mayRead(t *token) error {
 	if t.has("pages_read_engagement") {
 		return nil
 	}
-	r := f.permissionError(mayNotRead)
+	r := ps.graph.permissionError(mayNotRead)
 	r.Code = codeAppPermission
 	return r
 }
 
-func (f *Facebook) postsOf(c *call, t *token, page *Page, e edge) (listing, error) {
+func (ps *posts) listOf(c *call, t *token, page *Page, e edge) (listing, error) {
 	var ids []string
-	for _, post := range slices.Backward(f.books.posts[page.ID]) {
+	for _, post := range slices.Backward(ps.byPage[page.ID]) {
 		ids = append(ids, post.ID)
 	}
-	return f.list(c, t, e, ids, func(id string) node { return f.postNode(c, t, f.books.post(id)) })
+	return ps.graph.list(c, t, e, ids, func(id string) node { return ps.node(c, t, ps.find(id)) })
 }
 
 // postNode is a post as the token sees it ("Page Post").
-func (f *Facebook) postNode(c *call, t *token, post *Post) node {
+func (ps *posts) node(c *call, t *token, post *Post) node {
 	values := map[string]any{
 		"id": post.ID, "created_time": post.Time.UTC().Format(graphTime), "updated_time": post.Time.UTC().Format(graphTime),
 		"is_published": true, "is_hidden": false, "permalink_url": "https://www.facebook.com/" + post.ID,
-		"application": object{{"name", f.books.apps[post.App].Name}, {"id", post.App}},
+		"application": object{{"name", ps.directory.apps[post.App].Name}, {"id", post.App}},
 		"from": expansion(func(x field) (any, error) {
-			from := f.pageNode(c, t, f.books.pages[post.PageID])
+			from := ps.nodes.pageNode(c, t, ps.directory.pages[post.PageID])
 			from.byDefault = []string{"name", "id"}
 			return from.pick(x.fields)
 		}),
@@ -158,23 +174,23 @@ func (f *Facebook) postNode(c *call, t *token, post *Post) node {
 }
 
 // changePost is POST and DELETE /{post}: another message, or the end of it ("Page Post").
-func (f *Facebook) changePost(c *call) (any, error) {
-	t, err := f.authenticate(c)
+func (ps *posts) change(c *call) (any, error) {
+	t, err := ps.graph.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	post := f.books.post(c.node)
+	post := ps.find(c.node)
 	switch {
 	case post == nil || t.kind == KindPage && t.page != post.PageID:
 		return nil, noSuchObject(c, c.node)
 	case t.kind != KindPage:
 		return nil, tokenError(0, pageTokenWanted)
-	case !t.mayPost(f.books.pages[post.PageID]) || post.App != t.app:
-		return nil, f.permissionError(mayNotPost)
+	case !t.mayPost(ps.directory.pages[post.PageID]) || post.App != t.app:
+		return nil, ps.graph.permissionError(mayNotPost)
 	}
 	if c.method() == "DELETE" {
 		page := post.PageID // post is an entry of the slice, which is cleared
-		f.books.posts[page] = slices.DeleteFunc(f.books.posts[page], func(p Post) bool { return p.ID == c.node })
+		ps.byPage[page] = slices.DeleteFunc(ps.byPage[page], func(p Post) bool { return p.ID == c.node })
 	} else if message := c.param("message"); message != "" {
 		post.Message = message
 	}

@@ -41,67 +41,103 @@ const (
 	EndpointUnknown          = "unknown"           // anything else
 )
 
+// endpoints are the subjects that answer requests.
+type endpoints struct {
+	graph         *graph         // graph.go: what all endpoints of the Graph API share
+	openID        *openID        // idtoken.go
+	businesses    *businesses    // business.go
+	tokenEndpoint *tokenEndpoint // tokenendpoint.go
+	debugger      *debugger      // debugtoken.go
+	dialog        *dialog        // dialog.go, consent.go
+	devices       *devices       // device.go
+	nodes         *nodes         // nodes.go: people, pages and businesses
+	posts         *posts         // posts.go
+	webhooks      *webhooks      // subscription.go
+}
+
+func newEndpoints(f *Facebook) endpoints {
+	var e endpoints
+	e.graph = &graph{settings: f.settings, directory: f.directory, tokens: f.tokens, throttles: f.throttles}
+	e.openID = &openID{settings: f.settings, directory: f.directory}
+	e.businesses = &businesses{settings: f.settings, graph: e.graph, directory: f.directory, grants: f.grants, tokens: f.tokens}
+	e.tokenEndpoint = newTokenEndpoint(e.graph, f.tokens, e.openID, e.businesses)
+	e.debugger = &debugger{settings: f.settings, graph: e.graph, directory: f.directory, tokens: f.tokens}
+	e.dialog = &dialog{
+		settings: f.settings, directory: f.directory, grants: f.grants, tokens: f.tokens, openID: e.openID, tokenEndpoint: e.tokenEndpoint,
+	}
+	e.devices = &devices{settings: f.settings, directory: f.directory, grants: f.grants, tokens: f.tokens}
+	e.posts = newPosts(e.graph, f.directory, f.tokens)
+	e.nodes = &nodes{
+		settings: f.settings, graph: e.graph, directory: f.directory, grants: f.grants, tokens: f.tokens, businesses: e.businesses, posts: e.posts,
+	}
+	e.posts.nodes = e.nodes // a page has posts among its fields, and a post the page
+	e.webhooks = &webhooks{settings: f.settings, mu: &f.mu, graph: e.graph, notifications: f.notifications}
+	return e
+}
+
 // route is a row of the route table.
 type route struct {
 	endpoint string
 	methods  string // separated by spaces
 	path     string // {node} and {permission} stand for any segment
 	grant    string // the grant_type that it is for; empty: any
-	serve    func(*Facebook, *call) answer
+	serve    func(*call) answer
 }
 
 // routes is the map of the simulator; the first row that matches serves.
-func routes() []route {
+func (e endpoints) routes() []route {
+	graph := e.graph.endpoint
 	return []route{
-		{EndpointIndex, "GET HEAD", "", "", (*Facebook).index},
-		{EndpointDialog, "GET HEAD POST", "dialog/oauth", "", (*Facebook).dialog},
-		{EndpointExchangeToken, "GET POST", "oauth/access_token", "fb_exchange_token", graph((*Facebook).exchangeToken)},
-		{EndpointAppToken, "GET POST", "oauth/access_token", "client_credentials", graph((*Facebook).appToken)},
-		{EndpointAccessToken, "GET POST", "oauth/access_token", "", graph((*Facebook).exchangeCode)},
-		{EndpointClientCode, "GET POST", "oauth/client_code", "", graph((*Facebook).clientCode)},
-		{EndpointDeviceLogin, "POST", "device/login", "", graph((*Facebook).deviceBegin)},
-		{EndpointDeviceStatus, "POST", "device/login_status", "", graph((*Facebook).deviceStatus)},
-		{EndpointDevicePage, "GET HEAD POST", "device", "", (*Facebook).devicePage},
-		{EndpointDiscovery, "GET HEAD", ".well-known/openid-configuration", "", (*Facebook).discovery},
-		{EndpointJWKS, "GET HEAD", ".well-known/oauth/openid/jwks", "", (*Facebook).jwks},
-		{EndpointPictureFile, "GET HEAD", "platform/profilepic", "", (*Facebook).pictureFile},
-		{EndpointDebugToken, "GET", "debug_token", "", graph((*Facebook).debugToken)},
-		{EndpointRevokeToken, "GET POST", "oauth/revoke", "", graph((*Facebook).revokeToken)},
-		{EndpointBusinesses, "GET", "{node}/businesses", "", graph((*Facebook).businessList)},
-		{EndpointIntegrationToken, "POST", "{node}/system_user_access_tokens", "", graph((*Facebook).integrationToken)},
-		{EndpointSystemUsers, "POST", "{node}/system_users", "", graph((*Facebook).createSystemUser)},
-		{EndpointInstallApp, "POST", "{node}/applications", "", graph((*Facebook).installApp)},
-		{EndpointSystemToken, "POST", "{node}/access_tokens", "", graph((*Facebook).systemToken)},
-		{EndpointSubscribe, "POST", "{node}/subscriptions", "", nil}, // see Facebook.answer
-		{EndpointSubscriptions, "GET", "{node}/subscriptions", "", graph((*Facebook).subscriptionList)},
-		{EndpointSubscriptions, "DELETE", "{node}/subscriptions", "", graph((*Facebook).unsubscribe)},
-		{EndpointPermissions, "GET", "{node}/permissions", "", graph((*Facebook).permissions)},
-		{EndpointRevoke, "DELETE", "{node}/permissions", "", graph((*Facebook).revoke)},
-		{EndpointRevoke, "DELETE", "{node}/permissions/{permission}", "", graph((*Facebook).revoke)},
-		{EndpointAccounts, "GET", "{node}/accounts", "", graph((*Facebook).accounts)},
-		{EndpointFeed, "POST", "{node}/feed", "", graph((*Facebook).feed)},
-		{EndpointPosts, "GET", "{node}/feed", "", graph((*Facebook).posts)},
-		{EndpointPosts, "GET", "{node}/posts", "", graph((*Facebook).posts)},
-		{EndpointPosts, "GET", "{node}/published_posts", "", graph((*Facebook).posts)},
-		{EndpointPicture, "GET", "{node}/picture", "", (*Facebook).picture},
-		{EndpointMe, "GET", "{node}", "", graph((*Facebook).me)},
-		{EndpointPost, "POST DELETE", "{node}", "", graph((*Facebook).changePost)},
+		{EndpointIndex, "GET HEAD", "", "", e.dialog.index},
+		{EndpointDialog, "GET HEAD POST", "dialog/oauth", "", e.dialog.serve},
+		{EndpointExchangeToken, "GET POST", "oauth/access_token", "fb_exchange_token", graph(e.tokenEndpoint.exchangeToken)},
+		{EndpointAppToken, "GET POST", "oauth/access_token", "client_credentials", graph(e.tokenEndpoint.appToken)},
+		{EndpointAccessToken, "GET POST", "oauth/access_token", "", graph(e.tokenEndpoint.exchangeCode)},
+		{EndpointClientCode, "GET POST", "oauth/client_code", "", graph(e.tokenEndpoint.clientCode)},
+		{EndpointDeviceLogin, "POST", "device/login", "", graph(e.devices.begin)},
+		{EndpointDeviceStatus, "POST", "device/login_status", "", graph(e.devices.status)},
+		{EndpointDevicePage, "GET HEAD POST", "device", "", e.devices.page},
+		{EndpointDiscovery, "GET HEAD", ".well-known/openid-configuration", "", e.openID.discovery},
+		{EndpointJWKS, "GET HEAD", ".well-known/oauth/openid/jwks", "", e.openID.jwks},
+		{EndpointPictureFile, "GET HEAD", "platform/profilepic", "", e.nodes.pictureFile},
+		{EndpointDebugToken, "GET", "debug_token", "", graph(e.debugger.debugToken)},
+		{EndpointRevokeToken, "GET POST", "oauth/revoke", "", graph(e.businesses.revokeToken)},
+		{EndpointBusinesses, "GET", "{node}/businesses", "", graph(e.businesses.list)},
+		{EndpointIntegrationToken, "POST", "{node}/system_user_access_tokens", "", graph(e.businesses.integrationToken)},
+		{EndpointSystemUsers, "POST", "{node}/system_users", "", graph(e.businesses.createSystemUser)},
+		{EndpointInstallApp, "POST", "{node}/applications", "", graph(e.businesses.installApp)},
+		{EndpointSystemToken, "POST", "{node}/access_tokens", "", graph(e.businesses.systemToken)},
+		{EndpointSubscribe, "POST", "{node}/subscriptions", "", e.webhooks.subscribe},
+		{EndpointSubscriptions, "GET", "{node}/subscriptions", "", graph(e.webhooks.list)},
+		{EndpointSubscriptions, "DELETE", "{node}/subscriptions", "", graph(e.webhooks.unsubscribe)},
+		{EndpointPermissions, "GET", "{node}/permissions", "", graph(e.nodes.permissions)},
+		{EndpointRevoke, "DELETE", "{node}/permissions", "", graph(e.nodes.revoke)},
+		{EndpointRevoke, "DELETE", "{node}/permissions/{permission}", "", graph(e.nodes.revoke)},
+		{EndpointAccounts, "GET", "{node}/accounts", "", graph(e.nodes.accounts)},
+		{EndpointFeed, "POST", "{node}/feed", "", graph(e.posts.publish)},
+		{EndpointPosts, "GET", "{node}/feed", "", graph(e.posts.list)},
+		{EndpointPosts, "GET", "{node}/posts", "", graph(e.posts.list)},
+		{EndpointPosts, "GET", "{node}/published_posts", "", graph(e.posts.list)},
+		{EndpointPicture, "GET", "{node}/picture", "", e.nodes.picture},
+		{EndpointMe, "GET", "{node}", "", graph(e.nodes.me)},
+		{EndpointPost, "POST DELETE", "{node}", "", graph(e.posts.change)},
 	}
 }
 
-func (c *call) findRoute() route {
+// findRoute leaves the route's segments behind in the call.
+func (s *server) findRoute(c *call) route {
 	if c.method() == http.MethodPost && c.param("batch") != "" && !c.batched {
-		return route{endpoint: EndpointBatch} // whatever its path: Meta's sample posts a batch to /me
+		return route{endpoint: EndpointBatch, serve: s.batch} // whatever its path: Meta's sample posts a batch to /me
 	}
 	if c.asksForIDs() {
-		return route{endpoint: EndpointMe, serve: graph((*Facebook).multiple)}
+		return route{endpoint: EndpointMe, serve: s.ids}
 	}
-	for _, r := range routes() {
+	for _, r := range s.routes {
 		if c.matches(r) && c.mayBe(r) {
 			return r
 		}
 	}
-	return route{endpoint: EndpointUnknown, serve: graph((*Facebook).unknown)}
+	return route{endpoint: EndpointUnknown, serve: s.unknown}
 }
 
 // isPage tells what www.facebook.com has, and no batch reaches.
@@ -152,29 +188,4 @@ func hasWord(words, word string) bool {
 		}
 	}
 	return false
-}
-
-// graph makes a route of an endpoint of the Graph API, which answers JSON and knows its versions.
-func graph(serve func(*Facebook, *call) (any, error)) func(*Facebook, *call) answer {
-	return func(f *Facebook, c *call) answer {
-		if !f.knows(c.version) {
-			return f.graphAnswer(c, nil, unknownPath(c))
-		}
-		if err := f.refuseDiscontinued(c); err != nil {
-			return f.graphAnswer(c, nil, err)
-		}
-		body, err := serve(f, c)
-		return f.graphAnswer(c, body, err)
-	}
-}
-
-// unknown answers what no route matches: a wrong method on a node, or nothing that Facebook has.
-func (f *Facebook) unknown(c *call) (any, error) {
-	if c.path == "" {
-		return nil, unsupported(c)
-	}
-	if node, _, deeper := strings.Cut(c.path, "/"); !deeper && c.request.Method != http.MethodGet {
-		return nil, noSuchObject(c, node)
-	}
-	return nil, unknownPath(c)
 }

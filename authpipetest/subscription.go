@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Subscription is an app's webhook for one kind of object ("Webhooks, Getting Started").
@@ -24,21 +25,25 @@ type subscriptionKey struct{ app, object string }
 // about the object from here on; see [Facebook.Deliver]. A subscription to the same object is replaced. An error is
 // returned if there is no such app, or if the callback does not answer the challenge.
 func (f *Facebook) Subscribe(ctx context.Context, appID string, s Subscription) error {
-	if err := f.greet(ctx, s); err != nil {
+	return f.notifications.subscribe(ctx, appID, s)
+}
+
+func (n *notifications) subscribe(ctx context.Context, appID string, s Subscription) error {
+	if err := n.greet(ctx, s); err != nil {
 		return fmt.Errorf("subscribing to %s: %w", s.Object, err)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.books.apps[appID] == nil {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.directory.apps[appID] == nil {
 		return fmt.Errorf("subscribing to %s: there is no app %q", s.Object, appID)
 	}
 	s.Fields = slices.Clone(s.Fields)
-	f.books.subscriptions[subscriptionKey{appID, s.Object}] = &s
+	n.subscriptions[subscriptionKey{appID, s.Object}] = &s
 	return nil
 }
 
 // greet is the handshake: GET with hub.mode, hub.challenge and hub.verify_token, which the callback answers by the challenge.
-func (f *Facebook) greet(ctx context.Context, s Subscription) error {
+func (n *notifications) greet(ctx context.Context, s Subscription) error {
 	callback, err := url.Parse(s.CallbackURL)
 	if err != nil {
 		return err
@@ -55,7 +60,7 @@ func (f *Facebook) greet(ctx context.Context, s Subscription) error {
 	if err != nil {
 		return err
 	}
-	status, body, err := f.ask(request)
+	status, body, err := n.ask(request)
 	switch {
 	case err != nil:
 		return err
@@ -69,11 +74,19 @@ func (f *Facebook) greet(ctx context.Context, s Subscription) error {
 
 const codeCallback = 2200
 
+// webhooks answers for the subscriptions of an app.
+type webhooks struct {
+	*settings
+	mu            *sync.Mutex
+	graph         *graph
+	notifications *notifications
+}
+
 // subscribe is POST /{app}/subscriptions. It runs without the lock: the callback may have questions of its own.
-func (f *Facebook) subscribe(c *call) answer {
-	err := f.maySubscribe(c)
+func (wh *webhooks) subscribe(c *call) answer {
+	err := wh.maySubscribe(c)
 	if err == nil {
-		err = f.Subscribe(c.request.Context(), c.node, Subscription{
+		err = wh.notifications.subscribe(c.request.Context(), c.node, Subscription{
 			Object: c.param("object"), CallbackURL: c.param("callback_url"), VerifyToken: c.param("verify_token"),
 			Fields: list(c.param("fields")),
 		})
@@ -82,18 +95,18 @@ func (f *Facebook) subscribe(c *call) answer {
 				strings.TrimPrefix(err.Error(), "subscribing to "+c.param("object")+": "))
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.graphAnswer(c, map[string]bool{"success": true}, err)
+	wh.mu.Lock()
+	defer wh.mu.Unlock()
+	return wh.graph.answer(c, map[string]bool{"success": true}, err)
 }
 
-func (f *Facebook) maySubscribe(c *call) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.knows(c.version) {
+func (wh *webhooks) maySubscribe(c *call) error {
+	wh.mu.Lock()
+	defer wh.mu.Unlock()
+	if !wh.knows(c.version) {
 		return unknownPath(c)
 	}
-	if err := f.asApp(c); err != nil {
+	if err := wh.graph.asApp(c); err != nil {
 		return err
 	}
 	for _, name := range []string{"object", "callback_url", "verify_token"} {
@@ -104,31 +117,17 @@ func (f *Facebook) maySubscribe(c *call) error {
 	return nil
 }
 
-// asApp authenticates a call that an app makes about itself.
-func (f *Facebook) asApp(c *call) error {
-	t, err := f.authenticate(c)
-	switch {
-	case err != nil:
-		return err
-	case t.kind != KindApp:
-		return oauthError(15, "(#15) This method must be called with an app access_token.")
-	case c.node != t.app:
-		return noSuchObject(c, c.node)
-	}
-	return nil
-}
-
 // subscriptionList is GET /{app}/subscriptions.
-func (f *Facebook) subscriptionList(c *call) (any, error) {
-	if err := f.asApp(c); err != nil {
+func (wh *webhooks) list(c *call) (any, error) {
+	if err := wh.graph.asApp(c); err != nil {
 		return nil, err
 	}
 	listed := []object{}
-	for key, s := range f.books.subscriptions {
+	for key, s := range wh.notifications.subscriptions {
 		if key.app == c.node {
 			fields := []object{}
 			for _, name := range s.Fields {
-				fields = append(fields, object{{"name", name}, {"version", f.versionFor(c)}})
+				fields = append(fields, object{{"name", name}, {"version", wh.versionFor(c)}})
 			}
 			listed = append(listed, object{{"object", s.Object}, {"callback_url", s.CallbackURL}, {"active", true}, {"fields", fields}})
 		}
@@ -138,13 +137,13 @@ func (f *Facebook) subscriptionList(c *call) (any, error) {
 }
 
 // unsubscribe is DELETE /{app}/subscriptions, for one object or for all.
-func (f *Facebook) unsubscribe(c *call) (any, error) {
-	if err := f.asApp(c); err != nil {
+func (wh *webhooks) unsubscribe(c *call) (any, error) {
+	if err := wh.graph.asApp(c); err != nil {
 		return nil, err
 	}
-	for key := range f.books.subscriptions {
+	for key := range wh.notifications.subscriptions {
 		if key.app == c.node && (c.param("object") == "" || c.param("object") == key.object) {
-			delete(f.books.subscriptions, key)
+			delete(wh.notifications.subscriptions, key)
 		}
 	}
 	return map[string]bool{"success": true}, nil

@@ -39,34 +39,49 @@ type armedThrottle struct {
 	until time.Time // zero: until it is cleared
 }
 
+// throttles has the limits in force.
+type throttles struct {
+	*settings
+	armed []*armedThrottle
+}
+
 // Throttle puts a limit in force. Calling clear lifts it; so does the clock, see RegainAccess.
 func (f *Facebook) Throttle(t Throttle) (clear func()) {
-	t.UseCase = cmp.Or(t.UseCase, "pages")
-	armed := &armedThrottle{Throttle: t}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t.RegainAccess > 0 && t.exceeded() {
-		armed.until = f.options().Now().Add(t.RegainAccess)
-	}
-	f.books.throttles = append(f.books.throttles, armed)
+	armed := f.throttles.arm(t)
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.books.throttles = slices.DeleteFunc(f.books.throttles, func(a *armedThrottle) bool { return a == armed })
+		f.throttles.disarm(armed)
 	}
+}
+
+func (th *throttles) arm(t Throttle) *armedThrottle {
+	t.UseCase = cmp.Or(t.UseCase, "pages")
+	armed := &armedThrottle{Throttle: t}
+	if t.RegainAccess > 0 && t.exceeded() {
+		armed.until = th.options().Now().Add(t.RegainAccess)
+	}
+	th.armed = append(th.armed, armed)
+	return armed
+}
+
+func (th *throttles) disarm(armed *armedThrottle) {
+	th.armed = slices.DeleteFunc(th.armed, func(a *armedThrottle) bool { return a == armed })
 }
 
 func (t Throttle) exceeded() bool { return max(t.CallCount, t.TotalCPUTime, t.TotalTime) >= 100 }
 
 // limit leaves the usage in the headers of the call's answer, and refuses the call if a limit is reached.
-func (f *Facebook) limit(c *call, t *token) error {
-	now := f.options().Now()
-	f.books.throttles = slices.DeleteFunc(f.books.throttles, func(a *armedThrottle) bool {
+func (th *throttles) limit(c *call, t *token) error {
+	now := th.options().Now()
+	th.armed = slices.DeleteFunc(th.armed, func(a *armedThrottle) bool {
 		return !a.until.IsZero() && !now.Before(a.until)
 	})
 	var refused error
 	app, objects := -1, map[string][]useCaseUsage{}
-	for _, a := range f.books.throttles {
+	for _, a := range th.armed {
 		code, applies := a.applies(c, t)
 		if !applies {
 			continue
@@ -79,7 +94,7 @@ func (f *Facebook) limit(c *call, t *token) error {
 			c.tell("X-App-Usage", a.appUsage())
 		}
 		if a.exceeded() && refused == nil {
-			refused = f.throttled(a, code)
+			refused = th.refusal(a, code)
 			if !a.until.IsZero() {
 				a.until = a.until.Add(a.Penalty)
 			}
@@ -177,7 +192,7 @@ func manyCalls(code, account string) string {
 }
 
 // throttled refuses a call because a limit is reached.
-func (f *Facebook) throttled(a *armedThrottle, code int) refusal {
+func (th *throttles) refusal(a *armedThrottle, code int) refusal {
 	r := oauthError(code, "%s", limitMessages[code])
 	if code == 80000 || code == 80003 || code == 80004 {
 		r.Subcode = subcodeManyCalls
@@ -186,6 +201,6 @@ func (f *Facebook) throttled(a *armedThrottle, code int) refusal {
 		r.GraphError = *a.Error
 		r.Type = cmp.Or(r.Type, "OAuthException")
 	}
-	r.status = f.options().ThrottleStatus
+	r.status = th.options().ThrottleStatus
 	return r
 }

@@ -42,18 +42,31 @@ type token struct {
 	dead    *GraphError // killed by hand
 }
 
+// tokens has all tokens that were ever issued.
+type tokens struct {
+	*settings
+	directory *directory
+
+	all        map[string]*token       // by value
+	pageTokens map[pageTokenKey]string // the page token that was made of a user token
+}
+
 type pageTokenKey struct{ userToken, page string }
 
-// keep gives a token its value and puts it on the books.
-func (b *books) keep(t token) *token {
-	t.value, t.number = newTokenValue(), len(b.tokens)+1
-	b.tokens[t.value] = &t
+func newTokens(s *settings, d *directory) *tokens {
+	return &tokens{settings: s, directory: d, all: map[string]*token{}, pageTokens: map[pageTokenKey]string{}}
+}
+
+// add gives a token its value.
+func (ts *tokens) add(t token) *token {
+	t.value, t.number = newTokenValue(), len(ts.all)+1
+	ts.all[t.value] = &t
 	return &t
 }
 
 // issue makes a user token that lives for life, or forever if life is zero.
-func (f *Facebook) issue(g *grant, life time.Duration) *token {
-	now := f.options().Now()
+func (ts *tokens) issue(g *grant, life time.Duration) *token {
+	now := ts.options().Now()
 	t := token{
 		kind: KindUser, app: g.app, person: g.person, grant: g, scopes: g.granted(),
 		issued: now, counted: now, long: life == 0 || life > 24*time.Hour,
@@ -61,23 +74,52 @@ func (f *Facebook) issue(g *grant, life time.Duration) *token {
 	if life != 0 {
 		t.expires = now.Add(life)
 	}
-	return f.books.keep(t)
+	return ts.add(t)
+}
+
+// issueSystem makes a token of a system user. Its scopes and assets are those of its grant unless it is narrowed later.
+func (ts *tokens) issueSystem(g *grant, business string, expires bool) *token {
+	t := token{
+		kind: KindSystemUser, app: g.app, person: g.person, grant: g, business: business, client: g.business != "",
+		scopes: g.granted(), long: true,
+	}
+	return ts.addSystem(t, expires)
+}
+
+func (ts *tokens) addSystem(t token, expires bool) *token {
+	now := ts.options().Now()
+	t.issued, t.counted, t.expires = now, now, time.Time{}
+	if expires {
+		t.expires = now.Add(LongLife)
+	}
+	kept := ts.add(t)
+	kept.grant.tokens = append(kept.grant.tokens, kept.value)
+	return kept
+}
+
+// answer answers a token, with what is left of its life unless that is to be left out.
+func (ts *tokens) answer(t *token, omitExpiresIn bool) tokenAnswer {
+	a := tokenAnswer{AccessToken: t.value, TokenType: "bearer"}
+	if !omitExpiresIn && !t.expires.IsZero() {
+		a.ExpiresIn = int64((t.expires.Sub(ts.options().Now()) - answerLag).Seconds())
+	}
+	return a
 }
 
 // pageTokenOf returns the page token that a user token is good for. It lives as long as a short-lived user token, and
 // forever beside a long-lived one ("Long-Lived Access Tokens").
-func (f *Facebook) pageTokenOf(t *token, page string) *token {
+func (ts *tokens) pageTokenOf(t *token, page string) *token {
 	key := pageTokenKey{t.value, page}
-	if made := f.books.tokens[f.books.pageTokens[key]]; made != nil && f.flaw(made) == nil {
+	if made := ts.all[ts.pageTokens[key]]; made != nil && ts.flaw(made) == nil {
 		return made // the same one each time, while it is good
 	}
 	made := *t
-	made.kind, made.page, made.issued = KindPage, page, f.options().Now()
+	made.kind, made.page, made.issued = KindPage, page, ts.options().Now()
 	if t.long {
 		made.expires = time.Time{}
 	}
-	kept := f.books.keep(made)
-	f.books.pageTokens[key] = kept.value
+	kept := ts.add(made)
+	ts.pageTokens[key] = kept.value
 	return kept
 }
 
@@ -109,24 +151,53 @@ func (t *token) dataAccessExpires() time.Time {
 	return t.grant.active.Add(dataAccessLife)
 }
 
+// find looks a token up, dead or alive.
+func (ts *tokens) find(value string) (*token, error) {
+	if id, rest, isApp := strings.Cut(value, "|"); isApp {
+		app := ts.directory.apps[id]
+		if app == nil || !app.hasSecret(rest) && rest != app.appTokenSuffix() {
+			return nil, tokenError(0, badSignature)
+		}
+		return &token{value: value, kind: KindApp, app: id}, nil
+	}
+	if t := ts.all[value]; t != nil {
+		return t, nil
+	}
+	refused := tokenError(0, notAToken)
+	refused.status = ts.options().TokenErrorStatus
+	return nil, refused
+}
+
+// readable are the pages that a user token reaches.
+func (ts *tokens) readable(t *token) []string {
+	if !t.has("pages_show_list") {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(ts.directory.users[t.person].Pages), func(page string) bool {
+		return ts.directory.pages[page] == nil || !t.selected(page)
+	})
+}
+
+func (ts *tokens) mayRead(t *token, page string) bool { return slices.Contains(ts.readable(t), page) }
+
 // flaw tells why a token is refused, or nil.
-func (f *Facebook) flaw(t *token) *GraphError {
+func (ts *tokens) flaw(t *token) *GraphError {
 	switch {
 	case t.dead != nil:
 		return t.dead
 	case t.kind == KindApp:
 		return nil
 	case t.grant.gone && t.client:
-		return f.sessionError(t, SubcodeUnconfirmed)
+		return ts.sessionError(t, SubcodeUnconfirmed)
 	case t.grant.gone:
-		return f.sessionError(t, SubcodeAppNotInstalled)
-	case !t.expires.IsZero() && !f.options().Now().Before(t.expires):
-		return f.sessionError(t, SubcodeExpired)
-	case t.kind == KindPage && !f.books.mayHave(t.person, t.page):
-		return f.sessionError(t, SubcodeNoPageRole)
+		return ts.sessionError(t, SubcodeAppNotInstalled)
+	case !t.expires.IsZero() && !ts.options().Now().Before(t.expires):
+		return ts.sessionError(t, SubcodeExpired)
+	case t.kind == KindPage && !ts.directory.mayHave(t.person, t.page):
+		return ts.sessionError(t, SubcodeNoPageRole)
 	case t.kind == KindPage && !t.selected(t.page):
 		// The person has connected again and chosen other pages. No report has the subcode.
-		return f.sessionError(t, 0)
+		return ts.sessionError(t, 0)
 	}
 	return nil
 }
@@ -153,7 +224,7 @@ type Inspection struct {
 func (f *Facebook) Tokens() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Collect(maps.Keys(f.books.tokens))
+	return slices.Collect(maps.Keys(f.tokens.all))
 }
 
 // Inspect looks a token up in the books; false if the simulator never issued it. It makes no request, so the log does
@@ -161,31 +232,35 @@ func (f *Facebook) Tokens() []string {
 func (f *Facebook) Inspect(value string) (Inspection, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t, err := f.find(value)
+	t, err := f.tokens.find(value)
 	if err != nil {
 		return Inspection{}, false
 	}
-	flaw := f.flaw(t)
+	return f.tokens.inspect(t), true
+}
+
+func (ts *tokens) inspect(t *token) Inspection {
+	flaw := ts.flaw(t)
 	seen := Inspection{
 		Kind: t.kind, App: t.app, User: t.person, Page: t.page, Business: t.business,
 		IssuedAt: t.issued, ExpiresAt: t.expires, Valid: flaw == nil, Error: flaw,
 	}
 	if t.kind != KindApp {
-		seen.ScopedID = f.ScopedID(t.app, t.person)
+		seen.ScopedID = scopedID(t.app, t.person)
 		seen.Scopes = t.effective()
 		seen.DataAccessExpiresAt = t.dataAccessExpires()
 	}
-	return seen, true
+	return seen
 }
 
 // ExpireToken ends a token's life now: it is refused with 190/463. Page tokens made of it live on.
-func (f *Facebook) ExpireToken(value string) { f.SetTokenExpiry(value, f.options().Now()) }
+func (f *Facebook) ExpireToken(value string) { f.SetTokenExpiry(value, f.settings.options().Now()) }
 
 // SetTokenExpiry changes when a token expires, as Facebook may do at any time.
 func (f *Facebook) SetTokenExpiry(value string, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t := f.books.tokens[value]; t != nil {
+	if t := f.tokens.all[value]; t != nil {
 		t.expires = at
 	}
 }
@@ -214,17 +289,17 @@ var sessionErrors = map[int]string{
 }
 
 // sessionError is the error 190 of that subcode for the token.
-func (f *Facebook) sessionError(t *token, subcode int) *GraphError {
+func (ts *tokens) sessionError(t *token, subcode int) *GraphError {
 	message, known := sessionErrors[subcode]
 	if !known {
 		message = "Error validating access token."
 	}
-	now := f.options().Now()
+	now := ts.options().Now()
 	expired := now
 	if !t.expires.IsZero() && t.expires.Before(now) {
 		expired = t.expires
 	}
-	message = strings.NewReplacer("{app}", t.app, "{user}", f.ScopedID(t.app, t.person),
+	message = strings.NewReplacer("{app}", t.app, "{user}", scopedID(t.app, t.person),
 		"{expired}", pacific(expired), "{now}", pacific(now)).Replace(message)
 	return &GraphError{Message: message, Type: "OAuthException", Code: codeToken, Subcode: subcode}
 }
@@ -234,14 +309,31 @@ func (f *Facebook) sessionError(t *token, subcode int) *GraphError {
 func (f *Facebook) KillToken(value string, code, subcode int, message string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.books.tokens[value]
-	if t == nil {
-		return
+	if t := f.tokens.all[value]; t != nil {
+		f.tokens.kill(t, code, subcode, message)
 	}
-	t.dead = f.sessionError(t, subcode)
+}
+
+func (ts *tokens) kill(t *token, code, subcode int, message string) {
+	t.dead = ts.sessionError(t, subcode)
 	t.dead.Code = code
 	if message != "" {
 		t.dead.Message = message
+	}
+}
+
+// ChangePassword kills all tokens of a person, at every app, with 190/460.
+func (f *Facebook) ChangePassword(userID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tokens.endSessions(userID)
+}
+
+func (ts *tokens) endSessions(person string) {
+	for _, t := range ts.all {
+		if t.person == person && t.dead == nil {
+			t.dead = ts.sessionError(t, SubcodeSessionInvalidated)
+		}
 	}
 }
 

@@ -32,23 +32,50 @@ type tokenAnswer struct {
 	MachineID   string `json:"machine_id,omitempty"` // for the code of a client
 }
 
-// tell answers a token, with what is left of its life unless that is to be left out.
-func (f *Facebook) tell(t *token, omitExpiresIn bool) tokenAnswer {
-	a := tokenAnswer{AccessToken: t.value, TokenType: "bearer"}
-	if !omitExpiresIn && !t.expires.IsZero() {
-		a.ExpiresIn = int64((t.expires.Sub(f.options().Now()) - answerLag).Seconds())
+// tokenEndpoint gives tokens for codes, for other tokens and for an app's secret.
+type tokenEndpoint struct {
+	*settings
+	graph      *graph
+	tokens     *tokens
+	openID     *openID
+	businesses *businesses
+
+	codes        map[string]*code
+	unextendable map[grantKey]*GraphError // what exchanges of a person's tokens are refused with
+}
+
+func newTokenEndpoint(gr *graph, ts *tokens, o *openID, bz *businesses) *tokenEndpoint {
+	return &tokenEndpoint{
+		settings: gr.settings, graph: gr, tokens: ts, openID: o, businesses: bz,
+		codes: map[string]*code{}, unextendable: map[grantKey]*GraphError{},
 	}
-	return a
+}
+
+// issueCode makes the code for a login that was granted.
+func (te *tokenEndpoint) issueCode(l login, g *grant) string {
+	value := newCodeValue()
+	made := &code{
+		app: l.app.ID, grant: g, redirectURI: l.redirectURI, issued: te.options().Now(), challenge: l.challenge,
+		nonce: l.nonce, openID: l.asksOpenID(), business: l.business,
+	}
+	if l.redirectURI == sdkRedirectURI {
+		made.redirectURI = ""
+	}
+	if l.business != "" {
+		made.expires = l.configuration.ExpiresIn60Days || te.graph.directory.businesses[l.business].RequireExpiringTokens
+	}
+	te.codes[value] = made
+	return value
 }
 
 // exchangeCode is the token endpoint for an authorization code ("Manually Build a Login Flow").
-func (f *Facebook) exchangeCode(c *call) (any, error) {
-	app, secret, err := f.client(c)
+func (te *tokenEndpoint) exchangeCode(c *call) (any, error) {
+	app, secret, err := te.graph.client(c)
 	if err != nil {
 		return nil, err
 	}
 	value := c.param("code")
-	presented := f.books.codes[value]
+	presented := te.codes[value]
 	switch {
 	case value == "":
 		return nil, oauthError(codeUnknown, "Missing authorization code")
@@ -62,13 +89,13 @@ func (f *Facebook) exchangeCode(c *call) (any, error) {
 		}
 		return nil, codeError(0, "Invalid verification code format.")
 	}
-	if err := f.redeem(presented, c, secret); err != nil {
+	if err := te.redeem(presented, c, secret); err != nil {
 		return nil, err
 	}
-	t := f.bought(presented)
-	a := f.tell(t, f.options().CodeOmitsExpiresIn)
-	if presented.openID && t.kind == KindUser && t.has(openID) {
-		a.IDToken = f.idToken(t, presented.nonce)
+	t := te.tokenFor(presented)
+	a := te.tokens.answer(t, te.options().CodeOmitsExpiresIn)
+	if presented.openID && t.kind == KindUser && t.has(scopeOpenID) {
+		a.IDToken = te.openID.token(t, presented.nonce)
 	}
 	if presented.client {
 		a.MachineID = c.machine()
@@ -77,18 +104,18 @@ func (f *Facebook) exchangeCode(c *call) (any, error) {
 }
 
 // bought is the token for a code.
-func (f *Facebook) bought(presented *code) *token {
+func (te *tokenEndpoint) tokenFor(presented *code) *token {
 	if presented.business != "" {
-		return f.issueSystem(presented.grant, presented.business, presented.expires)
+		return te.tokens.issueSystem(presented.grant, presented.business, presented.expires)
 	}
 	if presented.client {
-		return f.issue(presented.grant, LongLife)
+		return te.tokens.issue(presented.grant, LongLife)
 	}
-	return f.issue(presented.grant, f.options().CodeTokenLife)
+	return te.tokens.issue(presented.grant, te.options().CodeTokenLife)
 }
 
 // redeem spends a code, once all that speaks against it has been looked at.
-func (f *Facebook) redeem(presented *code, c *call, secret string) error {
+func (te *tokenEndpoint) redeem(presented *code, c *call, secret string) error {
 	verifier := c.param("code_verifier")
 	switch {
 	case secret == "" && !presented.client && (verifier == "" || !presented.challenge.bound()):
@@ -96,15 +123,15 @@ func (f *Facebook) redeem(presented *code, c *call, secret string) error {
 	case presented.used:
 		return codeError(subcodeCodeUsed, "This authorization code has been used.")
 	case presented.grant.gone:
-		return flawed(f.sessionError(&token{app: c.app.ID, person: presented.grant.person}, SubcodeAppNotInstalled))
-	case !f.options().Now().Before(presented.issued.Add(f.options().CodeLife)):
+		return flawed(te.tokens.sessionError(&token{app: c.app.ID, person: presented.grant.person}, SubcodeAppNotInstalled))
+	case !te.options().Now().Before(presented.issued.Add(te.options().CodeLife)):
 		return codeError(subcodeCodeExpired, "This authorization code has expired.")
 	case presented.redirectURI != c.param("redirect_uri") && (presented.business == "" || c.param("redirect_uri") != ""):
-		presented.used = f.options().MismatchConsumesCode
+		presented.used = te.options().MismatchConsumesCode
 		return codeError(subcodeMismatch, "Error validating verification code. Please make sure your redirect_uri is "+
 			"identical to the one you used in the OAuth dialog request")
 	}
-	if err := f.checkVerifier(presented.challenge, verifier); err != nil {
+	if err := te.checkVerifier(presented.challenge, verifier); err != nil {
 		return err
 	}
 	presented.used = true
@@ -116,8 +143,8 @@ const countingDay = 24 * time.Hour
 
 // exchangeToken is the token endpoint for fb_exchange_token ("Long-Lived Access Tokens"): another token for the one given,
 // which stays valid.
-func (f *Facebook) exchangeToken(c *call) (any, error) {
-	app, secret, err := f.client(c)
+func (te *tokenEndpoint) exchangeToken(c *call) (any, error) {
+	app, secret, err := te.graph.client(c)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +155,7 @@ func (f *Facebook) exchangeToken(c *call) (any, error) {
 	if value == "" {
 		return nil, oauthError(codeUnknown, "fb_exchange_token parameter not specified")
 	}
-	old, err := f.find(value)
+	old, err := te.tokens.find(value)
 	switch {
 	case err != nil:
 		return nil, err
@@ -137,24 +164,24 @@ func (f *Facebook) exchangeToken(c *call) (any, error) {
 	case old.app != app.ID:
 		return nil, oauthError(codeUnknown, "The access token does not belong to application %s", app.ID)
 	}
-	if flaw := f.flaw(old); flaw != nil {
+	if flaw := te.tokens.flaw(old); flaw != nil {
 		return nil, flawed(flaw)
 	}
-	if refused := f.books.unextendable[grantKey{old.app, old.person}]; refused != nil {
+	if refused := te.unextendable[grantKey{old.app, old.person}]; refused != nil {
 		return nil, refusal{GraphError: *refused, status: http.StatusBadRequest}
 	}
 	if old.kind == KindSystemUser {
-		expires, err := f.asksToExpire(c, *old)
+		expires, err := te.businesses.asksToExpire(c, *old)
 		switch {
 		case err != nil:
 			return nil, err
 		case expires:
-			return f.tell(f.keepSystem(*old, true), f.options().ExchangeOmitsExpiresIn), nil
+			return te.tokens.answer(te.tokens.addSystem(*old, true), te.options().ExchangeOmitsExpiresIn), nil
 		}
 	}
-	extended, again := f.extend(old)
-	omit := f.options().ExchangeOmitsExpiresIn || again && f.options().RepeatOmitsExpiresIn
-	return f.tell(f.books.keep(extended), omit), nil
+	extended, again := te.extend(old)
+	omit := te.options().ExchangeOmitsExpiresIn || again && te.options().RepeatOmitsExpiresIn
+	return te.tokens.answer(te.tokens.add(extended), omit), nil
 }
 
 // RefuseExtension has every exchange of a token of this person for a longer one refused with the error, while all else works, as
@@ -162,20 +189,20 @@ func (f *Facebook) exchangeToken(c *call) (any, error) {
 func (f *Facebook) RefuseExtension(appID, userID string, refused *GraphError) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.books.unextendable[grantKey{appID, userID}] = refused
+	f.endpoints.tokenEndpoint.unextendable[grantKey{appID, userID}] = refused
 }
 
 // extend makes the token that an exchange gives for old, and tells whether the same day brought the same expiry again. A
 // token that never expires, such as a page's, stays one; and a system user's keeps its expiry unless the call has
 // set_token_expires_in_60_days.
-func (f *Facebook) extend(old *token) (extended token, again bool) {
-	now := f.options().Now()
+func (te *tokenEndpoint) extend(old *token) (extended token, again bool) {
+	now := te.options().Now()
 	extended = *old
 	extended.issued, extended.long, extended.scopes = now, true, old.effective()
 	switch {
-	case old.expires.IsZero() || f.options().ExchangeNeverExpires:
+	case old.expires.IsZero() || te.options().ExchangeNeverExpires:
 		extended.expires = time.Time{}
-	case old.long && (old.kind == KindSystemUser || f.options().ReexchangeNeverExtends || now.Sub(old.counted) < countingDay):
+	case old.long && (old.kind == KindSystemUser || te.options().ReexchangeNeverExtends || now.Sub(old.counted) < countingDay):
 		again = true
 	default:
 		extended.counted, extended.expires = now, now.Add(LongLife)
@@ -185,8 +212,8 @@ func (f *Facebook) extend(old *token) (extended token, again bool) {
 
 // appToken is the token endpoint for client_credentials ("Access Tokens"). The app token is good until the secret is
 // reset, and no better than id|secret.
-func (f *Facebook) appToken(c *call) (any, error) {
-	app, secret, err := f.client(c)
+func (te *tokenEndpoint) appToken(c *call) (any, error) {
+	app, secret, err := te.graph.client(c)
 	if err != nil {
 		return nil, err
 	}
@@ -198,15 +225,15 @@ func (f *Facebook) appToken(c *call) (any, error) {
 
 // clientCode gives a server a code for its long-lived token, which a client redeems without the secret ("Long-Lived Access
 // Tokens": "Get a Long-Lived Token on a Client").
-func (f *Facebook) clientCode(c *call) (any, error) {
-	app, secret, err := f.client(c)
+func (te *tokenEndpoint) clientCode(c *call) (any, error) {
+	app, secret, err := te.graph.client(c)
 	switch {
 	case err != nil:
 		return nil, err
 	case secret == "":
 		return nil, errClientSecret()
 	}
-	t, err := f.authenticate(c)
+	t, err := te.graph.authenticate(c)
 	switch {
 	case err != nil:
 		return nil, err
@@ -216,7 +243,7 @@ func (f *Facebook) clientCode(c *call) (any, error) {
 		return nil, oauthError(codeRedirectURI, "Missing redirect_uri parameter.")
 	}
 	value := newCodeValue()
-	f.books.codes[value] = &code{app: app.ID, grant: t.grant, redirectURI: c.param("redirect_uri"), issued: f.options().Now(), client: true}
+	te.codes[value] = &code{app: app.ID, grant: t.grant, redirectURI: c.param("redirect_uri"), issued: te.options().Now(), client: true}
 	return map[string]string{"code": value}, nil
 }
 
@@ -248,9 +275,9 @@ type challenge struct {
 
 func (ch challenge) bound() bool { return ch.value != "" }
 
-// bind decides what becomes of a challenge. A method that is not S256, such as sha256, silently counts as plain.
-func (f *Facebook) bind(value, method string, openid bool) challenge {
-	if !openid && f.options().PKCE != PKCEAlways {
+// bindChallenge decides what becomes of a challenge. A method that is not S256, such as sha256, silently counts as plain.
+func bindChallenge(mode PKCEMode, value, method string, openid bool) challenge {
+	if !openid && mode != PKCEAlways {
 		return challenge{}
 	}
 	return challenge{value: value, s256: method == "S256"}
@@ -272,14 +299,14 @@ func (ch challenge) verifies(verifier string) bool {
 }
 
 // checkVerifier holds the code_verifier against what was bound.
-func (f *Facebook) checkVerifier(ch challenge, verifier string) error {
+func (te *tokenEndpoint) checkVerifier(ch challenge, verifier string) error {
 	switch {
 	case !ch.bound() && verifier != "":
 		return oauthError(codeUnknown, "code_verifier param is provided without a code_challenge in authorization request.")
-	case !ch.bound(), ch.verifies(verifier), verifier == "" && f.options().PKCE == PKCEWithOpenID:
+	case !ch.bound(), ch.verifies(verifier), verifier == "" && te.options().PKCE == PKCEWithOpenID:
 		return nil
 	}
-	return oauthError(f.options().VerifierErrorCode, "Invalid code verifier. Code verifier should be a cryptographically random "+
+	return oauthError(te.options().VerifierErrorCode, "Invalid code verifier. Code verifier should be a cryptographically random "+
 		"string using the characters A-Z, a-z, 0-9, and the punctuation characters -._~ (hyphen, period, underscore, and "+
 		"tilde), between 43 and 128 characters long.")
 }

@@ -1,9 +1,11 @@
 package authpipetest
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +24,56 @@ const (
 // proofLife is how long a time-stamped proof is good ("Login Security").
 const proofLife = 5 * time.Minute
 
+// graph has what all endpoints of the Graph API share: a call's token and proof, limits, and the form of the answer.
+type graph struct {
+	*settings
+	directory *directory
+	tokens    *tokens
+	throttles *throttles
+}
+
+// endpoint makes a route of an endpoint of the Graph API, which answers JSON and knows its versions.
+func (gr *graph) endpoint(serve func(*call) (any, error)) func(*call) answer {
+	return func(c *call) answer {
+		if !gr.knows(c.version) {
+			return gr.answer(c, nil, unknownPath(c))
+		}
+		if err := gr.refuseDiscontinued(c); err != nil {
+			return gr.answer(c, nil, err)
+		}
+		body, err := serve(c)
+		return gr.answer(c, body, err)
+	}
+}
+
+// refuseDiscontinued refuses what a new app may not use. The error is [Options].DiscontinuedError.
+func (gr *graph) refuseDiscontinued(c *call) error {
+	feature := c.discontinued()
+	if feature == "" || gr.options().OldApps {
+		return nil
+	}
+	c.entry.Discontinued = feature
+	if e := gr.options().DiscontinuedError; e != nil {
+		r := flawed(e)
+		r.Type, r.challenge = cmp.Or(e.Type, "OAuthException"), ""
+		return r
+	}
+	return methodError(codeInvalid, 0, "(#100) %s is not available to this app", feature)
+}
+
+// unknown answers what no route matches: a wrong method on a node, or nothing that Facebook has.
+func (gr *graph) unknown(c *call) (any, error) {
+	if c.path == "" {
+		return nil, unsupported(c)
+	}
+	if node, _, deeper := strings.Cut(c.path, "/"); !deeper && c.request.Method != http.MethodGet {
+		return nil, noSuchObject(c, node)
+	}
+	return nil, unknownPath(c)
+}
+
 // authenticate finds the live token that a call is made with, checks its proof, and counts the call.
-func (f *Facebook) authenticate(c *call) (*token, error) {
+func (gr *graph) authenticate(c *call) (*token, error) {
 	value := c.accessToken()
 	if value == "" && c.node == "me" {
 		return nil, oauthError(codeQuery, noTokenForMe)
@@ -31,18 +81,46 @@ func (f *Facebook) authenticate(c *call) (*token, error) {
 	if value == "" {
 		return nil, oauthError(codeTokenRequired, noToken)
 	}
-	t, err := f.find(value)
+	t, err := gr.tokens.find(value)
 	if err != nil {
 		return nil, err
 	}
-	c.app = f.books.apps[t.app]
-	if flaw := f.flaw(t); flaw != nil {
+	c.app = gr.directory.apps[t.app]
+	if flaw := gr.tokens.flaw(t); flaw != nil {
 		return nil, flawed(flaw)
 	}
-	if err := f.checkProof(c, t); err != nil {
+	if err := gr.checkProof(c, t); err != nil {
 		return nil, err
 	}
-	return t, f.limit(c, t)
+	return t, gr.throttles.limit(c, t)
+}
+
+// managing authenticates a call that needs business_management.
+func (gr *graph) managing(c *call) (*token, error) {
+	t, err := gr.authenticate(c)
+	switch {
+	case err != nil:
+		return nil, err
+	case t.kind != KindUser && t.kind != KindSystemUser || !t.has("business_management"):
+		return nil, gr.permissionError(mayNotManage)
+	}
+	return t, nil
+}
+
+const mayNotManage = "(#200) Requires business_management permission to manage the object"
+
+// asApp authenticates a call that an app makes about itself.
+func (gr *graph) asApp(c *call) error {
+	t, err := gr.authenticate(c)
+	switch {
+	case err != nil:
+		return err
+	case t.kind != KindApp:
+		return oauthError(15, "(#15) This method must be called with an app access_token.")
+	case c.node != t.app:
+		return noSuchObject(c, c.node)
+	}
+	return nil
 }
 
 // accessToken is the call's: a parameter, or the Authorization header.
@@ -57,23 +135,6 @@ func (c *call) accessToken() string {
 	return ""
 }
 
-// find looks a token up, dead or alive.
-func (f *Facebook) find(value string) (*token, error) {
-	if id, rest, isApp := strings.Cut(value, "|"); isApp {
-		app := f.books.apps[id]
-		if app == nil || !app.hasSecret(rest) && rest != app.appTokenSuffix() {
-			return nil, tokenError(0, badSignature)
-		}
-		return &token{value: value, kind: KindApp, app: id}, nil
-	}
-	if t := f.books.tokens[value]; t != nil {
-		return t, nil
-	}
-	refused := tokenError(0, notAToken)
-	refused.status = f.options().TokenErrorStatus
-	return nil, refused
-}
-
 // appTokenSuffix is the second half of the app token that client_credentials gives. It is made of the secret, and so dies
 // with it.
 func (a *App) appTokenSuffix() string {
@@ -84,7 +145,7 @@ func (a *App) appTokenSuffix() string {
 
 // checkProof checks appsecret_proof: plain, or with a time ("Login Security"). A proof that is not required is checked all
 // the same. An app token proves the secret by itself.
-func (f *Facebook) checkProof(c *call, t *token) error {
+func (gr *graph) checkProof(c *call, t *token) error {
 	proof := c.param("appsecret_proof")
 	if proof == "" {
 		if c.app.RequireAppSecret && t.kind != KindApp {
@@ -95,34 +156,34 @@ func (f *Facebook) checkProof(c *call, t *token) error {
 	message := t.value
 	if stamp := c.param("appsecret_time"); stamp != "" {
 		seconds, err := strconv.ParseInt(stamp, 10, 64)
-		if err != nil || f.options().Now().Sub(time.Unix(seconds, 0)).Abs() > proofLife {
-			return f.wrongProof()
+		if err != nil || gr.options().Now().Sub(time.Unix(seconds, 0)).Abs() > proofLife {
+			return gr.wrongProof()
 		}
 		message += "|" + stamp
 	}
 	if proof != hexHMAC(c.app.Secret, message) { // plainly: the simulator guards nothing
-		return f.wrongProof()
+		return gr.wrongProof()
 	}
 	return nil
 }
 
-func (f *Facebook) wrongProof() refusal {
-	if f.options().ProofErrorOAuth {
+func (gr *graph) wrongProof() refusal {
+	if gr.options().ProofErrorOAuth {
 		return oauthError(codeUnknown, proofIncorrect)
 	}
 	return methodError(codeInvalid, 0, proofIncorrect)
 }
 
 // client is the app that client_id and client_secret name, at the token endpoint.
-func (f *Facebook) client(c *call) (app *App, secret string, err error) {
+func (gr *graph) client(c *call) (app *App, secret string, err error) {
 	id, secret := c.param("client_id"), c.param("client_secret")
-	if user, password, basic := c.request.BasicAuth(); basic && id == "" && f.options().AcceptBasicAuth {
+	if user, password, basic := c.request.BasicAuth(); basic && id == "" && gr.options().AcceptBasicAuth {
 		id, secret = user, password
 	}
 	if id == "" {
 		return nil, "", oauthError(codeApplication, "Missing client_id parameter.")
 	}
-	if c.app = f.books.apps[id]; c.app == nil {
+	if c.app = gr.directory.apps[id]; c.app == nil {
 		return nil, "", oauthError(codeApplication, "Error validating application. Invalid application ID.")
 	}
 	if secret != "" && !c.app.hasSecret(secret) {
