@@ -26,10 +26,10 @@ func (a answer) write(w http.ResponseWriter) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // a client that went away has no use for an error
+	_, _ = w.Write(a.body) // fails only if the client has gone
 }
 
-// graphAnswer is what the Graph API says: the body, or the error if there is one.
+// answer encodes a body of the Graph API, or err if it is a refusal.
 func (gr *graph) answer(c *call, body any, err error) answer {
 	a := answer{status: http.StatusOK, header: gr.header(c)}
 	maps.Copy(a.header, c.header)
@@ -46,7 +46,7 @@ func (gr *graph) answer(c *call, body any, err error) answer {
 	return a
 }
 
-// graphHeader is what every answer of the Graph API carries. Facebook's Date is the simulator's.
+// header has the headers of every answer of the Graph API. Date is by the simulator's clock.
 func (gr *graph) header(c *call) http.Header {
 	h := noStore(gr.options().Now())
 	h.Set("Access-Control-Allow-Origin", "*")
@@ -69,7 +69,7 @@ func noStore(now time.Time) http.Header {
 	return h
 }
 
-// jsonAnswer is JSON that does not come from the Graph API.
+// jsonAnswer makes a JSON answer that does not come from the Graph API.
 func jsonAnswer(now time.Time, body any) answer {
 	a := answer{status: http.StatusOK, header: noStore(now), body: encode(body)}
 	a.header.Set("Content-Type", "application/json; charset=utf-8")
@@ -97,12 +97,12 @@ func htmlAnswer(now time.Time, status int, t *template.Template, shown any) answ
 	}
 	a := answer{status: status, header: noStore(now), body: body.Bytes()}
 	a.header.Set("Content-Type", "text/html; charset=utf-8")
-	// no form-action: a browser would hold it against the redirect that follows the form
+	// no form-action: browsers apply it to the redirect after the form too
 	a.header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
 	return a
 }
 
-// encode writes JSON on one line, URLs legible.
+// encode writes JSON on one line, without escaping the & of URLs.
 func encode(body any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -113,7 +113,7 @@ func encode(body any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// unix is a time as the Graph API has it; the zero time is 0, which means never.
+// unix is a time in the form of the Graph API: the zero time is 0, which means never.
 func unix(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -121,7 +121,7 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-// member and object make JSON objects whose members keep the order in which they were asked for.
+// member and object make JSON objects whose members stay in order.
 type member struct {
 	name  string
 	value any
@@ -158,15 +158,15 @@ type GraphError struct {
 	IsTransient *bool  `json:"is_transient,omitempty"`  // nil: absent
 	UserTitle   string `json:"error_user_title,omitempty"`
 	UserMsg     string `json:"error_user_msg,omitempty"`
-	TraceID     string `json:"fbtrace_id"` // filled in as the error is sent
+	TraceID     string `json:"fbtrace_id"` // set when the error is sent
 }
 
-// Error is the message with its code and subcode.
+// Error returns the message with type, code and subcode.
 func (e *GraphError) Error() string {
 	return fmt.Sprintf("%s (%s, code %d, subcode %d)", e.Message, e.Type, e.Code, e.Subcode)
 }
 
-// Error codes ("Handle Errors"); these are Facebook's.
+// Facebook's error codes ("Handle Errors").
 const (
 	codeUnknown        = 1
 	codeAppPermission  = 10
@@ -184,17 +184,17 @@ const (
 	subcodeCodeUsed    = 36009
 )
 
-// refusal is a GraphError on its way out: with the HTTP status, and the word of the WWW-Authenticate header.
+// refusal is a GraphError with its HTTP status and the code of the WWW-Authenticate header.
 type refusal struct {
 	GraphError
 	status    int
 	challenge string // empty: no header
 }
 
-// Error is the error's.
+// Error returns the text of the GraphError.
 func (r refusal) Error() string { return r.GraphError.Error() }
 
-// oauthError is the common kind of refusal.
+// oauthError makes the most common kind of refusal.
 func oauthError(code int, format string, args ...any) refusal {
 	return refusal{
 		GraphError: GraphError{Message: fmt.Sprintf(format, args...), Type: "OAuthException", Code: code},
@@ -203,7 +203,7 @@ func oauthError(code int, format string, args ...any) refusal {
 	}
 }
 
-// methodError is how the Graph API refuses a call that is no matter of authorization.
+// methodError refuses a call for a reason other than authorization.
 func methodError(code, subcode int, format string, args ...any) refusal {
 	return refusal{
 		GraphError: GraphError{Message: fmt.Sprintf(format, args...), Type: "GraphMethodException", Code: code, Subcode: subcode},
@@ -225,9 +225,9 @@ func tokenError(subcode int, message string) refusal {
 	return r
 }
 
-// flawed refuses a token for what is wrong with it.
-func flawed(flaw *GraphError) refusal {
-	return refusal{GraphError: *flaw, status: http.StatusBadRequest, challenge: "invalid_token"}
+// invalidToken refuses a token for the reason given.
+func invalidToken(reason *GraphError) refusal {
+	return refusal{GraphError: *reason, status: http.StatusBadRequest, challenge: "invalid_token"}
 }
 
 func unknownPath(c *call) refusal {

@@ -18,7 +18,7 @@ const batchLimit = 50
 type batchedCall struct {
 	Method      string   `json:"method"`
 	RelativeURL string   `json:"relative_url"`
-	Body        string   `json:"body"`    // as a form would be posted
+	Body        string   `json:"body"`    // form-encoded
 	Headers     []string `json:"headers"` // "Name: value"
 }
 
@@ -34,19 +34,19 @@ type batchedHeader struct {
 	Value string `json:"value"`
 }
 
-// batchKey is where a batch leaves its mark on the requests that it makes.
+// batchKey is the context key that marks requests made by a batch.
 type batchKey struct{}
 
-// batches makes the calls of a batch.
+// batches serves batch requests.
 type batches struct {
 	*settings
 	mu    *sync.Mutex
 	graph *graph
-	send  func(http.ResponseWriter, *http.Request) error // serves one call
+	send  func(http.ResponseWriter, *http.Request) error // serves one entry
 }
 
-// serve makes the calls one after the other and gathers their answers, in order ("Batch Requests"). It runs without the
-// lock, which each call takes for itself.
+// serve makes the calls one after the other and returns their answers in order ("Batch Requests"). It does not hold the
+// lock: each call takes it.
 func (bs *batches) serve(c *call) answer {
 	calls, err := bs.read(c)
 	if err != nil {
@@ -80,13 +80,13 @@ func (bs *batches) read(c *call) ([]batchedCall, error) {
 	return calls, nil
 }
 
-// batchError refuses a batch as a whole. Reports of it show no code.
+// batchError refuses a whole batch. Reports of this error show no code.
 func batchError(message string) refusal {
 	return refusal{GraphError: GraphError{Message: message, Type: "GraphBatchException"}, status: http.StatusBadRequest}
 }
 
-// serveBatched answers one entry as if it had been sent alone, or nil if a [Fault] broke it: Facebook gives null for an
-// entry that timed out.
+// serveBatched serves one entry as if it had been sent alone. It returns nil if a [Fault] broke it: Facebook answers
+// null for an entry that timed out.
 func (bs *batches) serveBatched(c *call, b batchedCall) *batchedAnswer {
 	request, err := bs.unpack(c, b)
 	if err != nil {
@@ -105,8 +105,8 @@ func (bs *batches) serveBatched(c *call, b batchedCall) *batchedAnswer {
 	return answered
 }
 
-// unpack makes a request of an entry: of the batch's version unless it names its own, and with the batch's token unless
-// it brings one. The proof of the batch's token comes along with it; a token of the entry's own needs a proof of its own.
+// unpack makes a request of an entry. The entry inherits the batch's version unless its URL names one, and the batch's
+// token, with its proof, unless it has a token of its own.
 func (bs *batches) unpack(c *call, b batchedCall) (*http.Request, error) {
 	target, err := url.Parse(b.RelativeURL)
 	if err != nil {
@@ -122,7 +122,7 @@ func (bs *batches) unpack(c *call, b batchedCall) (*http.Request, error) {
 	}
 	q := target.Query()
 	if !q.Has("access_token") && !form.Has("access_token") {
-		bs.lendToken(c, q)
+		bs.addBatchToken(c, q)
 	}
 	address := (&url.URL{Path: "/" + target.Path, RawQuery: q.Encode()}).String()
 	ctx := context.WithValue(c.request.Context(), batchKey{}, true)
@@ -142,8 +142,8 @@ func (bs *batches) unpack(c *call, b batchedCall) (*http.Request, error) {
 	return request, nil
 }
 
-// lendToken gives an entry the batch's token, and the proof of it unless each entry has to have its own.
-func (bs *batches) lendToken(c *call, q url.Values) {
+// addBatchToken adds the batch's token, and its proof unless each entry must have its own.
+func (bs *batches) addBatchToken(c *call, q url.Values) {
 	if token := c.accessToken(); token != "" {
 		q.Set("access_token", token)
 	}

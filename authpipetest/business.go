@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// businesses answers for the businesses of people and for system users.
+// businesses has the endpoints of businesses and their system users.
 type businesses struct {
 	*settings
 	graph     *graph
@@ -16,9 +16,9 @@ type businesses struct {
 	tokens    *tokens
 }
 
-// businessList lists the businesses of a person or a system user ("User Businesses").
-func (bz *businesses) list(c *call) (any, error) {
-	t, err := bz.graph.managing(c)
+// list lists the businesses of a person or a system user ("User Businesses").
+func (bs *businesses) list(c *call) (any, error) {
+	t, err := bs.graph.authenticateManager(c)
 	if err != nil {
 		return nil, err
 	}
@@ -26,26 +26,26 @@ func (bz *businesses) list(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bz.listed(c, t, e)
+	return bs.listed(c, t, e)
 }
 
-func (bz *businesses) listed(c *call, t *token, e edge) (listing, error) {
-	return bz.graph.list(c, t, e, bz.directory.businessesOf(t), func(id string) node { return businessNode(bz.directory.businesses[id]) })
+func (bs *businesses) listed(c *call, t *token, e edge) (listing, error) {
+	return bs.graph.list(c, t, e, bs.directory.businessesOf(t), func(id string) node { return businessNode(bs.directory.businesses[id]) })
 }
 
-// systemTokenAnswer has no expires_in, in Meta's samples.
+// systemTokenAnswer has no expires_in in Meta's samples.
 type systemTokenAnswer struct {
 	AccessToken string `json:"access_token"`
 }
 
-// integrationToken gives another token of the system user that acts for the app at the business in the path, with fewer
-// permissions or assets, or tells the one there is ("Facebook Login for Business").
-func (bz *businesses) integrationToken(c *call) (any, error) {
-	t, err := bz.graph.managing(c)
+// integrationToken issues another token of the system user that acts for the app at the business, with fewer
+// permissions or assets. With fetch_only it returns the existing one ("Facebook Login for Business").
+func (bs *businesses) integrationToken(c *call) (any, error) {
+	t, err := bs.graph.authenticateManager(c)
 	if err != nil {
 		return nil, err
 	}
-	g := bz.grants.of(t.app, bz.grants.integrationUser(t.app, c.node))
+	g := bs.grants.of(t.app, bs.grants.integrationUser(t.app, c.node))
 	asked := c.param("system_user_id")
 	switch {
 	case c.param("appsecret_proof") == "":
@@ -55,73 +55,74 @@ func (bz *businesses) integrationToken(c *call) (any, error) {
 	case asked != "" && asked != g.person && asked != scopedID(t.app, g.person):
 		return nil, noSuchObject(c, asked)
 	case c.param("fetch_only") == "true":
-		return bz.current(c, g)
+		return bs.current(c, g)
 	}
 	narrowed := token{
 		kind: KindSystemUser, app: t.app, person: g.person, grant: g, business: c.node, client: true, long: true, scopes: g.granted(),
 	}
-	if t.client { // a token bears none that can do more than it can
+	if t.client { // a token cannot issue one with more rights than its own
 		narrowed.scopes, narrowed.assets = t.effective(), t.assets
 	}
-	return bz.mint(c, narrowed)
+	return bs.issue(c, narrowed)
 }
 
-// standing is the youngest good token of a grant.
-func (bz *businesses) current(c *call, g *grant) (any, error) {
+// current returns the newest valid token of a grant.
+func (bs *businesses) current(c *call, g *grant) (any, error) {
 	for _, value := range slices.Backward(g.tokens) {
-		if t := bz.tokens.all[value]; bz.tokens.flaw(t) == nil {
+		if t := bs.tokens.all[value]; bs.tokens.validate(t) == nil {
 			return systemTokenAnswer{t.value}, nil
 		}
 	}
 	return nil, noSuchObject(c, c.node)
 }
 
-// mint issues a system user's token with the scope, the assets and the life that the call asks for. No report shows the
+// issue makes a token of a system user with the scope, assets and expiry that the call asks for. No report shows the
 // texts of its refusals.
-func (bz *businesses) mint(c *call, t token) (any, error) {
-	expires, err := bz.asksToExpire(c, t)
+func (bs *businesses) issue(c *call, t token) (any, error) {
+	expires, err := bs.asksToExpire(c, t)
 	if err != nil {
 		return nil, err
 	}
-	if asked := words(c.param("scope")); len(asked) > 0 {
+	if asked := listOrArray(c.param("scope")); len(asked) > 0 {
 		if over := beyond(asked, t.scopes); len(over) > 0 {
 			return nil, oauthError(codeInvalid, "(#100) The scope is beyond what was granted: %s", strings.Join(over, ","))
 		}
 		t.scopes = asked
 	}
-	if asked := words(c.param("asset")); len(asked) > 0 {
+	if asked := listOrArray(c.param("asset")); len(asked) > 0 {
 		over := slices.DeleteFunc(slices.Clone(asked), func(page string) bool {
-			return t.selected(page) && bz.directory.mayHave(t.person, page)
+			return t.selected(page) && bs.directory.mayHave(t.person, page)
 		})
 		if len(over) > 0 {
 			return nil, oauthError(codeInvalid, "(#100) The assets are beyond what was granted: %s", strings.Join(over, ","))
 		}
 		t.assets = asked
 	}
-	return systemTokenAnswer{bz.tokens.addSystem(t, expires).value}, nil
+	return systemTokenAnswer{bs.tokens.addSystem(t, expires).value}, nil
 }
 
-// asksToExpire tells whether the call wants a token that expires, which some businesses insist on.
-func (bz *businesses) asksToExpire(c *call, t token) (bool, error) {
+// asksToExpire reports whether the call asks for a token that expires. It returns an error if the business requires
+// that and the call does not.
+func (bs *businesses) asksToExpire(c *call, t token) (bool, error) {
 	expires := c.param("set_token_expires_in_60_days") == "true"
-	if b := bz.directory.businesses[t.business]; b != nil && b.RequireExpiringTokens && !expires {
+	if b := bs.directory.businesses[t.business]; b != nil && b.RequireExpiringTokens && !expires {
 		return false, oauthError(codeInvalid, "(#100) The business requires access tokens that expire: set_token_expires_in_60_days must be true")
 	}
 	return expires, nil
 }
 
-// systemUserRoles are the roles that create takes.
+// systemUserRoles are the roles of a new system user.
 var systemUserRoles = []string{"ADMIN", "EMPLOYEE"}
 
-// createSystemUser gives a business a system user ("Business System Users").
-func (bz *businesses) createSystemUser(c *call) (any, error) {
-	t, err := bz.graph.managing(c)
+// createSystemUser creates a system user of a business ("Business System Users").
+func (bs *businesses) createSystemUser(c *call) (any, error) {
+	t, err := bs.graph.authenticateManager(c)
 	if err != nil {
 		return nil, err
 	}
-	business := bz.directory.businesses[c.node]
+	business := bs.directory.businesses[c.node]
 	switch {
-	case business == nil || !bz.directory.manages(t, business):
+	case business == nil || !bs.directory.manages(t, business):
 		return nil, noSuchObject(c, c.node)
 	case c.param("name") == "":
 		return nil, oauthError(codeInvalid, "(#100) The parameter name is required")
@@ -129,29 +130,29 @@ func (bz *businesses) createSystemUser(c *call) (any, error) {
 		return nil, oauthError(codeInvalid, "(#100) Param role must be one of {ADMIN, EMPLOYEE}")
 	}
 	created := SystemUser{
-		ID: strconv.Itoa(100_000_000_000_000 + len(bz.directory.systemUsers)), Name: c.param("name"), Business: business.ID,
+		ID: strconv.Itoa(100_000_000_000_000 + len(bs.directory.systemUsers)), Name: c.param("name"), Business: business.ID,
 		Admin: c.param("role") == "ADMIN",
 	}
-	bz.directory.addSystemUser(created)
+	bs.directory.addSystemUser(created)
 	return map[string]string{"id": created.ID}, nil
 }
 
-// managed is the system user in the path, if the caller may manage it.
-func (bz *businesses) managed(c *call) (*token, *SystemUser, error) {
-	t, err := bz.graph.managing(c)
+// managed returns the system user in the path, if the caller may manage it.
+func (bs *businesses) managed(c *call) (*token, *SystemUser, error) {
+	t, err := bs.graph.authenticateManager(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := bz.directory.systemUsers[c.node]
-	if s == nil || bz.directory.businesses[s.Business] == nil || !bz.directory.manages(t, bz.directory.businesses[s.Business]) {
+	s := bs.directory.systemUsers[c.node]
+	if s == nil || bs.directory.businesses[s.Business] == nil || !bs.directory.manages(t, bs.directory.businesses[s.Business]) {
 		return nil, nil, noSuchObject(c, c.node)
 	}
 	return t, s, nil
 }
 
-// installApp lets an app have tokens of a system user ("System Users: Install Apps, …").
-func (bz *businesses) installApp(c *call) (any, error) {
-	t, s, err := bz.managed(c)
+// installApp installs an app for a system user, so that it can have tokens ("System Users: Install Apps, …").
+func (bs *businesses) installApp(c *call) (any, error) {
+	t, s, err := bs.managed(c)
 	if err != nil {
 		return nil, err
 	}
@@ -164,10 +165,10 @@ func (bz *businesses) installApp(c *call) (any, error) {
 	return map[string]bool{"success": true}, nil
 }
 
-// systemToken mints a token of a system user of the business's own ("System Users: …, Generate, …"). It may have whatever
-// permissions are asked for.
-func (bz *businesses) systemToken(c *call) (any, error) {
-	t, s, err := bz.managed(c)
+// systemToken issues a token of one of the business's own system users ("System Users: …, Generate, …"). Any permission
+// may be asked for.
+func (bs *businesses) systemToken(c *call) (any, error) {
+	t, s, err := bs.managed(c)
 	switch {
 	case err != nil:
 		return nil, err
@@ -178,35 +179,35 @@ func (bz *businesses) systemToken(c *call) (any, error) {
 	case c.param("scope") == "":
 		return nil, oauthError(codeInvalid, "(#100) The parameter scope is required")
 	}
-	g := bz.grants.open(t.app, s.ID)
-	asked := append(words(c.param("scope")), publicProfile)
+	g := bs.grants.open(t.app, s.ID)
+	asked := append(listOrArray(c.param("scope")), publicProfile)
 	for _, p := range asked {
 		g.permissions[p] = Granted
 	}
-	g.active = bz.options().Now()
+	g.active = bs.options().Now()
 	slices.Sort(asked)
-	return bz.mint(c, token{
+	return bs.issue(c, token{
 		kind: KindSystemUser, app: t.app, person: s.ID, grant: g, business: s.Business, scopes: slices.Compact(asked), long: true,
 	})
 }
 
-// revokeToken ends a single token of a system user ("System Users: …, and Revoke Tokens").
-func (bz *businesses) revokeToken(c *call) (any, error) {
-	if bz.options().RevokeTokenOnlyByGET && c.method() != http.MethodGet {
+// revokeToken revokes one token of a system user ("System Users: …, and Revoke Tokens").
+func (bs *businesses) revokeToken(c *call) (any, error) {
+	if bs.options().RevokeTokenOnlyByGET && c.method() != http.MethodGet {
 		return nil, noSuchObject(c, "oauth")
 	}
-	app, secret, err := bz.graph.client(c)
+	app, secret, err := bs.graph.client(c)
 	switch {
 	case err != nil:
 		return nil, err
 	case secret == "":
 		return nil, errClientSecret()
 	}
-	caller, err := bz.graph.authenticate(c)
+	caller, err := bs.graph.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	t := bz.tokens.all[c.param("revoke_token")]
+	t := bs.tokens.all[c.param("revoke_token")]
 	switch {
 	case t == nil:
 		return nil, oauthError(codeInvalid, "(#100) The parameter revoke_token is no access token")
@@ -215,8 +216,8 @@ func (bz *businesses) revokeToken(c *call) (any, error) {
 	case t.kind != KindSystemUser:
 		return nil, oauthError(codeInvalid, "(#100) The parameter revoke_token is no access token of a system user")
 	}
-	if !t.client || !bz.options().RevokeSparesIntegrations {
-		t.dead = bz.tokens.sessionError(t, SubcodeRevoked)
+	if !t.client || !bs.options().RevokeSparesIntegrations {
+		t.killed = bs.tokens.sessionError(t, SubcodeRevoked)
 	}
 	return map[string]bool{"success": true}, nil
 }

@@ -16,25 +16,25 @@ import (
 // bodyLimit is far above any call that the simulator understands.
 const bodyLimit = 1 << 20
 
-// call is a request as the endpoints see it.
+// call is a request in the form in which endpoints read it.
 type call struct {
 	request    *http.Request
 	route      route
-	version    string // as asked, empty for an unversioned path
-	path       string // below the version, without a slash in front
+	version    string // from the path; empty: the path has none
+	path       string // below the version, without a leading slash
 	node       string // the {node} of the route
 	permission string // the {permission} of the route
 	query      url.Values
-	form       url.Values  // the body's parameters, whatever they were encoded as
+	form       url.Values  // parameters of the body, in whatever encoding
 	entry      *Request    // in the request log
-	consent    *Consent    // what the browser of Authorize does
-	app        *App        // whose call it is, as soon as that is known
-	header     http.Header // of the answer, besides what all answers have
+	consent    *Consent    // from Authorize
+	app        *App        // the app that calls, once it is known
+	header     http.Header // further headers of the answer
 	batched    bool        // an entry of a batch
-	overrides  bool        // the parameter method replaces the request's
+	overrides  bool        // the parameter "method" overrides the HTTP method
 }
 
-// readCall reads a request. What cannot be read is taken for absent.
+// readCall reads a request. A body that cannot be parsed counts as empty.
 func readCall(r *http.Request, overrides bool) *call {
 	c := &call{request: r, query: r.URL.Query(), form: bodyParameters(r), overrides: overrides}
 	c.consent, _ = r.Context().Value(consentKey{}).(*Consent)
@@ -46,7 +46,7 @@ func readCall(r *http.Request, overrides bool) *call {
 	return c
 }
 
-// param is a parameter of the body or, if that lacks it, of the query.
+// param returns a parameter of the body or, if the body lacks it, of the query.
 func (c *call) param(name string) string {
 	if c.form.Has(name) {
 		return c.form.Get(name)
@@ -54,13 +54,13 @@ func (c *call) param(name string) string {
 	return c.query.Get(name)
 }
 
-// list splits at commas and spaces, both of which Facebook takes in a scope.
+// list splits at commas and spaces: Facebook accepts both in a scope.
 func list(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// words reads a list: separated by commas, as documented, or a JSON array, which callers send too.
-func words(s string) []string {
+// listOrArray reads a list that is separated by commas, as documented, or a JSON array, which clients send too.
+func listOrArray(s string) []string {
 	var array []string
 	if strings.HasPrefix(s, "[") && json.Unmarshal([]byte(s), &array) == nil {
 		return array
@@ -68,12 +68,12 @@ func words(s string) []string {
 	return list(s)
 }
 
-// beyond are those that are not among the allowed.
+// beyond returns the elements of asked that are not in allowed.
 func beyond(asked, allowed []string) []string {
 	return slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return slices.Contains(allowed, s) })
 }
 
-// base is where the caller reaches the simulator, which may be behind a proxy that ends TLS.
+// base returns the URL by which the client reaches the simulator, which may be behind a proxy that terminates TLS.
 func (c *call) base() string {
 	scheme := "http"
 	forwarded, _, _ := strings.Cut(c.request.Header.Get("X-Forwarded-Proto"), ",")
@@ -83,8 +83,8 @@ func (c *call) base() string {
 	return scheme + "://" + c.request.Host
 }
 
-// bodyParameters reads a body as a form, as multipart (curl -F, as in Meta's samples) or as a JSON object. A body without a
-// Content-Type, as fbgraph sends it, is JSON if it begins like an object, and a form otherwise.
+// bodyParameters reads a body as a form, as multipart (curl -F, as in Meta's samples) or as a JSON object. A body
+// without a Content-Type, as fbgraph sends it, is JSON if it begins like an object, and otherwise a form.
 func bodyParameters(r *http.Request) url.Values {
 	if r.Body == nil {
 		return url.Values{}
@@ -108,18 +108,18 @@ func bodyParameters(r *http.Request) url.Values {
 	case "application/json":
 		return jsonParameters(body)
 	case "application/x-www-form-urlencoded", "":
-		form, _ := url.ParseQuery(string(body)) // what it could read
+		form, _ := url.ParseQuery(string(body)) // the part that could be parsed
 		return form
 	}
 	return url.Values{}
 }
 
-// jsonParameters reads an object's strings, numbers and booleans, and arrays and objects as their own text.
+// jsonParameters reads the members of a JSON object: strings, numbers and booleans as text, arrays and objects as JSON.
 func jsonParameters(body []byte) url.Values {
 	form := url.Values{}
 	object := map[string]any{}
 	decoder := json.NewDecoder(strings.NewReader(string(body)))
-	decoder.UseNumber() // an app id may be sent as a number above 2^53
+	decoder.UseNumber() // an app id sent as a number may exceed 2^53
 	if decoder.Decode(&object) != nil {
 		return form
 	}
@@ -138,8 +138,8 @@ func jsonParameters(body []byte) url.Values {
 	return form
 }
 
-// discontinued names what of the call new apps have not been able to use since 2026-11-04, on any version of the API
-// ("Introducing Graph API v27.0 and Marketing API v27.0"), or returns "".
+// discontinued names the feature in the call that new apps have not been able to use since 2026-11-04, on any version
+// of the API ("Introducing Graph API v27.0 and Marketing API v27.0"). It returns "" if there is none.
 func (c *call) discontinued() string {
 	switch {
 	case c.form.Has("method") || c.query.Has("method"):
@@ -158,8 +158,8 @@ func (c *call) discontinued() string {
 	return ""
 }
 
-// method is the request's. For an old app it is what the parameter method says: such apps post a call that is too long for a
-// URL with method=get ("Graph API Overview"), and Facebook's SDKs post method=delete.
+// method returns the HTTP method. For an old app the parameter "method" overrides it: such apps post a call that is too
+// long for a URL with method=get ("Graph API Overview"), and Facebook's SDKs post method=delete.
 func (c *call) method() string {
 	if override := c.param("method"); override != "" && c.overrides {
 		return strings.ToUpper(override)
@@ -167,7 +167,7 @@ func (c *call) method() string {
 	return c.request.Method
 }
 
-// asksForIDs reports whether it is a multi-ID request, which has no path.
+// asksForIDs reports whether the call is a multi-ID request, which has no path.
 func (c *call) asksForIDs() bool {
 	return c.path == "" && c.param("ids") != "" && c.method() == http.MethodGet
 }

@@ -13,29 +13,28 @@ import (
 	"strings"
 )
 
-// Consent is what a person does at the dialog. The zero value grants all that is asked for, as the first person that was
-// added (or Options.AutoApproveUser).
+// Consent is a person's decision at the dialog. The zero value grants everything asked for, as Options.AutoApproveUser
+// or, if that is empty, as the first person added.
 type Consent struct {
 	User    string   // the person's ID
-	Decline []string // permissions that are offered and turned down; public_profile cannot be
-	Cancel  bool     // the person says no to all of it
-	// ErrorCode and ErrorMessage have Facebook refuse the app: the redirect carries only error_code and error_message.
+	Decline []string // permissions to decline; public_profile cannot be declined
+	Cancel  bool     // the person cancels the dialog
+	// ErrorCode and ErrorMessage make Facebook refuse the app: the redirect carries only error_code and error_message.
 	ErrorCode    int
 	ErrorMessage string
-	// Pages are the pages that the person selects among theirs, or among those of the business. Nil: all, those of the future
-	// too.
+	// Pages are the pages that the person selects, among their own or those of the business. Nil: all, future ones too.
 	Pages []string
-	// Business is the business that the person connects, at the dialog of a [Configuration] for system user tokens. Zero: the
-	// first of those that the person is an admin of.
+	// Business is the business that the person connects, at the dialog of a [Configuration] for system user tokens.
+	// Zero: the first business of which the person is an admin.
 	Business string
 }
 
-// Parameters that steer the dialog, for scripts. Facebook does not have them. Any of them, or the header
-// X-Simulator-User in place of _user, has the dialog redirect at once.
+// Parameters that control the dialog from scripts. Facebook does not have them. With any of them, or with the header
+// X-Simulator-User in place of _user, the dialog redirects at once.
 const (
 	steerUser         = "_user"
 	steerDecline      = "_decline" // comma separated
-	steerCancel       = "_cancel"  // anything but empty
+	steerCancel       = "_cancel"  // any non-empty value
 	steerPages        = "_pages"   // comma separated; present and empty: none
 	steerBusiness     = "_business"
 	steerErrorCode    = "_error_code"
@@ -43,9 +42,9 @@ const (
 	steerHeader       = "X-Simulator-User"
 )
 
-// consentOf tells what the person does, as far as that is known without asking: Authorize says it, the consent page
-// posts it, a script steers it, or the options let everything pass.
-func (d *dialog) consentOf(c *call, l login) (Consent, bool) {
+// consentOf returns the person's decision if it is known: from Authorize, the consent page's form, parameters for
+// scripts, or AutoApprove. known is false if the dialog must ask.
+func (d *dialog) consentOf(c *call, l login) (consent Consent, known bool) {
 	q := c.query
 	switch {
 	case c.consent != nil:
@@ -71,15 +70,15 @@ func steeredConsent(q url.Values, user string) Consent {
 	if q.Has(steerUser) {
 		consent.User = q.Get(steerUser)
 	}
-	consent.ErrorCode, _ = strconv.Atoi(q.Get(steerErrorCode)) // not a number: no error
+	consent.ErrorCode, _ = strconv.Atoi(q.Get(steerErrorCode)) // 0 if it is not a number
 	if q.Has(steerPages) {
 		consent.Pages = append([]string{}, list(q.Get(steerPages))...)
 	}
 	return consent
 }
 
-// conclude does what the person does, and tells where the browser goes.
-func (d *dialog) conclude(l login, consent Consent) (location string, err error) {
+// complete applies the decision and returns the redirect.
+func (d *dialog) complete(l login, consent Consent) (location string, err error) {
 	switch {
 	case consent.ErrorCode != 0 || consent.ErrorMessage != "":
 		return l.redirectPlatformError(consent.ErrorCode, consent.ErrorMessage, d.options().PlatformErrorOmitsState), nil
@@ -91,18 +90,18 @@ func (d *dialog) conclude(l login, consent Consent) (location string, err error)
 		return "", fmt.Errorf("logging in: there is no user %q", person)
 	}
 	if l.configuration != nil {
-		return d.concludeBusiness(l, person, consent)
+		return d.completeBusiness(l, person, consent)
 	}
 	return d.redirectGranted(l, d.grants.allow(l, person, consent)), nil
 }
 
-// consentKey is where Authorize hides the person in the request.
+// consentKey is the context key by which Authorize passes the decision.
 type consentKey struct{}
 
-// Authorize plays the browser: it opens the authorization URL, lets the person do what c says, and returns the URL that
-// Facebook sends the browser to, with the fragment #_=_ that a browser would carry along. It does not open that URL. Only
-// path and query of authorizationURL matter, so one that points to www.facebook.com works too. An error is returned if the
-// dialog does not redirect (URL blocked, unknown app, unknown person, a [Fault]).
+// Authorize acts as the browser: it opens the authorization URL, decides as c says, and returns the URL that Facebook
+// redirects to, including the fragment #_=_. It does not open that URL. Only path and query of authorizationURL matter,
+// so a URL of www.facebook.com works too. It returns an error if the dialog does not redirect (URL blocked, unknown
+// app, unknown person, a [Fault]).
 func (f *Facebook) Authorize(authorizationURL string, c Consent) (*url.URL, error) {
 	ctx := context.WithValue(context.Background(), consentKey{}, &c)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, authorizationURL, nil)
@@ -124,14 +123,15 @@ func (f *Facebook) Authorize(authorizationURL string, c Consent) (*url.URL, erro
 	return back, nil
 }
 
-// sdkRedirectURI is where the JavaScript SDK has the dialog send the browser: a page of Facebook's own, which hands the answer
-// to the page that called FB.login. No app has to register it. The real one has parameters that say which page that is.
+// sdkRedirectURI is the redirect URI of the JavaScript SDK: a page of Facebook's own, which passes the result to the
+// page that called FB.login. Apps need not register it. The real one has parameters that identify the calling page.
 const sdkRedirectURI = "https://staticxx.facebook.com/x/connect/xd_arbiter/"
 
-// LoginBySDK plays FB.login with response_type=code ("Facebook Login for Business", Embedded Signup): it opens the dialog,
-// lets the person do what c says, and returns the code that the SDK hands to the page. Options are those of FB.login: scope,
-// config_id and so on. Such a code is exchanged without a redirect_uri; with one it is refused (amachang/facebook-node-sdk#6).
-// An error is returned if there is no code, because the person said no for instance.
+// LoginBySDK acts as FB.login with response_type=code ("Facebook Login for Business", Embedded Signup): it opens the
+// dialog, decides as c says, and returns the code that the SDK passes to the page. Options are those of FB.login, such
+// as scope and config_id. Such a code is exchanged without a redirect_uri; with one it is refused
+// (amachang/facebook-node-sdk#6). LoginBySDK returns an error if there is no code, for example because the person
+// cancelled.
 func (f *Facebook) LoginBySDK(appID string, options url.Values, c Consent) (code string, err error) {
 	q := maps.Clone(options)
 	if q == nil {
@@ -150,10 +150,10 @@ func (f *Facebook) LoginBySDK(appID string, options url.Values, c Consent) (code
 	return code, nil
 }
 
-// stepAs is the parameter by which the page of people leads to the page of permissions.
+// stepAs is the parameter by which the page of people links to the page of permissions.
 const stepAs = "_as"
 
-// consentPage asks the person in front of the browser: first who they are, then what they allow.
+// consentPage asks who the person is, and then for their consent.
 func (d *dialog) consentPage(c *call, l login) answer {
 	as := d.directory.users[c.query.Get(stepAs)]
 	if as == nil && len(d.directory.people) == 1 {
@@ -191,7 +191,7 @@ func (d *dialog) choices(c *call) []choice {
 	return people
 }
 
-// showBusinesses has the page ask for a business, and offer its pages instead of the person's.
+// showBusinesses makes the page ask for a business, and offer its pages instead of the person's.
 func (d *dialog) showBusinesses(shown map[string]any, as *User) {
 	var businesses []*Business
 	var pages []string
@@ -202,7 +202,7 @@ func (d *dialog) showBusinesses(shown map[string]any, as *User) {
 	shown["Businesses"], shown["Pages"] = businesses, d.directory.pagesOf(pages)
 }
 
-// posted is what the consent page says: the boxes that are still ticked, and the button.
+// posted reads the consent page's form.
 func (d *dialog) posted(form url.Values, l login) Consent {
 	consent := Consent{User: form.Get("user"), Cancel: form.Get("action") != "continue"}
 	consent.Business = form.Get("business")
@@ -226,7 +226,7 @@ func host(uri string) string {
 	return u.Host
 }
 
-// index tells a person what is here. Facebook has no such page.
+// index is the page at /, which Facebook does not have: the apps and people of the simulator.
 func (d *dialog) index(*call) answer {
 	apps := make([]*App, 0, len(d.directory.apps))
 	for _, app := range d.directory.apps {
@@ -236,9 +236,9 @@ func (d *dialog) index(*call) answer {
 	return htmlAnswer(d.options().Now(), http.StatusOK, indexTemplate, map[string]any{"Apps": apps, "People": d.directory.peopleInOrder()})
 }
 
-// concludeBusiness does what the person does at the dialog of a configuration. It is all or nothing: one permission
-// declined is the same as a cancelled dialog.
-func (d *dialog) concludeBusiness(l login, person string, consent Consent) (location string, err error) {
+// completeBusiness applies the decision at the dialog of a configuration. Declining one permission there is the same as
+// cancelling.
+func (d *dialog) completeBusiness(l login, person string, consent Consent) (location string, err error) {
 	if slices.ContainsFunc(l.configuration.Permissions, func(p string) bool { return slices.Contains(consent.Decline, p) }) {
 		return l.redirectDenied(), nil
 	}

@@ -14,25 +14,25 @@ import (
 	"time"
 )
 
-// control is the page by which a person breaks things.
+// control is the control page.
 type control struct {
 	f *Facebook
 
 	mu   sync.Mutex
-	down string // the name of an outage; empty: none
+	down string // name of the current outage; empty: none
 	up   func() // ends it
 }
 
-// Control returns a page that shows what the simulator knows and has buttons to break it: remove an app, expire or kill a
-// token, change a password, throttle, go down and come back. It works without scripts, shows no token in full, and answers
-// under whatever path it is mounted, to loopback clients and under loopback names only. It is apart from f: an outage that
-// it brings about does not reach it.
+// Control returns a page that shows the simulator's state and has buttons for failures: remove an app, expire or
+// invalidate a token, change a password, throttle, start and end an outage. It works without scripts, shows no token in
+// full, works under any path, and answers only loopback clients under loopback names. An outage of f does not affect
+// it.
 func (f *Facebook) Control() http.Handler {
 	c := &control{f: f}
 	return loopbackOnly(http.NewCrossOriginProtection().Handler(http.HandlerFunc(c.serve)))
 }
 
-// loopbackOnly keeps strangers out, and with the look at the Host also pages of the web that have their name resolve to
+// loopbackOnly refuses clients of other machines. It also checks Host, against web pages whose name resolves to
 // 127.0.0.1.
 func loopbackOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -67,14 +67,14 @@ func (c *control) serve(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "there is no such action, or nothing by that name", http.StatusBadRequest)
 			return
 		}
-		http.Redirect(w, r, r.URL.Path, http.StatusSeeOther) // so that a reload does not do it again
+		http.Redirect(w, r, r.URL.Path, http.StatusSeeOther) // so that a reload does not repeat the action
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		http.Error(w, "the control page is read or posted to", http.StatusMethodNotAllowed)
 	}
 }
 
-// loginBySDK logs a person in as a page with FB.login would, and shows the code that the page gets.
+// loginBySDK logs a person in as FB.login would, and shows the code that the calling page gets.
 func (c *control) loginBySDK(w http.ResponseWriter, r *http.Request) {
 	code, err := c.f.LoginBySDK(r.PostFormValue("app"), nil, Consent{User: r.PostFormValue("user")})
 	if err != nil {
@@ -86,10 +86,10 @@ func (c *control) loginBySDK(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, code)
 }
 
-// throttleFor is how long a throttle of the control page lasts.
+// throttleFor is the duration of a throttle of the control page.
 const throttleFor = 5 * time.Minute
 
-// act does what a button says, and tells whether there is such a button.
+// act performs a button's action. It returns false if there is no such action.
 func (c *control) act(r *http.Request) bool {
 	app, user, business := r.PostFormValue("app"), r.PostFormValue("user"), r.PostFormValue("business")
 	over := Throttle{CallCount: 100, RegainAccess: throttleFor}
@@ -125,9 +125,9 @@ func (c *control) act(r *http.Request) bool {
 	case "allow-extension":
 		c.f.RefuseExtension(app, user, nil)
 	case "down":
-		return c.goDown(r.PostFormValue("how"))
+		return c.startOutage(r.PostFormValue("how"))
 	case "up":
-		c.comeBack()
+		c.endOutage()
 	default:
 		return c.actOnToken(r)
 	}
@@ -152,7 +152,7 @@ func (c *control) actOnToken(r *http.Request) bool {
 	return true
 }
 
-// tokenNumbered finds a token by the number that the page shows.
+// tokenNumbered finds a token by its number on the page.
 func (c *control) tokenNumbered(number string) (value string, known bool) {
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
@@ -170,7 +170,7 @@ func (c *control) liftThrottles() {
 	c.f.throttles.armed = nil
 }
 
-// outage is a way to be down.
+// outage is a kind of outage.
 type outage struct {
 	Name  string
 	Fault Fault
@@ -185,12 +185,12 @@ var outages = []outage{
 	{"no answer at all", Fault{Hang: true}},
 }
 
-func (c *control) goDown(how string) bool {
+func (c *control) startOutage(how string) bool {
 	at, err := strconv.Atoi(how)
 	if err != nil || at < 0 || at >= len(outages) {
 		return false
 	}
-	c.comeBack()
+	c.endOutage()
 	up := c.f.Fail(outages[at].Fault)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,7 +198,7 @@ func (c *control) goDown(how string) bool {
 	return true
 }
 
-func (c *control) comeBack() {
+func (c *control) endOutage() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.up != nil {
@@ -209,7 +209,7 @@ func (c *control) comeBack() {
 
 var controlTemplate = pageTemplate("control.html")
 
-// controlState is what the control page shows.
+// controlState is the content of the control page.
 type controlState struct {
 	Now        string
 	Down       string
@@ -230,16 +230,16 @@ type behaviorRow struct {
 	On         bool
 }
 
-type throttleRow struct{ Whose, Until string }
+type throttleRow struct{ Owner, Until string }
 
 type grantRow struct {
-	App, AppID, Whose, User, Business, Permissions string
-	Refused                                        bool // its tokens are not extended
+	App, AppID, Owner, User, Business, Permissions string
+	Refused                                        bool // see Facebook.RefuseExtension
 }
 
 type tokenRow struct {
 	Number                              int
-	Short, Kind, Whose, Expires, Reason string
+	Short, Kind, Owner, Expires, Reason string
 	Valid                               bool
 }
 
@@ -247,10 +247,10 @@ type requestRow struct {
 	Time, Endpoint, Method, Path string
 	Status                       int
 	Batched                      bool
-	Refused                      string // what Meta refuses new apps
+	Refused                      string // the feature that Meta refuses to new apps
 }
 
-// shownTokens and shownRequests are how many the page shows, the youngest first.
+// shownTokens and shownRequests limit the rows of the page, the newest first.
 const (
 	shownTokens   = 50
 	shownRequests = 30
@@ -275,7 +275,7 @@ func (c *control) state(down string) controlState {
 
 func clockTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// sorted are the values in the order of their keys.
+// sorted returns the values in the order of their keys.
 func sorted[T any](m map[string]T) []T {
 	var all []T
 	for _, key := range slices.Sorted(maps.Keys(m)) {
@@ -296,7 +296,7 @@ func (c *control) throttleRows() []throttleRow {
 	var rows []throttleRow
 	for _, a := range c.f.throttles.armed {
 		if a.until.IsZero() || c.f.settings.options().Now().Before(a.until) {
-			row := throttleRow{Whose: strings.Join(strings.Fields(a.App+" "+a.User+" "+a.Object), ", ")}
+			row := throttleRow{Owner: strings.Join(strings.Fields(a.App+" "+a.User+" "+a.Object), ", ")}
 			if !a.until.IsZero() {
 				row.Until = clockTime(a.until)
 			}
@@ -310,8 +310,8 @@ func (c *control) grantRows() []grantRow {
 	var rows []grantRow
 	for _, g := range c.f.grants.standing {
 		rows = append(rows, grantRow{
-			App: c.f.directory.apps[g.app].Name, AppID: g.app, Whose: c.f.directory.nameOf(g.person), User: g.person, Business: g.business,
-			Permissions: strings.Join(g.granted(), ", "), Refused: c.f.endpoints.tokenEndpoint.unextendable[grantKey{g.app, g.person}] != nil,
+			App: c.f.directory.apps[g.app].Name, AppID: g.app, Owner: c.f.directory.nameOf(g.person), User: g.person, Business: g.business,
+			Permissions: strings.Join(g.granted(), ", "), Refused: c.f.endpoints.tokenEndpoint.refusedExtensions[grantKey{g.app, g.person}] != nil,
 		})
 	}
 	slices.SortFunc(rows, func(a, b grantRow) int {
@@ -323,15 +323,15 @@ func (c *control) grantRows() []grantRow {
 func (c *control) tokenRows() []tokenRow {
 	var rows []tokenRow
 	for _, t := range c.f.tokens.all {
-		row := tokenRow{Number: t.number, Short: short(t.value), Kind: t.kind, Whose: c.f.directory.nameOf(t.person), Expires: "never", Valid: true}
+		row := tokenRow{Number: t.number, Short: short(t.value), Kind: t.kind, Owner: c.f.directory.nameOf(t.person), Expires: "never", Valid: true}
 		if page := c.f.directory.pages[t.page]; page != nil {
-			row.Whose += ", for " + page.Name
+			row.Owner += ", for " + page.Name
 		}
 		if !t.expires.IsZero() {
 			row.Expires = clockTime(t.expires)
 		}
-		if flaw := c.f.tokens.flaw(t); flaw != nil {
-			row.Valid, row.Reason = false, flaw.Message
+		if reason := c.f.tokens.validate(t); reason != nil {
+			row.Valid, row.Reason = false, reason.Message
 		}
 		rows = append(rows, row)
 	}
@@ -339,7 +339,7 @@ func (c *control) tokenRows() []tokenRow {
 	return rows[:min(len(rows), shownTokens)]
 }
 
-// short is enough of a token to tell it from others, and too little to use it.
+// short abbreviates a token: enough to recognize it, too little to use it.
 func short(token string) string { return token[:3] + "…" + token[len(token)-4:] }
 
 func (c *control) requestRows() []requestRow {

@@ -10,7 +10,7 @@ const (
 	wrongApp      = "(#100) The App_id in the input_token did not match the Viewing App"
 )
 
-// debugAnswer is the data of debug_token ("Debug Token").
+// debugAnswer is the member data of debug_token's answer ("Debug Token").
 type debugAnswer struct {
 	AppID               any             `json:"app_id,omitempty"`
 	Type                string          `json:"type,omitempty"`
@@ -26,20 +26,20 @@ type debugAnswer struct {
 	Error               *debugError     `json:"error,omitempty"`
 }
 
-// granularScope lacks target_ids if it is for all pages.
+// granularScope is a scope that is granted page by page. Without target_ids it is for all pages.
 type granularScope struct {
 	Scope     string `json:"scope"`
 	TargetIDs []any  `json:"target_ids,omitempty"`
 }
 
-// debugError has a subcode, which everywhere else is called error_subcode.
+// debugError is an error in debugAnswer. Its subcode is called error_subcode everywhere else.
 type debugError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 	Subcode int    `json:"subcode,omitempty"`
 }
 
-// debugger tells apps about their tokens.
+// debugger is the endpoint debug_token.
 type debugger struct {
 	*settings
 	graph     *graph
@@ -47,8 +47,8 @@ type debugger struct {
 	tokens    *tokens
 }
 
-// debugToken tells an app about a token of its own ("Debug Token"). That the token is dead is an answer, with status 200;
-// an error is about the token that the call is made with.
+// debugToken describes one of an app's tokens to the app ("Debug Token"). An invalid input_token is an answer with
+// status 200. Errors are about the token that the call is made with.
 func (d *debugger) debugToken(c *call) (any, error) {
 	caller, err := d.graph.authenticate(c)
 	switch {
@@ -66,26 +66,26 @@ func (d *debugger) debugToken(c *call) (any, error) {
 	if input.app != caller.app {
 		return nil, oauthError(codeInvalid, wrongApp)
 	}
-	if input.client && input.grant.gone {
+	if input.client && input.grant.ended {
 		// Seen on v26.0; the report has no text.
 		return nil, methodError(codeInvalid, 0, "(#100) Unsupported request")
 	}
-	if flaw := d.tokens.flaw(input); flaw != nil {
-		return debugged(d.dead(input, flaw)), nil
+	if reason := d.tokens.validate(input); reason != nil {
+		return debugged(d.invalid(input, reason)), nil
 	}
-	return debugged(d.live(input)), nil
+	return debugged(d.valid(input)), nil
 }
 
 func debugged(a debugAnswer) map[string]debugAnswer { return map[string]debugAnswer{"data": a} }
 
-func (d *debugger) dead(t *token, flaw *GraphError) debugAnswer {
+func (d *debugger) invalid(t *token, reason *GraphError) debugAnswer {
 	return debugAnswer{
 		AppID: d.appID(t.app), Type: d.typeOf(t), ExpiresAt: new(unix(t.expires)), Scopes: []string{},
-		Error: &debugError{Code: flaw.Code, Message: flaw.Message, Subcode: flaw.Subcode},
+		Error: &debugError{Code: reason.Code, Message: reason.Message, Subcode: reason.Subcode},
 	}
 }
 
-func (d *debugger) live(t *token) debugAnswer {
+func (d *debugger) valid(t *token) debugAnswer {
 	a := debugAnswer{
 		AppID: d.appID(t.app), Type: d.typeOf(t), Application: d.directory.apps[t.app].Name, IsValid: true, Scopes: []string{},
 	}
@@ -102,7 +102,7 @@ func (d *debugger) live(t *token) debugAnswer {
 	return a
 }
 
-// typeOf is the token's kind as it is told.
+// typeOf is the token's type in the answer.
 func (d *debugger) typeOf(t *token) string {
 	if t.client && t.kind == KindSystemUser {
 		return d.options().IntegrationTokenType
@@ -129,7 +129,7 @@ func (d *debugger) granularScopes(t *token) []granularScope {
 	return granular
 }
 
-// targets are the assets that a permission is narrowed down to; none means all.
+// targets returns the assets to which a permission is restricted. Empty: all.
 func (t *token) targets(scope string) []string {
 	switch {
 	case t.business != "" && scope == "business_management":

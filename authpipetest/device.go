@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// deviceLife is how long a device login waits for its person ("Login for Devices").
+// deviceLife is how long a device login can be approved ("Login for Devices").
 const deviceLife = 420 * time.Second
 
-// deviceLogin is a login that waits for a person to type in its user code.
+// deviceLogin is a login that a person approves by typing in its user code.
 type deviceLogin struct {
 	code, userCode string
 	app            *App
 	scopes         []string
-	issued, polled time.Time // polled: zero before the first time
-	grant          *grant    // what the person allowed; nil: nothing yet
+	issued, polled time.Time // polled: zero before the first poll
+	grant          *grant    // nil until the person approves
 	denied, used   bool
 }
 
-// devices has the device logins.
+// devices has the device logins, their endpoints and their page.
 type devices struct {
 	*settings
 	directory *directory
@@ -46,8 +46,8 @@ type deviceTokenAnswer struct {
 	ExpiresIn            int64  `json:"expires_in"`
 }
 
-// deviceBegin gives a device its codes ("Login for Devices"). The verification_uri is the simulator's own page, where
-// Facebook's is https://www.facebook.com/device.
+// begin issues the codes of a device login ("Login for Devices"). The verification_uri is the simulator's own page,
+// where Facebook's is https://www.facebook.com/device.
 func (ds *devices) begin(c *call) (any, error) {
 	app, err := ds.app(c)
 	if err != nil {
@@ -66,7 +66,7 @@ func (ds *devices) begin(c *call) (any, error) {
 	}, nil
 }
 
-// clientTokenApp is the app whose client token the call is made with: {app id}|{client token}. A secret will not do.
+// app returns the app whose client token the call has: {app id}|{client token}. The app secret does not work.
 func (ds *devices) app(c *call) (*App, error) {
 	id, rest, _ := strings.Cut(c.accessToken(), "|")
 	c.app = ds.directory.apps[id]
@@ -76,7 +76,7 @@ func (ds *devices) app(c *call) (*App, error) {
 	return c.app, nil
 }
 
-// deviceStatus is what the device polls ("Login for Devices").
+// status is the endpoint that the device polls ("Login for Devices").
 func (ds *devices) status(c *call) (any, error) {
 	app, err := ds.app(c)
 	if err != nil {
@@ -96,20 +96,20 @@ func (ds *devices) status(c *call) (any, error) {
 	case !last.IsZero() && now.Before(last.Add(ds.options().DeviceInterval)):
 		return nil, deviceTooFast()
 	case d.denied && ds.options().DeviceDenied != nil:
-		return nil, flawed(ds.options().DeviceDenied)
+		return nil, invalidToken(ds.options().DeviceDenied)
 	case d.grant == nil:
 		return nil, devicePending()
-	case d.grant.gone:
-		return nil, flawed(ds.tokens.sessionError(&token{app: app.ID, person: d.grant.person}, SubcodeAppNotInstalled))
+	case d.grant.ended:
+		return nil, invalidToken(ds.tokens.sessionError(&token{app: app.ID, person: d.grant.person}, SubcodeAppNotInstalled))
 	}
 	d.used = true
 	t := ds.tokens.issue(d.grant, LongLife)
 	return deviceTokenAnswer{t.value, unix(t.dataAccessExpires()), ds.tokens.answer(t, false).ExpiresIn}, nil
 }
 
-// ApproveDevice plays the person who types the user code of a device login in and does what c says. An error is returned
-// if no login waits for that code, or if there is no such person. What the device hears about a Cancel is a matter of
-// [Options].DeviceDenied.
+// ApproveDevice acts as the person who types in the user code of a device login, and decides as c says.
+// [Options].DeviceDenied determines the answer to the device after a Cancel. ApproveDevice returns an error if no login
+// has that code, or if there is no such person.
 func (f *Facebook) ApproveDevice(userCode string, c Consent) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,7 +139,7 @@ func (d *deviceLogin) waits(now time.Time) bool {
 	return d.grant == nil && !d.denied && now.Before(d.issued.Add(deviceLife))
 }
 
-// Subcodes of device login, by which alone its errors are told apart ("Login for Devices").
+// Codes of device login. Its errors differ in the subcode only ("Login for Devices").
 const (
 	codePending              = 31
 	codeDeviceExpired        = 463
@@ -148,19 +148,19 @@ const (
 	subcodeDeviceNotApproved = 1349174
 )
 
-// devicePending: nobody has typed the code in yet.
+// devicePending answers before the person has typed in the code.
 func devicePending() refusal {
 	return deviceError(codePending, subcodeDeviceNotApproved, "This request requires the user to take a pending action",
 		"Device Login Authorization Pending", "User has not yet authorized your application. Continue polling.")
 }
 
-// deviceTooFast: the interval was not kept.
+// deviceTooFast answers a poll before the interval is over.
 func deviceTooFast() refusal {
 	return deviceError(codeUserLimit, subcodeExcessivePolling, "User request limit reached", "OAuth Device Excessive Polling",
 		"Your device is polling too frequently. Space your requests with a minium interval of 5 seconds.")
 }
 
-// deviceExpired: the code was not used in time, or is used up.
+// deviceExpired answers if the code has expired or was used.
 func deviceExpired() refusal {
 	return deviceError(codeDeviceExpired, subcodeDeviceExpired, "The session has expired", "Activation Code Expired",
 		"The code you entered has expired. Please go back to your device for a new code and try again.")
@@ -174,7 +174,7 @@ func deviceError(code, subcode int, message, title, text string) refusal {
 
 var deviceTemplate = pageTemplate("device.html")
 
-// devicePage is where a person types in the code that a device shows.
+// page is the page on which a person types in the code that a device shows.
 func (ds *devices) page(c *call) answer {
 	shown := map[string]any{"Code": c.query.Get("user_code"), "People": ds.directory.peopleInOrder()}
 	if c.request.Method == http.MethodPost {

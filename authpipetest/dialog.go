@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// dialog has the login dialog and what else www.facebook.com shows to a person.
+// dialog is the login dialog and the index page.
 type dialog struct {
 	*settings
 	directory     *directory
@@ -20,8 +20,8 @@ type dialog struct {
 	tokenEndpoint *tokenEndpoint
 }
 
-// serve is the login dialog ("Manually Build a Login Flow"). It redirects only to what the app has registered, and shows
-// an error page otherwise.
+// serve is the login dialog ("Manually Build a Login Flow"). It redirects only to URIs that the app has registered, and
+// shows an error page otherwise.
 func (d *dialog) serve(c *call) answer {
 	l, err := d.readLogin(c)
 	if err != nil {
@@ -32,7 +32,7 @@ func (d *dialog) serve(c *call) answer {
 	if !known {
 		return d.consentPage(c, l)
 	}
-	location, err := d.conclude(l, consent)
+	location, err := d.complete(l, consent)
 	if err != nil {
 		return d.errorPage(err)
 	}
@@ -47,28 +47,28 @@ func (d *dialog) errorPage(err error) answer {
 	return htmlAnswer(d.options().Now(), d.options().BlockedStatus, errorTemplate, map[string]string{"Title": shown.title, "Text": shown.text})
 }
 
-// login is a request for the login dialog that is sound enough to be put before a person ("Manually Build a Login Flow").
+// login is a valid request for the login dialog ("Manually Build a Login Flow").
 type login struct {
 	app          *App
 	redirectURI  string
 	state        string
 	responseType []string
-	scopes       []string // sorted, public_profile among them
+	scopes       []string // sorted, including public_profile
 	rerequest    bool     // offer declined permissions again
 	returnScopes bool
 	challenge    challenge
 	nonce        string // of OpenID Connect
 
 	configuration *Configuration // of Facebook Login for Business; nil: none
-	business      string         // the one that was chosen
+	business      string         // the business that the person chose
 }
 
-// blocked is the error page that the dialog shows when it will not redirect. It is an error.
+// blocked is the page that the dialog shows instead of redirecting. It is an error.
 type blocked struct{ title, text string }
 
 func (b blocked) Error() string { return b.title + ": " + b.text }
 
-// readLogin reads the dialog's parameters, which stand in the query even when the consent page posts.
+// readLogin reads the dialog's parameters. They are in the query, also when the consent page posts.
 func (d *dialog) readLogin(c *call) (login, error) {
 	q := c.query
 	l := login{app: d.directory.apps[q.Get("client_id")], redirectURI: q.Get("redirect_uri"), state: q.Get("state")}
@@ -87,12 +87,12 @@ func (d *dialog) readLogin(c *call) (login, error) {
 		return l, blocked{"Insecure Login Blocked", "You can't get an access token or log in to this app from an insecure page. " +
 			"Try re-loading the page as https://"}
 	}
-	d.readWishes(&l, q)
+	d.readParameters(&l, q)
 	return l, l.checkConfiguration(q)
 }
 
-// checkConfiguration is the dialog's view of config_id ("Facebook Login for Business"). What it shows instead of
-// redirecting is nowhere written down.
+// checkConfiguration checks config_id ("Facebook Login for Business"). What Facebook shows instead of redirecting is
+// not documented.
 func (l login) checkConfiguration(q url.Values) error {
 	switch {
 	case !q.Has("config_id"):
@@ -109,8 +109,8 @@ func (l login) checkConfiguration(q url.Values) error {
 	return nil
 }
 
-// readWishes reads what cannot be wrong.
-func (d *dialog) readWishes(l *login, q url.Values) {
+// readParameters reads parameters that have no invalid values.
+func (d *dialog) readParameters(l *login, q url.Values) {
 	l.responseType = strings.Fields(q.Get("response_type"))
 	l.scopes = append(list(q.Get("scope")), publicProfile)
 	if l.configuration != nil {
@@ -124,10 +124,11 @@ func (d *dialog) readWishes(l *login, q url.Values) {
 	l.challenge = bindChallenge(d.options().PKCE, q.Get("code_challenge"), q.Get("code_challenge_method"), l.asksOpenID())
 }
 
-// asksOpenID reports whether this login asks for an ID token. Earlier logins do not count.
+// asksOpenID reports whether this login asks for an ID token. Scopes of earlier logins do not count.
 func (l login) asksOpenID() bool { return slices.Contains(l.scopes, scopeOpenID) }
 
-// redirectsTo is Strict Mode ("Login Security"): the whole URI to the letter, but for a state parameter.
+// redirectsTo implements Strict Mode ("Login Security"): the URI must be registered exactly, except for a state
+// parameter.
 func (a *App) redirectsTo(uri string) bool {
 	return slices.Contains(a.RedirectURIs, uri) || slices.Contains(a.RedirectURIs, withoutState(uri))
 }
@@ -144,7 +145,7 @@ func withoutState(uri string) string {
 	return base + "?" + strings.Join(kept, "&")
 }
 
-// insecure tells a URI that Facebook has refused since 2018: plain http, unless on the developer's own machine.
+// insecure reports whether Facebook has refused the URI since 2018: plain http, except to the developer's own machine.
 func insecure(uri string) bool {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme != "http" {
@@ -154,8 +155,8 @@ func insecure(uri string) bool {
 	return u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback())
 }
 
-// offered are the permissions that the dialog asks the person about: what was granted once is not asked for again, and
-// what was declined only on a rerequest.
+// offered returns the permissions that the dialog asks the person about. A permission granted earlier is not asked for
+// again, and a declined one only on a rerequest.
 func (l login) offered(g *grant) []string {
 	return slices.DeleteFunc(slices.Clone(l.scopes), func(s string) bool {
 		if s == publicProfile {
@@ -165,11 +166,11 @@ func (l login) offered(g *grant) []string {
 	})
 }
 
-// facebookFragment is put behind every redirect that has no fragment of its own. It never reaches a server; a person who
-// copies the URL brings it along.
+// facebookFragment is the fragment of every redirect that has none of its own. It never reaches a server unless a
+// person copies the URL.
 const facebookFragment = "_=_"
 
-// redirectDenied is where the browser goes when the person cancels ("Manually Build a Login Flow").
+// redirectDenied is the redirect after a person cancels ("Manually Build a Login Flow").
 func (l login) redirectDenied() string {
 	return l.redirect(url.Values{
 		"error":             {"access_denied"},
@@ -179,7 +180,7 @@ func (l login) redirectDenied() string {
 	})
 }
 
-// redirectPlatformError is where the browser goes when Facebook has something against the app: without an "error".
+// redirectPlatformError is the redirect after Facebook refuses the app. It has no parameter error.
 func (l login) redirectPlatformError(code int, message string, omitState bool) string {
 	if omitState {
 		l.state = ""
@@ -187,7 +188,7 @@ func (l login) redirectPlatformError(code int, message string, omitState bool) s
 	return l.redirect(url.Values{"error_code": {strconv.Itoa(code)}, "error_message": {message}})
 }
 
-// redirectGranted is where the browser goes with what was asked for.
+// redirectGranted is the redirect with the code or tokens that the app asked for.
 func (d *dialog) redirectGranted(l login, g *grant) string {
 	answer := url.Values{}
 	asksToken, asksIDToken := slices.Contains(l.responseType, "token"), slices.Contains(l.responseType, "id_token")
@@ -199,7 +200,7 @@ func (d *dialog) redirectGranted(l login, g *grant) string {
 	if asksToken {
 		t = d.addToken(answer, g)
 	}
-	if asksIDToken && l.asksOpenID() && t.has(scopeOpenID) { // without the scope there is no ID token, whatever the response type
+	if asksIDToken && l.asksOpenID() && t.has(scopeOpenID) { // the response type alone is not enough
 		answer.Set("id_token", d.openID.token(t, l.nonce))
 	}
 	if l.returnScopes || slices.Contains(l.responseType, "granted_scopes") {
@@ -217,7 +218,7 @@ func (d *dialog) redirectGranted(l login, g *grant) string {
 	return l.redirectURI + "#" + answer.Encode()
 }
 
-// addToken is response_type=token: a short-lived token in the fragment.
+// addToken implements response_type=token: a short-lived token in the fragment.
 func (d *dialog) addToken(answer url.Values, g *grant) *token {
 	t := d.tokens.issue(g, ShortLife)
 	answer.Set("access_token", t.value)
@@ -226,7 +227,7 @@ func (d *dialog) addToken(answer url.Values, g *grant) *token {
 	return t
 }
 
-// redirect adds the answer and the state to the redirect URI and leaves what it says already as it is.
+// redirect adds parameters and the state to the redirect URI, and leaves its own parameters unchanged.
 func (l login) redirect(answer url.Values) string {
 	if l.state != "" {
 		answer.Set("state", l.state)

@@ -13,30 +13,31 @@ import (
 type App struct {
 	ID     string // the client id, a decimal string at Facebook
 	Secret string
-	// ClientToken is the half of a client access token that is no secret ("Login for Devices"). Empty: no device login.
+	// ClientToken is the public half of a client access token ("Login for Devices"). Empty: no device login.
 	ClientToken string
-	Name        string // shown at the dialog and told by debug_token; zero: "Demo"
-	// RedirectURIs are the "Valid OAuth Redirect URIs", which a login has to match to the letter.
+	Name        string // shown at the dialog and by debug_token; zero: "Demo"
+	// RedirectURIs are the "Valid OAuth Redirect URIs". The URI of a login must equal one of them.
 	RedirectURIs []string
 	// RequireAppSecret is the setting "Require App Secret": calls with a token need an appsecret_proof ("Login Security").
 	RequireAppSecret bool
-	// Version serves calls that name none ("Upgrade API version"). Zero: the oldest version that is alive.
+	// Version is the API version of calls that name none ("Upgrade API version"). Zero: the oldest version that is
+	// served.
 	Version string
-	// DeauthorizeURL is told when a person removes the app, DataDeletionURL when they want their data deleted as well. Empty:
-	// nobody is told. See [Facebook.Deliver].
+	// DeauthorizeURL gets a request when a person removes the app, and DataDeletionURL when they also request the
+	// deletion of their data. Empty: no request. See [Facebook.Deliver].
 	DeauthorizeURL, DataDeletionURL string
-	// Developers are the people whose user tokens debug_token accepts besides the app token.
+	// Developers are the people whose user tokens debug_token accepts, besides the app token.
 	Developers []string
 }
 
 // User is a person with a Facebook account.
 type User struct {
-	ID    string // the person; what an app sees is the app-scoped id, see [Facebook.ScopedID]
+	ID    string // of the person; an app sees the app-scoped id, see [Facebook.ScopedID]
 	Name  string
-	Email string   // empty: no confirmed address, so that an app is given none
+	Email string   // empty: no confirmed address, so apps get none
 	Pages []string // ids of the pages on which the person has a role
-	// Profile has further fields by name, such as birthday: "05/16/1990". Those that need a permission are absent without it
-	// ("Permissions Reference"). Fields that Facebook documents and this does not have are absent.
+	// Profile has further fields by name, such as birthday: "05/16/1990". A field that needs a permission is absent
+	// without it ("Permissions Reference"). A field that Facebook documents and Profile lacks is absent.
 	Profile map[string]any
 }
 
@@ -45,16 +46,16 @@ type Page struct {
 	ID       string
 	Name     string
 	Category string   // zero: "Brand"
-	Tasks    []string // what those with a role may do there; zero: everything
+	Tasks    []string // permitted to people with a role; zero: everything
 	Username string   // the name in the page's URL; empty: none
 	// Instagram is the id of the professional account at Instagram that the page is linked with, for tokens with
 	// instagram_basic. Empty: none.
 	Instagram string
-	// Portfolio is the id of the business portfolio that holds the page. A person's list of pages has it only for tokens with
-	// business_management; the page itself answers to its id all the same. Empty: none does.
+	// Portfolio is the id of the business portfolio that holds the page. A person's list of pages includes the page
+	// only for tokens with business_management; the page can be read by its id without. Empty: none.
 	Portfolio string
-	// Fields has further fields by name, such as fan_count or about, for tokens with pages_read_engagement. Fields that
-	// Facebook documents and this does not have are absent.
+	// Fields has further fields by name, such as fan_count or about, for tokens with pages_read_engagement. A field
+	// that Facebook documents and Fields lacks is absent.
 	Fields map[string]any
 }
 
@@ -64,33 +65,34 @@ type Business struct {
 	Name   string   // zero: "Business"
 	Admins []string // ids of the people who may connect apps to it
 	Pages  []string // ids of the pages that are its assets
-	// RequireExpiringTokens is a setting of some businesses: their system users' tokens live 60 days, and who asks for others
-	// is refused ("System Users: Install Apps, Generate, Refresh, and Revoke Tokens").
+	// RequireExpiringTokens makes the tokens of the business's system users expire after 60 days, and refuses requests
+	// for others ("System Users: Install Apps, Generate, Refresh, and Revoke Tokens").
 	RequireExpiringTokens bool
 }
 
-// Configuration is what an app asks of businesses, by its id instead of a scope ("Facebook Login for Business").
+// Configuration is a set of permissions that an app asks of businesses, by its id instead of a scope ("Facebook Login
+// for Business").
 type Configuration struct {
 	ID  string // the config_id
 	App string // the app's id
 	// TokenKind is KindSystemUser for a token of the business, or KindUser for one of the person at the dialog. Zero:
 	// KindSystemUser.
 	TokenKind string
-	// ExpiresIn60Days ends system user tokens after 60 days. Otherwise they never expire, unless the business wants them to.
-	// User tokens go by [Options].CodeTokenLife.
+	// ExpiresIn60Days makes system user tokens expire after 60 days. Otherwise they never expire, unless the business
+	// requires it. [Options].CodeTokenLife applies to user tokens.
 	ExpiresIn60Days bool
-	// Permissions are granted all or not at all.
+	// Permissions are granted all together or not at all.
 	Permissions []string
 }
 
-// SystemUser is an account that a business keeps for its own software. The system users that act for an app at a client's
-// business come into being with the login: see [Facebook.Integration].
+// SystemUser is an account of a business for its own software. A system user that acts for an app at a client's
+// business is made by the login: see [Facebook.Integration].
 type SystemUser struct {
 	ID       string
 	Name     string
 	Business string
 	Admin    bool     // its tokens may create and manage others
-	Apps     []string // installed apps; only for these are there tokens
+	Apps     []string // installed apps; tokens are only for these
 	Pages    []string // assigned assets
 }
 
@@ -100,7 +102,7 @@ type directory struct {
 
 	apps   map[string]*App
 	users  map[string]*User
-	people []string // ids of users, in the order in which they came
+	people []string // ids of users, in the order of AddUser
 	pages  map[string]*Page
 
 	businesses     map[string]*Business
@@ -131,7 +133,7 @@ func (d *directory) addApp(a App) {
 	d.apps[a.ID] = &a
 }
 
-// AddUser gives a person an account, or replaces the one with that id.
+// AddUser adds a person, or replaces the one with that id.
 func (f *Facebook) AddUser(u User) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -146,7 +148,7 @@ func (d *directory) addUser(u User) {
 	d.users[u.ID] = &u
 }
 
-// AddPage founds a page, or replaces the one with that id.
+// AddPage adds a page, or replaces the one with that id.
 func (f *Facebook) AddPage(p Page) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -164,8 +166,8 @@ func (d *directory) addPage(p Page) {
 	d.pages[p.ID] = &p
 }
 
-// SetAppSecret resets an app's secret. App tokens and proofs made of the former secret are refused from here on; tokens of
-// people live on. An app that does not exist is left alone.
+// SetAppSecret resets an app's secret. App tokens and proofs made with the former secret are refused from then on;
+// other tokens stay valid. It does nothing if there is no such app.
 func (f *Facebook) SetAppSecret(appID, secret string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -174,8 +176,8 @@ func (f *Facebook) SetAppSecret(appID, secret string) {
 	}
 }
 
-// ScopedID is the id by which an app knows a person ("App-Scoped User IDs"). Each app gets another, the same at every
-// call. It is a decimal number above 2^53: one that does not survive being read into a float.
+// ScopedID returns the id by which an app knows a person ("App-Scoped User IDs"). It differs between apps and is
+// constant for each. It is a decimal number above 2^53, which does not survive conversion to a float.
 func (f *Facebook) ScopedID(appID, userID string) string { return scopedID(appID, userID) }
 
 func scopedID(appID, userID string) string {
@@ -184,18 +186,18 @@ func scopedID(appID, userID string) string {
 	return strconv.FormatUint(above+binary.BigEndian.Uint64(sum[:])%(9*above), 10)
 }
 
-// hasSecret compares plainly, and not in constant time: the simulator guards nothing.
+// hasSecret need not compare in constant time: the simulator protects nothing.
 func (a *App) hasSecret(secret string) bool {
 	return secret != "" && secret == a.Secret
 }
 
-// mayHave tells whether the person still has a role on the page.
+// mayHave reports whether the person has a role on the page.
 func (d *directory) mayHave(person, page string) bool {
 	u := d.users[person]
 	return u != nil && d.pages[page] != nil && slices.Contains(u.Pages, page)
 }
 
-// AddBusiness founds a business, or replaces the one with that id.
+// AddBusiness adds a business, or replaces the one with that id.
 func (f *Facebook) AddBusiness(b Business) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -208,7 +210,7 @@ func (d *directory) addBusiness(b Business) {
 	d.businesses[b.ID] = &b
 }
 
-// AddConfiguration gives an app a configuration, or replaces the one with that id.
+// AddConfiguration adds a configuration of an app, or replaces the one with that id.
 func (f *Facebook) AddConfiguration(c Configuration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -221,22 +223,22 @@ func (d *directory) addConfiguration(c Configuration) {
 	d.configurations[c.ID] = &c
 }
 
-// AddSystemUser gives a business a system user, or replaces the one with that id.
+// AddSystemUser adds a system user of a business, or replaces the one with that id.
 func (f *Facebook) AddSystemUser(s SystemUser) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.directory.addSystemUser(s)
 }
 
-// addSystemUser puts a system user beside the people, whom it resembles: it has a name, permissions, pages and tokens. It
-// is not among those who can log in.
+// addSystemUser also adds a user, since a system user has a name, permissions, pages and tokens as a person has. It
+// cannot log in at the dialog.
 func (d *directory) addSystemUser(s SystemUser) {
 	s.Apps = slices.Clone(s.Apps)
 	d.systemUsers[s.ID] = &s
 	d.users[s.ID] = &User{ID: s.ID, Name: s.Name, Pages: slices.Clone(s.Pages)}
 }
 
-// manages tells whether the token may manage the system users of a business.
+// manages reports whether the token may manage the system users of a business.
 func (d *directory) manages(t *token, business *Business) bool {
 	if s := d.systemUsers[t.person]; s != nil {
 		return s.Admin && s.Business == business.ID
@@ -244,7 +246,7 @@ func (d *directory) manages(t *token, business *Business) bool {
 	return t.kind == KindUser && slices.Contains(business.Admins, t.person)
 }
 
-// businessesOf are the ids of the businesses that the token reaches, in order.
+// businessesOf returns the ids of the businesses that the token reaches, in order.
 func (d *directory) businessesOf(t *token) []string {
 	var reached []string
 	for id, business := range d.businesses {
@@ -256,8 +258,8 @@ func (d *directory) businessesOf(t *token) []string {
 	return reached
 }
 
-// RemovePageRole takes a person's role on a page away: page tokens that they gave are refused with 190/492, and the page
-// is no longer among their accounts. Their user tokens live on.
+// RemovePageRole removes a person's role on a page. The person's page tokens for it are refused with 190/492, and the
+// page is no longer in their list. Their user tokens stay valid.
 func (f *Facebook) RemovePageRole(pageID, userID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,24 +13,23 @@ import (
 	"testing"
 )
 
-// Facebook is a simulated Facebook: www.facebook.com, as far as its login dialog goes, and graph.facebook.com, both on
-// one [http.Handler]. It is safe for concurrent use. Make one with [NewFacebook]; the zero value does not work.
-//
-// Each of its fields is a subject with state and a file of its own. A subject knows only those above it.
+// Facebook is a simulated Facebook. One [http.Handler] serves both www.facebook.com, as far as its login dialog goes,
+// and graph.facebook.com. It is safe for concurrent use. Make one with [NewFacebook]; the zero value does not work.
 type Facebook struct {
 	mu sync.Mutex // guards the state of all subjects
 
-	settings      *settings      // options.go: the options in force, the clock, the versions
+	// Each subject has its own state and file, and uses only those above it.
+	settings      *settings      // options.go: options in force, clock, API versions
 	directory     *directory     // directory.go: apps, people, pages, businesses
 	notifications *notifications // notification.go: what apps receive from Facebook
-	grants        *grants        // grant.go: what people and businesses allowed to apps
+	grants        *grants        // grant.go: permissions that people and businesses gave to apps
 	tokens        *tokens        // token.go
 	throttles     *throttles     // throttle.go
 	faults        *faults        // fault.go
 	behaviors     *behaviors     // fault.go
 	log           *requestLog    // server.go
-	endpoints     endpoints      // route.go: what answers requests
-	server        *server        // server.go: the way of a request through all this
+	endpoints     endpoints      // route.go: the handlers of requests
+	server        *server        // server.go: from a request to its response
 }
 
 // NewFacebook returns a Facebook without apps, people and pages.
@@ -48,8 +47,8 @@ func NewFacebook(o Options) *Facebook {
 	return f
 }
 
-// Start serves f on a free port of 127.0.0.1 until the test ends, and returns the base URL: dialog and Graph API are both
-// below it. A request that a [Fault] still holds when the test ends is let go.
+// Start serves f on a free port of 127.0.0.1 until the test ends. It returns the base URL of the dialog and the Graph
+// API. A request that a [Fault] still holds when the test ends is released.
 func (f *Facebook) Start(tb testing.TB) (baseURL string) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -57,7 +56,7 @@ func (f *Facebook) Start(tb testing.TB) (baseURL string) {
 	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
 	server.Start()
 	tb.Cleanup(func() {
-		cancel() // before Close, which waits for the requests that are being answered
+		cancel() // before Close, which waits for open requests
 		server.Close()
 	})
 	return server.URL
@@ -66,9 +65,9 @@ func (f *Facebook) Start(tb testing.TB) (baseURL string) {
 // ServeHTTP answers as Facebook: each path may be preceded by a version, such as /v26.0.
 func (f *Facebook) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.server.ServeHTTP(w, r) }
 
-// Transport returns a transport that has f answer in memory, whatever host a request is for: for runs of so many calls that
-// sockets would be what takes the time. A [Fault] that breaks the connection, or cuts the answer short, arrives as the error
-// that a socket would have given.
+// Transport returns a transport through which f answers in memory, whatever host a request is for. Use it where a test
+// makes so many calls that sockets would take most of the time. A [Fault] that breaks the connection, or cuts the
+// response short, arrives as the error that a socket would have given.
 func (f *Facebook) Transport() http.RoundTripper { return transport{f.server} }
 
 type transport struct{ server *server }
@@ -96,7 +95,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// cut is where an answer ends that was not sent to its end.
+// cut ends a response that was not sent completely.
 type cut struct{}
 
 // Read implements [io.Reader].

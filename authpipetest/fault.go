@@ -12,74 +12,78 @@ import (
 	"time"
 )
 
-// Fault is trouble on demand, for [Facebook.Fail]. The simulator first waits (Delay, Hang), then breaks (Reset) or answers
-// (Error, Body or Status), perhaps by half (Truncate). A Fault that only waits lets the call through afterwards.
+// Fault is a failure for [Facebook.Fail]. The simulator first waits (Delay, Hang), then breaks the connection (Reset)
+// or answers (Error, Body or Status), possibly with half of the body (Truncate). A Fault that only waits lets the call
+// continue afterwards.
 type Fault struct {
 	Endpoint string // one of the Endpoint names; empty: any
-	Times    int    // how many requests it strikes; zero: all, until it is cleared
+	Times    int    // how many requests it applies to; zero: all, until it is cleared
 
-	// AfterEffect has the call take effect first, so that only its answer is lost: the code is spent, the post published.
+	// AfterEffect lets the call take effect first, so that only its answer is lost: the code is used, the post
+	// published.
 	AfterEffect bool
 
 	Delay time.Duration // in real time
-	// Hang holds the request until its client goes away, the server closes, or the fault is cleared. Once cleared it goes on as
-	// after a Delay. [Facebook.AwaitCount] tells when it has been reached, [Facebook.Held] whether its client still waits.
+	// Hang holds the request until its client disconnects, the server closes, or the fault is cleared. When cleared, it
+	// continues as after a Delay. [Facebook.AwaitCount] waits for the request to arrive; [Facebook.Held] reports
+	// whether its client still waits.
 	Hang bool
 
 	Reset bool // ends the connection without an answer
-	// Truncate cuts the connection in the middle of the answer's body, be it the fault's or the call's own.
+	// Truncate cuts the connection in the middle of the body, either the fault's or the call's own.
 	Truncate bool
 
 	Status int         // zero: 400 with an Error, 200 with a Body
 	Error  *GraphError // an empty Type is OAuthException
 	Header http.Header // added to the answer
 	Body   string      // instead of an Error, as it is
-	// ContentType is the Body's. Zero: application/json if it begins like an object, text/html otherwise.
+	// ContentType is that of Body. Zero: application/json if it begins like an object, text/html otherwise.
 	ContentType string
 }
 
-// armedFault is a Fault in force.
-type armedFault struct {
+// activeFault is a Fault in force.
+type activeFault struct {
 	Fault
-	left    int // strikes that are left; meaningless if Times is zero
+	left    int // requests left; unused if Times is zero
 	cleared chan struct{}
 }
 
 // faults has the faults in force.
 type faults struct {
 	mu    *sync.Mutex
-	armed []*armedFault
+	armed []*activeFault
 	held  map[string]int // by endpoint: the requests that a fault holds
 }
 
 func newFaults(mu *sync.Mutex) *faults { return &faults{mu: mu, held: map[string]int{}} }
 
-// Fail arms a fault. Of several that fit a request, the one armed first strikes. Calling clear disarms it, and lets go what
-// it holds; it may be called more than once.
+// Fail activates a fault. Of several that match a request, the first applies. clear ends the fault and releases the
+// requests that it holds; it may be called more than once.
 func (f *Facebook) Fail(fault Fault) (clear func()) { return f.faults.arm(fault) }
 
 func (fs *faults) arm(fault Fault) (clear func()) {
-	armed := &armedFault{Fault: fault, left: fault.Times, cleared: make(chan struct{})}
+	armed := &activeFault{Fault: fault, left: fault.Times, cleared: make(chan struct{})}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	fs.armed = append(fs.armed, armed)
 	return func() { fs.disarm(armed) }
 }
 
-func (fs *faults) disarm(armed *armedFault) {
+func (fs *faults) disarm(armed *activeFault) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	select {
 	case <-armed.cleared:
 	default:
 		close(armed.cleared)
-		fs.armed = slices.DeleteFunc(fs.armed, func(a *armedFault) bool { return a == armed })
+		fs.armed = slices.DeleteFunc(fs.armed, func(a *activeFault) bool { return a == armed })
 	}
 }
 
-// take finds the fault that strikes a request, if any, and counts the request as held if the fault has it wait. A fault that
-// has struck its times stays on the list, so that clear can still let go what it holds. The caller has the lock.
-func (fs *faults) take(endpoint string) *armedFault {
+// take returns the fault that applies to a request, or nil, and counts the request as held if the fault makes it wait.
+// A fault that has applied its number of times stays in the list, so that clear can release the requests that it holds.
+// The caller has the lock.
+func (fs *faults) take(endpoint string) *activeFault {
 	for _, a := range fs.armed {
 		if (a.Endpoint == "" || a.Endpoint == endpoint) && (a.Times == 0 || a.left > 0) {
 			a.left--
@@ -92,8 +96,8 @@ func (fs *faults) take(endpoint string) *armedFault {
 	return nil
 }
 
-// release notes that the fault does not hold the request any more.
-func (fs *faults) release(endpoint string, fault *armedFault) {
+// release records that the fault no longer holds the request.
+func (fs *faults) release(endpoint string, fault *activeFault) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fault.holds() {
@@ -101,19 +105,19 @@ func (fs *faults) release(endpoint string, fault *armedFault) {
 	}
 }
 
-// Held tells how many requests of an endpoint a [Fault] holds at this moment, by a Delay or a Hang: their clients still wait for
-// an answer. What [Facebook.AwaitCount] has awaited is among them until it is let go.
+// Held returns how many requests of an endpoint a [Fault] is holding, by a Delay or a Hang: their clients still wait
+// for an answer.
 func (f *Facebook) Held(endpoint string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.faults.held[endpoint]
 }
 
-// holds reports whether the fault has requests wait.
-func (a *armedFault) holds() bool { return a.Hang || a.Delay > 0 }
+// holds reports whether the fault makes requests wait.
+func (a *activeFault) holds() bool { return a.Hang || a.Delay > 0 }
 
-// wait tells whether the client is still there.
-func (a *armedFault) wait(ctx context.Context) bool {
+// wait waits as the fault says. It reports whether the client is still connected.
+func (a *activeFault) wait(ctx context.Context) bool {
 	delay := time.NewTimer(a.Delay)
 	defer delay.Stop()
 	select {
@@ -132,15 +136,15 @@ func (a *armedFault) wait(ctx context.Context) bool {
 	}
 }
 
-func (a *armedFault) answers() bool { return a.Status != 0 || a.Error != nil || a.Body != "" }
+func (a *activeFault) answers() bool { return a.Status != 0 || a.Error != nil || a.Body != "" }
 
-// answer is what the fault says instead of the endpoint.
-func (a *armedFault) answer(c *call, gr *graph) answer {
+// answer is the fault's answer in place of the endpoint's.
+func (a *activeFault) answer(c *call, gr *graph) answer {
 	made := answer{status: cmp.Or(a.Status, http.StatusOK), header: gr.header(c), body: []byte(a.Body)}
 	if a.Error != nil {
 		wanted := *a.Error
 		wanted.Type = cmp.Or(wanted.Type, "OAuthException")
-		refused := flawed(&wanted)
+		refused := invalidToken(&wanted)
 		if wanted.Code != codeToken {
 			refused.challenge = "invalid_request"
 		}
@@ -162,7 +166,7 @@ func guessType(body string) string {
 	return "text/html; charset=utf-8"
 }
 
-// reset ends the connection so that the client sees a reset and no orderly end.
+// reset closes the connection so that the client sees a reset, not an orderly end.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -174,27 +178,27 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// A Behavior is a way in which Facebook has been seen to answer, for [Facebook.Behave] and the control page.
+// A Behavior is a way in which Facebook has been observed to answer, for [Facebook.Behave] and the control page.
 type Behavior struct {
 	// Name identifies it: "app-deactivated".
 	Name string
-	// Text says what Facebook does, in a sentence.
+	// Text describes it in a sentence.
 	Text string
 
 	faults []Fault
-	change func(o *Options) // nil: nothing beside the faults
+	change func(o *Options) // nil: faults only
 }
 
-// graphEndpoints are those that an app calls with its secret or with a token.
+// graphEndpoints are the endpoints that an app calls with its secret or with a token.
 var graphEndpoints = []string{
 	EndpointAccessToken, EndpointExchangeToken, EndpointAppToken, EndpointDebugToken, EndpointMe, EndpointPermissions, EndpointRevoke,
 	EndpointRevokeToken, EndpointAccounts, EndpointFeed, EndpointBusinesses, EndpointDeviceLogin, EndpointDeviceStatus,
 }
 
-// tokenEndpoints are those that are called with a token of a person, a system user or a page.
+// tokenEndpoints are the endpoints that are called with a token of a person, a system user or a page.
 var tokenEndpoints = []string{EndpointExchangeToken, EndpointMe, EndpointRevokeToken, EndpointAccounts, EndpointFeed, EndpointBusinesses}
 
-// at makes a fault of each endpoint.
+// at makes one fault for each endpoint.
 func at(fault Fault, endpoints ...string) []Fault {
 	faults := make([]Fault, len(endpoints))
 	for i, endpoint := range endpoints {
@@ -204,16 +208,16 @@ func at(fault Fault, endpoints ...string) []Fault {
 	return faults
 }
 
-// refusing is a fault that answers with an error and status 400.
+// refusing makes a fault that answers with an error and status 400.
 func refusing(code, subcode int, message string) Fault {
 	return Fault{Error: &GraphError{Code: code, Subcode: subcode, Message: message}}
 }
 
-// Behaviors returns all that are known, in the order in which the control page shows them. Each comes from public reports of
-// people who met it, unless the text names Meta's documentation.
+// Behaviors returns all known behaviors, in the order of the control page. Each comes from public reports, unless its
+// text names Meta's documentation.
 func Behaviors() []Behavior { return append(answers(), switches()...) }
 
-// answers are the behaviors that answer some calls otherwise.
+// answers are the behaviors that replace some answers.
 func answers() []Behavior {
 	once := func(f Fault) Fault { f.Times = 1; return f }
 	deadWithoutReason := refusing(codeToken, 0, "Error validating access token.")
@@ -289,14 +293,14 @@ type behaviors struct {
 	mu       *sync.Mutex
 	settings *settings
 	faults   *faults
-	clears   map[string][]func() // by name: what disarms the faults
+	clears   map[string][]func() // by name: clears the faults
 }
 
 func newBehaviors(mu *sync.Mutex, s *settings, fs *faults) *behaviors {
 	return &behaviors{mu: mu, settings: s, faults: fs, clears: map[string][]func(){}}
 }
 
-// Behave has Facebook answer in that way until stop is called. A second call for the same behavior replaces the first. It
+// Behave starts a behavior, until stop is called. A second call for the same behavior replaces the first. Behave
 // returns an error if there is no behavior of that name.
 func (f *Facebook) Behave(name string) (stop func(), err error) { return f.behaviors.start(name) }
 

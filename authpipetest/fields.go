@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// field is an entry of the parameter fields ("Using Fields", "Field Expansion"): accounts.limit(2){id,name} has the name
-// accounts, the argument limit, and two fields of its own.
+// field is an entry of the parameter fields ("Using Fields", "Field Expansion"): accounts.limit(2){id,name} has the
+// name accounts, the argument limit, and two fields.
 type field struct {
 	name   string
 	as     string     // its name in the answer; empty: the same
 	args   url.Values // limit, after, type, …
 	fields []field    // nil: the default ones
-	raw    string     // the same as text
+	raw    string     // the text that fields were parsed from
 }
 
 // key is the field's name in the answer.
@@ -30,7 +30,8 @@ func (x field) key() string {
 // fieldDepth is how deep fields may be nested. Meta documents no limit.
 const fieldDepth = 10
 
-// fieldsOf reads the parameter fields: nil if there is none. It is a list with commas, or a JSON array of such lists.
+// fieldsOf parses the parameter fields, a list with commas or a JSON array of such lists. It returns nil if the text is
+// empty.
 func fieldsOf(text string) ([]field, error) {
 	whole := text
 	var array []string
@@ -48,12 +49,12 @@ func fieldsOf(text string) ([]field, error) {
 	return fields, nil
 }
 
-// fieldParser reads the parameter fields from left to right.
+// fieldParser parses the parameter fields from left to right.
 type fieldParser struct {
 	text     string
 	at       int
-	expected string // the first thing that was missing; empty: none so far
-	missing  int    // the place where it was
+	expected string // the first syntax error: what was expected; empty: no error
+	missing  int    // position of that error
 }
 
 func (p *fieldParser) refusal() refusal {
@@ -64,7 +65,7 @@ func (p *fieldParser) refusal() refusal {
 	return oauthError(codeQuery, `Syntax error "Expected %s instead of %s." at character %d: %s`, p.expected, found, p.missing, p.text)
 }
 
-// list reads fields up to the end of the text or a closing brace. Spaces separate fields too, as in a scope.
+// list parses fields up to the end of the text or a closing brace. Spaces separate fields too, as in a scope.
 func (p *fieldParser) list(depth int) []field {
 	var fields []field
 	for p.expected == "" {
@@ -140,25 +141,26 @@ func (p *fieldParser) skip(cutset string) {
 	}
 }
 
-// expect notes the first thing that is missing.
+// expect records the first syntax error.
 func (p *fieldParser) expect(what string) {
 	if p.expected == "" {
 		p.expected, p.missing = what, p.at
 	}
 }
 
-// expansion makes the value of a field that has fields or arguments of its own. A nil value is left out of the answer.
+// expansion computes the value of a field that may have arguments and fields of its own. A nil value is omitted from
+// the answer.
 type expansion func(field) (any, error)
 
-// node is an object of the Graph API, whose fields a call picks.
+// node is an object of the Graph API with all its fields. A call picks some of them.
 type node struct {
-	kind      string         // its type in the error about a nonexisting field
-	byDefault []string       // the fields of an answer to a call without the parameter fields
-	known     string         // names, separated by spaces, of fields that exist; those that are not in values are absent
-	values    map[string]any // an expansion is called; nil: the field exists and is absent
+	kind      string         // type name in the error about a nonexisting field
+	byDefault []string       // fields that a call gets without the parameter fields
+	known     string         // further fields that exist but are absent here, separated by spaces
+	values    map[string]any // an expansion is evaluated; nil: the field exists and is absent
 }
 
-// pick answers the fields asked for, or the default ones, in order, and id.
+// pick returns the fields asked for, or the default ones, in order, and id.
 func (n node) pick(asked []field) (object, error) {
 	if asked == nil {
 		for _, name := range n.byDefault {
@@ -184,7 +186,7 @@ func (n node) pick(asked []field) (object, error) {
 	return picked, nil
 }
 
-// noSuchField refuses a field. Meta has kept an error of its own for the name that people had until 2014.
+// noSuchField refuses a field. User.username, which existed until 2014, has an error of its own.
 func (n node) noSuchField(name string) refusal {
 	if n.kind == "User" && name == "username" {
 		return oauthError(12, "(#12) username field is deprecated for versions v2.0 and higher")
@@ -192,8 +194,9 @@ func (n node) noSuchField(name string) refusal {
 	return noSuchField(name, n.kind)
 }
 
-// Fields that exist, according to the references "User", "Page", "Business" and "Page Post" and to Meta's SDKs for businesses
-// (v24.0), which are generated from the API. Those that the simulator has no value for are absent, as most are at Facebook.
+// Fields that exist, according to the references "User", "Page", "Business" and "Page Post" and to Meta's Business SDKs
+// (v24.0), which are generated from the API. A field without a value in the simulator is absent, as most are at
+// Facebook.
 const (
 	userFieldNames = `about age_range birthday community cover currency education email favorite_athletes favorite_teams first_name
 		gender hometown id id_for_avatars inspirational_people install_type installed is_guest_user is_work_account languages last_name
@@ -233,16 +236,16 @@ const (
 		video_buying_eligibility width`
 )
 
-// userFieldPermissions are the permissions that fields of a person need ("Permissions Reference"). Without it a field is
-// absent. Others of [User].Profile are public.
+// userFieldPermissions are the permissions that fields of a person need ("Permissions Reference"). Without its
+// permission a field is absent. Other fields of [User].Profile are public.
 var userFieldPermissions = map[string]string{
 	"age_range": "user_age_range", "birthday": "user_birthday", "email": "email", "favorite_athletes": "user_likes",
 	"favorite_teams": "user_likes", "gender": "user_gender", "hometown": "user_hometown", "inspirational_people": "user_likes",
 	"languages": "user_likes", "link": "user_link", "location": "user_location", "sports": "user_likes",
 }
 
-// pagePublicFields are those of a page that need no permission but pages_show_list, with which it was found. Fields that have
-// to do with Instagram need instagram_basic, and all others pages_read_engagement ("Page").
+// pagePublicFields are the fields of a page that need no permission beyond pages_show_list. Fields about Instagram need
+// instagram_basic, and all others pages_read_engagement ("Page").
 const pagePublicFields = "access_token category category_list id link name picture tasks username"
 
 func pageFieldPermission(name string) string {
@@ -281,7 +284,7 @@ type edge struct {
 	fields []field
 }
 
-// edgeOf reads the call's own parameters.
+// edgeOf reads a list request from the call's own parameters.
 func (c *call) edgeOf(path string) (edge, error) {
 	e := edge{path: path, params: url.Values{}}
 	for _, name := range []string{"fields", "limit", "after", "before"} {
@@ -294,7 +297,7 @@ func (c *call) edgeOf(path string) (edge, error) {
 	return e, err
 }
 
-// edge is the list that a field stands for.
+// edge is the list request that a field makes.
 func (x field) edge(path string) edge {
 	e := edge{path: path, params: url.Values{}, fields: x.fields}
 	for name, values := range x.args {
@@ -306,7 +309,7 @@ func (x field) edge(path string) edge {
 	return e
 }
 
-// list answers the part of the list that was asked for. read makes an entry of it.
+// list returns the part of ids that e asks for. read makes a node of an id.
 func (gr *graph) list(c *call, t *token, e edge, ids []string, read func(id string) node) (listing, error) {
 	from, to := e.window(ids)
 	l := listing{Data: []object{}}
@@ -323,7 +326,7 @@ func (gr *graph) list(c *call, t *token, e edge, ids []string, read func(id stri
 	return l, nil
 }
 
-// expanded is a list that stands in a field: Facebook leaves an empty one out.
+// expanded is the value of a field that is a list. Facebook omits an empty one.
 func expanded(l listing, err error) (any, error) {
 	if err != nil || len(l.Data) == 0 {
 		return nil, err
@@ -331,7 +334,7 @@ func expanded(l listing, err error) (any, error) {
 	return l, nil
 }
 
-// window is the part of the list that limit, after and before ask for.
+// window returns the part of the list that limit, after and before select.
 func (e edge) window(all []string) (from, to int) {
 	limit, err := strconv.Atoi(e.params.Get("limit"))
 	if err != nil || limit <= 0 {
@@ -350,7 +353,7 @@ func (e edge) window(all []string) (from, to int) {
 func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
 
 func uncursor(s string) string {
-	id, _ := base64.RawURLEncoding.DecodeString(s) // no cursor: no page
+	id, _ := base64.RawURLEncoding.DecodeString(s) // an invalid cursor matches no entry
 	return string(id)
 }
 
@@ -365,8 +368,8 @@ func (gr *graph) pagingOf(c *call, t *token, e edge, all []string, from, to int)
 	return p
 }
 
-// listingURL leads to the neighbouring part of the list, with the token in the query. It has no appsecret_proof: a caller that
-// needs one has to add it.
+// listingURL is the URL of the neighbouring part of the list. It has the token in the query, but no appsecret_proof: a
+// client that needs one must add it.
 func (gr *graph) listingURL(c *call, t *token, e edge, direction, at string) string {
 	q := url.Values{"access_token": {t.value}, direction: {at}}
 	for _, kept := range []string{"fields", "limit"} {

@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// What became of a permission ("User Permissions").
+// States of a permission ("User Permissions").
 const (
 	Granted  = "granted"
 	Declined = "declined"
 	Expired  = "expired" // unused for 90 days
 )
 
-// publicProfile is asked for at each login, and cannot be declined ("Permissions").
+// publicProfile is part of each login and cannot be declined ("Permissions").
 const publicProfile = "public_profile"
 
 type grantKey struct{ app, person string }
 
-// grant is what one person allowed one app, from the login to the removal of the app. A later login after a removal makes
-// a new grant, so that the tokens of the old one stay dead.
+// grant has the permissions that one person gave to one app, from the login to the removal of the app. A login after a
+// removal makes a new grant, so that the tokens of the old one stay invalid.
 type grant struct {
 	app, person string
 	permissions map[string]string // Granted, Declined or Expired
-	pages       []string          // the selected ones; nil: all, later ones too
+	pages       []string          // the selected pages; nil: all, future ones too
 	active      time.Time         // when the person was last active in the app
-	gone        bool
-	business    string   // the client's, if the person is the system user that acts for the app there
-	tokens      []string // of system users, in the order in which they were issued
+	ended       bool
+	business    string   // set if the person is the system user that acts for the app at this client's business
+	tokens      []string // of system users, in the order of issue
 }
 
 func (g *grant) granted() []string  { return g.having(Granted) }
@@ -53,7 +53,7 @@ type permissionAnswer struct {
 	Status     string `json:"status"`
 }
 
-// list lists permissions: only the one named, and only those with the status, unless these are empty.
+// list returns permissions: only the one named, and only those with the status, unless these are empty.
 func (g *grant) list(only, status string) []permissionAnswer {
 	listed := []permissionAnswer{}
 	for _, name := range g.names() {
@@ -68,24 +68,24 @@ func (g *grant) selected(page string) bool {
 	return g.pages == nil || slices.Contains(g.pages, page)
 }
 
-// grants has what stands between apps and people, and between apps and businesses.
+// grants has the grants in effect, of people and of businesses.
 type grants struct {
 	*settings
 	directory     *directory
 	notifications *notifications
 
 	standing   map[grantKey]*grant
-	uninstalls map[grantKey]int // by app and business: how often it took the app away
+	uninstalls map[grantKey]int // by app and business: how often it removed the app
 }
 
 func newGrants(s *settings, d *directory, n *notifications) *grants {
 	return &grants{settings: s, directory: d, notifications: n, standing: map[grantKey]*grant{}, uninstalls: map[grantKey]int{}}
 }
 
-// of returns the standing grant, or nil.
+// of returns the grant in effect, or nil.
 func (gs *grants) of(app, person string) *grant { return gs.standing[grantKey{app, person}] }
 
-// open returns the standing grant, or opens one.
+// open returns the grant in effect, or makes one.
 func (gs *grants) open(app, person string) *grant {
 	key := grantKey{app, person}
 	if gs.standing[key] == nil {
@@ -94,7 +94,7 @@ func (gs *grants) open(app, person string) *grant {
 	return gs.standing[key]
 }
 
-// allow writes down what the person allows the app.
+// allow records a person's consent and notifies the app.
 func (gs *grants) allow(l login, person string, consent Consent) *grant {
 	g := gs.open(l.app.ID, person)
 	before := g.granted()
@@ -112,14 +112,14 @@ func (gs *grants) allow(l login, person string, consent Consent) *grant {
 	return g
 }
 
-// end is the end of an app for a person or a business, whoever brought it about, and the app is told.
+// end ends a grant and notifies the app, whether the person, the business or the app asked for it.
 func (gs *grants) end(app, person string) {
 	key := grantKey{app, person}
 	g := gs.standing[key]
 	if g == nil {
 		return
 	}
-	g.gone = true
+	g.ended = true
 	delete(gs.standing, key)
 	switch {
 	case g.business != "":
@@ -131,7 +131,7 @@ func (gs *grants) end(app, person string) {
 	}
 }
 
-// endPermission takes back a single permission. The tokens live on without it.
+// endPermission withdraws one permission. Tokens stay valid without it.
 func (gs *grants) endPermission(g *grant, name string) {
 	if name != publicProfile && g.permissions[name] == Granted {
 		gs.notifications.permissionsChanged(g, "revoked", name)
@@ -145,16 +145,16 @@ func (gs *grants) endPermission(g *grant, name string) {
 	}
 }
 
-// RemoveApp is what a person does under "Apps and Websites" in their settings: each token that the app has of them, for
-// themselves or for their pages, is refused with 190/458 from here on, even after a new login.
+// RemoveApp removes an app, as a person does under "Apps and Websites" in their settings. All tokens that the app has
+// from the person, page tokens too, are refused with 190/458 from then on, even after a new login.
 func (f *Facebook) RemoveApp(appID, userID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.grants.end(appID, userID)
 }
 
-// SetPermission puts one permission of a standing grant into a state: [Granted], [Declined] or [Expired]. It does nothing
-// if the person has not authorized the app.
+// SetPermission sets the state of one permission of a grant: [Granted], [Declined] or [Expired]. It does nothing if the
+// person has not authorized the app.
 func (f *Facebook) SetPermission(appID, userID, permission, status string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -163,20 +163,21 @@ func (f *Facebook) SetPermission(appID, userID, permission, status string) {
 	}
 }
 
-// perAsset tells whether a permission is granted page by page ("Permissions": all Page permissions and business_management).
+// perAsset reports whether a permission is granted page by page ("Permissions": all Page permissions and
+// business_management).
 func perAsset(permission string) bool {
 	return strings.HasPrefix(permission, "pages_") || strings.HasPrefix(permission, "page_") || permission == "business_management"
 }
 
-// integrationUser is the id of the system user that acts for an app at a client's business. An uninstall deletes it, and
-// the next installation makes another ("Business Integration Webhooks").
+// integrationUser is the id of the system user that acts for an app at a client's business. Removing the app deletes
+// it, and the next installation makes another ("Business Integration Webhooks").
 func (gs *grants) integrationUser(app, business string) string {
 	former := gs.uninstalls[grantKey{app, business}]
 	return scopedID(fmt.Sprintf("business integration %d of %s", former, app), business)
 }
 
-// Integration tells which system user acts for an app at a client's business, by the id that debug_token tells for its
-// tokens, and false if the app is not connected there.
+// Integration returns the system user that acts for an app at a client's business, by the user_id that debug_token
+// returns for its tokens. connected is false if the business has not connected the app.
 func (f *Facebook) Integration(appID, businessID string) (userID string, connected bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,16 +185,17 @@ func (f *Facebook) Integration(appID, businessID string) (userID string, connect
 	return scopedID(appID, person), f.grants.of(appID, person) != nil
 }
 
-// RemoveIntegration is what an admin of a business does under "Connected apps": the system user that acted for the app is
-// deleted, and each of its tokens is refused from here on, even after a new login. The app's webhook is told.
+// RemoveIntegration removes an app from a business, as an admin does under "Connected apps". The system user that acted
+// for the app is deleted, and its tokens are refused from then on, even after a new login. The app's webhook is
+// notified.
 func (f *Facebook) RemoveIntegration(appID, businessID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.grants.end(appID, f.grants.integrationUser(appID, businessID))
 }
 
-// SetBusinessPages changes the assets of a business: apps that are connected there reach those that they selected among
-// them, tokens live on, and the apps' webhooks are told. A business that does not exist is left alone.
+// SetBusinessPages replaces the assets of a business. Connected apps keep their tokens and reach those of the pages
+// that they were given, and their webhooks are notified. It does nothing if there is no such business.
 func (f *Facebook) SetBusinessPages(businessID string, pages ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -213,7 +215,7 @@ func (gs *grants) changeAssets(b *Business, pages []string) {
 	}
 }
 
-// connect writes down what the business allows the app, as the grant of the system user that acts for it there.
+// connect records what a business allows an app, as the grant of the system user that acts for the app there.
 func (gs *grants) connect(l login, business *Business, consent Consent) *grant {
 	person, field := gs.integrationUser(l.app.ID, business.ID), "business_integration_update"
 	if gs.of(l.app.ID, person) == nil {

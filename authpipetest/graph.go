@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Messages about tokens, as public reports have them.
+// Messages about tokens, from public reports.
 const (
 	noTokenForMe   = "An active access token must be used to query information about the current user."
 	noToken        = "An access token is required to request this resource."
@@ -21,10 +21,10 @@ const (
 	proofIncorrect = "Invalid appsecret_proof provided in the API argument"
 )
 
-// proofLife is how long a time-stamped proof is good ("Login Security").
+// proofLife is how long a time-stamped proof is valid ("Login Security").
 const proofLife = 5 * time.Minute
 
-// graph has what all endpoints of the Graph API share: a call's token and proof, limits, and the form of the answer.
+// graph is shared by all endpoints of the Graph API: authentication, rate limits, and the form of an answer.
 type graph struct {
 	*settings
 	directory *directory
@@ -32,7 +32,8 @@ type graph struct {
 	throttles *throttles
 }
 
-// endpoint makes a route of an endpoint of the Graph API, which answers JSON and knows its versions.
+// endpoint wraps a handler of the Graph API: it refuses unknown versions and discontinued features, and encodes the
+// answer.
 func (gr *graph) endpoint(serve func(*call) (any, error)) func(*call) answer {
 	return func(c *call) answer {
 		if !gr.knows(c.version) {
@@ -46,7 +47,7 @@ func (gr *graph) endpoint(serve func(*call) (any, error)) func(*call) answer {
 	}
 }
 
-// refuseDiscontinued refuses what a new app may not use. The error is [Options].DiscontinuedError.
+// refuseDiscontinued refuses features that new apps may not use. The error is [Options].DiscontinuedError.
 func (gr *graph) refuseDiscontinued(c *call) error {
 	feature := c.discontinued()
 	if feature == "" || gr.options().OldApps {
@@ -54,14 +55,14 @@ func (gr *graph) refuseDiscontinued(c *call) error {
 	}
 	c.entry.Discontinued = feature
 	if e := gr.options().DiscontinuedError; e != nil {
-		r := flawed(e)
+		r := invalidToken(e)
 		r.Type, r.challenge = cmp.Or(e.Type, "OAuthException"), ""
 		return r
 	}
 	return methodError(codeInvalid, 0, "(#100) %s is not available to this app", feature)
 }
 
-// unknown answers what no route matches: a wrong method on a node, or nothing that Facebook has.
+// unknown answers a call that matches no route: a wrong method on a node, or an unknown path.
 func (gr *graph) unknown(c *call) (any, error) {
 	if c.path == "" {
 		return nil, unsupported(c)
@@ -72,7 +73,7 @@ func (gr *graph) unknown(c *call) (any, error) {
 	return nil, unknownPath(c)
 }
 
-// authenticate finds the live token that a call is made with, checks its proof, and counts the call.
+// authenticate returns the valid token of a call, after checking its proof and the rate limits.
 func (gr *graph) authenticate(c *call) (*token, error) {
 	value := c.accessToken()
 	if value == "" && c.node == "me" {
@@ -86,8 +87,8 @@ func (gr *graph) authenticate(c *call) (*token, error) {
 		return nil, err
 	}
 	c.app = gr.directory.apps[t.app]
-	if flaw := gr.tokens.flaw(t); flaw != nil {
-		return nil, flawed(flaw)
+	if reason := gr.tokens.validate(t); reason != nil {
+		return nil, invalidToken(reason)
 	}
 	if err := gr.checkProof(c, t); err != nil {
 		return nil, err
@@ -95,8 +96,8 @@ func (gr *graph) authenticate(c *call) (*token, error) {
 	return t, gr.throttles.limit(c, t)
 }
 
-// managing authenticates a call that needs business_management.
-func (gr *graph) managing(c *call) (*token, error) {
+// authenticateManager authenticates a call that needs business_management.
+func (gr *graph) authenticateManager(c *call) (*token, error) {
 	t, err := gr.authenticate(c)
 	switch {
 	case err != nil:
@@ -109,8 +110,8 @@ func (gr *graph) managing(c *call) (*token, error) {
 
 const mayNotManage = "(#200) Requires business_management permission to manage the object"
 
-// asApp authenticates a call that an app makes about itself.
-func (gr *graph) asApp(c *call) error {
+// authenticateApp authenticates a call that an app makes about itself.
+func (gr *graph) authenticateApp(c *call) error {
 	t, err := gr.authenticate(c)
 	switch {
 	case err != nil:
@@ -123,7 +124,7 @@ func (gr *graph) asApp(c *call) error {
 	return nil
 }
 
-// accessToken is the call's: a parameter, or the Authorization header.
+// accessToken returns the call's token, from a parameter or the Authorization header.
 func (c *call) accessToken() string {
 	if value := c.param("access_token"); value != "" {
 		return value
@@ -135,16 +136,16 @@ func (c *call) accessToken() string {
 	return ""
 }
 
-// appTokenSuffix is the second half of the app token that client_credentials gives. It is made of the secret, and so dies
-// with it.
+// appTokenSuffix is the second half of the app token that client_credentials gives. It is derived from the secret, and
+// so changes with it.
 func (a *App) appTokenSuffix() string {
 	sum := hmac.New(sha256.New, []byte(a.Secret))
 	sum.Write([]byte("app token of " + a.ID))
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil))[:27]
 }
 
-// checkProof checks appsecret_proof: plain, or with a time ("Login Security"). A proof that is not required is checked all
-// the same. An app token proves the secret by itself.
+// checkProof checks appsecret_proof, with or without appsecret_time ("Login Security"). A proof is checked even where
+// it is not required. An app token needs none: it proves the secret by itself.
 func (gr *graph) checkProof(c *call, t *token) error {
 	proof := c.param("appsecret_proof")
 	if proof == "" {
@@ -161,7 +162,7 @@ func (gr *graph) checkProof(c *call, t *token) error {
 		}
 		message += "|" + stamp
 	}
-	if proof != hexHMAC(c.app.Secret, message) { // plainly: the simulator guards nothing
+	if proof != hexHMAC(c.app.Secret, message) { // need not be constant time: the simulator protects nothing
 		return gr.wrongProof()
 	}
 	return nil
@@ -174,7 +175,7 @@ func (gr *graph) wrongProof() refusal {
 	return methodError(codeInvalid, 0, proofIncorrect)
 }
 
-// client is the app that client_id and client_secret name, at the token endpoint.
+// client returns the app that client_id and client_secret name, at the token endpoint.
 func (gr *graph) client(c *call) (app *App, secret string, err error) {
 	id, secret := c.param("client_id"), c.param("client_secret")
 	if user, password, basic := c.request.BasicAuth(); basic && id == "" && gr.options().AcceptBasicAuth {
@@ -192,7 +193,7 @@ func (gr *graph) client(c *call) (app *App, secret string, err error) {
 	return c.app, secret, nil
 }
 
-// errClientSecret has code 1, which elsewhere means a passing trouble at Facebook.
+// errClientSecret has code 1, which elsewhere means a transient error at Facebook.
 func errClientSecret() refusal {
 	return oauthError(codeUnknown, "Error validating client secret.")
 }

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// idTokenLife is how long an ID token is good.
+// idTokenLife is the lifetime of an ID token.
 const idTokenLife = time.Hour
 
-// scopeOpenID is the scope that brings an ID token along ("OIDC Token with Manual Flow").
+// scopeOpenID is the scope that requests an ID token ("OIDC Token with Manual Flow").
 const scopeOpenID = "openid"
 
-// openID is the OpenID Provider.
+// openID issues ID tokens and serves the discovery documents of an OpenID Provider.
 type openID struct {
 	*settings
 	directory *directory
 }
 
-// token is the ID token that comes with t, as OpenID Connect Core 1.0, section 2, has it. It may come without an access token:
-// then t has no value.
+// token makes the ID token that goes with t (OpenID Connect Core 1.0, section 2). t has no value if there is no access
+// token.
 func (o *openID) token(t *token, nonce string) string {
 	now, person := o.options().Now(), o.directory.users[t.person]
 	first, last, _ := strings.Cut(person.Name, " ")
@@ -46,13 +46,13 @@ func (o *openID) token(t *token, nonce string) string {
 	return sign(claims)
 }
 
-// leftHalf is the claim at_hash: OpenID Connect Core 1.0, section 3.1.3.6.
+// leftHalf computes the claim at_hash (OpenID Connect Core 1.0, section 3.1.3.6).
 func leftHalf(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
-// sign makes a JWT: RFC 7515 with RS256.
+// sign makes a JWT with RS256 (RFC 7515).
 func sign(claims object) string {
 	key := signingKey()
 	header := object{{"kid", keyID(key)}, {"typ", "JWT"}, {"alg", "RS256"}}
@@ -65,7 +65,8 @@ func sign(claims object) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// signingKey is that of all simulators of a process. It is made when it is first asked for: most tests never do, and it takes a while.
+// signingKey is the key of all simulators of a process. It is made on first use, because that takes a while and most
+// tests need none.
 var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -79,7 +80,7 @@ func keyID(key *rsa.PrivateKey) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:15])
 }
 
-// jwks is where the key of the ID tokens is told: RFC 7517.
+// jwks serves the public key of the ID tokens (RFC 7517).
 func (o *openID) jwks(*call) answer {
 	key := signingKey()
 	exponent := big.NewInt(int64(key.E)).Bytes()
@@ -87,7 +88,7 @@ func (o *openID) jwks(*call) answer {
 		{"kid", keyID(key)}, {"kty", "RSA"}, {"alg", "RS256"}, {"use", "sig"},
 		{"n", base64.RawURLEncoding.EncodeToString(key.N.Bytes())}, {"e", base64.RawURLEncoding.EncodeToString(exponent)},
 	}}
-	if o.options().UnknownKeys { // before the one that signs, so that a client has to pass over them
+	if o.options().UnknownKeys { // first, so that a client must skip them
 		keys = append([]object{
 			{{"kid", "pq"}, {"kty", "AKP"}, {"alg", "ML-DSA-44"}, {"use", "sig"}, {"pub", "AAAA"}},
 			{{"kid", "ed"}, {"kty", "OKP"}, {"crv", "Ed448"}, {"x", "AAAA"}},
@@ -96,8 +97,9 @@ func (o *openID) jwks(*call) answer {
 	return jsonAnswer(o.options().Now(), map[string]any{"keys": keys})
 }
 
-// discovery is the OpenID Provider's metadata. As at Facebook it names no token endpoint, and its response types, which the
-// dialog answers, lack the one that "OIDC Token with Manual Flow" is about. Where Facebook's endpoints are at www.facebook.com, these are here.
+// discovery serves the OpenID Provider's metadata. As at Facebook it names no token endpoint, and its response types
+// lack the one that "OIDC Token with Manual Flow" is about, although the dialog supports it. Endpoints that Facebook
+// has at www.facebook.com are at the simulator.
 func (o *openID) discovery(c *call) answer {
 	return jsonAnswer(o.options().Now(), object{
 		{"issuer", o.options().Issuer},

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// nodes answers for people, pages and businesses, and for the lists that hang on them.
+// nodes has the endpoints of people, pages and businesses, and of their lists.
 type nodes struct {
 	*settings
 	graph      *graph
@@ -23,10 +23,10 @@ type nodes struct {
 	posts      *posts
 }
 
-// target is whom a node of the Graph API stands for: a person, a page, or a business.
+// target is the person, page or business that a node of the Graph API identifies.
 type target struct{ person, page, business string }
 
-// target finds the node of the call that this token may see. For others a node does not exist.
+// target returns the target of the call's node if the token can see it. Otherwise the node does not exist.
 func (ns *nodes) target(c *call, t *token) (target, error) {
 	switch {
 	case c.node == "me" && t.kind == KindApp:
@@ -50,8 +50,8 @@ func (ns *nodes) target(c *call, t *token) (target, error) {
 	return target{}, noSuchObject(c, c.node)
 }
 
-// me answers /me and /{id}: the person, the page, the business or the post ("User", "Page", "Business", "Page Post"). Fields
-// come in the order asked for, and id always.
+// me serves /me and /{id}: a person, page, business or post ("User", "Page", "Business", "Page Post"). Fields come in
+// the order asked for, and id always.
 func (ns *nodes) me(c *call) (any, error) {
 	t, err := ns.graph.authenticate(c)
 	if err != nil {
@@ -68,10 +68,10 @@ func (ns *nodes) me(c *call) (any, error) {
 	return n.pick(asked)
 }
 
-// multiple answers /?ids=…: an object for each id, by that id.
+// multiple serves /?ids=…: an object with a member for each id.
 func (ns *nodes) multiple(c *call) (any, error) {
 	all := object{}
-	for _, id := range words(c.param("ids")) {
+	for _, id := range listOrArray(c.param("ids")) {
 		c.node = id
 		one, err := ns.me(c)
 		if err != nil {
@@ -89,23 +89,23 @@ func (ns *nodes) nodeOf(c *call, t *token) (node, error) {
 		}
 		return ns.posts.node(c, t, post), nil
 	}
-	whom, err := ns.target(c, t)
+	subject, err := ns.target(c, t)
 	switch {
 	case err != nil:
 		return node{}, err
-	case whom.business != "":
-		return businessNode(ns.directory.businesses[whom.business]), nil
-	case whom.page != "":
-		return ns.pageNode(c, t, ns.directory.pages[whom.page]), nil
+	case subject.business != "":
+		return businessNode(ns.directory.businesses[subject.business]), nil
+	case subject.page != "":
+		return ns.pageNode(c, t, ns.directory.pages[subject.page]), nil
 	}
-	return ns.userNode(c, t, ns.directory.users[whom.person]), nil
+	return ns.userNode(c, t, ns.directory.users[subject.person]), nil
 }
 
 func businessNode(b *Business) node {
 	return node{"Business", []string{"id", "name"}, businessFieldNames, map[string]any{"id": b.ID, "name": b.Name}}
 }
 
-// userNode is a person as the token sees them ("User").
+// userNode is a person as visible to the token ("User").
 func (ns *nodes) userNode(c *call, t *token, u *User) node {
 	id := scopedID(t.app, u.ID)
 	first, last, _ := strings.Cut(u.Name, " ")
@@ -133,7 +133,7 @@ func (ns *nodes) userNode(c *call, t *token, u *User) node {
 	return node{"User", []string{"id", "name"}, userFieldNames, values}
 }
 
-// addUserEdges adds the lists that may stand among a person's fields. Another person's, and an app token's, are absent.
+// addUserEdges adds the lists among a person's fields. They are absent for another person and for an app token.
 func (ns *nodes) addUserEdges(c *call, t *token, u *User, values map[string]any) {
 	for _, name := range []string{"accounts", "businesses", "permissions"} {
 		values[name] = nil
@@ -154,23 +154,23 @@ func (ns *nodes) addUserEdges(c *call, t *token, u *User, values map[string]any)
 	}
 }
 
-// accountFields are the default fields of a page in the list.
+// accountFields are the default fields of a page in the list of accounts.
 var accountFields = []string{"access_token", "category", "category_list", "name", "id", "tasks"}
 
-// accounts lists the pages that the person selected for the app, each with its own token ("User Accounts"). Without
+// accounts lists the pages that the person selected for the app, each with its page token ("User Accounts"). Without
 // pages_show_list the list is empty.
 func (ns *nodes) accounts(c *call) (any, error) {
 	t, err := ns.graph.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	whom, err := ns.target(c, t)
+	subject, err := ns.target(c, t)
 	switch {
 	case err != nil:
 		return nil, err
-	case whom.page != "":
+	case subject.page != "":
 		return nil, noSuchField("accounts", "Page")
-	case whom.business != "":
+	case subject.business != "":
 		return nil, noSuchField("accounts", "Business")
 	case t.kind == KindApp:
 		return nil, oauthError(codeSession, "A user access token is required to request this resource.")
@@ -192,14 +192,14 @@ func (ns *nodes) accountsOf(c *call, t *token, e edge) (listing, error) {
 	})
 }
 
-// listed are the pages in the list of a user token.
+// listed returns the pages in the accounts of a user token.
 func (ns *nodes) listed(t *token) []string {
 	return slices.DeleteFunc(ns.tokens.readable(t), func(page string) bool {
 		return ns.directory.pages[page].Portfolio != "" && !t.has("business_management")
 	})
 }
 
-// pageNode is a page as the token sees it ("Page").
+// pageNode is a page as visible to the token ("Page").
 func (ns *nodes) pageNode(c *call, t *token, p *Page) node {
 	link := "https://www.facebook.com/" + p.ID
 	if p.Username != "" {
@@ -238,7 +238,7 @@ func (ns *nodes) pageNode(c *call, t *token, p *Page) node {
 	return node{"Page", []string{"id", "name"}, pageFieldNames, values}
 }
 
-// instagramAccount is the professional account at Instagram that a page is linked with. The simulator knows its id only.
+// instagramAccount is the professional account at Instagram that a page is linked with. The simulator has only its id.
 func instagramAccount(id string) expansion {
 	return func(x field) (any, error) {
 		return node{"IGUser", []string{"id"}, "biography followers_count follows_count has_profile_pic ig_id media_count name " +
@@ -246,10 +246,10 @@ func instagramAccount(id string) expansion {
 	}
 }
 
-// pictureSides are the sides of the picture by its type, in pixels ("User Picture").
+// pictureSides is the side length of a picture by its type, in pixels ("User Picture").
 var pictureSides = map[string]int{"small": 50, "square": 50, "album": 50, "normal": 100, "large": 200}
 
-// pictureLimit is the longest side that the simulator draws.
+// pictureLimit is the longest side of a picture.
 const pictureLimit = 2048
 
 // profilePicture describes the picture of a person or a page.
@@ -258,7 +258,7 @@ type profilePicture struct {
 	width, height int
 }
 
-// pictureOf reads type, width and height, as arguments of the field or as parameters of the call. A side that is not given is
+// pictureOf reads type, width and height, which are arguments of the field or parameters of the call. A missing side is
 // as long as the other.
 func pictureOf(c *call, id string, args url.Values) profilePicture {
 	side := pictureSides[args.Get("type")]
@@ -278,7 +278,7 @@ func pictureOf(c *call, id string, args url.Values) profilePicture {
 	return profilePicture{c.base() + "/platform/profilepic/?" + q.Encode(), width, height}
 }
 
-// pixels is zero for a text that is no length.
+// pixels returns 0 if s is not a length.
 func pixels(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil || n <= 0 {
@@ -293,7 +293,7 @@ func (p profilePicture) node() node {
 	}}
 }
 
-// expand is the field picture.
+// expand is the value of the field picture.
 func (p profilePicture) expand(x field) (any, error) {
 	data, err := p.node().pick(x.fields)
 	if err != nil {
@@ -302,7 +302,7 @@ func (p profilePicture) expand(x field) (any, error) {
 	return object{{"data", data}}, nil
 }
 
-// picture answers /{node}/picture by a redirect to the picture, or with redirect=0 by its description ("User Picture").
+// picture serves /{node}/picture: a redirect to the picture, or with redirect=0 its description ("User Picture").
 func (ns *nodes) picture(c *call) answer {
 	var location string
 	a := ns.graph.endpoint(func(c *call) (any, error) {
@@ -310,16 +310,16 @@ func (ns *nodes) picture(c *call) answer {
 		if err != nil {
 			return nil, err
 		}
-		whom, err := ns.target(c, t)
+		subject, err := ns.target(c, t)
 		if err != nil {
 			return nil, err
 		}
-		if whom.business != "" {
+		if subject.business != "" {
 			return nil, noSuchField("picture", "Business")
 		}
-		id := whom.page
+		id := subject.page
 		if id == "" {
-			id = scopedID(t.app, whom.person)
+			id = scopedID(t.app, subject.person)
 		}
 		asked, err := fieldsOf(c.param("fields"))
 		if err != nil {
@@ -339,7 +339,7 @@ func (ns *nodes) picture(c *call) answer {
 	return a
 }
 
-// pictureFile draws a picture: a square in one colour. At Facebook it comes from another host.
+// pictureFile serves a picture: a square in one colour. Facebook serves it from another host.
 func (ns *nodes) pictureFile(c *call) answer {
 	width, height := max(1, pixels(c.query.Get("width"))), max(1, pixels(c.query.Get("height")))
 	drawn := image.NewPaletted(image.Rect(0, 0, width, height), color.Palette{color.RGBA{0x18, 0x77, 0xf2, 0xff}})
@@ -352,7 +352,8 @@ func (ns *nodes) pictureFile(c *call) answer {
 	return a
 }
 
-// permissions lists what a person granted and declined ("User Permissions"). The filters are permission and status.
+// permissions lists the permissions that a person granted and declined ("User Permissions"). The filters are permission
+// and status.
 func (ns *nodes) permissions(c *call) (any, error) {
 	g, err := ns.permissionsOf(c)
 	if err != nil {
@@ -361,7 +362,8 @@ func (ns *nodes) permissions(c *call) (any, error) {
 	return map[string]any{"data": g.list(c.param("permission"), c.param("status"))}, nil
 }
 
-// revoke takes one permission back, or removes the app altogether ("User Permissions"). A single permission costs no token.
+// revoke withdraws one permission, or removes the app ("User Permissions"). Withdrawing one permission invalidates no
+// token.
 func (ns *nodes) revoke(c *call) (any, error) {
 	g, err := ns.permissionsOf(c)
 	if err != nil {
@@ -378,21 +380,21 @@ func (ns *nodes) revoke(c *call) (any, error) {
 	return map[string]bool{"success": true}, nil
 }
 
-// permissionsOf is the grant that the call is about. The caller is the person or the app.
+// permissionsOf returns the grant that the call is about. The caller is the person or the app.
 func (ns *nodes) permissionsOf(c *call) (*grant, error) {
 	t, err := ns.graph.authenticate(c)
 	if err != nil {
 		return nil, err
 	}
-	whom, err := ns.target(c, t)
+	subject, err := ns.target(c, t)
 	if err != nil {
 		return nil, err
 	}
-	if whom.page != "" {
+	if subject.page != "" {
 		return nil, noSuchField("permissions", "Page")
 	}
-	if whom.business != "" {
+	if subject.business != "" {
 		return nil, noSuchField("permissions", "Business")
 	}
-	return ns.grants.of(t.app, whom.person), nil
+	return ns.grants.of(t.app, subject.person), nil
 }

@@ -28,14 +28,14 @@ const (
 	EventWebhook      = "webhook"       // JSON to the callback of a Subscription
 )
 
-// event is something that an app is to be told. It is signed as it is sent, with the secret that the app then has.
+// event is a notification in the queue. It is signed when it is sent, with the secret that the app has then.
 type event struct {
 	kind, app string
 	object    string // webhooks only
 	payload   any
 }
 
-// signedPayload is the JSON of a signed_request.
+// signedPayload is the payload of a signed_request.
 type signedPayload struct {
 	UserID    string `json:"user_id"`
 	Algorithm string `json:"algorithm"`
@@ -43,7 +43,7 @@ type signedPayload struct {
 	Expires   int64  `json:"expires,omitempty"` // data deletion only
 }
 
-// webhookPayload is what a webhook is told ("Webhooks, Getting Started").
+// webhookPayload is the body of a webhook request ("Webhooks, Getting Started").
 type webhookPayload struct {
 	Object string         `json:"object"`
 	Entry  []webhookEntry `json:"entry"`
@@ -51,12 +51,12 @@ type webhookPayload struct {
 
 type webhookEntry struct {
 	ID      string   `json:"id"`
-	UID     string   `json:"uid,omitempty"` // of a person, the same as the id
+	UID     string   `json:"uid,omitempty"` // for a person, equal to ID
 	Time    int64    `json:"time"`
 	Changes []object `json:"changes"`
 }
 
-// notifications has what apps are to receive and what they received.
+// notifications has the subscriptions of apps, and the notifications that are queued or were delivered.
 type notifications struct {
 	*settings
 	mu        *sync.Mutex
@@ -71,7 +71,7 @@ func newNotifications(mu *sync.Mutex, s *settings, d *directory) *notifications 
 	return &notifications{settings: s, mu: mu, directory: d, subscriptions: map[subscriptionKey]*Subscription{}}
 }
 
-// queueSigned has the app told about a person, if it wants to be.
+// queueSigned queues a signed_request about a person, if the app has a URL for it.
 func (n *notifications) queueSigned(kind, appID, userID string) {
 	app := n.directory.apps[appID]
 	if app == nil || app.callback(kind) == "" {
@@ -91,7 +91,7 @@ func (a *App) callback(kind string) string {
 	return a.DeauthorizeURL
 }
 
-// queueChanges has the app's webhook told about the fields that it subscribed to.
+// queueChanges queues a webhook request with those of the changes to which the app has subscribed.
 func (n *notifications) queueChanges(app, topic string, entry webhookEntry) {
 	s := n.subscriptions[subscriptionKey{app, topic}]
 	if s == nil {
@@ -109,7 +109,7 @@ func (n *notifications) queueChanges(app, topic string, entry webhookEntry) {
 	})
 }
 
-// permissionsChanged tells the webhook for permissions what a person granted or took back.
+// permissionsChanged notifies the webhook for permissions of permissions that a person granted or withdrew.
 func (n *notifications) permissionsChanged(g *grant, verb string, names ...string) {
 	if n.directory.systemUsers[g.person] != nil || g.business != "" {
 		return // not a person
@@ -137,8 +137,8 @@ func (n *notifications) permissionValue(g *grant, name, verb string) object {
 	return value
 }
 
-// integrationChanged tells the webhook for application that a business installed, changed or uninstalled the app
-// ("Business Integration Webhooks"). Only the install names the configuration.
+// integrationChanged notifies the webhook for application that a business installed, changed or removed the app
+// ("Business Integration Webhooks"). Only an installation names the configuration.
 func (n *notifications) integrationChanged(app, field, business, configuration string) {
 	value := object{{"business_manager_id", business}}
 	if field == "business_integration_install" {
@@ -147,8 +147,8 @@ func (n *notifications) integrationChanged(app, field, business, configuration s
 	n.queueChanges(app, "application", webhookEntry{ID: app, Changes: []object{{{"field", field}, {"value", value}}}})
 }
 
-// RequestDeletion is a person who removes an app and asks it to delete what it knows ("Data Deletion Request Callback"): as
-// [Facebook.RemoveApp], and the app's DataDeletionURL is told.
+// RequestDeletion acts as a person who removes an app and requests the deletion of their data ("Data Deletion Request
+// Callback"). It does what [Facebook.RemoveApp] does, and queues a request to the app's DataDeletionURL.
 func (f *Facebook) RequestDeletion(appID, userID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -156,15 +156,15 @@ func (f *Facebook) RequestDeletion(appID, userID string) {
 	f.notifications.queueSigned(EventDataDeletion, appID, scopedID(appID, userID))
 }
 
-// TestDeauthorize is the dashboard's button: the app's DeauthorizeURL is told of a user "0".
+// TestDeauthorize is the dashboard's test button: it queues a request to the app's DeauthorizeURL about the user "0".
 func (f *Facebook) TestDeauthorize(appID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.notifications.queueSigned(EventDeauthorize, appID, "0")
 }
 
-// Notify has the webhook of an app that subscribed to an object told anything: entry is a value that encoding/json can
-// encode, and stands alone in the entry list.
+// Notify queues a webhook request with any entry, if the app has subscribed to the object. encoding/json must be able
+// to encode entry, which is the only element of the entry list.
 func (f *Facebook) Notify(appID, object string, entry any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -179,7 +179,7 @@ func (n *notifications) queueEntry(app, object string, entry any) {
 	}
 }
 
-// Delivery is what became of one thing that an app was told.
+// Delivery is the result of one attempt to send a notification.
 type Delivery struct {
 	Kind   string // one of the Event names
 	App    string
@@ -190,21 +190,21 @@ type Delivery struct {
 
 	Status int    // zero: no answer came
 	Answer string // its beginning
-	// Err is why Facebook will send it again: no answer, one that is not 200, or one to a data deletion request without a
-	// status page and a confirmation code. Nil: delivered.
+	// Err is why Facebook will send it again: no answer, a status other than 200, or an answer to a data deletion
+	// request without a status page and a confirmation code. Nil: delivered.
 	Err error
 }
 
-// Pending tells how many things the apps have not been told yet.
+// Pending returns how many notifications are queued.
 func (f *Facebook) Pending() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.notifications.queue)
 }
 
-// Deliver tells the apps what has happened, in order: deauthorizations, data deletion requests and webhooks, to the URLs
-// in [App] and to those that [Facebook.Subscribe] made known. Nothing is told before it is called. What is not answered as
-// it should be is kept, and sent again by the next call, as Facebook does for a day and a half.
+// Deliver sends the queued notifications in order: deauthorizations and data deletion requests to the URLs in [App],
+// and webhook requests to the callbacks of subscriptions. Nothing is sent before it is called. A notification that
+// fails stays queued for the next call; Facebook tries again for a day and a half.
 func (f *Facebook) Deliver(ctx context.Context) []Delivery { return f.notifications.deliver(ctx) }
 
 func (n *notifications) deliver(ctx context.Context) []Delivery {
@@ -217,7 +217,7 @@ func (n *notifications) deliver(ctx context.Context) []Delivery {
 	for _, e := range events {
 		d := n.send(ctx, e)
 		if d.URL == "" {
-			continue // nobody listens any more
+			continue // the subscription or the app's URL was removed
 		}
 		deliveries = append(deliveries, d)
 		n.mu.Lock()
@@ -234,8 +234,7 @@ func (n *notifications) deliver(ctx context.Context) []Delivery {
 	return deliveries
 }
 
-// Redeliver sends everything once more that was delivered before: Facebook promises that nothing is lost, not that nothing
-// comes twice.
+// Redeliver sends everything again that was delivered before: Facebook may deliver a notification more than once.
 func (f *Facebook) Redeliver(ctx context.Context) []Delivery { return f.notifications.redeliver(ctx) }
 
 func (n *notifications) redeliver(ctx context.Context) []Delivery {
@@ -251,16 +250,16 @@ func (n *notifications) redeliver(ctx context.Context) []Delivery {
 	return deliveries
 }
 
-// deliver makes one attempt.
+// send makes one attempt.
 func (n *notifications) send(ctx context.Context, e event) Delivery {
-	d := n.address(e)
+	d := n.compose(e)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(d.Body))
 	if err != nil {
 		d.Err = fmt.Errorf("delivering %s: %w", e.kind, err)
 		return d
 	}
 	request.Header = d.Header
-	if d.Status, d.Answer, err = n.ask(request); err == nil {
+	if d.Status, d.Answer, err = n.request(request); err == nil {
 		err = checkAnswer(e.kind, d)
 	}
 	if err != nil {
@@ -269,8 +268,8 @@ func (n *notifications) send(ctx context.Context, e event) Delivery {
 	return d
 }
 
-// address writes the envelope: where it goes, and signed with the secret of now.
-func (n *notifications) address(e event) Delivery {
+// compose makes the request for an event, signed with the app's current secret.
+func (n *notifications) compose(e event) Delivery {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	d := Delivery{Kind: e.kind, App: e.app, Object: e.object, Header: http.Header{}}
@@ -292,11 +291,11 @@ func (n *notifications) address(e event) Delivery {
 	return d
 }
 
-// answerLimit is how much of an app's answer is read.
+// answerLimit is how many bytes of an app's answer are read.
 const answerLimit = 64 << 10
 
-// ask makes a request of an app. Facebook follows no redirects.
-func (n *notifications) ask(request *http.Request) (status int, body string, err error) {
+// request sends a request to an app. Facebook follows no redirects.
+func (n *notifications) request(request *http.Request) (status int, body string, err error) {
 	client := *n.options().HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	response, err := client.Do(request)
@@ -308,8 +307,8 @@ func (n *notifications) ask(request *http.Request) (status int, body string, err
 	return response.StatusCode, string(read), err
 }
 
-// checkAnswer tells what is wrong with an app's answer. To a data deletion request it has to name a status page and a
-// confirmation code ("Data Deletion Request Callback").
+// checkAnswer returns what is wrong with an app's answer. The answer to a data deletion request must have a status page
+// and a confirmation code ("Data Deletion Request Callback").
 func checkAnswer(kind string, d Delivery) error {
 	if d.Status != http.StatusOK {
 		return fmt.Errorf("the answer is status %d", d.Status)
@@ -331,8 +330,8 @@ func checkAnswer(kind string, d Delivery) error {
 	return nil
 }
 
-// signedRequest is the format of deauthorizations and data deletion requests ("Data Deletion Request Callback"): the
-// signature is over the payload as it is encoded, and both are unpadded base64url.
+// signedRequest is the format of deauthorizations and data deletion requests ("Data Deletion Request Callback"). The
+// signature is over the encoded payload; both are unpadded base64url.
 func signedRequest(secret string, payload []byte) string {
 	encoded := base64.RawURLEncoding.EncodeToString(payload)
 	sum := hmac.New(sha256.New, []byte(secret))
@@ -346,22 +345,22 @@ func hexHMAC(secret, message string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// hexHMACSHA1 is for X-Hub-Signature, which Facebook sends along for the sake of old receivers.
+// hexHMACSHA1 is for X-Hub-Signature, which Facebook still sends for old receivers.
 func hexHMACSHA1(secret string, message []byte) string {
 	sum := hmac.New(sha1.New, []byte(secret))
 	sum.Write(message)
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// webhookBody writes JSON as nobody else would: escaped as Facebook escapes it, with a blank after each comma and colon.
-// The signature is over these bytes, so that a receiver who encodes the body anew to check it finds another.
+// webhookBody writes JSON with Facebook's own escapes, and with a space after each comma and colon. The signature is
+// over these bytes, so a receiver that checks a re-encoded body rejects it.
 func webhookBody(payload any) []byte {
 	var b bytes.Buffer
 	inString, compact := false, encode(payload)
 	for i := 0; i < len(compact); {
 		r, size := utf8.DecodeRune(compact[i:])
 		switch {
-		case inString && r == '\\': // an escape is two bytes at least, the second of which is never special
+		case inString && r == '\\': // the second byte of an escape needs no other treatment
 			b.Write(compact[i : i+2])
 			size = 2
 		case r == '"':

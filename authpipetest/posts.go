@@ -17,7 +17,7 @@ const (
 		"https://developers.facebook.com/docs/apps/review/feature#reference-PAGES_ACCESS for details."
 )
 
-// graphTime is how the Graph API writes a time, unless it formats dates for an old app.
+// graphTime is the time format of the Graph API.
 const graphTime = "2006-01-02T15:04:05-0700"
 
 // Post is what an app published on a page.
@@ -27,11 +27,11 @@ type Post struct {
 	Message string
 	Link    string
 	App     string
-	User    string // the person who gave the page token
+	User    string // the person behind the page token
 	Time    time.Time
 }
 
-// posts has what was published on pages.
+// posts has the posts of pages and their endpoints.
 type posts struct {
 	*settings
 	graph     *graph
@@ -40,21 +40,21 @@ type posts struct {
 	nodes     *nodes
 
 	byPage    map[string][]Post
-	published map[string]int // by page: how many there ever were
+	published map[string]int // by page: how many were ever published
 }
 
 func newPosts(gr *graph, d *directory, ts *tokens) *posts {
 	return &posts{settings: gr.settings, graph: gr, directory: d, tokens: ts, byPage: map[string][]Post{}, published: map[string]int{}}
 }
 
-// Posts returns what was published on a page and not deleted, oldest first.
+// Posts returns the posts of a page that were not deleted, oldest first.
 func (f *Facebook) Posts(pageID string) []Post {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.endpoints.posts.byPage[pageID])
 }
 
-// post finds a post by its id, or returns nil.
+// find returns a post by its id, or nil.
 func (ps *posts) find(id string) *Post {
 	page, _, _ := strings.Cut(id, "_")
 	if at := slices.IndexFunc(ps.byPage[page], func(p Post) bool { return p.ID == id }); at >= 0 {
@@ -63,7 +63,7 @@ func (ps *posts) find(id string) *Post {
 	return nil
 }
 
-// feed publishes on a page ("Page Feed"). A user token gets error 190 although nothing is wrong with it.
+// publish publishes on a page ("Page Feed"). A user token gets error 190, although it is valid.
 func (ps *posts) publish(c *call) (any, error) {
 	t, err := ps.graph.authenticate(c)
 	if err != nil {
@@ -104,7 +104,7 @@ func (ps *posts) add(c *call, t *token, page *Page) (any, error) {
 	return map[string]string{"id": post.ID}, nil
 }
 
-// posts lists what was published on a page, newest first ("Page Feed", "Page Posts").
+// list lists the posts of a page, newest first ("Page Feed", "Page Posts").
 func (ps *posts) list(c *call) (any, error) {
 	t, err := ps.graph.authenticate(c)
 	if err != nil {
@@ -122,7 +122,7 @@ func (ps *posts) list(c *call) (any, error) {
 	return ps.listOf(c, t, page, e)
 }
 
-// pageOfPosts is the page whose posts the token may read: its own, or one of the person's.
+// page returns the page if the token may read its posts: the token's own page, or one of the person's.
 func (ps *posts) page(c *call, t *token, id string) (*Page, error) {
 	switch {
 	case t.kind == KindPage && (id == "me" || id == t.page):
@@ -152,7 +152,7 @@ func (ps *posts) listOf(c *call, t *token, page *Page, e edge) (listing, error) 
 	return ps.graph.list(c, t, e, ids, func(id string) node { return ps.node(c, t, ps.find(id)) })
 }
 
-// postNode is a post as the token sees it ("Page Post").
+// node is a post as visible to the token ("Page Post").
 func (ps *posts) node(c *call, t *token, post *Post) node {
 	values := map[string]any{
 		"id": post.ID, "created_time": post.Time.UTC().Format(graphTime), "updated_time": post.Time.UTC().Format(graphTime),
@@ -173,7 +173,7 @@ func (ps *posts) node(c *call, t *token, post *Post) node {
 	return node{"Post", []string{"created_time", "message", "id"}, postFieldNames, values}
 }
 
-// changePost is POST and DELETE /{post}: another message, or the end of it ("Page Post").
+// change serves POST and DELETE /{post}: it changes the message, or deletes the post ("Page Post").
 func (ps *posts) change(c *call) (any, error) {
 	t, err := ps.graph.authenticate(c)
 	if err != nil {
@@ -189,7 +189,7 @@ func (ps *posts) change(c *call) (any, error) {
 		return nil, ps.graph.permissionError(mayNotPost)
 	}
 	if c.method() == "DELETE" {
-		page := post.PageID // post is an entry of the slice, which is cleared
+		page := post.PageID // post points into the slice, which DeleteFunc clears
 		ps.byPage[page] = slices.DeleteFunc(ps.byPage[page], func(p Post) bool { return p.ID == c.node })
 	} else if message := c.param("message"); message != "" {
 		post.Message = message

@@ -41,9 +41,9 @@ const (
 	EndpointUnknown          = "unknown"           // anything else
 )
 
-// endpoints are the subjects that answer requests.
+// endpoints has the handlers of requests by subject.
 type endpoints struct {
-	graph         *graph         // graph.go: what all endpoints of the Graph API share
+	graph         *graph         // graph.go: shared by all endpoints of the Graph API
 	openID        *openID        // idtoken.go
 	businesses    *businesses    // business.go
 	tokenEndpoint *tokenEndpoint // tokenendpoint.go
@@ -70,7 +70,7 @@ func newEndpoints(f *Facebook) endpoints {
 	e.nodes = &nodes{
 		settings: f.settings, graph: e.graph, directory: f.directory, grants: f.grants, tokens: f.tokens, businesses: e.businesses, posts: e.posts,
 	}
-	e.posts.nodes = e.nodes // a page has posts among its fields, and a post the page
+	e.posts.nodes = e.nodes // a page has the field posts, and a post the field from
 	e.webhooks = &webhooks{settings: f.settings, mu: &f.mu, graph: e.graph, notifications: f.notifications}
 	return e
 }
@@ -84,7 +84,7 @@ type route struct {
 	serve    func(*call) answer
 }
 
-// routes is the map of the simulator; the first row that matches serves.
+// routes is the route table. The first row that matches serves the call.
 func (e endpoints) routes() []route {
 	graph := e.graph.endpoint
 	return []route{
@@ -124,32 +124,32 @@ func (e endpoints) routes() []route {
 	}
 }
 
-// findRoute leaves the route's segments behind in the call.
+// findRoute finds the row for a call, and sets the call's node and permission.
 func (s *server) findRoute(c *call) route {
 	if c.method() == http.MethodPost && c.param("batch") != "" && !c.batched {
-		return route{endpoint: EndpointBatch, serve: s.batch} // whatever its path: Meta's sample posts a batch to /me
+		return route{endpoint: EndpointBatch, serve: s.batch} // on any path: Meta's sample posts a batch to /me
 	}
 	if c.asksForIDs() {
 		return route{endpoint: EndpointMe, serve: s.ids}
 	}
 	for _, r := range s.routes {
-		if c.matches(r) && c.mayBe(r) {
+		if c.matches(r) && c.mayReach(r) {
 			return r
 		}
 	}
 	return route{endpoint: EndpointUnknown, serve: s.unknown}
 }
 
-// isPage tells what www.facebook.com has, and no batch reaches.
+// isPage reports whether the route belongs to www.facebook.com. Batches do not reach it.
 func (r route) isPage() bool {
 	return slices.Contains([]string{
 		EndpointIndex, EndpointDialog, EndpointDevicePage, EndpointDiscovery, EndpointJWKS, EndpointPictureFile,
 	}, r.endpoint)
 }
 
-// mayBe keeps calls of the Graph API from the pages: of those, only the dialog has versions, and a call with a token to / is not
-// for the index. Whatever is below a version is answered in JSON but for the dialog.
-func (c *call) mayBe(r route) bool {
+// mayReach separates calls of the Graph API from www.facebook.com. Of the latter's routes only the dialog has versions,
+// and a call to / with a token is not for the index. All other paths below a version answer in JSON.
+func (c *call) mayReach(r route) bool {
 	switch {
 	case !r.isPage():
 		return true
@@ -159,7 +159,7 @@ func (c *call) mayBe(r route) bool {
 	return !c.batched && (c.version == "" || r.endpoint == EndpointDialog)
 }
 
-// matches leaves the route's segments behind in the call.
+// matches reports whether the call fits the row, and sets the call's node and permission.
 func (c *call) matches(r route) bool {
 	if !hasWord(r.methods, c.method()) || r.grant != "" && r.grant != c.param("grant_type") {
 		return false
@@ -170,7 +170,7 @@ func (c *call) matches(r route) bool {
 	}
 	for i, segment := range want {
 		switch {
-		case segment == "{node}" && have[i] != "" && !strings.Contains(have[i], "."): // favicon.ico, which browsers ask for, is no node
+		case segment == "{node}" && have[i] != "" && !strings.Contains(have[i], "."): // browsers request favicon.ico, which is not a node
 			c.node = have[i]
 		case segment == "{permission}":
 			c.permission = have[i]

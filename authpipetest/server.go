@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// server takes a request from its arrival to its answer: it reads it, finds its endpoint, logs it, and lets faults break it.
+// server serves requests: it reads a request, finds its endpoint, logs it, and applies a [Fault] if one is active.
 type server struct {
 	*settings
 	mu     *sync.Mutex
@@ -20,7 +20,7 @@ type server struct {
 	log    *requestLog
 
 	routes              []route
-	batch, ids, unknown func(*call) answer // what is found by more than its path
+	batch, ids, unknown func(*call) answer // not found by method and path alone
 }
 
 func newServer(f *Facebook) *server {
@@ -41,15 +41,16 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !fault.AfterEffect {
-		s.strike(w, c, fault, nil)
+		s.fail(w, c, fault, nil)
 		return
 	}
 	done := s.answer(c)
 	s.tookEffect(c)
-	s.strike(w, c, fault, &done)
+	s.fail(w, c, fault, &done)
 }
 
-// serveInMemory serves one request without a network. A Fault that breaks the connection arrives as a panic of net/http's.
+// serveInMemory serves one request without a network. net/http's panic, by which a Fault breaks the connection, becomes
+// an error.
 func (s *server) serveInMemory(w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		switch broken := recover(); broken {
@@ -64,8 +65,8 @@ func (s *server) serveInMemory(w http.ResponseWriter, r *http.Request) (err erro
 	return nil
 }
 
-// arrive puts a request on the log and finds the fault that strikes it.
-func (s *server) arrive(c *call) *armedFault {
+// arrive logs a request and returns the fault that applies to it, or nil.
+func (s *server) arrive(c *call) *activeFault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.entry = &Request{
@@ -81,7 +82,7 @@ func (s *server) arrive(c *call) *armedFault {
 	return fault
 }
 
-// tookEffect notes that a request whose answer a fault holds has taken effect.
+// tookEffect records that a request has taken effect whose response a fault holds.
 func (s *server) tookEffect(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,10 +90,10 @@ func (s *server) tookEffect(c *call) {
 	s.log.announce()
 }
 
-// answer does what the call asks for.
+// answer calls the endpoint.
 func (s *server) answer(c *call) answer {
-	defer s.noteServed(c)
-	switch c.route.endpoint { // what makes requests of its own runs without the lock
+	defer s.markServed(c)
+	switch c.route.endpoint { // both make requests of their own, so they run without the lock
 	case EndpointBatch, EndpointSubscribe:
 		return c.route.serve(c)
 	}
@@ -101,13 +102,13 @@ func (s *server) answer(c *call) answer {
 	return c.route.serve(c)
 }
 
-func (s *server) noteServed(c *call) {
+func (s *server) markServed(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.entry.Served = true
 }
 
-// send notes the status before it writes, so that whoever has the answer finds it in the log.
+// send logs the status before it writes the response, so that the log is complete when the client has the response.
 func (s *server) send(w http.ResponseWriter, c *call, a answer) {
 	s.mu.Lock()
 	c.entry.Status = a.status
@@ -115,12 +116,12 @@ func (s *server) send(w http.ResponseWriter, c *call, a answer) {
 	a.write(w)
 }
 
-// strike is the fault's course. done is the answer of a call that has taken effect already, or nil.
-func (s *server) strike(w http.ResponseWriter, c *call, fault *armedFault, done *answer) {
+// fail applies the fault. done is the answer of a call that has already taken effect, or nil.
+func (s *server) fail(w http.ResponseWriter, c *call, fault *activeFault, done *answer) {
 	waited := fault.wait(c.request.Context())
 	s.faults.release(c.route.endpoint, fault)
 	if !waited {
-		panic(http.ErrAbortHandler) // nobody is there to be answered
+		panic(http.ErrAbortHandler) // the client has gone
 	}
 	var a answer
 	switch {
@@ -142,58 +143,59 @@ func (s *server) strike(w http.ResponseWriter, c *call, fault *armedFault, done 
 	}
 	s.send(w, c, a)
 	if fault.Truncate {
-		_ = http.NewResponseController(w).Flush() // or nothing at all might leave
-		panic(http.ErrAbortHandler)               // net/http would keep the connection, and the client wait for the rest
+		_ = http.NewResponseController(w).Flush() // otherwise nothing might be sent
+		panic(http.ErrAbortHandler)               // otherwise net/http keeps the connection open, and the client waits for the rest
 	}
 }
 
-// Request is an entry of the request log. It has everything in the clear, secrets and tokens too.
+// Request is an entry of the request log. Nothing is masked in it, not even secrets and tokens.
 type Request struct {
 	Time     time.Time // by the simulator's clock
 	Endpoint string    // one of the Endpoint names
 	Method   string
 	Path     string
 	Query    url.Values
-	Form     url.Values // the body's parameters; a JSON object's too
+	Form     url.Values // parameters of the body, also of a JSON body
 	Header   http.Header
-	Batched  bool // an entry of a batch; the batch itself stands before it
-	Served   bool // Facebook has done what it asks for, or refused to; an answer that a Fault makes up serves nobody
-	// Discontinued names what of the request Meta refuses to new apps, such as "HTTP method override". Empty: nothing.
+	Batched  bool // an entry of a batch; the batch itself precedes it in the log
+	Served   bool // an endpoint answered it, not only a Fault
+	// Discontinued names the feature in the request that Meta refuses to new apps, such as "HTTP method override".
+	// Empty: none.
 	Discontinued string
-	Status       int // zero while it is unanswered, and for good if a Fault broke it
+	Status       int // zero until the response, and also if a Fault broke the connection
 }
 
-// requestLog has the requests so far and counts them.
+// requestLog records and counts requests.
 type requestLog struct {
 	requests []*Request
-	counts   map[string]int // by endpoint; "" for those that came over the wire
-	pending  map[string]int // of those, the ones that will take effect before a fault holds their answer
-	arrival  chan struct{}  // closed and made anew when a request arrives, or takes effect
+	counts   map[string]int // by endpoint; "" counts all but entries of batches
+	pending  map[string]int // the part of counts that has yet to take effect before a fault holds the response
+	arrival  chan struct{}  // closed and replaced when a request arrives or takes effect
 }
 
 func newRequestLog() *requestLog {
 	return &requestLog{counts: map[string]int{}, pending: map[string]int{}, arrival: make(chan struct{})}
 }
 
-// Requests returns the log so far, in the order in which the requests arrived: the newest of them, if there is an
-// [Options].LogLimit.
+// Requests returns the log so far, in the order of arrival. If [Options].LogLimit is set, it has only the newest
+// requests.
 func (f *Facebook) Requests() []Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.log.newest(f.settings.options().LogLimit)
 }
 
-// Count tells how many requests an endpoint has had, answered or not, entries of batches among them. An empty name counts
-// what came over the wire: a batch is one. Requests that the log has forgotten are counted all the same.
+// Count returns how many requests an endpoint has received, answered or not, including entries of batches. An empty
+// name counts HTTP requests: a batch is one. Requests that LogLimit removed from the log still count.
 func (f *Facebook) Count(endpoint string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.log.counts[endpoint]
 }
 
-// AwaitCount returns when an endpoint has had n requests, answered or not: what a test waits for before it goes on beside
-// a request that a [Fault] holds. A request that a Fault strikes after its effect counts when it has taken effect. An error is
-// returned if ctx ends first.
+// AwaitCount returns when an endpoint has received n requests, answered or not. A test calls it to go on while a
+// [Fault] holds a request. A request to which a Fault with AfterEffect applies counts when it has taken effect.
+// AwaitCount returns an error if ctx ends first.
 func (f *Facebook) AwaitCount(ctx context.Context, endpoint string, n int) error {
 	for {
 		f.mu.Lock()
@@ -222,8 +224,8 @@ func (l *requestLog) newest(limit int) []Request {
 	return log
 }
 
-// add counts a request and puts it on the log. What is beyond the limit goes in one piece now and then, so that a long log
-// is not moved at each request.
+// add counts and logs a request. The log shrinks to limit only when it is twice as long, so that it is not copied at
+// each request.
 func (l *requestLog) add(r *Request, limit int) {
 	l.counts[r.Endpoint]++
 	if !r.Batched {
@@ -235,7 +237,7 @@ func (l *requestLog) add(r *Request, limit int) {
 	l.requests = append(l.requests, r)
 }
 
-// expect adds to the number of requests that have arrived and will take effect.
+// expect changes the number of requests that have arrived and have yet to take effect.
 func (l *requestLog) expect(r *Request, n int) {
 	l.pending[r.Endpoint] += n
 	if !r.Batched {

@@ -15,21 +15,22 @@ import (
 type Subscription struct {
 	Object      string // permissions, application, page, …
 	CallbackURL string
-	VerifyToken string   // what the callback knows Facebook by when it subscribes
+	VerifyToken string   // sent to the callback when it is verified
 	Fields      []string // empty: all
 }
 
 type subscriptionKey struct{ app, object string }
 
-// Subscribe is what the dashboard does: it greets the callback with a challenge, and if that is answered, the app is told
-// about the object from here on; see [Facebook.Deliver]. A subscription to the same object is replaced. An error is
-// returned if there is no such app, or if the callback does not answer the challenge.
+// Subscribe subscribes an app's callback to an object, as the dashboard does. It first sends the callback a challenge;
+// if the answer is right, [Facebook.Deliver] sends notifications about the object. An existing subscription to the
+// object is replaced. Subscribe returns an error if there is no such app, or if the callback does not answer the
+// challenge.
 func (f *Facebook) Subscribe(ctx context.Context, appID string, s Subscription) error {
 	return f.notifications.subscribe(ctx, appID, s)
 }
 
 func (n *notifications) subscribe(ctx context.Context, appID string, s Subscription) error {
-	if err := n.greet(ctx, s); err != nil {
+	if err := n.verify(ctx, s); err != nil {
 		return fmt.Errorf("subscribing to %s: %w", s.Object, err)
 	}
 	n.mu.Lock()
@@ -42,8 +43,9 @@ func (n *notifications) subscribe(ctx context.Context, appID string, s Subscript
 	return nil
 }
 
-// greet is the handshake: GET with hub.mode, hub.challenge and hub.verify_token, which the callback answers by the challenge.
-func (n *notifications) greet(ctx context.Context, s Subscription) error {
+// verify sends the verification request: a GET with hub.mode, hub.challenge and hub.verify_token, which the callback
+// must answer with the challenge.
+func (n *notifications) verify(ctx context.Context, s Subscription) error {
 	callback, err := url.Parse(s.CallbackURL)
 	if err != nil {
 		return err
@@ -60,7 +62,7 @@ func (n *notifications) greet(ctx context.Context, s Subscription) error {
 	if err != nil {
 		return err
 	}
-	status, body, err := n.ask(request)
+	status, body, err := n.request(request)
 	switch {
 	case err != nil:
 		return err
@@ -74,7 +76,7 @@ func (n *notifications) greet(ctx context.Context, s Subscription) error {
 
 const codeCallback = 2200
 
-// webhooks answers for the subscriptions of an app.
+// webhooks has the endpoints of an app's subscriptions.
 type webhooks struct {
 	*settings
 	mu            *sync.Mutex
@@ -82,7 +84,7 @@ type webhooks struct {
 	notifications *notifications
 }
 
-// subscribe is POST /{app}/subscriptions. It runs without the lock: the callback may have questions of its own.
+// subscribe serves POST /{app}/subscriptions. It runs without the lock, because the callback may call the simulator.
 func (wh *webhooks) subscribe(c *call) answer {
 	err := wh.maySubscribe(c)
 	if err == nil {
@@ -106,7 +108,7 @@ func (wh *webhooks) maySubscribe(c *call) error {
 	if !wh.knows(c.version) {
 		return unknownPath(c)
 	}
-	if err := wh.graph.asApp(c); err != nil {
+	if err := wh.graph.authenticateApp(c); err != nil {
 		return err
 	}
 	for _, name := range []string{"object", "callback_url", "verify_token"} {
@@ -117,9 +119,9 @@ func (wh *webhooks) maySubscribe(c *call) error {
 	return nil
 }
 
-// subscriptionList is GET /{app}/subscriptions.
+// list serves GET /{app}/subscriptions.
 func (wh *webhooks) list(c *call) (any, error) {
-	if err := wh.graph.asApp(c); err != nil {
+	if err := wh.graph.authenticateApp(c); err != nil {
 		return nil, err
 	}
 	listed := []object{}
@@ -136,9 +138,9 @@ func (wh *webhooks) list(c *call) (any, error) {
 	return map[string]any{"data": listed}, nil
 }
 
-// unsubscribe is DELETE /{app}/subscriptions, for one object or for all.
+// unsubscribe serves DELETE /{app}/subscriptions, for one object or for all.
 func (wh *webhooks) unsubscribe(c *call) (any, error) {
-	if err := wh.graph.asApp(c); err != nil {
+	if err := wh.graph.authenticateApp(c); err != nil {
 		return nil, err
 	}
 	for key := range wh.notifications.subscriptions {

@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// Throttle is a rate limit and how much of it is used up ("Rate Limits"). Say whose limit it is by App, User and Object;
-// without any, it is each app's. Answers within the limit tell the usage in a header, as Facebook does once there is some; calls beyond it are refused.
-// There is no Retry-After.
+// Throttle is a rate limit and its usage ("Rate Limits"). App, User and Object say to whom it applies; without any it
+// applies to each app. Answers below the limit have a header with the usage, as at Facebook once there is some. Calls
+// beyond it are refused. There is no Retry-After.
 type Throttle struct {
 	App  string // calls with app tokens and user tokens of this app: code 4
 	User string // calls with this person's user tokens, at App or at any: code 17
-	// Object is a page or a business, the limit one of its business use cases: it is for calls with tokens of the page, or of
-	// system users of the business, code 80001 and the like. Calls about a page with a user token have code 32. If Object is
-	// set, App may narrow it down and User does nothing.
+	// Object is a page or a business, and the limit one of its business use cases. It applies to calls with tokens of
+	// the page, or of system users of the business (code 80001 and the like), and to calls about a page with a user
+	// token (code 32). With Object, App restricts the limit to one app, and User has no effect.
 	Object  string
 	UseCase string // pages (zero), ads_management, ads_insights, custom_audience, instagram, leadgen, messenger
 
-	// Usage in percent of the limit. Any of them at 100 or more means throttled.
+	// Usage in percent of the limit. At 100 or more in any of them, calls are refused.
 	CallCount, TotalCPUTime, TotalTime int
 
-	// RegainAccess is when a throttled caller is let through again, counted from now by the simulator's clock. The headers of a
-	// use case tell it in minutes. Zero: not before the Throttle is cleared.
+	// RegainAccess is how long calls are refused, from now on by the simulator's clock. The headers of a use case have
+	// it in minutes. Zero: until the Throttle is cleared.
 	RegainAccess time.Duration
-	// Penalty is put on top of RegainAccess by every call that is refused.
+	// Penalty is added to RegainAccess by each refused call.
 	Penalty time.Duration
 
-	// Error is what a throttled call gets, for codes that are not the limit's usual one, such as 613 or 341. Zero: the usual
+	// Error is the error of a refused call, where it is not the limit's usual one, such as 613 or 341. Zero: the usual
 	// one. An empty Type is OAuthException.
 	Error *GraphError
 }
 
-// armedThrottle is a Throttle in force.
-type armedThrottle struct {
+// activeThrottle is a Throttle in force.
+type activeThrottle struct {
 	Throttle
 	until time.Time // zero: until it is cleared
 }
@@ -42,10 +42,10 @@ type armedThrottle struct {
 // throttles has the limits in force.
 type throttles struct {
 	*settings
-	armed []*armedThrottle
+	armed []*activeThrottle
 }
 
-// Throttle puts a limit in force. Calling clear lifts it; so does the clock, see RegainAccess.
+// Throttle activates a limit, until clear is called or RegainAccess is over.
 func (f *Facebook) Throttle(t Throttle) (clear func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,9 +57,9 @@ func (f *Facebook) Throttle(t Throttle) (clear func()) {
 	}
 }
 
-func (th *throttles) arm(t Throttle) *armedThrottle {
+func (th *throttles) arm(t Throttle) *activeThrottle {
 	t.UseCase = cmp.Or(t.UseCase, "pages")
-	armed := &armedThrottle{Throttle: t}
+	armed := &activeThrottle{Throttle: t}
 	if t.RegainAccess > 0 && t.exceeded() {
 		armed.until = th.options().Now().Add(t.RegainAccess)
 	}
@@ -67,16 +67,16 @@ func (th *throttles) arm(t Throttle) *armedThrottle {
 	return armed
 }
 
-func (th *throttles) disarm(armed *armedThrottle) {
-	th.armed = slices.DeleteFunc(th.armed, func(a *armedThrottle) bool { return a == armed })
+func (th *throttles) disarm(armed *activeThrottle) {
+	th.armed = slices.DeleteFunc(th.armed, func(a *activeThrottle) bool { return a == armed })
 }
 
 func (t Throttle) exceeded() bool { return max(t.CallCount, t.TotalCPUTime, t.TotalTime) >= 100 }
 
-// limit leaves the usage in the headers of the call's answer, and refuses the call if a limit is reached.
+// limit sets the usage headers of the call's answer, and refuses the call if a limit is reached.
 func (th *throttles) limit(c *call, t *token) error {
 	now := th.options().Now()
-	th.armed = slices.DeleteFunc(th.armed, func(a *armedThrottle) bool {
+	th.armed = slices.DeleteFunc(th.armed, func(a *activeThrottle) bool {
 		return !a.until.IsZero() && !now.Before(a.until)
 	})
 	var refused error
@@ -89,9 +89,9 @@ func (th *throttles) limit(c *call, t *token) error {
 		switch {
 		case t.inUseCase():
 			objects[a.Object] = append(objects[a.Object], a.useCaseUsage(now))
-		case a.Object == "" && a.CallCount > app: // of two, the one that is closer to its end
+		case a.Object == "" && a.CallCount > app: // of two limits, show the one with the higher usage
 			app = a.CallCount
-			c.tell("X-App-Usage", a.appUsage())
+			c.addHeader("X-App-Usage", a.appUsage())
 		}
 		if a.exceeded() && refused == nil {
 			refused = th.refusal(a, code)
@@ -101,24 +101,24 @@ func (th *throttles) limit(c *call, t *token) error {
 		}
 	}
 	if len(objects) > 0 {
-		c.tell("X-Business-Use-Case-Usage", objects)
+		c.addHeader("X-Business-Use-Case-Usage", objects)
 	}
 	return refused
 }
 
-// tell puts a header with a JSON value on the call's answer.
-func (c *call) tell(header string, value any) {
+// addHeader adds a header with a JSON value to the call's answer.
+func (c *call) addHeader(header string, value any) {
 	if c.header == nil {
 		c.header = http.Header{}
 	}
 	c.header.Set(header, string(encode(value)))
 }
 
-// inUseCase tells the tokens whose calls are counted by business use case: those of pages and system users.
+// inUseCase reports whether calls with the token count by business use case: tokens of pages and system users.
 func (t *token) inUseCase() bool { return t.kind == KindPage || t.kind == KindSystemUser }
 
-// applies tells whether the limit is the call's, and the code of the error when it is reached.
-func (a *armedThrottle) applies(c *call, t *token) (code int, applies bool) {
+// applies reports whether the limit applies to the call, and returns the error code for it.
+func (a *activeThrottle) applies(c *call, t *token) (code int, applies bool) {
 	switch {
 	case a.App != "" && a.App != t.app:
 		return 0, false
@@ -144,11 +144,11 @@ type useCaseUsage struct {
 	Estimated int `json:"estimated_time_to_regain_access"` // minutes
 }
 
-func (a *armedThrottle) appUsage() appUsage {
+func (a *activeThrottle) appUsage() appUsage {
 	return appUsage{a.CallCount, a.TotalCPUTime, a.TotalTime}
 }
 
-func (a *armedThrottle) useCaseUsage(now time.Time) useCaseUsage {
+func (a *activeThrottle) useCaseUsage(now time.Time) useCaseUsage {
 	usage := useCaseUsage{Type: a.UseCase, appUsage: a.appUsage()}
 	if !a.until.IsZero() {
 		usage.Estimated = int((a.until.Sub(now) + time.Minute - 1) / time.Minute)
@@ -163,7 +163,7 @@ const (
 	codePageLimit = 32
 )
 
-// subcodeManyCalls comes with the codes of three use cases ("Rate Limits").
+// subcodeManyCalls is the subcode of three use cases ("Rate Limits").
 const subcodeManyCalls = 2446079
 
 // useCaseCodes are the error codes of the business use cases.
@@ -172,7 +172,7 @@ var useCaseCodes = map[string]int{
 	"leadgen": 80005, "messenger": 80006,
 }
 
-// limitMessages are the messages of the codes; a code that is missing has the one of its use case.
+// limitMessages are the messages by code.
 var limitMessages = map[int]string{
 	codeAppLimit:  "(#4) Application request limit reached",
 	codeUserLimit: "(#17) User request limit reached",
@@ -191,8 +191,8 @@ func manyCalls(code, account string) string {
 		"refer to https://developers.facebook.com/docs/graph-api/overview/rate-limiting."
 }
 
-// throttled refuses a call because a limit is reached.
-func (th *throttles) refusal(a *armedThrottle, code int) refusal {
+// refusal is the error of a call beyond the limit.
+func (th *throttles) refusal(a *activeThrottle, code int) refusal {
 	r := oauthError(code, "%s", limitMessages[code])
 	if code == 80000 || code == 80003 || code == 80004 {
 		r.Subcode = subcodeManyCalls

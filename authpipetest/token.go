@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // expiry is told in Pacific time, wherever the test runs
+	_ "time/tzdata" // errors have Pacific time, on any machine
 )
 
 // Kinds of access token ("Access Tokens"), as debug_token names them.
@@ -15,14 +15,14 @@ const (
 	KindUser = "USER"
 	KindPage = "PAGE"
 	KindApp  = "APP"
-	// KindSystemUser is a token of a business, by one of its system users. What debug_token calls those that Facebook Login for
-	// Business gives is nowhere written down: see [Options].IntegrationTokenType.
+	// KindSystemUser is a token of a business, by one of its system users. What type debug_token returns for the tokens
+	// of Facebook Login for Business is not documented: see [Options].IntegrationTokenType.
 	KindSystemUser = "SYSTEM_USER"
 )
 
-// token is an access token of a person or a page. App tokens are not kept: see [Facebook.appTokenOf].
+// token is an access token of a person, a system user or a page. App tokens are not stored: see tokens.find.
 type token struct {
-	number int // in the order in which they were issued, from 1
+	number int // in the order of issue, from 1
 	value  string
 	kind   string
 	app    string
@@ -34,15 +34,15 @@ type token struct {
 	assets   []string // narrows the grant's pages; nil: all of them
 
 	grant   *grant
-	scopes  []string  // what was granted as the token was made
-	issued  time.Time // and its life began
-	counted time.Time // when the 60 days were last counted anew
+	scopes  []string  // the permissions granted at the time of issue
+	issued  time.Time // start of its lifetime
+	counted time.Time // start of the current 60 days
 	expires time.Time // zero: never
 	long    bool
-	dead    *GraphError // killed by hand
+	killed  *GraphError // by KillToken and the like; nil: no
 }
 
-// tokens has all tokens that were ever issued.
+// tokens has all tokens ever issued.
 type tokens struct {
 	*settings
 	directory *directory
@@ -57,14 +57,14 @@ func newTokens(s *settings, d *directory) *tokens {
 	return &tokens{settings: s, directory: d, all: map[string]*token{}, pageTokens: map[pageTokenKey]string{}}
 }
 
-// add gives a token its value.
+// add stores a token under a new value.
 func (ts *tokens) add(t token) *token {
 	t.value, t.number = newTokenValue(), len(ts.all)+1
 	ts.all[t.value] = &t
 	return &t
 }
 
-// issue makes a user token that lives for life, or forever if life is zero.
+// issue makes a user token with the given lifetime. Zero: it never expires.
 func (ts *tokens) issue(g *grant, life time.Duration) *token {
 	now := ts.options().Now()
 	t := token{
@@ -77,7 +77,7 @@ func (ts *tokens) issue(g *grant, life time.Duration) *token {
 	return ts.add(t)
 }
 
-// issueSystem makes a token of a system user. Its scopes and assets are those of its grant unless it is narrowed later.
+// issueSystem makes a token of a system user with all scopes and assets of its grant.
 func (ts *tokens) issueSystem(g *grant, business string, expires bool) *token {
 	t := token{
 		kind: KindSystemUser, app: g.app, person: g.person, grant: g, business: business, client: g.business != "",
@@ -97,7 +97,7 @@ func (ts *tokens) addSystem(t token, expires bool) *token {
 	return kept
 }
 
-// answer answers a token, with what is left of its life unless that is to be left out.
+// answer is the token endpoint's answer, with the remaining lifetime unless omitExpiresIn is set.
 func (ts *tokens) answer(t *token, omitExpiresIn bool) tokenAnswer {
 	a := tokenAnswer{AccessToken: t.value, TokenType: "bearer"}
 	if !omitExpiresIn && !t.expires.IsZero() {
@@ -106,12 +106,12 @@ func (ts *tokens) answer(t *token, omitExpiresIn bool) tokenAnswer {
 	return a
 }
 
-// pageTokenOf returns the page token that a user token is good for. It lives as long as a short-lived user token, and
-// forever beside a long-lived one ("Long-Lived Access Tokens").
+// pageTokenOf returns the page token that belongs to a user token. It expires with a short-lived user token, and never
+// beside a long-lived one ("Long-Lived Access Tokens").
 func (ts *tokens) pageTokenOf(t *token, page string) *token {
 	key := pageTokenKey{t.value, page}
-	if made := ts.all[ts.pageTokens[key]]; made != nil && ts.flaw(made) == nil {
-		return made // the same one each time, while it is good
+	if made := ts.all[ts.pageTokens[key]]; made != nil && ts.validate(made) == nil {
+		return made // the same token each time, while it is valid
 	}
 	made := *t
 	made.kind, made.page, made.issued = KindPage, page, ts.options().Now()
@@ -123,7 +123,7 @@ func (ts *tokens) pageTokenOf(t *token, page string) *token {
 	return kept
 }
 
-// effective are the scopes that the token had at first and that are granted still.
+// effective returns the scopes that the token was issued with and that are still granted.
 func (t *token) effective() []string {
 	if t.grant == nil { // an app token
 		return nil
@@ -135,15 +135,15 @@ func (t *token) effective() []string {
 
 func (t *token) has(permission string) bool { return slices.Contains(t.effective(), permission) }
 
-// selected tells whether the page is among those that the token is for.
+// selected reports whether the page is among those that the token is for.
 func (t *token) selected(page string) bool {
 	return t.grant.selected(page) && (t.assets == nil || slices.Contains(t.assets, page))
 }
 
-// personal tells the tokens that are not a page's or an app's.
+// personal reports whether the token belongs to a person or system user, not to a page or an app.
 func (t *token) personal() bool { return t.kind == KindUser || t.kind == KindSystemUser }
 
-// dataAccessExpires is zero, which means never, for a business: nobody there can be inactive.
+// dataAccessExpires is zero, which means never, for a business.
 func (t *token) dataAccessExpires() time.Time {
 	if t.business != "" {
 		return time.Time{}
@@ -151,7 +151,7 @@ func (t *token) dataAccessExpires() time.Time {
 	return t.grant.active.Add(dataAccessLife)
 }
 
-// find looks a token up, dead or alive.
+// find looks a token up, valid or not. An app token is computed from the app's secret.
 func (ts *tokens) find(value string) (*token, error) {
 	if id, rest, isApp := strings.Cut(value, "|"); isApp {
 		app := ts.directory.apps[id]
@@ -168,7 +168,7 @@ func (ts *tokens) find(value string) (*token, error) {
 	return nil, refused
 }
 
-// readable are the pages that a user token reaches.
+// readable returns the pages that a user token reaches.
 func (ts *tokens) readable(t *token) []string {
 	if !t.has("pages_show_list") {
 		return nil
@@ -180,35 +180,35 @@ func (ts *tokens) readable(t *token) []string {
 
 func (ts *tokens) mayRead(t *token, page string) bool { return slices.Contains(ts.readable(t), page) }
 
-// flaw tells why a token is refused, or nil.
-func (ts *tokens) flaw(t *token) *GraphError {
+// validate returns the error with which a token is refused, or nil.
+func (ts *tokens) validate(t *token) *GraphError {
 	switch {
-	case t.dead != nil:
-		return t.dead
+	case t.killed != nil:
+		return t.killed
 	case t.kind == KindApp:
 		return nil
-	case t.grant.gone && t.client:
+	case t.grant.ended && t.client:
 		return ts.sessionError(t, SubcodeUnconfirmed)
-	case t.grant.gone:
+	case t.grant.ended:
 		return ts.sessionError(t, SubcodeAppNotInstalled)
 	case !t.expires.IsZero() && !ts.options().Now().Before(t.expires):
 		return ts.sessionError(t, SubcodeExpired)
 	case t.kind == KindPage && !ts.directory.mayHave(t.person, t.page):
 		return ts.sessionError(t, SubcodeNoPageRole)
 	case t.kind == KindPage && !t.selected(t.page):
-		// The person has connected again and chosen other pages. No report has the subcode.
+		// The person has logged in again and selected other pages. No report has the subcode.
 		return ts.sessionError(t, 0)
 	}
 	return nil
 }
 
-// Inspection is what the simulator's own books say about a token, where debug_token says only what Facebook lets an app
-// know.
+// Inspection is what the simulator knows about a token. debug_token shows only the part that Facebook discloses to an
+// app.
 type Inspection struct {
 	Kind      string // KindUser, KindPage, KindSystemUser or KindApp
 	App       string
 	User      string // the person or system user; empty for an app token
-	ScopedID  string // the app's id of the person
+	ScopedID  string // the app-scoped id of the person
 	Page      string // page tokens only
 	Business  string // tokens of system users, and page tokens made of them
 	Scopes    []string
@@ -217,18 +217,18 @@ type Inspection struct {
 	// DataAccessExpiresAt is 90 days after the person was last active in the app. Zero: never, for a business.
 	DataAccessExpiresAt time.Time
 	Valid               bool
-	Error               *GraphError // why it is not valid
+	Error               *GraphError // nil if it is valid
 }
 
-// Tokens returns the values of all tokens that the simulator ever issued, in no order.
+// Tokens returns the values of all tokens ever issued, in no order.
 func (f *Facebook) Tokens() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Keys(f.tokens.all))
 }
 
-// Inspect looks a token up in the books; false if the simulator never issued it. It makes no request, so the log does
-// not show it.
+// Inspect looks a token up. It returns false if the simulator never issued it. It makes no request, so nothing is
+// logged.
 func (f *Facebook) Inspect(value string) (Inspection, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -240,10 +240,10 @@ func (f *Facebook) Inspect(value string) (Inspection, bool) {
 }
 
 func (ts *tokens) inspect(t *token) Inspection {
-	flaw := ts.flaw(t)
+	reason := ts.validate(t)
 	seen := Inspection{
 		Kind: t.kind, App: t.app, User: t.person, Page: t.page, Business: t.business,
-		IssuedAt: t.issued, ExpiresAt: t.expires, Valid: flaw == nil, Error: flaw,
+		IssuedAt: t.issued, ExpiresAt: t.expires, Valid: reason == nil, Error: reason,
 	}
 	if t.kind != KindApp {
 		seen.ScopedID = scopedID(t.app, t.person)
@@ -253,7 +253,7 @@ func (ts *tokens) inspect(t *token) Inspection {
 	return seen
 }
 
-// ExpireToken ends a token's life now: it is refused with 190/463. Page tokens made of it live on.
+// ExpireToken expires a token now: it is refused with 190/463. Page tokens made from it stay valid.
 func (f *Facebook) ExpireToken(value string) { f.SetTokenExpiry(value, f.settings.options().Now()) }
 
 // SetTokenExpiry changes when a token expires, as Facebook may do at any time.
@@ -265,19 +265,20 @@ func (f *Facebook) SetTokenExpiry(value string, at time.Time) {
 	}
 }
 
-// Subcodes of error 190, why a token is no longer good ("Handle Errors").
+// Subcodes of error 190: why a token is no longer valid ("Handle Errors").
 const (
 	SubcodeAppNotInstalled    = 458 // the person removed the app
 	SubcodeCheckpoint         = 459 // the person has to visit www.facebook.com first
 	SubcodeSessionInvalidated = 460 // the password was changed
 	SubcodeExpired            = 463
 	SubcodeUnconfirmed        = 464 // the account is not confirmed
-	SubcodeRevoked            = 466 // ended by the app, by way of the API
+	SubcodeRevoked            = 466 // revoked by the app through the API
 	SubcodeLoggedOut          = 467
-	SubcodeNoPageRole         = 492 // the giver of a page token has no role on the page any more
+	SubcodeNoPageRole         = 492 // the person behind a page token no longer has a role on the page
 )
 
-// sessionErrors are the messages in their public reports. {app}, {user}, {expired} and {now} are put in.
+// sessionErrors are the messages by subcode, from public reports, with the placeholders {app}, {user}, {expired} and
+// {now}.
 var sessionErrors = map[int]string{
 	SubcodeAppNotInstalled:    "Error validating access token: The user has not authorized application {app}.",
 	SubcodeCheckpoint:         "Error validating access token: You cannot access the app till you log in to www.facebook.com and follow the instructions given.",
@@ -288,7 +289,7 @@ var sessionErrors = map[int]string{
 	SubcodeNoPageRole:         "Error validating access token: User associated with the Page access token does not have an appropriate role on the Page.",
 }
 
-// sessionError is the error 190 of that subcode for the token.
+// sessionError returns error 190 with the subcode.
 func (ts *tokens) sessionError(t *token, subcode int) *GraphError {
 	message, known := sessionErrors[subcode]
 	if !known {
@@ -304,8 +305,8 @@ func (ts *tokens) sessionError(t *token, subcode int) *GraphError {
 	return &GraphError{Message: message, Type: "OAuthException", Code: codeToken, Subcode: subcode}
 }
 
-// KillToken has a token refused with the error given, whatever it would be worth otherwise. An empty message stands for
-// Facebook's own message of that subcode. Only this token is touched: page tokens made of it live on.
+// KillToken makes Facebook refuse a token with the error given, even if it is otherwise valid. An empty message stands
+// for Facebook's own message of that subcode. Page tokens made from the token stay valid.
 func (f *Facebook) KillToken(value string, code, subcode int, message string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -315,14 +316,14 @@ func (f *Facebook) KillToken(value string, code, subcode int, message string) {
 }
 
 func (ts *tokens) kill(t *token, code, subcode int, message string) {
-	t.dead = ts.sessionError(t, subcode)
-	t.dead.Code = code
+	t.killed = ts.sessionError(t, subcode)
+	t.killed.Code = code
 	if message != "" {
-		t.dead.Message = message
+		t.killed.Message = message
 	}
 }
 
-// ChangePassword kills all tokens of a person, at every app, with 190/460.
+// ChangePassword invalidates all tokens of a person, at every app, with 190/460.
 func (f *Facebook) ChangePassword(userID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -331,13 +332,13 @@ func (f *Facebook) ChangePassword(userID string) {
 
 func (ts *tokens) endSessions(person string) {
 	for _, t := range ts.all {
-		if t.person == person && t.dead == nil {
-			t.dead = ts.sessionError(t, SubcodeSessionInvalidated)
+		if t.person == person && t.killed == nil {
+			t.killed = ts.sessionError(t, SubcodeSessionInvalidated)
 		}
 	}
 }
 
-// pacific is a time as Facebook tells it in an error: Tuesday, 03-May-16 11:00:00 PDT.
+// pacific formats a time as Facebook's errors do: Tuesday, 03-May-16 11:00:00 PDT.
 func pacific(t time.Time) string {
 	zone, err := time.LoadLocation("America/Los_Angeles")
 	if err != nil {
@@ -351,10 +352,10 @@ const (
 	urlSafe       = alphanumerics + "-_"
 )
 
-// random returns n characters of the alphabet that nobody can guess.
+// random returns n unpredictable characters of the alphabet.
 func random(alphabet string, n int) string {
 	out := make([]byte, 0, n)
-	limit := 256 - 256%len(alphabet) // beyond it, the first letters would come more often
+	limit := 256 - 256%len(alphabet) // larger bytes would favour the first letters
 	for len(out) < n {
 		buf := make([]byte, n)
 		_, _ = rand.Read(buf) // never fails
@@ -367,12 +368,12 @@ func random(alphabet string, n int) string {
 	return string(out)
 }
 
-// newTokenValue looks like a user or page token. The real ones vary in length, and so do these.
+// newTokenValue makes a value like that of a user or page token. Real ones vary in length, and so do these.
 func newTokenValue() string {
 	return "EAA" + random(alphanumerics, 180+int(random("0123456789", 1)[0]-'0'))
 }
 
-// newCodeValue looks like an authorization code.
+// newCodeValue makes a value like an authorization code.
 func newCodeValue() string {
 	return "AQ" + random(urlSafe, 300)
 }

@@ -12,18 +12,19 @@ import (
 type code struct {
 	app         string
 	grant       *grant
-	redirectURI string // "": it was handed out by the JavaScript SDK
+	redirectURI string // empty: issued to the JavaScript SDK
 	issued      time.Time
 	used        bool
 	challenge   challenge
 	nonce       string // for the ID token
-	openID      bool   // this login asked for an ID token
-	client      bool   // the code is for a client, which has no secret: see clientCode
-	business    string // the token will be one of this business; such a code may be exchanged without a redirect_uri
-	expires     bool   // after 60 days, if it is
+	openID      bool   // the login asked for an ID token
+	client      bool   // for a client without the secret: see clientCode
+	business    string // for a token of this business; such a code may be exchanged without a redirect_uri
+	expires     bool   // that token expires after 60 days
 }
 
-// tokenAnswer is the token endpoint's ("Manually Build a Login Flow"): never a scope, never a refresh token.
+// tokenAnswer is the answer of the token endpoint ("Manually Build a Login Flow"). It never has a scope or a refresh
+// token.
 type tokenAnswer struct {
 	AccessToken string `json:"access_token"`
 	TokenType   string `json:"token_type"`
@@ -32,7 +33,7 @@ type tokenAnswer struct {
 	MachineID   string `json:"machine_id,omitempty"` // for the code of a client
 }
 
-// tokenEndpoint gives tokens for codes, for other tokens and for an app's secret.
+// tokenEndpoint issues tokens for authorization codes, for other tokens and for an app's secret.
 type tokenEndpoint struct {
 	*settings
 	graph      *graph
@@ -40,18 +41,18 @@ type tokenEndpoint struct {
 	openID     *openID
 	businesses *businesses
 
-	codes        map[string]*code
-	unextendable map[grantKey]*GraphError // what exchanges of a person's tokens are refused with
+	codes             map[string]*code
+	refusedExtensions map[grantKey]*GraphError // see RefuseExtension
 }
 
-func newTokenEndpoint(gr *graph, ts *tokens, o *openID, bz *businesses) *tokenEndpoint {
+func newTokenEndpoint(gr *graph, ts *tokens, o *openID, bs *businesses) *tokenEndpoint {
 	return &tokenEndpoint{
-		settings: gr.settings, graph: gr, tokens: ts, openID: o, businesses: bz,
-		codes: map[string]*code{}, unextendable: map[grantKey]*GraphError{},
+		settings: gr.settings, graph: gr, tokens: ts, openID: o, businesses: bs,
+		codes: map[string]*code{}, refusedExtensions: map[grantKey]*GraphError{},
 	}
 }
 
-// issueCode makes the code for a login that was granted.
+// issueCode makes the authorization code for a granted login.
 func (te *tokenEndpoint) issueCode(l login, g *grant) string {
 	value := newCodeValue()
 	made := &code{
@@ -103,7 +104,7 @@ func (te *tokenEndpoint) exchangeCode(c *call) (any, error) {
 	return a, nil
 }
 
-// bought is the token for a code.
+// tokenFor issues the token for a code.
 func (te *tokenEndpoint) tokenFor(presented *code) *token {
 	if presented.business != "" {
 		return te.tokens.issueSystem(presented.grant, presented.business, presented.expires)
@@ -114,7 +115,7 @@ func (te *tokenEndpoint) tokenFor(presented *code) *token {
 	return te.tokens.issue(presented.grant, te.options().CodeTokenLife)
 }
 
-// redeem spends a code, once all that speaks against it has been looked at.
+// redeem marks a code as used, unless something is wrong with it or with the request.
 func (te *tokenEndpoint) redeem(presented *code, c *call, secret string) error {
 	verifier := c.param("code_verifier")
 	switch {
@@ -122,8 +123,8 @@ func (te *tokenEndpoint) redeem(presented *code, c *call, secret string) error {
 		return errClientSecret()
 	case presented.used:
 		return codeError(subcodeCodeUsed, "This authorization code has been used.")
-	case presented.grant.gone:
-		return flawed(te.tokens.sessionError(&token{app: c.app.ID, person: presented.grant.person}, SubcodeAppNotInstalled))
+	case presented.grant.ended:
+		return invalidToken(te.tokens.sessionError(&token{app: c.app.ID, person: presented.grant.person}, SubcodeAppNotInstalled))
 	case !te.options().Now().Before(presented.issued.Add(te.options().CodeLife)):
 		return codeError(subcodeCodeExpired, "This authorization code has expired.")
 	case presented.redirectURI != c.param("redirect_uri") && (presented.business == "" || c.param("redirect_uri") != ""):
@@ -138,11 +139,11 @@ func (te *tokenEndpoint) redeem(presented *code, c *call, secret string) error {
 	return nil
 }
 
-// countingDay is how long a long-lived token has to be old to be worth an exchange: Facebook extends once a day.
+// countingDay is the age from which a long-lived token is extended: Facebook extends once a day.
 const countingDay = 24 * time.Hour
 
-// exchangeToken is the token endpoint for fb_exchange_token ("Long-Lived Access Tokens"): another token for the one given,
-// which stays valid.
+// exchangeToken is the token endpoint for fb_exchange_token ("Long-Lived Access Tokens"). It issues another token for
+// the one given, which stays valid.
 func (te *tokenEndpoint) exchangeToken(c *call) (any, error) {
 	app, secret, err := te.graph.client(c)
 	if err != nil {
@@ -164,10 +165,10 @@ func (te *tokenEndpoint) exchangeToken(c *call) (any, error) {
 	case old.app != app.ID:
 		return nil, oauthError(codeUnknown, "The access token does not belong to application %s", app.ID)
 	}
-	if flaw := te.tokens.flaw(old); flaw != nil {
-		return nil, flawed(flaw)
+	if reason := te.tokens.validate(old); reason != nil {
+		return nil, invalidToken(reason)
 	}
-	if refused := te.unextendable[grantKey{old.app, old.person}]; refused != nil {
+	if refused := te.refusedExtensions[grantKey{old.app, old.person}]; refused != nil {
 		return nil, refusal{GraphError: *refused, status: http.StatusBadRequest}
 	}
 	if old.kind == KindSystemUser {
@@ -184,17 +185,17 @@ func (te *tokenEndpoint) exchangeToken(c *call) (any, error) {
 	return te.tokens.answer(te.tokens.add(extended), omit), nil
 }
 
-// RefuseExtension has every exchange of a token of this person for a longer one refused with the error, while all else works, as
-// happened to single people for weeks. A nil error ends it.
+// RefuseExtension makes every exchange of this person's tokens for longer ones fail with the error, while everything
+// else works. This has happened to single people for weeks. A nil error ends it.
 func (f *Facebook) RefuseExtension(appID, userID string, refused *GraphError) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.endpoints.tokenEndpoint.unextendable[grantKey{appID, userID}] = refused
+	f.endpoints.tokenEndpoint.refusedExtensions[grantKey{appID, userID}] = refused
 }
 
-// extend makes the token that an exchange gives for old, and tells whether the same day brought the same expiry again. A
-// token that never expires, such as a page's, stays one; and a system user's keeps its expiry unless the call has
-// set_token_expires_in_60_days.
+// extend makes the token that an exchange gives for old. again is true if it kept old's expiry because that was counted
+// within a day. A token that never expires, such as a page's, stays so; a system user's keeps its expiry unless the
+// call has set_token_expires_in_60_days.
 func (te *tokenEndpoint) extend(old *token) (extended token, again bool) {
 	now := te.options().Now()
 	extended = *old
@@ -210,8 +211,8 @@ func (te *tokenEndpoint) extend(old *token) (extended token, again bool) {
 	return extended, again
 }
 
-// appToken is the token endpoint for client_credentials ("Access Tokens"). The app token is good until the secret is
-// reset, and no better than id|secret.
+// appToken is the token endpoint for client_credentials ("Access Tokens"). The app token is valid until the secret is
+// reset. It is worth the same as id|secret.
 func (te *tokenEndpoint) appToken(c *call) (any, error) {
 	app, secret, err := te.graph.client(c)
 	if err != nil {
@@ -223,8 +224,8 @@ func (te *tokenEndpoint) appToken(c *call) (any, error) {
 	return tokenAnswer{AccessToken: app.ID + "|" + app.appTokenSuffix(), TokenType: "bearer"}, nil
 }
 
-// clientCode gives a server a code for its long-lived token, which a client redeems without the secret ("Long-Lived Access
-// Tokens": "Get a Long-Lived Token on a Client").
+// clientCode gives a server a code for its long-lived token, which a client redeems without the secret ("Long-Lived
+// Access Tokens": "Get a Long-Lived Token on a Client").
 func (te *tokenEndpoint) clientCode(c *call) (any, error) {
 	app, secret, err := te.graph.client(c)
 	switch {
@@ -247,7 +248,7 @@ func (te *tokenEndpoint) clientCode(c *call) (any, error) {
 	return map[string]string{"code": value}, nil
 }
 
-// machine names the client that redeems such a code, so that Facebook knows it again.
+// machine is the id by which Facebook recognizes the client that redeems such a code.
 func (c *call) machine() string {
 	if id := c.param("machine_id"); id != "" {
 		return id
@@ -255,19 +256,20 @@ func (c *call) machine() string {
 	return random(alphanumerics, 24)
 }
 
-// PKCEMode says what becomes of a code_challenge at the dialog. Meta documents PKCE for logins with the scope openid
-// only ("OIDC Token with Manual Flow"); what happens without it has been reported both ways.
+// PKCEMode selects how the dialog treats a code_challenge. Meta documents PKCE only for logins with the scope openid
+// ("OIDC Token with Manual Flow"); for other logins, reports disagree.
 type PKCEMode int
 
 const (
-	// PKCEWithOpenID binds the challenge of a login with the scope openid and drops any other, so that sending the verifier
-	// breaks the exchange (NangoHQ/nango#7156). A bound code may be exchanged with the verifier, with the secret, or both.
+	// PKCEWithOpenID binds the challenge of a login with the scope openid and ignores any other, so that sending the
+	// verifier breaks the exchange (NangoHQ/nango#7156). A bound code may be exchanged with the verifier, with the
+	// secret, or with both.
 	PKCEWithOpenID PKCEMode = iota
-	// PKCEAlways is how it was in 2022: any challenge is bound, and the exchange refused without its verifier (expo/expo#15980).
+	// PKCEAlways binds any challenge and refuses an exchange without its verifier, as in 2022 (expo/expo#15980).
 	PKCEAlways
 )
 
-// challenge is a code_challenge that was bound to a code; the zero value is none.
+// challenge is a code_challenge that is bound to a code. The zero value is none.
 type challenge struct {
 	value string
 	s256  bool
@@ -275,7 +277,8 @@ type challenge struct {
 
 func (ch challenge) bound() bool { return ch.value != "" }
 
-// bindChallenge decides what becomes of a challenge. A method that is not S256, such as sha256, silently counts as plain.
+// bindChallenge returns the challenge to bind, if any. A method other than S256, such as sha256, silently counts as
+// plain.
 func bindChallenge(mode PKCEMode, value, method string, openid bool) challenge {
 	if !openid && mode != PKCEAlways {
 		return challenge{}
@@ -283,10 +286,10 @@ func bindChallenge(mode PKCEMode, value, method string, openid bool) challenge {
 	return challenge{value: value, s256: method == "S256"}
 }
 
-// wellFormed is RFC 7636, section 4.1.
+// wellFormed is the syntax of a code_verifier: RFC 7636, section 4.1.
 var wellFormed = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
-// verifies is RFC 7636, section 4.6.
+// verifies compares a verifier with the challenge: RFC 7636, section 4.6.
 func (ch challenge) verifies(verifier string) bool {
 	if !wellFormed.MatchString(verifier) {
 		return false
@@ -298,7 +301,7 @@ func (ch challenge) verifies(verifier string) bool {
 	return verifier == ch.value
 }
 
-// checkVerifier holds the code_verifier against what was bound.
+// checkVerifier checks the code_verifier against the bound challenge.
 func (te *tokenEndpoint) checkVerifier(ch challenge, verifier string) error {
 	switch {
 	case !ch.bound() && verifier != "":
