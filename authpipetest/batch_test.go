@@ -42,7 +42,7 @@ func get(relative string) map[string]any {
 	return map[string]any{"method": "GET", "relative_url": relative}
 }
 
-func TestBatchAnswersEachCall(t *testing.T) {
+func TestBatchServesEachCallInOrder(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	ada, uma := w.token("email"), w.tokenAs(authpipetest.Consent{User: "uma"}, "email")
 	w.ExpireToken(uma)
@@ -68,7 +68,7 @@ func TestBatchAnswersEachCall(t *testing.T) {
 		got[1], // below
 		`400 {"error":{"message":"Error validating ac`,
 		`200 {"success":true}`,
-		`200 {"id":"` + id + `"}`, // the permission is gone by now: calls take effect in order
+		`200 {"id":"` + id + `"}`, // the permission is revoked by now: calls take effect in order
 		`400 {"error":{"message":"Invalid relative_ur`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -91,7 +91,7 @@ func header(b *batched, name string) string {
 	return ""
 }
 
-func TestBatchIsSentInMoreWaysThanOne(t *testing.T) {
+func TestBatchAcceptsItsEncodings(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	want := []*batched{{Code: 200, Body: w.ada()}}
@@ -112,7 +112,7 @@ func TestBatchIsSentInMoreWaysThanOne(t *testing.T) {
 	}
 }
 
-func TestBatchIsRefused(t *testing.T) {
+func TestBatchRefusals(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	many := make([]map[string]any, 51)
 	for i := range many {
@@ -144,7 +144,7 @@ func TestBatchIsRefused(t *testing.T) {
 	}
 }
 
-func TestProofsInABatch(t *testing.T) {
+func TestBatchProofs(t *testing.T) {
 	for _, perCall := range []bool{false, true} {
 		w := newWorld(t, authpipetest.Options{BatchProofPerCall: perCall})
 		ada, uma := w.token("email"), w.tokenAs(authpipetest.Consent{User: "uma"}, "email")
@@ -163,75 +163,20 @@ func TestProofsInABatch(t *testing.T) {
 	}
 }
 
-func TestFaultsAndTheLogKnowBatches(t *testing.T) {
+func TestFaultAppliesToBatchEntries(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	before := w.Count("")
 	w.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Times: 1, Reset: true})
 	entries := w.batch([]map[string]any{get("me"), get("me")}, "access_token", token).batched()
 	if entries[0] != nil || entries[1] == nil || entries[1].Code != http.StatusOK {
-		t.Errorf("a broken call and a good one: %+v", entries)
+		t.Errorf("a broken call and another: %+v", entries)
 	}
 	if wire, calls, batches := w.Count("")-before, w.Count(authpipetest.EndpointMe), w.Count(authpipetest.EndpointBatch); wire != 1 || calls != 2 || batches != 1 {
 		t.Errorf("counted %d requests, %d calls, %d batches", wire, calls, batches)
 	}
 	if last := w.Requests()[len(w.Requests())-1]; !last.Batched || last.Query.Get("access_token") != token {
 		t.Errorf("the log has %+v", last)
-	}
-}
-
-// An app that was made before 2026-11-04 may post any GET.
-func TestOldAppMayOverrideTheMethod(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{OldApps: true})
-	token := w.token(pageScope)
-	for path, form := range map[string]url.Values{
-		"/v26.0/me":             params("access_token", token),
-		"/v26.0/me/permissions": params("access_token", token),
-		"/v26.0/me/accounts":    params("access_token", token, "limit", "1"),
-		"/v26.0/debug_token":    params("access_token", appToken, "input_token", token),
-	} {
-		want := w.get(path, form)
-		form.Set("method", "get")
-		w.send(http.MethodPost, path, nil, "application/x-www-form-urlencoded", form.Encode()).is(http.StatusOK, want.body)
-	}
-}
-
-// What Meta has taken from new apps is refused to them, with a text that a test may choose, and stands in the log.
-func TestNewAppMayNotUseWhatIsDiscontinued(t *testing.T) {
-	for feature, call := range map[string]struct {
-		method, path string
-		params       url.Values
-	}{
-		"HTTP method override":        {http.MethodPost, "/v25.0/debug_token", params("input_token", "x", "method", "get")},
-		"multi-ID requests":           {http.MethodGet, "/v27.0/", params("ids", "me,777")},
-		"date formatting":             {http.MethodGet, "/v27.0/me", params("date_format", "U")},
-		"JSONP":                       {http.MethodGet, "/v27.0/me", params("callback", "f")},
-		"field aliases":               {http.MethodGet, "/v27.0/me", params("fields", "name.as(title)")},
-		"asynchronous batch requests": {http.MethodPost, "/v27.0/act_1/async_batch_requests", params("adbatch", "[]")},
-	} {
-		w := newWorld(t, authpipetest.Options{})
-		call.params.Set("access_token", w.token("email"))
-		r := w.send(call.method, call.path, call.params, "", "")
-		if r.status != http.StatusBadRequest || !strings.Contains(r.body, feature) {
-			t.Errorf("%s: status %d: %s", feature, r.status, r.body)
-		}
-		if last := w.Requests()[len(w.Requests())-1]; last.Discontinued != feature {
-			t.Errorf("%s: the log has %q", feature, last.Discontinued)
-		}
-
-		w = newWorld(t, authpipetest.Options{DiscontinuedError: &authpipetest.GraphError{Code: 3, Message: "no more"}})
-		call.params.Set("access_token", w.token("email"))
-		if r := w.send(call.method, call.path, call.params, "", ""); !strings.Contains(r.body, "no more") {
-			t.Errorf("%s: with a text of its own: %s", feature, r.body)
-		}
-	}
-}
-
-func TestOldAppMayAskForSeveralIDs(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{OldApps: true})
-	r := w.get("/", params("ids", "me", "access_token", w.token("email")))
-	if want := `{"me":` + w.ada(); r.status != http.StatusOK || !strings.HasPrefix(r.body, want) {
-		t.Errorf("status %d: %s, want %s", r.status, r.body, want)
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	businessAll = "ads_read,business_management,pages_read_engagement,pages_show_list,public_profile"
 )
 
-// newBusiness is a world where Ada is the admin of a business with both pages, and the app has a configuration for it.
+// newBusiness makes a world in which Ada is the admin of a business with both pages, and the app has a configuration for it.
 func newBusiness(t *testing.T, o authpipetest.Options) world {
 	t.Helper()
 	w := newWorld(t, o)
@@ -37,8 +37,8 @@ func (w world) connect(c authpipetest.Consent) string {
 	return w.exchange("code", w.loginAs(c, "config_id", configID), "redirect_uri", "").accessToken()
 }
 
-// narrow asks for a token of the business's system user.
-func (w world) narrow(token string, pairs ...string) reply {
+// issueNarrowed asks for another token of the system user that acts for the app.
+func (w world) issueNarrowed(token string, pairs ...string) reply {
 	w.t.Helper()
 	q := params("access_token", token, "appsecret_proof", proof(appSecret, token))
 	for name, values := range params(pairs...) {
@@ -47,7 +47,7 @@ func (w world) narrow(token string, pairs ...string) reply {
 	return w.send(http.MethodPost, "/v26.0/"+businessID+"/system_user_access_tokens", q, "", "")
 }
 
-func TestBusinessLogin(t *testing.T) {
+func TestBusinessLoginIssuesSystemUserToken(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	code := w.loginAs(authpipetest.Consent{User: "ada", Pages: []string{"777"}}, "config_id", configID)
 	r := w.get("/v25.0/oauth/access_token", params("client_id", appID, "client_secret", appSecret, "code", code))
@@ -75,37 +75,37 @@ func TestBusinessLogin(t *testing.T) {
 	}
 }
 
-func TestABusinessTokenMayHaveAnotherType(t *testing.T) {
+func TestIntegrationTokenTypeChangesOnlyItsName(t *testing.T) {
 	for _, named := range []string{"", authpipetest.KindUser} {
 		w := newBusiness(t, authpipetest.Options{IntegrationTokenType: named})
 		token := w.connect(authpipetest.Consent{})
 		want := `"type":"` + cmp.Or(named, authpipetest.KindSystemUser) + `"`
 		if r := w.debug(token); !strings.Contains(r.body, want) {
-			t.Errorf("of a living one debug_token tells %s", r.body)
+			t.Errorf("debug_token of a valid token: %s", r.body)
 		}
 		if r := w.debug(w.pageToken(token)); !strings.Contains(r.body, `"type":"PAGE"`) {
-			t.Errorf("of its page's debug_token tells %s", r.body)
+			t.Errorf("debug_token of its page token: %s", r.body)
 		}
 		if r := w.debug(w.token("email")); !strings.Contains(r.body, `"type":"USER"`) {
-			t.Errorf("of a person's debug_token tells %s", r.body)
+			t.Errorf("debug_token of a person's token: %s", r.body)
 		}
 		w.ExpireToken(token)
 		if r := w.debug(token); !strings.Contains(r.body, want) {
-			t.Errorf("of a dead one debug_token tells %s", r.body)
+			t.Errorf("debug_token of an invalid token: %s", r.body)
 		}
 		if seen, _ := w.Inspect(token); seen.Kind != authpipetest.KindSystemUser {
-			t.Errorf("the books have it as %s", seen.Kind)
+			t.Errorf("Inspect has kind %s", seen.Kind)
 		}
 	}
 }
 
-func TestOnlySystemUsersHaveAClientBusiness(t *testing.T) {
+func TestClientBusinessIsForSystemUsersOnly(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	w.get("/v26.0/me", params("fields", "client_business_id", "access_token", w.token("email"))).
 		refused(http.StatusBadRequest, 100, "(#100) Tried accessing nonexisting field (client_business_id) on node type (User)")
 }
 
-func TestConfigurations(t *testing.T) {
+func TestConfigurationDecidesTokenKind(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		with    authpipetest.Configuration
@@ -118,7 +118,7 @@ func TestConfigurations(t *testing.T) {
 	}{
 		{"a token of the business never expires", authpipetest.Configuration{}, false, authpipetest.Consent{}, nil, authpipetest.KindSystemUser, 0, ""},
 		{"or after 60 days", authpipetest.Configuration{ExpiresIn60Days: true}, false, authpipetest.Consent{}, nil, authpipetest.KindSystemUser, authpipetest.LongLife, ""},
-		{"or as the business wants it", authpipetest.Configuration{}, true, authpipetest.Consent{}, nil, authpipetest.KindSystemUser, authpipetest.LongLife, ""},
+		{"or if the business requires it", authpipetest.Configuration{}, true, authpipetest.Consent{}, nil, authpipetest.KindSystemUser, authpipetest.LongLife, ""},
 		{
 			"a token of the person is as ever", authpipetest.Configuration{TokenKind: authpipetest.KindUser}, false,
 			authpipetest.Consent{}, []string{"scope", "email"}, authpipetest.KindUser, authpipetest.LongLife, "",
@@ -161,7 +161,7 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-func TestCodeOfAPersonNeedsItsRedirectURI(t *testing.T) {
+func TestUserCodeNeedsItsRedirectURI(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	w.exchange("code", w.login("scope", "email"), "redirect_uri", "").refused(http.StatusBadRequest, 191, "Missing redirect_uri parameter.")
 	code := w.loginAs(authpipetest.Consent{User: "ada"}, "config_id", configID)
@@ -169,7 +169,7 @@ func TestCodeOfAPersonNeedsItsRedirectURI(t *testing.T) {
 	w.exchange("code", code).accessToken()
 }
 
-func TestPersonClicksThroughTheBusinessDialog(t *testing.T) {
+func TestBusinessDialogAsksInBrowser(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	url := w.dialog("config_id", configID) + "&_as=ada"
 	page := w.open(url)
@@ -193,7 +193,7 @@ func TestPersonClicksThroughTheBusinessDialog(t *testing.T) {
 	}
 }
 
-func TestTokensOfTheBusinessAreNarrowed(t *testing.T) {
+func TestIntegrationTokenIsNarrowed(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	token := w.connect(authpipetest.Consent{Pages: []string{"777"}})
 	for _, test := range []struct {
@@ -208,7 +208,7 @@ func TestTokensOfTheBusinessAreNarrowed(t *testing.T) {
 		{"by asset and life", []string{"asset", "777", "set_token_expires_in_60_days", "true"}, businessAll, "777", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := w.in(t).narrow(token, test.pairs...)
+			r := w.in(t).issueNarrowed(token, test.pairs...)
 			r.is(http.StatusOK, fmt.Sprintf(`{"access_token":%q}`, r.accessToken()))
 			seen, _ := w.Inspect(r.accessToken())
 			if got := strings.Join(seen.Scopes, ","); got != test.scopes || seen.Business != businessID || seen.ExpiresAt.IsZero() == test.expires {
@@ -221,11 +221,11 @@ func TestTokensOfTheBusinessAreNarrowed(t *testing.T) {
 	}
 }
 
-func TestTokensOfTheBusinessAreRefused(t *testing.T) {
+func TestIntegrationTokenRefusals(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	token := w.connect(authpipetest.Consent{Pages: []string{"777"}})
-	small := w.narrow(token, "scope", "business_management,ads_read").accessToken()
-	without := w.narrow(token, "scope", "ads_read").accessToken()
+	small := w.issueNarrowed(token, "scope", "business_management,ads_read").accessToken()
+	without := w.issueNarrowed(token, "scope", "ads_read").accessToken()
 	for _, test := range []struct {
 		name, token string
 		pairs       []string
@@ -242,37 +242,37 @@ func TestTokensOfTheBusinessAreRefused(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			pairs := append([]string{"appsecret_proof", proof(appSecret, test.token)}, test.pairs...)
-			if r := w.in(t).narrow(test.token, pairs...); r.status == http.StatusOK || !strings.Contains(r.body, test.want) {
+			if r := w.in(t).issueNarrowed(test.token, pairs...); r.status == http.StatusOK || !strings.Contains(r.body, test.want) {
 				t.Errorf("status %d: %s", r.status, r.body)
 			}
 		})
 	}
 	w.AddBusiness(authpipetest.Business{ID: businessID, RequireExpiringTokens: true, Pages: []string{"777"}})
-	if r := w.narrow(token, "set_token_expires_in_60_days", "false"); !strings.Contains(r.body, "requires access tokens that expire") {
+	if r := w.issueNarrowed(token, "set_token_expires_in_60_days", "false"); !strings.Contains(r.body, "requires access tokens that expire") {
 		t.Errorf("a token that never expires: %s", r.body)
 	}
-	w.narrow(token, "set_token_expires_in_60_days", "true").accessToken()
+	w.issueNarrowed(token, "set_token_expires_in_60_days", "true").accessToken()
 }
 
-func TestFetchOnly(t *testing.T) {
+func TestIntegrationTokenFetchOnly(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	first := w.connect(authpipetest.Consent{})
-	second := w.narrow(first, "scope", "ads_read").accessToken()
-	if got := w.narrow(first, "fetch_only", "true").accessToken(); got != second {
+	second := w.issueNarrowed(first, "scope", "ads_read").accessToken()
+	if got := w.issueNarrowed(first, "fetch_only", "true").accessToken(); got != second {
 		t.Error("not the youngest token was fetched")
 	}
 	w.KillToken(second, 190, 466, "")
 	byAdmin := w.token("business_management") // a person may fetch it too
-	if got := w.narrow(byAdmin, "fetch_only", "true").accessToken(); got != first {
-		t.Error("not the youngest good token was fetched")
+	if got := w.issueNarrowed(byAdmin, "fetch_only", "true").accessToken(); got != first {
+		t.Error("fetch_only did not return the newest valid token")
 	}
 }
 
-func TestRemovedIntegrationEndsAllItsTokens(t *testing.T) {
+func TestRemoveIntegrationInvalidatesItsTokens(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	person := w.token(pageScope)
 	first := w.connect(authpipetest.Consent{})
-	second, page := w.narrow(first).accessToken(), w.pageToken(first)
+	second, page := w.issueNarrowed(first).accessToken(), w.pageToken(first)
 	w.RemoveIntegration(appID, businessID)
 	third := w.connect(authpipetest.Consent{})
 	for _, token := range []string{first, second, page} {
@@ -293,10 +293,10 @@ func TestRemovedIntegrationEndsAllItsTokens(t *testing.T) {
 	if _, connected := w.Integration(appID, businessID); connected {
 		t.Error("still connected")
 	}
-	w.narrow(w.token("business_management")).is(http.StatusBadRequest, `{"error":{"message":"Unsupported post request. Object with ID '5566' does not exist, cannot be loaded due to missing permissions, or does not support this operation. Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api","type":"GraphMethodException","code":100,"error_subcode":33,"fbtrace_id":"A"}}`)
+	w.issueNarrowed(w.token("business_management")).is(http.StatusBadRequest, `{"error":{"message":"Unsupported post request. Object with ID '5566' does not exist, cannot be loaded due to missing permissions, or does not support this operation. Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api","type":"GraphMethodException","code":100,"error_subcode":33,"fbtrace_id":"A"}}`)
 }
 
-func TestAssetsOfTheBusinessChange(t *testing.T) {
+func TestSetBusinessPagesChangesAccounts(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	token := w.connect(authpipetest.Consent{})
 	page := w.pageToken(token)
@@ -315,8 +315,8 @@ func (w world) submit(path string, form url.Values) reply {
 	return w.send(http.MethodPost, path, nil, "application/x-www-form-urlencoded", form.Encode())
 }
 
-// mint asks for a token of the system user 900.
-func (w world) mint(caller string, pairs ...string) reply {
+// issue asks for a token of the system user 900.
+func (w world) issue(caller string, pairs ...string) reply {
 	w.t.Helper()
 	form := params("access_token", caller, "appsecret_proof", proof(appSecret, caller), "business_app", appID, "scope", "ads_read,pages_show_list")
 	for name, values := range params(pairs...) {
@@ -332,7 +332,7 @@ func newSystemUser(t *testing.T) world {
 	return w
 }
 
-func TestSystemUserOfItsOwn(t *testing.T) {
+func TestSystemUserGetsTokens(t *testing.T) {
 	w := newBusiness(t, authpipetest.Options{})
 	admin := w.token("business_management")
 	made := w.submit("/v26.0/5566/system_users", params("access_token", admin, "name", "Robot", "role", "ADMIN"))
@@ -352,17 +352,17 @@ func TestSystemUserOfItsOwn(t *testing.T) {
 	w.get("/v26.0/me", params("access_token", token)).is(http.StatusOK, `{"id":"`+w.ScopedID(appID, created.ID)+`","name":"Robot"}`)
 	w.get("/v26.0/me", params("fields", "client_business_id", "access_token", token)).
 		refused(http.StatusBadRequest, 100, "(#100) Tried accessing nonexisting field (client_business_id) on node type (User)")
-	form = params("access_token", token, "name", "Second", "role", "EMPLOYEE") // an admin may make others
+	form = params("access_token", token, "name", "Second", "role", "EMPLOYEE") // an admin may create others
 	if r := w.submit("/v26.0/5566/system_users", form); r.status != http.StatusOK {
 		t.Errorf("a system user by a system user: %s", r.body)
 	}
 }
 
-func TestMintingIsRefused(t *testing.T) {
+func TestSystemTokenRefusals(t *testing.T) {
 	w := newSystemUser(t)
 	before := w.token("email")
 	admin, other := w.token("business_management"), w.tokenAs(authpipetest.Consent{User: "uma"}, "business_management")
-	employee := w.mint(admin, "scope", "business_management").accessToken()
+	employee := w.issue(admin, "scope", "business_management").accessToken()
 	for _, test := range []struct {
 		name, caller string
 		pairs        []string
@@ -376,21 +376,21 @@ func TestMintingIsRefused(t *testing.T) {
 		{"an employee", employee, nil, "does not exist"},
 		{"a page that is not assigned", admin, []string{"asset", "888"}, "beyond what was granted: 888"},
 	} {
-		if r := w.mint(test.caller, test.pairs...); r.status == http.StatusOK || !strings.Contains(r.body, test.want) {
+		if r := w.issue(test.caller, test.pairs...); r.status == http.StatusOK || !strings.Contains(r.body, test.want) {
 			t.Errorf("%s: status %d: %s", test.name, r.status, r.body)
 		}
 	}
 	w.AddBusiness(authpipetest.Business{ID: businessID, Admins: []string{"ada"}, RequireExpiringTokens: true})
-	if r := w.mint(admin); !strings.Contains(r.body, "requires access tokens that expire") {
+	if r := w.issue(admin); !strings.Contains(r.body, "requires access tokens that expire") {
 		t.Errorf("a token that never expires: %s", r.body)
 	}
-	w.mint(admin, "set_token_expires_in_60_days", "true").accessToken()
+	w.issue(admin, "set_token_expires_in_60_days", "true").accessToken()
 }
 
 func TestSystemUserTokenIsRefreshed(t *testing.T) {
 	w := newSystemUser(t)
 	admin := w.token("business_management")
-	old := w.mint(admin, "set_token_expires_in_60_days", "true").accessToken()
+	old := w.issue(admin, "set_token_expires_in_60_days", "true").accessToken()
 	w.clock.Advance(time.Hour)
 	refresh := []string{
 		"redirect_uri", "", "grant_type", "fb_exchange_token", "fb_exchange_token", old, "set_token_expires_in_60_days", "true",
@@ -420,7 +420,7 @@ func TestSystemUserTokenIsRevoked(t *testing.T) {
 	w := newSystemUser(t)
 	admin := w.token("business_management")
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		token, stays := w.mint(admin).accessToken(), w.mint(admin).accessToken()
+		token, stays := w.issue(admin).accessToken(), w.issue(admin).accessToken()
 		q := params("client_id", appID, "client_secret", appSecret, "revoke_token", token, "access_token", token)
 		w.send(method, "/v26.0/oauth/revoke", q, "", "").is(http.StatusOK, `{"success":true}`)
 		w.get("/v26.0/me", params("access_token", token)).refusedSub(190, 466, "Error validating access token.")
@@ -452,7 +452,7 @@ func TestSystemUserTokenIsRevoked(t *testing.T) {
 	}
 }
 
-func TestRevokingMayTakeAGET(t *testing.T) {
+func TestRevokeTokenMethodIsAnOption(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		options authpipetest.Options
@@ -482,13 +482,4 @@ func TestRevokingMayTakeAGET(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestBusinessUsage(t *testing.T) {
-	w := newSystemUser(t)
-	token := w.mint(w.token("business_management")).accessToken()
-	w.Throttle(authpipetest.Throttle{Object: businessID, UseCase: "ads_insights", CallCount: 100, RegainAccess: 90 * time.Second})
-	w.get("/me", params("access_token", token)).usage("", `{"5566":[{"type":"ads_insights","call_count":100,"total_cputime":0,"total_time":0,"estimated_time_to_regain_access":2}]}`).
-		refusedSub(80000, 2446079, "(#80000) There have been too many calls to this ad-account. Wait a bit and try again. For more "+
-			"info, please refer to https://developers.facebook.com/docs/graph-api/overview/rate-limiting.")
 }

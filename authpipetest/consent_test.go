@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// click posts the consent page's form back to where it came from.
+// click posts the consent page's form.
 func (w world) click(dialog string, form url.Values) reply {
 	w.t.Helper()
 	r := must(http.NewRequest(http.MethodPost, dialog, strings.NewReader(form.Encode())))
@@ -23,7 +24,7 @@ func (w world) open(pageURL string) reply {
 	return w.round(must(http.NewRequest(http.MethodGet, pageURL, nil)))
 }
 
-func TestPersonClicksThroughTheDialog(t *testing.T) {
+func TestDialogAsksInBrowser(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	dialog := w.dialog("scope", pageScope)
 	people := w.open(dialog)
@@ -53,11 +54,11 @@ func TestPersonClicksThroughTheDialog(t *testing.T) {
 	w.get("/me/accounts", params("fields", "id", "access_token", token)).is(http.StatusOK,
 		`{"data":[{"id":"888"}],"paging":{"cursors":{"before":"ODg4","after":"ODg4"}}}`)
 	if again := w.open(dialog + "&_as=ada"); !strings.Contains(again.body, "Allowed before: email, pages_show_list, public_profile.") {
-		t.Errorf("the page does not tell what was allowed before:\n%s", again.body)
+		t.Errorf("the page does not show what was granted before:\n%s", again.body)
 	}
 }
 
-func TestPersonCancels(t *testing.T) {
+func TestDialogCancelRedirectsWithAccessDenied(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	got := w.click(w.dialog(), url.Values{"action": {"cancel"}}).header.Get("Location")
 	if !strings.Contains(got, "error_reason=user_denied&state=s#_=_") {
@@ -65,7 +66,7 @@ func TestPersonCancels(t *testing.T) {
 	}
 }
 
-func TestPagesEscapeAndLoadNothing(t *testing.T) {
+func TestDialogPagesEscapeAndLoadNothing(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	const nasty = `<script>alert("1")</script>`
 	w.AddApp(authpipetest.App{ID: appID, Name: nasty, RedirectURIs: []string{callback}})
@@ -83,7 +84,7 @@ func TestPagesEscapeAndLoadNothing(t *testing.T) {
 	}
 }
 
-func TestOnlyPersonIsNotAskedWhoTheyAre(t *testing.T) {
+func TestDialogSkipsChoiceOfOnlyPerson(t *testing.T) {
 	fb := authpipetest.NewFacebook(authpipetest.Options{})
 	fb.AddApp(authpipetest.App{ID: appID, RedirectURIs: []string{callback}})
 	fb.AddUser(authpipetest.User{ID: "uma", Name: "Uma User"})
@@ -93,7 +94,7 @@ func TestOnlyPersonIsNotAskedWhoTheyAre(t *testing.T) {
 	}
 }
 
-func TestIndexTellsWhatIsHere(t *testing.T) {
+func TestIndexListsAppsAndPeople(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	r := w.open(w.base + "/")
 	for _, want := range []string{"client_id <code>123</code>", callback, "Ada Admin", "X-Simulator-User", "/debug_token"} {
@@ -102,11 +103,11 @@ func TestIndexTellsWhatIsHere(t *testing.T) {
 		}
 	}
 	if strings.Contains(r.body, appSecret) {
-		t.Error("the index tells the app secret")
+		t.Error("the index shows the app secret")
 	}
 }
 
-func TestSDKCodeIsBoundToNoRedirectURI(t *testing.T) {
+func TestSDKCodeHasNoRedirectURI(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	login := func() string {
 		t.Helper()
@@ -116,30 +117,13 @@ func TestSDKCodeIsBoundToNoRedirectURI(t *testing.T) {
 	code := login()
 	w.exchange("code", code).refusedSub(100, 36008, mismatch)
 	w.exchange("code", code, "redirect_uri", "").accessToken()
-	// A code of the dialog is for the redirect URI that the dialog was given.
+	// A code of the dialog is bound to the redirect URI of the dialog.
 	w.exchange("code", w.login(), "redirect_uri", "").refused(http.StatusBadRequest, 191, "Missing redirect_uri parameter.")
 }
 
-func TestSDKLoginThatIsCancelledHasNoCode(t *testing.T) {
+func TestSDKLoginReturnsErrorIfCancelled(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	if code, err := w.LoginBySDK(appID, nil, authpipetest.Consent{Cancel: true}); err == nil {
 		t.Errorf("the code is %q", code)
-	}
-}
-
-func TestControlPageLogsInBySDK(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	w.token("email") // the page has a button for each person that uses the app
-	page := w.control(controlRequest(http.MethodGet, nil)).Body.String()
-	if !strings.Contains(page, `value="sdk-login"`) {
-		t.Error("the page has no button for it")
-	}
-	answer := w.control(controlRequest(http.MethodPost, url.Values{"action": {"sdk-login"}, "app": {appID}}))
-	if answer.Code != http.StatusOK {
-		t.Fatalf("answered %d: %s", answer.Code, answer.Body)
-	}
-	w.exchange("code", strings.TrimSpace(answer.Body.String()), "redirect_uri", "").accessToken()
-	if answer := w.control(controlRequest(http.MethodPost, url.Values{"action": {"sdk-login"}, "app": {"4711"}})); answer.Code != http.StatusBadRequest {
-		t.Errorf("for an app that does not exist it answers %d", answer.Code)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// controlRequest is one that a browser on this machine sends.
+// controlRequest is a request from a browser on this machine.
 func controlRequest(method string, form url.Values) *http.Request {
 	r := httptest.NewRequest(method, "http://127.0.0.1:8080/_control", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -51,7 +51,7 @@ func TestControlShowsNoTokenInFull(t *testing.T) {
 	}
 }
 
-func TestControlBreaksThings(t *testing.T) {
+func TestControlCausesFailures(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		form url.Values
@@ -83,7 +83,7 @@ func TestControlBreaksThings(t *testing.T) {
 	}
 }
 
-func TestControlMendsThings(t *testing.T) {
+func TestControlEndsFailures(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token, control := w.token("email"), w.Control()
 	press := func(pairs ...string) int {
@@ -92,7 +92,7 @@ func TestControlMendsThings(t *testing.T) {
 		return page.Code
 	}
 	press("action", "down", "how", "0")
-	press("action", "down", "how", "1") // another outage instead
+	press("action", "down", "how", "1") // replaces the outage
 	press("action", "throttle-object", "object", "777")
 	press("action", "throttle-app", "app", appID)
 	shown := httptest.NewRecorder()
@@ -112,7 +112,7 @@ func TestControlMendsThings(t *testing.T) {
 	}
 }
 
-func TestControlIsForThisMachineOnly(t *testing.T) {
+func TestControlRefusesOtherMachines(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	for _, test := range []struct {
 		name   string
@@ -144,5 +144,50 @@ func TestControlIsForThisMachineOnly(t *testing.T) {
 	strange.Host = "evil.example"
 	if got := w.control(strange); got.Code != http.StatusForbidden || strings.Contains(got.Body.String(), "Ada") {
 		t.Errorf("reading it from elsewhere: status %d", got.Code)
+	}
+}
+
+func TestControlLogsInBySDK(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	w.token("email") // the page has a button for each person with a grant
+	page := w.control(controlRequest(http.MethodGet, nil)).Body.String()
+	if !strings.Contains(page, `value="sdk-login"`) {
+		t.Error("the page has no button for it")
+	}
+	answer := w.control(controlRequest(http.MethodPost, url.Values{"action": {"sdk-login"}, "app": {appID}}))
+	if answer.Code != http.StatusOK {
+		t.Fatalf("answered %d: %s", answer.Code, answer.Body)
+	}
+	w.exchange("code", strings.TrimSpace(answer.Body.String()), "redirect_uri", "").accessToken()
+	if answer := w.control(controlRequest(http.MethodPost, url.Values{"action": {"sdk-login"}, "app": {"4711"}})); answer.Code != http.StatusBadRequest {
+		t.Errorf("for an app that does not exist it answers %d", answer.Code)
+	}
+}
+
+func TestControlStartsAndStopsEachBehavior(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	seen := map[string]bool{}
+	for _, b := range authpipetest.Behaviors() {
+		if seen[b.Name] {
+			t.Errorf("%s is there twice", b.Name)
+		}
+		seen[b.Name] = true
+		if page := w.control(controlRequest(http.MethodPost, url.Values{"action": {"behave"}, "name": {b.Name}})); page.Code != http.StatusSeeOther {
+			t.Fatalf("%s: status %d", b.Name, page.Code)
+		}
+		body := w.control(controlRequest(http.MethodGet, nil)).Body.String()
+		if strings.Count(body, "<strong>On.</strong>") != 1 {
+			t.Errorf("%s is not shown as on", b.Name)
+		}
+		w.control(controlRequest(http.MethodPost, url.Values{"action": {"stop"}, "name": {b.Name}}))
+		if body := w.control(controlRequest(http.MethodGet, nil)).Body.String(); strings.Contains(body, "<strong>On.</strong>") {
+			t.Errorf("%s does not stop", b.Name)
+		}
+	}
+	if page := w.control(controlRequest(http.MethodPost, url.Values{"action": {"behave"}, "name": {"no-such"}})); page.Code != http.StatusBadRequest {
+		t.Errorf("an unknown behavior is answered with %d", page.Code)
+	}
+	if _, err := w.Behave("no-such"); err == nil {
+		t.Error("an unknown behavior is no error")
 	}
 }

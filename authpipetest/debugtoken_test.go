@@ -8,7 +8,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestDebugLiveTokens(t *testing.T) {
+func TestDebugTokenDescribesValidTokens(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	selected := w.tokenAs(authpipetest.Consent{User: "ada", Pages: []string{"777", "nobody's"}}, "email,pages_show_list")
 	uid := w.ScopedID(appID, "ada")
@@ -27,7 +27,7 @@ func TestDebugLiveTokens(t *testing.T) {
 	w.debug(appToken).is(http.StatusOK, `{"data":{"app_id":"123","type":"APP","application":"Demo","is_valid":true,"scopes":[]}}`)
 }
 
-func TestDebugSwitches(t *testing.T) {
+func TestDebugTokenOptions(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{AppIDAsNumber: true, TargetIDsAsNumbers: true, PageTokenOmitsIssuedAt: true})
 	user := w.tokenAs(authpipetest.Consent{User: "ada", Pages: []string{"777"}}, "pages_show_list")
 	w.debug(w.pageToken(user)).is(http.StatusOK, fmt.Sprintf(`{"data":{"app_id":123,"type":"PAGE","application":"Demo",
@@ -36,7 +36,7 @@ func TestDebugSwitches(t *testing.T) {
 		"granular_scopes":[{"scope":"pages_show_list","target_ids":[777]}],"user_id":%q}}`, w.ScopedID(appID, "ada")))
 }
 
-func TestDebugDeadToken(t *testing.T) {
+func TestDebugTokenDescribesInvalidToken(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	w.clock.Advance(authpipetest.LongLife)
@@ -46,7 +46,7 @@ func TestDebugDeadToken(t *testing.T) {
 		"error":{"code":190,"message":"Invalid OAuth access token - Cannot parse access token"}}}`)
 }
 
-func TestDebugIsRefused(t *testing.T) {
+func TestDebugTokenRefusals(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.AddApp(authpipetest.App{ID: "456", Secret: "OTHER", RedirectURIs: []string{callback}, Developers: []string{"uma"}})
 	token := w.token("email")
@@ -76,7 +76,7 @@ func TestDebugIsRefused(t *testing.T) {
 		"is_valid":true,"issued_at":1794816000,"scopes":["public_profile"],"user_id":%q}}`, w.ScopedID("456", "uma")))
 }
 
-func TestDebugTakesAppTokenInHeader(t *testing.T) {
+func TestDebugTokenTakesAppTokenInHeader(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	r := must(http.NewRequest(http.MethodGet, w.base+"/v26.0/debug_token?input_token="+w.token(""), nil))
 	r.Header.Set("Authorization", "Bearer "+appToken)

@@ -66,7 +66,7 @@ func TestDeviceIntervalIsAnOption(t *testing.T) {
 	d.poll().is(http.StatusBadRequest, pending)
 }
 
-func TestDeviceLogin(t *testing.T) {
+func TestDeviceLoginIssuesToken(t *testing.T) {
 	d := newDevice(t, authpipetest.Options{})
 	d.poll().is(http.StatusBadRequest, pending)
 	d.clock.Advance(4 * time.Second)
@@ -99,7 +99,7 @@ func TestDeviceCodeExpires(t *testing.T) {
 	}
 }
 
-func TestDeviceLoginIsDenied(t *testing.T) {
+func TestDeviceLoginDenied(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		denied *authpipetest.GraphError
@@ -107,7 +107,7 @@ func TestDeviceLoginIsDenied(t *testing.T) {
 	}{
 		{"the device goes on waiting", nil, pending},
 		{
-			"or is told", &authpipetest.GraphError{Code: 17, Subcode: 1349175, Type: "OAuthException", Message: "no"},
+			"or gets the error of the option", &authpipetest.GraphError{Code: 17, Subcode: 1349175, Type: "OAuthException", Message: "no"},
 			`{"error":{"message":"no","type":"OAuthException","code":17,"error_subcode":1349175,"fbtrace_id":"A"}}`,
 		},
 	} {
@@ -124,7 +124,7 @@ func TestDeviceLoginIsDenied(t *testing.T) {
 	}
 }
 
-func TestDeviceLoginIsRefused(t *testing.T) {
+func TestDeviceLoginRefusals(t *testing.T) {
 	d := newDevice(t, authpipetest.Options{})
 	for _, token := range []string{"", appToken, d.token("email"), "456|", "999|CLIENT"} {
 		for _, path := range []string{"/v26.0/device/login", "/v26.0/device/login_status"} {
@@ -134,7 +134,7 @@ func TestDeviceLoginIsRefused(t *testing.T) {
 	}
 	d.submit("/device/login_status", params("access_token", clientToken, "code", "0")).refused(http.StatusBadRequest, 100, "(#100) Invalid parameter")
 	if err := d.ApproveDevice(d.UserCode, authpipetest.Consent{User: "nobody"}); err == nil {
-		t.Error("nobody approved")
+		t.Error("an unknown person approved")
 	}
 	if err := d.ApproveDevice(d.UserCode, authpipetest.Consent{}); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestDeviceLoginIsRefused(t *testing.T) {
 	d.poll().refusedSub(190, 458, notAuthorized)
 }
 
-func TestPersonTypesTheCodeIn(t *testing.T) {
+func TestDevicePageApprovesLogin(t *testing.T) {
 	d := newDevice(t, authpipetest.Options{})
 	if r := d.open(d.base + "/device"); !strings.Contains(r.body, `name="user_code"`) || !strings.Contains(r.body, "Uma User") {
 		t.Errorf("the page: %s", r.body)

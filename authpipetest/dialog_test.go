@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 func TestDialogRedirectsWithCode(t *testing.T) {
@@ -34,7 +35,7 @@ func TestDialogEchoesState(t *testing.T) {
 	}
 }
 
-func TestDialogBlocksRedirects(t *testing.T) {
+func TestDialogBlocksUnregisteredRedirects(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{AutoApprove: true})
 	w.AddApp(authpipetest.App{ID: "789", RedirectURIs: []string{
 		"https://e/cb?a=1&b=2", "http://example.com/cb", "http://127.0.0.1:8250/cb", "http://localhost/cb",
@@ -87,7 +88,7 @@ func TestDialogShowsErrorPages(t *testing.T) {
 	}
 }
 
-func TestRedirects(t *testing.T) {
+func TestDialogRedirectParameters(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.AddApp(authpipetest.App{ID: "789", RedirectURIs: []string{"https://e/cb?keep=this%20one"}})
 	for _, test := range []struct {
@@ -111,7 +112,7 @@ func TestRedirects(t *testing.T) {
 			"https://e/cb?error_code=901&error_message=This+app+is+in+sandbox+mode&state=s#_=_",
 		},
 		{
-			"scopes are told on request", authpipetest.Consent{User: "uma", Decline: []string{"user_likes"}},
+			"scopes are listed on request", authpipetest.Consent{User: "uma", Decline: []string{"user_likes"}},
 			[]string{"scope", "email user_likes", "return_scopes", "true"},
 			"https://e/cb?code=AQ&denied_scopes=user_likes&granted_scopes=email%2Cpublic_profile&state=s#_=_",
 		},
@@ -139,7 +140,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-func TestPlatformErrorWithoutState(t *testing.T) {
+func TestPlatformErrorMayOmitState(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{PlatformErrorOmitsState: true})
 	got := w.authorize(authpipetest.Consent{ErrorCode: 1349048, ErrorMessage: "no"}).String()
 	if want := "https://e/cb?error_code=1349048&error_message=no#_=_"; got != want {
@@ -147,7 +148,7 @@ func TestPlatformErrorWithoutState(t *testing.T) {
 	}
 }
 
-func TestDeclinedPermissionIsOfferedAgainOnRerequestOnly(t *testing.T) {
+func TestDeclinedPermissionIsOfferedOnRerequestOnly(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	scopes := func(consent authpipetest.Consent, pairs ...string) string {
 		q := w.authorize(consent, append([]string{"scope", "email,user_likes", "return_scopes", "true"}, pairs...)...).Query()
@@ -174,7 +175,7 @@ func TestDeclinedPermissionIsOfferedAgainOnRerequestOnly(t *testing.T) {
 	}
 }
 
-func TestScriptsSteerTheDialog(t *testing.T) {
+func TestDialogParametersForScripts(t *testing.T) {
 	for _, auto := range []bool{false, true} {
 		w := newWorld(t, authpipetest.Options{AutoApprove: auto, AutoApproveUser: "ada"})
 		steer := func(header string, pairs ...string) string {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,7 +53,7 @@ func TestFaultAnswers(t *testing.T) {
 	}
 }
 
-func TestFaultStrikesItsEndpointSoManyTimes(t *testing.T) {
+func TestFaultAppliesToItsEndpointTimes(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	w.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointPermissions, Status: 500, Times: 2})
@@ -67,7 +66,7 @@ func TestFaultStrikesItsEndpointSoManyTimes(t *testing.T) {
 	}
 }
 
-func TestFaultHeaders(t *testing.T) {
+func TestFaultAddsHeaders(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	defer w.Fail(authpipetest.Fault{Status: 400, Body: "{}", Header: http.Header{"x-app-usage": {`{"call_count":100}`}}})()
 	if got := w.get("/me", nil).header.Get("X-App-Usage"); got != `{"call_count":100}` {
@@ -75,7 +74,7 @@ func TestFaultHeaders(t *testing.T) {
 	}
 }
 
-func TestLostAnswer(t *testing.T) {
+func TestFaultAfterEffectLosesAnswer(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	code := w.login()
 	w.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Times: 1, AfterEffect: true, Status: 504})
@@ -83,12 +82,12 @@ func TestLostAnswer(t *testing.T) {
 		t.Errorf("status %d", r.status)
 	}
 	if log := w.Requests(); !log[len(log)-1].Served {
-		t.Error("the log does not tell that the call took effect")
+		t.Error("the log does not show that the call took effect")
 	}
 	w.exchange("code", code).refusedSub(100, 36009, codeUsed)
 }
 
-func TestReset(t *testing.T) {
+func TestFaultResetsConnection(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.Fail(authpipetest.Fault{Reset: true, Times: 2})
 	_, err := http.Get(w.base + "/me")
@@ -103,7 +102,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-func TestTruncated(t *testing.T) {
+func TestFaultTruncatesAnswer(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	for name, fault := range map[string]authpipetest.Fault{
@@ -124,7 +123,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-func TestHangEndsWhenCleared(t *testing.T) {
+func TestFaultHangEndsWhenCleared(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	release := w.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Hang: true, Times: 1})
@@ -133,14 +132,14 @@ func TestHangEndsWhenCleared(t *testing.T) {
 	if err := w.AwaitCount(t.Context(), authpipetest.EndpointMe, 1); err != nil {
 		t.Fatal(err)
 	}
-	w.get("/me", params("access_token", token)).is(http.StatusOK, w.ada()) // others pass
+	w.get("/me", params("access_token", token)).is(http.StatusOK, w.ada()) // other requests pass
 	release()
 	release()
 	(<-answered).is(http.StatusOK, w.ada())
 }
 
-// A test that changes something while the answer is held must not come before the effect.
-func TestAwaitCountWaitsForTheEffect(t *testing.T) {
+// A test that changes something while the answer is held must do so after the effect.
+func TestAwaitCountWaitsForEffect(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	for n := range 100 {
@@ -159,7 +158,7 @@ func TestAwaitCountWaitsForTheEffect(t *testing.T) {
 	}
 }
 
-func TestHeldCountsRequestsWhoseClientsWait(t *testing.T) {
+func TestHeldCountsWaitingRequests(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	release := w.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Hang: true})
@@ -183,7 +182,7 @@ func TestHeldCountsRequestsWhoseClientsWait(t *testing.T) {
 	}
 }
 
-func TestHangEndsWithTheClient(t *testing.T) {
+func TestFaultHangEndsWithClient(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.Fail(authpipetest.Fault{Hang: true})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -201,7 +200,7 @@ func TestHangEndsWithTheClient(t *testing.T) {
 	}
 }
 
-func TestHangEndsWithTheServer(t *testing.T) {
+func TestFaultHangEndsWithServer(t *testing.T) {
 	failed := make(chan error, 1)
 	t.Run("a test that leaves a request behind", func(t *testing.T) {
 		w := newWorld(t, authpipetest.Options{})
@@ -219,44 +218,15 @@ func TestHangEndsWithTheServer(t *testing.T) {
 	}
 }
 
-func TestDelayLetsTheCallThrough(t *testing.T) {
+func TestFaultDelayPassesCallOn(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	w.Fail(authpipetest.Fault{Delay: time.Millisecond})
 	w.get("/me", params("access_token", token)).is(http.StatusOK, w.ada())
 }
 
-func TestEachBehaviorCanBeSetAndStoppedOnTheControlPage(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	seen := map[string]bool{}
-	for _, b := range authpipetest.Behaviors() {
-		if seen[b.Name] {
-			t.Errorf("%s is there twice", b.Name)
-		}
-		seen[b.Name] = true
-		if page := w.control(controlRequest(http.MethodPost, url.Values{"action": {"behave"}, "name": {b.Name}})); page.Code != http.StatusSeeOther {
-			t.Fatalf("%s: status %d", b.Name, page.Code)
-		}
-		body := w.control(controlRequest(http.MethodGet, nil)).Body.String()
-		if strings.Count(body, "<strong>On.</strong>") != 1 {
-			t.Errorf("%s is not shown as on", b.Name)
-		}
-		w.control(controlRequest(http.MethodPost, url.Values{"action": {"stop"}, "name": {b.Name}}))
-		if body := w.control(controlRequest(http.MethodGet, nil)).Body.String(); strings.Contains(body, "<strong>On.</strong>") {
-			t.Errorf("%s does not stop", b.Name)
-		}
-	}
-	if page := w.control(controlRequest(http.MethodPost, url.Values{"action": {"behave"}, "name": {"no-such"}})); page.Code != http.StatusBadRequest {
-		t.Errorf("an unknown behavior is answered with %d", page.Code)
-	}
-	if _, err := w.Behave("no-such"); err == nil {
-		t.Error("an unknown behavior is no error")
-	}
-}
-
-// TestBehaviorAnswers takes one of each kind: faults at several endpoints, one that
-// strikes once, and a change of the options, beside one that was made with them.
-func TestBehaviorAnswers(t *testing.T) {
+// One behavior has faults at several endpoints, two change the options beside one that was set from the start.
+func TestBehaviorChangesAnswers(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{AppIDAsNumber: true})
 	token := w.token("public_profile")
 	stop, err := w.Behave("app-deactivated")
@@ -273,9 +243,9 @@ func TestBehaviorAnswers(t *testing.T) {
 	if body := w.get("/v26.0/me", params("access_token", token)).body; strings.Contains(body, "error") {
 		t.Errorf("afterwards it answers %s", body)
 	}
-	defer func() { // both may be on, in any order
+	defer func() { // both may be in force, and end in any order
 		if body := w.debug(token).body; !strings.Contains(body, `"app_id":`+appID) {
-			t.Errorf("what it was made with does not hold any more: %s", body)
+			t.Errorf("the original option is no longer in force: %s", body)
 		}
 	}()
 	old, err := w.Behave("old-app")
@@ -288,31 +258,4 @@ func TestBehaviorAnswers(t *testing.T) {
 	}
 	old()
 	numbers()
-}
-
-func TestPageTokenEndsWhereThePersonChoosesOtherPages(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	page := w.pageToken(w.token(pageScope))
-	if seen, _ := w.Inspect(page); !seen.Valid {
-		t.Fatalf("it begins as %+v", seen)
-	}
-	w.tokenAs(authpipetest.Consent{User: "ada", Pages: []string{"888"}}, pageScope)
-	if seen, _ := w.Inspect(page); seen.Valid || seen.Error == nil || seen.Error.Code != 190 {
-		t.Errorf("it is %+v", seen)
-	}
-}
-
-func TestPageOfAPortfolioIsListedOnlyWithBusinessManagement(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	w.AddPage(authpipetest.Page{ID: "777", Name: "Page A", Portfolio: "42"})
-	token := w.token(pageScope)
-	if body := w.get("/v26.0/me/accounts", params("access_token", token)).body; strings.Contains(body, "777") {
-		t.Errorf("the list is %s", body)
-	}
-	if body := w.get("/v26.0/777", params("fields", "access_token", "access_token", token)).body; !strings.Contains(body, `"access_token"`) {
-		t.Errorf("by its id it answers %s", body)
-	}
-	if body := w.get("/v26.0/me/accounts", params("access_token", w.token(pageScope+",business_management"))).body; !strings.Contains(body, "777") {
-		t.Errorf("with business_management the list is %s", body)
-	}
 }

@@ -1,9 +1,7 @@
 package authpipetest_test
 
 import (
-	"bytes"
 	"fmt"
-	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -26,7 +24,7 @@ func newProfiles(t *testing.T, o authpipetest.Options) world {
 	return w
 }
 
-func TestDocumentedFieldIsAbsentWithoutValue(t *testing.T) {
+func TestFieldIsAbsentWithoutValue(t *testing.T) {
 	w := newProfiles(t, authpipetest.Options{})
 	token := w.token(pageScope)
 	w.get("/v27.0/me", params("access_token", token, "fields", "about,gender,quotes,website,verified,locale,age_range")).
@@ -34,7 +32,7 @@ func TestDocumentedFieldIsAbsentWithoutValue(t *testing.T) {
 	w.get("/v27.0/777", params("access_token", token, "fields", "mission,hours,cover,verification_status")).is(http.StatusOK, `{"id":"777"}`)
 }
 
-func TestUnknownFieldIsRefused(t *testing.T) {
+func TestFieldUnknownIsRefused(t *testing.T) {
 	w := newProfiles(t, authpipetest.Options{})
 	token := w.token(pageScope)
 	for _, test := range []struct {
@@ -103,7 +101,7 @@ func TestFieldsExpand(t *testing.T) {
 	w.get("/v27.0/me", params("access_token", uma, "fields", "accounts")).is(http.StatusOK, fmt.Sprintf(`{"id":%q}`, w.ScopedID(appID, "uma")))
 }
 
-func TestMalformedFieldsAreRefused(t *testing.T) {
+func TestFieldsMalformedAreRefused(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	for fields, message := range map[string]string{
@@ -123,73 +121,6 @@ func TestFieldAliasIsForOldApps(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{OldApps: true})
 	w.get("/v27.0/me", params("access_token", w.token("email"), "fields", "name.as(title)")).
 		is(http.StatusOK, fmt.Sprintf(`{"title":"Ada Admin","id":%q}`, w.ScopedID(appID, "ada")))
-}
-
-func TestPictureIsAnImage(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	token := w.token(pageScope)
-	for path, asid := range map[string]string{"me": w.ScopedID(appID, "ada"), "777": "777"} {
-		r := w.get("/v27.0/"+path+"/picture", params("access_token", token, "type", "normal"))
-		want := w.base + "/platform/profilepic/?asid=" + asid + "&height=100&width=100"
-		if got := r.header.Get("Location"); r.status != http.StatusFound || got != want || !strings.HasPrefix(r.header.Get("Content-Type"), "image/") {
-			t.Errorf("status %d, leads to %s, want %s", r.status, got, want)
-		}
-		if drawn, err := png.Decode(bytes.NewReader([]byte(w.open(want).body))); err != nil || drawn.Bounds().Dx() != 100 {
-			t.Errorf("the picture: %v", err)
-		}
-		w.get("/v27.0/"+path+"/picture", params("access_token", token, "redirect", "0", "height", "30")).is(http.StatusOK,
-			`{"data":{"height":30,"is_silhouette":false,"url":"`+w.base+`/platform/profilepic/?asid=`+asid+`&height=30&width=30","width":30}}`)
-	}
-	w.get("/v27.0/me/picture", nil).refused(http.StatusBadRequest, 2500, "An active access token must be used to query information about the current user.")
-}
-
-func TestEverythingBelowAVersionIsJSON(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
-		for _, path := range []string{
-			"/v27.0", "/v27.0/", "/v27.0/?ids=", "/v27.0/?ids=1,2", "/v27.0/device", "/v27.0/.well-known/openid-configuration/", "/v27.0/search",
-			"/v27.0/me/nonsense/", "/v27.0/1/2/3/4", "/v99.0/", "/?ids=1", "/?access_token=x", "/v27.0/platform/profilepic/",
-		} {
-			r := w.round(must(http.NewRequest(method, w.base+path, nil)))
-			if got := r.header.Get("Content-Type"); r.status != http.StatusBadRequest || got != "application/json; charset=UTF-8" {
-				t.Errorf("%s %s: status %d, %s", method, path, r.status, got)
-			}
-		}
-	}
-	w.get("/v27.0/", nil).is(http.StatusBadRequest, `{"error":{"message":"Unsupported get request. Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api",
-		"type":"GraphMethodException","code":100,"fbtrace_id":"A"}}`)
-}
-
-func TestLinksAreHTTPSBehindAProxyThatEndsTLS(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	token := w.token(pageScope)
-	secure := strings.Replace(w.base, "http://", "https://", 1)
-	for path, want := range map[string]string{
-		"/v27.0/me/accounts?limit=1&access_token=" + token: `"next":"` + secure + "/v27.0/",
-		"/.well-known/openid-configuration/":               `"jwks_uri":"` + secure + "/",
-	} {
-		r := must(http.NewRequest(http.MethodGet, w.base+path, nil))
-		r.Header.Set("X-Forwarded-Proto", "https,http")
-		if got := w.round(r).body; !strings.Contains(got, want) {
-			t.Errorf("%s lacks %s: %s", path, want, got)
-		}
-	}
-	batch := must(http.NewRequest(http.MethodPost, w.base+"/v27.0/?"+params("access_token", token, "batch", `[{"relative_url":"me/accounts?limit=1"}]`).Encode(), nil))
-	batch.Header.Set("X-Forwarded-Proto", "https")
-	if got := w.round(batch).body; !strings.Contains(got, secure+"/v27.0/") {
-		t.Errorf("batched: %s", got)
-	}
-}
-
-func TestBodyWithoutContentTypeIsRead(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	token := w.token("email")
-	for _, body := range []string{"access_token=" + token, ` {"access_token":"` + token + `"}`} {
-		r := must(http.NewRequest(http.MethodPost, w.base+`/v27.0/?batch=[{"relative_url":"me"}]`, strings.NewReader(body)))
-		if got := w.round(r); got.status != http.StatusOK || !strings.Contains(got.body, "Ada Admin") {
-			t.Errorf("%s: status %d: %s", body, got.status, got.body)
-		}
-	}
 }
 
 func FuzzFields(f *testing.F) {

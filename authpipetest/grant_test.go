@@ -35,7 +35,7 @@ func (w world) revoke(path, token string) reply {
 	return w.send(http.MethodDelete, path, params("access_token", token), "", "")
 }
 
-func TestRevokingEndsAllTokens(t *testing.T) {
+func TestRevokeInvalidatesAllTokens(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		answer string
@@ -65,7 +65,7 @@ func TestRevokingEndsAllTokens(t *testing.T) {
 	}
 }
 
-func TestRevokingOnePermissionEndsNoToken(t *testing.T) {
+func TestRevokeOfPermissionKeepsTokens(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	w.revoke("/v26.0/"+w.ScopedID(appID, "ada")+"/permissions/email", token).is(http.StatusOK, `{"success":true}`)
@@ -78,7 +78,7 @@ func TestRevokingOnePermissionEndsNoToken(t *testing.T) {
 	}
 }
 
-func TestRevokedPermissionMayVanish(t *testing.T) {
+func TestRevokedPermissionVanishesByOption(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{RevokedPermissionVanishes: true})
 	token := w.token("email")
 	w.revoke("/v26.0/me/permissions/email", token)
@@ -86,7 +86,7 @@ func TestRevokedPermissionMayVanish(t *testing.T) {
 		`{"data":[{"permission":"public_profile","status":"granted"}]}`)
 }
 
-func TestRevokingForOthersIsRefused(t *testing.T) {
+func TestRevokeForOthersIsRefused(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	w.tokenAs(authpipetest.Consent{User: "uma"}, "email")
@@ -99,7 +99,7 @@ func TestRevokingForOthersIsRefused(t *testing.T) {
 	w.get("/v26.0/me", params("access_token", token)).is(http.StatusOK, w.ada())
 }
 
-func TestOldAppMayRevokeByPOST(t *testing.T) {
+func TestOldAppRevokesByPOST(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{OldApps: true})
 	token := w.token("email")
 	w.send(http.MethodPost, "/v26.0/me/permissions", params("access_token", token, "method", "delete"), "", "").
@@ -109,7 +109,7 @@ func TestOldAppMayRevokeByPOST(t *testing.T) {
 	}
 }
 
-func TestPersonRemovesTheApp(t *testing.T) {
+func TestRemoveAppInvalidatesTokens(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	w.RemoveApp(appID, "ada")

@@ -22,7 +22,7 @@ func proof(secret, message string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-func TestProofs(t *testing.T) {
+func TestProofIsChecked(t *testing.T) {
 	const missing, wrong = "API calls from the server require an appsecret_proof argument", "Invalid appsecret_proof provided in the API argument"
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
@@ -34,7 +34,7 @@ func TestProofs(t *testing.T) {
 		name     string
 		required bool
 		params   url.Values
-		want     string // empty: it is good
+		want     string // empty: it is accepted
 	}{
 		{"none is needed", false, params(), ""},
 		{"a plain one is welcome", false, params("appsecret_proof", proof(appSecret, token)), ""},
@@ -67,24 +67,24 @@ func TestProofs(t *testing.T) {
 	}
 }
 
-// TestTokensAndProofsTravelInAnyWay: in the query, in a form, in JSON, or the token in a header.
-func TestTokensAndProofsTravelInAnyWay(t *testing.T) {
-	w := newBusiness(t, authpipetest.Options{OldApps: true}) // so that one path can be asked in each way
+// The encodings are the query, a form, JSON, and for the token a header.
+func TestTokenAndProofInEveryEncoding(t *testing.T) {
+	w := newBusiness(t, authpipetest.Options{OldApps: true}) // so that one path accepts each encoding
 	token := w.connect(authpipetest.Consent{})
 	w.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true})
-	good := proof(appSecret, token)
+	valid := proof(appSecret, token)
 	for _, test := range []struct {
 		name, method string
 		query        url.Values
 		header       string
 		kind, body   string
 	}{
-		{"a query", "POST", params("access_token", token, "appsecret_proof", good), "", "", ""},
-		{"a form", "POST", nil, "", "application/x-www-form-urlencoded", params("access_token", token, "appsecret_proof", good).Encode()},
-		{"JSON", "POST", nil, "", "application/json", `{"access_token":"` + token + `","appsecret_proof":"` + good + `"}`},
-		{"a header and a query", "GET", params("appsecret_proof", good), "Bearer " + token, "", ""},
-		{"a header and a form", "POST", nil, "Bearer " + token, "application/x-www-form-urlencoded", "appsecret_proof=" + good},
-		{"another kind of header", "GET", params("appsecret_proof", good), "OAuth " + token, "", ""},
+		{"a query", "POST", params("access_token", token, "appsecret_proof", valid), "", "", ""},
+		{"a form", "POST", nil, "", "application/x-www-form-urlencoded", params("access_token", token, "appsecret_proof", valid).Encode()},
+		{"JSON", "POST", nil, "", "application/json", `{"access_token":"` + token + `","appsecret_proof":"` + valid + `"}`},
+		{"a header and a query", "GET", params("appsecret_proof", valid), "Bearer " + token, "", ""},
+		{"a header and a form", "POST", nil, "Bearer " + token, "application/x-www-form-urlencoded", "appsecret_proof=" + valid},
+		{"another kind of header", "GET", params("appsecret_proof", valid), "OAuth " + token, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, path := range []string{"/v26.0/me", "/v26.0/5566/system_user_access_tokens"} {
@@ -107,7 +107,7 @@ func TestTokensAndProofsTravelInAnyWay(t *testing.T) {
 	}
 }
 
-func TestProofsGoByTheSecret(t *testing.T) {
+func TestProofFollowsAppSecret(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{ProofErrorOAuth: true})
 	token := w.token("email")
 	old := params("access_token", token, "appsecret_proof", proof(appSecret, token))
@@ -127,62 +127,11 @@ func TestAppTokenNeedsNoProof(t *testing.T) {
 	w.revoke("/"+w.ScopedID(appID, "ada")+"/permissions", appToken).is(http.StatusOK, `{"success":true}`)
 }
 
-func TestKilledTokens(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	uid := w.ScopedID(appID, "ada")
-	for subcode, message := range map[int]string{
-		458: "Error validating access token: The user has not authorized application 123.",
-		459: "Error validating access token: You cannot access the app till you log in to www.facebook.com and follow the instructions given.",
-		460: "Error validating access token: The session has been invalidated because the user changed their password or Facebook has changed the session for security reasons.",
-		463: "Error validating access token: Session has expired on Monday, 16-Nov-26 00:00:00 PST. The current time is Monday, 16-Nov-26 00:00:00 PST.",
-		464: "Error validating access token: Sessions for the user " + uid + " are not allowed because the user is not a confirmed user.",
-		467: "Error validating access token: The session is invalid because the user logged out.",
-		492: "Error validating access token: User associated with the Page access token does not have an appropriate role on the Page.",
-		466: "Error validating access token.",
-	} {
-		t.Run(strconv.Itoa(subcode), func(t *testing.T) {
-			w := w.in(t)
-			token := w.token("email")
-			w.KillToken(token, 190, subcode, "")
-			w.get("/v26.0/me", params("access_token", token)).refusedSub(190, subcode, message)
-			w.extend(token).refusedSub(190, subcode, message)
-			w.debug(token).is(http.StatusOK, fmt.Sprintf(`{"data":{"app_id":"123","type":"USER","is_valid":false,
-				"expires_at":1800000000,"scopes":[],"error":{"code":190,"subcode":%d,"message":%q}}}`, subcode, message))
-		})
-	}
-	token := w.token("email")
-	w.KillToken(token, 102, 0, "Session key invalid")
-	w.get("/v26.0/me", params("access_token", token)).refused(http.StatusBadRequest, 102, "Session key invalid")
-	w.get("/v26.0/me", params("access_token", w.token("email"))).is(http.StatusOK, w.ada())
-}
-
-func TestChangedPasswordEndsTokensEverywhere(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	user := w.token(pageScope)
-	page := w.pageToken(user)
-	other := w.tokenAs(authpipetest.Consent{User: "uma"}, "email")
-	w.ChangePassword("ada")
-	for _, token := range []string{user, page} {
-		if seen, _ := w.Inspect(token); seen.Valid || seen.Error.Subcode != 460 {
-			t.Errorf("after the change: %+v", seen)
-		}
-	}
-	if seen, _ := w.Inspect(other); !seen.Valid {
-		t.Errorf("another person's token died: %v", seen.Error)
-	}
-}
-
-func TestInspectKnowsWhatWasIssued(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	if _, known := w.Inspect("EAAnever"); known {
-		t.Error("a token was known that was never issued")
-	}
-	if seen, known := w.Inspect(appToken); !known || seen.Kind != authpipetest.KindApp || !seen.Valid {
-		t.Errorf("app token: %+v", seen)
-	}
-	before := len(w.Requests())
-	w.Inspect(appToken)
-	if len(w.Requests()) != before {
-		t.Error("a look into the books is on the log")
+func TestTokenErrorStatusIsAnOption(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{TokenErrorStatus: http.StatusUnauthorized})
+	r := w.get("/v26.0/me", params("access_token", "IGAAx"))
+	r.refused(http.StatusUnauthorized, 190, "Invalid OAuth access token - Cannot parse access token")
+	if got := r.header.Get("WWW-Authenticate"); got != `OAuth "Facebook Platform" "invalid_token" "Invalid OAuth access token - Cannot parse access token"` {
+		t.Errorf("WWW-Authenticate: %s", got)
 	}
 }

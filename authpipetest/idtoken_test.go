@@ -17,7 +17,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// idToken is the one in an answer of the token endpoint, verified with the key that the discovery document leads to.
+// idToken returns the claims of an ID token, verified with the key from the discovery document.
 func (w world) idToken(r reply) map[string]any {
 	w.t.Helper()
 	var answered struct {
@@ -69,7 +69,7 @@ func (w world) idToken(r reply) map[string]any {
 	return claims
 }
 
-func TestIDToken(t *testing.T) {
+func TestIDTokenClaims(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	r := w.exchange("code", w.login("scope", "openid,email", "nonce", "n-1"))
 	claims := w.idToken(r)
@@ -91,7 +91,7 @@ func TestIDToken(t *testing.T) {
 	}
 }
 
-func TestNoIDTokenWithoutOpenID(t *testing.T) {
+func TestIDTokenNeedsOpenID(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	declined := authpipetest.Consent{User: "uma", Decline: []string{"openid"}}
 	for name, r := range map[string]reply{
@@ -104,7 +104,7 @@ func TestNoIDTokenWithoutOpenID(t *testing.T) {
 	}
 }
 
-func TestDiscovery(t *testing.T) {
+func TestDiscoveryDocument(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{Issuer: "https://issuer.example"})
 	w.get("/.well-known/openid-configuration", nil).is(http.StatusOK, `{"issuer":"https://issuer.example",
 		"authorization_endpoint":"`+w.base+`/dialog/oauth/","jwks_uri":"`+w.base+`/.well-known/oauth/openid/jwks/",
@@ -116,7 +116,7 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// What discovery offers as response types, the dialog answers.
+// The response types are those of the discovery document.
 func TestDialogAnswersIDToken(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	for responseType, withToken := range map[string]bool{"id_token": false, "token id_token": true} {
@@ -136,7 +136,7 @@ func TestDialogAnswersIDToken(t *testing.T) {
 	}
 }
 
-func TestIDTokenIsForTheLoginThatAskedForIt(t *testing.T) {
+func TestIDTokenIsForItsLogin(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.idToken(w.exchange("code", w.login("scope", "openid")))
 	if r := w.exchange("code", w.login("scope", "email")); strings.Contains(r.body, "id_token") {

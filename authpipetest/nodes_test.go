@@ -1,18 +1,21 @@
 package authpipetest_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"image/png"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestMe(t *testing.T) {
+func TestMeAnswersFields(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token, poor := w.token(pageScope), w.tokenAs(authpipetest.Consent{User: "uma", Decline: []string{"email"}}, "email")
 	uid, umaID := w.ScopedID(appID, "ada"), w.ScopedID(appID, "uma")
@@ -32,7 +35,7 @@ func TestMe(t *testing.T) {
 	}
 }
 
-func TestMeIsRefused(t *testing.T) {
+func TestMeRefusals(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	for _, test := range []struct {
@@ -41,7 +44,7 @@ func TestMeIsRefused(t *testing.T) {
 		message             string
 	}{
 		{"without a token", "", "", 2500, "An active access token must be used to query information about the current user."},
-		{"for an app, which is nobody", "", appToken, 2500, "An active access token must be used to query information about the current user."},
+		{"for an app token", "", appToken, 2500, "An active access token must be used to query information about the current user."},
 		{"for what is no token", "", "EAAx", 190, "Invalid OAuth access token - Cannot parse access token"},
 		{"for a field of a business token", "client_business_id", token, 100, "(#100) Tried accessing nonexisting field (client_business_id) on node type (User)"},
 	} {
@@ -52,7 +55,7 @@ func TestMeIsRefused(t *testing.T) {
 	}
 }
 
-func TestOthersDoNotExist(t *testing.T) {
+func TestNodesOfOthersDoNotExist(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	for _, id := range []string{w.ScopedID(appID, "uma"), w.ScopedID("456", "ada"), "777", "nobody"} {
@@ -62,27 +65,7 @@ func TestOthersDoNotExist(t *testing.T) {
 	}
 }
 
-func TestScopedIDs(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	ada, again, elsewhere := w.ScopedID(appID, "ada"), w.ScopedID(appID, "ada"), w.ScopedID("456", "ada")
-	if ada != again || ada == elsewhere || ada == w.ScopedID(appID, "uma") {
-		t.Errorf("ids %s, %s, %s", ada, again, elsewhere)
-	}
-	if len(ada) != 17 {
-		t.Errorf("id %s does not have 17 digits", ada)
-	}
-}
-
-func TestUnauthorizedStatusIsASwitch(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{TokenErrorStatus: http.StatusUnauthorized})
-	r := w.get("/v26.0/me", params("access_token", "IGAAx"))
-	r.refused(http.StatusUnauthorized, 190, "Invalid OAuth access token - Cannot parse access token")
-	if got := r.header.Get("WWW-Authenticate"); got != `OAuth "Facebook Platform" "invalid_token" "Invalid OAuth access token - Cannot parse access token"` {
-		t.Errorf("WWW-Authenticate: %s", got)
-	}
-}
-
-func TestAccountsComeInPages(t *testing.T) {
+func TestAccountsArePaginated(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(pageScope)
 	uid := w.ScopedID(appID, "ada")
@@ -105,7 +88,7 @@ func TestAccountsComeInPages(t *testing.T) {
 	w.open(answered.Paging.Previous).is(http.StatusOK, first.body)
 }
 
-func TestWhichPagesAreListed(t *testing.T) {
+func TestAccountsListSelectedPages(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	listed := func(consent authpipetest.Consent, scope string) string {
 		r := w.get("/v26.0/me/accounts", params("fields", "id", "access_token", w.tokenAs(consent, scope)))
@@ -117,7 +100,7 @@ func TestWhichPagesAreListed(t *testing.T) {
 		{"all that the person selected", listed(authpipetest.Consent{User: "ada", Pages: []string{"888"}}, pageScope), `{"data":[{"id":"888"}]`},
 		{"none that the person selected", listed(authpipetest.Consent{User: "ada", Pages: []string{}}, pageScope), `{"data":[]`},
 		{"all of them", listed(authpipetest.Consent{User: "ada"}, pageScope), `{"data":[{"id":"777"},{"id":"888"}]`},
-		{"none of somebody who has none", listed(authpipetest.Consent{User: "uma"}, pageScope), `{"data":[]`},
+		{"none of a person without pages", listed(authpipetest.Consent{User: "uma"}, pageScope), `{"data":[]`},
 	} {
 		if step.got != step.want {
 			t.Errorf("%s: %s, want %s", step.name, step.got, step.want)
@@ -125,7 +108,7 @@ func TestWhichPagesAreListed(t *testing.T) {
 	}
 }
 
-func TestCursorsOverManyPages(t *testing.T) {
+func TestAccountsCursorsCoverManyPages(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	var ids []string
 	for i := range 60 {
@@ -155,7 +138,7 @@ func TestCursorsOverManyPages(t *testing.T) {
 	}
 }
 
-func TestNextLeavesTheProofOut(t *testing.T) {
+func TestNextURLOmitsProof(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(pageScope)
 	var answered struct{ Paging struct{ Next string } }
@@ -168,7 +151,7 @@ func TestNextLeavesTheProofOut(t *testing.T) {
 	}
 }
 
-func TestAccountsAreRefused(t *testing.T) {
+func TestAccountsRefusals(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(pageScope)
 	w.get("/v26.0/me/accounts", params("access_token", w.pageToken(token))).
@@ -179,14 +162,35 @@ func TestAccountsAreRefused(t *testing.T) {
 		refused(http.StatusBadRequest, 102, "A user access token is required to request this resource.")
 }
 
-func TestLostRoleEndsPageTokenOnly(t *testing.T) {
+func TestAccountsListPortfolioPageOnlyWithBusinessManagement(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	w.AddPage(authpipetest.Page{ID: "777", Name: "Page A", Portfolio: "42"})
+	token := w.token(pageScope)
+	if body := w.get("/v26.0/me/accounts", params("access_token", token)).body; strings.Contains(body, "777") {
+		t.Errorf("the list is %s", body)
+	}
+	if body := w.get("/v26.0/777", params("fields", "access_token", "access_token", token)).body; !strings.Contains(body, `"access_token"`) {
+		t.Errorf("by its id it answers %s", body)
+	}
+	if body := w.get("/v26.0/me/accounts", params("access_token", w.token(pageScope+",business_management"))).body; !strings.Contains(body, "777") {
+		t.Errorf("with business_management the list is %s", body)
+	}
+}
+
+func TestPictureIsAnImage(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(pageScope)
-	page := w.pageToken(token)
-	w.RemovePageRole("777", "ada")
-	w.get("/v26.0/777", params("access_token", page)).refusedSub(190, 492,
-		"Error validating access token: User associated with the Page access token does not have an appropriate role on the Page.")
-	w.get("/v26.0/me", params("access_token", token)).is(http.StatusOK, w.ada())
-	w.get("/v26.0/me/accounts", params("fields", "id", "access_token", token)).is(http.StatusOK,
-		`{"data":[{"id":"888"}],"paging":{"cursors":{"before":"ODg4","after":"ODg4"}}}`)
+	for path, asid := range map[string]string{"me": w.ScopedID(appID, "ada"), "777": "777"} {
+		r := w.get("/v27.0/"+path+"/picture", params("access_token", token, "type", "normal"))
+		want := w.base + "/platform/profilepic/?asid=" + asid + "&height=100&width=100"
+		if got := r.header.Get("Location"); r.status != http.StatusFound || got != want || !strings.HasPrefix(r.header.Get("Content-Type"), "image/") {
+			t.Errorf("status %d, leads to %s, want %s", r.status, got, want)
+		}
+		if drawn, err := png.Decode(bytes.NewReader([]byte(w.open(want).body))); err != nil || drawn.Bounds().Dx() != 100 {
+			t.Errorf("the picture: %v", err)
+		}
+		w.get("/v27.0/"+path+"/picture", params("access_token", token, "redirect", "0", "height", "30")).is(http.StatusOK,
+			`{"data":{"height":30,"is_silhouette":false,"url":"`+w.base+`/platform/profilepic/?asid=`+asid+`&height=30&width=30","width":30}}`)
+	}
+	w.get("/v27.0/me/picture", nil).refused(http.StatusBadRequest, 2500, "An active access token must be used to query information about the current user.")
 }

@@ -14,20 +14,21 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// listener is an app's server: it writes down what it is told, and answers the handshake.
+// listener is an app's server: it records requests and answers verification requests.
 type listener struct {
 	*httptest.Server
-	mu     sync.Mutex
-	status int
-	answer string
-	heard  []heard
+	mu       sync.Mutex
+	status   int
+	answer   string
+	received []received
 }
 
-type heard struct {
+type received struct {
 	path, body string
 	header     http.Header
 }
@@ -50,19 +51,19 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, _ := io.ReadAll(r.Body)
-	l.heard = append(l.heard, heard{r.URL.Path, string(body), r.Header})
+	l.received = append(l.received, received{r.URL.Path, string(body), r.Header})
 	w.WriteHeader(l.status)
 	_, _ = io.WriteString(w, l.answer)
 }
 
-// replies sets what the listener answers from here on.
+// replies sets the listener's answer.
 func (l *listener) replies(status int, answer string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.status, l.answer = status, answer
 }
 
-// newListening is a world with a business and an app that wants to be told everything.
+// newListening makes a world with a business and an app that receives all notifications.
 func newListening(t *testing.T, o authpipetest.Options) (world, *listener) {
 	t.Helper()
 	w, l := newBusiness(t, o), newListener(t)
@@ -78,20 +79,20 @@ func newListening(t *testing.T, o authpipetest.Options) (world, *listener) {
 	return w, l
 }
 
-// told delivers, and returns what was sent, signatures checked.
-func (w world) told(secret string) []string {
+// delivered delivers the queued notifications, checks their signatures, and returns them.
+func (w world) delivered(secret string) []string {
 	w.t.Helper()
 	var sent []string
 	for _, d := range w.Deliver(w.t.Context()) {
 		if d.Err != nil {
 			w.t.Error(d.Err)
 		}
-		sent = append(sent, strings.TrimPrefix(d.URL[strings.LastIndex(d.URL, "/"):], "/")+" "+w.opened(d, secret))
+		sent = append(sent, strings.TrimPrefix(d.URL[strings.LastIndex(d.URL, "/"):], "/")+" "+w.payload(d, secret))
 	}
 	return sent
 }
 
-func (w world) opened(d authpipetest.Delivery, secret string) string {
+func (w world) payload(d authpipetest.Delivery, secret string) string {
 	w.t.Helper()
 	if d.Kind == authpipetest.EventWebhook {
 		if got, want := d.Header.Get("X-Hub-Signature-256"), "sha256="+proof(secret, string(d.Body)); got != want {
@@ -107,7 +108,7 @@ func (w world) opened(d authpipetest.Delivery, secret string) string {
 	return string(must(base64.RawURLEncoding.DecodeString(payload)))
 }
 
-func TestAppsAreTold(t *testing.T) {
+func TestDeliverSendsNotifications(t *testing.T) {
 	w, l := newListening(t, authpipetest.Options{})
 	l.replies(http.StatusOK, `{"url":"https://e/status/1","confirmation_code":"c1"}`)
 	id := w.ScopedID(appID, "ada")
@@ -146,12 +147,12 @@ func TestAppsAreTold(t *testing.T) {
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			step.do()
-			if diff := cmp.Diff(step.want, w.in(t).told(appSecret)); diff != "" {
+			if diff := cmp.Diff(step.want, w.in(t).delivered(appSecret)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
-	for _, h := range l.heard {
+	for _, h := range l.received {
 		want := "application/x-www-form-urlencoded"
 		if h.path == "/hook" {
 			want = "application/json"
@@ -162,24 +163,24 @@ func TestAppsAreTold(t *testing.T) {
 	}
 }
 
-func TestWebhookBodiesAreNobodysButFacebooks(t *testing.T) {
+func TestWebhookBodyIsEscapedAsFacebooks(t *testing.T) {
 	w, l := newListening(t, authpipetest.Options{})
 	w.Notify(appID, "permissions", map[string]any{"name": "Café \"ü\" 🙂 <b>", "url": "https://e/?a=1%20&b=@", "n": []int{1, 2}})
-	w.Notify(appID, "page", 1) // nobody subscribed
-	w.told(appSecret)
+	w.Notify(appID, "page", 1) // without a subscription
+	w.delivered(appSecret)
 	const want = `{"entry": [{"n": [1, 2], "name": "Caf\u00e9 \"\u00fc\" \ud83d\ude42 \u003cb>", "url": "https:\/\/e\/?a=1\u002520&b=\u0040"}], "object": "permissions"}`
-	if got := l.heard[0].body; got != want {
+	if got := l.received[0].body; got != want {
 		t.Errorf("body %s\nwant %s", got, want)
 	}
-	if !json.Valid([]byte(l.heard[0].body)) {
+	if !json.Valid([]byte(l.received[0].body)) {
 		t.Error("it is no JSON")
 	}
 }
 
-func TestUndeliveredIsKept(t *testing.T) {
+func TestDeliverKeepsFailedNotifications(t *testing.T) {
 	w, l := newListening(t, authpipetest.Options{ConnectedVerbBeside: true})
 	w.token("email")
-	w.told(appSecret)
+	w.delivered(appSecret)
 	w.RequestDeletion(appID, "ada")
 	l.replies(http.StatusInternalServerError, "")
 	for _, d := range w.Deliver(t.Context()) {
@@ -195,8 +196,8 @@ func TestUndeliveredIsKept(t *testing.T) {
 		}
 	}
 	l.replies(http.StatusOK, `{"url":"https://e/status/1","confirmation_code":"c1"}`)
-	w.SetAppSecret(appID, "NEW") // signed with the secret of now
-	if got := w.told("NEW"); len(got) != 1 || !strings.HasPrefix(got[0], "delete ") || w.Pending() != 0 {
+	w.SetAppSecret(appID, "NEW") // signed with the current secret
+	if got := w.delivered("NEW"); len(got) != 1 || !strings.HasPrefix(got[0], "delete ") || w.Pending() != 0 {
 		t.Errorf("delivered %v, %d left", got, w.Pending())
 	}
 	again := w.Redeliver(t.Context())
@@ -206,11 +207,11 @@ func TestUndeliveredIsKept(t *testing.T) {
 	l.Close()
 	w.TestDeauthorize(appID)
 	if got := w.Deliver(t.Context()); got[0].Err == nil || got[0].Status != 0 {
-		t.Errorf("nobody there: %+v", got[0])
+		t.Errorf("no server: %+v", got[0])
 	}
 }
 
-func TestSubscriptions(t *testing.T) {
+func TestSubscriptionEndpoints(t *testing.T) {
 	w, l := newListening(t, authpipetest.Options{})
 	path := "/v26.0/" + appID + "/subscriptions"
 	form := params("access_token", appToken, "object", "page", "callback_url", l.URL+"/page", "verify_token", "vt", "fields", "feed,mention")
@@ -222,7 +223,7 @@ func TestSubscriptions(t *testing.T) {
 	w.send(http.MethodDelete, path, params("access_token", appToken, "object", "page"), "", "").is(http.StatusOK, `{"success":true}`)
 	w.Notify(appID, "page", 1)
 	if w.Pending() != 0 {
-		t.Error("told without a subscription")
+		t.Error("queued without a subscription")
 	}
 	for name, want := range map[string]string{
 		"verify_token": "(#2200) Callback verification failed", "callback_url": "absolute URL", "object": "object is required",
@@ -242,7 +243,7 @@ func TestSubscriptions(t *testing.T) {
 	}
 }
 
-func TestOnlyTheSubscribedFields(t *testing.T) {
+func TestSubscriptionFiltersFields(t *testing.T) {
 	w, l := newListening(t, authpipetest.Options{})
 	s := authpipetest.Subscription{Object: "permissions", CallbackURL: l.URL + "/hook", VerifyToken: "vt", Fields: []string{"connected"}}
 	if err := w.Subscribe(t.Context(), appID, s); err != nil {
@@ -250,25 +251,25 @@ func TestOnlyTheSubscribedFields(t *testing.T) {
 	}
 	w.token("email")
 	if w.Pending() != 0 {
-		t.Error("told about a field that nobody wants")
+		t.Error("queued a field without a subscription")
 	}
 	w.RemoveApp(appID, "ada")
-	sent := w.told(appSecret)
+	sent := w.delivered(appSecret)
 	if len(sent) != 2 || !strings.Contains(sent[1], `"changes": [{"field": "connected"`) {
-		t.Errorf("told %v", sent)
+		t.Errorf("sent %v", sent)
 	}
 }
 
-func FuzzWebhookBodiesMeanWhatTheySay(f *testing.F) {
+func FuzzWebhookBodyIsEquivalentJSON(f *testing.F) {
 	f.Add("Café \"<b>\" \\ / % @ \u2028 🙂, : {")
 	f.Add("\x00\x7f\xff")
 	f.Fuzz(func(t *testing.T, text string) {
 		w, l := newListening(t, authpipetest.Options{})
 		w.Notify(appID, "permissions", map[string]string{text: text})
-		w.told(appSecret)
+		w.delivered(appSecret)
 		var got struct{ Entry []map[string]string }
-		if err := json.Unmarshal([]byte(l.heard[0].body), &got); err != nil {
-			t.Fatalf("%v: %s", err, l.heard[0].body)
+		if err := json.Unmarshal([]byte(l.received[0].body), &got); err != nil {
+			t.Fatalf("%v: %s", err, l.received[0].body)
 		}
 		var want map[string]string
 		if err := json.Unmarshal(must(json.Marshal(map[string]string{text: text})), &want); err != nil {

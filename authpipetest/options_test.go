@@ -8,14 +8,14 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestVersions(t *testing.T) {
+func TestVersionServesCalls(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	for _, test := range []struct{ name, path, served string }{
-		{"a version that is alive serves itself", "/v24.0/me", "v24.0"},
-		{"an expired one is served by the oldest that is alive", "/v20.0/me", "v21.0"},
+		{"a version that is served serves itself", "/v24.0/me", "v24.0"},
+		{"an expired one is served by the oldest", "/v20.0/me", "v21.0"},
 		{"a very old one too", "/v3.2/me", "v21.0"},
-		{"no version is the oldest that is alive", "/me", "v21.0"},
+		{"no version is served by the oldest", "/me", "v21.0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := w.in(t)
@@ -36,7 +36,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-func TestVersionHeaderMayBeMissing(t *testing.T) {
+func TestVersionHeaderIsAnOption(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{NoVersionHeader: true})
 	for _, path := range []string{"/v26.0/me", "/v99.0/me", "/oauth/access_token"} {
 		if r := w.get(path, nil); r.header.Values("Facebook-Api-Version") != nil || r.header.Get("X-Fb-Trace-Id") == "" {
@@ -45,31 +45,22 @@ func TestVersionHeaderMayBeMissing(t *testing.T) {
 	}
 }
 
-func TestUnknownPaths(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{})
-	for path, components := range map[string]string{
-		"/v99.0/me":          "/me",
-		"/v26.1/me":          "/me",
-		"/v26.0/me/shoes":    "/me/shoes",
-		"/v26.0/favicon.ico": "/favicon.ico",
-		"/favicon.ico":       "/favicon.ico",
-	} {
-		r := w.get(path, nil)
-		r.refused(http.StatusBadRequest, 2500, "Unknown path components: "+components)
-		for _, header := range []string{"Facebook-Api-Version", "X-Fb-Trace-Id", "X-Fb-Rev", "X-Fb-Request-Id"} {
-			if r.header.Get(header) == "" {
-				t.Errorf("%s: no %s", path, header)
-			}
-		}
-	}
-	if got := w.Count(authpipetest.EndpointUnknown); got != 3 {
-		t.Errorf("%d unknown paths, want 3", got)
-	}
-}
-
-func TestVersionTableMayBeReplaced(t *testing.T) {
+func TestVersionTableIsAnOption(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{Versions: []authpipetest.Version{{Name: "v27.0"}}})
 	w.get("/v26.0/me", nil).refused(http.StatusBadRequest, 2500, "Unknown path components: /me")
 	w.get("/v27.0/me", nil).refused(http.StatusBadRequest, 2500,
 		"An active access token must be used to query information about the current user.")
+}
+
+func TestClockIsSetAndAdvanced(t *testing.T) {
+	start := time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
+	clock := authpipetest.NewClock(start)
+	clock.Advance(time.Hour)
+	if got := clock.Now(); !got.Equal(start.Add(time.Hour)) {
+		t.Errorf("after an hour it is %s", got)
+	}
+	clock.Set(start)
+	if got := clock.Now(); !got.Equal(start) {
+		t.Errorf("set back, it is %s", got)
+	}
 }

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 func (w world) post(node string, form url.Values) reply {
@@ -16,7 +17,7 @@ func (w world) post(node string, form url.Values) reply {
 	return w.send(http.MethodPost, "/v26.0/"+node+"/feed", nil, "application/x-www-form-urlencoded", form.Encode())
 }
 
-func TestPostingToAPage(t *testing.T) {
+func TestPostIsPublished(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	page := w.pageToken(w.token(pageScope))
 	w.post("777", params("message", "Hello", "access_token", page)).is(http.StatusOK, `{"id":"777_1000000000000000"}`)
@@ -30,7 +31,7 @@ func TestPostingToAPage(t *testing.T) {
 	}
 }
 
-func TestPostingIsRefused(t *testing.T) {
+func TestPostRefusals(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.AddPage(authpipetest.Page{ID: "888", Name: "Page B", Tasks: []string{"ANALYZE"}})
 	user := w.token(pageScope)
@@ -66,7 +67,7 @@ func TestPostingIsRefused(t *testing.T) {
 	}
 }
 
-func TestPostsAreReadNewestFirst(t *testing.T) {
+func TestPostsAreListedNewestFirst(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	user := w.token(pageScope)
 	page := w.pageToken(user)
@@ -118,7 +119,7 @@ func TestPostIsChangedAndDeleted(t *testing.T) {
 	w.post("777", params("message", "Three", "access_token", page)).is(http.StatusOK, `{"id":"777_1000000000000001"}`)
 }
 
-func TestReadingPostsNeedsItsPermission(t *testing.T) {
+func TestPostsNeedPermission(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	poor := w.tokenAs(authpipetest.Consent{User: "ada", Decline: []string{"pages_read_engagement"}}, pageScope)
 	for _, token := range []string{poor, w.pageToken(poor)} {

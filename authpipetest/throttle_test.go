@@ -13,7 +13,7 @@ const (
 	useCaseUsage = "X-Business-Use-Case-Usage"
 )
 
-// usage expects these usage headers, and never a Retry-After.
+// usage expects these usage headers and no Retry-After.
 func (r reply) usage(app, useCase string) reply {
 	r.t.Helper()
 	if got := r.header.Get(appUsage); got != app {
@@ -28,7 +28,7 @@ func (r reply) usage(app, useCase string) reply {
 	return r
 }
 
-func TestThrottles(t *testing.T) {
+func TestThrottleRefusesCalls(t *testing.T) {
 	const page = "(#80001) There have been too many calls to this Page account. Wait a bit and try again. For more info, please " +
 		"refer to https://developers.facebook.com/docs/graph-api/overview/rate-limiting."
 	const full = `{"call_count":100,"total_cputime":20,"total_time":30}`
@@ -76,7 +76,7 @@ func TestThrottles(t *testing.T) {
 	}
 }
 
-func TestUsageIsToldBelowTheLimit(t *testing.T) {
+func TestThrottleTellsUsageBelowLimit(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	user := w.token(pageScope)
 	page := w.pageToken(user)
@@ -93,19 +93,19 @@ func TestUsageIsToldBelowTheLimit(t *testing.T) {
 	w.get("/me", nil).usage("", "")
 }
 
-func TestThrottleEndsByTheClock(t *testing.T) {
+func TestThrottleEndsByClock(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{ThrottleStatus: http.StatusForbidden})
 	token := w.token("email")
 	w.Throttle(authpipetest.Throttle{App: appID, TotalTime: 120, RegainAccess: 10 * time.Minute, Penalty: time.Minute})
 	call := func() reply { return w.get("/me", params("access_token", token)) }
 	call().refused(http.StatusForbidden, 4, "(#4) Application request limit reached")
 	w.clock.Advance(10 * time.Minute)
-	call().refused(http.StatusForbidden, 4, "(#4) Application request limit reached") // the first refusal put it off
+	call().refused(http.StatusForbidden, 4, "(#4) Application request limit reached") // the first refusal extended it
 	w.clock.Advance(2 * time.Minute)
 	call().usage("", "").is(http.StatusOK, w.ada())
 }
 
-func TestThrottleMayHaveAnyError(t *testing.T) {
+func TestThrottleErrorIsAnOption(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	clear := w.Throttle(authpipetest.Throttle{CallCount: 100, Error: &authpipetest.GraphError{
@@ -119,8 +119,17 @@ func TestThrottleMayHaveAnyError(t *testing.T) {
 		"Wait a bit and try again. For more info, please refer to https://developers.facebook.com/docs/graph-api/overview/rate-limiting.")
 }
 
-// pageTokenUnlimited is the token of page 777 by way of the accounts, which no limit of the page touches.
+// pageTokenUnlimited returns the token of page 777 from the accounts, to which no limit of the page applies.
 func (w world) pageTokenUnlimited() string {
 	w.t.Helper()
 	return tokenIn(w.get("/me/accounts", params("access_token", w.token(pageScope))).body)
+}
+
+func TestThrottleOfBusinessTellsUsage(t *testing.T) {
+	w := newSystemUser(t)
+	token := w.issue(w.token("business_management")).accessToken()
+	w.Throttle(authpipetest.Throttle{Object: businessID, UseCase: "ads_insights", CallCount: 100, RegainAccess: 90 * time.Second})
+	w.get("/me", params("access_token", token)).usage("", `{"5566":[{"type":"ads_insights","call_count":100,"total_cputime":0,"total_time":0,"estimated_time_to_regain_access":2}]}`).
+		refusedSub(80000, 2446079, "(#80000) There have been too many calls to this ad-account. Wait a bit and try again. For more "+
+			"info, please refer to https://developers.facebook.com/docs/graph-api/overview/rate-limiting.")
 }

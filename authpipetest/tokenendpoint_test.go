@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 const (
@@ -41,7 +42,7 @@ func TestCodeIsExchangedForLongLivedToken(t *testing.T) {
 	}
 }
 
-func TestCodeIsTakenInEveryEncoding(t *testing.T) {
+func TestCodeInEveryEncoding(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	asJSON := func(code string) string {
 		return fmt.Sprintf(`{"client_id":%s,"client_secret":%q,"redirect_uri":%q,"code":%q,"grant_type":"authorization_code"}`,
@@ -76,7 +77,7 @@ func TestCodeIsTakenInEveryEncoding(t *testing.T) {
 	}
 }
 
-func TestLifeOfExchangedToken(t *testing.T) {
+func TestCodeTokenLifetimeOptions(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		options   authpipetest.Options
@@ -98,13 +99,13 @@ func TestLifeOfExchangedToken(t *testing.T) {
 			}
 			seen, _ := w.Inspect(r.accessToken())
 			if diff := cmp.Diff(w.clock.Now().Add(test.life), seen.ExpiresAt); diff != "" {
-				t.Errorf("expiry in the books (-want +got):\n%s", diff)
+				t.Errorf("expiry (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestCodeIsGoodOnce(t *testing.T) {
+func TestCodeIsUsedOnce(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	code := w.login()
 	w.exchange("code", code).accessToken()
@@ -116,7 +117,7 @@ func TestCodeIsGoodOnce(t *testing.T) {
 	}
 }
 
-func TestOneOfManyExchangesWins(t *testing.T) {
+func TestCodeExchangedConcurrentlyIsUsedOnce(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	code := w.login()
 	var won atomic.Int32
@@ -134,7 +135,7 @@ func TestOneOfManyExchangesWins(t *testing.T) {
 	}
 }
 
-func TestRefusedExchanges(t *testing.T) {
+func TestCodeExchangeRefusals(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	for _, test := range []struct {
 		name    string
@@ -170,13 +171,13 @@ func TestCodeExpires(t *testing.T) {
 	w.exchange("code", just).accessToken()
 }
 
-func TestMismatchOfRedirectURI(t *testing.T) {
+func TestCodeNeedsSameRedirectURI(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		consumes bool
 		then     int
 	}{
-		{"leaves the code good", false, http.StatusOK},
+		{"leaves the code valid", false, http.StatusOK},
 		{"spends the code, by a switch", true, http.StatusBadRequest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -190,7 +191,7 @@ func TestMismatchOfRedirectURI(t *testing.T) {
 	}
 }
 
-func TestBasicAuthentication(t *testing.T) {
+func TestBasicAuthenticationIsAnOption(t *testing.T) {
 	for _, accepts := range []bool{false, true} {
 		t.Run(fmt.Sprintf("accepted: %v", accepts), func(t *testing.T) {
 			w := newWorld(t, authpipetest.Options{AcceptBasicAuth: accepts})
@@ -206,7 +207,7 @@ func TestBasicAuthentication(t *testing.T) {
 	}
 }
 
-func TestCodeOfRemovedApp(t *testing.T) {
+func TestCodeOfRemovedAppIsRefused(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	code := w.login()
 	w.RemoveApp(appID, "ada")
@@ -233,7 +234,7 @@ func TestAppTokenByClientCredentials(t *testing.T) {
 	w.exchange("redirect_uri", "", "grant_type", "client_credentials").refused(http.StatusBadRequest, 1, "Error validating client secret.")
 }
 
-func TestShortTokenIsExchangedForLongOne(t *testing.T) {
+func TestShortTokenIsExtended(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{CodeTokenLife: authpipetest.ShortLife})
 	short := w.token("email")
 	w.clock.Advance(time.Hour)
@@ -248,12 +249,12 @@ func TestShortTokenIsExchangedForLongOne(t *testing.T) {
 	w.get("/me", params("access_token", r.accessToken())).is(http.StatusOK, w.ada())
 }
 
-// ada is what /me says of her.
+// ada is the answer of /me for Ada.
 func (w world) ada() string {
 	return fmt.Sprintf(`{"id":%q,"name":"Ada Admin"}`, w.ScopedID(appID, "ada"))
 }
 
-func TestExchangeOfLongToken(t *testing.T) {
+func TestLongTokenIsExtendedOnceADay(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, test := range []struct {
 		name    string
@@ -263,7 +264,7 @@ func TestExchangeOfLongToken(t *testing.T) {
 		life    time.Duration // from the exchange on; zero: never expires
 	}{
 		{"the same day changes nothing", authpipetest.Options{}, 10 * time.Second, `,"expires_in":5183989`, authpipetest.LongLife - 10*time.Second},
-		{"the same day may tell no expiry", authpipetest.Options{RepeatOmitsExpiresIn: true}, time.Hour, "", authpipetest.LongLife - time.Hour},
+		{"the same day may have no expires_in", authpipetest.Options{RepeatOmitsExpiresIn: true}, time.Hour, "", authpipetest.LongLife - time.Hour},
 		{"a later day counts anew", authpipetest.Options{}, day, `,"expires_in":5183999`, authpipetest.LongLife},
 		{"a later day may change nothing either", authpipetest.Options{ReexchangeNeverExtends: true}, day, `,"expires_in":5097599`, authpipetest.LongLife - day},
 		{"the expiry may be left out", authpipetest.Options{ExchangeOmitsExpiresIn: true}, day, "", authpipetest.LongLife},
@@ -280,17 +281,17 @@ func TestExchangeOfLongToken(t *testing.T) {
 				t.Errorf("expires at %s, want %s", seen.ExpiresAt, want)
 			}
 			if old, _ := w.Inspect(long); !old.Valid {
-				t.Errorf("the old token is dead: %v", old.Error)
+				t.Errorf("the old token is invalid: %v", old.Error)
 			}
 		})
 	}
 }
 
-func TestThirdExchangeOnTheSameDay(t *testing.T) {
+func TestLongTokenIsExtendedByAge(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	first, _ := w.Inspect(token)
-	for range 3 { // three times 11 hours: the day is over before the third
+	for range 3 { // 3 × 11 hours: the third is a day after the first
 		w.clock.Advance(11 * time.Hour)
 		token = w.extend(token).accessToken()
 	}
@@ -300,7 +301,7 @@ func TestThirdExchangeOnTheSameDay(t *testing.T) {
 	}
 }
 
-func TestRefusedTokenExchanges(t *testing.T) {
+func TestTokenExchangeRefusals(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	for _, test := range []struct {
@@ -324,7 +325,7 @@ func TestRefusedTokenExchanges(t *testing.T) {
 	}
 }
 
-func TestExpiredTokenIsNotExchanged(t *testing.T) {
+func TestExpiredTokenIsNotExtended(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	w.clock.Set(time.Date(2027, time.May, 3, 18, 0, 0, 0, time.UTC))
@@ -340,27 +341,7 @@ func TestExpiredTokenIsNotExchanged(t *testing.T) {
 	}
 }
 
-func TestPageTokenFollowsItsUserToken(t *testing.T) {
-	w := newWorld(t, authpipetest.Options{CodeTokenLife: authpipetest.ShortLife})
-	short := w.token(pageScope)
-	ofShort, ofLong := w.pageToken(short), w.pageToken(w.extend(short).accessToken())
-	if ofShort != w.pageToken(short) {
-		t.Error("a user token gave two page tokens of one page")
-	}
-	w.KillToken(ofShort, 190, authpipetest.SubcodeSessionInvalidated, "")
-	if ofShort = w.pageToken(short); w.get("/me", params("access_token", ofShort)).status != http.StatusOK {
-		t.Error("a user token gave a dead page token")
-	}
-	w.clock.Advance(10 * 365 * 24 * time.Hour)
-	if seen, _ := w.Inspect(ofShort); seen.Valid {
-		t.Error("the page token of a short-lived user token outlived it")
-	}
-	if seen, _ := w.Inspect(ofLong); !seen.Valid || !seen.ExpiresAt.IsZero() {
-		t.Errorf("the page token of a long-lived user token: %+v", seen)
-	}
-}
-
-func TestClientRedeemsItsCodeWithoutTheSecret(t *testing.T) {
+func TestClientCodeNeedsNoSecret(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{CodeTokenLife: authpipetest.ShortLife})
 	token := w.extend(w.token("email")).accessToken()
 	var answered struct {
@@ -390,7 +371,7 @@ func TestClientRedeemsItsCodeWithoutTheSecret(t *testing.T) {
 	}
 }
 
-func TestClientCodeIsRefused(t *testing.T) {
+func TestClientCodeRefusals(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token("email")
 	for name, r := range map[string]reply{
@@ -405,7 +386,7 @@ func TestClientCodeIsRefused(t *testing.T) {
 	}
 }
 
-func TestPKCE(t *testing.T) {
+func TestPKCEModes(t *testing.T) {
 	verifier := strings.Repeat("v", 43)
 	sum := sha256.Sum256([]byte(verifier))
 	s256 := base64.RawURLEncoding.EncodeToString(sum[:])
@@ -431,7 +412,7 @@ func TestPKCE(t *testing.T) {
 		{"with openid another verifier is refused", 0, withOpenID, []string{"code_verifier", verifier + "x"}, invalid},
 		{"a verifier that is too short is refused", 0, withOpenID, []string{"code_verifier", "v"}, invalid},
 		{
-			"a method that nobody knows is plain", 0,
+			"an unknown method is plain", 0,
 			[]string{"scope", "openid", "code_challenge", verifier, "code_challenge_method", "sha256"},
 			[]string{"code_verifier", verifier}, "",
 		},
@@ -455,7 +436,7 @@ func TestPKCE(t *testing.T) {
 	}
 }
 
-func TestWrongVerifierLeavesTheCodeGood(t *testing.T) {
+func TestWrongVerifierKeepsCode(t *testing.T) {
 	verifier := strings.Repeat("v", 43)
 	w := newWorld(t, authpipetest.Options{VerifierErrorCode: 100})
 	code := w.login("scope", "openid", "code_challenge", verifier)
