@@ -1,17 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
-
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 func post(t *testing.T, address, site string, form url.Values) int {
@@ -30,7 +23,7 @@ func post(t *testing.T, address, site string, form url.Values) int {
 	return response.StatusCode
 }
 
-func TestControlPage(t *testing.T) {
+func TestControlPageIsServed(t *testing.T) {
 	base := start(t, "-redirect-uri", "https://e/cb")
 	if _, page := get(t, base+"/_control"); !strings.Contains(page, "Ada Admin") || !strings.Contains(page, "Go down") {
 		t.Errorf("the page: %s", page)
@@ -49,55 +42,4 @@ func TestControlPage(t *testing.T) {
 	if response, _ := get(t, base+"/me"); response.StatusCode != http.StatusBadRequest {
 		t.Errorf("back, but /me has status %d", response.StatusCode)
 	}
-}
-
-// hook is an app's server.
-type hook struct {
-	mu     sync.Mutex
-	absent bool
-	heard  []string
-}
-
-func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case h.absent:
-		w.WriteHeader(http.StatusNotFound)
-	case r.Method == http.MethodGet:
-		_, _ = io.WriteString(w, r.URL.Query().Get("hub.challenge"))
-	default:
-		h.heard = append(h.heard, r.URL.Path)
-	}
-}
-
-func TestAppIsTold(t *testing.T) {
-	h := &hook{absent: true}
-	server := httptest.NewServer(h)
-	defer server.Close()
-	c, err := parse([]string{"-app-id", "42", "-redirect-uri", "https://e/cb", "-deauthorize-url", server.URL + "/gone", "-webhook-url", server.URL + "/hook"}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fb := seeded(c)
-	var stderr bytes.Buffer
-	told := &teller{fb: fb, app: "42", webhook: c.webhook, stderr: &stderr}
-	told.tell(t.Context()) // the webhook is not up yet
-	told.tell(t.Context())
-	if got := strings.Count(stderr.String(), "404"); got != 1 {
-		t.Errorf("reported %d times: %s", got, stderr.String())
-	}
-	h.absent = false
-	told.tell(t.Context())
-	if _, err := fb.Authorize("/dialog/oauth?client_id=42&redirect_uri=https%3A%2F%2Fe%2Fcb", authpipetest.Consent{User: "ada"}); err != nil {
-		t.Fatal(err)
-	}
-	fb.RemoveApp("42", "ada")
-	ended, cancel := context.WithCancel(t.Context())
-	told.tell(t.Context())
-	if got := strings.Join(h.heard, " "); got != "/hook /gone /hook" {
-		t.Errorf("the app heard %s", got)
-	}
-	cancel()
-	told.run(ended) // one round, and the end
 }

@@ -1,25 +1,24 @@
 // Command facebook-simulator serves a simulated Facebook on a loopback port: the login dialog and the Graph API, for trying
-// an integration by hand or from a script. The first line on standard output is its base URL; how to use it follows.
+// an integration by hand or from a script. The first line on standard output is its base URL; instructions follow.
 //
 //	facebook-simulator -redirect-uri http://127.0.0.1:8200/v1/authpipe/callback/facebook
 //	facebook simulator: http://127.0.0.1:40123
 //
-// There is one app, and two people: Ada Admin, who has two Pages and a business, and Uma User, who has neither. The dialog
-// asks the person in front of the browser, unless -auto-approve is given or the dialog's URL says what to do: see the package
+// It has one app and two people: Ada Admin with two Pages and a business, and Uma User with neither. The dialog asks the
+// person at the browser, unless -auto-approve is given or the dialog's URL has parameters for scripts: see the package
 // authpipetest.
 //
-// Below the base URL, /_control is a page that shows what has happened and has buttons to break things: remove the app,
-// expire a token, change a password, throttle, go down, come back. It answers to this machine only. Whoever wants to see how
-// an integration takes it opens both side by side.
+// The page /_control shows what has happened and has buttons for failures: remove the app, expire a token, change a password,
+// throttle, start and end an outage. Open it beside the integration to see how that reacts. It answers to this machine only.
 //
-// With -deauthorize-url, -data-deletion-url and -webhook-url the app is told what happens to its grants, every two seconds
+// With -deauthorize-url, -data-deletion-url and -webhook-url the app is notified of changes to its grants, within two seconds
 // and until it answers as it should.
 //
 // With -tls-cert and -tls-key it serves https. -tls-self-signed FILE makes a certificate for localhost, 127.0.0.1,
-// www.facebook.com and graph.facebook.com, and writes it to FILE, for clients to trust. Behind a proxy that ends TLS, the header
-// X-Forwarded-Proto has the simulator's links begin with https.
+// www.facebook.com and graph.facebook.com, and writes it to FILE, for clients to trust. Behind a proxy that terminates TLS, the
+// header X-Forwarded-Proto makes the simulator's links begin with https.
 //
-// It ends on SIGINT and SIGTERM, and forgets everything.
+// It ends on SIGINT and SIGTERM, and stores nothing.
 package main
 
 import (
@@ -40,7 +39,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// config is what the flags say.
+// config has the values of the flags.
 type config struct {
 	listen      string
 	app         authpipetest.App
@@ -82,12 +81,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		listener = tls.NewListener(listener, serveTLS)
 	}
 	fb := seeded(c)
-	go (&teller{fb: fb, app: c.app.ID, webhook: c.webhook, verifyToken: c.verifyToken, stderr: stderr}).run(ctx)
+	go (&notifier{fb: fb, app: c.app.ID, webhook: c.webhook, verifyToken: c.verifyToken, stderr: stderr}).run(ctx)
 	server := &http.Server{
 		Handler:           withControl(fb),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
-	// Close and not Shutdown: nothing here is worth waiting for
+	// Close and not Shutdown: no request is worth waiting for
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	fmt.Fprintf(stdout, usage, base, c.app.ID, c.app.Secret, firstOr(c.app.RedirectURIs, "(none: pass -redirect-uri)"), c.app.ClientToken)
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -96,10 +95,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// withControl puts the control page where Facebook has nothing.
+// withControl adds the control page, under a path that Facebook does not have.
 func withControl(fb *authpipetest.Facebook) http.Handler {
 	control := fb.Control()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a ServeMux would tidy Facebook's paths
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // a ServeMux would clean Facebook's paths
 		if r.URL.Path == "/_control" {
 			control.ServeHTTP(w, r)
 			return
@@ -120,8 +119,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		return nil
 	})
 	flags.StringVar(&c.app.ClientToken, "client-token", "facebook-simulator-client", "the app's client `token`, for device login")
-	flags.StringVar(&c.app.DeauthorizeURL, "deauthorize-url", "", "`URL` to tell when a person removes the app")
-	flags.StringVar(&c.app.DataDeletionURL, "data-deletion-url", "", "`URL` to tell when a person wants their data deleted")
+	flags.StringVar(&c.app.DeauthorizeURL, "deauthorize-url", "", "`URL` that gets a request when a person removes the app")
+	flags.StringVar(&c.app.DataDeletionURL, "data-deletion-url", "", "`URL` that gets a request when a person wants their data deleted")
 	flags.StringVar(&c.tls.cert, "tls-cert", "", "serve https with the certificate in this PEM `file`")
 	flags.StringVar(&c.tls.key, "tls-key", "", "PEM `file` with the key of -tls-cert")
 	flags.StringVar(&c.tls.selfSigned, "tls-self-signed", "", "serve https with a certificate made at the start, and write it to this PEM `file`")
@@ -130,7 +129,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	pkceAlways := flags.Bool("pkce-always", false, "bind the code_challenge of every login, not only of those with openid")
 	flags.BoolVar(&c.options.OldApps, "old-app", false, "let the app use what Meta has refused to new apps since 2026-11-04")
 	flags.StringVar(&c.webhook, "webhook-url", "", "`URL` of the app's webhook for permissions and business integrations")
-	flags.StringVar(&c.verifyToken, "webhook-verify-token", "", "the `token` that the webhook knows Facebook by")
+	flags.StringVar(&c.verifyToken, "webhook-verify-token", "", "the `token` that is sent when the webhook is verified")
 	flags.BoolVar(&c.app.RequireAppSecret, "require-app-secret", false, "refuse calls without an appsecret_proof")
 	flags.BoolVar(&c.options.AutoApprove, "auto-approve", false, "let the dialog consent at once, without a page")
 	flags.StringVar(&c.options.AutoApproveUser, "auto-approve-user", "ada", "who consents: ada or uma, by `id`")
@@ -146,7 +145,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	return c, nil
 }
 
-// listen refuses any address that others can reach: the simulator hands out tokens to whoever asks.
+// listen refuses any address that other machines can reach: the simulator gives tokens to any client.
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// start runs the command as its shell would, and returns the base URL that it prints.
+// start runs the command and returns the base URL that it prints.
 func start(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -56,7 +56,7 @@ func get(t *testing.T, address string) (*http.Response, string) {
 	return response, string(body)
 }
 
-func TestLoginOverTheCommand(t *testing.T) {
+func TestCommandServesLogin(t *testing.T) {
 	base := start(t, "-app-id", "42", "-app-secret", "s", "-redirect-uri", "http://127.0.0.1:1/cb", "-redirect-uri", "https://e/cb",
 		"-auto-approve", "-auto-approve-user", "uma", "-require-app-secret")
 	redirected, _ := get(t, base+"/v27.0/dialog/oauth?client_id=42&redirect_uri=https%3A%2F%2Fe%2Fcb&state=s&scope=email")
@@ -80,7 +80,7 @@ func TestLoginOverTheCommand(t *testing.T) {
 	}
 }
 
-func TestPersonIsAskedByDefault(t *testing.T) {
+func TestCommandAsksPersonByDefault(t *testing.T) {
 	base := start(t, "-app-id", "42", "-redirect-uri", "https://e/cb")
 	response, body := get(t, base+"/dialog/oauth?client_id=42&redirect_uri=https%3A%2F%2Fe%2Fcb")
 	if response.StatusCode != http.StatusOK || !strings.Contains(body, "Ada Admin") || !strings.Contains(body, "Uma User") {

@@ -2,7 +2,7 @@ package main
 
 import "github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 
-// seeded is a Facebook with the app of the flags and a few people.
+// seeded makes a Facebook with the app of the flags and a few people.
 func seeded(c config) *authpipetest.Facebook {
 	fb := authpipetest.NewFacebook(c.options)
 	c.app.Name = "Demo"
@@ -29,7 +29,7 @@ func seeded(c config) *authpipetest.Facebook {
 	return fb
 }
 
-// What Facebook Login for Business needs.
+// For Facebook Login for Business.
 const (
 	businessID = "200000000000555"
 	configID   = "300000000000001"
@@ -42,7 +42,7 @@ func firstOr(all []string, otherwise string) string {
 	return all[0]
 }
 
-// usage is what the command prints; programs read the first line only.
+// usage is the output of the command. Programs read its first line only.
 const usage = `facebook simulator: %[1]s
 
 Use this base URL for the dialog and for the Graph API; a browser finds an index there.

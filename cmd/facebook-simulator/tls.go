@@ -19,10 +19,10 @@ import (
 // tlsFiles are the flags about TLS.
 type tlsFiles struct {
 	cert, key  string // PEM files to serve with
-	selfSigned string // where the certificate is written that the command makes itself
+	selfSigned string // where to write the certificate that the command makes
 }
 
-// config is nil if the simulator is to serve without TLS.
+// config returns nil if no flag about TLS is set.
 func (f tlsFiles) config() (*tls.Config, error) {
 	switch {
 	case f.selfSigned != "" && (f.cert != "" || f.key != ""):
@@ -41,8 +41,8 @@ func (f tlsFiles) config() (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}}, nil
 }
 
-// selfSignedHosts include Facebook's own, for clients whose host cannot be configured: these are redirected to the simulator
-// by their transport, and still verify the name.
+// selfSignedHosts include Facebook's own, for clients whose host cannot be configured: their transport connects to the
+// simulator, and they still verify the name.
 var selfSignedHosts = []string{"localhost", "www.facebook.com", "graph.facebook.com", "facebook.com"}
 
 // selfSigned makes a certificate, writes it to the file, and keeps the key in memory.
@@ -54,11 +54,11 @@ func selfSigned(file string) (*tls.Config, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
-		// Some clients find a root by its name, and may trust those of several simulators.
+		// unique, because some clients look a root up by its name and may trust several simulators
 		Subject:   pkix.Name{CommonName: fmt.Sprintf("facebook-simulator %d", now.UnixNano())},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid: true, IsCA: true, // so that any client takes it for the root that it is
+		BasicConstraintsValid: true, IsCA: true, // so that all clients accept it as a root
 		DNSNames: selfSignedHosts, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

@@ -51,7 +51,7 @@ func getTLS(t *testing.T, base, address, certificate string) string {
 	return string(body)
 }
 
-func TestSelfSignedCertificateIsGoodForFacebooksHosts(t *testing.T) {
+func TestSelfSignedCertificateCoversFacebooksHosts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "certificate.pem")
 	base := start(t, "-tls-self-signed", file, "-issuer", "https://localhost")
 	for _, host := range []string{base, "https://www.facebook.com", "https://graph.facebook.com"} {
@@ -62,7 +62,7 @@ func TestSelfSignedCertificateIsGoodForFacebooksHosts(t *testing.T) {
 	}
 }
 
-func TestCommandServesWithAGivenCertificate(t *testing.T) {
+func TestCommandServesWithGivenCertificate(t *testing.T) {
 	dir := t.TempDir()
 	cert, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -91,7 +91,7 @@ func TestCommandServesWithAGivenCertificate(t *testing.T) {
 	}
 }
 
-func TestOldAppMayAskForSeveralIDs(t *testing.T) {
+func TestOldAppFlagAllowsSeveralIDs(t *testing.T) {
 	_, refused := get(t, start(t)+"/v27.0/?ids=1,2")
 	_, allowed := get(t, start(t, "-old-app")+"/v27.0/?ids=1,2")
 	if !strings.Contains(refused, "multi-ID requests") || strings.Contains(allowed, "multi-ID requests") {
