@@ -46,6 +46,7 @@ var rooms = map[string]rule{
 	"paths":                             {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/admission", "internal/plan", "internal/breaker", "internal/flow", "internal/notification", "internal/refresh", "internal/removal", "internal/sweep", "internal/upkeep", "internal/version"}, nil},
 	"backend":                           {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/provider/facebook", "internal/store", "internal/breaker", "internal/revoke", "internal/notification", "internal/flow", "internal/refresh", "internal/removal", "internal/sweep", "internal/upkeep", "internal/version", "internal/metric", "paths"}, nil},
 	"authpipetest":                      {nil, nil},
+	"authpipetest/storagetest":          {nil, []string{framework}},
 	"cmd/vault-plugin-secrets-authpipe": {[]string{"backend", "internal/version"}, nil},
 	"internal/steady":                   {nil, []string{vault}},
 	"client/authpipe":                   {[]string{"internal/steady"}, []string{vault + "/sdk"}},
