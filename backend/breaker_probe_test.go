@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 var appLimit = &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}
@@ -348,9 +349,9 @@ func TestUnreadableConfigurationClosesNoCircuit(t *testing.T) {
 	e.restart()
 	e.read("health") // loads the door
 	e.InvalidateKey(t.Context(), "config/facebook")
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "config/") {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})

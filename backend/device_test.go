@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 const clientToken = "client-token-0123456789"
@@ -124,10 +125,10 @@ func TestADeviceLoginEnds(t *testing.T) {
 func (e *engine) interrupt(s session) {
 	e.t.Helper()
 	puts := 0
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "put" {
 			if puts++; puts > 1 {
-				return authpipetest.ErrStorage
+				return storagetest.ErrStorage
 			}
 		}
 		return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 )
@@ -37,7 +38,7 @@ var build = version.Build{Version: "v1.2.3", Commit: "c0ffee", Date: time.Date(2
 type engine struct {
 	*backend.Backend
 	t       testing.TB
-	storage *authpipetest.Storage
+	storage *storagetest.Storage
 	fb      *authpipetest.Facebook
 	clock   *authpipetest.Clock
 	base    string
@@ -77,7 +78,7 @@ func newEngineOver(t testing.TB, o authpipetest.Options, reach func(*authpipetes
 	fb.AddUser(authpipetest.User{ID: "ada", Name: "Ada Admin", Pages: []string{"777", "778"}})
 	fb.AddUser(authpipetest.User{ID: "uma", Name: "Uma User"})
 	fb.AddUser(authpipetest.User{ID: "udo", Name: "Udo User"})
-	e := &engine{t: t, storage: authpipetest.NewStorage(), fb: fb, clock: clock, log: &strings.Builder{}}
+	e := &engine{t: t, storage: storagetest.New(), fb: fb, clock: clock, log: &strings.Builder{}}
 	e.base, e.link = reach(fb)
 	e.restart()
 	t.Cleanup(e.checkMemory)

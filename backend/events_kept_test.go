@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // A node that was active before does not write over what was told since, whether
@@ -61,9 +62,9 @@ func (e *engine) told2(other *engine, write func()) {
 func TestAWarmReadWritesNoEvents(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.read("creds/" + installation)
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "event/") {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})
@@ -130,12 +131,12 @@ func TestACrashInALongSweepLosesFewEvents(t *testing.T) {
 	e.clock.Advance(day)
 	// The process dies when all checks are stored, as the lot ends.
 	var dead atomic.Bool
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "event/") {
 			dead.Store(true)
 		}
 		if dead.Load() {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})

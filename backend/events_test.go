@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // events reads what has happened since after, as "type ref".
@@ -153,9 +154,9 @@ func TestEventsSurviveARestartAndCountOn(t *testing.T) {
 // lie: what was asked for is done, and the event is written later.
 func TestAnEventThatCannotBeWrittenCostsNoRequest(t *testing.T) {
 	e := both(t, authpipetest.Options{})
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "event/") {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // TestTheProcessMayDieAtAnyStorageOperation stops the world before and after
@@ -279,7 +280,7 @@ func TestAStorageErrorIsReturnedAsItIs(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	for _, verb := range []string{"get", "put"} {
 		e.restart() // knows nothing
-		e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		e.storage.Fail(func(_ int, op storagetest.Operation) error {
 			if op.Verb == verb {
 				return logical.ErrReadOnly
 			}
@@ -310,14 +311,14 @@ func TestAHandlerThatPanicsAnswers(t *testing.T) {
 	} {
 		for _, verb := range []string{"put", "get"} {
 			e.restart() // knows nothing
-			e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+			e.storage.Fail(func(_ int, op storagetest.Operation) error {
 				if op.Verb == verb && strings.HasPrefix(op.Key, r.prefix) {
 					panic("storage that nobody thought of")
 				}
 				return nil
 			})
 			_, err := e.do(r.op, r.path, r.data)
-			reached := slices.ContainsFunc(e.storage.Operations(), func(op authpipetest.Operation) bool {
+			reached := slices.ContainsFunc(e.storage.Operations(), func(op storagetest.Operation) bool {
 				return op.Verb == verb && strings.HasPrefix(op.Key, r.prefix)
 			})
 			if begun := err != nil && strings.HasPrefix(err.Error(), "pending: "); begun {

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // naming returns what lies in storage in the clear and has text in its key or value.
@@ -260,9 +261,9 @@ func TestIndexEntriesThatCannotBeDeletedAreDeletedLater(t *testing.T) {
 			e := both(t, authpipetest.Options{})
 			before := len(e.keys("account/"))
 			act(e, func() {
-				e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+				e.storage.Fail(func(_ int, op storagetest.Operation) error {
 					if op.Verb == "delete" && strings.HasPrefix(op.Key, "account/") {
-						return authpipetest.ErrStorage
+						return storagetest.ErrStorage
 					}
 					return nil
 				})

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // metrics reads what Prometheus would: the value of each series of the
@@ -135,9 +136,9 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		}},
 		"what a refresh brought cannot be stored": {func(e *engine) {
 			e.clock.Advance(30 * day)
-			e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+			e.storage.Fail(func(_ int, op storagetest.Operation) error {
 				if op.Verb == "put" && strings.HasPrefix(op.Key, "cred/") {
-					return authpipetest.ErrStorage
+					return storagetest.ErrStorage
 				}
 				return nil
 			})
@@ -164,9 +165,9 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		}},
 		"storage fails in a sweep": {func(e *engine) {
 			e.clock.Advance(day)
-			e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+			e.storage.Fail(func(_ int, op storagetest.Operation) error {
 				if op.Verb == "list" {
-					return authpipetest.ErrStorage
+					return storagetest.ErrStorage
 				}
 				return nil
 			})
@@ -174,7 +175,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 			e.storage.Reset()
 		}, map[string]float64{`authpipe_sweeps_total{outcome="failed"}`: 1, `authpipe_sweeps_total{outcome="ok"}`: 0}},
 		"storage is read-only": {func(e *engine) {
-			e.storage.Fail(func(int, authpipetest.Operation) error { return logical.ErrReadOnly })
+			e.storage.Fail(func(int, storagetest.Operation) error { return logical.ErrReadOnly })
 			_, _ = e.do(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "x"})
 			e.storage.Reset()
 		}, map[string]float64{requests("update", "settings", "forwarded"): 1}},

@@ -15,7 +15,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 )
 
@@ -27,7 +27,7 @@ const openAPIFile = "../testdata/openapi.json"
 func documented(t *testing.T) *backend.Backend {
 	t.Helper()
 	b, err := backend.New(t.Context(), &logical.BackendConfig{
-		StorageView: authpipetest.NewStorage(),
+		StorageView: storagetest.New(),
 		System:      &logical.StaticSystemView{PluginEnvironment: &logical.PluginEnvironment{VaultVersion: "any"}},
 	}, backend.Options{})
 	if err != nil {
@@ -42,7 +42,7 @@ func documented(t *testing.T) *backend.Backend {
 func help(t *testing.T, b *backend.Backend, path string) (string, *framework.OASDocument) {
 	t.Helper()
 	resp, err := b.HandleRequest(t.Context(), &logical.Request{
-		Operation: logical.HelpOperation, Path: path, Storage: authpipetest.NewStorage(),
+		Operation: logical.HelpOperation, Path: path, Storage: storagetest.New(),
 		Data: map[string]any{"requestResponsePrefix": "vault-plugin-secrets-authpipe"},
 	})
 	if err != nil {
@@ -134,7 +134,7 @@ func TestWritesTakeTheFieldsThatAreDocumented(t *testing.T) {
 			taken++
 			_, err := b.HandleRequest(t.Context(), &logical.Request{
 				Operation: logical.UpdateOperation, Path: braces.ReplaceAllString(strings.TrimPrefix(path, "/"), "x"),
-				Data: map[string]any{name: "x"}, Storage: authpipetest.NewStorage(),
+				Data: map[string]any{name: "x"}, Storage: storagetest.New(),
 			})
 			if err != nil && strings.Contains(err.Error(), "vault path-help") {
 				t.Errorf("%s is documented and refused: %v", name, err)

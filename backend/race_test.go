@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // hold keeps the first storage operation that matches until release is called.
@@ -40,7 +41,7 @@ func (e *engine) settle() {
 func (e *engine) holdNth(n int64, verb, prefix string) (reached chan struct{}, release func()) {
 	reached, gate := make(chan struct{}), make(chan struct{})
 	var count atomic.Int64
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == verb && strings.HasPrefix(op.Key, prefix) && count.Add(1) == n {
 			close(reached)
 			<-gate
@@ -278,9 +279,9 @@ func TestAMissingPermissionCostsNoLivingToken(t *testing.T) {
 func TestStorageTroubleIsNotBlamedOnTheCredential(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.restart() // knows nothing
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Key == "config/facebook" {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})
@@ -483,7 +484,7 @@ func TestAPanicInTheSweepDoesNotEndTheWorker(t *testing.T) {
 	panicked, swept := make(chan struct{}), make(chan struct{})
 	var lists atomic.Int64
 	e.clock.Advance(2 * time.Minute)
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "list" && strings.HasPrefix(op.Key, "due/") {
 			switch lists.Add(1) {
 			case 1:

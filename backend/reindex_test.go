@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // populated returns an engine whose tenant org_acme has an installation for a
@@ -214,7 +215,7 @@ func (e *engine) dueOf(ref string) string {
 func (e *engine) slowly() (reads func(key string) int) {
 	var mu sync.Mutex
 	count := map[string]int{}
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "get" && strings.HasPrefix(op.Key, "cred/org_acme/") {
 			mu.Lock()
 			count[op.Key]++

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // throng plants n users of org_acme, each with a page of their own. What is
@@ -44,7 +45,7 @@ func TestARemovalOfManyComesToItsEndHoweverSlowStorageIs(t *testing.T) {
 	e.throng(30)
 	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
 	for range 100 {
-		e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		e.storage.Fail(func(_ int, op storagetest.Operation) error {
 			if strings.Contains(op.Key, "cred/org_acme/") {
 				e.clock.Advance(time.Second)
 			}

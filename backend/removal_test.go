@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 var down = authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"}
@@ -112,9 +113,9 @@ func TestAnInstallationIsRevokedAfterItsUsers(t *testing.T) {
 func TestNobodyIsServedWithoutTheInstallationThatWentAlong(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "delete" && op.Key == "cred/"+uma {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})
@@ -276,9 +277,9 @@ func TestWhatWasLeftUndoneSurvivesAClockStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failing := func(_ int, op authpipetest.Operation) error {
+	failing := func(_ int, op storagetest.Operation) error {
 		if op.Verb == "put" && op.Key == "cred/"+uma {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	}

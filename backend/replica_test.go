@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // A replica is a standby as an OpenBao cluster has it: its storage may only be
@@ -61,7 +62,7 @@ func newReplica(e *engine) *replica {
 		e.storage.Storage = j
 	}
 	n := len(j.writes)
-	r := &replica{&engine{t: e.t, storage: authpipetest.NewStorage(), fb: e.fb, clock: e.clock, base: e.base, log: e.log}, j, n, n}
+	r := &replica{&engine{t: e.t, storage: storagetest.New(), fb: e.fb, clock: e.clock, base: e.base, log: e.log}, j, n, n}
 	ctx := context.Background()
 	keys, err := e.storage.Keys(ctx, "")
 	if err != nil {
@@ -83,7 +84,7 @@ func newReplica(e *engine) *replica {
 
 // readOnly has the storage refuse to be written, as a standby's does.
 func (r *replica) readOnly() {
-	r.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	r.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "put" || op.Verb == "delete" {
 			return logical.ErrReadOnly
 		}

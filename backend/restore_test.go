@@ -9,12 +9,13 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // copied returns a copy of the storage as it is.
-func (e *engine) copied() *authpipetest.Storage {
+func (e *engine) copied() *storagetest.Storage {
 	e.t.Helper()
-	to := authpipetest.NewStorage()
+	to := storagetest.New()
 	for _, key := range e.keys("") {
 		entry, err := e.storage.Storage.Get(e.t.Context(), key)
 		if err != nil {

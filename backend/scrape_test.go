@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 )
 
@@ -107,7 +108,7 @@ func TestACallerWhoLeavesIsNoFailureOfStorage(t *testing.T) {
 	for name, left := range map[string]error{"as Go says it": context.Canceled, "as it comes from Vault": status.Error(codes.Canceled, "context canceled")} {
 		e := both(t, authpipetest.Options{})
 		e.restart()
-		e.storage.Fail(func(int, authpipetest.Operation) error { return left })
+		e.storage.Fail(func(int, storagetest.Operation) error { return left })
 		_, _ = e.do(logical.ReadOperation, "creds/"+uma, nil)
 		e.storage.Reset()
 		got := e.metrics()
@@ -133,7 +134,7 @@ func TestTwoScrapesAtOnce(t *testing.T) {
 
 func TestMetricsAreServedWhileStorageFails(t *testing.T) {
 	e := both(t, authpipetest.Options{})
-	e.storage.Fail(func(int, authpipetest.Operation) error { return authpipetest.ErrStorage })
+	e.storage.Fail(func(int, storagetest.Operation) error { return storagetest.ErrStorage })
 	got := e.metrics()
 	if complete, told := got["authpipe_scrape_complete"]; complete != 0 || !told {
 		t.Error("what storage did not tell is taken to be complete")

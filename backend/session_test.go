@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // authorized returns an engine with a session whose code is parked, and its
@@ -145,7 +146,7 @@ func TestStrangersAtTheCallbackAreToldNothing(t *testing.T) {
 		writes := e.storage.Writes()
 		if name == "another code for a state that was used" {
 			// It may be a good one, of a person who approved twice: no other session takes it.
-			writes = slices.DeleteFunc(writes, func(op authpipetest.Operation) bool {
+			writes = slices.DeleteFunc(writes, func(op storagetest.Operation) bool {
 				return strings.HasPrefix(op.Key, "code/") || strings.HasPrefix(op.Key, "session-code/")
 			})
 		}
@@ -276,7 +277,7 @@ func TestTwoAtOnce(t *testing.T) {
 		e.awaitCalls(authpipetest.EndpointAccessToken, 1)
 		looked := make(chan struct{})
 		look := sync.OnceFunc(func() { close(looked) })
-		e.storage.Fail(func(int, authpipetest.Operation) error { look(); return nil })
+		e.storage.Fail(func(int, storagetest.Operation) error { look(); return nil })
 		both.Go(func() { results[1] = step() })
 		select {
 		case <-looked: // the second one, at the session
@@ -375,9 +376,9 @@ func TestTheProviderCannotBeReached(t *testing.T) {
 		e := newEngine(t, authpipetest.Options{})
 		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback"})
 		back := e.consent(e.begin(installation, nil), authpipetest.Consent{User: "ada"})
-		e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+		e.storage.Fail(func(_ int, op storagetest.Operation) error {
 			if op.Verb == "put" && strings.HasPrefix(op.Key, "session/") && e.fb.Count(authpipetest.EndpointAccessToken) > 0 || strings.HasPrefix(op.Key, "cred/") {
-				return authpipetest.ErrStorage
+				return storagetest.ErrStorage
 			}
 			return nil
 		})
@@ -418,14 +419,14 @@ func TestAnInterruptedRedemption(t *testing.T) {
 	proof := map[string]any{"actor": "admin", "connect_code": code}
 	// Puts of a completion: the session as redeeming, then the credential with
 	// what belongs to it, then the session as completed.
-	puts := func(n int) func(int, authpipetest.Operation) error {
+	puts := func(n int) func(int, storagetest.Operation) error {
 		seen := 0
-		return func(_ int, op authpipetest.Operation) error {
+		return func(_ int, op storagetest.Operation) error {
 			if op.Verb == "put" && (strings.HasPrefix(op.Key, "session/") || strings.HasPrefix(op.Key, "cred/")) {
 				seen++
 			}
 			if seen > n {
-				return authpipetest.ErrStorage
+				return storagetest.ErrStorage
 			}
 			return nil
 		}

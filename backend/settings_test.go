@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/paths"
 )
 
@@ -418,21 +419,21 @@ func TestSettingsThatCannotBeReadShutOut(t *testing.T) {
 		}
 	}
 	e.restartOn(d)
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Key == "settings" {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})
 	for _, entity := range []string{"acme", "free"} {
-		if _, err := e.as(entity, logical.ReadOperation, "tenants/org_acme", nil); !errors.Is(err, authpipetest.ErrStorage) {
+		if _, err := e.as(entity, logical.ReadOperation, "tenants/org_acme", nil); !errors.Is(err, storagetest.ErrStorage) {
 			t.Errorf("where storage fails: %v", err)
 		}
 	}
 	// A write must know what it keeps.
-	e.storage.Fail(func(n int, op authpipetest.Operation) error {
+	e.storage.Fail(func(n int, op storagetest.Operation) error {
 		if n == 1 {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})

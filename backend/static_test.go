@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 const (
@@ -86,9 +87,9 @@ func TestAStaticCredentialAsksNobodyAndIsNeverDue(t *testing.T) {
 	e.refused("not_found", 404, logical.ReadOperation, "connections/"+hook, nil)
 	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+hook, nil)
 	e.deposit(hook, "webhook_secret", apiKey)
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		// This request remembers it. Another one deletes it before it looks.
-		if op == (authpipetest.Operation{Verb: "get", Key: "cred/" + hook}) {
+		if op == (storagetest.Operation{Verb: "get", Key: "cred/" + hook}) {
 			e.remove("cred/" + hook)
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 const acme = "tenants/org_acme"
@@ -143,7 +144,7 @@ func TestAConnectionIsStoredBeforeASuspensionOrNotAtAll(t *testing.T) {
 	<-reached
 	both.Go(func() { e.suspend(true) })
 	e.settle()
-	if slices.Contains(e.storage.Writes(), authpipetest.Operation{Verb: "put", Key: "tenant/org_acme"}) {
+	if slices.Contains(e.storage.Writes(), storagetest.Operation{Verb: "put", Key: "tenant/org_acme"}) {
 		t.Error("the tenant is suspended, and a connection still being stored")
 	}
 	release()

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 func TestNotifiedCredentialIsCheckedLessAndLess(t *testing.T) {
@@ -138,9 +139,9 @@ func TestATenantThatDoesNotOpenKeepsNoOtherFromBeingMarked(t *testing.T) {
 func TestAStorageErrorAtOneKeepsNoOtherFromBeingMarked(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
-	e.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	e.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "put" && op.Key == "cred/"+uma {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 const (
@@ -547,7 +548,7 @@ func TestWhoTellsMayGoAway(t *testing.T) {
 	e := both(t, authpipetest.Options{})
 	ctx, leave := context.WithCancel(t.Context())
 	word := signed(appSecret, e.request("uma", e.clock.Now()))
-	e.storage.Fail(func(int, authpipetest.Operation) error { leave(); return nil })
+	e.storage.Fail(func(int, storagetest.Operation) error { leave(); return nil })
 	e.HandleRequest(ctx, &logical.Request{Operation: logical.UpdateOperation, Path: deauthorize, Data: map[string]any{"signed_request": word}, Storage: e.storage, Unauthenticated: true})
 	e.is("revoked", uma)
 }

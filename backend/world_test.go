@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 )
 
@@ -118,7 +119,7 @@ func (l *life) last(left *atomic.Int64) bool {
 
 // mortal is the storage as one process sees it.
 type mortal struct {
-	*authpipetest.Storage
+	*storagetest.Storage
 	life *life
 }
 
@@ -201,9 +202,9 @@ func (w *world) doom() {
 // matter of the key and how often it came, not of who comes first.
 func (w *world) failStorage(p float64) {
 	var mu sync.Mutex
-	came := map[authpipetest.Operation]int{}
+	came := map[storagetest.Operation]int{}
 	salt := w.rand.Uint64()
-	w.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	w.storage.Fail(func(_ int, op storagetest.Operation) error {
 		mu.Lock()
 		came[op]++
 		n := came[op]
@@ -211,7 +212,7 @@ func (w *world) failStorage(p float64) {
 		h := fnv.New64a()
 		h.Write([]byte(strconv.Itoa(n) + op.Verb + op.Key))
 		if rand.New(rand.NewPCG(salt, h.Sum64())).Float64() < p {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -68,7 +69,7 @@ func newFlow(t *testing.T, facebooks map[string]*authpipetest.Facebook) *flow.Fl
 	t.Helper()
 	yes, day := true, 24*time.Hour
 	providers := map[string]provider.Provider{}
-	s := store.New(store.Options{Storage: authpipetest.NewStorage(), Now: time.Now})
+	s := store.New(store.Options{Storage: storagetest.New(), Now: time.Now})
 	for name, fb := range facebooks {
 		redirect := "https://e/callback/" + name
 		fb.AddApp(authpipetest.App{ID: "123", Secret: "SEC", RedirectURIs: []string{redirect}})

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -23,7 +23,7 @@ const umaKey = "cred/org_acme/facebook/users/uma"
 // A slow storage has something happen once it has read key, or in place of a
 // write of it.
 type slow struct {
-	*authpipetest.Storage
+	*storagetest.Storage
 	key     string
 	read    func()
 	inPlace func(put func() error) error
@@ -251,14 +251,14 @@ func TestFailedWriteIsNotCached(t *testing.T) {
 			broken.inPlace = func(put func() error) error {
 				account(t, s, uma) // a reader comes between
 				row.fail(put)
-				return authpipetest.ErrStorage
+				return storagetest.ErrStorage
 			}
 			_, err := s.Credentials.Update(t.Context(), uma, func(old *store.Credential) (store.Credential, error) {
 				c := *old
 				c.Token.Account = "new"
 				return c, nil
 			})
-			if !errors.Is(err, authpipetest.ErrStorage) {
+			if !errors.Is(err, storagetest.ErrStorage) {
 				t.Fatal(err)
 			}
 			account(t, s, uma) // and one before the end

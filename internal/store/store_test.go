@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -33,8 +34,8 @@ var (
 	uma  = tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: "uma"}
 )
 
-func newStore() (*store.Store, *authpipetest.Storage, *authpipetest.Clock) {
-	storage, clock := authpipetest.NewStorage(), authpipetest.NewClock(noon)
+func newStore() (*store.Store, *storagetest.Storage, *authpipetest.Clock) {
+	storage, clock := storagetest.New(), authpipetest.NewClock(noon)
 	return store.New(store.Options{Storage: storage, Now: clock.Now}), storage, clock
 }
 
@@ -156,7 +157,7 @@ func TestRecordsAtRest(t *testing.T) {
 	}
 }
 
-func writeGolden(t *testing.T, storage *authpipetest.Storage, name string) {
+func writeGolden(t *testing.T, storage *storagetest.Storage, name string) {
 	t.Helper()
 	records := map[string][]byte{}
 	keys, err := storage.Keys(t.Context(), "")
@@ -182,7 +183,7 @@ func writeGolden(t *testing.T, storage *authpipetest.Storage, name string) {
 	}
 }
 
-func readGolden(t *testing.T, name string) *authpipetest.Storage {
+func readGolden(t *testing.T, name string) *storagetest.Storage {
 	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -192,7 +193,7 @@ func readGolden(t *testing.T, name string) *authpipetest.Storage {
 	if err := json.Unmarshal(b, &records); err != nil {
 		t.Fatal(err)
 	}
-	storage := authpipetest.NewStorage()
+	storage := storagetest.New()
 	for key, value := range records {
 		if err := storage.Put(t.Context(), &logical.StorageEntry{Key: key, Value: value}); err != nil {
 			t.Fatal(err)
@@ -293,9 +294,9 @@ func TestKeyringIsCreatedOnce(t *testing.T) {
 	var arrived sync.WaitGroup
 	arrived.Add(n)
 	var looks atomic.Int64
-	storage.Fail(func(_ int, op authpipetest.Operation) error {
+	storage.Fail(func(_ int, op storagetest.Operation) error {
 		// Nobody goes on before all have seen that there is none.
-		if op == (authpipetest.Operation{Verb: "get", Key: "keyring/tenant/org_new"}) && looks.Add(1) <= n {
+		if op == (storagetest.Operation{Verb: "get", Key: "keyring/tenant/org_new"}) && looks.Add(1) <= n {
 			arrived.Done()
 			arrived.Wait()
 		}
@@ -323,7 +324,7 @@ func TestKeyringIsCreatedOnce(t *testing.T) {
 func TestUpdateLosesNoChange(t *testing.T) {
 	s, storage, _ := newStore()
 	put(t, s, uma, store.Credential{Status: store.Active})
-	storage.Fail(func(int, authpipetest.Operation) error { runtime.Gosched(); return nil })
+	storage.Fail(func(int, storagetest.Operation) error { runtime.Gosched(); return nil })
 	const n = 32
 	var all sync.WaitGroup
 	for range n {
@@ -350,9 +351,9 @@ func TestHoldersDeletesStaleEntry(t *testing.T) {
 	other := uma
 	other.User = "other"
 	put(t, s, other, credential())
-	storage.Fail(func(_ int, op authpipetest.Operation) error {
+	storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "delete" && strings.HasPrefix(op.Key, "account/") {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
@@ -26,7 +27,7 @@ var noon = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
 func scheduled(t *testing.T, ids ...string) (*store.Store, *authpipetest.Clock) {
 	t.Helper()
 	clock := authpipetest.NewClock(noon)
-	s := store.New(store.Options{Storage: authpipetest.NewStorage(), Now: clock.Now})
+	s := store.New(store.Options{Storage: storagetest.New(), Now: clock.Now})
 	ref := tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: "uma"}
 	for i, id := range ids {
 		session := store.Session{ID: id, Ref: ref, ExpiresAt: noon.Add(24*time.Hour - time.Duration(i)*time.Hour)}

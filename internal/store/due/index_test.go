@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 )
 
@@ -20,12 +21,12 @@ var noon = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
 // An index is one over a storage that fails on demand, with its clock.
 type index struct {
 	*due.Index
-	storage *authpipetest.Storage
+	storage *storagetest.Storage
 	clock   *authpipetest.Clock
 }
 
 func newIndex() *index {
-	x := &index{storage: authpipetest.NewStorage(), clock: authpipetest.NewClock(noon)}
+	x := &index{storage: storagetest.New(), clock: authpipetest.NewClock(noon)}
 	x.restart()
 	return x
 }
@@ -191,9 +192,9 @@ func TestFailedListDoesNotPassItsMinute(t *testing.T) {
 	x.schedule(t, "one", noon)
 	x.clock.Advance(5 * time.Minute)
 	failed := false
-	x.storage.Fail(func(_ int, op authpipetest.Operation) error {
+	x.storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "list" && !failed {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})

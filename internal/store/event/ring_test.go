@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 )
 
@@ -18,8 +18,8 @@ func now() time.Time      { return noon }
 func epoch() uint64       { return 0 }
 func wrote([]event.Event) {}
 
-func newRing() (*event.Ring, *authpipetest.Storage) {
-	storage := authpipetest.NewStorage()
+func newRing() (*event.Ring, *storagetest.Storage) {
+	storage := storagetest.New()
 	return event.New(storage, now, epoch, wrote), storage
 }
 
@@ -78,9 +78,9 @@ func TestFlushWritesOnce(t *testing.T) {
 // are kept in memory, and only the newest.
 func TestPendingEventsAreBounded(t *testing.T) {
 	r, storage := newRing()
-	storage.Fail(func(_ int, op authpipetest.Operation) error {
+	storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "put" {
-			return authpipetest.ErrStorage
+			return storagetest.ErrStorage
 		}
 		return nil
 	})
