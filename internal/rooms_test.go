@@ -45,12 +45,12 @@ var rooms = map[string]rule{
 	"internal/metric":                   {[]string{"internal/oauth", "internal/provider", "internal/store", "internal/breaker", "internal/refresh", "internal/sweep", "internal/version"}, []string{framework}},
 	"paths":                             {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/store", "internal/admission", "internal/plan", "internal/breaker", "internal/flow", "internal/notification", "internal/refresh", "internal/removal", "internal/sweep", "internal/upkeep", "internal/version"}, nil},
 	"backend":                           {[]string{"internal/oauth", "internal/tenant", "internal/provider", "internal/provider/facebook", "internal/store", "internal/breaker", "internal/revoke", "internal/notification", "internal/flow", "internal/refresh", "internal/removal", "internal/sweep", "internal/upkeep", "internal/version", "internal/metric", "paths"}, nil},
-	"authpipetest":                      {nil, nil},
+	"authpipetest":                      {nil, []string{vault}},
 	"authpipetest/storagetest":          {nil, []string{framework}},
 	"cmd/vault-plugin-secrets-authpipe": {[]string{"backend", "internal/version"}, nil},
 	"internal/steady":                   {nil, []string{vault}},
 	"client/authpipe":                   {[]string{"internal/steady"}, []string{vault + "/sdk"}},
-	"cmd/facebook-simulator":            {[]string{"authpipetest"}, nil},
+	"cmd/facebook-simulator":            {[]string{"authpipetest"}, []string{vault}},
 	// What tests of all rooms use to search for what none may show.
 	"internal/canary":  {nil, []string{vault}},
 	"scripts/visit":    {nil, []string{vault}},
@@ -116,5 +116,22 @@ func TestImportsGoDownOnly(t *testing.T) {
 	}
 	if seen < 10 {
 		t.Errorf("only %d packages were looked at", seen)
+	}
+}
+
+// The simulator is also for programs that have nothing to do with Vault.
+func TestSimulatorLinksNoVault(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"cmd/facebook-simulator").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"authpipetest") {
+		t.Fatal("the simulator does not depend on authpipetest")
+	}
+	for _, path := range deps {
+		if strings.HasPrefix(path, "github.com/hashicorp/") {
+			t.Errorf("the simulator links %s", path)
+		}
 	}
 }
