@@ -175,7 +175,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueKeyAge:       sweep.Each(scans.RotateAged),
 		store.DueKeyAges:      sweep.Each(scans.PlanAges),
 		store.DueNewTenant:    sweep.Each(b.store.Removals.EndNewTenant),
-		store.DueIndexEntry:   sweep.Each(b.store.Credentials.DeleteStale),
+		store.DueIndexEntry:   sweep.Each(b.store.Credentials.DeleteUnusedEntries),
 		store.DueDeletion:     sweep.Each(remover.Delete),
 		store.DueRedaction:    b.store.Removals.Redact,
 		store.DueDataDeletion: sweep.Each(remover.Erase),

@@ -136,7 +136,7 @@ func (t tree) list(ctx context.Context, req *logical.Request, d *framework.Field
 	if err != nil {
 		return nil, err
 	}
-	names, err := t.store.Credentials.List(ctx, dir)
+	names, err := t.names(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +152,14 @@ func (t tree) list(ctx context.Context, req *logical.Request, d *framework.Field
 		return logical.ListResponse(page), nil
 	}
 	return logical.ListResponseWithInfo(page, info), nil
+}
+
+// names returns the names one level below dir: the tenants, if that is "".
+func (t tree) names(ctx context.Context, dir string) ([]string, error) {
+	if dir == "" {
+		return t.store.Tenants.List(ctx)
+	}
+	return t.store.Credentials.List(ctx, dir)
 }
 
 // dir returns the prefix of refs that the request's path names.

@@ -86,7 +86,7 @@ func (s *Credentials) Holders(ctx context.Context, provider, account string) ([]
 			// It may hold the account: it counts.
 			holders = append(holders, Holder{Ref: ref})
 		case err == nil, errors.Is(err, ErrNotFound):
-			if err := s.deleteIfStale(ctx, ref, dir+entry); err != nil {
+			if err := s.deleteUnlessNeeded(ctx, ref, dir+entry); err != nil {
 				return nil, err
 			}
 		default:

@@ -41,7 +41,7 @@ func (s *Credentials) Connected(ctx context.Context, ref tenant.Ref) (Credential
 	if err := s.tenants.Deleting(ctx, ref.Tenant); err != nil {
 		return Credential{}, cmp.Or(notDeleting(err), ErrNotFound)
 	}
-	switch removal, err := removal(ctx, s.tenants.Read, ref); {
+	switch removal, err := removalOf(ctx, s.tenants.Read, ref); {
 	case err != nil:
 		return Credential{}, err
 	case removal != nil:
@@ -96,7 +96,7 @@ func (s *Credentials) Update(ctx context.Context, ref tenant.Ref, change func(ol
 		return Credential{}, err
 	}
 	defer unlock()
-	old, err := s.old(ctx, ref)
+	old, err := s.toChange(ctx, ref)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -135,9 +135,9 @@ func (s *Credentials) Update(ctx context.Context, ref tenant.Ref, change func(ol
 	return c, nil
 }
 
-// old returns the credential that is to be changed, or nil.
-func (s *Credentials) old(ctx context.Context, ref tenant.Ref) (*Credential, error) {
-	removal, err := removal(ctx, s.tenants.Read, ref) // read from storage just now, while sealing began
+// toChange returns the credential that is to be changed, or nil.
+func (s *Credentials) toChange(ctx context.Context, ref tenant.Ref) (*Credential, error) {
+	removal, err := removalOf(ctx, s.tenants.Read, ref) // read from storage just now, while sealing began
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -77,7 +78,7 @@ func (m *Mount) DataDeletion(ctx context.Context, id string) (DataDeletion, erro
 }
 
 // UpdateDataDeletion stores what change makes of the deletion with that id, and
-// when the worker shall next see to it. old is nil if there is none. An error
+// when the worker shall next continue it; zero: at once. old is nil if there is none. An error
 // of change is returned, and nothing is stored.
 func (m *Mount) UpdateDataDeletion(ctx context.Context, id string, change func(old *DataDeletion) (DataDeletion, time.Time, error)) error {
 	key := dataDeletionKey(id)
@@ -94,7 +95,7 @@ func (m *Mount) UpdateDataDeletion(ctx context.Context, id string, change func(o
 	if err != nil {
 		return err
 	}
-	return m.putWithDue(ctx, work{DueDataDeletion, id, at, former}, func(due string) error {
+	return m.putWithDue(ctx, work{DueDataDeletion, id, cmp.Or(at, m.now()), former}, func(due string) error {
 		d.Due = due
 		sealed, err := m.keyrings.sealedMount(ctx, key, d)
 		if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/due"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -27,18 +28,25 @@ const (
 
 // A dueKind is how the store handles entries of one kind.
 type dueKind struct {
-	// record returns the record that names its entry: its lock's key, and what reads the
-	// entry's key from storage. Nil: the kind's work deletes its entries itself, whatever
-	// the records say.
-	record func(s *Store, id string) (lock string, current func(context.Context) (string, error))
+	// record returns the record that names the entry with the ID. Nil: the kind's work
+	// deletes its entries itself, whatever the records say.
+	record func(s *Store, id string) dueRecord
 	// endsWithTenant says that entries whose ID is a tenant's or one of its refs have no
 	// use once the tenant's deletion comes to its end.
 	endsWithTenant bool
 }
 
+// A dueRecord is a record that names its entry in the due index.
+type dueRecord struct {
+	// key is the record's storage key.
+	key string
+	// due reads the key of its entry from storage. Nil: there is no such record.
+	due func(context.Context) (string, error)
+}
+
 var dueKinds = map[string]dueKind{
 	DueCredential:   {record: credentialDue, endsWithTenant: true},
-	DueSession:      {record: sessionDue},
+	DueSession:      {},
 	DueRemoval:      {record: removalDue, endsWithTenant: true},
 	DueReindex:      {record: scanDue(DueReindex), endsWithTenant: true},
 	DueRecheck:      {record: scanDue(DueRecheck), endsWithTenant: true},
@@ -52,61 +60,54 @@ var dueKinds = map[string]dueKind{
 	DueDataDeletion: {record: dataDeletionDue},
 }
 
-func sessionDue(s *Store, id string) (string, func(context.Context) (string, error)) {
-	return sessionKey(id), func(ctx context.Context) (string, error) {
-		session, err := s.Sessions.Read(ctx, id)
-		return session.Due, err
-	}
-}
-
-func dataDeletionDue(s *Store, id string) (string, func(context.Context) (string, error)) {
-	return dataDeletionKey(id), func(ctx context.Context) (string, error) {
+func dataDeletionDue(s *Store, id string) dueRecord {
+	return dueRecord{dataDeletionKey(id), func(ctx context.Context) (string, error) {
 		deletion, err := s.Mount.DataDeletion(ctx, id)
 		return deletion.Due, err
-	}
+	}}
 }
 
-func credentialDue(s *Store, id string) (string, func(context.Context) (string, error)) {
+func credentialDue(s *Store, id string) dueRecord {
 	ref, err := tenant.ParseFlat(id)
 	if err != nil {
-		return id, func(context.Context) (string, error) { return "", nil }
+		return dueRecord{}
 	}
-	return credentialKey(ref), func(ctx context.Context) (string, error) {
+	return dueRecord{credentialKey(ref), func(ctx context.Context) (string, error) {
 		c, err := s.Credentials.stored(ctx, ref)
 		return c.Due, err
-	}
+	}}
 }
 
 // tenantDue is the record of the tenant with that id, which names the entry's key.
-func tenantDue(s *Store, id tenant.ID, key func(Tenant) string) (string, func(context.Context) (string, error)) {
-	return tenantKey(id), func(ctx context.Context) (string, error) {
+func tenantDue(s *Store, id tenant.ID, key func(Tenant) string) dueRecord {
+	return dueRecord{tenantKey(id), func(ctx context.Context) (string, error) {
 		t, err := s.Tenants.stored(ctx, id)
 		if err != nil {
 			return "", err
 		}
 		return key(t), nil
-	}
+	}}
 }
 
-func removalDue(s *Store, id string) (string, func(context.Context) (string, error)) {
+func removalDue(s *Store, id string) dueRecord {
 	ref, err := tenant.ParseFlat(id)
 	if err != nil {
-		return id, func(context.Context) (string, error) { return "", nil }
+		return dueRecord{}
 	}
 	return tenantDue(s, ref.Tenant, func(t Tenant) string { return t.Removals[ref.Provider].Due })
 }
 
-func scanDue(kind string) func(*Store, string) (string, func(context.Context) (string, error)) {
-	return func(s *Store, id string) (string, func(context.Context) (string, error)) {
+func scanDue(kind string) func(*Store, string) dueRecord {
+	return func(s *Store, id string) dueRecord {
 		return tenantDue(s, tenant.ID(id), func(t Tenant) string { return t.Scans[kind].Due })
 	}
 }
 
-func keyAgeDue(s *Store, id string) (string, func(context.Context) (string, error)) {
+func keyAgeDue(s *Store, id string) dueRecord {
 	return tenantDue(s, tenant.ID(id), func(t Tenant) string { return t.NextRotation.Due })
 }
 
-func deletionDue(s *Store, id string) (string, func(context.Context) (string, error)) {
+func deletionDue(s *Store, id string) dueRecord {
 	return tenantDue(s, tenant.ID(id), func(t Tenant) string {
 		if t.Deletion == nil {
 			return ""
@@ -120,11 +121,14 @@ func deletionDue(s *Store, id string) (string, func(context.Context) (string, er
 func (s *Store) DeleteIfStale(ctx context.Context, d due.Entry) (bool, error) {
 	kind := dueKinds[d.Kind]
 	if kind.record == nil {
-		return false, nil
+		return false, fmt.Errorf("no record names due entries of kind %q", d.Kind)
 	}
-	lock, current := kind.record(s, d.ID)
-	defer s.records.locks.lock(lock)()
-	key, err := current(ctx)
+	record := kind.record(s, d.ID)
+	if record.due == nil {
+		return true, s.Due.Delete(ctx, d)
+	}
+	defer s.records.locks.lock(record.key)()
+	key, err := record.due(ctx)
 	gone := errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) // what does not open cannot be done
 	if err != nil && !gone || d.Key() == key {
 		return false, err

@@ -75,9 +75,9 @@ func (s *Credentials) entries(ctx context.Context, ref tenant.Ref, c *Credential
 	return keys, nil
 }
 
-// deleteIfStale deletes an index entry that leads to ref's credential, if that does not
+// deleteUnlessNeeded deletes an index entry that leads to ref's credential, if that does not
 // need it.
-func (s *Credentials) deleteIfStale(ctx context.Context, ref tenant.Ref, key string) error {
+func (s *Credentials) deleteUnlessNeeded(ctx context.Context, ref tenant.Ref, key string) error {
 	defer s.locks.lock(credentialKey(ref))()
 	c, err := s.stored(ctx, ref)
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -108,24 +108,24 @@ func (s *Credentials) scheduleStale(ctx context.Context, ref tenant.Ref, stale [
 // changed.
 func (s *Credentials) deleteStaleEntries(ctx context.Context, stale []string, entry string) {
 	if s.deleteEntries(ctx, stale) == nil && entry != "" {
-		s.deleteStale(ctx, entry)
+		s.tryDelete(ctx, entry)
 	}
 }
 
-// DeleteStale is the due work at a credential that was deleted, or that has another
+// DeleteUnusedEntries is the due work at a credential that was deleted, or that has another
 // account: it deletes the index entries that do not lead to it any more, should that not
 // have been done at once.
-func (s *Credentials) DeleteStale(ctx context.Context, d due.Entry) error {
+func (s *Credentials) DeleteUnusedEntries(ctx context.Context, d due.Entry) error {
 	ref, err := tenant.ParseFlat(d.ID)
 	if err != nil {
 		return s.due.Delete(ctx, d)
 	}
 	keys, err := s.due.Value(ctx, d)
-	if err != nil {
+	if err != nil || keys == "" {
 		return err
 	}
 	for key := range strings.SplitSeq(keys, "\n") {
-		if err := s.deleteIfStale(ctx, ref, key); err != nil && !errors.Is(err, ErrCorrupt) {
+		if err := s.deleteUnlessNeeded(ctx, ref, key); err != nil && !errors.Is(err, ErrCorrupt) {
 			return err
 		}
 	}

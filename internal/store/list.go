@@ -10,7 +10,8 @@ import (
 )
 
 // List returns the names one level below dir, a prefix of refs that ends in a slash,
-// sorted by bytes. Names that end in a slash have more below them.
+// sorted by bytes. Names that end in a slash have more below them. [Tenants.List] is for
+// the level above.
 func (s *Credentials) List(ctx context.Context, dir string) ([]string, error) {
 	names, err := s.storage.List(ctx, credentialPrefix+dir)
 	if err != nil {

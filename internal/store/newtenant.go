@@ -23,9 +23,9 @@ type newTenant struct {
 	due string
 }
 
-// new returns what is recorded of the tenant. The until of a value that cannot be
+// newRecord returns what is recorded of the tenant. The until of a value that cannot be
 // read is the latest that keepNew may have recorded.
-func (t *Tenants) new(ctx context.Context, id tenant.ID) (newTenant, error) {
+func (t *Tenants) newRecord(ctx context.Context, id tenant.ID) (newTenant, error) {
 	b, err := t.get(ctx, newTenantKey(id))
 	if b == nil || err != nil {
 		return newTenant{}, err
@@ -43,7 +43,7 @@ func (t *Tenants) new(ctx context.Context, id tenant.ID) (newTenant, error) {
 // keyring is created.
 func (t *Tenants) keepNew(ctx context.Context, id tenant.ID, until time.Time) error {
 	defer t.locks.lock(newTenantKey(id))()
-	old, err := t.new(ctx, id)
+	old, err := t.newRecord(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (t *Tenants) putNew(ctx context.Context, id tenant.ID, until time.Time, for
 
 // deleteNew deletes what is recorded, when the tenant has a record or no keyring.
 func (t *Tenants) deleteNew(ctx context.Context, id tenant.ID) error {
-	known, err := t.new(ctx, id)
+	known, err := t.newRecord(ctx, id)
 	if err != nil || known.until.IsZero() {
 		return err
 	}
@@ -101,7 +101,7 @@ func (r *Removals) EndNewTenant(ctx context.Context, d due.Entry) error {
 		return r.due.Delete(ctx, d)
 	}
 	defer r.tenantLocks.lock(string(id))()
-	known, err := r.tenants.new(ctx, id)
+	known, err := r.tenants.newRecord(ctx, id)
 	switch now := r.now(); {
 	case err != nil:
 		return err
@@ -115,7 +115,7 @@ func (r *Removals) EndNewTenant(ctx context.Context, d due.Entry) error {
 		if err := r.tenants.putNew(ctx, id, until, ""); err != nil {
 			return err
 		}
-		if now, err := r.tenants.new(ctx, id); err != nil || now.due == d.Key() {
+		if now, err := r.tenants.newRecord(ctx, id); err != nil || now.due == d.Key() {
 			return err // it is at the same minute
 		}
 	default:

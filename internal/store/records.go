@@ -65,7 +65,7 @@ func (r *records) deleteEntries(ctx context.Context, keys []string) error {
 type work struct {
 	kind, id string
 	at       time.Time // zero: none
-	entry    string    // the key of its entry until now; "": none
+	previous string    // the key of its entry until now; "": none
 }
 
 // putWithDue moves a record's due entry and puts the record, in the order that a
@@ -84,15 +84,15 @@ func (r *records) putWithDue(ctx context.Context, w work, put func(due string) e
 	if err := put(key); err != nil {
 		return err
 	}
-	if w.entry != "" && w.entry != key {
-		r.deleteStale(ctx, w.entry)
+	if w.previous != "" && w.previous != key {
+		r.tryDelete(ctx, w.previous)
 	}
 	return nil
 }
 
-// deleteStale deletes an index entry that its record needs no more. The record is
+// tryDelete deletes an index entry that its record needs no more. The record is
 // stored, and that is what the caller wanted: an entry that cannot be deleted is found
 // stale by the work that follows it, and does no harm.
-func (r *records) deleteStale(ctx context.Context, key string) {
+func (r *records) tryDelete(ctx context.Context, key string) {
 	_ = r.storage.Delete(ctx, key)
 }

@@ -110,7 +110,7 @@ func (s *Credentials) putMissingEntries(ctx context.Context, ref tenant.Ref, c C
 		return err
 	}
 	if before != "" {
-		s.deleteStale(ctx, before)
+		s.tryDelete(ctx, before)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type Removals struct {
 }
 
 // Update stores what change returns for the removal of ref's installation, and
-// when the worker shall next continue it. old is nil if there is none.
+// when the worker shall next continue it; zero: at once. old is nil if there is none.
 // Nothing is sealed meanwhile: what is stored before is seen by the worker,
 // and what comes after is refused. An error of change is returned, and nothing
 // is stored.
@@ -40,9 +40,9 @@ func (r *Removals) Update(ctx context.Context, ref tenant.Ref, change func(old *
 	if err != nil {
 		return err
 	}
-	return r.putWithDue(ctx, work{DueRemoval, ref.Installation().Flat(), at, former}, func(due string) error {
+	return r.putWithDue(ctx, work{DueRemoval, ref.Installation().Flat(), cmp.Or(at, r.now()), former}, func(due string) error {
 		removal.Due = due
-		t.Removals = with(t.Removals, ref.Provider, removal)
+		t.Removals = withEntry(t.Removals, ref.Provider, removal)
 		return r.tenants.put(ctx, ref.Tenant, t)
 	})
 }
@@ -83,7 +83,8 @@ func (r *Removals) End(ctx context.Context, ref tenant.Ref, id string, allow fun
 	}
 	t.Removals = maps.Clone(t.Removals)
 	delete(t.Removals, ref.Provider)
-	return true, r.putWithDue(ctx, work{entry: removal.Due}, func(string) error { return r.tenants.put(ctx, ref.Tenant, t) })
+	err = r.putWithDue(ctx, work{previous: removal.Due}, func(string) error { return r.tenants.put(ctx, ref.Tenant, t) })
+	return err == nil, err
 }
 
 // PurgeKeys destroys the tenant's keys, if its deletion says that they go first.
@@ -97,7 +98,7 @@ func (r *Removals) PurgeKeys(ctx context.Context, id tenant.ID) error {
 }
 
 // UpdateDeletion stores what change returns for the tenant's deletion, and when the
-// worker shall next continue it. old is nil if there is none. An error of
+// worker shall next continue it; zero: at once. old is nil if there is none. An error of
 // change is returned, and nothing is stored. ErrNotFound is returned if there
 // is no such tenant; sessions that were begun for it are then void.
 //
@@ -119,7 +120,7 @@ func (r *Removals) UpdateDeletion(ctx context.Context, id tenant.ID, change func
 		return err
 	}
 	former := t.dues()
-	err = r.putWithDue(ctx, work{kind: DueDeletion, id: string(id), at: at}, func(due string) error {
+	err = r.putWithDue(ctx, work{kind: DueDeletion, id: string(id), at: cmp.Or(at, r.now())}, func(due string) error {
 		deletion.Due = due
 		if t.Deletion == nil {
 			r.tenants.countDeletion(id) // even if the write fails: it may yet be carried out
@@ -133,7 +134,7 @@ func (r *Removals) UpdateDeletion(ctx context.Context, id tenant.ID, change func
 	}
 	for _, key := range former {
 		if key != deletion.Due {
-			r.deleteStale(ctx, key)
+			r.tryDelete(ctx, key)
 		}
 	}
 	if deletion.Force {
@@ -180,7 +181,7 @@ func (r *Removals) EndDeletion(ctx context.Context, id tenant.ID, deletion strin
 	if err := r.storage.Delete(ctx, tenantKey(id)); err != nil {
 		return false, err
 	}
-	r.deleteStale(ctx, t.Deletion.Due)
+	r.tryDelete(ctx, t.Deletion.Due)
 	r.events.Add(event.Event{At: r.now().UTC(), Type: event.TenantDeleted, Ref: string(id)})
 	return true, nil
 }

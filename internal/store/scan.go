@@ -73,7 +73,7 @@ func (t *Tenants) UpdateScan(ctx context.Context, id tenant.ID, kind string, cha
 	}
 	err = t.putWithDue(ctx, work{kind, string(id), at, former}, func(due string) error {
 		scan.Due = due
-		record.Scans = with(record.Scans, kind, scan)
+		record.Scans = withEntry(record.Scans, kind, scan)
 		return t.put(ctx, id, record)
 	})
 	if err != nil {
@@ -82,9 +82,9 @@ func (t *Tenants) UpdateScan(ctx context.Context, id tenant.ID, kind string, cha
 	return scan, nil
 }
 
-// with returns a copy of m with the value under key. M is shared with other readers of
+// withEntry returns a copy of m with the value under key. M is shared with other readers of
 // the record.
-func with[V any](m map[string]V, key string, value V) map[string]V {
+func withEntry[V any](m map[string]V, key string, value V) map[string]V {
 	m = maps.Clone(m)
 	if m == nil {
 		m = map[string]V{}

@@ -118,7 +118,7 @@ func (s *Sessions) Take(ctx context.Context, id string, take func(*Session) erro
 		return session, err
 	}
 	if taken.Open != "" && !session.closed() && taken.closed() {
-		s.deleteStale(ctx, taken.Open)
+		s.tryDelete(ctx, taken.Open)
 	}
 	return taken, nil
 }

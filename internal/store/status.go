@@ -33,10 +33,10 @@ func compareRefs(a, b tenant.Ref) int { return strings.Compare(a.String(), b.Str
 // DeleteStaleStatus deletes the index entry that ref's credential has the status, if it
 // has not.
 func (s *Credentials) DeleteStaleStatus(ctx context.Context, ref tenant.Ref, status Status) error {
-	return s.deleteIfStale(ctx, ref, statusKey(status, ref))
+	return s.deleteUnlessNeeded(ctx, ref, statusKey(status, ref))
 }
 
-// correctStatus deletes the index entries that ref has another status than this one.
+// correctStatus deletes ref's entries in the status index, except that of status.
 func (s *Credentials) correctStatus(ctx context.Context, ref tenant.Ref, status Status) error {
 	for _, other := range NotActive {
 		if other == status {

@@ -1,5 +1,5 @@
-// Package store keeps the engine's records in Vault's storage. It is the only
-// room that knows storage keys and the bytes at rest:
+// Package store keeps the engine's records in Vault's storage. With the small
+// packages below it, it is the only room that knows storage keys and the bytes at rest:
 //
 //	config/<provider>            the client, sealed under the mount keyring
 //	keyring/mount                the mount's keyring, a Tink keyset

@@ -303,9 +303,9 @@ func (t *Tenants) purged(ctx context.Context, id tenant.ID) (bool, error) {
 	return record.Deletion != nil && record.Deletion.Force, err
 }
 
-// removal returns the removal that ref falls under, of the tenant that read returns,
+// removalOf returns the removal that ref falls under, of the tenant that read returns,
 // or nil.
-func removal(ctx context.Context, read tenantReader, ref tenant.Ref) (*Removal, error) {
+func removalOf(ctx context.Context, read tenantReader, ref tenant.Ref) (*Removal, error) {
 	if ref.Kind() == tenant.Static {
 		return nil, nil
 	}
@@ -318,7 +318,7 @@ func removal(ctx context.Context, read tenantReader, ref tenant.Ref) (*Removal, 
 
 // Removal returns the removal that ref falls under, or ErrNotFound.
 func (t *Tenants) Removal(ctx context.Context, ref tenant.Ref) (Removal, error) {
-	switch r, err := removal(ctx, t.Read, ref); {
+	switch r, err := removalOf(ctx, t.Read, ref); {
 	case err != nil:
 		return Removal{}, err
 	case r == nil:

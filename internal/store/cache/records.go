@@ -67,15 +67,15 @@ func (r *Records[T]) cached(key string) (record T, ok bool) {
 func (r *Records[T]) Load(ctx context.Context, key string, open func([]byte) (T, error)) (record T, err error) {
 	seen := r.cache.look(key)
 	e, err := r.storage.Get(ctx, key)
-	if err == nil {
-		var b []byte
-		if e != nil {
-			b = e.Value
-		}
-		record, err = open(b)
-	}
 	if err != nil {
-		r.cache.removeOne(key) // storage is right
+		return record, err
+	}
+	var b []byte
+	if e != nil {
+		b = e.Value
+	}
+	if record, err = open(b); err != nil {
+		r.cache.removeOne(key) // what is cached is no longer so
 		return record, err
 	}
 	if r.wants(ctx, key) {

@@ -1,7 +1,7 @@
 // Package due is the index of the work that is due later, by the minute:
 //
 //	due/<minute>/<expiry minute>,<kind>,<id>   version, and what the entry says beside
-//	watermark                                  the last minute before which nothing is left
+//	watermark                                  the last minute up to which nothing is left
 //
 // To look what is due costs one List for each minute since the last look, however many
 // entries lie in the future. An entry only points to a record: the record says whether the
@@ -125,7 +125,7 @@ func (x *Index) Schedule(ctx context.Context, at, expiry time.Time, kind, id str
 
 // ScheduleValue is Schedule, and stores value in the entry: see [Index.Value].
 func (x *Index) ScheduleValue(ctx context.Context, at, expiry time.Time, kind, id, value string) (Entry, error) {
-	if err := x.load(ctx, true); err != nil {
+	if _, err := x.load(ctx, true); err != nil {
 		return Entry{}, err
 	}
 	x.mu.RLock()
@@ -136,11 +136,6 @@ func (x *Index) ScheduleValue(ctx context.Context, at, expiry time.Time, kind, i
 		e.Expiry = max(minuteOf(expiry), 0)
 	}
 	return e, x.put(ctx, e.Key(), append([]byte{formatVersion}, value...))
-}
-
-// Restore writes the entry under key again, which has no value.
-func (x *Index) Restore(ctx context.Context, key string) error {
-	return x.put(ctx, key, []byte{formatVersion})
 }
 
 // Value returns what [Index.ScheduleValue] stored in the entry; "" if the entry is gone.
@@ -164,13 +159,13 @@ func (x *Index) WillBeFound(ctx context.Context, key string) (bool, error) {
 	if stored, err := x.storage.Get(ctx, key); stored == nil || err != nil {
 		return false, err
 	}
-	if err := x.load(ctx, true); err != nil {
+	if _, err := x.load(ctx, true); err != nil {
 		return false, err
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(key, Prefix), "/")
 	minute, err := strconv.ParseInt(name, 10, 64)
 	if err != nil {
-		return false, fmt.Errorf("reading the due entry %s: %w", key, err)
+		return false, nil // it lies at no minute
 	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -185,14 +180,11 @@ func (x *Index) put(ctx context.Context, key string, value []byte) error {
 // something, and those since, from first to last, the current one. There are none on a mount
 // that never scheduled anything.
 func (x *Index) Minutes(ctx context.Context) (stuck []int64, first, last int64, err error) {
-	if err := x.load(ctx, false); err != nil {
-		return nil, 0, 0, err
+	if found, err := x.load(ctx, false); !found || err != nil {
+		return nil, 1, 0, err
 	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if !x.loaded {
-		return nil, 1, 0, nil
-	}
 	return slices.Sorted(maps.Keys(x.stuck)), x.passed + 1, minuteOf(x.now()), nil
 }
 

@@ -24,11 +24,11 @@ func (x *Index) watermark() int64 {
 	return w
 }
 
-// load reads the watermark, once. If there is none, nothing was ever scheduled: load makes
-// one if create says so, for before the first entry all minutes up to now are empty. A
-// watermark that lies in the future, because the clock was set back, is set back too: what
+// load reads the watermark, once, and reports whether there is one. If not, nothing was
+// ever scheduled: load makes one if create says so, for before the first entry all minutes
+// up to now are empty. A watermark that lies in the future, because the clock was set back, is set back too: what
 // is scheduled now must not wait for the clock to come there again.
-func (x *Index) load(ctx context.Context, create bool) error {
+func (x *Index) load(ctx context.Context, create bool) (found bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := minuteOf(x.now())
@@ -39,14 +39,14 @@ func (x *Index) load(ctx context.Context, create bool) error {
 		stored, err := x.storage.Get(ctx, WatermarkKey)
 		switch {
 		case err != nil:
-			return err
+			return false, err
 		case stored == nil && !create:
-			return nil
+			return false, nil
 		case stored == nil:
 			x.passed, x.stuck = now-1, map[int64]bool{}
 			err := x.storeWatermark(ctx)
 			x.loaded = err == nil
-			return err
+			return x.loaded, err
 		}
 		minute, err := strconv.ParseInt(string(stored.Value), 10, 64)
 		if err != nil {
@@ -58,9 +58,9 @@ func (x *Index) load(ctx context.Context, create bool) error {
 		// What is left undone before now stays known.
 		maps.DeleteFunc(x.stuck, func(minute int64, _ bool) bool { return minute >= now })
 		x.passed, x.setBack = now-1, true
-		return x.storeWatermark(ctx)
+		return true, x.storeWatermark(ctx)
 	}
-	return nil
+	return true, nil
 }
 
 // storeWatermark is called with mu held.

@@ -24,7 +24,8 @@ type subjects map[string]*subject
 type subject struct {
 	// alive says that it was created again, or was not deleted after all.
 	alive bool
-	// last is the id of the last event before it was deleted. Zero: none is known.
+	// last is the id of the last event until it was deleted, that of the deletion. Zero:
+	// none is known.
 	last int64
 	// ended is set by findEnds between the subject's deletion and its next event.
 	ended bool

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// A Ring holds the newest 10,000 events and up to a hundred more. It is safe for
+// A Ring holds the newest 10,000 events and up to as many more. It is safe for
 // concurrent use.
 type Ring struct {
 	storage logical.Storage
