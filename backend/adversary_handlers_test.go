@@ -123,7 +123,7 @@ var otherMoves = []namedMove{
 		tests: []string{"TestThePageLoadsNothingAndTellsNobodyWhereItWas"},
 	},
 	{
-		name: "slips a header past a proxy that ends TLS", section: "4.13", stops: "the engine reads no header of a request",
+		name: "slips a header past a proxy that ends TLS", section: "4.13", stops: "the engine reads one header of a request, `Accept-Language`, and chooses only the callback page's language by it",
 		remains: "[hardening.md](hardening.md) says what the proxy must remove",
 		tests:   []string{"TestThePageIsNotWrapped", "TestNobodyCanHaveAPublicAnswerWrapped"},
 	},

@@ -131,10 +131,11 @@ type CallbackPage struct {
 	ConnectCode oauth.Secret
 	// ReturnURL is where the browser goes on to, or "".
 	ReturnURL string
-	// Application, Provider and Tenant say what the person is about to join, where
-	// ConnectCode is shown. Application may be "".
+	// Application and Provider are the names of the two that the session connects.
+	// Application may be "", and both are for an unknown request.
 	Application, Provider string
-	Tenant                tenant.ID
+	// Tenant is what the person is about to join, where ConnectCode is shown.
+	Tenant tenant.ID
 }
 
 var (
@@ -316,15 +317,16 @@ func (f *Flow) page(ctx context.Context, s store.Session, a Answer, err error) C
 		q.Set("error", string(l.Error))
 	}
 	_, config, configErr := f.client(ctx, s.Ref.Provider)
+	l.Application, l.Provider = config.AppName, s.Ref.Provider
+	if p, ok := f.Providers[s.Ref.Provider].(provider.Named); ok {
+		l.Provider = p.DisplayName()
+	}
 	switch {
 	case configErr == nil && s.ReturnURL != "" && slices.Contains(config.ReturnURLs, s.ReturnURL):
 		l.ReturnURL = withQuery(s.ReturnURL, q)
 	case !l.ConnectCode.IsZero():
 		// A return URL that was withdrawn since the session began gets no connect code.
-		l.Application, l.Provider, l.Tenant = config.AppName, s.Ref.Provider, s.Ref.Tenant
-		if p, ok := f.Providers[s.Ref.Provider].(provider.Named); ok {
-			l.Provider = p.DisplayName()
-		}
+		l.Tenant = s.Ref.Tenant
 	}
 	return l
 }
