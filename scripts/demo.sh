@@ -67,7 +67,7 @@ start_facebook -auto-approve
 printf 'Vault is at %s, a simulated Facebook at %s\n' "$VAULT_ADDR" "$facebook"
 
 chapter '1. Enable the engine and tell it about the app that is registered with Facebook'
-run vault secrets enable authpipe
+run vault secrets enable -passthrough-request-headers=Accept-Language authpipe
 run vault write authpipe/config/facebook client_id="$app_id" client_secret="$app_secret" \
   redirect_uris="$VAULT_ADDR/v1/authpipe/callback/facebook" dialog_url="$facebook" graph_url="$facebook"
 run vault read authpipe/config/facebook

@@ -8,7 +8,7 @@ echo 'Building the plugin and the simulated Facebook …'
 build
 start_vault 8200
 start_facebook
-vault secrets enable authpipe >/dev/null
+vault secrets enable -passthrough-request-headers=Accept-Language authpipe >/dev/null
 vault write authpipe/config/facebook client_id="$app_id" client_secret="$app_secret" \
   redirect_uris="$VAULT_ADDR/v1/authpipe/callback/facebook" dialog_url="$facebook" graph_url="$facebook" >/dev/null
 

@@ -19,7 +19,7 @@ EXAMPLE_ORIGIN=http://localhost:$(free_port "${PORT:-3000}")
 WEBHOOK_VERIFY_TOKEN=$(od -An -N 16 -t x1 /dev/urandom | tr -d ' \n')
 start_facebook -webhook-url "$EXAMPLE_ORIGIN/authpipe/webhook/facebook" -webhook-verify-token "$WEBHOOK_VERIFY_TOKEN"
 
-vault secrets enable authpipe >/dev/null
+vault secrets enable -passthrough-request-headers=Accept-Language authpipe >/dev/null
 vault write authpipe/config/facebook client_id="$app_id" client_secret="$app_secret" \
   redirect_uris="$VAULT_ADDR/v1/authpipe/callback/facebook" dialog_url="$facebook" graph_url="$facebook" \
   return_urls="$EXAMPLE_ORIGIN/authpipe/return" >/dev/null

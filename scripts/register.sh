@@ -70,7 +70,7 @@ cat <<END
 
 To mount it:
 
-    $cli secrets enable -path=authpipe -plugin-version=$version $name
+    $cli secrets enable -path=authpipe -plugin-version=$version -passthrough-request-headers=Accept-Language $name
 
 To have a mount run it in place of the version that it runs now, or to go back:
 

@@ -36,8 +36,9 @@ resource "vault_mount" "authpipe" {
   plugin_version = vault_plugin.authpipe.version
   description    = "OAuth credentials of our customers"
 
-  # What the callback page says of itself and only a header can say.
-  allowed_response_headers = ["Content-Security-Policy", "Referrer-Policy", "X-Frame-Options", "X-Content-Type-Options"]
+  # The callback page is in the browser's language, and has the headers that forbid others to frame it.
+  passthrough_request_headers = ["Accept-Language"]
+  allowed_response_headers    = ["Content-Security-Policy", "Referrer-Policy", "X-Frame-Options", "X-Content-Type-Options", "Vary", "Content-Language"]
 
   # With the mount go all tokens, and they stay valid at Facebook: nobody can revoke them any more.
   lifecycle {
