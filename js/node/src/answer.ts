@@ -30,7 +30,7 @@ export interface Answer {
   /** Until when it is not checked, whoever reports it dead. */
   checked: number;
   /** That it is due was noticed by a reader. */
-  nudged: boolean;
+  wanted: boolean;
 }
 
 /** What the engine answered about a credential. */
@@ -71,7 +71,7 @@ export function fresh(ages: Ages, ref: Ref, reply: Reply, sent: number, former: 
   }
   const ends = sent + reply.left;
   const limit = sent + oldest + ages.maxStale;
-  return { credential, until: Math.min(ends, limit), ends, limit, due: sent + wait, checked: -Infinity, nudged: false };
+  return { credential, until: Math.min(ends, limit), ends, limit, due: sent + wait, checked: -Infinity, wanted: false };
 }
 
 /** checkedAs is until when an answer that comes in another's place is not checked: as long as that, if it is the same token. */
@@ -83,28 +83,28 @@ export function checkedAs(former: Answer | undefined, answer: Answer): number {
  * stands reports whether an answer is good while it cannot be renewed: a token until its end, a refusal if it is definitive, and both no
  * longer than maxStale.
  */
-export function stands(answer: Answer, now: number): boolean {
+export function usable(answer: Answer, now: number): boolean {
   return answer.error ? definitive(answer.error) && now < answer.limit : now < answer.until;
 }
 
-/** deferred is an answer that stands, and could not be renewed for the time being. */
+/** deferred is an answer that usable, and could not be renewed for the time being. */
 export function deferred(ages: Ages, answer: Answer, failures: number): Answer {
   const now = ages.now();
   let wait = spread(backoff(failures) / 2, backoff(failures));
   if (answer.error) {
-    return { ...answer, due: now + wait, until: Math.min(now + wait + ages.timeout, answer.limit), nudged: false };
+    return { ...answer, due: now + wait, until: Math.min(now + wait + ages.timeout, answer.limit), wanted: false };
   }
   const left = answer.ends - now;
   if (left !== Infinity) {
     wait = Math.min(wait, Math.max(spread(left / 4, left / 2), 100));
   }
-  return { ...answer, due: now + wait, nudged: false };
+  return { ...answer, due: now + wait, wanted: false };
 }
 
 /** refused is the answer that an error makes. */
 export function refused(ages: Ages, error: AuthpipeError, failures: number): Answer {
   const now = ages.now();
-  const answer = { error, ends: Infinity, limit: now + ages.refusalAge + ages.maxStale, checked: -Infinity, nudged: false };
+  const answer = { error, ends: Infinity, limit: now + ages.refusalAge + ages.maxStale, checked: -Infinity, wanted: false };
   if (definitive(error)) {
     // Half of its age is left for it to be renewed behind those who ask: with `any`, they wait for what they do not want.
     return { ...answer, until: now + ages.refusalAge, due: now + spread(ages.refusalAge / 2, ages.refusalAge * 0.6) };

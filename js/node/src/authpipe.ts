@@ -20,7 +20,7 @@ import {
   type CompleteRequest, type ConnectRequest, type Session, type SessionData, type StartedData,
 } from './session.js';
 import { Vault } from './vault.js';
-import { Wire } from './wire.js';
+import { HttpTransport } from './transport.js';
 
 /**
  * A client of authpipe. It asks the engine, and remembers what it answered; a process needs one for each mount.
@@ -35,18 +35,18 @@ export class Authpipe {
   readonly #vault: Vault;
   readonly #login: Login;
   readonly #cache: Cache;
-  readonly #life = new AbortController();
+  readonly #shutdown = new AbortController();
 
   /** Nothing is asked before the first question. */
   constructor(options: AuthpipeOptions = {}) {
-    setMaxListeners(0, this.#life.signal); // each question that is under way is one
+    setMaxListeners(0, this.#shutdown.signal); // each question that is under way is one
     const settings = settingsOf(options);
     const { mount, trouble } = settings;
-    const life = this.#life.signal;
-    const wire = new Wire(settings);
+    const shutdown = this.#shutdown.signal;
+    const transport = new HttpTransport(settings);
     this.#mount = mount;
-    this.#login = new Login({ ...settings, wire, life });
-    this.#vault = new Vault({ ...settings, wire, login: this.#login, life });
+    this.#login = new Login({ ...settings, transport, shutdown });
+    this.#vault = new Vault({ ...settings, transport, tokens: this.#login, shutdown });
     this.#cache = new Cache({
       ...settings,
       trouble: (error, ref) => trouble(error, ref.text),
@@ -175,9 +175,9 @@ export class Authpipe {
     const ref = exactRefOf(request);
     const path = `creds/${ref.text}`;
     const query = { ...(options.force ? { force: 'true' } : {}), ...(options.revoke === false ? { revoke: 'false' } : {}) };
-    const question = { op: `deleting ${path}`, method: 'DELETE', path: this.#below(path), query } as const;
+    const deletion = { op: `deleting ${path}`, method: 'DELETE', path: this.#below(path), query } as const;
     try {
-      return (await this.#about(ref, () => this.#vault.ask(question, options.signal))).warnings;
+      return (await this.#about(ref, () => this.#vault.ask(deletion, options.signal))).warnings;
     } finally {
       this.#cache.forget((other) => goesWith(other, ref));
     }
@@ -195,7 +195,7 @@ export class Authpipe {
    * ```
    */
   events(options: EventsOptions = {}): AsyncGenerator<Event, void, undefined> {
-    return follow((query, signal) => this.#get('events', signal, query), options, this.#life.signal);
+    return follow((query, signal) => this.#get('events', signal, query), options, this.#shutdown.signal);
   }
 
   /**
@@ -223,7 +223,7 @@ export class Authpipe {
    */
   async close(): Promise<void> {
     this.#cache.close();
-    this.#life.abort();
+    this.#shutdown.abort();
     await this.#login.leave();
   }
 
@@ -241,8 +241,8 @@ export class Authpipe {
     const path = `creds/${ref.text}`;
     const op = `reading ${path}`;
     const asked = Date.now();
-    const question = { op, method: 'GET', path: this.#below(path), retries: background ? 0 : 2 } as const;
-    const { data, warnings, at } = await this.#about(ref, () => this.#vault.ask<CredentialData>(question));
+    const request = { op, method: 'GET', path: this.#below(path), retries: background ? 0 : 2 } as const;
+    const { data, warnings, at } = await this.#about(ref, () => this.#vault.ask<CredentialData>(request));
     // Where a proxy took the date away, go by the own clock.
     const left = lifeLeft(instant(data.expires_at), at ?? asked);
     const wrong = flaw(ref, data) ?? (left <= 0 ? 'the token has expired' : undefined);
@@ -274,7 +274,7 @@ export class Authpipe {
   }
 
   #alive(): void {
-    if (this.#life.signal.aborted) {
+    if (this.#shutdown.signal.aborted) {
       throw new AuthpipeError({ op: 'reading a credential', code: 'closed', message: 'the client is closed' });
     }
   }

@@ -1,13 +1,13 @@
-import { checkedAs, deferred, fresh, refused, stands, type Ages, type Answer } from './answer.js';
-import { Agenda } from './agenda.js';
+import { checkedAs, deferred, fresh, refused, usable, type Ages, type Answer } from './answer.js';
+import { Schedule } from './schedule.js';
 import type { Credential } from './credential.js';
 import { closed, definitive } from './error.js';
-import { ask, landing, type Asking, type Flight, type Landing } from './flight.js';
+import { ask, join, type Engine, type Call, type Result } from './call.js';
 import { isReachedThrough, type Ref } from './ref.js';
 import { Table, type Entry } from './table.js';
 
 /** What a cache needs. */
-export interface CacheOptions extends Ages, Asking {
+export interface CacheOptions extends Ages, Engine {
   size: number;
   parallel: number;
 }
@@ -16,20 +16,20 @@ export interface CacheOptions extends Ages, Asking {
 export class Cache {
   readonly #options: CacheOptions;
   readonly #table: Table;
-  readonly #agenda: Agenda;
-  readonly #flights = new Map<string, Flight>();
+  readonly #schedule: Schedule;
+  readonly #calls = new Map<string, Call>();
   #closed = false;
 
   constructor(options: CacheOptions) {
     this.#options = options;
-    this.#table = new Table(options.size, (entry) => this.#agenda.drop(entry));
-    this.#agenda = new Agenda({
+    this.#table = new Table(options.size, (entry) => this.#schedule.drop(entry));
+    this.#schedule = new Schedule({
       now: options.now,
       parallel: options.parallel,
       renew: ({ ref }) => {
-        const begins = !this.#flights.has(ref.text);
+        const begins = !this.#calls.has(ref.text);
         if (begins) {
-          this.#takeOff(ref, undefined, true);
+          this.#start(ref, undefined, true);
         }
         return begins;
       },
@@ -51,11 +51,11 @@ export class Cache {
       throw closed();
     }
     signal?.throwIfAborted();
-    const flight = this.#suspect(ref, dead);
-    if (!flight) {
+    const call = this.#suspect(ref, dead);
+    if (!call) {
       return this.get(ref, false, signal);
     }
-    const answer = await landing(flight, signal);
+    const answer = await join(call, signal);
     if (!answer.error && this.#options.now() >= answer.ends) { // it was woken late
       return this.get(ref, false, signal);
     }
@@ -73,8 +73,8 @@ export class Cache {
         this.#table.remove(entry);
       }
     }
-    for (const flight of this.#flights.values()) {
-      flight.again ||= those(flight.ref);
+    for (const call of this.#calls.values()) {
+      call.again ||= those(call.ref);
     }
   }
 
@@ -88,33 +88,33 @@ export class Cache {
   #known(ref: Ref): Answer | undefined {
     const entry = this.#table.get(ref);
     const now = this.#options.now();
-    if (!entry || now >= entry.answer.until || this.#slept(entry, now)) {
+    if (!entry || now >= entry.answer.until || this.#outdated(entry, now)) {
       return undefined;
     }
     entry.recent = entry.used = true;
-    entry.asleep = false;
-    if (now >= entry.answer.due && !entry.answer.nudged) {
+    entry.idle = false;
+    if (now >= entry.answer.due && !entry.answer.wanted) {
       // Somebody uses it who had not been seen when it would have been its turn.
-      entry.answer.nudged = true;
-      this.#agenda.plan(entry);
+      entry.answer.wanted = true;
+      this.#schedule.plan(entry);
     }
     return entry.answer;
   }
 
   /** slept tells whether nobody has used an entry for so long that its answer is too old to be woken with. */
-  #slept(entry: Entry, now: number): boolean {
-    return entry.asleep && now - entry.answer.due >= this.#options.maxAge;
+  #outdated(entry: Entry, now: number): boolean {
+    return entry.idle && now - entry.answer.due >= this.#options.maxAge;
   }
 
-  /** await joins the flight for ref, or begins it, and returns what it brings. */
+  /** await joins the call for ref, or begins it, and returns what it brings. */
   async #await(ref: Ref, signal: AbortSignal | undefined): Promise<Answer> {
     for (;;) {
       if (this.#closed) {
         throw closed();
       }
       signal?.throwIfAborted();
-      const flight = this.#flights.get(ref.text) ?? this.#takeOff(ref, undefined, false);
-      const answer = await landing(flight, signal);
+      const call = this.#calls.get(ref.text) ?? this.#start(ref, undefined, false);
+      const answer = await join(call, signal);
       // Who was woken late may hold a token that has ended meanwhile. A refusal is good for who has waited for it.
       if (answer.error || this.#options.now() < answer.ends) {
         return answer;
@@ -122,71 +122,71 @@ export class Cache {
     }
   }
 
-  /** takeOff begins a flight, for a ref that has none. */
-  #takeOff(ref: Ref, dead: Credential | undefined, background: boolean): Flight {
-    const suspect = dead ?? this.#table.get(ref)?.untold;
-    const flight: Flight = { ref, background, again: false, suspect, landed: Promise.resolve(undefined) };
-    this.#flights.set(ref.text, flight);
-    flight.landed = this.#fly(flight, suspect);
-    return flight;
+  /** takeOff begins a call, for a ref that has none. */
+  #start(ref: Ref, dead: Credential | undefined, background: boolean): Call {
+    const suspect = dead ?? this.#table.get(ref)?.unchecked;
+    const call: Call = { ref, background, again: false, suspect, result: Promise.resolve(undefined) };
+    this.#calls.set(ref.text, call);
+    call.result = this.#run(call, suspect);
+    return call;
   }
 
   /** fly asks until what it is told is not outdated. */
-  async #fly(flight: Flight, suspect: Credential | undefined): Promise<Answer | undefined> {
+  async #run(call: Call, suspect: Credential | undefined): Promise<Answer | undefined> {
     for (;;) {
-      const brought = await ask(this.#options, flight, suspect);
-      if (!flight.again || this.#closed) {
-        return this.#land(flight, brought);
+      const result = await ask(this.#options, call, suspect);
+      if (!call.again || this.#closed) {
+        return this.#finish(call, result);
       }
-      flight.again = false;
-      suspect = flight.suspect;
-      if (suspect && brought.reply && brought.reply.data.access_token !== suspect.credential) {
+      call.again = false;
+      suspect = call.suspect;
+      if (suspect && result.reply && result.reply.data.access_token !== suspect.credential) {
         suspect = undefined; // it has been replaced already
       }
     }
   }
 
-  /** land takes in what a flight has brought. */
-  #land(flight: Flight, brought: Landing): Answer | undefined {
-    this.#flights.delete(flight.ref.text);
-    const answer = this.#closed ? undefined : this.#learn(flight, brought);
-    if (flight.background) {
-      this.#agenda.landed();
+  /** land takes in what a call has result. */
+  #finish(call: Call, result: Result): Answer | undefined {
+    this.#calls.delete(call.ref.text);
+    const answer = this.#closed ? undefined : this.#store(call, result);
+    if (call.background) {
+      this.#schedule.finished();
     }
     return answer;
   }
 
   /** learn puts what was learned into the table. */
-  #learn({ ref, suspect }: Flight, brought: Landing): Answer {
+  #store({ ref, suspect }: Call, result: Result): Answer {
     const entry = this.#table.get(ref);
-    const failures = brought.error ? (entry?.failures ?? 0) + 1 : 0;
-    const answer = this.#judge(ref, brought, entry, failures, suspect);
+    const failures = result.error ? (entry?.failures ?? 0) + 1 : 0;
+    const answer = this.#answerOf(ref, result, entry, failures, suspect);
     if (!entry && answer.error && !definitive(answer.error) && this.#table.full) {
       // What cannot be had for the moment throws nothing out that may not be had again either.
       return answer;
     }
     const place = entry ?? this.#table.put(ref, answer);
-    Object.assign(place, { answer, failures, used: false, asleep: false, untold: brought.untold });
-    this.#agenda.plan(place);
+    Object.assign(place, { answer, failures, used: false, idle: false, unchecked: result.unchecked });
+    this.#schedule.plan(place);
     return answer;
   }
 
-  #judge(ref: Ref, { reply, sent, rest, error }: Landing, entry: Entry | undefined, failures: number, suspect: Credential | undefined): Answer {
+  #answerOf(ref: Ref, { reply, sent, uncheckedFor, error }: Result, entry: Entry | undefined, failures: number, suspect: Credential | undefined): Answer {
     const now = this.#options.now();
     if (reply) {
       const answer = fresh(this.#options, ref, reply, sent, entry?.answer.credential ?? suspect);
-      answer.checked = rest > 0 ? now + rest : checkedAs(entry?.answer, answer);
+      answer.checked = uncheckedFor > 0 ? now + uncheckedFor : checkedAs(entry?.answer, answer);
       return answer;
     }
-    if (entry && error && !definitive(error) && stands(entry.answer, now)) {
+    if (entry && error && !definitive(error) && usable(entry.answer, now)) {
       this.#options.trouble(error, ref);
       return deferred(this.#options, entry.answer, failures);
     }
     return refused(this.#options, error ?? closed(), failures);
   }
 
-  /** suspect drops what was reported dead, and returns the flight that will tell of it; undefined if nothing is to be asked. */
-  #suspect(ref: Ref, dead: Credential): Flight | undefined {
+  /** suspect drops what was reported dead, and returns the call that will tell of it; undefined if nothing is to be asked. */
+  #suspect(ref: Ref, dead: Credential): Call | undefined {
     const entry = this.#table.get(ref);
     if (entry) {
       const { answer } = entry;
@@ -197,16 +197,16 @@ export class Cache {
       }
       this.#table.remove(entry);
     }
-    const flight = this.#flights.get(ref.text);
-    if (!flight) {
-      return this.#takeOff(ref, dead, false);
+    const call = this.#calls.get(ref.text);
+    if (!call) {
+      return this.#start(ref, dead, false);
     }
-    if (!flight.suspect?.equals(dead)) {
+    if (!call.suspect?.equals(dead)) {
       // It asks for what may be the same token once more, so it goes round again, and checks first.
-      flight.suspect = dead;
-      flight.again = true;
+      call.suspect = dead;
+      call.again = true;
     }
-    return flight;
+    return call;
   }
 }
 

@@ -1,6 +1,6 @@
 import { backoff, rest, spread } from './clock.js';
 import { AuthpipeError } from './error.js';
-import type { Answer } from './wire.js';
+import type { VaultResponse } from './transport.js';
 
 /** Something that happened to a connection, a tenant or a provider. */
 export interface Event {
@@ -27,17 +27,17 @@ export interface EventsOptions {
 }
 
 /** How events are read. */
-export type ReadEvents = (query: Record<string, string>, signal: AbortSignal) => Promise<Answer<{ events?: (Omit<Event, 'at'> & { at: string })[] }>>;
+export type ReadEvents = (query: Record<string, string>, signal: AbortSignal) => Promise<VaultResponse<{ events?: (Omit<Event, 'at'> & { at: string })[] }>>;
 
 /** How long to rest when nothing has happened, in ms. */
 const pause = 5000;
 const pageSize = 1000;
 
 /** follow yields what has happened, oldest first, and then what happens. */
-export async function* follow(read: ReadEvents, options: EventsOptions, life: AbortSignal): AsyncGenerator<Event, void, undefined> {
+export async function* follow(read: ReadEvents, options: EventsOptions, shutdown: AbortSignal): AsyncGenerator<Event, void, undefined> {
   const ended = new AbortController();
   const end = () => ended.abort();
-  for (const signal of [options.signal, life]) {
+  for (const signal of [options.signal, shutdown]) {
     if (signal?.aborted) end();
     signal?.addEventListener('abort', end, { once: true });
   }
@@ -45,7 +45,7 @@ export async function* follow(read: ReadEvents, options: EventsOptions, life: Ab
     yield* poll(read, options, ended.signal);
   } finally {
     options.signal?.removeEventListener('abort', end);
-    life.removeEventListener('abort', end);
+    shutdown.removeEventListener('abort', end);
   }
 }
 

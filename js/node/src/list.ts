@@ -2,7 +2,7 @@ import { present, type ListedConnection } from './connection.js';
 import { instant } from './credential.js';
 import { AuthpipeError, needsReauth } from './error.js';
 import { checked } from './ref.js';
-import type { Answer } from './wire.js';
+import type { VaultResponse } from './transport.js';
 
 /** Whose connections are listed. */
 export interface ListRequest {
@@ -26,7 +26,7 @@ interface KeyInfo {
 }
 
 /** How a level of connections/ is read. */
-export type ReadLevel = (path: string, query: Record<string, string>, signal: AbortSignal | undefined) => Promise<Answer<Page>>;
+export type ReadLevel = (path: string, query: Record<string, string>, signal: AbortSignal | undefined) => Promise<VaultResponse<Page>>;
 
 const pageSize = 1000;
 

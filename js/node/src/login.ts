@@ -4,16 +4,16 @@ import type { VaultAuth } from './auth.js';
 import { reasonOf } from './cause.js';
 import { backoff, later, spread, unless, within, type Clock } from './clock.js';
 import { AuthpipeError, closed, denied, unknownToken } from './error.js';
-import type { Auth, Wire } from './wire.js';
+import type { Auth, Transport } from './transport.js';
 
 /** What a login needs. */
 export interface LoginOptions {
-  wire: Wire;
+  transport: Transport;
   auth: VaultAuth;
   now: Clock;
   /** How long one question to Vault may take. */
   timeout: number;
-  life: AbortSignal;
+  shutdown: AbortSignal;
   /** Is told what fails in the background. */
   trouble(error: AuthpipeError): void;
 }
@@ -35,10 +35,18 @@ export interface Verdict {
   dead: boolean;
 }
 
+/** What requests need of a login. */
+export interface Tokens {
+  /** Returns a token that has not ended. */
+  token(): Promise<string>;
+  /** Finds out why Vault refused a request that was sent with token. unknown says that Vault did not know the token. */
+  refused(token: string, unknown: boolean): Promise<Verdict>;
+}
+
 const serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
 /** A login has a token of Vault's, and sees to it that it lives. */
-export class Login {
+export class Login implements Tokens {
   readonly #options: LoginOptions;
   #token: string | undefined;
   #until = Infinity; // by the clock, when the token ends
@@ -121,7 +129,7 @@ export class Login {
    */
   async #lookUp(token: string): Promise<'alive' | 'dead' | 'hidden'> {
     try {
-      await within(this.#options.timeout, [this.#options.life], (signal) => this.#options.wire.send(lookup, token, signal));
+      await within(this.#options.timeout, [this.#options.shutdown], (signal) => this.#options.transport.send(lookup, token, signal));
       this.#visible = true;
       return 'alive';
     } catch (error) {
@@ -148,8 +156,8 @@ export class Login {
     if (this.#options.auth.method === 'token') {
       return;
     }
-    const question = { op: 'revoking the own token', method: 'POST', path: 'auth/token/revoke-self', retries: 0 } as const;
-    const revoking = within(2000, [], (signal) => this.#options.wire.send(question, token, signal))
+    const revocation = { op: 'revoking the own token', method: 'POST', path: 'auth/token/revoke-self', retries: 0 } as const;
+    const revoking = within(2000, [], (signal) => this.#options.transport.send(revocation, token, signal))
       .catch(() => undefined)
       .finally(() => this.#revoking.delete(revoking));
     this.#revoking.add(revoking);
@@ -180,14 +188,14 @@ export class Login {
 
   /** bounded waits for a secret no longer than for Vault. */
   async #bounded<T>(secret: Promise<T>): Promise<T> {
-    const { timeout, life } = this.#options;
-    return within(timeout, [life], async (until) => unless(secret, until).catch((error: unknown) => {
+    const { timeout, shutdown } = this.#options;
+    return within(timeout, [shutdown], async (until) => unless(secret, until).catch((error: unknown) => {
       throw until.aborted ? new AuthpipeError({ op: 'logging in to Vault', code: 'unavailable', message: 'what should return the secret takes too long' }) : error;
     }));
   }
 
   async #admit(): Promise<string> {
-    const { auth, life } = this.#options;
+    const { auth, shutdown } = this.#options;
     if (auth.method === 'token') {
       const token = await this.#bounded(given(auth.token));
       if (token !== this.#token) {
@@ -199,7 +207,7 @@ export class Login {
     }
     const sent = this.#options.now();
     const answered = await this.#ask('logging in to Vault', `auth/${mountOf(auth)}/login`, await this.#bounded(proof(auth)), undefined);
-    if (life.aborted) {
+    if (shutdown.aborted) {
       throw closed();
     }
     if (!answered.auth?.client_token) {
@@ -219,8 +227,8 @@ export class Login {
   async #look(token: string): Promise<void> {
     const sent = this.#options.now();
     try {
-      const { data } = await within(this.#options.timeout, [this.#options.life], (signal) =>
-        this.#options.wire.send<{ ttl?: number; renewable?: boolean }>(lookup, token, signal));
+      const { data } = await within(this.#options.timeout, [this.#options.shutdown], (signal) =>
+        this.#options.transport.send<{ ttl?: number; renewable?: boolean }>(lookup, token, signal));
       this.#visible = true;
       if (token === this.#token) {
         this.#hold({ client_token: token, lease_duration: data.ttl ?? 0, renewable: data.renewable ?? false }, sent, true);
@@ -250,14 +258,14 @@ export class Login {
 
   #plan(wait: number): void {
     clearTimeout(this.#timer);
-    if (!this.#options.life.aborted) {
+    if (!this.#options.shutdown.aborted) {
       this.#timer = later(wait, () => void this.#renew());
     }
   }
 
   async #renew(): Promise<void> {
     const token = this.#token;
-    if (token === undefined || this.#options.life.aborted) {
+    if (token === undefined || this.#options.shutdown.aborted) {
       return;
     }
     try {
@@ -265,7 +273,7 @@ export class Login {
         await this.#enter();
       }
     } catch (error) {
-      if (error instanceof AuthpipeError && !this.#options.life.aborted) {
+      if (error instanceof AuthpipeError && !this.#options.shutdown.aborted) {
         this.#options.trouble(error);
       }
       // A login that has failed was counted.
@@ -296,9 +304,9 @@ export class Login {
   }
 
   async #ask(op: string, path: string, body: unknown, token: string | undefined) {
-    const { wire, timeout, life } = this.#options;
+    const { transport, timeout, shutdown } = this.#options;
     try {
-      return await within(timeout, [life], (signal) => wire.send({ op, method: 'POST', path, body }, token, signal));
+      return await within(timeout, [shutdown], (signal) => transport.send({ op, method: 'POST', path, body }, token, signal));
     } catch (error) {
       if (error instanceof AuthpipeError && error.status !== undefined && error.status < 500 && error.code !== 'throttled' && error.code !== 'unavailable') {
         // A secret id that has ended is a 400: the caller is nobody to Vault all the same.

@@ -11,11 +11,11 @@ export interface Entry {
   /** Asked for since its answer came. */
   used: boolean;
   /** Not in use when its renewal was due: nobody knows any more what is so. */
-  asleep: boolean;
+  idle: boolean;
   /** Since an answer came. */
   failures: number;
   /** What was reported dead, and is yet to be checked. */
-  untold: Credential | undefined;
+  unchecked: Credential | undefined;
   /** What wakes it when it is due; none while it sleeps. */
   timer: NodeJS.Timeout | undefined;
 }
@@ -49,7 +49,7 @@ export class Table {
     if (this.full) {
       this.remove(this.#coldest());
     }
-    const entry: Entry = { ref, answer, recent: false, used: false, asleep: false, failures: 0, untold: undefined, timer: undefined };
+    const entry: Entry = { ref, answer, recent: false, used: false, idle: false, failures: 0, unchecked: undefined, timer: undefined };
     this.#entries.set(ref.text, entry);
     return entry;
   }

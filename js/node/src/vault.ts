@@ -1,15 +1,15 @@
 import { unless, within } from './clock.js';
 import { AuthpipeError, closed, denied, outage, unknownToken } from './error.js';
-import type { Login, Verdict } from './login.js';
-import type { Answer, Question, Wire } from './wire.js';
+import type { Tokens, Verdict } from './login.js';
+import type { Transport, VaultRequest, VaultResponse } from './transport.js';
 
 /** What a Vault is made of. */
 export interface VaultOptions {
-  wire: Wire;
-  login: Login;
-  /** How long one question may take, with what is tried again. */
+  transport: Transport;
+  tokens: Tokens;
+  /** How long one request may take, with what is tried again. */
   timeout: number;
-  life: AbortSignal;
+  shutdown: AbortSignal;
 }
 
 /** A vault is asked with a token that lives. */
@@ -20,18 +20,18 @@ export class Vault {
     this.#options = options;
   }
 
-  /** ask sends a question. signal ends it, as the end of the client does. */
-  async ask<T>(question: Question, signal?: AbortSignal): Promise<Answer<T>> {
-    const { wire, timeout, life } = this.#options;
-    if (life.aborted) {
-      throw closed(question.op);
+  /** ask sends a request. signal ends it, as the end of the client does. */
+  async ask<T>(request: VaultRequest, signal?: AbortSignal): Promise<VaultResponse<T>> {
+    const { transport, timeout, shutdown } = this.#options;
+    if (shutdown.aborted) {
+      throw closed(request.op);
     }
     signal?.throwIfAborted();
     try {
-      return await within(timeout, [life, signal], async (until) => {
-        const token = await this.#token(question.op, until);
+      return await within(timeout, [shutdown, signal], async (until) => {
+        const token = await this.#token(request.op, until);
         try {
-          return await wire.send<T>(question, token, until);
+          return await transport.send<T>(request, token, until);
         } catch (error) {
           if (!denied(error)) {
             throw error;
@@ -40,14 +40,14 @@ export class Vault {
           if (other === undefined) {
             throw dead ? outage(error) : error;
           }
-          return await wire.send<T>(question, other, until).catch((again: unknown) => {
+          return await transport.send<T>(request, other, until).catch((again: unknown) => {
             throw denied(again) && unknownToken(again) ? outage(again) : again;
           });
         }
       });
     } catch (error) {
-      if (life.aborted) {
-        throw closed(question.op);
+      if (shutdown.aborted) {
+        throw closed(request.op);
       }
       signal?.throwIfAborted();
       throw error;
@@ -56,13 +56,13 @@ export class Vault {
 
   /** token waits for one as long as for the answer. Who gives up does not end a login that others wait for. */
   #token(op: string, until: AbortSignal): Promise<string> {
-    return unless(this.#options.login.token(), until).catch((error: unknown) => {
+    return unless(this.#options.tokens.token(), until).catch((error: unknown) => {
       throw until.aborted ? new AuthpipeError({ op, code: 'unavailable', message: 'logging in to Vault takes too long' }) : outage(error);
     });
   }
 
   /** verdict distinguishes a policy's refusal from a token that has ended. If that cannot be found out, it is an outage. */
   #verdict(token: string, error: AuthpipeError, until: AbortSignal): Promise<Verdict> {
-    return unless(this.#options.login.refused(token, unknownToken(error)), until).catch(() => ({ dead: true }));
+    return unless(this.#options.tokens.refused(token, unknownToken(error)), until).catch(() => ({ dead: true }));
   }
 }

@@ -70,6 +70,23 @@ describe('imports of src', () => {
   });
 });
 
+/** What {@link Authpipe} is assembled of. Everything else names an interface with the methods that it calls. */
+const parts = ['Authpipe', 'Cache', 'HttpTransport', 'Login', 'Vault'];
+
+describe('the classes of the client', () => {
+  test('are imported only where it is assembled', () => {
+    const importers: string[] = [];
+    for (const [path, text] of Object.entries(sources())) {
+      for (const [, names = ''] of text.matchAll(/^(?:import|export) (?:type )?\{([^}]*)\} from/gm)) {
+        if (names.split(',').some((name) => parts.includes(name.replace('type ', '').trim()))) {
+          importers.push(path);
+        }
+      }
+    }
+    expect([...new Set(importers)].sort()).toEqual(['authpipe.ts', 'index.ts']);
+  });
+});
+
 describe('the search for circles', () => {
   test.each([
     ['a value', "import { a } from './a.js';"],

@@ -3,7 +3,7 @@ import { rest, spread } from './clock.js';
 import { AuthpipeError, codeIn, refusal } from './error.js';
 
 /** What is sent to Vault. */
-export interface Question {
+export interface VaultRequest {
   /** What is attempted, for errors. */
   op: string;
   method: 'GET' | 'POST' | 'DELETE';
@@ -16,7 +16,7 @@ export interface Question {
 }
 
 /** What Vault answered. */
-export interface Answer<T = Record<string, unknown>> {
+export interface VaultResponse<T = Record<string, unknown>> {
   data: T;
   auth: Auth | undefined;
   warnings: string[];
@@ -32,7 +32,7 @@ export interface Auth {
 }
 
 /** How Vault is reached. */
-export interface WireOptions {
+export interface TransportOptions {
   vaultAddr: string;
   namespace?: string | undefined;
   fetch: typeof globalThis.fetch;
@@ -41,12 +41,18 @@ export interface WireOptions {
 /** More than any answer has. */
 const answerLimit = 16 << 20;
 
+/** What the client needs of a connection to Vault. */
+export interface Transport {
+  /** Sends a request with a token, or without one. */
+  send<T>(request: VaultRequest, token: string | undefined, signal: AbortSignal): Promise<VaultResponse<T>>;
+}
+
 /** A wire carries questions to Vault and answers back. It knows no token of its own. */
-export class Wire {
-  readonly #options: WireOptions;
+export class HttpTransport implements Transport {
+  readonly #options: TransportOptions;
   readonly #base: string;
 
-  constructor(options: WireOptions) {
+  constructor(options: TransportOptions) {
     this.#options = options;
     let base: URL;
     try {
@@ -67,17 +73,17 @@ export class Wire {
    * send asks, and asks again what Vault did not get to answer: a node that is starting or stepping down. What the engine has
    * said stands. All that the engine is asked may be asked twice.
    */
-  async send<T>(question: Question, token: string | undefined, signal: AbortSignal): Promise<Answer<T>> {
-    for (let left = question.retries ?? 2, wait = 250; ; left--, wait *= 2) {
+  async send<T>(request: VaultRequest, token: string | undefined, signal: AbortSignal): Promise<VaultResponse<T>> {
+    for (let left = request.retries ?? 2, wait = 250; ; left--, wait *= 2) {
       let failure: AuthpipeError;
       try {
-        const response = await this.#once(question, token, signal);
-        const text = await body(question.op, response);
+        const response = await this.#once(request, token, signal);
+        const text = await body(request.op, response);
         if (response.ok) {
-          return open<T>(question.op, response, text);
+          return open<T>(request.op, response, text);
         }
         const texts = errorsIn(text);
-        failure = refusal(question.op, response.status, texts);
+        failure = refusal(request.op, response.status, texts);
         if (codeIn(texts) || failure.code !== 'unavailable' || response.status === 429) {
           throw failure; // a quota of Vault's would be used up by asking again
         }
@@ -85,7 +91,7 @@ export class Wire {
         if (error instanceof AuthpipeError) {
           throw error;
         }
-        failure = unreachable(question.op, error, signal);
+        failure = unreachable(request.op, error, signal);
       }
       if (left <= 0 || !(await rest(spread(wait, 2 * wait), signal))) {
         throw failure;
@@ -93,13 +99,13 @@ export class Wire {
     }
   }
 
-  async #once(question: Question, token: string | undefined, signal: AbortSignal): Promise<Response> {
-    const path = question.path.split('/').map(encodeURIComponent).join('/');
+  async #once(request: VaultRequest, token: string | undefined, signal: AbortSignal): Promise<Response> {
+    const path = request.path.split('/').map(encodeURIComponent).join('/');
     let url = new URL(`${this.#base}/v1/${path}`);
-    url.search = new URLSearchParams(question.query).toString();
-    const init: RequestInit = { method: question.method, headers: this.#headers(question.op, token), redirect: 'manual', signal };
-    if (question.body !== undefined) {
-      init.body = JSON.stringify(question.body);
+    url.search = new URLSearchParams(request.query).toString();
+    const init: RequestInit = { method: request.method, headers: this.#headers(request.op, token), redirect: 'manual', signal };
+    if (request.body !== undefined) {
+      init.body = JSON.stringify(request.body);
     }
     for (let hops = 0; ; hops++) {
       const response = await this.#options.fetch(url, init);
@@ -110,7 +116,7 @@ export class Wire {
       // A standby that does not forward. The token goes along, so not out of TLS.
       const next = new URL(location, url);
       if (next.protocol !== 'https:' && next.protocol !== url.protocol) {
-        throw new AuthpipeError({ op: question.op, code: 'unexpected', status: response.status, message: 'Vault redirects from https to http' });
+        throw new AuthpipeError({ op: request.op, code: 'unexpected', status: response.status, message: 'Vault redirects from https to http' });
       }
       await response.body?.cancel();
       url = next;
@@ -154,7 +160,7 @@ interface Envelope<T> {
   wrap_info?: unknown;
 }
 
-function open<T>(op: string, response: Response, text: string): Answer<T> {
+function open<T>(op: string, response: Response, text: string): VaultResponse<T> {
   let envelope: Envelope<T> = {};
   if (text !== '') {
     try {

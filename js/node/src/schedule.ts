@@ -2,7 +2,7 @@ import { later } from './clock.js';
 import type { Entry } from './table.js';
 
 /** What an agenda needs. */
-export interface AgendaOptions {
+export interface ScheduleOptions {
   now(): number;
   /** How many may be renewed at once. */
   parallel: number;
@@ -14,13 +14,13 @@ export interface AgendaOptions {
  * An agenda wakes entries when they are due. What nobody has used since its answer came is left to sleep, and costs nothing: who
  * asks for it next wakes it.
  */
-export class Agenda {
-  readonly #options: AgendaOptions;
+export class Schedule {
+  readonly #options: ScheduleOptions;
   /** Due, in use, and waiting for another's renewal to end. */
   readonly #waiting = new Set<Entry>();
   #under = 0;
 
-  constructor(options: AgendaOptions) {
+  constructor(options: ScheduleOptions) {
     this.#options = options;
   }
 
@@ -49,7 +49,7 @@ export class Agenda {
   }
 
   /** landed is told that a renewal has ended. */
-  landed(): void {
+  finished(): void {
     this.#under--;
     this.#begin();
   }
@@ -62,7 +62,7 @@ export class Agenda {
       }
       this.#waiting.delete(entry);
       if (!entry.used) {
-        entry.asleep = true;
+        entry.idle = true;
       } else if (this.#options.renew(entry)) {
         this.#under++;
       }

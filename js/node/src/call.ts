@@ -5,10 +5,10 @@ import { AuthpipeError, closed, definitive } from './error.js';
 import type { Ref } from './ref.js';
 
 /**
- * A flight is one question to the engine about a ref, shared by all who want to know. It belongs to none of them: who gives up
+ * A call is one question to the engine about a ref, shared by all who want to know. It belongs to none of them: who gives up
  * waiting does not end it.
  */
-export interface Flight {
+export interface Call {
   readonly ref: Ref;
   readonly background: boolean;
   /** What it brings is of before something happened: ask once more. */
@@ -16,23 +16,23 @@ export interface Flight {
   /** What was reported dead since: to be checked first. */
   suspect: Credential | undefined;
   /** Undefined: the client was closed. */
-  landed: Promise<Answer | undefined>;
+  result: Promise<Answer | undefined>;
 }
 
-/** What a flight brings: a reply to a question, or an error. */
-export interface Landing {
+/** What a call brings: a reply to a question, or an error. */
+export interface Result {
   reply?: Reply;
   /** When the question was sent. */
   sent: number;
   error?: AuthpipeError;
   /** For how long it is not to be checked (again). */
-  rest: number;
+  uncheckedFor: number;
   /** What was reported dead, and could not be checked for the time being. */
-  untold?: Credential;
+  unchecked?: Credential;
 }
 
-/** What a flight asks with. */
-export interface Asking {
+/** What a call asks with. */
+export interface Engine {
   now(): number;
   /** Asks the engine for a credential. Nobody waits for what is asked in the background. */
   read(ref: Ref, background: boolean): Promise<Reply>;
@@ -46,25 +46,25 @@ export interface Asking {
  * For how long the engine's word is taken that a token lives, whatever else is heard: it has asked the provider. A crowd that
  * reports the same token makes one check.
  */
-const believed = 60_000;
+const trusted = 60_000;
 
 /**
  * For how long nobody is asked again where the check failed: Vault is restarting, or the provider throttles. What a crowd goes on
  * reporting meanwhile would make it worse, and leave nothing in memory.
  */
-const unchecked = 5000;
+const checkPause = 5000;
 
 /**
  * ask has the engine check what is suspect, and then asks it for the credential. Where the check tells that there is none, that
  * is the answer. Where the check is not possible (no policy lets it, the provider is away) the credential is asked for all the
  * same.
  */
-export async function ask(asking: Asking, { ref, background }: Flight, suspect: Credential | undefined): Promise<Landing> {
-  const { read, check, now, trouble } = asking;
-  const landing: Landing = { sent: now(), rest: 0 };
+export async function ask(engine: Engine, { ref, background }: Call, suspect: Credential | undefined): Promise<Result> {
+  const { read, check, now, trouble } = engine;
+  const result: Result = { sent: now(), uncheckedFor: 0 };
   try {
     if (suspect && ref.name === undefined) {
-      landing.rest = believed;
+      result.uncheckedFor = trusted;
       try {
         await check(ref);
       } catch (error) {
@@ -74,22 +74,22 @@ export async function ask(asking: Asking, { ref, background }: Flight, suspect: 
         }
         trouble(why, ref);
         if (!definitive(why)) {
-          landing.rest = unchecked;
-          landing.untold = suspect;
+          result.uncheckedFor = checkPause;
+          result.unchecked = suspect;
         }
       }
     }
-    landing.sent = now();
-    landing.reply = await read(ref, background);
+    result.sent = now();
+    result.reply = await read(ref, background);
   } catch (error) {
-    landing.error = typed(error);
+    result.error = typed(error);
   }
-  return landing;
+  return result;
 }
 
-/** landing waits for what a flight brings. signal ends the waiting. */
-export async function landing(flight: Flight, signal: AbortSignal | undefined): Promise<Answer> {
-  const answer = await unless(flight.landed, signal);
+/** result waits for what a call brings. signal ends the waiting. */
+export async function join(call: Call, signal: AbortSignal | undefined): Promise<Answer> {
+  const answer = await unless(call.result, signal);
   if (!answer) {
     throw closed();
   }
