@@ -23,7 +23,7 @@ import { Vault } from './vault.js';
 import { HttpTransport } from './transport.js';
 
 /**
- * A client of authpipe. It asks the engine, and remembers what it answered; a process needs one for each mount.
+ * A client of authpipe. It reads credentials from the engine and caches them; a process needs one for each mount.
  *
  * ```js
  * const authpipe = new Authpipe({ vaultAddr: 'https://vault.example.com', auth: { method: 'kubernetes', role: 'app' } });
@@ -37,9 +37,9 @@ export class Authpipe {
   readonly #cache: Cache;
   readonly #shutdown = new AbortController();
 
-  /** Nothing is asked before the first question. */
+  /** Sends nothing before the first request. */
   constructor(options: AuthpipeOptions = {}) {
-    setMaxListeners(0, this.#shutdown.signal); // each question that is under way is one
+    setMaxListeners(0, this.#shutdown.signal); // each request that is under way listens to it
     const settings = settingsOf(options);
     const { mount, trouble } = settings;
     const shutdown = this.#shutdown.signal;
@@ -58,14 +58,14 @@ export class Authpipe {
   }
 
   /**
-   * Returns a credential that works. Once it was asked for it is in memory and answered from there; it is renewed in the
-   * background while it is being used. So ask each time, and keep none.
+   * Returns a credential that works. After the first read it comes from memory, and is renewed in the background while it is in
+   * use. So ask each time, and store none.
    *
-   * Only who asks first, or again after a long time, waits for Vault, and all who wait for the same credential share one question.
-   * A token that has ended is never returned, whatever becomes of its renewal.
+   * Only the first caller, or one after a long time, waits for Vault, and all that wait for the same credential share one call. A
+   * token that has ended is never returned, even if it cannot be renewed.
    *
-   * @throws {@link NeedsReauthError} if only the person can help, {@link NotConnectedError} if there is no such credential,
-   * {@link AuthpipeError} for everything else.
+   * @throws {@link NeedsReauthError} if only the person can help, {@link NotConnectedError} if there is no such credential, {@link
+   * AuthpipeError} for everything else.
    */
   async getCredential(request: CredentialRequest, options: AskOptions = {}): Promise<Credential> {
     this.#alive();
@@ -73,12 +73,12 @@ export class Authpipe {
   }
 
   /**
-   * Is for who was told by the provider that a credential is dead, or its proof invalid. It drops the credential from memory, has
-   * the engine ask the provider about it, and returns the credential to go on with: a fresh one, or the same if the engine found
-   * it alive. If it is dead a {@link NeedsReauthError} is thrown. {@link Authpipe.graph} does all that by itself.
+   * Reports a credential that the provider calls dead, or whose proof it calls invalid. It drops the credential from memory, has
+   * the engine check it with the provider, and returns the credential to go on with: a fresh one, or the same if the engine found
+   * it alive. It throws a {@link NeedsReauthError} if the credential is dead. {@link Authpipe.graph} does all that by itself.
    *
-   * It may be called by many at once, and often: a token is checked once a minute at most, and one that was replaced in the
-   * meantime is not checked at all. Of a static credential nobody can be asked; it is read anew.
+   * Many callers may call it, and often: a token is checked once a minute at most, and one that was replaced in the meantime is not
+   * checked. No provider can check a static credential; it is read again.
    */
   async reportDead(dead: Credential, options: AskOptions = {}): Promise<Credential> {
     this.#alive();
@@ -87,9 +87,9 @@ export class Authpipe {
   }
 
   /**
-   * Has the next who ask for a credential wait for what the engine says then. `ref` is what an {@link Event} or
-   * {@link Credential.ref} calls it: a credential, and the pages that are reached through it are forgotten along with it, or a
-   * tenant, and all that it has. What is neither is nothing to forget.
+   * Makes the next callers that ask for a credential wait for a new answer of the engine. `ref` is that of an {@link Event} or
+   * {@link Credential.ref}: a credential, which is dropped with the pages that are reached through it, or a tenant, with all that
+   * it has. It ignores anything else.
    */
   forget(ref: string): void {
     const known = parseRef(ref);
@@ -101,12 +101,12 @@ export class Authpipe {
   }
 
   /**
-   * Returns a `fetch` that makes calls of the Graph API in the name of a credential: it adds the token, in the header
-   * `Authorization`, and the `appsecret_proof`, in the query; in their place, if they are there. A request to any other origin goes
-   * through as it is: no token leaves for it, be it after a redirect or by mistake.
+   * Returns a `fetch` that calls the Graph API with a credential: it adds or replaces the token, in the header `Authorization`, and
+   * the `appsecret_proof`, in the query. It sends a request to any other origin unchanged, so no token gets there, by a redirect or
+   * by mistake.
    *
-   * Where Facebook answers that the token is dead or the proof invalid, the engine has it checked; then the request is sent once
-   * more, if its body can be, and there is another credential to send it with. If not, Facebook's answer stands.
+   * If Facebook answers that the token is dead or the proof invalid, the engine checks it. Then the request is sent once more, if
+   * its body can be and there is another credential. Otherwise it returns Facebook's answer.
    */
   graph(request: Exclude<CredentialRequest, { credentialFor: 'static' }>, options: GraphOptions = {}): typeof globalThis.fetch {
     return graphFetch({
@@ -115,9 +115,9 @@ export class Authpipe {
     }, options);
   }
 
-  /** Begins a session on a device, where there is no browser. The provider is asked for a code to show. */
+  /** Begins a session on a device without a browser. The engine asks the provider for a code to show. */
   connect(request: ConnectRequest & { device: true }, options?: AskOptions): Promise<StartedDevice>;
-  /** Begins a session. The provider is not asked anything. Send the person's browser to the `authorizationUrl`. */
+  /** Begins a session, without a request to the provider. Send the person's browser to the `authorizationUrl`. */
   connect(request: ConnectRequest, options?: AskOptions): Promise<StartedSession>;
   async connect(request: ConnectRequest & { device?: boolean }, options: AskOptions = {}): Promise<StartedSession | StartedDevice> {
     const { data } = await this.#write<StartedData>(`connect/${exactRefOf(request).text}`, connectBody(request), options.signal);
@@ -125,11 +125,11 @@ export class Authpipe {
   }
 
   /**
-   * Completes a session and returns the connection that it made. Whoever asks this client for the credential gets the new one from
-   * then on. It may be repeated with the same proof.
+   * Completes a session and returns the new connection. From then on this client's callers get the new credential. It may be
+   * repeated with the same proof.
    *
-   * @throws {@link AuthpipeError}: `actor_mismatch` if it is somebody else who comes back; `pending` while a person has not
-   * approved a device yet; `unavailable` if the provider could not be asked, and the session can still be completed.
+   * @throws {@link AuthpipeError}: `actor_mismatch` if another person comes back; `pending` while a person has not approved a
+   * device yet; `unavailable` if the provider could not be asked, and the session can still be completed.
    */
   async complete(request: CompleteRequest, options: AskOptions = {}): Promise<Connection> {
     const id = 'answer' in request ? sessionOf(request.answer.get('state') ?? '') : request.sessionId;
@@ -142,7 +142,7 @@ export class Authpipe {
     return connectionOf(data, warnings);
   }
 
-  /** Reads the state of a session of the tenant's. One of another tenant's is `not_found`. */
+  /** Reads the state of a session of the tenant. For another tenant's it throws `not_found`. */
   async session(tenantId: string, sessionId: string, options: AskOptions = {}): Promise<Session> {
     const { data } = await this.#get<SessionData>(sessionPath(tenantId, sessionId), options.signal);
     return sessionFrom(data);
@@ -154,22 +154,22 @@ export class Authpipe {
     await this.#vault.ask({ op: `deleting ${path}`, method: 'DELETE', path: this.#below(path) }, options.signal);
   }
 
-  /** Reads what is told of a credential to those who may not see it. It comes from the engine each time. */
+  /** Reads a credential's state, without the credential. It is not cached. */
   async connection(request: ConnectionRequest, options: AskOptions = {}): Promise<Connection> {
     const ref = exactRefOf(request);
     const { data, warnings } = await this.#about(ref, () => this.#get<ConnectionData>(`connections/${ref.text}`, options.signal));
     return connectionOf(data, warnings);
   }
 
-  /** Walks through a tenant's connections. Pages are not among them: they are what the others reach. */
+  /** Lists a tenant's connections. Pages are not among them: they are reached through the others. */
   connections(request: ListRequest, options: AskOptions = {}): AsyncGenerator<ListedConnection, void, undefined> {
     checked('tenantId', request.tenantId, 64, '._-');
     return list((path, query, signal) => this.#get(path, signal, query), request, options.signal);
   }
 
   /**
-   * Revokes a credential at the provider and forgets it, with what stands under it. It returns what the engine warns of: that the
-   * provider was not told, say, because another credential holds the same account.
+   * Revokes a credential at the provider and deletes it, with everything under it. It returns the engine's warnings, such as that
+   * nothing was revoked because another credential has the same account.
    */
   async disconnect(request: ConnectionRequest, options: DisconnectOptions = {}): Promise<string[]> {
     const ref = exactRefOf(request);
@@ -184,13 +184,13 @@ export class Authpipe {
   }
 
   /**
-   * Yields what happened after an event, oldest first, and then what happens, as it does: a few seconds late, for it asks. It goes
-   * on until the loop breaks or `signal` is aborted. Keep the last id to go on from it another day; connections are the truth and
-   * events a hint. To follow them keeps this client fresh, too:
+   * Yields the events after `after`, oldest first, and then new ones within seconds, by polling. It goes on until the loop breaks
+   * or `signal` is aborted. Store the last id to continue from it. Connections are the truth and events a hint. Following them
+   * keeps this client's cache fresh, too:
    *
    * ```js
    * for await (const event of authpipe.events({ after: last })) {
-   *   if (event.type !== 'connection.refreshed') authpipe.forget(event.ref); // what was renewed is good still
+   *   if (event.type !== 'connection.refreshed') authpipe.forget(event.ref); // a refresh outdates nothing
    * }
    * ```
    */
@@ -199,8 +199,8 @@ export class Authpipe {
   }
 
   /**
-   * Hands a webhook's delivery to the engine, which verifies it: the body as it came, and its `X-Hub-Signature-256`. It returns how
-   * many credentials were marked by it. What does not verify is `invalid_request`.
+   * Hands a webhook delivery to the engine, which verifies it: the raw body and its `X-Hub-Signature-256`. It returns how many
+   * credentials the delivery has marked. An invalid signature is `invalid_request`.
    */
   async notify(provider: string, body: Uint8Array, signature: string, options: AskOptions = {}): Promise<number> {
     const path = `webhooks/${checked('provider', provider, 32, '_-')}/notify`;
@@ -210,16 +210,16 @@ export class Authpipe {
   }
 
   /**
-   * Returns what serves the browser's side of connecting people, and the provider's webhooks, as a Web-standard function. For
-   * Node's `http` and for Express put it into `toNodeHandler`.
+   * Returns a Web-standard function that serves the browser's side of connecting, and the provider's webhooks. For Node's `http`
+   * and for Express wrap it in `toNodeHandler`.
    */
   handler(options: HandlerOptions): (request: Request) => Promise<Response> {
     return handle(this, options);
   }
 
   /**
-   * Forgets all credentials, ends what the client does by itself, and revokes the token of Vault that it has logged in for. Every
-   * method throws `closed` from then on. It may be repeated.
+   * Drops all credentials, ends all background work, and revokes the Vault token that the client has logged in for. From then on
+   * every method throws `closed`. It may be repeated.
    */
   async close(): Promise<void> {
     this.#cache.close();
@@ -227,12 +227,12 @@ export class Authpipe {
     await this.#login.leave();
   }
 
-  /** What `console.log` shows: its memory is full of tokens. */
+  /** What `console.log` shows. The client's memory is full of tokens. */
   [inspect](): string {
     return `Authpipe { mount: '${this.#mount}' }`;
   }
 
-  /** Nothing. */
+  /** The mount, and no credential. */
   toJSON(): Record<string, unknown> {
     return { mount: this.#mount };
   }
@@ -243,7 +243,7 @@ export class Authpipe {
     const asked = Date.now();
     const request = { op, method: 'GET', path: this.#below(path), retries: background ? 0 : 2 } as const;
     const { data, warnings, at } = await this.#about(ref, () => this.#vault.ask<CredentialData>(request));
-    // Where a proxy took the date away, go by the own clock.
+    // Without a date, which a proxy may have removed, go by the own clock.
     const left = lifeLeft(instant(data.expires_at), at ?? asked);
     const wrong = flaw(ref, data) ?? (left <= 0 ? 'the token has expired' : undefined);
     if (wrong) {
@@ -264,7 +264,7 @@ export class Authpipe {
     return `${this.#mount}/${path}`;
   }
 
-  /** about gives an error about a credential the type that its code has. */
+  /** about gives an error about a credential the class for its code. */
   async #about<T>(ref: Ref, ask: () => Promise<T>): Promise<T> {
     try {
       return await ask();

@@ -6,13 +6,13 @@ import { ask, join, type Engine, type Call, type Result } from './call.js';
 import { isReachedThrough, type Ref } from './ref.js';
 import { Table, type Entry } from './table.js';
 
-/** What a cache needs. */
+/** Options of a cache. */
 export interface CacheOptions extends Ages, Engine {
   size: number;
   parallel: number;
 }
 
-/** A cache answers with credentials from memory, and renews behind their readers what is read. */
+/** A cache serves credentials from memory, and renews in the background those that are in use. */
 export class Cache {
   readonly #options: CacheOptions;
   readonly #table: Table;
@@ -36,7 +36,7 @@ export class Cache {
     });
   }
 
-  /** get returns a credential. signal ends the waiting and not the question. */
+  /** get returns a credential. signal ends the waiting, and not the call. */
   async get(ref: Ref, orInstallation: boolean, signal?: AbortSignal): Promise<Credential> {
     let answer = this.#known(ref) ?? (await this.#await(ref, signal));
     if (orInstallation && answer.error?.code === 'not_found') {
@@ -45,7 +45,7 @@ export class Cache {
     return opened(answer);
   }
 
-  /** reportDead drops a credential, and returns the one to go on with when the engine has had it checked. */
+  /** reportDead drops a credential, has it checked, and returns the credential to go on with. */
   async reportDead(ref: Ref, dead: Credential, signal?: AbortSignal): Promise<Credential> {
     if (this.#closed) {
       throw closed();
@@ -56,15 +56,15 @@ export class Cache {
       return this.get(ref, false, signal);
     }
     const answer = await join(call, signal);
-    if (!answer.error && this.#options.now() >= answer.ends) { // it was woken late
+    if (!answer.error && this.#options.now() >= answer.ends) { // this caller was scheduled late
       return this.get(ref, false, signal);
     }
     return opened(answer);
   }
 
   /**
-   * forget drops what is meant: ref and the pages that are reached through it, unless it is said otherwise. What is being asked is
-   * asked once more: the answer that is under way may be of before.
+   * forget drops a ref and the pages that are reached through it, or the refs that a function selects. A call that is under way for
+   * one of them runs once more, because its result may be outdated.
    */
   forget(meant: Ref | ((ref: Ref) => boolean)): void {
     const those = typeof meant === 'function' ? meant : (ref: Ref) => isReachedThrough(ref, meant);
@@ -78,13 +78,13 @@ export class Cache {
     }
   }
 
-  /** close forgets everything and ends what the cache does by itself. */
+  /** close drops everything and ends the renewals. */
   close(): void {
     this.#closed = true;
     this.#table.clear();
   }
 
-  /** known returns what is known about ref; undefined: nothing (any more). */
+  /** known returns the answer in memory about ref; undefined if there is none, or not any more. */
   #known(ref: Ref): Answer | undefined {
     const entry = this.#table.get(ref);
     const now = this.#options.now();
@@ -94,19 +94,19 @@ export class Cache {
     entry.recent = entry.used = true;
     entry.idle = false;
     if (now >= entry.answer.due && !entry.answer.wanted) {
-      // Somebody uses it who had not been seen when it would have been its turn.
+      // It was not in use when its renewal was due.
       entry.answer.wanted = true;
       this.#schedule.plan(entry);
     }
     return entry.answer;
   }
 
-  /** slept tells whether nobody has used an entry for so long that its answer is too old to be woken with. */
+  /** outdated reports whether an entry was idle for so long that it must be read anew. */
   #outdated(entry: Entry, now: number): boolean {
     return entry.idle && now - entry.answer.due >= this.#options.maxAge;
   }
 
-  /** await joins the call for ref, or begins it, and returns what it brings. */
+  /** await joins the call for ref, or starts it, and returns its result. */
   async #await(ref: Ref, signal: AbortSignal | undefined): Promise<Answer> {
     for (;;) {
       if (this.#closed) {
@@ -115,14 +115,15 @@ export class Cache {
       signal?.throwIfAborted();
       const call = this.#calls.get(ref.text) ?? this.#start(ref, undefined, false);
       const answer = await join(call, signal);
-      // Who was woken late may hold a token that has ended meanwhile. A refusal is good for who has waited for it.
+      // A caller that was scheduled late may get a token that has ended meanwhile, and asks again. A refusal is good for all that
+      // waited for it.
       if (answer.error || this.#options.now() < answer.ends) {
         return answer;
       }
     }
   }
 
-  /** takeOff begins a call, for a ref that has none. */
+  /** start starts a call for a ref that has none. */
   #start(ref: Ref, dead: Credential | undefined, background: boolean): Call {
     const suspect = dead ?? this.#table.get(ref)?.unchecked;
     const call: Call = { ref, background, again: false, suspect, result: Promise.resolve(undefined) };
@@ -131,7 +132,7 @@ export class Cache {
     return call;
   }
 
-  /** fly asks until what it is told is not outdated. */
+  /** run repeats a call until its result is not outdated. */
   async #run(call: Call, suspect: Credential | undefined): Promise<Answer | undefined> {
     for (;;) {
       const result = await ask(this.#options, call, suspect);
@@ -146,7 +147,7 @@ export class Cache {
     }
   }
 
-  /** land takes in what a call has result. */
+  /** finish ends a call. */
   #finish(call: Call, result: Result): Answer | undefined {
     this.#calls.delete(call.ref.text);
     const answer = this.#closed ? undefined : this.#store(call, result);
@@ -156,13 +157,13 @@ export class Cache {
     return answer;
   }
 
-  /** learn puts what was learned into the table. */
+  /** store stores the result of a call in the table. */
   #store({ ref, suspect }: Call, result: Result): Answer {
     const entry = this.#table.get(ref);
     const failures = result.error ? (entry?.failures ?? 0) + 1 : 0;
     const answer = this.#answerOf(ref, result, entry, failures, suspect);
     if (!entry && answer.error && !definitive(answer.error) && this.#table.full) {
-      // What cannot be had for the moment throws nothing out that may not be had again either.
+      // An outage evicts no entry, which could not be read again either.
       return answer;
     }
     const place = entry ?? this.#table.put(ref, answer);
@@ -185,7 +186,7 @@ export class Cache {
     return refused(this.#options, error ?? closed(), failures);
   }
 
-  /** suspect drops what was reported dead, and returns the call that will tell of it; undefined if nothing is to be asked. */
+  /** suspect drops a credential that was reported dead, and returns the call that checks it; undefined if no check is needed. */
   #suspect(ref: Ref, dead: Credential): Call | undefined {
     const entry = this.#table.get(ref);
     if (entry) {
@@ -202,7 +203,7 @@ export class Cache {
       return this.#start(ref, dead, false);
     }
     if (!call.suspect?.equals(dead)) {
-      // It asks for what may be the same token once more, so it goes round again, and checks first.
+      // The call may return the same token, so it runs once more, and checks first.
       call.suspect = dead;
       call.again = true;
     }

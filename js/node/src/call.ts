@@ -5,59 +5,57 @@ import { AuthpipeError, closed, definitive } from './error.js';
 import type { Ref } from './ref.js';
 
 /**
- * A call is one question to the engine about a ref, shared by all who want to know. It belongs to none of them: who gives up
- * waiting does not end it.
+ * A call is one request to the engine about a ref, shared by all callers that wait for it. A caller that gives up does not end it.
  */
 export interface Call {
   readonly ref: Ref;
   readonly background: boolean;
-  /** What it brings is of before something happened: ask once more. */
+  /** Its result is outdated: run it once more. */
   again: boolean;
-  /** What was reported dead since: to be checked first. */
+  /** The credential that was reported dead since it began, to be checked first. */
   suspect: Credential | undefined;
-  /** Undefined: the client was closed. */
+  /** Undefined if the client was closed. */
   result: Promise<Answer | undefined>;
 }
 
-/** What a call brings: a reply to a question, or an error. */
+/** The result of a call: the engine's reply, or an error. */
 export interface Result {
   reply?: Reply;
-  /** When the question was sent. */
+  /** When the request was sent. */
   sent: number;
   error?: AuthpipeError;
-  /** For how long it is not to be checked (again). */
+  /** For how many ms the credential is not checked again. */
   uncheckedFor: number;
-  /** What was reported dead, and could not be checked for the time being. */
+  /** The credential that was reported dead, if the check failed for a reason that passes. */
   unchecked?: Credential;
 }
 
-/** What a call asks with. */
+/** What a call needs of the engine. */
 export interface Engine {
   now(): number;
-  /** Asks the engine for a credential. Nobody waits for what is asked in the background. */
+  /** Reads a credential. No caller waits for what is read in the background. */
   read(ref: Ref, background: boolean): Promise<Reply>;
   /** Has the engine ask the provider about a credential. */
   check(ref: Ref): Promise<void>;
-  /** Is told what fails in the background. */
+  /** Receives what fails in the background. */
   trouble(error: AuthpipeError, ref: Ref): void;
 }
 
 /**
- * For how long the engine's word is taken that a token lives, whatever else is heard: it has asked the provider. A crowd that
- * reports the same token makes one check.
+ * How long a check's finding that a token lives stands, in ms, whatever is reported meanwhile: the engine has asked the provider.
+ * So all reports of one token make one check.
  */
 const trusted = 60_000;
 
 /**
- * For how long nobody is asked again where the check failed: Vault is restarting, or the provider throttles. What a crowd goes on
- * reporting meanwhile would make it worse, and leave nothing in memory.
+ * How long no further check is made after one that failed, in ms: Vault is restarting, or the provider throttles. Without the
+ * pause, repeated reports would add to the load and leave nothing in memory.
  */
 const checkPause = 5000;
 
 /**
- * ask has the engine check what is suspect, and then asks it for the credential. Where the check tells that there is none, that
- * is the answer. Where the check is not possible (no policy lets it, the provider is away) the credential is asked for all the
- * same.
+ * ask has the engine check a suspect credential, and then reads it. If the check finds that there is none, that is the result. If
+ * the check is not possible (a policy forbids it, the provider cannot be reached), the credential is read anyway.
  */
 export async function ask(engine: Engine, { ref, background }: Call, suspect: Credential | undefined): Promise<Result> {
   const { read, check, now, trouble } = engine;
@@ -87,7 +85,7 @@ export async function ask(engine: Engine, { ref, background }: Call, suspect: Cr
   return result;
 }
 
-/** result waits for what a call brings. signal ends the waiting. */
+/** join waits for the result of a call. signal ends the waiting, and not the call. */
 export async function join(call: Call, signal: AbortSignal | undefined): Promise<Answer> {
   const answer = await unless(call.result, signal);
   if (!answer) {

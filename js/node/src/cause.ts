@@ -1,13 +1,13 @@
-// A peer that breaks HTTP's framing gets its bytes into the platform's errors: an HTTPParserError has them as `data`, and a URL that
-// cannot be read is quoted. Those bytes may be a credential. So no error of this package has the text of such an error, or the error
-// itself as its cause.
+// A peer that breaks HTTP's framing gets its bytes into the platform's errors: an HTTPParserError has them as `data`, and an
+// unreadable URL is quoted. Those bytes may be a credential. So no error of this package has the text of such an error, or the
+// error itself as its cause.
 
 const closed = 'the connection was closed';
 const slow = 'it took too long';
 const unknown = 'its host name cannot be resolved';
 const untrusted = 'its certificate is not valid here';
 
-/** The codes of Node and undici that are worth telling apart, in fixed words. */
+/** The codes of Node and undici that are worth distinguishing, in fixed words. */
 const words: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'the connection was refused', ECONNRESET: closed, EPIPE: closed, UND_ERR_SOCKET: closed,
   EHOSTUNREACH: 'its host cannot be reached', ENETUNREACH: 'its network cannot be reached',
@@ -19,15 +19,15 @@ const words: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file', EACCES: 'the file may not be read',
 };
 
-/** What can be said of an error without quoting it. */
+/** The part of an error that quotes nothing. */
 export interface Reason {
-  /** Node's or undici's own code, if it is a known one. */
+  /** Node's or undici's code, if it is a known one. */
   code?: string;
   /** What happened. */
   text: string;
 }
 
-/** reasonOf says why something failed, in words that do not depend on what a peer sent; undefined if it is not known. */
+/** reasonOf returns why something failed, in words that do not depend on what a peer sent; undefined if it is not known. */
 export function reasonOf(error: unknown): Reason | undefined {
   for (const one of [error, error instanceof Error ? error.cause : undefined]) {
     const code: unknown = one instanceof Error && 'code' in one ? one.code : undefined;
@@ -44,13 +44,15 @@ export function reasonOf(error: unknown): Reason | undefined {
   return undefined;
 }
 
-/** quiet returns what a `fetch` throws, without what the peer sent: a TypeError whose cause has the code alone. */
+/** quiet replaces the error of a `fetch` by one without what the peer sent: a TypeError whose cause has only the code. */
 export function quiet(error: unknown): TypeError {
   const { code, text } = reasonOf(error) ?? { text: 'the connection failed' };
   return new TypeError(`fetch failed: ${text}`, code === undefined ? undefined : { cause: Object.assign(new Error(text), { code }) });
 }
 
-/** quietBody is a body whose errors can be printed. A body that the caller's own signal ended fails with the signal's reason. */
+/**
+ * quietBody returns a body whose errors can be logged. A body that the caller's own signal ended fails with the signal's reason.
+ */
 export function quietBody(body: ReadableStream<Uint8Array>, signal: AbortSignal): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream({

@@ -1,15 +1,15 @@
 /**
- * A clock tells the milliseconds since some moment of its own choice. It must not go back, and nobody may be able to set it:
- * whoever sets the wall clock would prolong a token's life.
+ * Returns the milliseconds since a moment of its own choice. It must not go back, and no user may be able to set it: setting it
+ * back would prolong a token's life.
  */
 export type Clock = () => number;
 
-/** What tells that the machine has slept, or its wall clock was set forward, in ms. */
+/** A difference in ms that means that the machine has slept, or that its wall clock was set forward. */
 const asleep = 1000;
 
 /**
- * steady is the clock of the process. It is the monotonic one, which nobody can set, but that stops while the machine sleeps, and
- * the lives of tokens do not: so what the wall clock has gained on it is added. What that has lost counts for nothing.
+ * steady returns the clock of the process: the monotonic clock, which cannot be set, plus what the wall clock has gained on it,
+ * because the monotonic clock stops while the machine sleeps and tokens end then too. It ignores a wall clock that is set back.
  */
 export function steady(): Clock {
   let slept = 0;
@@ -25,17 +25,17 @@ export function steady(): Clock {
   };
 }
 
-/** Longer than any timer can be set: 2^31 - 1 ms. */
+/** The longest timer: 2^31 - 1 ms. */
 export const longest = 2 ** 31 - 1;
 
-/** later runs work after ms milliseconds, and keeps no process alive for it. */
+/** later runs work after ms milliseconds. Its timer does not keep the process running. */
 export function later(ms: number, work: () => void): NodeJS.Timeout {
   const timer = setTimeout(work, Math.min(Math.max(ms, 0), longest));
   timer.unref();
   return timer;
 }
 
-/** rest waits for ms milliseconds, or until signal is aborted, and tells whether it was not. */
+/** rest waits for ms milliseconds, or until signal is aborted, and returns whether it waited to the end. */
 export function rest(ms: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     if (signal.aborted) {
@@ -72,7 +72,7 @@ export async function within<T>(ms: number, signals: readonly (AbortSignal | und
   }
 }
 
-/** unless returns what promise brings, unless signal is aborted before: then its reason is thrown. */
+/** unless returns the promise's value, or throws the signal's reason if that is aborted first. */
 export function unless<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) {
     return promise;
@@ -83,17 +83,20 @@ export function unless<T>(promise: Promise<T>, signal: AbortSignal | undefined):
       stop();
     }
     signal.addEventListener('abort', stop, { once: true });
-    // Of an aborted one, too: a promise that nobody looks at ends the process if it is rejected.
+    // Of an aborted one too: an unhandled rejection would end the process.
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
   });
 }
 
-/** spread returns something from least to most, at random. */
+/** spread returns a random number from least to most. */
 export function spread(least: number, most: number): number {
   return most <= least ? least : least + Math.random() * (most - least);
 }
 
-/** backoff is how long to wait after so many failures in a row: half a second, doubled each time, half a minute at most. */
+/**
+ * backoff returns how long to wait after that many failures in a row, in ms: half a second, doubled each time, at most half a
+ * minute.
+ */
 export function backoff(failures: number): number {
   return Math.min(500 * 2 ** Math.min(Math.max(failures - 1, 0), 10), 30_000);
 }

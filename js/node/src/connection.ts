@@ -1,53 +1,53 @@
 import { instant, type CredentialType, type Status } from './credential.js';
 import { needsReauth } from './error.js';
 
-/** What is told of a credential to those who may not see it. */
+/** A credential's state, without the credential. */
 export interface Connection {
-  /** What it is called: `<tenant>/<provider>/users/<user>` and so on. */
+  /** The ref: `<tenant>/<provider>/users/<user>` and so on. */
   ref: string;
   /** The tenant that owns it. */
   tenantId: string;
   /** The authorization server's short name. */
   provider: string;
-  /** For whom the credential speaks. */
+  /** The kind of the credential. */
   credentialFor: 'installation' | 'user' | 'page' | 'static';
   /** Your application's id of the person, of a person's. */
   userId?: string;
   /** The page's id, of a page's. */
   pageId?: string;
-  /** An access token, or which static credential. */
+  /** An access token, or the kind of static credential. */
   type: CredentialType;
-  /** How it is. */
+  /** Its state. */
   status: Status;
   /** Whether only the person can help, by connecting again. */
   needsReauth: boolean;
-  /** Set where an installation was disconnected that is still being removed, on it and on all under it: none of that is served any more. */
+  /** Set on an installation that is being removed, and on everything under it: none of that is served any more. */
   removing?: boolean;
   /** The provider's id of the account. */
   providerUserId?: string;
-  /** The business that the token is for, if it is for one. */
+  /** The business that the token is for, if any. */
   businessId?: string;
-  /** What was granted. */
+  /** The scopes that were granted. */
   scopes: string[];
-  /** What was asked for and not granted. */
+  /** The scopes that were asked for and not granted. */
   missingScopes: string[];
   /** When the token ends; absent if it does not. */
   expiresAt?: Date;
-  /** When the app's access to the person's data ends, where there is such an end. */
+  /** When the app's access to the person's data ends, if it does. */
   dataAccessExpiresAt?: Date;
   /** When it was connected, the last time. */
   connectedAt?: Date;
-  /** Who connected it: your application's own id of that person. */
+  /** The person who connected it: your application's own id. */
   connectedBy?: string;
-  /** When its token was last renewed. */
+  /** When its token was last refreshed. */
   refreshedAt?: Date;
   /** When the provider was last asked about it. */
   checkedAt?: Date;
-  /** What the engine says about it. */
+  /** The engine's warnings. */
   warnings: string[];
 }
 
-/** ConnectionData is what connections/ answers. */
+/** The answer of connections/. */
 export interface ConnectionData {
   ref: string;
   tenant_id: string;
@@ -97,12 +97,12 @@ export function connectionOf(data: ConnectionData, warnings: string[]): Connecti
   });
 }
 
-/** present leaves out what is undefined. */
+/** present leaves out the fields that are undefined. */
 export function present<T extends object>(sparse: { [K in keyof Required<T>]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(sparse).filter(([, value]) => value !== undefined)) as T;
 }
 
-/** One of a tenant's connections, as the list tells of it. */
+/** One of a tenant's connections, with what the list has of it. */
 export interface ListedConnection {
   /** What it is called. */
   ref: string;
@@ -110,17 +110,17 @@ export interface ListedConnection {
   tenantId: string;
   /** The authorization server's short name. */
   provider: string;
-  /** For whom the credential speaks. */
+  /** The kind of the credential. */
   credentialFor: 'installation' | 'user' | 'static';
   /** Your application's id of the person, of a person's. */
   userId?: string;
-  /** What a static one is called. */
+  /** The name of a static credential. */
   name?: string;
-  /** How it is. `removing` and `unreadable` are told by lists only. */
+  /** Its state. Only lists have `removing` and `unreadable`. */
   status: Status | 'removing' | 'unreadable';
   /** Whether only the person can help, by connecting again. */
   needsReauth: boolean;
-  /** What was asked for and not granted. */
+  /** The scopes that were asked for and not granted. */
   missingScopes: string[];
   /** When the token ends; absent if it does not. */
   expiresAt?: Date;

@@ -2,19 +2,19 @@ import { needsReauth } from './error.js';
 import { hideGetters, inspect, redacted } from './redact.js';
 import type { Ref } from './ref.js';
 
-/** What a credential is: an access token, or a static one. */
+/** The kind of a credential: an access token, or a static one. */
 export type CredentialType = 'oauth_token' | 'api_key' | 'webhook_secret';
 
 /**
- * Whose a credential is: the tenant's `installation`, a person's `connection`, or nobody's, for it is `static`. A page's is that
- * of the credential above it.
+ * Whose a credential is: the tenant's `installation`, a person's `connection`, or `static`. A page's has the source of the
+ * credential that it is reached through.
  */
 export type CredentialSource = 'installation' | 'connection' | 'static';
 
-/** How a credential, or a connection, is. `active` is well; of the others the engine's documentation tells. */
+/** The state of a credential or connection. `active` needs no action; the engine's documentation has the others. */
 export type Status = 'active' | 'needs_reauth' | 'revoked' | 'failed';
 
-/** CredentialData is what creds/ answers. */
+/** The answer of creds/. */
 export interface CredentialData {
   provider?: string;
   tenant_id?: string;
@@ -37,18 +37,18 @@ export interface CredentialData {
 }
 
 /**
- * A credential that works, as far as the engine knows. It is shared by all who asked for it, and frozen. It may be printed, logged
- * and serialized: what is secret shows as `[redacted]`, and only who reads {@link Credential.credential} has it.
+ * A credential that works, as far as the engine knows. All callers share it, and it is frozen. It may be logged and serialized:
+ * secrets show as `[redacted]`. Only {@link Credential.credential} has the secret.
  */
 export class Credential {
   readonly #secret: string;
   readonly #proof: string | undefined;
 
-  /** What it is called: `<tenant>/<provider>/users/<user>` and so on. */
+  /** The ref: `<tenant>/<provider>/users/<user>` and so on. */
   readonly ref: string;
-  /** An access token, or which static credential. */
+  /** An access token, or the kind of static credential. */
   readonly type: CredentialType;
-  /** Whose it is. With `credentialFor: 'any'` it tells which of the two was found. */
+  /** Whose it is. With `credentialFor: 'any'` it says which of the two was found. */
   readonly source: CredentialSource;
   /** The authorization server's short name. */
   readonly provider: string;
@@ -58,32 +58,32 @@ export class Credential {
   readonly userId: string | undefined;
   /** The page's id, of a page's. */
   readonly pageId: string | undefined;
-  /** What a static one is called. */
+  /** The name of a static credential. */
   readonly name: string | undefined;
-  /** `bearer`; of a static one nothing. */
+  /** `bearer`; `undefined` for a static credential. */
   readonly tokenType: string | undefined;
   /** The provider's id of the account. */
   readonly providerUserId: string | undefined;
-  /** The business that the token is for, if it is for one. */
+  /** The business that the token is for, if any. */
   readonly businessId: string | undefined;
-  /** What was granted. */
+  /** The scopes that were granted. */
   readonly scopes: readonly string[];
-  /** What was asked for and not granted. */
+  /** The scopes that were asked for and not granted. */
   readonly missingScopes: readonly string[];
   /**
-   * When it ends by the engine's clock; `undefined` if it does not. Do not go by it, ask again: the client answers from memory,
-   * and never with a token that has ended.
+   * When it ends, by the engine's clock; `undefined` if it does not. Do not schedule by it. Ask again: the client answers from
+   * memory, and never with a token that has ended.
    */
   readonly expiresAt: Date | undefined;
-  /** When the app's access to the person's data ends, where there is such an end. */
+  /** When the app's access to the person's data ends, if it does. */
   readonly dataAccessExpiresAt: Date | undefined;
-  /** `active`, or what keeps it from being refreshed while its token lives. */
+  /** `active`, or why it can no longer be refreshed while its token lives. */
   readonly status: Status;
-  /** Whether only the person can keep it alive, by connecting again. It works for the time being. */
+  /** Whether only the person can keep it alive, by connecting again. It works until it ends. */
   readonly needsReauth: boolean;
-  /** Whether it took the place of another that this client knew: who has put the former one somewhere puts this there. */
+  /** Whether it replaced another that this client had. If you have stored the former one somewhere, store this one there. */
   readonly refreshed: boolean;
-  /** What the engine says about it. */
+  /** The engine's warnings. */
   readonly warnings: readonly string[];
 
   /** Made by the client. */
@@ -118,8 +118,8 @@ export class Credential {
   }
 
   /**
-   * What proves to Facebook that the token's user has the app secret, without having it: the parameter `appsecret_proof`.
-   * `undefined` where the engine has none to make it with.
+   * The parameter `appsecret_proof`, by which a caller proves to Facebook that it acts for the app, without having the app secret.
+   * `undefined` where the engine has no app secret.
    */
   get appSecretProof(): string | undefined {
     return this.#proof;
@@ -130,17 +130,17 @@ export class Credential {
     return this.#secret === other.#secret && this.#proof === other.#proof;
   }
 
-  /** The credential without what is secret. */
+  /** The credential without its secrets. */
   toJSON(): Record<string, unknown> {
     return { ...(this as object), credential: redacted, ...(this.#proof === undefined ? {} : { appSecretProof: redacted }) };
   }
 
-  /** The ref, and nothing secret. */
+  /** The ref, without secrets. */
   toString(): string {
     return `credential ${this.ref}`;
   }
 
-  /** What `console.log` shows: the credential without what is secret. */
+  /** What `console.log` shows: the credential without its secrets. */
   [inspect](_depth: number, options: unknown, show: (value: unknown, options: unknown) => string): string {
     return `Credential ${show(this.toJSON(), options)}`;
   }
@@ -148,14 +148,14 @@ export class Credential {
 
 hideGetters(Credential);
 
-/** flaw tells why an answer is none about ref. One about another credential is a careless proxy's cache's. */
+/** flaw returns why an answer is not about ref, or cannot be used. A proxy with a bad cache may answer with another credential. */
 export function flaw(ref: Ref, data: CredentialData): string | undefined {
   const said = [data.tenant_id, data.provider, data.user_id, data.page_id, ref.name === undefined ? undefined : data.name];
   const meant = [ref.tenant, ref.provider, ref.user, ref.page, ref.name];
   if (said.some((part, i) => (part || undefined) !== meant[i])) {
     return 'the answer is about another credential';
   }
-  // A time that is none would be one that never comes.
+  // An unreadable time would be one that never comes.
   const readable = [data.scopes ?? [], data.missing_scopes ?? []].every(Array.isArray) && typeof (data.ttl ?? 0) === 'number' &&
     [data.expires_at, data.data_access_expires_at].every((text) => !Number.isNaN(instant(text)?.getTime()));
   if (!readable) {
@@ -167,7 +167,7 @@ export function flaw(ref: Ref, data: CredentialData): string | undefined {
   return data.access_token ? undefined : 'the answer has no access_token in it';
 }
 
-/** instant reads a time of the engine's, which are RFC 3339. */
+/** instant parses a time of the engine, which is in RFC 3339. */
 export function instant(text: string | null | undefined): Date | undefined {
   return text === undefined || text === null ? undefined : new Date(text);
 }

@@ -1,13 +1,13 @@
 /**
- * What the engine, Vault or this client refuses with. The codes of the engine are the engine's own words.
+ * The code of a refusal by the engine, Vault or this client. The engine's codes are its own words.
  *
- * - of a credential: `invalid_request`, `not_found`, `needs_reauth`, `revoked`, `failed`, `suspended`
+ * - about a credential: `invalid_request`, `not_found`, `needs_reauth`, `revoked`, `failed`, `suspended`
  * - while connecting: `installation_required`, `account_mismatch`, `actor_mismatch`, `session_used`, `session_expired`,
  *   `access_denied`, `pending`
- * - of the provider: `misconfigured`, `throttled`, `unavailable` (which is Vault's own as well: sealed, restarting, out of reach)
- * - of Vault: `permission_denied`, when no policy of the caller's token lets it, or the token is none (any more), of which only the
- *   former takes a credential out of service at once; `no_mount`, when there is no authpipe at the client's `mount`, or not any more
- * - of this client: `closed`, and `unexpected` for an answer that no code stands for
+ * - about the provider: `misconfigured`, `throttled`, `unavailable`. The last is Vault's as well: sealed, restarting, out of reach
+ * - of Vault: `permission_denied` if no policy of the client's token allows the request, or the token is not valid any more (only a
+ *   policy's refusal takes a credential out of service at once); `no_mount` if there is no authpipe at the client's `mount`
+ * - of this client: `closed`, and `unexpected` for a response that has no code
  */
 export type ErrorCode = EngineCode | 'permission_denied' | 'no_mount' | 'closed' | 'unexpected';
 
@@ -17,10 +17,10 @@ const engineCodes = [
   'misconfigured', 'throttled', 'unavailable',
 ] as const;
 
-/** The codes that the engine itself answers. */
+/** The engine's own codes. */
 export type EngineCode = (typeof engineCodes)[number];
 
-/** What an {@link AuthpipeError} is made of. */
+/** The parts of an {@link AuthpipeError}. */
 export interface ErrorParts {
   /** What was attempted: `reading creds/org_acme/facebook/installation`. */
   op: string;
@@ -33,8 +33,8 @@ export interface ErrorParts {
 }
 
 /**
- * A refusal by the engine or by Vault, or a failure to reach them. Compare its `code`. It holds no secret, and no cause: the errors of
- * the platform hold what the peer sent.
+ * A refusal by the engine or by Vault, or a failure to reach them. Compare its `code`. It holds no secret and has no cause, because
+ * the platform's errors quote what the peer sent.
  */
 export class AuthpipeError extends Error {
   /** Which refusal it is. */
@@ -46,7 +46,7 @@ export class AuthpipeError extends Error {
   /** What happened and what to do, in the engine's words, without `op` and `code`. */
   readonly detail: string;
 
-  /** Made by the client; exported so that `instanceof` can be asked, and tests can make one. */
+  /** Made by the client. It is exported for `instanceof`, and so that tests can make one. */
   constructor(parts: ErrorParts) {
     super([parts.op, parts.code, parts.message].filter(Boolean).join(': '));
     this.code = parts.code;
@@ -63,13 +63,13 @@ export class AuthpipeError extends Error {
 Object.defineProperty(AuthpipeError.prototype, 'name', { value: 'AuthpipeError' });
 
 /**
- * Is thrown if only a person can help: the credential is dead (`needs_reauth`), was taken away (`revoked`), or expired while
+ * Thrown if only a person can help: the credential is dead (`needs_reauth`), was taken away (`revoked`), or expired while
  * refreshing failed (`failed`).
  */
 export class NeedsReauthError extends AuthpipeError {
   /** The credential that was asked for. */
   readonly ref: string;
-  /** What mends it, below the mount: `connect/<ref>`. Of a page it is that of the credential above. */
+  /** Where to connect again, below the mount: `connect/<ref>`. A page is reached through the credential above it. */
   readonly connectPath: string;
 
   /** Made by the client. */
@@ -81,9 +81,9 @@ export class NeedsReauthError extends AuthpipeError {
 }
 Object.defineProperty(NeedsReauthError.prototype, 'name', { value: 'NeedsReauthError' });
 
-/** Is thrown if there is no such credential (`not_found`). */
+/** Thrown if there is no such credential (`not_found`). */
 export class NotConnectedError extends AuthpipeError {
-  /** The credential that was asked for; with `credentialFor: 'any'` the installation's, since neither is there. */
+  /** The credential that was asked for. With `credentialFor: 'any'` it is the installation's, because neither exists. */
   readonly ref: string;
   /** Where to connect it, below the mount. `undefined` for a static credential, which is written and not connected. */
   readonly connectPath: string | undefined;
@@ -97,7 +97,7 @@ export class NotConnectedError extends AuthpipeError {
 }
 Object.defineProperty(NotConnectedError.prototype, 'name', { value: 'NotConnectedError' });
 
-/** Whether a status or a code says that only the person can help. */
+/** Whether a status or code means that only the person can help. */
 export function needsReauth(word: string): boolean {
   return word === 'needs_reauth' || word === 'revoked' || word === 'failed';
 }
@@ -106,10 +106,10 @@ const final: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'invalid_request', 'not_found', 'needs_reauth', 'revoked', 'failed', 'suspended', 'permission_denied', 'no_mount',
 ]);
 
-/** Refusals that are due to the client's own token of Vault, or to its login. */
+/** Refusals because of the client's own Vault token or its login. */
 const ownTrouble = new WeakSet<AuthpipeError>();
 
-/** outage marks a refusal as due to the client's own token of Vault or its login: that says nothing about a credential. */
+/** outage marks a refusal as due to the client's own Vault token or login. It says nothing about a credential. */
 export function outage<E>(error: E): E {
   if (error instanceof AuthpipeError) {
     ownTrouble.add(error);
@@ -130,22 +130,22 @@ export function denied(error: unknown): error is AuthpipeError {
   return error instanceof AuthpipeError && error.code === 'permission_denied';
 }
 
-/** unknownToken reports whether Vault says that it does not know the token. Not all versions say so. */
+/** unknownToken reports whether Vault says that it does not know the token. Some versions do not say so. */
 export function unknownToken(error: AuthpipeError): boolean {
   return denied(error) && error.detail.includes('invalid token');
 }
 
-/** closed is what every method throws once the client is closed. */
+/** closed returns the error of every method after the client was closed. */
 export function closed(op = 'asking Vault'): AuthpipeError {
   return new AuthpipeError({ op, code: 'closed', message: 'the client is closed' });
 }
 
-/** invalid is why a request is refused before it is sent. */
+/** invalid returns the error of a request that is refused before it is sent. */
 export function invalid(field: string, rule: string): AuthpipeError {
   return new AuthpipeError({ op: 'reading a request', code: 'invalid_request', message: `field "${field}" ${rule}` });
 }
 
-/** refusal makes an error of what Vault refuses with. */
+/** refusal returns the error for a refusal of Vault. */
 export function refusal(op: string, status: number, texts: readonly string[]): AuthpipeError {
   const said = codeIn(texts);
   if (said) {
@@ -156,8 +156,8 @@ export function refusal(op: string, status: number, texts: readonly string[]): A
 }
 
 /**
- * codeIn finds a code in the texts of a refusal: it begins a line, but for what Vault puts before it ("1 error occurred:", and
- * an asterisk).
+ * codeIn finds a code in the texts of a refusal. It begins a line, after what Vault puts before it ("1 error occurred:" and an
+ * asterisk).
  */
 export function codeIn(texts: readonly string[]): { code: EngineCode; message: string } | undefined {
   for (const line of texts.flatMap((text) => text.split('\n'))) {
@@ -171,8 +171,8 @@ export function codeIn(texts: readonly string[]): { code: EngineCode; message: s
 }
 
 /**
- * codeOf is the code of what Vault refuses by itself. Its 429 is its own quota, not the provider's limit. A mount whose plugin did not
- * start is an outage.
+ * codeOf returns the code of a refusal by Vault itself. Its 429 is its own quota, not the provider's limit. A mount whose plugin
+ * did not start is an outage.
  */
 function codeOf(status: number, message: string): ErrorCode {
   if (status === 403) return 'permission_denied';

@@ -2,38 +2,38 @@ import { backoff, rest, spread } from './clock.js';
 import { AuthpipeError } from './error.js';
 import type { VaultResponse } from './transport.js';
 
-/** Something that happened to a connection, a tenant or a provider. */
+/** An event of a connection, a tenant or a provider. */
 export interface Event {
-  /** A cursor: it increases. */
+  /** The event's id, which increases: a cursor. */
   id: number;
   /** When it happened. */
   at: Date;
-  /** What: `connection.needs_reauth`, `connection.refreshed`, `provider.throttled`, … */
+  /** The type: `connection.needs_reauth`, `connection.refreshed`, `provider.throttled`, … */
   type: string;
-  /** What it happened to; empty if that was deleted since. */
+  /** What it is about; empty if that was deleted since. */
   ref: string;
-  /** Why, where there is something to say. */
+  /** The reason, where there is one. */
   reason?: string;
 }
 
-/** How events are followed. */
+/** Options of `events`. */
 export interface EventsOptions {
-  /** The id of the last event that was seen. The default is 0: all that the engine remembers, its newest 10,000. */
+  /** The id of the last event that you have processed. The default is 0: all that the engine has, its newest 10,000. */
   after?: number | undefined;
-  /** Ends it. */
+  /** Ends the loop. */
   signal?: AbortSignal | undefined;
-  /** Is told of trouble, which does not end it: it is tried again, at growing intervals. */
+  /** Receives an error, which does not end the loop: it tries again, at growing intervals. */
   onTrouble?: ((error: AuthpipeError) => void) | undefined;
 }
 
-/** How events are read. */
+/** Reads a page of events. */
 export type ReadEvents = (query: Record<string, string>, signal: AbortSignal) => Promise<VaultResponse<{ events?: (Omit<Event, 'at'> & { at: string })[] }>>;
 
-/** How long to rest when nothing has happened, in ms. */
+/** How long to wait after a page that was not full, in ms. */
 const pause = 5000;
 const pageSize = 1000;
 
-/** follow yields what has happened, oldest first, and then what happens. */
+/** follow yields past events, oldest first, and then new ones. */
 export async function* follow(read: ReadEvents, options: EventsOptions, shutdown: AbortSignal): AsyncGenerator<Event, void, undefined> {
   const ended = new AbortController();
   const end = () => ended.abort();

@@ -2,18 +2,18 @@ import { quiet, quietBody } from './cause.js';
 import type { Credential } from './credential.js';
 import { invalid } from './error.js';
 
-/** Where the Graph API is: the only origins that get a token. */
+/** The Graph API's origins: the only ones that receive a token. */
 const graphOrigins: readonly string[] = ['https://graph.facebook.com', 'https://graph-video.facebook.com'];
 
-/** How the Graph API is called. */
+/** Options of `graph`. */
 export interface GraphOptions {
-  /** Origins that get the token in the place of the Graph API's own: that of a test double, say `http://127.0.0.1:8080`. */
+  /** Origins that receive the token instead of the Graph API's own, such as a test double's: `http://127.0.0.1:8080`. */
   origins?: readonly string[] | undefined;
-  /** What makes the requests. The default is the platform's `fetch`. */
+  /** Sends the requests. The default is the platform's `fetch`. */
   fetch?: typeof globalThis.fetch | undefined;
 }
 
-/** What a graph needs of the client. */
+/** What graphFetch needs of the client. */
 export interface GraphSource {
   get(signal: AbortSignal | undefined): Promise<Credential>;
   reportDead(dead: Credential, signal: AbortSignal | undefined): Promise<Credential>;
@@ -36,7 +36,7 @@ export function graphFetch(source: GraphSource, options: GraphOptions): typeof g
     }
     const next = await source.reportDead(credential, request.signal).catch(() => undefined);
     request.signal.throwIfAborted();
-    // Found alive a moment ago, and Facebook says the same again; or its engine has no other; or the body is spent.
+    // There is no other credential, or it was found alive a moment ago, or the body cannot be sent again.
     if (!next || next === credential || !body) {
       return response;
     }
@@ -45,7 +45,7 @@ export function graphFetch(source: GraphSource, options: GraphOptions): typeof g
   };
 }
 
-/** replayable tells whether a request may be sent twice: what streams is spent, and to keep it would hold all of it in memory. */
+/** replayable reports whether a request may be sent twice. A stream is consumed, and keeping it would hold all of it in memory. */
 function replayable(input: string | URL | Request, init: RequestInit | undefined): boolean {
   const body: unknown = init?.body;
   if (body !== undefined && body !== null) {
@@ -54,14 +54,14 @@ function replayable(input: string | URL | Request, init: RequestInit | undefined
   return !(input instanceof Request) || input.body === null;
 }
 
-/** A body that can be sent again, and whose length is known; there need not be one. */
+/** A body that can be sent again and whose length is known; or none. */
 interface Whole {
   body: NonNullable<RequestInit['body']> | null;
 }
 
 async function whole(request: Request, init: RequestInit | undefined): Promise<Whole> {
   if (init?.body instanceof Blob) {
-    return { body: init.body }; // which may be a file
+    return { body: init.body }; // it may be a file, which is not read into memory
   }
   return { body: request.body === null ? null : new Uint8Array(await request.arrayBuffer()) };
 }
@@ -75,7 +75,7 @@ async function signed(send: typeof globalThis.fetch, request: Request, init: Req
   try {
     headers.set('Authorization', `Bearer ${credential.credential}`);
   } catch {
-    throw invalid('credential', 'has characters that no token has'); // the error of the platform shows the value
+    throw invalid('credential', 'has characters that no token has'); // the platform's error quotes the value
   }
   const { method, redirect, signal } = request;
   const as = body ? { ...init, ...body, method, headers, redirect, signal } : new Request(request, { headers });
@@ -84,19 +84,19 @@ async function signed(send: typeof globalThis.fetch, request: Request, init: Req
     const response = await send(sent);
     return shown(quieted(response, signal), request.url, response);
   } catch (error) {
-    throw signal.aborted ? error : quiet(error); // it may show the URL that was sent, or what the Graph API answered: tokens of pages
+    throw signal.aborted ? error : quiet(error); // it may quote the URL that was sent, or the Graph API's answer, with tokens of pages
   }
 }
 
-/** quieted is an answer whose body fails without showing what was sent. */
+/** quieted returns a response whose body's errors quote nothing that was sent. */
 function quieted(response: Response, signal: AbortSignal): Response {
   const { status, statusText, headers, body } = response;
   return body ? new Response(quietBody(body as ReadableStream<Uint8Array>, signal), { status, statusText, headers }) : response;
 }
 
 /**
- * shown is an answer that has the URL that was asked for and not the one that was sent: whoever prints it, or a copy, shows no
- * proof.
+ * shown returns a response that has the URL of the caller's request and not the one that was sent, so that logging it, or a copy,
+ * shows no proof.
  */
 function shown(response: Response, url: string, { redirected, type }: Pick<Response, 'redirected' | 'type'>): Response {
   const { clone } = response;
@@ -107,8 +107,8 @@ function shown(response: Response, url: string, { redirected, type }: Pick<Respo
 const secrets = new Set(['access_token', 'appsecret_proof', 'appsecret_time']);
 
 /**
- * signedUrl puts the proof into a query, and leaves the rest as it was written: another order or spelling would be a change too.
- * What the Graph API answers as the next page's URL has an access_token in it, of the time when it was written.
+ * signedUrl adds the proof to a query and leaves the rest as it was written: another order or spelling would be a change too. The
+ * Graph API's URL of a next page has an old access_token in it, which is removed.
  */
 function signedUrl(text: string, credential: Credential): string {
   const url = new URL(text);
@@ -125,12 +125,12 @@ function nameIn(part: string): string {
   return name;
 }
 
-/** More than any error has. */
+/** More bytes than any error has. */
 const errorLimit = 64 << 10;
 
 /**
- * blames tells whether an answer says that the token is dead (code 190; Meta, "Handle Errors") or the proof invalid. A token of
- * the wrong kind, for a call that wants a page's, say, is not dead.
+ * blames reports whether a response says that the token is dead (code 190; Meta, "Handle Errors") or the proof invalid. A token of
+ * the wrong kind, such as a person's where a page's is needed, is not dead.
  */
 async function blames(response: Response): Promise<boolean> {
   if (response.status < 400) {
@@ -139,10 +139,10 @@ async function blames(response: Response): Promise<boolean> {
   try {
     const { error } = JSON.parse(await beginning(response.clone())) as { error?: { message?: unknown; code?: unknown } };
     const message = String(error?.message ?? '');
-    // The codes of a wrong proof differ: 100, or 1 as of an unknown error.
+    // The code of a wrong proof varies: 100, or 1 as of an unknown error.
     return message.includes('appsecret_proof') || (Number(error?.code) === 190 && !message.includes('must be called with a'));
   } catch {
-    return false; // the page of some proxy's
+    return false; // a proxy's error page
   }
 }
 

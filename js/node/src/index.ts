@@ -1,6 +1,6 @@
 /**
  * `@authpipe/node` is the Node client of authpipe, the secrets engine for HashiCorp Vault that keeps other people's OAuth
- * credentials. It answers with credentials that work, from memory, and serves the browser's side of connecting people.
+ * credentials. It serves working credentials from memory, and the browser's side of connecting people.
  *
  * @packageDocumentation
  */

@@ -4,15 +4,15 @@ import { AuthpipeError, needsReauth } from './error.js';
 import { checked } from './ref.js';
 import type { VaultResponse } from './transport.js';
 
-/** Whose connections are listed. */
+/** Which connections to list. */
 export interface ListRequest {
   /** The tenant. */
   tenantId: string;
-  /** One provider's only. The default is all of them. */
+  /** Only this provider's. The default is all. */
   provider?: string | undefined;
 }
 
-/** Page is what a list answers. */
+/** The answer of a list. */
 export interface Page {
   keys?: string[];
   key_info?: Record<string, KeyInfo>;
@@ -25,15 +25,15 @@ interface KeyInfo {
   missing_scopes?: string[] | null;
 }
 
-/** How a level of connections/ is read. */
+/** Reads a page of one level of connections/. */
 export type ReadLevel = (path: string, query: Record<string, string>, signal: AbortSignal | undefined) => Promise<VaultResponse<Page>>;
 
 const pageSize = 1000;
 
-/** What a refusal says that has nothing to say: an empty list is a 404 of Vault's own, without a text. */
+/** The text of a 404 of Vault's own, without an error: the list is empty. */
 const emptyList = 'Vault answered 404';
 
-/** list walks through a tenant's connections, a page of a thousand at a time. Pages are not among them: they are what others reach. */
+/** list yields a tenant's connections, a thousand at a time. Pages are not among them: they are reached through the others. */
 export async function* list(read: ReadLevel, request: ListRequest, signal?: AbortSignal): AsyncGenerator<ListedConnection, void, undefined> {
   const tenant = checked('tenantId', request.tenantId, 64, '._-');
   const providers = request.provider === undefined ? keys(read, tenant, signal) : [[checked('provider', request.provider, 32, '_-')]];
@@ -50,7 +50,7 @@ async function* within(read: ReadLevel, whose: Whose, signal: AbortSignal | unde
     if (key === 'users/' || key === 'static/') {
       const kind = key.slice(0, -1) as 'users' | 'static';
       for await (const [name, about] of keys(read, `${above}/${kind}`, signal)) {
-        // What stands under a user are pages.
+        // Below a user are pages.
         if (!name.endsWith('/')) {
           yield listed(whose, `${above}/${kind}/${name}`, kind === 'users' ? { userId: name } : { name }, about);
         }
@@ -78,7 +78,7 @@ function listed(whose: Whose, ref: string, one: { userId?: string; name?: string
   });
 }
 
-/** keys walks through one level. */
+/** keys yields the keys of one level. */
 async function* keys(read: ReadLevel, path: string, signal: AbortSignal | undefined): AsyncGenerator<[string, (KeyInfo | undefined)?], void, undefined> {
   for (let after = ''; ; ) {
     const query = { list: 'true', limit: String(pageSize), ...(after === '' ? {} : { after }) };

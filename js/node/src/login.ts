@@ -6,30 +6,30 @@ import { backoff, later, spread, unless, within, type Clock } from './clock.js';
 import { AuthpipeError, closed, denied, unknownToken } from './error.js';
 import type { Auth, Transport } from './transport.js';
 
-/** What a login needs. */
+/** Options of a login. */
 export interface LoginOptions {
   transport: Transport;
   auth: VaultAuth;
   now: Clock;
-  /** How long one question to Vault may take. */
+  /** How long one request to Vault may take, in ms. */
   timeout: number;
   shutdown: AbortSignal;
-  /** Is told what fails in the background. */
+  /** Receives what fails in the background. */
   trouble(error: AuthpipeError): void;
 }
 
 /**
- * For how long Vault's word is taken that a token lives, or a new login is not tried for another refusal. It is short: a token
- * that is revoked meanwhile takes everything out of service for so long.
+ * How long Vault's statement about a token stands, in ms, and how long a refusal leads to no further login. It is short, because a
+ * token that is revoked meanwhile takes everything out of service for so long.
  */
 const believed = 5000;
 
-/** How often a token is replaced about which Vault says nothing, in ms: at first, and at last. */
+/** The interval at which a token is replaced that may not be looked up, in ms: the first and the longest. */
 const replacing = { least: 60_000, most: 60 * 60_000 };
 
-/** Why Vault refused a question: the token, or a policy. */
+/** Why Vault refused a request: because of the token, or by a policy. */
 export interface Verdict {
-  /** Another token to ask with. */
+  /** Another token to send it with. */
   other?: string;
   /** Whether the token has ended. */
   dead: boolean;
@@ -45,24 +45,24 @@ export interface Tokens {
 
 const serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount/token';
 
-/** A login has a token of Vault's, and sees to it that it lives. */
+/** Logs in to Vault, and renews or replaces the token. */
 export class Login implements Tokens {
   readonly #options: LoginOptions;
   #token: string | undefined;
-  #until = Infinity; // by the clock, when the token ends
-  #first = 0; // how long its lease was at the beginning
+  #until = Infinity; // when the token ends, by the client's clock
+  #first = 0; // the length of its first lease
   #renewable = false;
-  /** What the last lookup found out about the token, and until when that is believed. */
+  /** What the last lookup found out about the token, and until when that stands. */
   #judged = { dead: false, until: -Infinity };
-  /** Whether a lookup has succeeded: policies allow it, so a refused lookup means that the token has ended. */
+  /** Whether a lookup has succeeded. Then policies allow it, and a refused lookup means that the token has ended. */
   #visible = false;
-  /** When a token about which Vault says nothing was replaced, and how long that is not done again. */
+  /** Until when a token that may not be looked up is not replaced again, and the interval. */
   #replaced = { wait: 0, until: -Infinity };
   /** A token that Vault does not know any more. */
   #ended: string | undefined;
   readonly #revoking = new Set<Promise<unknown>>();
   #failures = 0;
-  /** What the last login has failed with, and until when that is the answer. */
+  /** The error of the last login, and until when it is returned without another login. */
   #failed: { error: unknown; until: number } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #entering: Promise<string> | undefined;
@@ -72,7 +72,7 @@ export class Login implements Tokens {
     this.#options = options;
   }
 
-  /** token returns one that lives; who needs a new one shares the login with all who wait for it. */
+  /** token returns a token that lives. All callers that wait for a new one share the login. */
   token(): Promise<string> {
     if (this.#token !== undefined && this.#options.now() < this.#until) {
       return Promise.resolve(this.#token);
@@ -81,8 +81,8 @@ export class Login implements Tokens {
   }
 
   /**
-   * refused finds out why Vault refused a question that was asked with token: a policy forbids it, or the token has ended. unknown
-   * says that Vault did not know the token. Many refused questions share one lookup.
+   * refused finds out why Vault refused a request that was sent with token: a policy forbids it, or the token has ended. unknown
+   * says that Vault did not know the token. All refused requests share one lookup.
    */
   async refused(token: string, unknown: boolean): Promise<Verdict> {
     const { auth, now } = this.#options;
@@ -109,11 +109,11 @@ export class Login implements Tokens {
     const verdict: Verdict = { dead: state === 'dead' };
     if (this.#options.auth.method !== 'token' && (state === 'dead' || (state === 'hidden' && this.#options.now() >= this.#replaced.until))) {
       this.#ended = state === 'dead' ? token : undefined;
-      const next = await this.#enter(); // where that fails, the refusal is an outage
+      const next = await this.#enter(); // if that fails, the refusal is an outage
       if (state === 'hidden') {
         const wait = Math.min(this.#replaced.wait * 2 || replacing.least, replacing.most);
         this.#replaced = { wait, until: this.#options.now() + wait };
-        await this.#lookUp(next); // whether tokens of this role may be looked up is known then
+        await this.#lookUp(next); // shows whether tokens of this role may be looked up
       }
       if (next !== token) {
         verdict.other = next;
@@ -124,8 +124,8 @@ export class Login implements Tokens {
   }
 
   /**
-   * lookUp asks Vault about a token. One that was refused without a word that it is unknown may live, where the role's tokens have no
-   * policy to look themselves up (`token_no_default_policy`): it is hidden. If Vault cannot be asked, that is thrown.
+   * lookUp asks Vault about a token. A token whose lookup is refused, without a word that it is unknown, may live: a role's tokens
+   * may have no policy to look themselves up (`token_no_default_policy`). It is hidden. lookUp throws if Vault cannot be asked.
    */
   async #lookUp(token: string): Promise<'alive' | 'dead' | 'hidden'> {
     try {
@@ -140,7 +140,7 @@ export class Login implements Tokens {
     }
   }
 
-  /** leave ends the renewing, and the token if it was logged in for: nobody else has it. */
+  /** leave ends the renewals, and revokes a token that the client has logged in for: no other program has it. */
   async leave(): Promise<void> {
     clearTimeout(this.#timer);
     const token = this.#token;
@@ -151,7 +151,7 @@ export class Login implements Tokens {
     await Promise.all(this.#revoking);
   }
 
-  /** revoke ends a token that was logged in for. If that fails, it ends by itself. */
+  /** revoke revokes a token that the client has logged in for. If that fails, the token ends by itself. */
   #revoke(token: string): void {
     if (this.#options.auth.method === 'token') {
       return;
@@ -173,7 +173,10 @@ export class Login implements Tokens {
     return this.#entering;
   }
 
-  /** attempt logs in, and notes if it fails: whoever asks next must not try at once, for Vault locks out who fails too often. */
+  /**
+   * attempt logs in, and records a failure: the next caller must not try at once, because Vault locks out a client that fails too
+   * often.
+   */
   async #attempt(): Promise<string> {
     try {
       const token = await this.#admit();
@@ -186,11 +189,11 @@ export class Login implements Tokens {
     }
   }
 
-  /** bounded waits for a secret no longer than for Vault. */
+  /** bounded limits the waiting for a secret to that for Vault. */
   async #bounded<T>(secret: Promise<T>): Promise<T> {
     const { timeout, shutdown } = this.#options;
     return within(timeout, [shutdown], async (until) => unless(secret, until).catch((error: unknown) => {
-      throw until.aborted ? new AuthpipeError({ op: 'logging in to Vault', code: 'unavailable', message: 'what should return the secret takes too long' }) : error;
+      throw until.aborted ? new AuthpipeError({ op: 'logging in to Vault', code: 'unavailable', message: 'the function that returns the secret takes too long' }) : error;
     }));
   }
 
@@ -223,7 +226,7 @@ export class Login implements Tokens {
     return this.#token;
   }
 
-  /** look finds out how long a token lives that came from elsewhere. One that may not ask is used as it is. */
+  /** look finds out how long a given token lives. A token that may not look itself up is used as it is. */
   async #look(token: string): Promise<void> {
     const sent = this.#options.now();
     try {
@@ -234,11 +237,11 @@ export class Login implements Tokens {
         this.#hold({ client_token: token, lease_duration: data.ttl ?? 0, renewable: data.renewable ?? false }, sent, true);
       }
     } catch {
-      // It will be refused if it is none.
+      // Vault refuses it later if it is not valid.
     }
   }
 
-  /** hold notes when the token ends, and plans its renewal well before. */
+  /** hold records when the token ends, and plans its renewal well before. */
   #hold(auth: Auth, sent: number, begins: boolean): void {
     const lease = auth.lease_duration * 1000;
     clearTimeout(this.#timer);
@@ -276,16 +279,16 @@ export class Login implements Tokens {
       if (error instanceof AuthpipeError && !this.#options.shutdown.aborted) {
         this.#options.trouble(error);
       }
-      // A login that has failed was counted.
+      // attempt has counted a login that failed.
       const wait = backoff(this.#failed ? this.#failures : ++this.#failures);
       const left = this.#until - this.#options.now();
-      if (left > 0) { // then who asks next logs in
+      if (left > 0) { // after its end the next caller logs in
         this.#plan(Math.min(spread(wait / 2, wait), left));
       }
     }
   }
 
-  /** prolong renews the token, and tells whether it is worth it: near its greatest age a token is given less each time. */
+  /** prolong renews the token, and returns whether that was worth it: near its maximum TTL each renewal is shorter. */
   async #prolong(token: string): Promise<boolean> {
     const sent = this.#options.now();
     try {
@@ -309,7 +312,7 @@ export class Login implements Tokens {
       return await within(timeout, [shutdown], (signal) => transport.send({ op, method: 'POST', path, body }, token, signal));
     } catch (error) {
       if (error instanceof AuthpipeError && error.status !== undefined && error.status < 500 && error.code !== 'throttled' && error.code !== 'unavailable') {
-        // A secret id that has ended is a 400: the caller is nobody to Vault all the same.
+        // A secret id that has ended is a 400, and means as a 403 does that Vault does not accept the client.
         throw new AuthpipeError({ op, code: 'permission_denied', status: error.status, message: error.detail });
       }
       throw error;
@@ -336,12 +339,12 @@ async function proof(auth: LoggingIn): Promise<Record<string, string | undefined
   }
 }
 
-/** given is a secret that is there, or that is asked for. What comes from a file has a line's end. */
+/** given returns a secret, which may come from a function. A secret from a file may end in a newline. */
 async function given(secret: string | (() => string | Promise<string>)): Promise<string> {
   try {
     return (typeof secret === 'string' ? secret : await secret()).trim();
   } catch (error) {
     const why = reasonOf(error);
-    throw new AuthpipeError({ op: 'logging in to Vault', code: 'unavailable', message: `what should return the secret has failed${why ? `: ${why.text}` : ''}` });
+    throw new AuthpipeError({ op: 'logging in to Vault', code: 'unavailable', message: `the function that returns the secret has failed${why ? `: ${why.text}` : ''}` });
   }
 }

@@ -1,20 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 
-/** What Express adds to a request. */
+/** A request, with what Express adds to it. */
 type Incoming = IncomingMessage & { originalUrl?: string; body?: unknown; rawBody?: unknown };
 
-/** What Node's `http`, Express and Connect call. */
+/** The signature that Node's `http`, Express and Connect call. */
 export type NodeHandler = (request: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void;
 
 /**
- * Makes a handler for Node's `http`, Express and Connect of a Web-standard one.
+ * Adapts a Web-standard handler to Node's `http`, Express and Connect.
  *
  * ```js
  * app.use('/authpipe', toNodeHandler(authpipe.handler({ authenticate })));
  * ```
  *
- * Put it before what parses bodies: webhooks are signed over the bytes as they came.
+ * Put it before middleware that parses bodies: webhooks are signed over the raw bytes.
  */
 export function toNodeHandler(handler: (request: Request) => Promise<Response>): NodeHandler {
   return (incoming, outgoing, next) => {
@@ -37,7 +37,7 @@ async function serve(handler: (request: Request) => Promise<Response>, incoming:
     return;
   }
   const response = await handler(request);
-  // A Headers joins values by commas, which cookies must not be.
+  // Headers joins values by commas. Cookies must stay apart.
   const cookies = response.headers.getSetCookie();
   const headers: Record<string, string | string[]> = Object.fromEntries([...response.headers].filter(([name]) => name !== 'set-cookie'));
   if (cookies.length > 0) {
@@ -47,11 +47,11 @@ async function serve(handler: (request: Request) => Promise<Response>, incoming:
   outgoing.end(Buffer.from(await response.arrayBuffer()));
 }
 
-/** requestOf is the request as the Web has it; undefined where it is none, for whoever sent it wrote no host, say. */
+/** requestOf returns the Web's form of a request; undefined if there is none, as without a host. */
 function requestOf(incoming: Incoming): Request | undefined {
   const init: RequestInit & { duplex?: 'half' } = { method: incoming.method ?? 'GET', headers: headersOf(incoming) };
   const url = urlOf(incoming);
-  if (!url || init.method === 'TRACE' || init.method === 'CONNECT') { // which no Request takes
+  if (!url || init.method === 'TRACE' || init.method === 'CONNECT') { // Request refuses these
     return undefined;
   }
   if (init.method !== 'GET' && init.method !== 'HEAD') {
@@ -61,7 +61,10 @@ function requestOf(incoming: Incoming): Request | undefined {
   return new Request(url, init);
 }
 
-/** urlOf is what was asked for. The host is the header's: a path that begins with two slashes, of either kind, is no host. */
+/**
+ * urlOf returns a request's URL. The host comes from the header, never from the path: a path may begin with two slashes of either
+ * kind.
+ */
 function urlOf(incoming: Incoming): string | undefined {
   const scheme = 'encrypted' in incoming.socket && incoming.socket.encrypted ? 'https' : 'http';
   const host = incoming.headers.host ?? incoming.headers[':authority'] ?? 'localhost';
@@ -77,14 +80,14 @@ function urlOf(incoming: Incoming): string | undefined {
 function headersOf(incoming: Incoming): Headers {
   const headers = new Headers();
   for (const [name, value] of Object.entries(incoming.headers)) {
-    for (const one of name.startsWith(':') ? [] : [value ?? ''].flat()) { // HTTP/2 has its request line among them
+    for (const one of name.startsWith(':') ? [] : [value ?? ''].flat()) { // HTTP/2's pseudo-headers are among them
       headers.append(name, one);
     }
   }
   return headers;
 }
 
-/** bodyOf is the body as it came; of what something before has parsed, as near to it as can be had. */
+/** bodyOf returns the raw body, or the nearest to it if some middleware has parsed it. */
 function bodyOf(incoming: Incoming): NonNullable<RequestInit['body']> {
   for (const raw of [incoming.rawBody, incoming.body]) {
     if (raw instanceof Uint8Array || typeof raw === 'string') {

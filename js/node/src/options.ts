@@ -2,75 +2,74 @@ import type { VaultAuth } from './auth.js';
 import { longest, steady, type Clock } from './clock.js';
 import type { AuthpipeError } from './error.js';
 
-/** Something that failed in the background, where nobody waits for it. */
+/** A failure in the background, for which no caller waits. */
 export interface Trouble {
-  /** What failed. It holds no secret. */
+  /** The error. It holds no secret. */
   error: AuthpipeError;
-  /** The credential that it was about; `undefined` for the client's own token of Vault. */
+  /** The ref of the credential that it is about; `undefined` for the client's own Vault token. */
   ref: string | undefined;
 }
 
-/** How an {@link Authpipe} finds Vault, and how it behaves. */
+/** Options of an {@link Authpipe}. */
 export interface AuthpipeOptions {
-  /** Where Vault is. The default is the environment's `VAULT_ADDR`. */
+  /** Vault's address. The default is the environment's `VAULT_ADDR`. */
   vaultAddr?: string | undefined;
   /** Where the engine is mounted. The default is `authpipe`. */
   mount?: string | undefined;
-  /** How to get a token of Vault's. The default is the environment's `VAULT_TOKEN`. */
+  /** How to log in to Vault. The default is the environment's `VAULT_TOKEN`. */
   auth?: VaultAuth | undefined;
   /** The namespace, of Vault Enterprise or OpenBao. The default is the environment's `VAULT_NAMESPACE`. */
   namespace?: string | undefined;
 
-  /** Bounds the cache, in credentials. Those that are asked for least go first. The default is 10,000. */
+  /** The size of the cache, in credentials. Those that are read least are evicted first. The default is 10,000. */
   size?: number | undefined;
   /**
-   * How old an answer may get, in ms, before it is asked for anew in the background, even if the engine's ttl is longer, as a
-   * token's of sixty days is: by then the person may have connected again, or the tenant may be suspended. The default is five
-   * minutes.
+   * How old an answer may get, in ms, before it is renewed in the background, even if the engine's ttl is longer, as a token's of
+   * sixty days is: the person may have connected again, or the tenant may be suspended. The default is five minutes.
    */
   maxAge?: number | undefined;
   /**
-   * How much older than that an answer may get, in ms, while it cannot be renewed, because Vault is sealed, out of reach, or no longer
-   * accepts the client's token. Then it is dropped, and `getCredential` throws the error of the failed read. A token is never served
-   * after its own end. The default is a day; 0: no longer than `maxAge` allows.
+   * How much older than that an answer may get, in ms, while it cannot be renewed, because Vault is sealed, out of reach, or no
+   * longer accepts the client's token. Then it is dropped, and `getCredential` throws the error of the failed read. A token is
+   * never served after its own end. The default is a day; 0: no longer than `maxAge` allows.
    */
   maxStale?: number | undefined;
   /**
-   * How old a refusal (`not_found`, `needs_reauth`, …) may get, in ms, before it is asked about anew. Somebody who connects in this
-   * process is seen at once; elsewhere, so much later. The default is 30 seconds.
+   * How old a refusal (`not_found`, `needs_reauth`, …) may get, in ms, before it is read again. A connection that this process
+   * completes shows at once, one that another completes after so long. The default is 30 seconds.
    */
   refusalAge?: number | undefined;
-  /** How long one question to Vault may take, in ms, with what is tried again. The default is 30 seconds. */
+  /** How long one request to Vault may take, in ms, with its retries. The default is 30 seconds. */
   timeout?: number | undefined;
   /** How many credentials are renewed at once in the background. The default is 16. */
   parallel?: number | undefined;
 
-  /** Is told what fails in the background. By default nobody is. */
+  /** Receives failures in the background. The default ignores them. */
   onTrouble?: ((trouble: Trouble) => void) | undefined;
-  /** What Vault is asked with. The default is the platform's `fetch`. */
+  /** Sends the requests to Vault. The default is the platform's `fetch`. */
   fetch?: typeof globalThis.fetch | undefined;
   /**
-   * The clock that lives are reckoned by, in ms. The default is the process's own, which nobody can set back, and which does not stop
-   * while the machine sleeps. It must not go back.
+   * The clock for lives and ages, in ms. It must not go back. The default is the process's own, which cannot be set back, and does
+   * not stop while the machine sleeps.
    */
   now?: Clock | undefined;
 }
 
-/** What may be said of a question, beside what is asked. */
+/** Options of a request. */
 export interface AskOptions {
-  /** Ends the waiting. A question that others wait for too goes on. */
+  /** Ends the waiting. A call that other callers wait for goes on. */
   signal?: AbortSignal | undefined;
 }
 
-/** How a credential is deleted. */
+/** Options of `disconnect`. */
 export interface DisconnectOptions extends AskOptions {
-  /** Forget it even if the provider could not be told: then the grant stands there. */
+  /** Delete the credential even if the revocation at the provider fails: then the grant remains there. */
   force?: boolean | undefined;
-  /** `false` leaves the provider alone altogether. */
+  /** `false` does not revoke at the provider. */
   revoke?: boolean | undefined;
 }
 
-/** What is made of the options. */
+/** The options with their defaults. */
 export interface Settings {
   vaultAddr: string;
   mount: string;
@@ -87,7 +86,7 @@ export interface Settings {
   now: Clock;
 }
 
-/** settingsOf fills in the defaults. What is no number that can be kept to is as if it were not said. */
+/** settingsOf fills in the defaults, also for numbers that are not positive. */
 export function settingsOf(options: AuthpipeOptions): Settings {
   const { env } = process;
   const auth = options.auth ?? (env.VAULT_TOKEN ? { method: 'token' as const, token: env.VAULT_TOKEN } : undefined);
@@ -112,16 +111,16 @@ export function settingsOf(options: AuthpipeOptions): Settings {
   };
 }
 
-/** positive is value, if it is a number that can be kept to. */
+/** positive returns value if it is a positive number. */
 export function positive(value: number | undefined, otherwise: number): number {
   return value !== undefined && value > 0 ? value : otherwise;
 }
 
-/** tell keeps the application's own trouble with trouble out of the client. */
+/** tell calls the listener. An error that it throws does not reach the client. */
 function tell(listener: AuthpipeOptions['onTrouble'], trouble: Trouble): void {
   try {
     listener?.(trouble);
   } catch {
-    // It was told.
+    // The listener's own error.
   }
 }

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import type { ReturnMessage } from './view.js';
 
 /**
- * What the page does. It takes the connect code out of the address bar, tells all who should know, and goes. An opener of
- * another origin is none: this window was not opened for the connection then, and must not be closed.
+ * The page's script. It removes the connect code from the address bar, informs the windows of its origin, and closes itself or goes
+ * on. It ignores an opener of another origin: that one did not open this window for the connection, so the window must not be
+ * closed.
  */
 const script = `(() => {
   const { message, returnTo } = JSON.parse(document.getElementById('authpipe').textContent);
@@ -36,17 +37,17 @@ const policy = [
 
 const titles = { connected: 'Connected', cancelled: 'Cancelled', failed: 'Not connected' };
 
-/** page is where a connection ends, in the browser. Without scripts it says how it went, and links on. */
+/** page returns the last page of a connection, in the browser. Without scripts it shows the outcome and a link. */
 export function page(status: number, message: ReturnMessage, returnTo: string | undefined, cookies: readonly string[]): Response {
   const headers = new Headers({
     'Content-Type': 'text/html; charset=utf-8',
     'Cache-Control': 'no-store',
     'Content-Security-Policy': policy,
-    'Referrer-Policy': 'no-referrer', // there is a connect code in the URL
+    'Referrer-Policy': 'no-referrer', // the URL has a connect code
     'X-Content-Type-Options': 'nosniff',
     'X-Frame-Options': 'DENY',
     'X-Robots-Tag': 'noindex',
-    // Any other would cut this window off from its opener.
+    // Any other value would cut this window off from its opener.
     'Cross-Origin-Opener-Policy': 'unsafe-none',
   });
   for (const cookie of cookies) {
@@ -77,7 +78,7 @@ ${why}${on}
   return new Response(html, { status, headers });
 }
 
-/** data is JSON that ends no element. */
+/** data returns JSON that cannot end its script element. */
 function data(value: unknown): string {
   return JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

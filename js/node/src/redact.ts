@@ -1,8 +1,8 @@
-/** What is shown in the place of a secret. */
+/** Shown in place of a secret. */
 export const redacted = '[redacted]';
 
 /**
- * hideGetters moves the getters of a class behind a prototype that `util.inspect` takes for a built-in one, where it stops. With
+ * hideGetters moves the getters of a class to a prototype that `util.inspect` takes for a built-in one, where it stops. With
  * `showHidden` and `getters` it would call them, and they return secrets.
  */
 export function hideGetters(type: { prototype: object }): void {
@@ -17,5 +17,5 @@ export function hideGetters(type: { prototype: object }): void {
   Object.setPrototypeOf(prototype, behind);
 }
 
-/** The method that Node's `util.inspect`, and so `console.log`, asks how an object is to be shown. */
+/** The key of the method by which `util.inspect`, and so `console.log`, shows an object. */
 export const inspect: unique symbol = Symbol.for('nodejs.util.inspect.custom') as typeof inspect;

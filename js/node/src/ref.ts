@@ -1,7 +1,7 @@
 import { invalid } from './error.js';
 import type { ConnectionRequest, CredentialRequest } from './request.js';
 
-/** What names a credential, in parts. */
+/** The parts of a ref. */
 interface Parts {
   tenant: string;
   provider: string;
@@ -10,14 +10,14 @@ interface Parts {
   name?: string | undefined;
 }
 
-/** A ref names one credential, as the engine's paths do. Its text is the key of the cache. */
+/** Names one credential, as the engine's paths do. Its text is the cache's key. */
 export class Ref {
   readonly tenant: string;
   readonly provider: string;
   readonly user: string | undefined;
   readonly page: string | undefined;
   readonly name: string | undefined;
-  /** The ref as the engine writes it. */
+  /** The ref in the engine's form. */
   readonly text: string;
 
   constructor(parts: Parts) {
@@ -41,17 +41,17 @@ export class Ref {
     return above + (users || '/installation');
   }
 
-  /** above is the credential that a page is reached through, and that connecting mends; any other is its own. */
+  /** above returns the credential that a page is reached through, and that is connected to repair it; for any other, itself. */
   get above(): Ref {
     return this.page === undefined ? this : new Ref({ ...this.#parts, page: undefined });
   }
 
-  /** installation is the same of the tenant's installation. */
+  /** installation returns the same ref of the tenant's installation. */
   get installation(): Ref {
     return this.user === undefined ? this : new Ref({ ...this.#parts, user: undefined });
   }
 
-  /** Where the person is sent who can mend it. Nobody connects what is static. */
+  /** The path that connects it again. A static credential has none. */
   get connectPath(): string | undefined {
     return this.name === undefined ? `connect/${this.above.text}` : undefined;
   }
@@ -64,8 +64,8 @@ export class Ref {
 const marks = '._-@|:+=~';
 
 /**
- * checked refuses names that are none. The rules are the engine's; they are looked after here too because a name with a slash
- * or ".." in it would address somebody else's credential.
+ * checked refuses invalid names. The engine has the same rules. They are checked here too, because a name with a slash or ".." in
+ * it would address another credential.
  */
 export function checked(field: string, text: unknown, most: number, others: string): string {
   const known = typeof text === 'string' && text.length <= most && /^[A-Za-z0-9]/.test(text) && !text.includes('..');
@@ -78,14 +78,14 @@ export function checked(field: string, text: unknown, most: number, others: stri
 /** The provider of a request that names none. */
 export const defaultProvider = 'facebook';
 
-/** refOf returns the credential that a request names; of `any` the user's, if it names one. */
+/** refOf returns the ref that a request names; for `any` the user's, if it names one. */
 export function refOf(request: CredentialRequest): Ref {
   const { provider = defaultProvider, tenantId: tenant } = request;
   switch (request.credentialFor) {
     case 'installation':
       return new Ref({ tenant, provider, page: request.pageId });
     case 'user':
-      // Without its id it would be the installation's.
+      // Without an id it would be the installation's.
       return new Ref({ tenant, provider, user: request.userId ?? '', page: request.pageId });
     case 'any':
       return new Ref({ tenant, provider, user: request.userId, page: request.pageId });
@@ -96,7 +96,7 @@ export function refOf(request: CredentialRequest): Ref {
   }
 }
 
-/** exactRefOf is refOf where no other credential may take the place of the one that is named: JavaScript can hand in `any`. */
+/** exactRefOf is refOf without `any`, which JavaScript callers can pass although the type forbids it. */
 export function exactRefOf(request: ConnectionRequest): Ref {
   if ((request.credentialFor as string) === 'any') {
     throw invalid('credentialFor', 'must be installation, user or static');
@@ -104,7 +104,7 @@ export function exactRefOf(request: ConnectionRequest): Ref {
   return refOf(request);
 }
 
-/** parseRef reads what the engine calls a credential; undefined if it is none. */
+/** parseRef parses the engine's form of a ref; undefined if it is none. */
 export function parseRef(text: string): Ref | undefined {
   const [tenant = '', provider = '', ...rest] = text.split('/');
   const parts: Parts = { tenant, provider };
@@ -123,12 +123,12 @@ export function parseRef(text: string): Ref | undefined {
   }
 }
 
-/** isReachedThrough tells whether a ref is another's, or a page's that is reached through it. */
+/** isReachedThrough reports whether a ref is other, or a page that is reached through it. */
 export function isReachedThrough(ref: Ref, other: Ref): boolean {
   return ref.text === other.text || (ref.page !== undefined && ref.above.text === other.text);
 }
 
-/** goesWith tells whether a ref goes when another is disconnected: with an installation go all people of the tenant's. */
+/** goesWith reports whether a ref is deleted when other is disconnected: an installation takes all users of the tenant along. */
 export function goesWith(ref: Ref, other: Ref): boolean {
   const installed = other.user === undefined && other.page === undefined && other.name === undefined;
   return isReachedThrough(ref, other) || (installed && ref.name === undefined && ref.tenant === other.tenant && ref.provider === other.provider);

@@ -1,4 +1,4 @@
-/** What every request names. */
+/** Fields of every request. */
 interface Whose {
   /** The authorization server's short name. The default is `facebook`. */
   provider?: string | undefined;
@@ -6,50 +6,50 @@ interface Whose {
   tenantId: string;
 }
 
-/** The tenant's own credential: what an admin installed. */
+/** The tenant's own credential, which an admin installed. */
 export interface InstallationRequest extends Whose {
-  /** For whom the credential speaks. */
+  /** The kind of the credential. */
   credentialFor: 'installation';
-  /** The id of a page, whose own token is wanted, through the installation. */
+  /** The id of a page, to get its own token, through the installation. */
   pageId?: string | undefined;
 }
 
 /** The credential of one person of the tenant. */
 export interface UserRequest extends Whose {
-  /** For whom the credential speaks. */
+  /** The kind of the credential. */
   credentialFor: 'user';
   /** Your application's id of the person. */
   userId: string;
-  /** The id of a page, whose own token is wanted, through that person. */
+  /** The id of a page, to get its own token, through that person. */
   pageId?: string | undefined;
 }
 
 /**
- * The user's credential, or the installation's if there is none of the user. It falls back only where the user never connected
- * (`not_found`). A user's credential that is dead, suspended or out of reach is an error all the same: to go on in the
- * installation's name would be to act as somebody else without a word. {@link Credential.source} tells whose it was.
+ * The user's credential, or the installation's if the user has none. It falls back only if the user never connected (`not_found`).
+ * A user's credential that is dead, suspended or out of reach is an error: continuing as the installation would silently act as
+ * another account. {@link Credential.source} says whose it was.
  */
 export interface AnyRequest extends Whose {
-  /** For whom the credential speaks. */
+  /** The kind of the credential. */
   credentialFor: 'any';
-  /** Your application's id of the person, if somebody is there. */
+  /** Your application's id of the person, if there is one. */
   userId?: string | undefined;
-  /** The id of a page, whose own token is wanted. It falls back where the user has no way to that page. */
+  /** The id of a page, to get its own token. It falls back where the user has no access to that page. */
   pageId?: string | undefined;
 }
 
-/** An API key or webhook secret, which somebody wrote and nobody connected. */
+/** An API key or webhook secret, which was written and not connected. */
 export interface StaticRequest extends Whose {
-  /** For whom the credential speaks. */
+  /** The kind of the credential. */
   credentialFor: 'static';
-  /** Whose API it is; any name. */
+  /** The API that it is for; any name. */
   provider: string;
-  /** What it is called. */
+  /** Its name. */
   name: string;
 }
 
-/** Which credential is wanted. */
+/** Which credential to get. */
 export type CredentialRequest = InstallationRequest | UserRequest | AnyRequest | StaticRequest;
 
-/** Which credential is meant, where it must be one and not another in its place. */
+/** Which credential, where no other may take its place. */
 export type ConnectionRequest = InstallationRequest | UserRequest | StaticRequest;

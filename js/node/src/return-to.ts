@@ -1,8 +1,8 @@
 import { Refusal } from './guard.js';
 
 /**
- * Where the browser goes in the end is kept in a cookie of its own for each session, and never taken from the URL of the return,
- * which anybody can write. No script reads it. Whatever it says is looked at again when it is read: a sibling domain may have
+ * Where the browser goes at the end. It is kept in a cookie for each session, and never taken from the URL of the return, which
+ * anyone can write. Scripts cannot read the cookie. Its value is validated again when it is read, because a sibling domain may have
  * written it.
  */
 interface Kept {
@@ -10,10 +10,10 @@ interface Kept {
   to: string;
 }
 
-/** Browsers drop a cookie of more than 4096 bytes, and this is in one, as written for a URL. */
+/** Browsers drop a cookie of more than 4096 bytes, and this is in one, URL-encoded. */
 const longest = 2048;
 
-/** path returns where to go if it is a path of the application's own. */
+/** path returns to, if it is a path of the application's own. */
 export function path(to: unknown, own: string): string | undefined {
   if (typeof to !== 'string' || !to.startsWith('/') || to.length > longest || /[\u0000-\u001f\\]/.test(to)) {
     return undefined;
@@ -21,7 +21,7 @@ export function path(to: unknown, own: string): string | undefined {
   try {
     const url = new URL(to, own);
     const here = url.pathname + url.search + url.hash;
-    // What is left of "/.//elsewhere" would be read as a host by whoever goes there.
+    // "/.//elsewhere" becomes "//elsewhere", which a browser would read as a host.
     return url.origin === own && !here.startsWith('//') && here.length <= longest ? here : undefined;
   } catch {
     return undefined;
@@ -46,7 +46,9 @@ export function asked(to: unknown, own: string): string | undefined {
  */
 const most = { earlier: 3, bytes: 4096 };
 
-/** keep returns the cookie that remembers it as long as the session lives, and those that forget the earliest of too many others. */
+/**
+ * keep returns the cookie that stores the path as long as the session lives, and those that delete the earliest of too many others.
+ */
 export function keep(request: Request, session: string, to: string, expiresAt: Date, own: string): string[] {
   const value = Buffer.from(JSON.stringify({ session, to } satisfies Kept)).toString('base64url');
   const seconds = Math.max(Math.ceil((expiresAt.getTime() - Date.now()) / 1000), 60);
@@ -61,12 +63,12 @@ export function keep(request: Request, session: string, to: string, expiresAt: D
   return [kept, ...dropped.map(([known]) => cookie(known, '', 0, own))];
 }
 
-/** drop returns the cookie that forgets it. */
+/** drop returns the cookie that deletes it. */
 export function drop(session: string, own: string): string {
   return cookie(name(session, own), '', 0, own);
 }
 
-/** cookies are the names and values of a request's cookies. */
+/** cookies returns the names and values of a request's cookies. */
 function cookies(request: Request): [name: string, value: string][] {
   return (request.headers.get('cookie') ?? '').split(/;\s*/).map((part) => {
     const end = part.indexOf('=');
@@ -74,7 +76,7 @@ function cookies(request: Request): [name: string, value: string][] {
   });
 }
 
-/** kept reads what was remembered of a session. */
+/** kept returns the path that was stored for a session. */
 export function kept(request: Request, session: string, own: string): string | undefined {
   const [, found = ''] = cookies(request).find(([known]) => known === name(session, own)) ?? [];
   try {
@@ -90,7 +92,7 @@ function cookie(named: string, value: string, seconds: number, own: string): str
   return `${named}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Lax${secure}`;
 }
 
-/** name has the prefix that keeps siblings from writing it, where browsers take it. Session ids are of base64url's letters. */
+/** name has the prefix that keeps siblings from writing the cookie, in browsers that support it. Session ids are in base64url. */
 function name(session: string, own: string): string {
   return prefix(own) + session.slice(0, 16);
 }

@@ -1,22 +1,22 @@
 import { later } from './clock.js';
 import type { Entry } from './table.js';
 
-/** What an agenda needs. */
+/** Options of a schedule. */
 export interface ScheduleOptions {
   now(): number;
-  /** How many may be renewed at once. */
+  /** How many renewals may run at a time. */
   parallel: number;
-  /** Begins to renew an entry, and tells whether it did: then landed will be called. */
+  /** Begins to renew an entry, and returns whether it did. The owner calls finished at the end. */
   renew(entry: Entry): boolean;
 }
 
 /**
- * An agenda wakes entries when they are due. What nobody has used since its answer came is left to sleep, and costs nothing: who
- * asks for it next wakes it.
+ * A schedule renews entries when they are due. An entry that was not read since its last answer is left idle and costs nothing
+ * until it is read again.
  */
 export class Schedule {
   readonly #options: ScheduleOptions;
-  /** Due, in use, and waiting for another's renewal to end. */
+  /** Due and in use, but at the limit of parallel renewals. */
   readonly #waiting = new Set<Entry>();
   #under = 0;
 
@@ -24,7 +24,7 @@ export class Schedule {
     this.#options = options;
   }
 
-  /** plan has an entry woken when it is due. Trouble never is: who wants to know asks again. */
+  /** plan has an entry renewed when it is due. An answer without a due time is not renewed: the next read asks again. */
   plan(entry: Entry): void {
     this.drop(entry);
     if (entry.answer.due === Infinity) {
@@ -32,7 +32,7 @@ export class Schedule {
     }
     entry.timer = later(entry.answer.due - this.#options.now(), () => {
       entry.timer = undefined;
-      if (this.#options.now() < entry.answer.due - 10) { // longer than a timer can be set
+      if (this.#options.now() < entry.answer.due - 10) { // timers have a maximum
         this.plan(entry);
         return;
       }
@@ -41,20 +41,20 @@ export class Schedule {
     });
   }
 
-  /** drop takes an entry off. */
+  /** drop removes an entry from the schedule. */
   drop(entry: Entry): void {
     clearTimeout(entry.timer);
     entry.timer = undefined;
     this.#waiting.delete(entry);
   }
 
-  /** landed is told that a renewal has ended. */
+  /** finished records the end of a renewal. */
   finished(): void {
     this.#under--;
     this.#begin();
   }
 
-  /** begin renews what is due, as many as may be under way. */
+  /** begin renews what is due, up to the limit. */
   #begin(): void {
     for (const entry of this.#waiting) {
       if (this.#under >= this.#options.parallel) {

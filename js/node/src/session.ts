@@ -5,55 +5,54 @@ import { hideGetters, inspect, redacted } from './redact.js';
 import { checked } from './ref.js';
 import type { ErrorCode } from './error.js';
 
-/** What may be said of a connection that is to be made, whosever it is to be. */
+/** Options of `connect` for installations and users alike. */
 export interface ConnectOptions {
   /** The authorization server's short name. The default is `facebook`. */
   provider?: string | undefined;
   /** The tenant that will own the credential. */
   tenantId: string;
-  /** Where the browser goes in the end; one of the configuration's `return_urls`. */
+  /** Where the browser goes at the end; one of the configuration's `return_urls`. */
   returnUrl?: string | undefined;
   /** One of the configuration's `redirect_uris`. The default is the first. */
   redirectUri?: string | undefined;
-  /** What to ask for, instead of the configuration's scopes. */
+  /** The scopes to ask for, instead of the configuration's. */
   scopes?: readonly string[] | undefined;
-  /** `confirm`, where the configuration says callback; it may only tighten. */
+  /** `confirm`, where the configuration has `callback`. The other direction is refused. */
   completion?: 'confirm' | undefined;
   /** Ask again for permissions that were declined. */
   reauthorize?: boolean | undefined;
-  /** Let another account of the provider take the place of the one that is connected. */
+  /** Let another account of the provider replace the connected one. */
   allowAccountChange?: boolean | undefined;
   /** `sdk`: the provider's JavaScript SDK opens the dialog (`FB.login`, Embedded Signup) and hands your page the code to complete with. */
   grant?: 'sdk' | undefined;
 }
 
-/** What begins to connect the tenant's installation. */
+/** A request to connect the tenant's installation. */
 export interface ConnectInstallation extends ConnectOptions {
-  /** Whose credential it is to be. */
+  /** The kind of the credential. */
   credentialFor: 'installation';
   /**
-   * Your application's own id of the person who is signed in to it at this moment: never what a request says, nor what was
-   * stored. It must be the same person who completes.
+   * Your application's own id of the person who is signed in now: never from the request, and never a stored one. It must be the
+   * same person who completes.
    */
   actor: string;
 }
 
-/** What begins to connect a person of the tenant. */
+/** A request to connect a person of the tenant. */
 export interface ConnectUser extends ConnectOptions {
-  /** Whose credential it is to be. */
+  /** The kind of the credential. */
   credentialFor: 'user';
   /** Your application's id of the person. */
   userId: string;
-  /** Who is signed in at this moment. The default is `userId`. */
+  /** The person who is signed in now. The default is `userId`. */
   actor?: string | undefined;
 }
 
-/** What begins a session: one run from the authorization URL to the stored credential. */
+/** A request that begins a session: one run from the authorization URL to the stored credential. */
 export type ConnectRequest = ConnectInstallation | ConnectUser;
 
 /**
- * A session that has begun. Its URL has the session's state in it, and a user code is as good: so they show as `[redacted]`
- * wherever it is printed or serialized.
+ * A session that has begun. Its URL has the session's state in it, so it shows as `[redacted]` wherever it is logged or serialized.
  */
 export class StartedSession {
   readonly #authorizationUrl: string;
@@ -63,7 +62,7 @@ export class StartedSession {
   readonly sessionId: string;
   /** When it ends, if it is not finished. */
   readonly expiresAt: Date;
-  /** `confirm`, and the session is to be completed, or `callback`, and the provider's answer completes it. */
+  /** `confirm`: the application completes the session. `callback`: the provider's answer completes it. */
   readonly completion: 'confirm' | 'callback';
 
   /** Made by the client. */
@@ -80,7 +79,7 @@ export class StartedSession {
     return this.#authorizationUrl;
   }
 
-  /** With `grant: 'sdk'`, in place of the URL: what to complete with, beside the code. */
+  /** With `grant: 'sdk'`, instead of the URL: the state to complete with, beside the code. */
   get state(): string {
     return this.#state;
   }
@@ -98,7 +97,7 @@ export class StartedSession {
 
 hideGetters(StartedSession);
 
-/** A session that has begun where there is no browser: the person types in a code on another device. */
+/** A session that has begun on a device without a browser: the person types a code in on another device. */
 export class StartedDevice {
   readonly #userCode: string;
 
@@ -120,7 +119,7 @@ export class StartedDevice {
     this.interval = data.interval ?? 5;
   }
 
-  /** What the person types in. */
+  /** The code that the person types in. */
   get userCode(): string {
     return this.#userCode;
   }
@@ -138,7 +137,7 @@ export class StartedDevice {
 
 hideGetters(StartedDevice);
 
-/** StartedData is what connect/ answers. */
+/** The answer of connect/. */
 export interface StartedData {
   session_id: string;
   expires_at: string;
@@ -150,19 +149,19 @@ export interface StartedData {
   interval?: number;
 }
 
-/** What every completion says. */
+/** Fields of every completion. */
 interface CompleteOptions {
   /** The tenant of the session. */
   tenantId: string;
   /**
-   * Your application's own id of the person who is signed in to it now, again never what a request says or what was stored at
-   * the start. If it is somebody else than at the start, somebody followed a link that was not made for them: the engine fails
-   * the session with `actor_mismatch`, and destroys the code.
+   * Your application's own id of the person who is signed in now: never from the request, and never the one that was stored at the
+   * start. If another person follows a link that was not made for them, the engine fails the session with `actor_mismatch` and
+   * destroys the code.
    */
   actor: string;
 }
 
-/** The proof is what the callback page handed to the return URL, or showed. */
+/** The proof is the connect code that the callback page passed to the return URL, or showed. */
 export interface CompleteWithCode extends CompleteOptions {
   /** The session's id. */
   sessionId: string;
@@ -170,41 +169,41 @@ export interface CompleteWithCode extends CompleteOptions {
   connectCode: string;
 }
 
-/** The proof is what the provider sent to an application that hosts the redirect URI itself. */
+/** The proof is the provider's answer, from an application that hosts the redirect URI itself. */
 export interface CompleteWithAnswer extends CompleteOptions {
   /** The query as the provider sent it, with `state` and `code`, or `error`. */
   answer: URLSearchParams;
 }
 
-/** The provider is asked whether the person has approved the device. */
+/** A session on a device. The engine asks the provider whether the person has approved it. */
 export interface CompleteDevice extends CompleteOptions {
   /** The session's id. */
   sessionId: string;
 }
 
-/** The end of a session, as the application confirms it. */
+/** A request to complete a session. */
 export type CompleteRequest = CompleteWithCode | CompleteWithAnswer | CompleteDevice;
 
-/** How far a session is. */
+/** The status of a session. */
 export type SessionStatus = 'pending' | 'authorized' | 'redeeming' | 'completed' | 'failed' | 'expired';
 
-/** The state of one run. */
+/** The state of a session. */
 export interface Session {
   /** The session's id. */
   sessionId: string;
-  /** What it connects. */
+  /** The ref that it connects. */
   ref: string;
   /** The authorization server's short name. */
   provider: string;
-  /** Whose credential it is to be. */
+  /** The kind of the credential. */
   credentialFor: 'installation' | 'user';
-  /** How far it is. */
+  /** Its status. */
   status: SessionStatus;
-  /** Who began it: your application's own id of that person. */
+  /** The person who began it: your application's own id. */
   actor: string;
-  /** What is asked for. */
+  /** The scopes that are asked for. */
   scopes: string[];
-  /** When it was begun. */
+  /** When it began. */
   createdAt: Date;
   /** When it ends, if it is not finished. */
   expiresAt: Date;
@@ -212,7 +211,7 @@ export interface Session {
   error?: { code: ErrorCode | 'interrupted' | 'cancelled'; message: string };
 }
 
-/** SessionData is what sessions/ answers. */
+/** The answer of sessions/. */
 export interface SessionData {
   session_id: string;
   ref: string;
@@ -243,12 +242,15 @@ export function sessionFrom(data: SessionData): Session {
   };
 }
 
-/** Returns the id of the session that a provider's `state` belongs to. What a browser appends to a URL (`#_=_`) is no part of it. */
+/** Returns the id of the session of a provider's `state`. It ignores what a browser appends to a URL (`#_=_`). */
 export function sessionOf(state: string): string {
   return createHash('sha256').update(state.replace(/#.*/s, '')).digest('base64url');
 }
 
-/** sessionPath refuses what could lead elsewhere: a session's id may come from a URL that anybody can type. */
+/**
+ * sessionPath returns a session's path. It refuses an id that could lead elsewhere, because ids may come from a URL that anyone can
+ * write.
+ */
 export function sessionPath(tenantId: string, sessionId: string): string {
   const tenant = checked('tenantId', tenantId, 64, '._-');
   if (typeof sessionId !== 'string' || !/^[A-Za-z0-9_-]{43}$/.test(sessionId)) {
@@ -257,10 +259,10 @@ export function sessionPath(tenantId: string, sessionId: string): string {
   return `sessions/${tenant}/${sessionId}`;
 }
 
-/** What the engine takes of a provider's answer. */
+/** The parameters of a provider's answer that the engine takes. */
 const answerFields = ['state', 'code', 'error', 'error_reason', 'error_description', 'error_code', 'error_message'];
 
-/** completionBody is what is written to complete. */
+/** completionBody returns the fields to write to complete. */
 export function completionBody(request: CompleteRequest): Record<string, string> {
   const body: Record<string, string> = { actor: request.actor };
   if ('connectCode' in request) {
@@ -277,7 +279,7 @@ export function completionBody(request: CompleteRequest): Record<string, string>
   return body;
 }
 
-/** connectBody is what is written to connect/. */
+/** connectBody returns the fields to write to connect/. */
 export function connectBody(request: ConnectRequest & { device?: boolean | undefined }): Record<string, unknown> {
   return {
     actor: request.actor,

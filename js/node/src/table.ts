@@ -2,35 +2,35 @@ import type { Answer } from './answer.js';
 import type { Credential } from './credential.js';
 import type { Ref } from './ref.js';
 
-/** A place in the table. */
+/** What is known of one ref. */
 export interface Entry {
   readonly ref: Ref;
   answer: Answer;
-  /** Asked for since the hand of the clock passed it. */
+  /** Read since the hand last passed it. */
   recent: boolean;
-  /** Asked for since its answer came. */
+  /** Read since its answer came. */
   used: boolean;
-  /** Not in use when its renewal was due: nobody knows any more what is so. */
+  /** Not in use when its renewal was due, so its answer may be outdated. */
   idle: boolean;
-  /** Since an answer came. */
+  /** Failed calls since the last answer. */
   failures: number;
-  /** What was reported dead, and is yet to be checked. */
+  /** The credential that was reported dead and is still to be checked. */
   unchecked: Credential | undefined;
-  /** What wakes it when it is due; none while it sleeps. */
+  /** The timer of its renewal; undefined while it is idle. */
   timer: NodeJS.Timeout | undefined;
 }
 
 /**
- * A table of bounded size. Which entry goes when one too many comes is decided by a clock: a hand goes round, takes the mark off
- * those that were asked for since it last came by, and throws out the first that was not. The hand is at the head of the map,
- * which keeps the order of insertion.
+ * A cache of bounded size with CLOCK eviction. When it is full, a hand goes round, clears the mark of each entry that was read
+ * since it last passed, and evicts the first without a mark. The hand is at the head of the map, which keeps the order of
+ * insertion.
  */
 export class Table {
   readonly #entries = new Map<string, Entry>();
   readonly #size: number;
   readonly #removed: (entry: Entry) => void;
 
-  /** removed is told of each entry that goes. */
+  /** removed receives each entry that is removed. */
   constructor(size: number, removed: (entry: Entry) => void) {
     this.#size = size;
     this.#removed = removed;
@@ -54,13 +54,13 @@ export class Table {
     return entry;
   }
 
-  /** remove takes an entry out. */
+  /** remove deletes an entry. */
   remove(entry: Entry): void {
     this.#removed(entry);
     this.#entries.delete(entry.ref.text);
   }
 
-  /** entries are all there are, of this moment. */
+  /** entries returns all entries, as of now. */
   entries(): Entry[] {
     return [...this.#entries.values()];
   }
@@ -71,9 +71,9 @@ export class Table {
     }
   }
 
-  /** coldest turns the hand until it finds one that nobody has asked for lately. After one round there is one. */
+  /** coldest moves the hand to the first entry without a mark. After one round there is one. */
   #coldest(): Entry {
-    for (const entry of this.#entries.values()) { // whoever is set behind comes up again
+    for (const entry of this.#entries.values()) { // an entry that is set behind comes up again
       if (!entry.recent) {
         return entry;
       }

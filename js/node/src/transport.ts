@@ -2,43 +2,43 @@ import { reasonOf } from './cause.js';
 import { rest, spread } from './clock.js';
 import { AuthpipeError, codeIn, refusal } from './error.js';
 
-/** What is sent to Vault. */
+/** A request to Vault. */
 export interface VaultRequest {
-  /** What is attempted, for errors. */
+  /** What is attempted, for error texts. */
   op: string;
   method: 'GET' | 'POST' | 'DELETE';
-  /** Below /v1/, each segment in the clear. */
+  /** Below /v1/, with each segment unescaped. */
   path: string;
   query?: Record<string, string> | undefined;
   body?: unknown;
-  /** How often it may be sent again where Vault did not get to answer it. The default is 2. */
+  /** How often it may be sent again if Vault did not process it. The default is 2. */
   retries?: number | undefined;
 }
 
-/** What Vault answered. */
+/** Vault's response. */
 export interface VaultResponse<T = Record<string, unknown>> {
   data: T;
   auth: Auth | undefined;
   warnings: string[];
-  /** When it was answered by Vault's clock, in ms since the epoch; undefined if it does not say. */
+  /** Vault's time of the response, in ms since the epoch; undefined without a Date header. */
   at: number | undefined;
 }
 
-/** What Vault tells of a token that it has given out or renewed. */
+/** A token that Vault has issued or renewed. */
 export interface Auth {
   client_token: string;
   lease_duration: number;
   renewable: boolean;
 }
 
-/** How Vault is reached. */
+/** Options of an HttpTransport. */
 export interface TransportOptions {
   vaultAddr: string;
   namespace?: string | undefined;
   fetch: typeof globalThis.fetch;
 }
 
-/** More than any answer has. */
+/** More bytes than any response has. */
 const answerLimit = 16 << 20;
 
 /** What the client needs of a connection to Vault. */
@@ -47,7 +47,7 @@ export interface Transport {
   send<T>(request: VaultRequest, token: string | undefined, signal: AbortSignal): Promise<VaultResponse<T>>;
 }
 
-/** A wire carries questions to Vault and answers back. It knows no token of its own. */
+/** Sends requests to Vault over HTTP. It has no token of its own. */
 export class HttpTransport implements Transport {
   readonly #options: TransportOptions;
   readonly #base: string;
@@ -70,8 +70,8 @@ export class HttpTransport implements Transport {
   }
 
   /**
-   * send asks, and asks again what Vault did not get to answer: a node that is starting or stepping down. What the engine has
-   * said stands. All that the engine is asked may be asked twice.
+   * send sends a request, and sends it again if Vault did not process it, as a node does not that is starting or stepping down. A
+   * response of the engine is final. Every request to the engine may be sent twice.
    */
   async send<T>(request: VaultRequest, token: string | undefined, signal: AbortSignal): Promise<VaultResponse<T>> {
     for (let left = request.retries ?? 2, wait = 250; ; left--, wait *= 2) {
@@ -85,7 +85,7 @@ export class HttpTransport implements Transport {
         const texts = errorsIn(text);
         failure = refusal(request.op, response.status, texts);
         if (codeIn(texts) || failure.code !== 'unavailable' || response.status === 429) {
-          throw failure; // a quota of Vault's would be used up by asking again
+          throw failure; // sending it again would use up Vault's quota
         }
       } catch (error) {
         if (error instanceof AuthpipeError) {
@@ -113,7 +113,7 @@ export class HttpTransport implements Transport {
       if ((response.status !== 307 && response.status !== 308) || !location || hops === 2) {
         return response;
       }
-      // A standby that does not forward. The token goes along, so not out of TLS.
+      // A standby that does not forward. The redirect must not take the token out of TLS.
       const next = new URL(location, url);
       if (next.protocol !== 'https:' && next.protocol !== url.protocol) {
         throw new AuthpipeError({ op: request.op, code: 'unexpected', status: response.status, message: 'Vault redirects from https to http' });
@@ -132,7 +132,7 @@ export class HttpTransport implements Transport {
       try {
         headers.set('X-Vault-Token', token);
       } catch {
-        // The error of the platform shows the value.
+        // The platform's error quotes the value.
         throw new AuthpipeError({ op, code: 'permission_denied', message: "Vault's token has characters that no token has" });
       }
     }
@@ -166,7 +166,7 @@ function open<T>(op: string, response: Response, text: string): VaultResponse<T>
     try {
       envelope = (JSON.parse(text) as Envelope<T> | null) ?? {};
     } catch {
-      // Not the cause: it quotes what it could not read, and that may be half a credential.
+      // Without a cause: the parser's error quotes the text, which may have a part of a credential in it.
       throw new AuthpipeError({ op, code: 'unavailable', status: response.status, message: 'the answer cannot be read' });
     }
   }
@@ -182,7 +182,10 @@ function open<T>(op: string, response: Response, text: string): VaultResponse<T>
   };
 }
 
-/** errorsIn reads a refusal of Vault's. A page of some proxy's has nothing to say, which is not to be taken for Vault's saying nothing. */
+/**
+ * errorsIn returns the errors in Vault's response. A proxy's error page has none, and must not be taken for Vault's empty list of
+ * errors.
+ */
 function errorsIn(text: string): string[] {
   try {
     const { errors } = JSON.parse(text) as { errors?: unknown };
@@ -190,7 +193,7 @@ function errorsIn(text: string): string[] {
       return errors.filter((e) => typeof e === 'string');
     }
   } catch {
-    // It is told below.
+    // Not JSON.
   }
   return ["the answer is not Vault's"];
 }

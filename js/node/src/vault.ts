@@ -3,16 +3,16 @@ import { AuthpipeError, closed, denied, outage, unknownToken } from './error.js'
 import type { Tokens, Verdict } from './login.js';
 import type { Transport, VaultRequest, VaultResponse } from './transport.js';
 
-/** What a Vault is made of. */
+/** Options of a Vault. */
 export interface VaultOptions {
   transport: Transport;
   tokens: Tokens;
-  /** How long one request may take, with what is tried again. */
+  /** How long one request may take, in ms, with its retries. */
   timeout: number;
   shutdown: AbortSignal;
 }
 
-/** A vault is asked with a token that lives. */
+/** Sends requests to Vault with a token that lives. */
 export class Vault {
   readonly #options: VaultOptions;
 
@@ -20,7 +20,7 @@ export class Vault {
     this.#options = options;
   }
 
-  /** ask sends a request. signal ends it, as the end of the client does. */
+  /** ask sends a request. signal ends it, and so does closing the client. */
   async ask<T>(request: VaultRequest, signal?: AbortSignal): Promise<VaultResponse<T>> {
     const { transport, timeout, shutdown } = this.#options;
     if (shutdown.aborted) {
@@ -54,14 +54,14 @@ export class Vault {
     }
   }
 
-  /** token waits for one as long as for the answer. Who gives up does not end a login that others wait for. */
+  /** token waits for a token no longer than for the response. A caller that gives up does not end a login that others wait for. */
   #token(op: string, until: AbortSignal): Promise<string> {
     return unless(this.#options.tokens.token(), until).catch((error: unknown) => {
       throw until.aborted ? new AuthpipeError({ op, code: 'unavailable', message: 'logging in to Vault takes too long' }) : outage(error);
     });
   }
 
-  /** verdict distinguishes a policy's refusal from a token that has ended. If that cannot be found out, it is an outage. */
+  /** verdict finds out whether a policy refused or the token has ended. If that cannot be found out, it is an outage. */
   #verdict(token: string, error: AuthpipeError, until: AbortSignal): Promise<Verdict> {
     return unless(this.#options.tokens.refused(token, unknownToken(error)), until).catch(() => ({ dead: true }));
   }

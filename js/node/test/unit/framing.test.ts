@@ -139,7 +139,7 @@ test('an error says why Vault cannot be reached', async () => {
   const refused = await failed(async () => open(await silent()).connection(bob));
   expect(refused).toMatchObject({ code: 'unavailable', detail: 'Vault cannot be reached: the connection was refused' });
   const unreadable = await failed(() => open('http://vault.test', { auth: { method: 'kubernetes', role: 'app', jwt: () => Promise.reject(Object.assign(new Error(canary), { code: 'ENOENT' })) } }).connection(bob));
-  expect(unreadable).toMatchObject({ code: 'unavailable', detail: 'what should return the secret has failed: there is no such file' });
+  expect(unreadable).toMatchObject({ code: 'unavailable', detail: 'the function that returns the secret has failed: there is no such file' });
   expect(shown([refused, unreadable])).not.toContain(canary);
 });
 

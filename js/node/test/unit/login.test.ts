@@ -94,7 +94,7 @@ describe('logging in', () => {
     double.meanwhile(() => double.refuse(400, 'invalid role or secret ID'));
     await expect(open(approle).getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied', status: 400, op: 'logging in to Vault' });
     const unreadable = open({ method: 'kubernetes', role: 'app', jwt: () => Promise.reject(new Error('ENOENT')) });
-    await expect(unreadable.getCredential(bob)).rejects.toMatchObject({ code: 'unavailable', detail: 'what should return the secret has failed' });
+    await expect(unreadable.getCredential(bob)).rejects.toMatchObject({ code: 'unavailable', detail: 'the function that returns the secret has failed' });
   });
 });
 
