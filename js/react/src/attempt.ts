@@ -1,32 +1,39 @@
 import type { Level } from './connection.js';
 import { AuthpipeError } from './failure.js';
 import { listen, type Outcome } from './message.js';
-import type { Server, Session } from './server.js';
+import type { Session } from './server.js';
 import type { Ticket } from './ticket.js';
 
-/** An attempt that is under way, and who wants to know of it. */
+/** What following an attempt needs of the server. */
+export interface Sessions {
+  session(id: string): Promise<Session>;
+}
+
+/** An attempt that is under way, with its listeners. */
 export interface Attempt {
-  server: Server;
+  server: Sessions;
   provider: string;
   level: Level;
   ticket: Ticket;
-  /** The window that was opened. Undefined where this page was loaded since, or was left for the provider itself. */
+  /** The window that was opened. Undefined if this page was loaded since, or this tab went to the provider itself. */
   popup?: Window | undefined;
-  /** The person closed the window, or came back from the provider with nothing done. They may do it all the same, elsewhere. */
+  /** The person closed the window, or came back from the provider without finishing. They may still finish elsewhere. */
   abandoned(): void;
-  /** It has ended. Called once, or never if the following was stopped before. */
+  /** The attempt has ended. Called once, or never if following stopped before. */
   settled(outcome: Outcome): void;
 }
 
-/** How often it is looked whether the window was closed: nothing tells. */
+/** How often to check whether the window was closed, in ms. There is no event for it. */
 const glance = 500;
-/** How long after the first look at the session the next is due; it doubles from there, to at most half a minute. */
+/** How long after the first request about the session the next follows, in ms. The interval doubles, to at most half a minute. */
 const firstPause = 1000;
 const longestPause = 30_000;
-/** How long past its time a session is asked about, by this machine's clock, which may be wrong. */
+/** How long after its end a session is still asked about, in ms, because this machine's clock may be wrong. */
 const patience = 60_000;
 
-/** Follows an attempt to its end: by the message of the return page, and where that may be lost by asking the handler. */
+/**
+ * Follows an attempt to its end: by the message of the return page, and by asking the handler, because the message may be lost.
+ */
 export function follow(attempt: Attempt): () => void {
   const ended = new AbortController();
   const end = (outcome: Outcome) => {
@@ -41,7 +48,7 @@ export function follow(attempt: Attempt): () => void {
   return () => ended.abort();
 }
 
-/** Looks at the window until it is closed or the session's time is over, and asks from then on. */
+/** Watches the window until it is closed or the session has ended, and asks the handler from then on. */
 function watch(attempt: Attempt, popup: Window, ended: AbortSignal, end: (outcome: Outcome) => void): void {
   const deadline = Date.parse(attempt.ticket.expiresAt);
   const timer = setInterval(() => {
@@ -62,7 +69,7 @@ async function ask(attempt: Attempt, ended: AbortSignal, end: (outcome: Outcome)
     const outcome = endOf(session);
     if (outcome) return end(outcome);
     if (Date.now() > giveUp) return end({ outcome: 'failed', error: expired() });
-    // The first look may come before the last thing that the window did has arrived.
+    // The first answer may be older than the last action in the window.
     const gone = popup ? popup.closed : ticket.display === 'tab';
     if (looks > 0 && gone && !abandoned && isIdle(session)) {
       abandoned = true;
@@ -72,16 +79,16 @@ async function ask(attempt: Attempt, ended: AbortSignal, end: (outcome: Outcome)
   }
 }
 
-/** Nobody is at work on it: the person has to do something. */
+/** No request is completing it: the person has to act. */
 const isIdle = (session: unknown) => ['pending', 'authorized'].includes((session as Session).status);
 
 const passing = new Set(['unavailable', 'throttled', 'internal']);
 
-/** What the handler's answer, or the error in its place, says of the attempt's end; undefined while there is none. */
+/** Returns how the attempt ended, from the handler's answer or the error in its place; undefined if it has not. */
 function endOf(session: unknown): Outcome | undefined {
   if (session instanceof Error) {
     const code = session instanceof AuthpipeError ? session.code : 'unavailable';
-    // A moment without the network, or of trouble in the handler, is no end; the next look tells.
+    // A lost network or a failing handler does not end it. The next request finds out.
     return passing.has(code) ? undefined : { outcome: 'failed', error: session as AuthpipeError };
   }
   const { status, error } = session as Session;

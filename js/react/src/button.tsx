@@ -12,29 +12,29 @@ export interface ButtonProps extends ConnectOptions {
   provider: string;
   onCancel?: (() => void) | undefined;
   onError?: ((error: AuthpipeError) => void) | undefined;
-  /** Other words than the provider's above. */
+  /** Texts that replace the AuthpipeProvider's. */
   words?: WordChanges | undefined;
-  /** Beside `authpipe`, which the stylesheet goes by. */
+  /** Added to `authpipe`, the class that the stylesheet uses. */
   className?: string | undefined;
-  /** Of the element around it all: the stylesheet's variables, for instance. */
+  /** Styles of the outer element, such as the stylesheet's variables. */
   style?: CSSProperties | undefined;
-  /** Pressing does nothing. Who uses a keyboard finds it all the same, and is told what is so. */
+  /** Pressing does nothing. The button stays focusable, so that the keyboard and screen readers reach it and its note. */
   disabled?: boolean | undefined;
-  /** What stands before the label: an icon, for instance. */
+  /** Content before the label, such as an icon. */
   children?: ReactNode;
 }
 
 export interface InstallButtonProps extends ButtonProps {
-  /** Told of the connection at the end of each attempt that succeeds. */
+  /** Receives the connection at the end of each attempt that succeeds. */
   onInstall?: ((installation: Connection) => void) | undefined;
 }
 
 export interface ConnectButtonProps extends ButtonProps {
-  /** Told of the connection at the end of each attempt that succeeds. */
+  /** Receives the connection at the end of each attempt that succeeds. */
   onConnect?: ((connection: Connection) => void) | undefined;
 }
 
-/** Installs the application for the organization, which only its administrators may. */
+/** Installs the application for the organization. Only its administrators may. */
 export function InstallButton({ onInstall, ...props }: InstallButtonProps) {
   return <Button {...props} level="installation" onDone={onInstall} />;
 }
@@ -49,7 +49,7 @@ interface AnyButtonProps extends ButtonProps {
   onDone: ((connection: Connection) => void) | undefined;
 }
 
-/** One button that stays the same element in every state, so that the keyboard's focus stays with it, and one live line below. */
+/** One button that stays the same element in every state, so that it keeps the keyboard's focus, and a live line below it. */
 function Button({ provider, level, onDone, onCancel, onError, words, className, style, disabled, children, scopes, reauthorize, returnTo, display }: AnyButtonProps) {
   const onEnd = (ended: Ended) => {
     if (ended.outcome === 'connected') onDone?.(ended.connection);
@@ -68,7 +68,7 @@ function Button({ provider, level, onDone, onCancel, onError, words, className, 
     if (state === 'failed' && last === null) return void connection.refresh();
     void connection.connect({ scopes, reauthorize: missing || reauthorize, returnTo, display });
   };
-  // It goes when the waiting is over, by whatever; the keyboard's focus must not go with it. React calls this before it is out of the page.
+  // When the cancel button is removed, the focus moves to the main button. React calls this before the element leaves the page.
   const cancelButton = useRef<HTMLButtonElement>(null);
   const keepFocus = useCallback((element: HTMLButtonElement | null) => {
     if (!element && cancelButton.current === document.activeElement) button.current?.focus();

@@ -1,4 +1,4 @@
-/** Functions of the application that want to be told of something. */
+/** The application's listeners for one kind of event. */
 export class Callbacks<T> {
   readonly #all = new Set<(of: T) => void>();
 
@@ -7,8 +7,8 @@ export class Callbacks<T> {
     return () => this.#all.delete(callback);
   }
 
-  /** Tells all. What one of them throws is reported as any other error that nobody catches, and disturbs nobody else. */
-  tell(of: T): void {
+  /** Calls all. An error that one of them throws is reported like any uncaught error, and does not stop the others. */
+  call(of: T): void {
     for (const callback of [...this.#all]) {
       try {
         callback(of);

@@ -3,15 +3,15 @@ import { Server } from './server.js';
 import { ConnectionStore } from './store.js';
 
 export interface ClientOptions {
-  /** Where the handler of `@authpipe/node` answers: a path of this page's own origin. Default `/authpipe`. */
+  /** Where the handler of `@authpipe/node` is: a path of this page's own origin. The default is `/authpipe`. */
   basePath?: string | undefined;
-  /** Default the browser's. */
+  /** The default is the browser's. */
   fetch?: typeof fetch | undefined;
-  /** Takes this tab to the provider, where no window is to be had. Default `location.assign`. */
+  /** Takes this tab to the provider, if no window opens. The default is `location.assign`. */
   navigate?: ((url: string) => void) | undefined;
 }
 
-/** The connections of one page, each known once, however many components show it. */
+/** The connections of one page. All components that show the same one share its store. */
 export class Client {
   readonly #server: Server;
   readonly #navigate: (url: string) => void;
@@ -28,7 +28,7 @@ export class Client {
     if (known) return known;
     const store = new ConnectionStore({
       server: this.#server, provider, level, leave: this.#navigate,
-      // What is a person's own stands on the installation, and goes with it.
+      // A person's own connection depends on the installation, and is removed with it.
       changed: () => level === 'installation' && this.#stores.get(`${provider}/user`)?.outdate(),
     });
     this.#stores.set(key, store);

@@ -1,17 +1,17 @@
 import { AuthpipeError } from './failure.js';
 
-/** Whose credential it is: the organization's own, or that of the person who is signed in. */
+/** Whose credential it is: the organization's, or that of the person who is signed in. */
 export type Level = 'installation' | 'user';
 
-/** What a browser may know of a connection. There is no token in it, and none can come in: see connectionOf. */
+/** What a browser may know of a connection. It has no token: connectionOf drops unknown fields. */
 export interface Connection {
   provider: string;
   for: Level;
   /** `active`, or why it is not served: `needs_reauth`, `revoked`, `failed`. */
   status: string;
-  /** What was granted. */
+  /** The scopes that were granted. */
   scopes: string[];
-  /** What was asked for and not granted. */
+  /** The scopes that were asked for and not granted. */
   missingScopes: string[];
   /** RFC 3339. */
   connectedAt: string;
@@ -19,13 +19,13 @@ export interface Connection {
   expiresAt?: string;
   /** The provider's id of the account. */
   providerUserId?: string;
-  /** Only the person can mend it, by connecting again. */
+  /** Only the person can repair it, by connecting again. */
   needsReauth: boolean;
 }
 
 /**
- * Reads a connection out of what came from the handler. It takes the fields that it knows and leaves the rest: should a server
- * ever answer more than it may, that goes no further than this.
+ * Reads a connection from the handler's answer. It takes the known fields only, so that a server that answers more than it should
+ * leaks nothing beyond this function.
  */
 export function connectionOf(raw: unknown): Connection | null {
   if (raw === null) return null;

@@ -1,7 +1,7 @@
 /**
- * What went wrong, by a code to match. The codes are the engine's (`access_denied`, `actor_mismatch`, `session_expired`,
- * `installation_required`, …), the handler's (`unauthenticated`, `forbidden`) and two of this package: `unavailable`, the
- * handler cannot be reached, and `invalid_response`, it answered what nobody expects.
+ * An error with a code to compare. The codes are the engine's (`access_denied`, `actor_mismatch`, `session_expired`,
+ * `installation_required`, …), the handler's (`unauthenticated`, `forbidden`) and two of this package: `unavailable` if the handler
+ * cannot be reached, and `invalid_response` for an answer that cannot be read.
  */
 export class AuthpipeError extends Error {
   override readonly name = 'AuthpipeError';
@@ -13,7 +13,7 @@ export class AuthpipeError extends Error {
   }
 }
 
-/** The error that an answer's or a message's `error` tells of, or undefined where it is none. */
+/** Returns the error in an answer's or a message's field `error`; undefined if there is none. */
 export function errorOf(raw: unknown): AuthpipeError | undefined {
   if (typeof raw !== 'object' || raw === null) return undefined;
   const { code, message } = raw as Record<string, unknown>;

@@ -7,26 +7,26 @@ export type Outcome =
   | { outcome: 'cancelled' }
   | { outcome: 'failed'; error: AuthpipeError };
 
-/** Which message is waited for: another attempt's, or another's altogether, is none of ours. */
+/** The attempt that a message must be about. All others are ignored. */
 export interface Expected {
   provider: string;
   level: Level;
   sessionId: string;
-  /** The window that was opened. Undefined after a reload, which loses it; then the origin and the session id must do. */
+  /** The window that was opened. Undefined after a reload, which loses it; then origin and session id must do. */
   popup?: Window | undefined;
 }
 
 /**
- * Hears what the handler's return page tells, until ended. It posts to the window that opened it; and, for a provider's page may have
- * parted the two, to a channel that all windows of this origin hear, and no others.
+ * Listens for the message of the handler's return page, until ended. The page posts it to the window that opened it, and to a
+ * channel of all windows of this origin, because a provider's page may cut the window off from its opener.
  */
-export function listen(expected: Expected, ended: AbortSignal, hear: (outcome: Outcome) => void): void {
+export function listen(expected: Expected, ended: AbortSignal, receive: (outcome: Outcome) => void): void {
   const post = (event: MessageEvent) => {
     if (isFrom(event, expected.popup)) read(event.data);
   };
   const read = (data: unknown) => {
     const outcome = outcomeOf(data, expected);
-    if (outcome) hear(outcome);
+    if (outcome) receive(outcome);
   };
   window.addEventListener('message', post, { signal: ended });
   const channel = openChannel();
@@ -35,7 +35,7 @@ export function listen(expected: Expected, ended: AbortSignal, hear: (outcome: O
   ended.addEventListener('abort', () => channel.close());
 }
 
-/** Browsers may refuse one, where they refuse storage. */
+/** Browsers that refuse storage may refuse a channel. */
 function openChannel(): BroadcastChannel | undefined {
   try {
     return new BroadcastChannel('authpipe');
@@ -44,22 +44,25 @@ function openChannel(): BroadcastChannel | undefined {
   }
 }
 
-/** Any page can post anything to a window that it has a reference to: what is not from this very origin and from the window that was opened is not heard. */
+/**
+ * Reports whether a message comes from this origin and from the window that was opened. Any page can post to a window that it has a
+ * reference to.
+ */
 function isFrom(event: MessageEvent, popup: Window | undefined): boolean {
   return event.origin === window.location.origin && (!popup || event.source === popup);
 }
 
-/** Reads a message that is about the session that was begun; any other is left alone, and undefined returned. */
+/** Reads a message about the session that was begun; undefined for any other. */
 function outcomeOf(raw: unknown, expected: Expected): Outcome | undefined {
   if (typeof raw !== 'object' || raw === null) return undefined;
   const data = raw as Record<string, unknown>;
   if (data['source'] !== 'authpipe' || data['sessionId'] !== expected.sessionId) return undefined;
-  // Who comes back as another tenant's may not know what it was for, but that it failed they may.
+  // A person who comes back to another tenant learns that it failed, and not what it was for.
   const unnamed = data['outcome'] === 'failed' && data['provider'] === '' && data['for'] === '';
   if (!unnamed && (data['provider'] !== expected.provider || data['for'] !== expected.level)) return undefined;
   switch (data['outcome']) {
     case 'connected':
-      return { outcome: 'connected', connection: told(data['connection']) };
+      return { outcome: 'connected', connection: connectionIn(data['connection']) };
     case 'cancelled':
       return { outcome: 'cancelled' };
     case 'failed':
@@ -69,8 +72,8 @@ function outcomeOf(raw: unknown, expected: Expected): Outcome | undefined {
   }
 }
 
-/** The connection that came along, or null: then it is asked for. */
-function told(raw: unknown): Connection | null {
+/** Returns the connection in the message, or null: then the handler is asked for it. */
+function connectionIn(raw: unknown): Connection | null {
   try {
     return connectionOf(raw ?? null);
   } catch {

@@ -1,6 +1,6 @@
 /**
- * Opens the window that the person will consent in. It must be called while a click is being handled, before anything is waited for:
- * browsers open windows for people, not for answers. Returns undefined where the browser lets no window open.
+ * Opens the window for the provider's dialog. Call it while a click is being handled and before anything is awaited: browsers open
+ * no window later. Returns undefined if the browser blocks it.
  */
 export function openPopup(name: string): Window | undefined {
   const width = Math.min(600, window.screen.availWidth || 600);
@@ -8,9 +8,12 @@ export function openPopup(name: string): Window | undefined {
   const left = Math.max(0, Math.round(window.screenX + (window.outerWidth - width) / 2));
   const top = Math.max(0, Math.round(window.screenY + (window.outerHeight - height) / 2));
   const popup = window.open('about:blank', name, `popup,width=${width},height=${height},left=${left},top=${top}`);
-  // Some blockers hand out a window that is closed already.
+  // Some blockers return a window that is closed already.
   return popup && !popup.closed ? popup : undefined;
 }
 
-/** The windows' names start so. A connection has one name, so that a second attempt takes over the window of a first that was lost sight of. */
+/**
+ * The prefix of the windows' names. Each connection has one name, so that a second attempt reuses the window of a first that was
+ * lost.
+ */
 export const popupPrefix = 'authpipe:';

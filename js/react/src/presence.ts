@@ -1,4 +1,7 @@
-/** Tells when the person comes back to this page: `look` from elsewhere, `restored` where the browser has kept the page whole meanwhile. */
+/**
+ * Watches for the person coming back to this page: `look` from elsewhere, `restored` if the browser restores the page from its
+ * cache.
+ */
 export function watchPresence(look: () => void, restored: () => void): () => void {
   const seen = () => {
     if (document.visibilityState === 'visible') look();

@@ -3,7 +3,7 @@ import { Client, type ClientOptions } from './client.js';
 import type { WordChanges } from './words.js';
 
 export interface AuthpipeProviderProps extends ClientOptions {
-  /** Other words, in another language for instance, for all components below. */
+  /** Texts for all components below, such as a translation. */
   words?: WordChanges | undefined;
   children?: ReactNode;
 }
@@ -13,12 +13,13 @@ interface Shared {
   words: WordChanges;
 }
 
-// What holds without a provider, so that a button alone does. It keeps nothing on a server: there, nothing is asked or shown but `loading`.
+// The value without an AuthpipeProvider, so that a button works alone. On a server it stores nothing: there is no request, and the
+// state is `loading`.
 const Context = createContext<Shared>({ client: new Client(), words: {} });
 
-/** Says where the handler is, and in what words to speak. Components work without it where the handler is at `/authpipe`. */
+/** Sets the handler's path and the texts. Components work without it if the handler is at `/authpipe`. */
 export function AuthpipeProvider({ basePath, fetch, navigate, words = none, children }: AuthpipeProviderProps) {
-  // Functions are often written where they are given, and are others each time then: what is known must not be lost by that.
+  // Callers often pass new functions at each render. That must not lose the client's state.
   const latest = useRef({ fetch, navigate });
   useEffect(() => {
     latest.current = { fetch, navigate };

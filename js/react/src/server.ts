@@ -1,20 +1,20 @@
 import { type Connection, connectionOf, type Level } from './connection.js';
 import { AuthpipeError, errorOf } from './failure.js';
 
-/** What a connection is asked for with. */
+/** Options of an attempt. */
 export interface ConnectOptions {
-  /** Instead of those that the operator has configured. */
+  /** The scopes to ask for, instead of the configured ones. */
   scopes?: string[] | undefined;
   /** Ask again for permissions that were declined before. */
   reauthorize?: boolean | undefined;
-  /** Where the browser goes when it comes back in this tab: a path of this origin. Default: where it is now. */
+  /** Where the browser goes when it comes back in this tab: a path of this origin. The default is its address now. */
   returnTo?: string | undefined;
 }
 
 export interface Started {
   sessionId: string;
   authorizationUrl: string;
-  /** RFC 3339, by this machine's clock. */
+  /** In RFC 3339, by this machine's clock. */
   expiresAt: string;
 }
 
@@ -25,15 +25,15 @@ export interface Session {
 
 const statuses = new Set<unknown>(['pending', 'authorized', 'redeeming', 'completed', 'failed', 'expired']);
 
-/** The application's own server, as far as the handler of `@authpipe/node` answers below a base path. */
+/** The endpoints of the handler of `@authpipe/node` in the application's own server. */
 export class Server {
   readonly #base: string;
   readonly #fetch: typeof fetch;
-  /** How far, in milliseconds, this machine's clock is ahead of the server's, as of the last answer. */
+  /** How far this machine's clock is ahead of the server's, in ms, as of the last answer. */
   #ahead = 0;
 
   constructor(base: string, fetcher?: typeof fetch) {
-    // A base elsewhere would be sent cookies that are not meant for it, or none: the components' own origin, or nothing.
+    // A base on another origin would receive cookies that are not meant for it, or none.
     if (!/^\/(?![/\\])/.test(base)) throw new TypeError(`basePath must be a path of this origin, such as /authpipe: ${base}`);
     this.#base = base.replace(/\/+$/, '');
     this.#fetch = fetcher ?? ((input, init) => fetch(input, init));
@@ -85,7 +85,7 @@ export class Server {
     } catch {
       throw new AuthpipeError('unavailable', 'the application cannot be reached');
     }
-    // People's clocks are wrong by hours, and it is the server's by which a session ends.
+    // Devices' clocks may be wrong by hours, and a session ends by the server's.
     const there = Date.parse(response.headers.get('Date') ?? '');
     this.#ahead = Number.isNaN(there) ? 0 : Date.now() - there;
     if (response.status === 204) return {};

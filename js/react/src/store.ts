@@ -1,4 +1,4 @@
-import { follow } from './attempt.js';
+import { follow, type Sessions } from './attempt.js';
 import { Callbacks } from './callbacks.js';
 import type { Connection, Level } from './connection.js';
 import { AuthpipeError } from './failure.js';
@@ -6,47 +6,56 @@ import type { Outcome } from './message.js';
 import { here } from './here.js';
 import { openPopup, popupPrefix } from './popup.js';
 import { watchPresence } from './presence.js';
-import type { ConnectOptions as StartOptions, Server, Started } from './server.js';
+import type { ConnectOptions as StartOptions, Started } from './server.js';
 import { type Ended, type Snapshot, stateOf, unknown } from './state.js';
 import { dropTicket, findTicket, keepTicket, type Ticket } from './ticket.js';
 
 export interface ConnectOptions extends StartOptions {
-  /** Default `popup`; this tab is used where the browser opens no window. */
+  /** The default is `popup`. If the browser opens no window, this tab is used. */
   display?: 'popup' | 'tab' | undefined;
 }
 
-/** What a store is about, and what it does by others. */
+/** What a store needs of the server. */
+export interface ConnectionServer extends Sessions {
+  start(provider: string, level: Level, options: StartOptions): Promise<Started>;
+  status(provider: string, level: Level): Promise<Connection | null>;
+  disconnect(provider: string, level: Level): Promise<void>;
+}
+
+/** Options of a store. */
 export interface StoreOptions {
-  server: Server;
+  server: ConnectionServer;
   provider: string;
   level: Level;
   /** Takes this tab to the provider. */
   leave(url: string): void;
-  /** The connection was made or ended, by this page. */
+  /** Called when this page has made or ended the connection. */
   changed(): void;
 }
 
-/** What is known of one connection, for all components that show it. */
+/** The state of one connection, for all components that show it. */
 export class ConnectionStore {
-  readonly #server: Server;
+  readonly #server: ConnectionServer;
   readonly #options: StoreOptions;
   readonly #provider: string;
   readonly #level: Level;
   readonly #listeners = new Set<() => void>();
   readonly #callbacks = new Callbacks<Ended>();
-  #leaveAlone: (() => void) | undefined;
+  #unwatch: (() => void) | undefined;
   #snapshot: Snapshot = unknown;
   #loaded = false;
   #loading: Promise<void> | undefined;
   #popup: Window | undefined;
   #stop: (() => void) | undefined;
-  /** The attempt that is under way, once it has begun. */
+  /** The attempt that is under way, once its session has begun. */
   #ticket: Ticket | undefined;
-  /** Whether it was begun before this page was loaded, or anew for another person: by whom, nobody can say. */
+  /** Whether it began before this page was loaded, perhaps for another person. */
   #inherited = false;
-  /** Counts the attempts and their ends, so that what belongs to an older one changes nothing. */
+  /** Counts the attempts and their ends, so that results of an older attempt are ignored. */
   #turn = 0;
-  /** Counts the looks at the connection; and the newest of them that was answered, or that what this page did has overtaken. */
+  /**
+   * Counts the requests for the connection, and the newest of them that was answered or that an action of this page has outdated.
+   */
   #looks = 0;
   #seen = 0;
   #lastLook = 0;
@@ -70,12 +79,15 @@ export class ConnectionStore {
   readonly read = (): Snapshot => this.#snapshot;
   readonly readOnServer = (): Snapshot => unknown;
 
-  /** Calls back at the end of each attempt. */
+  /** Adds a callback for the end of each attempt. */
   readonly onEnd = (callback: (ended: Ended) => void): (() => void) => this.#callbacks.add(callback);
 
-  /** Connects, or connects again. Call it while a click is being handled, or there will be no window. Resolves when the person is on their way. */
+  /**
+   * Connects, or connects again. Call it while a click is being handled, or no window opens. Resolves when the person is on the way
+   * to the provider.
+   */
   readonly connect = async (options: ConnectOptions = {}): Promise<void> => {
-    // One by one: what is given may be more, a click's event for instance.
+    // Field by field: the argument may be a click's event.
     const { display = 'popup', scopes, reauthorize, returnTo = here() } = options;
     const open = this.#popup;
     if (open && !open.closed && this.#snapshot.state === 'waiting') return open.focus();
@@ -91,17 +103,17 @@ export class ConnectionStore {
     }
   };
 
-  /** Goes back to the window that is open, where there is one. */
+  /** Brings the open window to the front, if there is one. */
   readonly focus = (): void => {
     if (this.#popup && !this.#popup.closed) this.#popup.focus();
   };
 
-  /** Gives up waiting, and closes the window. */
+  /** Stops waiting, and closes the window. */
   readonly cancel = (): void => {
     if (this.#snapshot.state === 'waiting') this.#end({ outcome: 'cancelled' });
   };
 
-  /** Takes the grant back at the provider and forgets the credential. Rejects with an AuthpipeError. */
+  /** Revokes the grant at the provider and deletes the credential. Rejects with an AuthpipeError. */
   readonly disconnect = async (): Promise<void> => {
     this.#show({ disconnecting: true });
     try {
@@ -116,7 +128,7 @@ export class ConnectionStore {
     }
   };
 
-  /** Asks how the connection is. It is asked by itself, too, when the person comes back to this page. */
+  /** Reads the connection. This happens by itself when the person comes back to this page. */
   readonly refresh = async (): Promise<void> => {
     const look = ++this.#looks;
     this.#lastLook = Date.now();
@@ -128,29 +140,29 @@ export class ConnectionStore {
       const { state, last, error } = this.#snapshot;
       this.#show(state === 'waiting' ? { connection } : { ...stateOf(connection, last), error: last === 'failed' ? error : null });
     } catch (error) {
-      // What is shown stays as it was; only where nothing is known yet there is something to say.
+      // A failed read changes nothing, unless nothing was read before.
       const { state, last } = this.#snapshot;
       if (!this.#loaded && last === null && state !== 'waiting') this.#show({ state: 'failed', error: asError(error) });
     }
   };
 
-  /** Something has happened elsewhere that this connection depends on: it is asked for, now or when it is shown next. */
+  /** Marks the connection as outdated by a change elsewhere. It is read now, or when it is shown next. */
   outdate(): void {
     this.#lastLook = 0;
     if (this.#listeners.size > 0) void this.refresh();
   }
 
   #attach(): void {
-    this.#leaveAlone = watchPresence(this.#look, this.#restored);
+    this.#unwatch = watchPresence(this.#look, this.#restored);
     if (!this.#stop) this.#resume();
     if (!this.#loaded || this.#isOld()) this.#loading ??= this.refresh().finally(() => (this.#loading = undefined));
   }
 
-  /** With nobody there to be told, nothing is followed: an attempt is taken up again when somebody is, and told of then. */
+  /** Without listeners no attempt is followed. It is resumed with the next listener, which then receives its end. */
   #detach(): void {
     this.#stop?.();
     this.#stop = undefined;
-    this.#leaveAlone?.();
+    this.#unwatch?.();
   }
 
   readonly #look = (): void => {
@@ -161,12 +173,12 @@ export class ConnectionStore {
     return Date.now() - this.#lastLook > restless;
   }
 
-  /** A page that comes back whole from the browser's memory still waits for what has happened meanwhile. */
+  /** A page that is restored from the browser's cache resumes the attempt that it was waiting for. */
   readonly #restored = (): void => {
     if (this.#snapshot.state === 'waiting' && !this.#popup) this.#resume();
   };
 
-  /** Takes up an attempt that was under way when the page was loaded, or when the last component that showed it went. */
+  /** Resumes an attempt that was under way when the page was loaded, or when the last component that showed it was removed. */
   #resume(): void {
     const inherited = this.#ticket ? undefined : findTicket(this.#provider, this.#level);
     this.#ticket ??= inherited;
@@ -196,45 +208,45 @@ export class ConnectionStore {
       popup: this.#popup,
       abandoned: () => {
         this.#dropTicket();
-        this.#tell({ outcome: 'cancelled' });
+        this.#settle({ outcome: 'cancelled' });
       },
-      settled: (outcome) => void this.#arrive(outcome),
+      settled: (outcome) => void this.#settled(outcome),
     });
   }
 
-  async #arrive(outcome: Outcome): Promise<void> {
+  async #settled(outcome: Outcome): Promise<void> {
     this.#stop = undefined;
     if (outcome.outcome === 'connected') {
       const turn = this.#turn;
-      const ended = await this.#whole(outcome.connection);
+      const ended = await this.#endOf(outcome.connection);
       if (turn === this.#turn && this.#listeners.size > 0) this.#end(ended);
       return;
     }
     const code = outcome.outcome === 'failed' ? outcome.error.code : '';
-    // Who is signed in now did not begin it, and has nothing to do with how it ends.
+    // The person who is signed in now did not begin it, and must not see how it ends.
     if (code === 'not_found' && this.#inherited) return this.#lose();
-    // Who closed the window is not told again when the session's time is over; but what they did in it all the same is something else.
+    // A person who closed the window has seen `cancelled`, and sees no `session_expired` later. Any other end is new to them.
     if (this.#snapshot.last !== 'cancelled' || !['', 'session_expired'].includes(code)) this.#end(outcome);
   }
 
-  /** Ends an attempt that is not this person's, without a word. */
+  /** Ends an attempt that is not this person's, without calling the callbacks. */
   #lose(): void {
     this.#turn++;
     this.#drop();
     this.#show({ ...stateOf(this.#snapshot.connection, null), last: null, error: null });
   }
 
-  /** The end that a connection is, which is asked for where it did not come along. */
-  async #whole(told: Connection | null): Promise<Ended> {
-    const connection = told ?? (await this.#server.status(this.#provider, this.#level).catch(() => null));
+  /** Returns the end of an attempt that succeeded. It reads the connection if the message had none. */
+  async #endOf(received: Connection | null): Promise<Ended> {
+    const connection = received ?? (await this.#server.status(this.#provider, this.#level).catch(() => null));
     if (connection) return { outcome: 'connected', connection };
     return { outcome: 'failed', error: new AuthpipeError('unavailable', 'it was connected, and cannot be read at the moment') };
   }
 
-  /** Ends the attempt, and all that belongs to it. */
+  /** Ends the attempt, and calls the callbacks. */
   #end(ended: Ended): void {
     this.#drop();
-    this.#tell(ended);
+    this.#settle(ended);
   }
 
   #drop(): void {
@@ -255,7 +267,7 @@ export class ConnectionStore {
     dropTicket(this.#provider, this.#level);
   }
 
-  #tell(ended: Ended): void {
+  #settle(ended: Ended): void {
     this.#turn++;
     const last = ended.outcome;
     const connection = last === 'connected' ? ended.connection : this.#snapshot.connection;
@@ -265,7 +277,7 @@ export class ConnectionStore {
       this.#seen = ++this.#looks;
       this.#options.changed();
     }
-    this.#callbacks.tell(ended);
+    this.#callbacks.call(ended);
   }
 
   #show(change: Partial<Snapshot>): void {
@@ -274,7 +286,7 @@ export class ConnectionStore {
   }
 }
 
-/** How long, in milliseconds, what is known is good enough for who comes back to the page. */
+/** How old the state may be when the person comes back to the page, in ms. */
 const restless = 5000;
 
 const asError = (error: unknown): AuthpipeError =>

@@ -1,6 +1,6 @@
 import type { Level } from './connection.js';
 
-/** What is remembered of an attempt, in this tab, so that a reload or a trip to the provider does not lose it. Nothing in it is secret. */
+/** What this tab stores of an attempt, so that a reload or a trip to the provider does not lose it. It holds no secret. */
 export interface Ticket {
   sessionId: string;
   /** RFC 3339. */
@@ -15,7 +15,7 @@ export function keepTicket(provider: string, level: Level, ticket: Ticket): void
   try {
     window.sessionStorage.setItem(keyOf(provider, level), JSON.stringify(ticket));
   } catch {
-    // Storage may be forbidden or full. Then a reload forgets the attempt, and the connection shows when it is made.
+    // Storage may be forbidden or full. Then a reload loses the attempt, and the connection shows once it is made.
   }
 }
 
@@ -27,13 +27,13 @@ export function dropTicket(provider: string, level: Level): void {
   }
 }
 
-/** The attempt that was under way when this page was left, if there is one and its time is not over. */
+/** Returns the attempt that was under way when this page was left, if its session has not ended. */
 export function findTicket(provider: string, level: Level): Ticket | undefined {
   try {
     const found = JSON.parse(window.sessionStorage.getItem(keyOf(provider, level)) ?? 'null') as Ticket | null;
     if (found && typeof found.sessionId === 'string' && Date.parse(found.expiresAt) > Date.now()) return found;
   } catch {
-    // no ticket, or not one of ours
+    // no ticket, or an unreadable one
   }
   return undefined;
 }

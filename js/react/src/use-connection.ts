@@ -9,24 +9,24 @@ export interface UseConnectionOptions {
   provider: string;
   /** Default `user`. */
   for?: Level | undefined;
-  /** Told once at the end of each attempt, after a reload too. */
+  /** Called once at the end of each attempt, also after a reload. */
   onEnd?: ((ended: Ended) => void) | undefined;
 }
 
 export interface UseConnection extends Snapshot {
-  /** Begins an attempt. Call it while a click is being handled: that is when browsers let a window open. */
+  /** Begins an attempt. Call it while a click is being handled: browsers open no window later. */
   connect(options?: ConnectOptions): Promise<void>;
-  /** Takes the grant back at the provider and forgets the credential. Rejects with an AuthpipeError. */
+  /** Revokes the grant at the provider and deletes the credential. Rejects with an AuthpipeError. */
   disconnect(): Promise<void>;
-  /** Asks how the connection is. This is done by itself at first, and when the person comes back to the page. */
+  /** Reads the connection. This happens by itself at first, and when the person comes back to the page. */
   refresh(): Promise<void>;
-  /** Gives up waiting. */
+  /** Stops waiting, and closes the window. */
   cancel(): void;
   /** Brings the provider's window to the front. */
   focus(): void;
 }
 
-/** The state of a connection, and what can be done about it. All who ask for the same one share it. */
+/** Returns the state of a connection, and its actions. All callers for the same connection share it. */
 export function useConnection({ provider, for: level = 'user', onEnd }: UseConnectionOptions): UseConnection {
   const store = useShared().client.connection(provider, level);
   const snapshot = useSyncExternalStore(store.subscribe, store.read, store.readOnServer);

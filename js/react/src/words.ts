@@ -2,7 +2,7 @@ import type { AuthpipeError } from './failure.js';
 import type { Level } from './connection.js';
 import type { Snapshot } from './state.js';
 
-/** What the components say. `{provider}` and `{scopes}` are filled in. */
+/** The components' texts. `{provider}` and `{scopes}` are placeholders. */
 export interface Words {
   connect: string;
   waiting: string;
@@ -18,7 +18,7 @@ export interface Words {
   noteRevoked: string;
   noteCancelled: string;
   noteFailed: string;
-  /** By the error's code; those that are not here get noteFailed. */
+  /** By the error's code. Other codes have noteFailed. */
   errors: Record<string, string>;
 }
 
@@ -60,7 +60,7 @@ const forInstallation: Words = {
   noteMissing: 'Installed with {provider}, but without {scopes}.',
 };
 
-/** What one component says, in one state. */
+/** The texts of one component in one state. */
 export interface Said {
   label: string;
   note: string;
@@ -68,7 +68,7 @@ export interface Said {
 
 export type WordChanges = Partial<Omit<Words, 'errors'>> & { errors?: Record<string, string> | undefined };
 
-/** Finds the words for a state. */
+/** Returns the texts for a state. */
 export function say(snapshot: Snapshot, provider: string, level: Level, changes: WordChanges = {}): Said & { cancel: string } {
   const own = level === 'installation' ? forInstallation : both;
   const given = Object.fromEntries(Object.entries(changes).filter(([, text]) => text !== undefined));
@@ -109,5 +109,5 @@ function errorNote(error: AuthpipeError | null, words: Words): string {
   return (Object.hasOwn(words.errors, code) ? words.errors[code] : undefined) ?? words.noteFailed;
 }
 
-/** The provider's name as people write it, from its short name: facebook, Facebook. */
+/** The provider's name as people write it, from its short name: Facebook for facebook. */
 const nameOf = (provider: string): string => provider.charAt(0).toUpperCase() + provider.slice(1);
