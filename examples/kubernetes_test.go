@@ -1,5 +1,5 @@
-// Package examples_test holds the examples to what reads them: where that program cannot run here, to a schema of it in
-// testdata/schema. Agent and Proxy are run by the acceptance suite, and so are all policies.
+// Package examples_test checks the examples against a schema in testdata/schema of each program that cannot run here. The
+// acceptance suite runs Agent and Proxy, and tries all policies.
 package examples_test
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const operatorSchema = "../testdata/schema/vault-secrets-operator.json"
 
-// manifests are the documents of a YAML file.
+// manifests returns the documents of a YAML file.
 func manifests(t *testing.T, text string) (all []any) {
 	t.Helper()
 	decoder := yaml.NewDecoder(strings.NewReader(text))
@@ -42,7 +42,7 @@ func operator(t *testing.T) *jsonschema.Schema {
 	return schema
 }
 
-func TestManifestsSayWhatTheOperatorKnows(t *testing.T) {
+func TestManifestsMatchTheOperatorsSchema(t *testing.T) {
 	files, err := filepath.Glob("vault-secrets-operator/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -61,8 +61,8 @@ func TestManifestsSayWhatTheOperatorKnows(t *testing.T) {
 	}
 }
 
-// Kubernetes drops a field that it does not know without a word.
-func TestTheOperatorsSchemaRefuses(t *testing.T) {
+// Kubernetes silently drops a field that it does not know.
+func TestOperatorsSchemaRefuses(t *testing.T) {
 	good := read(t, "vault-secrets-operator/installation.yaml")
 	for name, change := range map[string][2]string{
 		"a field that the operator does not know":   {"allowStaticCreds:", "allowStaticCredentials:"},

@@ -23,8 +23,8 @@ const (
 	providerSchema = "../testdata/schema/terraform-provider-vault.json"
 )
 
-// A module is the example as Terraform reads it, as far as one can without Terraform and the provider: what it declares is
-// held to the schema, and expressions are evaluated with what is known of others.
+// A module is the example as Terraform reads it, without Terraform and the provider: declarations are checked against the
+// schema, and expressions are evaluated with the known arguments of other resources.
 type module struct {
 	schema    map[string]map[string]argument
 	changed   bool
@@ -98,8 +98,8 @@ func (m *module) declare(body hcl.Body) {
 	}
 }
 
-// evaluate fills the variables in and evaluates all resources. It goes over them twice: the second time it knows what
-// others say of themselves.
+// evaluate sets the variables and evaluates all resources, twice: the second time the arguments of the other resources are
+// known.
 func (m *module) evaluate(filled map[string]cty.Value) hcl.Diagnostics {
 	errs := m.errs
 	vars := map[string]cty.Value{}
@@ -122,7 +122,7 @@ func (m *module) evaluate(filled map[string]cty.Value) hcl.Diagnostics {
 	return errs
 }
 
-// others is what expressions can refer to of resources: their arguments, as far as they are known.
+// others returns the known arguments of the resources, for expressions that refer to them.
 func (m *module) others() map[string]cty.Value {
 	byType := map[string]map[string]cty.Value{}
 	for name, block := range m.blocks {
@@ -144,8 +144,8 @@ func (m *module) others() map[string]cty.Value {
 	return scope
 }
 
-// resource evaluates a resource's arguments and converts them to what the provider takes. With for_each it does so with
-// each one, and returns the last.
+// resource evaluates a resource's arguments and converts them to the provider's types. With for_each it evaluates each
+// instance, and returns the last.
 func (m *module) resource(block *hcl.Block, scope *hcl.EvalContext) (map[string]cty.Value, hcl.Diagnostics) {
 	known, ok := m.schema[block.Labels[0]]
 	if !ok {
@@ -190,7 +190,7 @@ func (m *module) resource(block *hcl.Block, scope *hcl.EvalContext) (map[string]
 	return values, errs
 }
 
-// variable converts a value to the variable's type, or takes its default.
+// variable converts a value to the variable's type, or returns its default.
 func variable(block *hcl.Block, filled cty.Value) (cty.Value, hcl.Diagnostics) {
 	content, errs := variableContent(block)
 	if errs.HasErrors() {
@@ -235,7 +235,7 @@ func validate(block *hcl.Block, value cty.Value) (errs hcl.Diagnostics) {
 	return errs
 }
 
-// functions are those of Terraform's that the example calls.
+// functions has Terraform's functions that the example calls.
 var functions = map[string]function.Function{
 	"can": tryfunc.CanFunc, "jsonencode": stdlib.JSONEncodeFunc, "merge": stdlib.MergeFunc, "regex": stdlib.RegexFunc,
 	"alltrue": function.New(&function.Spec{

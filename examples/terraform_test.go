@@ -15,7 +15,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 )
 
-// variables are what somebody may fill in.
+// variables has a user's values.
 var variables = map[string]cty.Value{
 	"plugin_version":         cty.StringVal("v0.1.0"),
 	"plugin_sha256":          cty.StringVal(strings.Repeat("0", 64)),
@@ -26,7 +26,7 @@ var variables = map[string]cty.Value{
 	"tenants":                cty.SetVal([]cty.Value{cty.StringVal("org_acme"), cty.StringVal("org_globex")}),
 }
 
-func TestTerraformSaysWhatTheProviderKnows(t *testing.T) {
+func TestTerraformMatchesTheProvidersSchema(t *testing.T) {
 	m := parseModule(t, nil)
 	if errs := m.evaluate(variables); errs.HasErrors() {
 		t.Fatal(errs)
@@ -38,7 +38,7 @@ func TestTerraformSaysWhatTheProviderKnows(t *testing.T) {
 	}
 }
 
-func TestTerraformIsRefusedIfItHas(t *testing.T) {
+func TestProvidersSchemaRefuses(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"an argument that the provider does not know": {"ignore_absent_fields", "ignore_missing_fields"},
 		"a resource without what it must have":        {"  rate     = each.value.rate\n", ""},
@@ -60,9 +60,9 @@ func TestTerraformIsRefusedIfItHas(t *testing.T) {
 	}
 }
 
-// An upgrade that put its file in the place of the former one's would leave nothing to start, should that one's process end
-// before the mount has moved, and nothing to go back to: its sum is another.
-func TestTerraformLeavesTheFormerVersionItsFile(t *testing.T) {
+// If an upgrade overwrote the former version's file, the former version could not be started if its process ended before the
+// mount has moved, and could not be restored: the checksum differs.
+func TestTerraformKeepsTheFormerVersionsFile(t *testing.T) {
 	commands := map[string]bool{}
 	for _, version := range []string{"v0.1.0", "v0.2.0"} {
 		filled := maps.Clone(variables)
@@ -78,7 +78,7 @@ func TestTerraformLeavesTheFormerVersionItsFile(t *testing.T) {
 	}
 }
 
-func TestATenantNamedAsAWildcardIsRefused(t *testing.T) {
+func TestTerraformRefusesTenantNamedAsWildcard(t *testing.T) {
 	for _, tenant := range []string{"+", "*", "", "org/acme", "-acme", "org_acme/+"} {
 		filled := map[string]cty.Value{}
 		for name, value := range variables {
@@ -91,9 +91,9 @@ func TestATenantNamedAsAWildcardIsRefused(t *testing.T) {
 	}
 }
 
-// TestTerraformPlansNothingAnew does what vault_generic_endpoint does: it writes data_json, reads the path, and would find a
-// difference if a field of data_json came back as something else. (A field that does not come back is left alone.)
-func TestTerraformPlansNothingAnew(t *testing.T) {
+// TestTerraformPlanIsEmptyAfterApply does as vault_generic_endpoint does: it writes data_json and reads the path. A plan
+// finds a difference if a field of data_json comes back as something else. (It ignores a field that does not come back.)
+func TestTerraformPlanIsEmptyAfterApply(t *testing.T) {
 	engine := newEngine(t)
 	m := parseModule(t, nil)
 	if errs := m.evaluate(variables); errs.HasErrors() {
@@ -119,8 +119,8 @@ func TestTerraformPlansNothingAnew(t *testing.T) {
 	}
 }
 
-// A secret that was written by hand stays when Terraform writes the rest.
-func TestTerraformNeedNotHoldTheSecret(t *testing.T) {
+// TestTerraformKeepsSecretWrittenByHand: Terraform writes the other fields.
+func TestTerraformKeepsSecretWrittenByHand(t *testing.T) {
 	engine := newEngine(t)
 	engine(logical.UpdateOperation, "config/facebook", map[string]any{
 		"client_id": "1024222333444555", "client_secret": "0123456789abcdef0123456789abcdef", "redirect_uris": "https://vault.example.com/v1/authpipe/callback/facebook",
@@ -142,10 +142,10 @@ func TestTerraformNeedNotHoldTheSecret(t *testing.T) {
 	if err := json.Unmarshal([]byte(data), &written); err != nil {
 		t.Fatal(err)
 	}
-	engine(logical.UpdateOperation, "config/facebook", written) // which is refused where there is no secret
+	engine(logical.UpdateOperation, "config/facebook", written) // the engine refuses it without a secret
 }
 
-// newEngine returns an engine in memory, which fails the test if it refuses a request. Answers are as JSON has them.
+// newEngine returns a function that sends requests to an engine in memory, and fails the test if one is refused. Answers are as JSON has them.
 func newEngine(t *testing.T) func(operation logical.Operation, path string, data map[string]any) map[string]any {
 	t.Helper()
 	storage := &logical.InmemStorage{}

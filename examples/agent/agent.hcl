@@ -1,4 +1,4 @@
-# Vault Agent keeps one credential in a file, and renders it anew after each refresh:
+# Vault Agent renders one credential to a file, again after each refresh:
 #
 #   vault agent -config=agent.hcl
 #
@@ -12,19 +12,19 @@ auto_auth {
   method "approle" {
     config = {
       role_id_file_path   = "/etc/authpipe-agent/role_id"
-      secret_id_file_path = "/etc/authpipe-agent/secret_id" # deleted once it was read
+      secret_id_file_path = "/etc/authpipe-agent/secret_id" # the agent deletes it after reading
     }
   }
 }
 
 template_config {
-  # For a credential without a planned refresh: a static one, or a token that does not expire. All others come with ttl and
-  # rotation_period, and the agent goes by these.
+  # For a credential without a planned refresh: a static one, or a token that does not expire. For all others the agent uses
+  # ttl and rotation_period.
   static_secret_render_interval = "1h"
 }
 
 template {
-  # Fields that the answer may lack ought to stop the rendering rather than become "<no value>".
+  # A missing field stops the rendering. Without this it becomes "<no value>".
   error_on_missing_key = true
 
   contents = <<EOT

@@ -1,4 +1,4 @@
-# What the agent's role may do: read this one credential, and nothing else.
+# The agent's role may only read this one credential.
 path "authpipe/creds/org_acme/facebook/installation" {
   capabilities = ["read"]
 }

@@ -1,4 +1,4 @@
-# consul-template keeps one credential in a file, and renders it again after each refresh:
+# consul-template renders one credential to a file, again after each refresh:
 #
 #   VAULT_TOKEN=… consul-template -config=consul-template.hcl
 #
@@ -7,11 +7,11 @@
 vault {
   address = "https://vault.example.com:8200"
 
-  # For a credential without a planned refresh: a static one, or a token that does not expire. All others come with ttl and
-  # rotation_period, and consul-template goes by these.
+  # For a credential without a planned refresh: a static one, or a token that does not expire. For all others consul-template
+  # uses ttl and rotation_period.
   default_lease_duration = "1h"
 
-  # By default consul-template ends after twelve retries, five minutes. 0 has it try for ever.
+  # By default consul-template ends after twelve retries, five minutes. With 0 it retries for ever.
   retry {
     attempts = 0
   }

@@ -1,4 +1,4 @@
-# What the token of consul-template may do: read this one credential.
+# The token of consul-template may only read this one credential.
 path "authpipe/creds/org_acme/facebook/installation" {
   capabilities = ["read"]
 }

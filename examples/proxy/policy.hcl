@@ -1,4 +1,4 @@
-# What the application behind the proxy may do: use the credentials of one tenant.
+# The application behind the proxy may use the credentials of one tenant.
 path "authpipe/creds/org_acme/*" {
   capabilities = ["read"]
 }

@@ -12,17 +12,17 @@ auto_auth {
   method "approle" {
     config = {
       role_id_file_path   = "/etc/authpipe-proxy/role_id"
-      secret_id_file_path = "/etc/authpipe-proxy/secret_id" # deleted once it was read
+      secret_id_file_path = "/etc/authpipe-proxy/secret_id" # the proxy deletes it after reading
     }
   }
 }
 
 api_proxy {
-  # Whatever token a caller sends is replaced: the policy of the proxy is the application's.
+  # The proxy replaces a caller's token by its own, so the proxy's policy is the application's.
   use_auto_auth_token = "force"
 }
 
-# Keeps the proxy's own token. Credentials have no lease, and are not kept: each read reaches Vault, and sees the newest token.
+# Caches the proxy's own token. Credentials have no lease and are not cached: each read reaches Vault and gets the newest token.
 cache {}
 
 listener "unix" {
@@ -31,6 +31,6 @@ listener "unix" {
   socket_group = "app"
   tls_disable  = true
 
-  # A page in a browser, or a URL that the application was talked into fetching, cannot send the header X-Vault-Request.
+  # Requires the header X-Vault-Request, which a browser's page, or a URL that an attacker has the application fetch, cannot send.
   require_request_header = true
 }

@@ -1,5 +1,5 @@
 # authpipe in a Vault server: the plugin in the catalog, a mount, the client at Facebook, a policy for each tenant's part of
-# the application, and quotas for what is served without a token. What to replace: variables.tf. What to know: README.md.
+# the application, and quotas for the paths without a token. What to replace: variables.tf. Explanations: README.md.
 
 terraform {
   required_version = ">= 1.5"
@@ -15,8 +15,8 @@ terraform {
 # The address and the token come from VAULT_ADDR and VAULT_TOKEN.
 provider "vault" {}
 
-# The binary lies in plugin_directory, on each server, under the name that its release gave it: Terraform cannot bring it there.
-# Each version is a file of its own, so that the former one can be started until the mount has moved, and gone back to.
+# The binary is in plugin_directory on each server, under its name in the release: Terraform cannot copy it there. Each version
+# has its own file, so that the former one can be started until the mount has moved, and be restored.
 resource "vault_plugin" "authpipe" {
   type    = "secret"
   name    = "vault-plugin-secrets-authpipe"
@@ -24,7 +24,7 @@ resource "vault_plugin" "authpipe" {
   version = var.plugin_version
   sha256  = var.plugin_sha256
 
-  # Of an upgrade the former version is taken out of the catalog last, when the mount has moved to the new one.
+  # An upgrade removes the former version from the catalog last, when the mount has moved to the new one.
   lifecycle {
     create_before_destroy = true
   }
@@ -40,7 +40,7 @@ resource "vault_mount" "authpipe" {
   passthrough_request_headers = ["Accept-Language"]
   allowed_response_headers    = ["Content-Security-Policy", "Referrer-Policy", "X-Frame-Options", "X-Content-Type-Options", "Vary", "Content-Language"]
 
-  # With the mount go all tokens, and they stay valid at Facebook: nobody can revoke them any more.
+  # Without the mount all tokens are lost. They stay valid at Facebook, and cannot be revoked any more.
   lifecycle {
     prevent_destroy = true
   }
@@ -49,8 +49,8 @@ resource "vault_mount" "authpipe" {
 resource "vault_generic_endpoint" "facebook" {
   path = "${vault_mount.authpipe.path}/config/facebook"
 
-  # The secret is not among the answer's fields, and neither is what has its default here: without this line each plan would
-  # want to write both again.
+  # The answer has no secret, and data_json has no fields with defaults: without this line each plan would
+  # write both again.
   ignore_absent_fields = true
 
   # Lists and numbers as the engine answers them, or each plan would find a difference: no "a,b", no "10m".
@@ -64,7 +64,7 @@ resource "vault_generic_endpoint" "facebook" {
   }, var.facebook_client_secret == null ? {} : { client_secret = var.facebook_client_secret }))
 }
 
-# Who the caller is decides what it sees, whatever a policy says besides.
+# Binds each caller to its entity's tenant, even if a policy allows more.
 resource "vault_generic_endpoint" "settings" {
   path                 = "${vault_mount.authpipe.path}/settings"
   ignore_absent_fields = true
@@ -92,7 +92,7 @@ resource "vault_identity_entity" "tenant" {
   metadata = { tenant = each.key }
 }
 
-# Anybody may call the three paths below. Behind a proxy set x_forwarded_for_authorized_addrs on Vault's listener, or all
+# The three paths below need no token. Behind a proxy set x_forwarded_for_authorized_addrs on Vault's listener, or all
 # callers share one bucket.
 resource "vault_quota_rate_limit" "public" {
   for_each = {

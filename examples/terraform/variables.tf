@@ -36,7 +36,7 @@ variable "tenants" {
   type        = set(string)
 
   validation {
-    # A tenant named + would be all tenants, on servers that take it for a wildcard in a templated policy.
+    # A tenant named + would match all tenants, on servers that take it for a wildcard in a templated policy.
     condition     = alltrue([for t in var.tenants : can(regex("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", t))])
     error_message = "A tenant is 1 to 64 characters: a letter or digit, then letters, digits and . _ -"
   }

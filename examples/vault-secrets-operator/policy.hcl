@@ -1,4 +1,4 @@
-# What the role facebook-app may do: read what the manifests sync.
+# The role facebook-app may read the credentials that the manifests sync.
 path "authpipe/creds/org_acme/facebook/installation" {
   capabilities = ["read"]
 }

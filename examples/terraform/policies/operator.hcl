@@ -1,4 +1,4 @@
-# Watches and disconnects, and reads no token. It may not write config/: who may can send every token elsewhere.
+# Watches and disconnects, and reads no token. It may not write config/, because a caller that may can send every token elsewhere.
 path "authpipe/health" {
   capabilities = ["read"]
 }

@@ -1,4 +1,4 @@
-# The part of the application that serves one tenant: the one in the metadata of the entity that it logs in as.
+# The part of the application that serves one tenant: the one in its entity's metadata.
 path "authpipe/connect/{{identity.entity.metadata.tenant}}/*" {
   capabilities = ["update"]
 }
