@@ -1,4 +1,4 @@
-# What the application may do in Vault: connect and use what is org_acme's, and hand on what Facebook's webhook has brought.
+# The application's policy: connect and use the credentials of org_acme, and relay Facebook's webhooks.
 path "authpipe/connect/org_acme/*" { capabilities = ["update"] }
 path "authpipe/sessions/org_acme/*" { capabilities = ["read", "update"] }
 path "authpipe/connections/org_acme/*" { capabilities = ["read", "list"] }

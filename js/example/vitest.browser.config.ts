@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['browser/**/*.test.ts'],
-    // Limits for a test that hangs, longer than those of its steps (browser/chromium.ts), which say what they waited for.
+    // Limits for a test that hangs. They are longer than those of its steps (browser/chromium.ts), whose errors name what did not
+    // happen.
     testTimeout: 600_000,
     hookTimeout: 600_000,
     teardownTimeout: 60_000,

@@ -55,7 +55,7 @@ test.each([
 it('tells a browser what to do about a refusal, and nothing of Vault', async () => {
   const log = vi.spyOn(console, 'error').mockImplementation(() => {});
   const response = await ask('/api/pages', { cookie: await signIn() });
-  expect(log.mock.calls.join()).toContain(engines); // which is where those look who can do more
+  expect(log.mock.calls.join()).toContain(engines); // the log is for the operator
   expect([response.status, await response.json()]).toEqual([409, { error: 'Acme’s Facebook account has to be connected again.' }]);
 });
 

@@ -1,4 +1,4 @@
-/** What has to be closed in the end, the last first. */
+/** The resources to close at the end, the last first. */
 export class Closers {
   readonly #closers: (() => Promise<unknown>)[] = [];
 
@@ -6,7 +6,7 @@ export class Closers {
     this.#closers.push(close);
   }
 
-  /** Closes everything, once, whether or not the rest can be; and then tells what could not. */
+  /** Closes everything once, even if some of it fails, and then reports the failures. */
   async close(): Promise<void> {
     const errors: unknown[] = [];
     for (let close = this.#closers.pop(); close; close = this.#closers.pop()) {

@@ -134,7 +134,7 @@ describe('a person who does not go through with it', () => {
 });
 
 describe('where no window opens', () => {
-  // The browser itself refuses, as it is told to by the page's own policy.
+  // The browser itself refuses, by the page's own policy.
   const forbidWindows = (page: Page) =>
     page.route(world.origin + '/', async (route) => {
       const response = await route.fetch();
@@ -181,7 +181,7 @@ it('a page that is loaded anew in mid-flow waits on, and is told', async () => {
   await organization(page).becomes('connected');
 });
 
-// Facebook's pages may part the window from who opened it (Cross-Origin-Opener-Policy). It then seems closed, and nobody can be told.
+// Facebook's pages may cut the window off from its opener (Cross-Origin-Opener-Policy). Then it looks closed, and gets no message.
 it('a window that is parted from its opener connects all the same', async () => {
   const context = await world.visitor();
   await context.route(/\/dialog\/oauth/, async (route) => {
@@ -191,10 +191,10 @@ it('a window that is parted from its opener connects all the same', async () => 
   const page = await world.signIn('Alice', context);
   const acme = organization(page);
   const [popup] = await Promise.all([page.waitForEvent('popup'), acme.button.click()]);
-  await acme.becomes('cancelled'); // as far as can be seen
+  await acme.becomes('cancelled'); // it looks closed
   await consent(popup, 'Ada Admin');
   await acme.becomes('connected');
-  await organization(popup).becomes('connected'); // it has nobody to go back to, and goes on here
+  await organization(popup).becomes('connected'); // it has no opener, and goes on here
 });
 
 it('what the person takes back at Facebook is noticed, and mended by connecting again', async () => {
@@ -207,7 +207,7 @@ it('what the person takes back at Facebook is noticed, and mended by connecting 
   const control = await context.newPage();
   await control.goto(`${world.facebook.base}/_control`);
   await control.getByRole('button', { name: 'Remove app' }).click();
-  // Chromium may never close a page that is on its way to another.
+  // Chromium may never close a page that is navigating.
   await control.getByText('Nobody has logged in yet.').waitFor();
   await control.close();
   await expect.poll(async () => (await world.connection('installation')).status).toBe('revoked');
@@ -226,7 +226,7 @@ describe('a stranger', () => {
     const popup = await openDialog(page, acme);
     const link = popup.url();
     await popup.goto('about:blank');
-    // Bob follows Alice's link in his own browser and consents, thinking that it is his.
+    // Bob follows Alice's link in his own browser and consents, believing that the link is his.
     const bob = await (await world.signIn('Bob')).context().newPage();
     await bob.goto(link);
     await consent(bob, 'Uma User');
@@ -261,7 +261,7 @@ it('who may not install is told so', async () => {
   await acme.becomes('idle');
   const [popup] = await Promise.all([page.waitForEvent('popup'), acme.button.click()]);
   expect(await acme.becomes('failed')).toBe('You may not do this. Ask an administrator.');
-  await expect.poll(() => popup.isClosed()).toBe(true); // of which the browser tells in its own time
+  await expect.poll(() => popup.isClosed()).toBe(true); // the event comes later
 });
 
 it('can be done with the keyboard alone, and says aloud what happens', async () => {

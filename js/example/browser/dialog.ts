@@ -6,7 +6,7 @@ export interface Card {
   button: Locator;
   note: Locator;
   state(): Promise<string | null>;
-  /** Waits for a state, and returns what is said. */
+  /** Waits for a state, and returns the note. */
   becomes(state: string): Promise<string>;
 }
 
@@ -35,7 +35,7 @@ export async function openDialog(page: Page, { button }: Card): Promise<Page> {
   return popup;
 }
 
-/** Consents, to all but what is declined. */
+/** Consents to everything that is not declined. */
 export async function consent(dialog: Page, who: 'Ada Admin' | 'Uma User', { decline = [] as string[] } = {}): Promise<void> {
   await dialog.getByRole('link', { name: who }).click();
   for (const scope of decline) await dialog.getByRole('checkbox', { name: scope }).uncheck();

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
-/** A simulated Facebook that runs. */
+/** A running Facebook simulator. */
 export interface Facebook {
   base: string;
   appSecret: string;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it, test } from 'vitest';
 import { contextOf, launch } from './chromium.js';
 import { shot } from './shot.js';
 
-// The stylesheet of the components by itself, on a page that has no other.
+// The stylesheet of the components, on a page without any other.
 let browser: Browser;
 let css: string;
 
@@ -28,7 +28,7 @@ async function show(body: string, { dark = false, width = 760, dir = 'ltr' } = {
   return page;
 }
 
-/** The contrast of a colour of an element with what is behind it, as WCAG counts it. */
+/** Returns the contrast of an element's colour with its background, as WCAG defines it. */
 function contrast(page: Page, selector: string, property: 'color' | 'outlineColor'): Promise<number> {
   return page.locator(selector).first().evaluate((element, property) => {
     const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true }) as CanvasRenderingContext2D;

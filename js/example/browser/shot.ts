@@ -4,7 +4,7 @@ import type { Browser, Locator, Page } from 'playwright-core';
 const folder = process.env['SCREENSHOTS'];
 const taken: { caption: string; png: Buffer }[] = [];
 
-/** Takes a picture, where SCREENSHOTS names a folder for them. */
+/** Takes a screenshot, if SCREENSHOTS names a folder. */
 export async function shot(of: Page | Locator, name: string): Promise<void> {
   if (!folder) return;
   await mkdir(folder, { recursive: true });
@@ -13,15 +13,15 @@ export async function shot(of: Page | Locator, name: string): Promise<void> {
   await writeFile(`${folder}/${name}.png`, png);
 }
 
-/** Takes a picture of a component in a state, for the table of them all. */
+/** Takes a screenshot of a component in a state, for the table of all states. */
 export async function shotOfState(of: Locator, caption: string): Promise<void> {
   if (!folder) return;
-  // Not where the pointer has just been: a button looks otherwise below it.
+  // Without the pointer over it: a button looks different below it.
   await of.page().mouse.move(0, 0);
   taken.push({ caption, png: await of.locator('.authpipe').screenshot({ animations: 'disabled', caret: 'hide' }) });
 }
 
-/** Puts the pictures of states into one. */
+/** Combines the screenshots of states in one. */
 export async function tableOfStates(browser: Browser): Promise<void> {
   if (!folder || taken.length === 0) return;
   const page = await browser.newPage({ viewport: { width: 720, height: 100 } });

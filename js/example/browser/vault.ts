@@ -10,7 +10,7 @@ export function need(name: string): string {
   return value;
 }
 
-/** Asks Vault as an operator would. */
+/** Sends a request to Vault as an operator. */
 export async function vault<T = Record<string, unknown>>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
   const response = await fetch(`${vaultAddr}/v1/${path}`, {
     method,
@@ -28,7 +28,7 @@ export async function tokenWith(policy: string): Promise<string> {
   return (await vault<{ client_token: string }>('POST', 'auth/token/create', { policies: [policy], no_parent: true })).client_token;
 }
 
-/** Mounts an engine of its own for each test, so that none meets what another has left. */
+/** Mounts a separate engine for each test. */
 export async function mountEngine(): Promise<{ mount: string; unmount(): Promise<void> }> {
   const mount = `authpipe-${randomUUID().slice(0, 8)}`;
   await vault('POST', `sys/mounts/${mount}`, { type: 'authpipe' });

@@ -11,7 +11,7 @@ afterAll(() => browser.close());
 
 const looksSo = `EAAB${'0123456789abcdef'.repeat(11)}`;
 
-// What never finds anything proves nothing: each way by which a secret could come in is tried.
+// A search that never finds anything proves nothing: a secret is sent by each way.
 test.each([
   ['in a body', { body: '{"credential":"the-secret"}' }],
   ['in a header', { body: '', headers: { 'X-Credential': 'the-secret' } }],
@@ -35,7 +35,7 @@ test.each([
   const page = await context.newPage();
   await page.goto('http://localhost:1/authpipe/return');
   const leaks = async () => (await witness.leaks()).length;
-  // The browser tells of messages in its own time.
+  // Messages arrive later.
   if (where.startsWith('nowhere')) expect(await leaks()).toBe(0);
   else await expect.poll(leaks).toBeGreaterThan(0);
   await context.close();

@@ -1,6 +1,6 @@
 import type { BrowserContext, Page, Response } from 'playwright-core';
 
-/** Writes down all that reaches a browser, to look afterwards whether a secret was in it. */
+/** Records everything that reaches a browser, to search it for secrets at the end. */
 export class Witness {
   readonly #seen: { where: string; text: string }[] = [];
   readonly #pending: Promise<void>[] = [];
@@ -23,7 +23,7 @@ export class Witness {
       this.#pages.push(page);
       page.on('framenavigated', (frame) => this.#see('an address', frame.url()));
     });
-    // What windows tell each other, whoever it is for.
+    // All messages between windows.
     void context.exposeBinding('__told', (_, text: string) => this.#see('a message', text));
     void context.addInitScript(() => {
       window.addEventListener('message', (event) => (window as unknown as { __told(text: string): void }).__told(JSON.stringify(event.data)));
@@ -33,14 +33,14 @@ export class Witness {
   async #note(response: Response): Promise<void> {
     const url = response.url();
     this.#see(`the headers of ${url}`, JSON.stringify([response.request().headers(), await response.allHeaders().catch(() => ({}))]));
-    this.#see(`the body of ${url}`, await response.text().catch(() => '')); // a redirect has none
+    this.#see(`the body of ${url}`, await response.text().catch(() => '')); // a redirect has no body
   }
 
   #see(where: string, text: string): void {
     this.#seen.push({ where, text });
   }
 
-  /** Where a secret was seen; hopefully nowhere. It fails if it has seen too little to tell. */
+  /** Returns where a secret was seen. It fails if too little was recorded to know. */
   async leaks(): Promise<string[]> {
     await Promise.all(this.#pending);
     for (const page of this.#pages.filter((each) => !each.isClosed())) {
@@ -48,8 +48,8 @@ export class Witness {
       this.#see('storage', await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])));
     }
     if (!this.#seen.some(({ where }) => where.includes('/authpipe/'))) throw new Error('the witness has seen nothing of the handler');
-    // Facebook's tokens begin so, whether they are among those that are known or not. Within a code or an id, which are random too, the
-    // same letters stand by chance: in one run out of fifty.
+    // Facebook's tokens begin so, known ones or not. Codes and ids are random and may contain the same letters, in one run out of
+    // fifty.
     const token = /(?:^|[^\w-]|%[0-9A-F]{2})EAA[A-Za-z0-9]{100,}/;
     return this.#seen
       .filter(({ text }) => token.test(text) || [...this.#secrets].some((secret) => text.includes(secret)))

@@ -14,7 +14,7 @@ import { Witness } from './witness.js';
 const tenantId = 'org_acme';
 const webhookVerifyToken = 'what-only-facebook-knows';
 
-/** A world of one test: an engine, a Facebook, the example's server, and what browsers have seen. */
+/** The parts of one test: an engine, a Facebook, the example's server, and a record of what browsers received. */
 export class World {
   readonly witness = new Witness();
   readonly #closers = new Closers();
@@ -22,7 +22,7 @@ export class World {
   #token!: string;
   facebook!: Facebook;
   mount!: string;
-  /** Another site than Facebook's and Vault's, which are at 127.0.0.1: cookies are held to that. */
+  /** Another site than Facebook's and Vault's, which are at 127.0.0.1: cookies depend on it. */
   origin!: string;
 
   private constructor(browser: Browser) {
@@ -34,7 +34,7 @@ export class World {
     try {
       await world.#start();
     } catch (error) {
-      await world.end().catch(() => {}); // that it cannot end is the lesser trouble
+      await world.end().catch(() => {}); // the first error is more useful
       throw error;
     }
     return world;
@@ -69,7 +69,7 @@ export class World {
   #app(mount: string): (request: Request) => Promise<Response> {
     const authpipe = new Authpipe({ vaultAddr, mount, auth: { method: 'token', token: this.#token } });
     this.#closers.push(() => authpipe.close());
-    const facebook = () => this.facebook.base; // which begins after this, and needs this to be there
+    const facebook = () => this.facebook.base; // Facebook starts after this, and needs its address
     return createApp({
       authpipe, tenantId, webhookVerifyToken, origin: this.origin, web: fileURLToPath(new URL('../dist/web', import.meta.url)),
       get graph() {
@@ -90,7 +90,7 @@ export class World {
     });
   }
 
-  /** A browser of its own, with nobody signed in. */
+  /** Opens a separate browser, in which no person is signed in. */
   async visitor(): Promise<BrowserContext> {
     const context = await contextOf(this.#browser, { viewport: { width: 760, height: 900 } });
     this.witness.watch(context);
@@ -98,7 +98,7 @@ export class World {
     return context;
   }
 
-  /** The application, as a person who has signed in sees it. */
+  /** Opens the application as a person who has signed in. */
   async signIn(name: 'Alice' | 'Bob', context?: BrowserContext): Promise<Page> {
     const page = await (context ?? (await this.visitor())).newPage();
     await page.goto(this.origin);
@@ -107,7 +107,7 @@ export class World {
     return page;
   }
 
-  /** What the engine knows of a connection. */
+  /** Returns the engine's state of a connection. */
   connection(of: string): Promise<{ status: string; scopes: string[]; connected_by: { actor: string } }> {
     return vault('GET', `${this.mount}/connections/${tenantId}/facebook/${of}`);
   }
@@ -116,7 +116,7 @@ export class World {
     return vault('GET', `${this.mount}/sessions/${tenantId}/${id}`);
   }
 
-  /** Has the witness look out for the credentials that there are by now. */
+  /** Adds the present credentials to the secrets that the witness searches for. */
   async learnSecrets(): Promise<void> {
     for (const of of ['installation', 'users/alice', 'users/bob', 'pages/100000000000777']) {
       const found = await vault('GET', `${this.mount}/creds/${tenantId}/facebook/${of}`).catch(() => undefined);
@@ -129,7 +129,7 @@ export class World {
   }
 }
 
-/** A token that may do what the example may, by its own policy. */
+/** Creates a token with the example's own policy. */
 async function tokenOf(mount: string): Promise<string> {
   const policy = await readFile(new URL('../policy.hcl', import.meta.url), 'utf8');
   await vault('POST', `sys/policies/acl/${mount}`, { policy: policy.replaceAll('"authpipe/', `"${mount}/`) });

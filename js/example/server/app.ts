@@ -6,20 +6,20 @@ import { people, personOf, signIn, signOut } from './people.js';
 
 export interface AppOptions {
   authpipe: Authpipe;
-  /** The organization whose application this is. A real one has many, and knows each person's. */
+  /** The organization of the application. A real one has many, and knows each person's. */
   tenantId: string;
   /** The origin that browsers see. */
   origin: string;
   graph: string;
-  /** Where the built web pages lie. */
+  /** The folder of the built web pages. */
   web: string;
-  /** The simulator's page for breaking things, to link to. */
+  /** The simulator's page for causing failures, to link to. */
   control: string;
-  /** What Facebook proves itself with when it subscribes. */
+  /** The verify token that Facebook sends when it subscribes. */
   webhookVerifyToken: string;
 }
 
-/** The application: what is below /authpipe is the handler's, below /api its own, and the rest is files. */
+/** The application: the handler below /authpipe, its own endpoints below /api, and files. */
 export function createApp(options: AppOptions): (request: Request) => Promise<Response> {
   const { authpipe, tenantId, origin, webhookVerifyToken } = options;
   const handler = authpipe.handler({
@@ -39,7 +39,7 @@ export function createApp(options: AppOptions): (request: Request) => Promise<Re
 }
 
 async function api(options: AppOptions, request: Request, what: string): Promise<Response> {
-  // What changes something comes from our own page. Browsers say so, and no page can say it for another.
+  // A request that changes something must come from our own page. Browsers say so in a header that no page can set.
   if (request.method !== 'GET' && request.headers.get('sec-fetch-site') !== 'same-origin') return refused(403, 'not from this page');
   if (!(Number(request.headers.get('content-length') ?? (request.body ? NaN : 0)) <= longest)) return refused(413, 'too much');
   const body = request.method === 'GET' ? {} : await objectIn(request);
@@ -58,7 +58,7 @@ async function api(options: AppOptions, request: Request, what: string): Promise
   if (!person) return refused(401, 'sign in first');
   return act(options, what, body).catch((error: unknown) => {
     if (!(error instanceof AuthpipeError)) return refused(502, error instanceof Error ? error.message : String(error));
-    // The engine's own words are for who runs it: they name paths of Vault's.
+    // The engine's own texts are for the operator: they name paths in Vault.
     console.error(error.message);
     const missing = error.needsReauth || error.code === 'not_found';
     return refused(409, missing ? 'Acme’s Facebook account has to be connected again.' : `That does not work at the moment: ${error.code}.`);
@@ -76,7 +76,7 @@ async function act(options: AppOptions, what: string, body: Record<string, unkno
   }
 }
 
-/** How many bytes a request may bring: nobody posts more than this. */
+/** The largest request body, in bytes. */
 const longest = 64 * 1024;
 
 async function objectIn(request: Request): Promise<Record<string, unknown> | undefined> {
@@ -84,7 +84,7 @@ async function objectIn(request: Request): Promise<Record<string, unknown> | und
   return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : undefined;
 }
 
-// It is about one person, at one moment.
+// It is for one person, at one moment.
 const answer = (body: object, { status = 200, headers = {} }: { status?: number; headers?: Record<string, string> } = {}) =>
   Response.json(body, { status, headers: { 'Cache-Control': 'no-store', ...headers } });
 
@@ -92,7 +92,7 @@ const refused = (status: number, error: string) => answer({ error }, { status })
 
 const types: Record<string, string> = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
-// What the page may load: its own. A connection needs nothing else of it, as the consent is in a window of its own.
+// The page may load only its own files. A connection needs no more, because the consent is in a window of its own.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
 
 async function file(web: string, pathname: string): Promise<Response> {

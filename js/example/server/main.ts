@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Authpipe, toNodeHandler } from '@authpipe/node';
 import { createApp } from './app.js';
 
-// Serves the example, set up by its environment: see scripts/example.sh.
+// Serves the example, configured by its environment: see scripts/example.sh.
 const need = (name: string): string => {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set`);

@@ -1,6 +1,6 @@
 import type { Authpipe } from '@authpipe/node';
 
-/** What the organization's pages are reached with. */
+/** The client for the organization's pages. */
 export interface Pages {
   authpipe: Authpipe;
   tenantId: string;
@@ -14,12 +14,12 @@ export async function listPages(pages: Pages): Promise<{ id: string; name: strin
   return data;
 }
 
-/** Publishes on a page, with that page's own token. */
+/** Publishes on a page, with the page's own token. */
 export function post(pages: Pages, pageId: string, message: string): Promise<{ id: string }> {
   return ask({ ...pages, pageId }, `${encodeURIComponent(pageId)}/feed`, { method: 'POST', body: new URLSearchParams({ message }) });
 }
 
-/** Asks the Graph API in the organization's name, or a page's. The client adds the token and its proof. */
+/** Calls the Graph API as the organization or a page. The client adds the token and its proof. */
 async function ask<T>({ authpipe, tenantId, graph, pageId }: Pages & { pageId?: string }, path: string, init?: RequestInit): Promise<T> {
   // A real application leaves the origins out: tokens then go to Facebook only.
   const send = authpipe.graph({ provider: 'facebook', tenantId, credentialFor: 'installation', pageId }, { origins: [new URL(graph).origin] });

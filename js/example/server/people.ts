@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 
-/** Who can sign in here. A real application asks for a password; this one is about what comes after that. */
+/** The people who can sign in. A real application asks for a password. */
 export interface Person {
   id: string;
   name: string;
-  /** May connect the organization's account, and disconnect it. */
+  /** Whether the person may connect the organization's account, and disconnect it. */
   mayInstall: boolean;
 }
 
@@ -13,19 +13,20 @@ export const people: readonly Person[] = [
   { id: 'bob', name: 'Bob, a colleague', mayInstall: false },
 ];
 
-// Kept here and not in the cookie, so that signing out ends it wherever it is; anew at each start. A real application has a database for it.
+// Sessions are stored here and not in the cookie, so that signing out ends them everywhere. They end with the process; a real
+// application has a database.
 const sessions = new Map<string, Person>();
 const cookie = 'example_session';
 
-/** The person who is signed in. This is what `authenticate` is made of: it is asked anew at each request, and believes nothing but the cookie. */
+/** Returns the person who is signed in, by the cookie alone, at each request. `authenticate` uses it. */
 export function personOf(request: Request): Person | undefined {
   return sessions.get(sessionOf(request));
 }
 
 /**
- * Signs a person in, and returns the cookie for that: always a new one, so that nobody can have known it before. Lax, not Strict: the
- * person comes back from the provider through Vault, from another site, and must be known then. Secure where there is TLS; this example
- * runs on loopback.
+ * Signs a person in, and returns the cookie: always a new one, so that no other person can have known it before. Lax, not Strict,
+ * because the person comes back from the provider through Vault, from another site, and must be signed in then. Secure with TLS;
+ * this example runs on loopback.
  */
 export function signIn(request: Request, person: Person): string {
   sessions.delete(sessionOf(request));
@@ -34,7 +35,7 @@ export function signIn(request: Request, person: Person): string {
   return `${cookie}=${session}; ${attributes}`;
 }
 
-/** Ends what the cookie stands for, and returns the one that has browsers forget it. */
+/** Ends the cookie's session, and returns the cookie that makes browsers delete it. */
 export function signOut(request: Request): string {
   sessions.delete(sessionOf(request));
   return `${cookie}=; Max-Age=0; ${attributes}`;

@@ -1,7 +1,7 @@
 import { type Level, useConnection } from '@authpipe/react';
 import { useState } from 'react';
 
-/** What was granted and what was not, and the way out. */
+/** The granted and the missing permissions, and a button to disconnect. */
 export function Granted({ level, mayDisconnect }: { level: Level; mayDisconnect: boolean }) {
   const { connection, disconnect, disconnecting } = useConnection({ provider: 'facebook', for: level });
   const [trouble, setTrouble] = useState('');

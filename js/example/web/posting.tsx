@@ -18,7 +18,7 @@ export function Posting() {
     setPages([]);
     setSaid('');
     if (!connected) return;
-    let over = false; // an answer about a connection that is no more is none
+    let over = false; // ignores an answer about a former connection
     get<{ pages: Page[] }>('pages').then(
       ({ pages }) => over || setPages(pages),
       (error: Error) => over || setSaid(error.message),
@@ -37,7 +37,7 @@ export function Posting() {
       },
       (error: Error) => {
         setSaid(error.message);
-        void refresh(); // it may be the connection that is no more
+        void refresh(); // the connection may have ended
       },
     );
   };

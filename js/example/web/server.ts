@@ -1,8 +1,8 @@
-/** What the application's own server answers. */
+/** The answers of the application's own server. */
 export interface Me {
   person: Person | null;
   people: Person[];
-  /** Where the simulated Facebook can be broken. */
+  /** The simulated Facebook's control page. */
   control: string;
 }
 
