@@ -23,7 +23,7 @@ async function signIn(person = 'alice', cookie = '') {
 
 const signedIn = async (cookie: string) => ((await (await ask('/api/me', { cookie })).json()) as { person: { id: string } | null }).person?.id;
 
-it('knows a person by a cookie that ends with their signing out, for whoever else has it, too', async () => {
+it('identifies a person by a cookie that ends with signing out, in every browser that has it', async () => {
   const cookie = await signIn();
   expect(await signedIn(cookie)).toBe('alice');
   expect(await signedIn(await signIn())).toBe('alice');
@@ -31,13 +31,13 @@ it('knows a person by a cookie that ends with their signing out, for whoever els
   expect(await signedIn(cookie)).toBeUndefined();
 });
 
-it('gives whoever signs in a cookie of their own, and takes the former back', async () => {
+it('issues a new cookie at each sign-in, and ends the former', async () => {
   const first = await signIn('bob');
   const second = await signIn('alice', first);
   expect([await signedIn(first), await signedIn(second)]).toEqual([undefined, 'alice']);
 });
 
-test.each(['example_session=', 'example_session=alice', 'example_session=__proto__', 'other=x'])('knows nobody by %s', async (cookie) => {
+test.each(['example_session=', 'example_session=alice', 'example_session=__proto__', 'other=x'])('identifies no person by %s', async (cookie) => {
   expect(await signedIn(cookie)).toBeUndefined();
 });
 
@@ -47,18 +47,18 @@ test.each([
   ['with no JSON', 'person=alice', 'same-origin', 400],
   ['with nothing in it', 'null', 'same-origin', 400],
   ['with more than anybody needs', `"${'x'.repeat(70_000)}"`, 'same-origin', 413],
-])('refuses what would change something, %s', async (_, body, site, status) => {
+])('refuses a change, %s', async (_, body, site, status) => {
   const response = await ask('/api/sign-in', { body, site });
   expect([response.status, response.headers.get('Set-Cookie')]).toEqual([status, null]);
 });
 
-it('tells a browser what to do about a refusal, and nothing of Vault', async () => {
+it('answers a refusal with advice for people, and nothing about Vault', async () => {
   const log = vi.spyOn(console, 'error').mockImplementation(() => {});
   const response = await ask('/api/pages', { cookie: await signIn() });
   expect(log.mock.calls.join()).toContain(engines); // the log is for the operator
   expect([response.status, await response.json()]).toEqual([409, { error: 'Acme’s Facebook account has to be connected again.' }]);
 });
 
-it('keeps nobody\'s answers in a cache', async () => {
+it('marks responses as not cacheable', async () => {
   expect((await ask('/api/me')).headers.get('Cache-Control')).toBe('no-store');
 });

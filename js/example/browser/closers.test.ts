@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Closers } from './closers.js';
 
-it('closes all, the last first, though one cannot be, and says which', async () => {
+it('closes all, the last first, even if one fails, and reports which', async () => {
   const closed: string[] = [];
   const closers = new Closers();
   closers.push(async () => closed.push('Vault'));

@@ -70,7 +70,7 @@ it('installs, connects a person, posts to a page and disconnects', async () => {
   expect((await world.connection('installation')).status).toBe('active');
 });
 
-it('what people have connected goes with the installation, and the page shows it', async () => {
+it('disconnecting the installation removes people\'s connections, and the page shows it', async () => {
   const page = await world.signIn('Bob');
   const mine = own(page);
   await mine.becomes('idle');
@@ -92,7 +92,7 @@ it('what people have connected goes with the installation, and the page shows it
   await mine.becomes('idle');
 });
 
-describe('a person who does not go through with it', () => {
+describe('a person who stops half-way', () => {
   it('declines: nothing is connected, and they can begin again', async () => {
     const page = await world.signIn('Alice');
     const acme = organization(page);
@@ -112,7 +112,7 @@ describe('a person who does not go through with it', () => {
     expect(await acme.becomes('cancelled')).toBe('Cancelled. Nothing was changed.');
   });
 
-  it('gives up on the page, and the window goes', async () => {
+  it('cancels on the page, and the window closes', async () => {
     const page = await world.signIn('Alice');
     const acme = organization(page);
     const popup = await openDialog(page, acme);
@@ -121,7 +121,7 @@ describe('a person who does not go through with it', () => {
     await expect.poll(() => acme.button.evaluate((button) => button === document.activeElement)).toBe(true);
   });
 
-  it('grants a part: it says what is missing, and asks for that again', async () => {
+  it('grants a part: the button shows what is missing, and asks for it again', async () => {
     const page = await world.signIn('Alice');
     const acme = organization(page);
     await consentAndClose(await openDialog(page, acme), 'Ada Admin', { decline: ['pages_manage_posts'] });
@@ -133,7 +133,7 @@ describe('a person who does not go through with it', () => {
   });
 });
 
-describe('where no window opens', () => {
+describe('without a window', () => {
   // The browser itself refuses, by the page's own policy.
   const forbidWindows = (page: Page) =>
     page.route(world.origin + '/', async (route) => {
@@ -160,7 +160,7 @@ describe('where no window opens', () => {
     expect(told.filter((text) => text.startsWith('Installed!'))).toHaveLength(1);
   });
 
-  it('this tab comes back with nothing done', async () => {
+  it('this tab comes back without a decision', async () => {
     const page = await world.signIn('Alice');
     await forbidWindows(page);
     await page.reload();
@@ -172,7 +172,7 @@ describe('where no window opens', () => {
   });
 });
 
-it('a page that is loaded anew in mid-flow waits on, and is told', async () => {
+it('a page that is reloaded in mid-flow keeps waiting, and receives the outcome', async () => {
   const page = await world.signIn('Alice');
   const popup = await openDialog(page, organization(page));
   await page.reload();
@@ -182,7 +182,7 @@ it('a page that is loaded anew in mid-flow waits on, and is told', async () => {
 });
 
 // Facebook's pages may cut the window off from its opener (Cross-Origin-Opener-Policy). Then it looks closed, and gets no message.
-it('a window that is parted from its opener connects all the same', async () => {
+it('a window that is cut off from its opener connects, too', async () => {
   const context = await world.visitor();
   await context.route(/\/dialog\/oauth/, async (route) => {
     const response = await route.fetch({ maxRedirects: 0 });
@@ -197,7 +197,7 @@ it('a window that is parted from its opener connects all the same', async () => 
   await organization(popup).becomes('connected'); // it has no opener, and goes on here
 });
 
-it('what the person takes back at Facebook is noticed, and mended by connecting again', async () => {
+it('a revocation at Facebook is noticed, and repaired by connecting again', async () => {
   const context = await world.visitor();
   const page = await world.signIn('Alice', context);
   const acme = organization(page);
@@ -220,7 +220,7 @@ it('what the person takes back at Facebook is noticed, and mended by connecting 
 });
 
 describe('a stranger', () => {
-  it('who finishes what somebody else began connects nothing, and the engine says so', async () => {
+  it('that finishes another person\'s session connects nothing, and the engine refuses', async () => {
     const page = await world.signIn('Alice');
     const acme = organization(page);
     const popup = await openDialog(page, acme);
@@ -240,7 +240,7 @@ describe('a stranger', () => {
     await shotOfState(acme.card, 'failed');
   });
 
-  it('who has signed in meanwhile in the same browser is another', async () => {
+  it('is also a person who has signed in meanwhile in the same browser', async () => {
     const page = await world.signIn('Alice');
     const acme = organization(page);
     const popup = await openDialog(page, acme);
@@ -255,7 +255,7 @@ describe('a stranger', () => {
   });
 });
 
-it('who may not install is told so', async () => {
+it('a person who may not install sees that', async () => {
   const page = await world.signIn('Bob');
   const acme = organization(page);
   await acme.becomes('idle');
@@ -264,7 +264,7 @@ it('who may not install is told so', async () => {
   await expect.poll(() => popup.isClosed()).toBe(true); // the event comes later
 });
 
-it('can be done with the keyboard alone, and says aloud what happens', async () => {
+it('works with the keyboard alone, and announces what happens', async () => {
   const page = await world.signIn('Alice');
   const acme = organization(page);
   await acme.becomes('idle');

@@ -47,7 +47,7 @@ function contrast(page: Page, selector: string, property: 'color' | 'outlineColo
 
 const schemes = [['light', false], ['dark', true]] as const;
 
-test.each(schemes)('what is said can be read, in all states: %s', async (_, dark) => {
+test.each(schemes)('texts have enough contrast in all states: %s', async (_, dark) => {
   const page = await show(states.map((state) => component(state)).join(''), { dark });
   for (const state of states.slice(1)) {
     const name = state.split('"')[0];
@@ -60,7 +60,7 @@ test.each(schemes)('what is said can be read, in all states: %s', async (_, dark
   await page.context().close();
 });
 
-test.each(schemes)('where the keyboard is can be seen: %s', async (_, dark) => {
+test.each(schemes)('the focus is visible: %s', async (_, dark) => {
   const page = await show(component('waiting'), { dark });
   for (const part of ['.authpipe-button', '.authpipe-cancel']) {
     await page.keyboard.press('Tab');
@@ -84,7 +84,7 @@ test.each(['ltr', 'rtl'])('long words stay within a narrow page: %s', async (dir
   await page.context().close();
 });
 
-it('nothing moves for those who want that, and borders are drawn where colours are not ours', async () => {
+it('respects reduced motion, and draws borders with forced colours', async () => {
   const page = await show(component('waiting'));
   const spinner = () => page.locator('.authpipe-button').evaluate((button) => getComputedStyle(button, '::before').animationName);
   expect(await spinner()).toBe('authpipe-turn');

@@ -1,6 +1,6 @@
 import { Authpipe, type AuthpipeOptions } from '../src/index.js';
 
-/** What the double holds under a ref. */
+/** The double's entry for a ref. */
 export interface Held {
   token?: string;
   /** In ms since the epoch, by the double's clock. */
@@ -9,22 +9,24 @@ export interface Held {
   /** A refusal's text, and its status. */
   refusal?: string;
   status?: number;
-  /** What a check is refused with. */
+  /** The refusal of a check. */
   check?: string;
-  /** More of the answer. */
+  /** Further fields of the answer. */
   more?: Record<string, unknown>;
 }
 
 type Meanwhile = (request: Request) => Promise<Response | void> | Response | void;
 
-/** A Double of Vault with the engine in it, behind a fetch. It counts what it is asked. */
+/** A test double of Vault with the engine, behind a fetch. It counts requests. */
 export class Double {
   readonly #held = new Map<string, Held>();
   readonly asked: string[] = [];
   readonly requests: Request[] = [];
-  /** What is asked at the same time about the same thing. */
+  /** The requests under way, by subject. */
   readonly twice: string[] = [];
-  /** With the requests themselves, as a server holds them: what nobody holds is collected, and nobody is told then that it was aborted. */
+  /**
+   * Holds the requests themselves, as a server does: one without a reference is garbage collected, and then its abort is not seen.
+   */
   readonly #underWay = new Map<string, Request>();
   #meanwhile: Meanwhile = () => undefined;
 
@@ -35,7 +37,7 @@ export class Double {
     this.#held.set(ref, held);
   }
 
-  /** meanwhile happens before each answer, or answers in its place. */
+  /** meanwhile runs before each answer, or answers in its place. */
   meanwhile(happens: Meanwhile = () => undefined): void {
     this.#meanwhile = happens;
   }
@@ -98,7 +100,7 @@ function secret(ref: string, held: Held): Record<string, unknown> {
     : { access_token: held.token, token_type: 'bearer', appsecret_proof: `proof-of-${held.token}` };
 }
 
-/** client asks the double. */
+/** client returns a client of the double. */
 export function clientOf(double: Double, options: AuthpipeOptions = {}): Authpipe {
   return new Authpipe({ vaultAddr: 'http://vault.test', auth: { method: 'token', token: 'a-token-of-vault' }, fetch: double.fetch, ...options });
 }

@@ -6,7 +6,7 @@ import { button, note, page, post, press, state, told } from './page.js';
 
 const install = <InstallButton provider="facebook" />;
 
-describe('what it shows before anybody has pressed it', () => {
+describe('the button before it is pressed', () => {
   test.each([
     ['nothing is connected', null, 'idle', 'Install with Facebook', ''],
     ['it is installed', connected(), 'connected', 'Installed', 'Installed with Facebook.'],
@@ -21,7 +21,7 @@ describe('what it shows before anybody has pressed it', () => {
     expect(page.handler.count('status')).toBe(1);
   });
 
-  it('says what kept the state from being read, and asks again when it is pressed', async () => {
+  it('shows why the state could not be read, and reads it again when pressed', async () => {
     page.handler.refuses.set('status', { status: 401, code: 'unauthenticated' });
     const shown = await page.show(install);
     expect([state(shown), button(shown).textContent, note(shown)]).toEqual(['failed', 'Try again', 'Sign in first, then try again.']);
@@ -32,7 +32,7 @@ describe('what it shows before anybody has pressed it', () => {
   });
 });
 
-it('does nothing while it is disabled, and can be found by who has no mouse', async () => {
+it('does nothing while it is disabled, and stays focusable', async () => {
   const shown = await page.show(<InstallButton provider="facebook" disabled style={{ margin: 7 }} className="mine" />);
   await press(button(shown));
   expect([state(shown), page.handler.count('start'), page.open.mock.calls.length]).toEqual(['idle', 0, 0]);
@@ -42,7 +42,7 @@ it('does nothing while it is disabled, and can be found by who has no mouse', as
 });
 
 describe('an attempt', () => {
-  it('opens the window while the click is handled, before anything is answered', async () => {
+  it('opens the window while the click is handled, before any answer', async () => {
     const shown = await page.show(install);
     await act(async () => {
       button(shown).click();
@@ -53,7 +53,7 @@ describe('an attempt', () => {
     expect(page.open.mock.calls[0]?.slice(0, 2)).toEqual(['about:blank', 'authpipe:facebook:installation']);
   });
 
-  it('sends what it was given, and where the tab is', async () => {
+  it('sends its options, and the tab\'s address', async () => {
     const shown = await page.show(<InstallButton provider="facebook" scopes={['email']} reauthorize />);
     await press(button(shown));
     const { method, body, init } = page.handler.asked.at(-1) ?? {};
@@ -62,7 +62,7 @@ describe('an attempt', () => {
     expect(new Headers(init?.headers).get('Content-Type')).toBe('application/json');
   });
 
-  it('ends connected, and tells who is there once', async () => {
+  it('ends connected, and calls each callback once', async () => {
     const onInstall = vi.fn();
     const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
     await press(button(shown));
@@ -75,7 +75,7 @@ describe('an attempt', () => {
     expect(window.sessionStorage.length).toBe(0);
   });
 
-  it('asks for the connection where the message brings none', async () => {
+  it('reads the connection if the message has none', async () => {
     const onConnect = vi.fn();
     const shown = await page.show(<ConnectButton provider="facebook" onConnect={onConnect} />);
     await press(button(shown));
@@ -121,7 +121,7 @@ describe('an attempt', () => {
     expect([page.popups.length, page.popups[0]?.focused, page.handler.count('start')]).toEqual([1, 1, 1]);
   });
 
-  it('is given up with the button for that, and what comes later changes nothing', async () => {
+  it('ends with the cancel button, and later answers change nothing', async () => {
     const shown = await page.show(install);
     await press(button(shown));
     await press(shown.querySelector('.authpipe-cancel'));
@@ -130,7 +130,7 @@ describe('an attempt', () => {
     expect(state(shown)).toBe('cancelled');
   });
 
-  it('asks again for what was declined, where a part was granted', async () => {
+  it('asks for declined permissions again after a partial grant', async () => {
     page.handler.connection = connected('installation', { missingScopes: ['a'] });
     const shown = await page.show(install);
     await press(button(shown));
@@ -139,7 +139,7 @@ describe('an attempt', () => {
     expect([state(shown), note(shown)]).toEqual(['connected', 'Installed with Facebook, but without a.']);
   });
 
-  it('mends what was revoked', async () => {
+  it('repairs a revoked connection', async () => {
     page.handler.connection = connected('installation', { status: 'revoked', needsReauth: true });
     const shown = await page.show(install);
     await press(button(shown));

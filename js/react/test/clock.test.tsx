@@ -5,7 +5,7 @@ import { button, note, page, press, state } from './page.js';
 const install = <InstallButton provider="facebook" />;
 const hour = 3_600_000;
 
-// Nobody's machine has to have the right time for them to connect.
+// A device's clock may be wrong.
 test.each([['an hour ahead', hour], ['an hour behind', -hour]])('a clock that is %s changes nothing', async (_, ahead) => {
   page.handler.behind = ahead;
   const shown = await page.show(install);
@@ -18,7 +18,7 @@ test.each([['an hour ahead', hour], ['an hour behind', -hour]])('a clock that is
   expect(state(await page.reload(install))).toBe('idle');
 });
 
-it('a handler that does not say what time it is has this machine\'s', async () => {
+it('without a Date header, the session ends by this machine\'s clock', async () => {
   page.handler.dated = false;
   const shown = await page.show(install);
   await press(button(shown));
@@ -26,14 +26,14 @@ it('a handler that does not say what time it is has this machine\'s', async () =
   expect([state(shown), page.handler.count('session')]).toEqual(['waiting', 0]);
 });
 
-it('a session that ends at no time at all has not begun', async () => {
+it('a session without an end is refused', async () => {
   page.handler.sessionTTL = NaN;
   const shown = await page.show(install);
   await press(button(shown));
   expect([state(shown), note(shown)]).toEqual(['failed', 'That did not work, and nothing was changed. Try again.']);
 });
 
-it('a trouble of the handler\'s own ends nothing either', async () => {
+it('an internal error of the handler does not end the attempt', async () => {
   const shown = await page.show(install);
   await press(button(shown));
   page.popups[0]?.close();

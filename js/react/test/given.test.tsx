@@ -13,29 +13,29 @@ function Hold() {
 
 const sent = () => page.handler.asked.find(({ path }) => path === 'start')?.body;
 
-describe('what a session is begun with', () => {
+describe('the options of a session', () => {
   afterEach(() => window.history.replaceState(null, '', '/'));
 
   test.each([
-    ['where the tab is', '/settings?tab=2#accounts', '/settings?tab=2#accounts'],
-    ['that without what the handler would not take', '/settings?q=a\\b#c\\d', '/settings?q=a%5Cb#c%5Cd'],
-    ['that as one path, where it looks like another host', '//settings', '/settings'],
-    ['no more of it than fits: not the fragment', `/settings?tab=2#${'x'.repeat(2048)}`, '/settings?tab=2'],
-    ['nor the query', `/settings?${'x'.repeat(2048)}`, '/settings'],
-    ['nor the path', `/${'x'.repeat(2048)}`, '/'],
-  ])('is %s', async (_, here, returnTo) => {
+    ['the tab\'s address', '/settings?tab=2#accounts', '/settings?tab=2#accounts'],
+    ['its address with escaped backslashes', '/settings?q=a\\b#c\\d', '/settings?q=a%5Cb#c%5Cd'],
+    ['one slash at the start, where two would be a host', '//settings', '/settings'],
+    ['a long address without its fragment', `/settings?tab=2#${'x'.repeat(2048)}`, '/settings?tab=2'],
+    ['a longer one without its query', `/settings?${'x'.repeat(2048)}`, '/settings'],
+    ['the root for a long path', `/${'x'.repeat(2048)}`, '/'],
+  ])('include as returnTo %s', async (_, here, returnTo) => {
     window.history.replaceState(null, '', window.location.origin + here);
     await press(button(await page.show(<InstallButton provider="facebook" />)));
     expect(sent()).toMatchObject({ returnTo });
   });
 
-  it('is where the tab is, too, where a wrapper hands on nothing', async () => {
+  it('include the tab\'s address if a wrapper passes undefined', async () => {
     const handedOn = { returnTo: undefined, scopes: undefined } as unknown as ComponentProps<typeof InstallButton>;
     await press(button(await page.show(<InstallButton {...handedOn} provider="facebook" />)));
     expect(sent()).toEqual({ provider: 'facebook', for: 'installation', returnTo: '/' });
   });
 
-  it('is nothing that is meant for others', async () => {
+  it('do not include a React ref or key', async () => {
     const warned = vi.spyOn(console, 'error').mockImplementation(() => {});
     const others = { 'data-testid': 'install', for: 'user', ref: { current: null } } as object;
     await press(button(await page.show(<InstallButton {...others} provider="facebook" />)));
@@ -45,7 +45,7 @@ describe('what a session is begun with', () => {
     warned.mockRestore();
   });
 
-  it('is no event, where connect itself is the handler of clicks', async () => {
+  it('do not include the event if connect is the click handler', async () => {
     await page.show(<Hold />);
     const event = { target: window } as object;
     await act(() => held.connect(event));
@@ -54,7 +54,7 @@ describe('what a session is begun with', () => {
 });
 
 describe('callbacks that throw', () => {
-  // They are the application's, and it hears of it as of all else that it does not catch; but no promise is left rejected.
+  // They are the application's: their errors are reported as uncaught ones, but no promise is left rejected.
   const uncaught: unknown[] = [];
   const trouble = new Error('of the application');
   const broken = () => {
@@ -68,7 +68,7 @@ describe('callbacks that throw', () => {
     expect(uncaught).toEqual([trouble]);
   }
 
-  it('keep nobody else from being told', () =>
+  it('do not keep the other callbacks from being called', () =>
     quietly(async () => {
       const onInstall = vi.fn();
       const shown = await page.show(<><InstallButton provider="facebook" onInstall={broken} /><InstallButton provider="facebook" onInstall={onInstall} /></>);
@@ -77,7 +77,7 @@ describe('callbacks that throw', () => {
       expect([state(shown), onInstall.mock.calls.length]).toEqual(['connected', 1]);
     }));
 
-  it('do not end the looking after a window that seemed closed', () =>
+  it('do not end the watching of a window that seemed closed', () =>
     quietly(async () => {
       const shown = await page.show(<InstallButton provider="facebook" onCancel={broken} />);
       await press(button(shown));
@@ -89,7 +89,7 @@ describe('callbacks that throw', () => {
       expect(state(shown)).toBe('connected');
     }));
 
-  it('are heard of without a promise that nobody waits for', () =>
+  it('are reported without an unhandled rejection', () =>
     quietly(async () => {
       page.handler.refuses.set('start', { status: 403, code: 'forbidden' });
       const shown = await page.show(<InstallButton provider="facebook" onError={broken} />);
@@ -99,24 +99,24 @@ describe('callbacks that throw', () => {
 });
 
 describe('words', () => {
-  test.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])('an error is of that name that every object has: %s', async (code) => {
+  test.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])('an error named like a member of Object.prototype has the default text: %s', async (code) => {
     const shown = await page.show(<InstallButton provider="facebook" />);
     await press(button(shown));
     await post(told('failed', { error: { code, message: '' } }));
     expect(note(shown)).toBe('That did not work, and nothing was changed. Try again.');
   });
 
-  it('are filled in as they are', async () => {
+  it('are filled in unchanged', async () => {
     page.handler.connection = connected('installation', { missingScopes: ['$&', "$'"] });
     expect(note(await page.show(<InstallButton provider="facebook" />))).toBe("Installed with Facebook, but without $&, $'.");
   });
 
-  it('that are missing are the usual ones', async () => {
+  it('that are missing have their defaults', async () => {
     const words = { connect: undefined, errors: undefined } as object as WordChanges;
     expect(button(await page.show(<InstallButton provider="facebook" words={words} />)).textContent).toBe('Install with Facebook');
   });
 
-  it('are text, whatever is in them', async () => {
+  it('are shown as text, not as markup', async () => {
     page.handler.connection = connected('installation', { missingScopes: ['<img src=x onerror=alert(1)>'] });
     const shown = await page.show(<InstallButton provider="facebook" />);
     expect(note(shown)).toContain('<img');
@@ -125,7 +125,7 @@ describe('words', () => {
 });
 
 describe('the keyboard\'s focus', () => {
-  it('is on the button again when what it was on is gone', async () => {
+  it('returns to the button when the cancel button is removed', async () => {
     const shown = await page.show(<InstallButton provider="facebook" />);
     await press(button(shown));
     shown.querySelector<HTMLElement>('.authpipe-cancel')?.focus();
@@ -133,7 +133,7 @@ describe('the keyboard\'s focus', () => {
     expect(document.activeElement).toBe(button(shown));
   });
 
-  it('is not taken from where it is otherwise', async () => {
+  it('stays on any other element', async () => {
     const shown = await page.show(<><input /><InstallButton provider="facebook" /></>);
     await press(button(shown));
     shown.querySelector('input')?.focus();
@@ -142,7 +142,7 @@ describe('the keyboard\'s focus', () => {
   });
 });
 
-it('does without a channel where the browser refuses one', async () => {
+it('works without a channel if the browser refuses one', async () => {
   vi.stubGlobal('BroadcastChannel', class {
     constructor() {
       throw new DOMException('storage is blocked', 'SecurityError');

@@ -2,21 +2,21 @@ import type { Connection, Level } from '../src/index.js';
 
 type Json = Record<string, unknown>;
 
-/** The handler of the contract, as a browser sees it, without a server and an engine behind it. It is steered by its fields. */
+/** The handler, as a browser sees it, without a server and an engine. Its fields control it. */
 export class FakeHandler {
-  /** What it was asked, in order: method, path and body. */
+  /** The requests, in order: method, path and body. */
   readonly asked: { method: string; path: string; query: URLSearchParams; body: Json; init: RequestInit }[] = [];
   connection: Json | null = null;
   /** The state of each session that was begun. */
   readonly sessions = new Map<string, Json>();
-  /** The error that a path answers instead, by its name: start, status, session, disconnect. */
+  /** The error of a path instead of an answer, by its name: start, status, session, disconnect. */
   readonly refuses = new Map<string, { status: number; code: string }>();
-  /** Nothing is answered at all while this is set. */
+  /** While set, no request is answered. */
   unreachable = false;
   sessionTTL = 600_000;
-  /** How far, in milliseconds, the handler's clock is behind this machine's. */
+  /** How far the handler's clock is behind this machine's, in ms. */
   behind = 0;
-  /** Whether it says what time it is there. */
+  /** Whether it sends a Date header. */
   dated = true;
 
   readonly fetch: typeof fetch = async (input, init = {}) => {
@@ -53,7 +53,7 @@ export class FakeHandler {
     return Response.json({ error: { code: 'not_found', message: 'no such path' } }, { status: 404 });
   }
 
-  /** How often a path was asked for. */
+  /** The number of requests for a path. */
   count(path: string): number {
     return this.asked.filter((each) => each.path === path).length;
   }

@@ -12,7 +12,7 @@ function Hold() {
   return <output>{held.state}</output>;
 }
 
-it('is shared by all who ask for the same connection, and asked for once', async () => {
+it('is shared by all components with the same connection, and read once', async () => {
   const shown = await page.show(<><Hold /><InstallButton provider="facebook" /><Hold /></>);
   await press(button(shown));
   await post(told('connected', { connection: connected() }));
@@ -21,7 +21,7 @@ it('is shared by all who ask for the same connection, and asked for once', async
   expect(page.handler.count('status')).toBe(1);
 });
 
-it('tells all buttons of the end of an attempt that one of them began', async () => {
+it('calls all buttons\' callbacks at the end of an attempt of one of them', async () => {
   const heard = [vi.fn(), vi.fn()] as const;
   const shown = await page.show(
     <><InstallButton provider="facebook" onInstall={heard[0]} /><InstallButton provider="facebook" onInstall={heard[1]} /></>,
@@ -31,7 +31,7 @@ it('tells all buttons of the end of an attempt that one of them began', async ()
   expect(heard.map((each) => each.mock.calls.length)).toEqual([1, 1]);
 });
 
-it('has nothing to cancel where nobody waits', async () => {
+it('cancel does nothing without an attempt', async () => {
   const shown = await page.show(<Hold />);
   await act(async () => held.cancel());
   expect(shown.textContent).toBe('idle');
@@ -45,7 +45,7 @@ it('disconnects', async () => {
   expect(page.handler.asked.at(-1)).toMatchObject({ method: 'POST', path: 'disconnect', body: { provider: 'facebook', for: 'installation' } });
 });
 
-it('is over with an attempt that is under way, too, when it is disconnected', async () => {
+it('disconnecting ends an attempt that is under way', async () => {
   const shown = await page.show(<><Hold /><InstallButton provider="facebook" /></>);
   await press(button(shown));
   await act(() => held.disconnect());
@@ -53,7 +53,7 @@ it('is over with an attempt that is under way, too, when it is disconnected', as
   expect([held.state, page.popups[0]?.closed]).toEqual(['idle', true]);
 });
 
-it('rejects where disconnecting was refused, and shows what is still so', async () => {
+it('disconnect rejects if it is refused, and the connection stays', async () => {
   page.handler.connection = connected();
   page.handler.refuses.set('disconnect', { status: 502, code: 'unavailable' });
   const shown = await page.show(<Hold />);
@@ -61,7 +61,7 @@ it('rejects where disconnecting was refused, and shows what is still so', async 
   expect([shown.textContent, held.disconnecting]).toEqual(['connected', false]);
 });
 
-it('is not undone by an answer to an older question', async () => {
+it('is not undone by the answer to an older request', async () => {
   let answer: (response: Response) => void = () => {};
   let slow = false;
   const fetcher: typeof fetch = (input, init) =>
@@ -76,14 +76,14 @@ it('is not undone by an answer to an older question', async () => {
   expect(state(shown)).toBe('connected');
 });
 
-it('does nothing when it is pressed before it is known what that would do', async () => {
+it('does nothing when it is pressed before the state is known', async () => {
   const never: typeof fetch = () => new Promise(() => {});
   const shown = await page.show(<AuthpipeProvider fetch={never}><InstallButton provider="facebook" /></AuthpipeProvider>);
   await press(button(shown));
   expect([state(shown), page.popups]).toEqual(['loading', []]);
 });
 
-it('speaks the words that it is given, the nearest first', async () => {
+it('has the given texts, the nearest first', async () => {
   const shown = await page.show(
     <AuthpipeProvider fetch={page.handler.fetch} words={{ connect: '{provider} installieren', errors: { forbidden: 'Das dürfen Sie nicht.' } }}>
       <InstallButton provider="facebook" words={{ noteFailed: 'Ging nicht.' }} className="mine"><i>icon</i></InstallButton>
@@ -126,7 +126,7 @@ it.each([
   ['a script that speaks of a URL', () => begun('javascript:location="https://"'), 'invalid_response'],
   ['a path', () => begun('/dialog'), 'invalid_response'],
   ['an error without a code', () => new Response('oops', { status: 500 }), 'unavailable'],
-])('fails where the handler answers %s', async (_, answer, code) => {
+])('fails if the handler answers %s', async (_, answer, code) => {
   const fetcher: typeof fetch = async (input, init) => (String(input).endsWith('/start') ? answer() : page.handler.fetch(input, init));
   const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
   await press(button(shown));

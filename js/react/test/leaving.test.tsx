@@ -6,7 +6,7 @@ import { broadcast, button, page, post, press, state, told } from './page.js';
 
 let set: (shown: ReactNode) => void;
 
-/** A page of which something goes, and something else comes. */
+/** A page whose components change. */
 function Changing({ first }: { first: ReactNode }) {
   const [shown, setShown] = useState(first);
   set = setShown;
@@ -15,13 +15,13 @@ function Changing({ first }: { first: ReactNode }) {
 
 const change = (shown: ReactNode) => act(async () => set(shown));
 
-describe('a button that goes while its window is open', () => {
+describe('a button that is removed while its window is open', () => {
   const onInstall = vi.fn();
   const install = <InstallButton provider="facebook" onInstall={onInstall} />;
 
-  it('leaves nothing behind that listens or asks', async () => {
+  it('leaves no listener, timer or request', async () => {
     const shown = await page.show(<Changing first={install} />);
-    const timers = vi.getTimerCount(); // of React's own
+    const timers = vi.getTimerCount(); // React's own timers
     await press(button(shown));
     await change(null);
     expect(await broadcast(told('connected'))).toBe(0);
@@ -30,7 +30,7 @@ describe('a button that goes while its window is open', () => {
     expect(page.popups[0]?.closed).toBe(false);
   });
 
-  it('and comes back, is told what happened meanwhile, once', async () => {
+  it('and comes back receives the end meanwhile, once', async () => {
     const shown = await page.show(<Changing first={install} />);
     await press(button(shown));
     await change(null);
@@ -48,7 +48,7 @@ describe('a button that goes while its window is open', () => {
     expect(onInstall).toHaveBeenCalledOnce();
   });
 
-  it('while the connection is asked for is told of it when it is back', async () => {
+  it('while the connection is read receives it when it is back', async () => {
     onInstall.mockClear();
     let answer: () => void = () => {};
     const slow: typeof fetch = async (input, init) => {
@@ -90,7 +90,7 @@ describe('a button that goes while its window is open', () => {
   });
 });
 
-it('it is the newest callback that is told', async () => {
+it('the newest callback is called', async () => {
   const [older, newer] = [vi.fn(), vi.fn()];
   const shown = await page.show(<Changing first={<InstallButton provider="facebook" onInstall={older} />} />);
   await press(button(shown));
@@ -99,7 +99,7 @@ it('it is the newest callback that is told', async () => {
   expect([older.mock.calls.length, newer.mock.calls.length]).toEqual([0, 1]);
 });
 
-it('a button that is gone asks for nothing when the person comes back', async () => {
+it('a removed button sends no request when the person comes back', async () => {
   await page.show(<Changing first={<InstallButton provider="facebook" />} />);
   await change(null);
   await page.pass(6000);
@@ -110,7 +110,7 @@ it('a button that is gone asks for nothing when the person comes back', async ()
   expect(page.handler.count('status')).toBe(1);
 });
 
-it('an attempt that is over listens no more', async () => {
+it('an attempt that is over does not listen any more', async () => {
   const shown = await page.show(<InstallButton provider="facebook" />);
   await press(button(shown));
   await post(told('connected', { connection: connected() }));
@@ -119,7 +119,7 @@ it('an attempt that is over listens no more', async () => {
   expect(read).not.toHaveBeenCalled();
 });
 
-it('a button that comes back after a while asks again', async () => {
+it('a button that comes back after a while reads the state again', async () => {
   const install = <InstallButton provider="facebook" />;
   const shown = await page.show(<Changing first={install} />);
   await change(null);
@@ -129,7 +129,7 @@ it('a button that comes back after a while asks again', async () => {
   expect(state(shown)).toBe('connected');
 });
 
-it('what one person has begun is nothing that the next is told of', async () => {
+it('an attempt of one person does not show to the next', async () => {
   const onError = vi.fn();
   const of = (person: string) => (
     <AuthpipeProvider key={person} fetch={page.handler.fetch}>
@@ -138,14 +138,14 @@ it('what one person has begun is nothing that the next is told of', async () => 
   );
   const shown = await page.show(<Changing first={of('alice')} />);
   await press(button(shown));
-  page.handler.sessions.clear(); // for it is another's
+  page.handler.sessions.clear(); // the session is another person's
   await change(of('bob'));
   await page.pass(2000);
   expect([state(shown), window.sessionStorage.length]).toEqual(['idle', 0]);
   expect(onError).not.toHaveBeenCalled();
 });
 
-it('functions that are written in the provider\'s place are no other provider', async () => {
+it('inline functions of the provider do not replace its client', async () => {
   const heard: string[] = [];
   const again = (name: string) => (
     <AuthpipeProvider fetch={(input, init) => page.handler.fetch(input, init)} navigate={() => void heard.push(name)}>

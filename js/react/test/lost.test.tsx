@@ -17,7 +17,7 @@ async function begun() {
 }
 
 describe('a window that is closed', () => {
-  it('is a cancellation where nothing was done in it', async () => {
+  it('is a cancellation if the person did nothing in it', async () => {
     const shown = await begun();
     page.popups[0]?.close();
     await page.pass(2000);
@@ -25,7 +25,7 @@ describe('a window that is closed', () => {
     expect(onCancel).toHaveBeenCalledOnce();
   });
 
-  it('is none where the message was lost and the session is completed', async () => {
+  it('is no cancellation if the message was lost and the session is completed', async () => {
     const shown = await begun();
     page.handler.sessions.set('session-1', { status: 'completed' });
     page.handler.connection = connected();
@@ -34,7 +34,7 @@ describe('a window that is closed', () => {
     expect([state(shown), onInstall.mock.calls]).toEqual(['connected', [[connected()]]]);
   });
 
-  it('is waited for while the session is being redeemed', async () => {
+  it('is no end while the session is being redeemed', async () => {
     const shown = await begun();
     page.handler.sessions.set('session-1', { status: 'redeeming' });
     page.popups[0]?.close();
@@ -45,8 +45,9 @@ describe('a window that is closed', () => {
     expect(state(shown)).toBe('failed');
   });
 
-  // A provider's page may part the window from its opener (Cross-Origin-Opener-Policy): it then reads as closed while the person is in it.
-  it('may be one that only seems closed: what is done in it counts', async () => {
+  // A provider's page may cut the window off from its opener (Cross-Origin-Opener-Policy): it then reads as closed while the person
+  // is in it.
+  it('may only seem closed: its outcome counts', async () => {
     const shown = await begun();
     page.popups[0]?.close();
     await page.pass(2000);
@@ -57,7 +58,7 @@ describe('a window that is closed', () => {
     expect([state(shown), onInstall.mock.calls]).toEqual(['connected', [[connected()]]]);
   });
 
-  it('is asked about less and less, and no more when the session is over', async () => {
+  it('leads to ever fewer requests, and to none after the session\'s end', async () => {
     const shown = await begun();
     page.popups[0]?.close();
     await page.pass(600_000);
@@ -71,7 +72,7 @@ describe('a window that is closed', () => {
   });
 });
 
-it('a window that is left open is not asked about until the session is over', async () => {
+it('a window that stays open leads to no request until the session\'s end', async () => {
   const shown = await begun();
   await page.pass(599_000);
   expect([state(shown), page.handler.count('session')]).toEqual(['waiting', 0]);
@@ -81,7 +82,7 @@ it('a window that is left open is not asked about until the session is over', as
   expect(page.popups[0]?.closed).toBe(true);
 });
 
-it('a moment without the network ends nothing', async () => {
+it('a short loss of the network does not end the attempt', async () => {
   const shown = await begun();
   page.popups[0]?.close();
   page.handler.unreachable = true;
@@ -94,7 +95,7 @@ it('a moment without the network ends nothing', async () => {
   expect(state(shown)).toBe('connected');
 });
 
-it('but one that lasts longer than the session does', async () => {
+it('a loss of the network beyond the session\'s end does', async () => {
   const shown = await begun();
   page.popups[0]?.close();
   page.handler.unreachable = true;
@@ -104,8 +105,8 @@ it('but one that lasts longer than the session does', async () => {
   expect([state(shown), note(shown)]).toEqual(['failed', 'That took too long. Try again.']);
 });
 
-describe('where no window opens', () => {
-  it('this tab goes to the provider, and finds the connection when it is back', async () => {
+describe('without a window', () => {
+  it('this tab goes to the provider, and shows the connection when it is back', async () => {
     page.blocked = true;
     const shown = await begun();
     expect([page.left, state(shown)]).toEqual([['https://facebook.example.com/dialog?session-1'], 'waiting']);
@@ -117,13 +118,13 @@ describe('where no window opens', () => {
     expect(onInstall).toHaveBeenCalledOnce();
   });
 
-  it('nor where a blocker hands out one that is closed already', async () => {
+  it('as with a blocker that returns a closed one', async () => {
     page.open.mockReturnValue({ closed: true });
     await begun();
     expect(page.left).toHaveLength(1);
   });
 
-  it('nor where the tab is wanted', async () => {
+  it('as with display="tab"', async () => {
     await page.show(<InstallButton provider="facebook" display="tab" returnTo="/settings" />);
     await press(button(document.body));
     expect([page.open.mock.calls.length, page.left.length]).toEqual([0, 1]);
@@ -131,7 +132,7 @@ describe('where no window opens', () => {
     expect(page.handler.asked.at(-1)?.body).not.toHaveProperty('display');
   });
 
-  it('coming back with nothing done is a cancellation', async () => {
+  it('coming back without a decision is a cancellation', async () => {
     page.blocked = true;
     await begun();
     const back = await page.reload(install);
@@ -141,7 +142,7 @@ describe('where no window opens', () => {
     expect(state(await page.reload(install))).toBe('idle');
   });
 
-  it('and so is it when the browser brings the page back whole', async () => {
+  it('also when the browser restores the page from its cache', async () => {
     page.blocked = true;
     const shown = await begun();
     await act(async () => void window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
@@ -150,8 +151,8 @@ describe('where no window opens', () => {
   });
 });
 
-describe('a page that is loaded anew while the window is open', () => {
-  it('waits on, and hears the message', async () => {
+describe('a page that is reloaded while the window is open', () => {
+  it('keeps waiting, and receives the message', async () => {
     await begun();
     const shown = await page.reload(install);
     await page.pass(5000);
@@ -160,7 +161,7 @@ describe('a page that is loaded anew while the window is open', () => {
     expect([state(shown), onInstall.mock.calls]).toEqual(['connected', [[connected()]]]);
   });
 
-  it('asks, should the message not come', async () => {
+  it('asks the handler, in case the message does not come', async () => {
     await begun();
     const shown = await page.reload(install);
     page.handler.sessions.set('session-1', { status: 'failed', error: { code: 'access_denied', message: '' } });
@@ -168,16 +169,16 @@ describe('a page that is loaded anew while the window is open', () => {
     expect([state(shown), onCancel.mock.calls.length]).toEqual(['cancelled', 1]);
   });
 
-  it('takes no message about another session', async () => {
+  it('ignores a message about another session', async () => {
     await begun();
     const shown = await page.reload(install);
     await post(told('connected', { sessionId: 'session-9' }));
     expect(state(shown)).toBe('waiting');
   });
 
-  it('forgets an attempt whose time is over', async () => {
+  it('drops an attempt whose session has ended', async () => {
     await begun();
-    vi.setSystemTime(Date.now() + 601_000); // a handler's date is one of seconds
+    vi.setSystemTime(Date.now() + 601_000); // a Date header has whole seconds
     expect(state(await page.reload(install))).toBe('idle');
   });
 });
@@ -185,7 +186,7 @@ describe('a page that is loaded anew while the window is open', () => {
 it.each([
   ['window', () => window.dispatchEvent(new Event('focus'))],
   ['tab', () => document.dispatchEvent(new Event('visibilitychange'))],
-])('asks again when the person comes back to the %s, and not at each glance', async (_, comeBack) => {
+])('reads the state again when the person comes back to the %s, but not each time', async (_, comeBack) => {
   const shown = await page.show(install);
   page.handler.connection = connected();
   const glance = () => act(async () => void comeBack());

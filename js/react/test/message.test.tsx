@@ -7,7 +7,7 @@ function Everything() {
   return JSON.stringify(useConnection({ provider: 'facebook', for: 'installation' }).connection);
 }
 
-// Whoever has a reference to this window can post to it: a page that opened it, one that it opened, a frame in it.
+// Every page with a reference to this window can post to it: one that opened it, one that it opened, a frame in it.
 test.each([
   ['is from another origin', () => [told('connected'), { origin: 'https://evil.example.com' }] as const],
   ['is from an origin that begins alike', () => [told('connected'), { origin: `${window.location.origin}.evil.example.com` }] as const],
@@ -23,18 +23,18 @@ test.each([
   ['has an outcome that there is not', () => [told('splendid')] as const],
   ['is text', () => [JSON.stringify(told('connected'))] as const],
   ['is nothing', () => [null] as const],
-])('a message is left alone that %s', async (name, forged) => {
+])('a message is ignored that %s', async (name, forged) => {
   const onInstall = vi.fn();
   const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
   await press(button(shown));
   const [data, from] = forged();
-  if (name === 'is from no window') page.popups.pop(); // post would say that it came from the last
+  if (name === 'is from no window') page.popups.pop(); // otherwise post would name the last popup as its source
   await post(data, from);
   expect(state(shown)).toBe('waiting');
   expect(onInstall).not.toHaveBeenCalled();
 });
 
-it('hears from this origin\'s other windows, too, what is about its session, until that is over', async () => {
+it('receives messages about its session from this origin\'s other windows, until its end', async () => {
   const onInstall = vi.fn();
   const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
   expect(await broadcast(told('connected'))).toBe(0);
@@ -48,7 +48,7 @@ it('hears from this origin\'s other windows, too, what is about its session, unt
   expect(state(shown)).toBe('connected');
 });
 
-it('hears that it failed from who comes back as another tenant\'s, and is not told what it was for', async () => {
+it('shows a failure if the person comes back to another tenant, without the connection\'s name', async () => {
   const onError = vi.fn();
   const shown = await page.show(<InstallButton provider="facebook" onError={onError} />);
   await press(button(shown));
@@ -56,7 +56,7 @@ it('hears that it failed from who comes back as another tenant\'s, and is not to
   expect([state(shown), onError.mock.calls[0]?.[0]]).toMatchObject(['failed', { code: 'unauthenticated' }]);
 });
 
-it('takes from a message what a connection has, and nothing else', async () => {
+it('takes only known fields from a message', async () => {
   const onInstall = vi.fn();
   const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
   await press(button(shown));
@@ -64,13 +64,13 @@ it('takes from a message what a connection has, and nothing else', async () => {
   expect(onInstall.mock.calls).toEqual([[connected()]]);
 });
 
-it('takes no more from the handler either', async () => {
+it('takes only known fields from the handler, too', async () => {
   page.handler.connection = { ...connected(), access_token: 'EAAcanary', appsecret_proof: 'canary' };
   const shown = await page.show(<Everything />);
   expect(JSON.parse(shown.textContent ?? '')).toEqual({ ...connected() });
 });
 
-it.each([{ status: 'active' }, { ...connected(), scopes: [{}] }])('asks the handler where a message brings a connection that is none', async (none) => {
+it.each([{ status: 'active' }, { ...connected(), scopes: [{}] }])('asks the handler if a message has an invalid connection', async (none) => {
   page.handler.connection = null;
   const onInstall = vi.fn();
   const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);

@@ -11,7 +11,7 @@ function Hold() {
   return null;
 }
 
-/** A network on which what is asked for at one path is answered when the test wants it, in the order that it wants. */
+/** A network on which the test decides when a path's requests are answered, and in which order. */
 function slow(path: string) {
   const waiting: (() => void)[] = [];
   const fetcher: typeof fetch = async (input, init) => {
@@ -22,8 +22,8 @@ function slow(path: string) {
   return { fetcher, answer: (which: number) => act(async () => waiting[which]?.()), waiting };
 }
 
-// What happened to the attempt says nothing about what was there before.
-it('an attempt that has come to nothing leaves the connection, whichever is answered first after a reload', async () => {
+// The end of the attempt says nothing about an earlier connection.
+it('a failed attempt keeps the connection, in whichever order the answers come after a reload', async () => {
   page.handler.connection = connected('installation', { missingScopes: ['a'] });
   page.blocked = true;
   await press(button(await page.show(<InstallButton provider="facebook" />)));
@@ -35,7 +35,7 @@ it('an attempt that has come to nothing leaves the connection, whichever is answ
   expect([state(shown), button(shown).textContent]).toEqual(['connected', 'Grant the rest']);
 });
 
-it('nor does one that began before the connection was known', async () => {
+it('a failed attempt that began before the connection was known keeps it, too', async () => {
   page.handler.connection = connected();
   const { fetcher, answer } = slow('status');
   const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
@@ -57,7 +57,7 @@ it('the newer of two answers is shown, in whichever order they come', async () =
   expect(state(shown)).toBe('connected');
 });
 
-it('a failure to ask says nothing over what an attempt has come to', async () => {
+it('a failed read does not hide the end of an attempt', async () => {
   const { fetcher, answer } = slow('status');
   page.handler.refuses.set('status', { status: 502, code: 'unavailable' });
   const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
@@ -67,8 +67,8 @@ it('a failure to ask says nothing over what an attempt has come to', async () =>
   expect([state(shown), note(shown)]).toEqual(['cancelled', 'Cancelled. Nothing was changed.']);
 });
 
-// With an installation goes all that stands on it.
-it('what is the person\'s own is asked for again when the installation is disconnected', async () => {
+// Everything under an installation is removed with it.
+it('the person\'s own connection is read again when the installation is disconnected', async () => {
   page.handler.connection = connected();
   const shown = await page.show(<><Hold /><ConnectButton provider="facebook" /></>);
   expect(state(shown)).toBe('connected');
@@ -76,7 +76,7 @@ it('what is the person\'s own is asked for again when the installation is discon
   expect(state(shown)).toBe('idle');
 });
 
-it('and after an installation, but not after what is a person\'s own', async () => {
+it('and after an installation, but not after a person\'s own connection', async () => {
   const shown = await page.show(<><ConnectButton provider="facebook" /><InstallButton provider="facebook" /></>);
   expect(page.handler.count('status')).toBe(2);
   await press(button(shown));
@@ -87,7 +87,7 @@ it('and after an installation, but not after what is a person\'s own', async () 
   expect(page.handler.count('status')).toBe(3);
 });
 
-it('a window that seemed closed tells why what was done in it has failed', async () => {
+it('a window that seemed closed still reports its failure', async () => {
   const onError = vi.fn();
   const shown = await page.show(<InstallButton provider="facebook" onError={onError} />);
   await press(button(shown));
@@ -99,7 +99,7 @@ it('a window that seemed closed tells why what was done in it has failed', async
   expect([state(shown), onError.mock.calls.length]).toEqual(['failed', 1]);
 });
 
-it('what was given up is not given up again by an answer that was under way', async () => {
+it('a cancelled attempt is not cancelled again by a late answer', async () => {
   const onCancel = vi.fn();
   const { fetcher, answer, waiting } = slow('session');
   const shown = await page.show(<AuthpipeProvider fetch={fetcher}><InstallButton provider="facebook" onCancel={onCancel} /></AuthpipeProvider>);
@@ -114,11 +114,11 @@ it('what was given up is not given up again by an answer that was under way', as
   expect([state(shown), onCancel.mock.calls.length]).toEqual(['cancelled', 1]);
 });
 
-// Without a window any more, going on would take this tab to the provider.
+// Without the window, going on would take this tab to the provider.
 it.each([
   ['has begun', undefined],
   ['is refused', { status: 403, code: 'forbidden' }],
-])('what was given up before its session %s goes nowhere', async (_, refusal) => {
+])('an attempt that was cancelled before its session %s goes nowhere', async (_, refusal) => {
   const [onCancel, onError] = [vi.fn(), vi.fn()];
   if (refusal) page.handler.refuses.set('start', refusal);
   const { fetcher, answer } = slow('start');
@@ -135,7 +135,7 @@ it.each([
   expect([onCancel.mock.calls.length, onError.mock.calls.length]).toEqual([1, 0]);
 });
 
-it('a session of this page\'s own that nobody knows has failed, after one that was found here, too', async () => {
+it('an unknown session of this page has failed, also after one that was found in storage', async () => {
   const onError = vi.fn();
   const install = <InstallButton provider="facebook" onError={onError} />;
   await press(button(await page.show(install)));
@@ -147,7 +147,7 @@ it('a session of this page\'s own that nobody knows has failed, after one that w
   expect([state(shown), onError.mock.calls.length]).toEqual(['failed', 1]);
 });
 
-it('what is disconnected while it is asked for stays so', async () => {
+it('a connection that is disconnected during a read stays disconnected', async () => {
   const { fetcher, answer } = slow('status');
   const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);
   await answer(0);
@@ -159,7 +159,7 @@ it('what is disconnected while it is asked for stays so', async () => {
   expect(state(shown)).toBe('idle');
 });
 
-it('what is disconnected is not brought back by an answer from before', async () => {
+it('a disconnected connection is not restored by an older answer', async () => {
   page.handler.connection = connected();
   const { fetcher, answer } = slow('status');
   const shown = await page.show(<AuthpipeProvider fetch={fetcher}><Hold /><InstallButton provider="facebook" /></AuthpipeProvider>);

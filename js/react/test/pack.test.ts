@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** What all of the package's code may weigh, compressed, as it is packed: with comments, not minified. */
+/** The largest compressed size of the package's code, as packed: with comments, not minified. */
 const budget = 12 * 1024;
 
 interface Packed {
@@ -19,14 +19,14 @@ const packed = JSON.parse(npm('pack', '--dry-run', '--json').replace(/^[^[{]*(?=
 const { files } = Object.values(packed)[0] as Packed;
 const paths = files.map((file) => file.path);
 
-it('packs what is needed, with types, and nothing else', () => {
+it('packs the needed files, with types, and nothing else', () => {
   const strangers = paths.filter((path) => !/^dist\/[a-z-]+\.(js|d\.ts)$/.test(path));
   expect(strangers.sort()).toEqual(['LICENSE', 'README.md', 'package.json', 'styles.css']);
   expect(paths).toContain('dist/index.js');
   for (const code of paths.filter((path) => path.endsWith('.js'))) expect(paths).toContain(code.replace(/\.js$/, '.d.ts'));
 });
 
-it('stays within its budget', () => {
+it('stays within its size limit', () => {
   const code = paths.filter((path) => path.endsWith('.js')).map((path) => readFileSync(`${root}/${path}`));
   expect(gzipSync(Buffer.concat(code)).length).toBeLessThan(budget);
 });
@@ -38,11 +38,11 @@ it('imports nothing but react', () => {
   expect([...new Set(imported)].sort()).toEqual(['react', 'react/jsx-runtime']);
 });
 
-it('is a client component, for servers that tell those apart', () => {
+it('is marked as a client component', () => {
   expect(readFileSync(`${root}/dist/index.js`, 'utf8')).toMatch(/^'use client';/);
 });
 
-it('is found and rendered by Node as it is packed', () => {
+it('is imported and rendered by Node as packed', () => {
   const script = `
     import { createElement } from 'react';
     import { renderToString } from 'react-dom/server';

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, vi } from 'vitest';
 import { AuthpipeProvider } from '../src/index.js';
 import { FakeHandler } from './handler.js';
 
-/** A window that was opened: where it was sent, and whether it was closed. */
+/** A window that was opened: its address, and whether it was closed. */
 export class FakePopup {
   closed = false;
   focused = 0;
@@ -18,7 +18,7 @@ export class FakePopup {
   }
 }
 
-/** The channel of this origin's windows, as far as one window needs it. */
+/** The channel of this origin's windows, with the methods that one window needs. */
 class FakeChannel {
   static readonly open = new Set<FakeChannel>();
   onmessage: ((event: { data: unknown }) => void) | null = null;
@@ -30,19 +30,19 @@ class FakeChannel {
   }
 }
 
-/** What a test has: a page with a handler behind it, and a browser that opens windows or does not. */
+/** The environment of a test: a page with a handler behind it, and a browser that opens windows or blocks them. */
 export interface Page {
   handler: FakeHandler;
   popups: FakePopup[];
-  /** Where this tab was sent. */
+  /** The addresses that this tab was sent to. */
   left: string[];
   /** Whether windows are blocked. */
   blocked: boolean;
   open: ReturnType<typeof vi.fn>;
   show(element: ReactNode): Promise<HTMLElement>;
-  /** Loads the page anew: whatever was in memory is gone, and what this tab remembers stays. */
+  /** Reloads the page: memory is lost, and this tab's storage stays. */
   reload(element: ReactNode): Promise<HTMLElement>;
-  /** Lets time pass. */
+  /** Advances the time. */
   pass(milliseconds: number): Promise<void>;
 }
 
@@ -93,7 +93,7 @@ async function unload() {
   await act(async () => root?.unmount());
   document.body.replaceChildren();
   const now = Date.now();
-  vi.clearAllTimers(); // and the clock goes back to where it began
+  vi.clearAllTimers(); // and resets the clock
   vi.setSystemTime(now);
 }
 
@@ -106,14 +106,14 @@ async function pass(milliseconds: number) {
   await act(() => vi.advanceTimersByTimeAsync(milliseconds));
 }
 
-/** Presses a button as a person does, or the keyboard. */
+/** Presses a button by mouse or keyboard. */
 export async function press(button: Element | null) {
   if (!(button instanceof HTMLButtonElement)) throw new Error('there is no such button');
   button.focus();
   await act(async () => button.click());
 }
 
-/** What the handler's return page tells, as it arrives here. */
+/** The message of the handler's return page, as it arrives here. */
 export async function post(data: unknown, from: { origin?: string; source?: FakePopup | undefined } = {}) {
   const { origin = window.location.origin, source = page.popups.at(-1) } = from;
   await act(async () => {
@@ -121,7 +121,7 @@ export async function post(data: unknown, from: { origin?: string; source?: Fake
   });
 }
 
-/** What the return page tells all windows of this origin. Returns how many heard it. */
+/** Posts the return page's message to all windows of this origin, and returns how many received it. */
 export async function broadcast(data: unknown): Promise<number> {
   const listening = [...FakeChannel.open].filter(({ name }) => name === 'authpipe');
   await act(async () => listening.forEach((channel) => channel.onmessage?.({ data })));

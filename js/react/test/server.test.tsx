@@ -12,7 +12,7 @@ const app = (
   </AuthpipeProvider>
 );
 
-it('renders on a server, where there is no window, and asks nothing there', () => {
+it('renders on a server without a window, and sends no request there', () => {
   vi.stubGlobal('window', undefined);
   vi.stubGlobal('document', undefined);
   vi.stubGlobal('sessionStorage', undefined);
@@ -24,7 +24,7 @@ it('renders on a server, where there is no window, and asks nothing there', () =
   expect(handler.asked).toEqual([]);
 });
 
-it('takes over what the server has rendered', async () => {
+it('hydrates the server\'s markup', async () => {
   (globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }).IS_REACT_ACT_ENVIRONMENT = true;
   const complaints = vi.spyOn(console, 'error');
   const container = document.createElement('div');

@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 afterAll(() => authpipe.close());
 
-test('the samples work as they stand', async () => {
+test('the samples work unchanged', async () => {
   const { credential: botToken } = await authpipe.getCredential({ provider: 'facebook', tenantId: 'org_acme', credentialFor: 'installation' });
   const { credential } = await authpipe.getCredential({ provider: 'facebook', tenantId: 'org_acme', userId: 'user_123', credentialFor: 'user' });
   expect(botToken).toMatch(/^EAA/);
@@ -21,7 +21,7 @@ test('the samples work as they stand', async () => {
   expect(credential).not.toBe(botToken);
 });
 
-test('a credential says all that the engine says', async () => {
+test('a credential has all of the engine\'s fields', async () => {
   const got = await authpipe.getCredential({ tenantId: 'org_acme', userId: 'user_123', credentialFor: 'any' });
   expect(got).toMatchObject({
     ref: 'org_acme/facebook/users/user_123', source: 'connection', type: 'oauth_token', provider: 'facebook', tenantId: 'org_acme', userId: 'user_123',
@@ -32,7 +32,7 @@ test('a credential says all that the engine says', async () => {
   expect(await authpipe.getCredential({ tenantId: 'org_acme', userId: 'nobody', credentialFor: 'any' })).toMatchObject({ source: 'installation' });
 });
 
-test('a connection is told without a token, and lists tell of all', async () => {
+test('a connection has no token, and lists have all connections', async () => {
   const connection = await authpipe.connection({ tenantId: 'org_acme', credentialFor: 'installation' });
   expect(connection).toMatchObject({ ref: 'org_acme/facebook/installation', credentialFor: 'installation', status: 'active', connectedBy: 'alice', missingScopes: [] });
   expect(connection.connectedAt).toBeInstanceOf(Date);
@@ -45,7 +45,7 @@ test('a connection is told without a token, and lists tell of all', async () => 
   for await (const one of authpipe.connections({ tenantId: 'org_none' })) expect(one).toBeUndefined();
 });
 
-test('the Graph API is called with token and proof, a page\'s too', async () => {
+test('calls of the Graph API have token and proof, a page\'s too', async () => {
   const origins = [stage.facebook];
   const graph = authpipe.graph({ tenantId: 'org_acme', credentialFor: 'installation' }, { origins });
   const accounts = await graph(`${stage.facebook}/${graphVersion}/me/accounts?fields=id,name`);
@@ -57,7 +57,7 @@ test('the Graph API is called with token and proof, a page\'s too', async () => 
   expect(await posted.json()).toMatchObject({ id: expect.stringContaining(pageId) });
 });
 
-test('a token that dies behind the engine\'s back is found out by a call, and connecting again mends it', async () => {
+test('a call finds a token dead that the engine thinks alive, and connecting again repairs it', async () => {
   const tenantId = 'org_dies';
   const bob = { tenantId, credentialFor: 'user', userId: 'bob' } as const;
   await install(authpipe, tenantId);
@@ -74,7 +74,7 @@ test('a token that dies behind the engine\'s back is found out by a call, and co
   expect((await graph(`${stage.facebook}/me`)).status).toBe(200);
 });
 
-test('a user\'s name may have every character that the engine takes', async () => {
+test('a user id may have every character that the engine accepts', async () => {
   const userId = 'auth0|bob.smith+x@example.com:1=2~_-';
   await connect(authpipe, { tenantId: 'org_acme', credentialFor: 'user', userId });
   expect(await authpipe.getCredential({ tenantId: 'org_acme', userId, credentialFor: 'user' })).toMatchObject({ userId });
@@ -83,13 +83,13 @@ test('a user\'s name may have every character that the engine takes', async () =
   await expect(authpipe.getCredential({ tenantId: 'org_acme', userId, credentialFor: 'user' })).rejects.toMatchObject({ code: 'not_found' });
 });
 
-test('a static credential is one like the others', async () => {
+test('a static credential is read like the others', async () => {
   await vault('POST', 'authpipe/creds/org_acme/stripe/static/key', { credential: 'sk_one', credential_type: 'api_key' });
   expect(await authpipe.getCredential({ tenantId: 'org_acme', provider: 'stripe', name: 'key', credentialFor: 'static' }))
     .toMatchObject({ credential: 'sk_one', source: 'static', type: 'api_key', name: 'key', ref: 'org_acme/stripe/static/key' });
 });
 
-test('a suspended tenant is refused, and events tell of what happened', async () => {
+test('a suspended tenant is refused, and has events', async () => {
   await install(authpipe, 'org_rests');
   await vault('POST', 'authpipe/tenants/org_rests', { suspended: true });
   await expect(authpipe.getCredential({ tenantId: 'org_rests', credentialFor: 'installation' })).rejects.toMatchObject({ code: 'suspended', status: 409 });
@@ -101,7 +101,7 @@ test('a suspended tenant is refused, and events tell of what happened', async ()
   expect(types).toEqual(['connection.created', 'tenant.suspended']);
 });
 
-test('with an installation goes all that stands under it', async () => {
+test('disconnecting an installation removes everything under it', async () => {
   const tenantId = 'org_leaves';
   await install(authpipe, tenantId);
   await connect(authpipe, { tenantId, credentialFor: 'user', userId: 'bob' });

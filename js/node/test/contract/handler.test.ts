@@ -27,7 +27,7 @@ async function starts(whose: 'user' | 'installation', more: Record<string, unkno
   return (await response.json()) as StartAnswer;
 }
 
-/** returns is the browser that comes back from Facebook, through the engine's page, to the handler's. */
+/** returns plays the browser that comes back from Facebook, through the engine's page, to the handler's. */
 async function returns(started: StartAnswer, browser: Browser = {}): Promise<ReturnMessage> {
   const back = await authorize(started.authorizationUrl, { person: who?.mayInstall ? 'ada' : 'uma', ...browser });
   expect(back.origin + back.pathname).toBe(`${origin}/authpipe/return`);
@@ -36,14 +36,14 @@ async function returns(started: StartAnswer, browser: Browser = {}): Promise<Ret
 
 async function message(page: Response): Promise<ReturnMessage> {
   const html = await page.text();
-  expect(html).not.toMatch(/EAA[A-Za-z0-9]{100}/); // which no session's id has by chance
+  expect(html).not.toMatch(/EAA[A-Za-z0-9]{100}/); // no session id has that by chance
   return (JSON.parse(/id="authpipe">(.*?)<\/script>/s.exec(html)![1]!) as { message: ReturnMessage }).message;
 }
 
 const session = async (id: string) => (await get(`/authpipe/session?session_id=${id}`)).json();
 const status = async (whose: string) => (await get(`/authpipe/status?provider=facebook&for=${whose}`)).json() as Promise<{ connection: unknown }>;
 
-test('a person connects, is connected, disconnects, and is not', async () => {
+test('a person connects and disconnects', async () => {
   expect(await status('user')).toEqual({ connection: null });
   const started = await starts('user');
   expect(await session(started.sessionId)).toEqual({ status: 'pending' });
@@ -59,7 +59,7 @@ test('a person connects, is connected, disconnects, and is not', async () => {
   expect((await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' })).status).toBe(204);
 });
 
-test('an admin installs, and who is none does not', async () => {
+test('an admin installs, and a person who is none is refused', async () => {
   who = alice;
   expect(await returns(await starts('installation'))).toMatchObject({ outcome: 'connected', for: 'installation', connection: { for: 'installation' } });
   who = bob;
@@ -68,12 +68,12 @@ test('an admin installs, and who is none does not', async () => {
 });
 
 describe('a stranger', () => {
-  test('who finishes somebody else\'s session is refused by the engine, and its code is destroyed', async () => {
+  test('that finishes another person\'s session is refused by the engine, and the code is destroyed', async () => {
     const started = await starts('user');
     const back = await authorize(started.authorizationUrl, { person: 'uma' });
     who = { tenantId: 'org_button', userId: 'mallory', mayInstall: true };
     expect(await message(await serve(new Request(back)))).toMatchObject({ outcome: 'failed', error: { code: 'actor_mismatch' } });
-    // It was the engine that refused: it tells so of the session, and does not complete it for who began it either.
+    // The engine has refused: the session says so, and cannot be completed by the person who began it either.
     expect(await authpipe.session('org_button', started.sessionId)).toMatchObject({ status: 'failed', actor: 'bob', error: { code: 'actor_mismatch' } });
     who = bob;
     expect(await message(await serve(new Request(back)))).toMatchObject({ outcome: 'failed' });
@@ -81,7 +81,7 @@ describe('a stranger', () => {
     expect(await status('user')).toEqual({ connection: null });
   });
 
-  test('is refused by the engine where no handler stands between', async () => {
+  test('is refused by the engine without the handler, too', async () => {
     const started = await starts('user');
     const back = await authorize(started.authorizationUrl);
     const connectCode = back.searchParams.get('connect_code')!;
@@ -89,19 +89,19 @@ describe('a stranger', () => {
       .rejects.toMatchObject({ code: 'actor_mismatch', status: 409 });
   });
 
-  test('of another tenant is told nothing, and nobody is told of their session', async () => {
+  test('of another tenant learns nothing, and shows nothing of their session', async () => {
     const started = await starts('user');
     const back = await authorize(started.authorizationUrl);
     who = { tenantId: 'org_other', userId: 'bob' };
     expect(await message(await serve(new Request(back)))).toMatchObject({ outcome: 'failed', provider: '', error: { code: 'not_found' } });
     expect((await get(`/authpipe/session?session_id=${started.sessionId}`)).status).toBe(404);
-    who = bob; // whose session it is still
+    who = bob; // the session is still Bob's
     expect(await message(await serve(new Request(back)))).toMatchObject({ outcome: 'connected' });
     await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' });
   });
 });
 
-test('who declines has cancelled, whatever the URL says', async () => {
+test('a person who declines has cancelled, whatever the URL says', async () => {
   const started = await starts('user');
   expect(await returns(started, { cancels: true })).toMatchObject({ outcome: 'cancelled', error: { code: 'access_denied' } });
   expect(await session(started.sessionId)).toMatchObject({ status: 'failed', error: { code: 'access_denied' } });
@@ -110,15 +110,15 @@ test('who declines has cancelled, whatever the URL says', async () => {
   expect(await message(page)).toMatchObject({ outcome: 'failed', error: { code: 'pending' } });
 });
 
-test('who grants in part is connected, and told what is missing', async () => {
-  await breaks('remove', { app: stage.appId, user: 'uma' }); // what was granted once stays so
+test('a person who grants in part is connected, with missing scopes', async () => {
+  await breaks('remove', { app: stage.appId, user: 'uma' }); // the simulator keeps earlier grants
 
   const told = await returns(await starts('user', { reauthorize: true }), { declines: 'email' });
   expect(told).toMatchObject({ outcome: 'connected', connection: { scopes: ['public_profile'], missingScopes: ['email'] } });
   await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' });
 });
 
-test('a page that is reloaded says the same', async () => {
+test('a reloaded return page shows the same', async () => {
   const started = await starts('user');
   const back = await authorize(started.authorizationUrl);
   const first = await message(await serve(new Request(back)));
@@ -144,14 +144,14 @@ test('a return URL that another person replays connects nothing', async () => {
   await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' });
 });
 
-test('a user of a tenant without an installation is told that it is required', async () => {
+test('a user of a tenant without an installation gets installation_required', async () => {
   who = { tenantId: 'org_bare', userId: 'bob' };
   const response = await post('/authpipe/start', { provider: 'facebook', for: 'user' });
   expect(response.status).toBe(409);
   expect(await response.json()).toMatchObject({ error: { code: 'installation_required' } });
 });
 
-test('a delivery that is signed is taken in through Node\'s own server, and one that is not is refused', async () => {
+test('a signed delivery is applied through Node\'s own server, and an unsigned one is refused', async () => {
   const server = await serving(toNodeHandler(serve));
   const url = `${server.origin}/authpipe/webhook/facebook`;
   const body = JSON.stringify({ object: 'permissions', entry: [{ id: '1', time: Math.floor(Date.now() / 1000), changed_fields: ['email'] }] });

@@ -11,7 +11,7 @@ const root = client();
 const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 let approle: VaultAuth;
 
-/** The policies that the README names, for the tenant of these tests. */
+/** The README's policies, for the tenant of these tests. */
 const page = readFileSync(new URL('../../../../docs/hardening.md', import.meta.url), 'utf8');
 const policies = page.matchAll(/<!-- policy: (?:application|disconnect|events|relay) -->\n```hcl\n(.*?)```/gs);
 const policy = [...policies].map(([, rules]) => rules!).join('').replaceAll('org_acme', 'org_login');
@@ -54,13 +54,13 @@ test('AppRole and a JWT log in', async () => {
   expect(await asking({ method: 'jwt', role: 'app', mount: 'ci', jwt }, reads)).toMatch(/^EAA/);
 });
 
-test('who is nobody to Vault is told so', async () => {
+test('a client that Vault does not accept gets permission_denied', async () => {
   await expect(asking({ method: 'approle', roleId: 'nobody', secretId: 'nothing' }, reads)).rejects.toMatchObject({ code: 'permission_denied', op: 'logging in to Vault' });
   await expect(asking({ method: 'jwt', role: 'app', mount: 'ci', jwt: 'a.b.c' }, reads)).rejects.toMatchObject({ code: 'permission_denied' });
   await expect(asking({ method: 'token', token: 'nonsense' }, reads)).rejects.toMatchObject({ code: 'permission_denied', status: 403 });
 });
 
-test('a token that an operator revokes is replaced, and nobody notices', async () => {
+test('a token that an operator revokes is replaced without an error', async () => {
   await asking(approle, async (authpipe) => {
     await reads(authpipe);
     const { keys: accessors } = await vault<{ keys: string[] }>('GET', 'auth/token/accessors?list=true');
@@ -73,7 +73,7 @@ test('a token that an operator revokes is replaced, and nobody notices', async (
   });
 });
 
-test('the policies that the README names are enough, and not for another tenant', async () => {
+test('the README\'s policies are enough, and give no access to another tenant', async () => {
   await asking(approle, async (authpipe) => {
     const alive = await authpipe.getCredential(acme);
     await authpipe.reportDead(alive);
@@ -92,14 +92,14 @@ test('the policies that the README names are enough, and not for another tenant'
   });
 });
 
-test('a client that is closed takes its token of Vault along', async () => {
+test('closing a client revokes its Vault token', async () => {
   const before = await vault<{ keys: string[] }>('GET', 'auth/token/accessors?list=true');
   await asking(approle, reads);
   const after = await vault<{ keys: string[] }>('GET', 'auth/token/accessors?list=true');
   expect(after.keys.filter((accessor) => !before.keys.includes(accessor))).toEqual([]);
 });
 
-test('a Vault that is not there is unavailable', async () => {
+test('an unreachable Vault is unavailable', async () => {
   const nowhere = new Authpipe({ vaultAddr: 'http://127.0.0.1:1', auth: { method: 'token', token: stage.rootToken } });
   await expect(nowhere.getCredential(acme)).rejects.toMatchObject({ code: 'unavailable', status: undefined });
   await nowhere.close();

@@ -9,7 +9,7 @@ import { setTimeout as after } from 'node:timers/promises';
 
 import type { TestProject } from 'vitest/node';
 
-/** What the contract tests play on. */
+/** The environment of the contract tests. */
 export interface Stage {
   vaultAddr: string;
   rootToken: string;
@@ -24,10 +24,10 @@ declare module 'vitest' {
   }
 }
 
-/** How many milliseconds a test waits for a process. Only a test that fails spends them. */
+/** How long a test waits for a process, in ms. Only a failing test waits so long. */
 const patience = 120_000;
 
-/** The application that the tests are. */
+/** The tests' application. */
 export const origin = 'https://app.example.com';
 
 const root = resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../../../..');
@@ -35,8 +35,8 @@ const appId = '1024222333444555';
 const appSecret = '0123456789abcdef0123456789abcdef';
 
 /**
- * Builds the engine and the simulated Facebook, and starts both: the engine in a Vault in dev mode. VAULT_BIN names the server;
- * without it scripts/vault.sh finds one, or builds it.
+ * Builds the engine and the Facebook simulator, and starts both: the engine in a Vault in dev mode. VAULT_BIN names the server;
+ * without it scripts/vault.sh finds or builds one.
  */
 export default async function stage(project: TestProject): Promise<() => void> {
   const run = mkdtempSync(join(tmpdir(), 'authpipe-stage-'));
@@ -58,7 +58,7 @@ async function set(run: string, started: ChildProcess[]): Promise<Stage> {
   const vaultBin = execFileSync(join(root, 'scripts/vault.sh'), { encoding: 'utf8' }).trim();
   const env = { ...process.env, CGO_ENABLED: '0' };
   execFileSync('go', ['build', '-trimpath', '-o', `${run}/`, './cmd/...'], { cwd: root, env, stdio: 'inherit' });
-  // A dev Vault registers every file of its plugin directory by the file's name, so this one has a directory to itself.
+  // A dev Vault registers every file of its plugin directory under the file's name, so the plugin has a directory of its own.
   mkdirSync(join(run, 'plugins'));
   copyFileSync(join(run, 'vault-plugin-secrets-authpipe'), join(run, 'plugins/authpipe'));
 
@@ -76,12 +76,12 @@ async function set(run: string, started: ChildProcess[]): Promise<Stage> {
 async function startVault(bin: string, run: string, rootToken: string, started: ChildProcess[]): Promise<string> {
   const port = await freePort();
   const address = `http://127.0.0.1:${port}`;
-  // Nothing of the developer's own Vault may reach this one.
+  // The developer's own Vault must not reach this one.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(VAULT|BAO)_/.test(name)));
   const args = ['server', '-dev', '-dev-no-store-token', `-dev-listen-address=127.0.0.1:${port}`, `-dev-plugin-dir=${join(run, 'plugins')}`];
   const vault = spawn(bin, args, { env: { ...env, VAULT_DEV_ROOT_TOKEN_ID: rootToken, BAO_DEV_ROOT_TOKEN_ID: rootToken }, stdio: 'ignore' });
   started.push(vault);
-  // The plugin's place in the catalog comes last when a dev server starts, and what is not in it cannot be mounted.
+  // A dev server registers the plugins last, and an unregistered one cannot be mounted.
   let last: unknown;
   for (const until = Date.now() + patience; Date.now() < until && vault.exitCode === null;) {
     last = await operator(address, rootToken)('POST', 'sys/mounts/authpipe', { type: 'authpipe' }).then(() => undefined, (error: unknown) => error);
@@ -116,7 +116,7 @@ function freePort(): Promise<number> {
   });
 }
 
-/** operator asks Vault with the root token. */
+/** operator sends requests to Vault with the root token. */
 export function operator(vaultAddr: string, token: string) {
   return async <T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> => {
     const init: RequestInit = { method, headers: { 'X-Vault-Token': token }, signal: AbortSignal.timeout(patience) };

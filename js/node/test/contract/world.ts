@@ -6,22 +6,22 @@ import { operator, origin } from './stage.js';
 export const stage = inject('stage');
 export { origin };
 
-/** vault asks as an operator would. */
+/** vault sends a request as an operator. */
 export const vault = operator(stage.vaultAddr, stage.rootToken);
 
-/** client is one with all rights. */
+/** client returns a client with all rights. */
 export function client(options: AuthpipeOptions = {}): Authpipe {
   return new Authpipe({ vaultAddr: stage.vaultAddr, auth: { method: 'token', token: stage.rootToken }, ...options });
 }
 
-/** Who sits in front of the browser, and what they do in Facebook's dialog: the simulator takes both from its URL. */
+/** The person at the browser, and what they do in Facebook's dialog. The simulator reads both from its URL. */
 export interface Browser {
   person?: 'ada' | 'uma';
   cancels?: boolean;
   declines?: string;
 }
 
-/** authorize is a browser that goes to Facebook and comes back to the engine's page. It returns where that page leads. */
+/** authorize plays a browser that goes to Facebook and comes back to the engine's page. It returns where that page leads. */
 export async function authorize(authorizationUrl: string, browser: Browser = {}): Promise<URL> {
   const dialog = new URL(authorizationUrl);
   dialog.searchParams.set('_user', browser.person ?? 'ada');
@@ -34,7 +34,7 @@ export async function authorize(authorizationUrl: string, browser: Browser = {})
   return new URL(leads.replaceAll('&amp;', '&'));
 }
 
-/** connect connects from the start to the end, as one person. */
+/** connect connects from start to end, as one person. */
 export async function connect(authpipe: Authpipe, request: ConnectRequest, browser: Browser = {}): Promise<Connection> {
   const started = await authpipe.connect({ ...request, returnUrl: `${origin}/authpipe/return` });
   const back = await authorize(started.authorizationUrl, browser);
@@ -42,12 +42,12 @@ export async function connect(authpipe: Authpipe, request: ConnectRequest, brows
   return authpipe.complete({ tenantId: request.tenantId, sessionId: started.sessionId, actor, connectCode: back.searchParams.get('connect_code') ?? '' });
 }
 
-/** install connects a tenant's installation, and returns what its people are asked for with. */
+/** install connects a tenant's installation, and returns the request for it. */
 export async function install(authpipe: Authpipe, tenantId: string): Promise<Connection> {
   return connect(authpipe, { tenantId, credentialFor: 'installation', actor: 'alice' });
 }
 
-/** breaks has the simulator do what its control page has a button for. */
+/** breaks presses a button of the simulator's control page. */
 export async function breaks(action: string, more: Record<string, string> = {}): Promise<void> {
   const response = await fetch(`${stage.facebook}/_control`, {
     method: 'POST', body: new URLSearchParams({ action, ...more }), headers: { 'Sec-Fetch-Site': 'same-origin' }, redirect: 'manual',

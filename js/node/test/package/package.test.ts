@@ -7,36 +7,36 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { install, modules, root, type Installed } from './pack.js';
 
-/** How large the package may get, in bytes: whoever exceeds it says so here. */
+/** The largest size of the package, in bytes. A change that exceeds it raises it here. */
 const budget = { packed: 72 << 10, unpacked: 232 << 10 };
 
 let installed: Installed;
 beforeAll(() => { installed = install(); }, 120_000);
 afterAll(() => installed.remove());
 
-test('there is in it what belongs there, and nothing else', () => {
+test('it has the expected files only', () => {
   const own = modules().flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.js`]);
   expect(installed.packed.files.map(({ path }) => path).sort()).toEqual(['LICENSE', 'README.md', 'package.json', ...own].sort());
 });
 
-test('it is as small as it should be', () => {
+test('it is within its size limit', () => {
   expect(installed.packed.size).toBeLessThan(budget.packed);
   expect(installed.packed.unpackedSize).toBeLessThan(budget.unpacked);
 });
 
-test('it needs nothing but Node', () => {
+test('it has no dependencies', () => {
   const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, unknown>;
   expect(own).not.toHaveProperty('dependencies');
   expect(own).not.toHaveProperty('peerDependencies');
 });
 
-test('Node takes it in as it is', () => {
+test('Node imports it', () => {
   const script = "import * as all from '@authpipe/node'; console.log(Object.keys(all).sort().join(' '))";
   const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: installed.folder, encoding: 'utf8' });
   expect(said.trim()).toBe('Authpipe AuthpipeError Credential NeedsReauthError NotConnectedError StartedDevice StartedSession sessionOf toNodeHandler');
 });
 
-test('it keeps no process alive that has nothing else to do', () => {
+test('it keeps no idle process running', () => {
   const script = `
     import { Authpipe } from '@authpipe/node';
     const data = { tenant_id: 't', provider: 'facebook', access_token: 'x', status: 'active', credential_type: 'oauth_token', ttl: 3600 };
@@ -49,7 +49,7 @@ test('it keeps no process alive that has nothing else to do', () => {
   expect(said.trim()).toBe('asked');
 });
 
-/** What the README's samples take for granted: the reader's own. */
+/** The reader's own parts of the README's samples. */
 const readers = `
 import type { Authpipe as Client } from '@authpipe/node';
 declare global {
@@ -64,7 +64,7 @@ declare global {
 }
 `;
 
-/** What is right, and what the types must refuse. */
+/** Correct uses, and uses that the types must refuse. */
 const typed = `
 import { Authpipe, AuthpipeError, type ConnectRequest, type CredentialRequest, type StartedDevice, type StartedSession } from '@authpipe/node';
 const client = new Authpipe({ vaultAddr: 'https://v', auth: { method: 'approle', roleId: 'r', secretId: async () => 's' } });
@@ -77,11 +77,11 @@ if (got.source === 'connection') console.log(text, ends, session, device);
 const handles: (request: Request) => Promise<Response> = client.handler({ authenticate: () => undefined });
 declare const error: AuthpipeError;
 if (error.code === 'actor_mismatch') console.log(handles);
-// @ts-expect-error: a user's needs to say whose
+// @ts-expect-error: a user's request needs userId
 const noUser: CredentialRequest = { tenantId: 't', credentialFor: 'user' };
-// @ts-expect-error: who installs must be named
+// @ts-expect-error: an installation needs an actor
 const noActor: ConnectRequest = { tenantId: 't', credentialFor: 'installation' };
-// @ts-expect-error: nobody connects what is static
+// @ts-expect-error: a static credential is not connected
 const still: ConnectRequest = { tenantId: 't', credentialFor: 'static', provider: 'p', name: 'n' };
 // @ts-expect-error: AppRole has no role
 const auth: ConstructorParameters<typeof Authpipe>[0] = { auth: { method: 'approle', role: 'x' } };
@@ -106,7 +106,7 @@ describe('the types that are packed', () => {
     return own.map(({ file, messageText, start }) => `${file?.fileName.split('/').at(-1)}:${file && start !== undefined ? file.getLineAndCharacterOfPosition(start).line + 1 : ''} ${ts.flattenDiagnosticMessageText(messageText, ' ')}`);
   };
 
-  test('say what is right and what is not', () => {
+  test('accept correct uses and refuse wrong ones', () => {
     expect(compile({ 'typed.ts': typed })).toEqual([]);
   });
 
@@ -118,7 +118,7 @@ describe('the types that are packed', () => {
     expect(compile({ 'readers.ts': readers, ...files })).toEqual([]);
   });
 
-  test('are documented, each of them and each of their members', () => {
+  test('are all documented, with their members', () => {
     const program = ts.createProgram([join(installed.folder, 'node_modules/@authpipe/node/dist/index.d.ts')], { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext });
     const checker = program.getTypeChecker();
     const entry = program.getSourceFiles().find(({ fileName }) => fileName.endsWith('/@authpipe/node/dist/index.d.ts'))!;

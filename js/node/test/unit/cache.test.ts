@@ -35,20 +35,20 @@ async function token(client: Authpipe, request: CredentialRequest = bob): Promis
   return (await client.getCredential(request)).credential;
 }
 
-/** passes lets time pass, and what happens in it happen. */
+/** passes advances the time, and runs what is due. */
 const passes = (ms: number) => vi.advanceTimersByTimeAsync(ms);
-/** slowly has the double take its time. */
+/** slowly delays the double's answers. */
 const slowly = (ms: number) => double.meanwhile(() => new Promise((resolve) => setTimeout(resolve, ms)));
 
 describe('a credential that is asked for', () => {
-  test('is read once and answered from memory', async () => {
+  test('is read once and served from memory', async () => {
     double.put(bobs, { token: 'one' });
     const client = open();
     for (let i = 0; i < 10; i++) expect(await token(client)).toBe('one');
     expect(double.count('GET creds/')).toBe(1);
   });
 
-  test('by many at once is one question', async () => {
+  test('is read by one request for many callers at once', async () => {
     double.put(bobs, { token: 'one' });
     slowly(second);
     const client = open();
@@ -58,7 +58,7 @@ describe('a credential that is asked for', () => {
     expect(double.count('GET creds/')).toBe(1);
   });
 
-  test('by somebody who gives up is still brought to the others', async () => {
+  test('reaches the other callers if one gives up', async () => {
     double.put(bobs, { token: 'one' });
     slowly(second);
     const client = open();
@@ -72,7 +72,7 @@ describe('a credential that is asked for', () => {
     expect(double.count('GET creds/')).toBe(1);
   });
 
-  test('says whose it is', async () => {
+  test('has its source', async () => {
     double.put(bobs, { token: 'one' });
     double.put(installation, { token: 'two' });
     double.put('org_acme/stripe/static/key', { token: 'sk' });
@@ -85,7 +85,7 @@ describe('a credential that is asked for', () => {
       .toMatchObject({ source: 'static', type: 'api_key', credential: 'sk' });
   });
 
-  test('of a person is not the installation\'s because it is dead', async () => {
+  test('is not replaced by the installation\'s because the person\'s is dead', async () => {
     double.put(bobs, { refusal: 'revoked: bob took it away' });
     double.put(installation, { token: 'two' });
     await expect(token(open(), { ...bob, credentialFor: 'any' })).rejects.toMatchObject({ code: 'revoked' });
@@ -102,17 +102,17 @@ describe('a credential that is asked for', () => {
     ['whose other end cannot be read', { data_access_expires_at: 'soon' }],
     ['whose scopes are none', { scopes: 7 }],
     ['whose ttl is none', { ttl: 'an hour' }],
-  ])('is none if the answer is one %s', async (_, more) => {
+  ])('is refused if the answer is %s', async (_, more) => {
     double.put(bobs, { token: 'one', more });
     await expect(token(open())).rejects.toMatchObject({ code: 'unavailable' });
   });
 });
 
-describe('a request that names no one credential', () => {
+describe('a request that names no single credential', () => {
   test.each([
     ['an empty user', { credentialFor: 'user', userId: '' }], ['no user', { credentialFor: 'user' }], ['an empty user of any', { credentialFor: 'any', userId: '' }],
     ['nobody', {}], ['a word that is none', { credentialFor: 'bot' }],
-  ])('for %s is refused unsent', async (_, whose) => {
+  ])('for %s is refused before it is sent', async (_, whose) => {
     const client = open();
     const request = { tenantId: 'org_acme', ...whose } as never;
     await expect(client.getCredential(request)).rejects.toMatchObject({ code: 'invalid_request' });
@@ -120,7 +120,7 @@ describe('a request that names no one credential', () => {
     expect(double.asked).toEqual([]);
   });
 
-  test('is refused where one is meant: any has an installation in the place of a user', async () => {
+  test('is refused by methods that need one: any could take the installation for the user', async () => {
     const client = open();
     const any = { tenantId: 'org_acme', credentialFor: 'any' } as never;
     for (const call of [client.connect(any), client.connection(any), client.disconnect(any)]) {
@@ -130,7 +130,7 @@ describe('a request that names no one credential', () => {
   });
 });
 
-describe('what is used', () => {
+describe('a credential in use', () => {
   test('is renewed before it ends, and not before its ttl', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + hour, ttl: 30 });
     const client = open();
@@ -145,7 +145,7 @@ describe('what is used', () => {
     expect(double.count('GET creds/')).toBe(2);
   });
 
-  test('and ends before its turn is renewed before it ends', async () => {
+  test('is renewed before its end if that comes before its ttl', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + 2 * minute, ttl: 3600 });
     const client = open();
     await token(client);
@@ -155,7 +155,7 @@ describe('what is used', () => {
     expect(double.count('GET creds/')).toBe(2);
   });
 
-  test('and has no planned refresh is asked for anew all the same', async () => {
+  test('is read again without a planned refresh, too', async () => {
     double.put(bobs, { token: 'one' });
     const client = open({ maxAge: minute });
     for (let i = 0; i < 600; i++) {
@@ -167,7 +167,7 @@ describe('what is used', () => {
     expect(await client.getCredential(bob)).toMatchObject({ refreshed: false });
   });
 
-  test('is renewed no more at once than may', async () => {
+  test('is renewed up to the limit of parallel renewals', async () => {
     const client = open({ parallel: 2 });
     const users = ['a', 'b', 'c', 'd', 'e', 'f'];
     for (const userId of users) {
@@ -186,7 +186,7 @@ describe('what is used', () => {
     expect(double.count('GET creds/')).toBe(2 * users.length);
   });
 
-  test('and waited for its turn has it as soon as another is done', async () => {
+  test('that waited for the limit is renewed as soon as another renewal ends', async () => {
     const client = open({ parallel: 1 });
     for (const userId of ['a', 'b']) {
       double.put(`org_acme/facebook/users/${userId}`, { token: userId, expires: Date.now() + 40 * second });
@@ -198,7 +198,7 @@ describe('what is used', () => {
     expect(double.count('GET creds/')).toBe(4);
   });
 
-  test('for longer than a timer can be set is not renewed early', async () => {
+  test('is not renewed early if its time is longer than a timer takes', async () => {
     double.put(bobs, { token: 'one' });
     const client = open({ maxAge: 40 * 24 * hour });
     await token(client);
@@ -209,7 +209,7 @@ describe('what is used', () => {
     expect(double.count('GET creds/')).toBe(2);
   });
 
-  test('while Vault is away is tried ever more often towards its end', async () => {
+  test('is tried ever more often towards its end while Vault is away', async () => {
     for (let i = 0; i < 8; i++) {
       const user = { ...bob, userId: `u${i}` };
       const ref = `org_acme/facebook/users/u${i}`;
@@ -228,7 +228,7 @@ describe('what is used', () => {
     }
   });
 
-  test('while Vault is away is asked about once at each turn, for nobody waits', async () => {
+  test('is read once at each renewal while Vault is away, because no caller waits', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     let turns = 0;
     const client = open({ onTrouble: () => turns++ });
@@ -241,7 +241,7 @@ describe('what is used', () => {
     expect(await token(client)).toBe('one');
   });
 
-  test('says for good that it took the place of another', async () => {
+  test('keeps saying that it replaced another', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     const client = open();
     await token(client);
@@ -253,7 +253,7 @@ describe('what is used', () => {
     expect(await client.getCredential(bob)).toMatchObject({ credential: 'two', refreshed: true });
   });
 
-  test('and was forgotten while it waited for its turn is not renewed besides', async () => {
+  test('that was forgotten while it waited for a renewal is not renewed', async () => {
     const client = open({ parallel: 1 });
     const both = ['a', 'b'].map((userId) => ({ ...bob, userId }));
     for (const request of both) {
@@ -272,7 +272,7 @@ describe('what is used', () => {
     expect(double.count(`GET creds/org_acme/facebook/users/${waits.userId}`)).toBe(2);
   });
 
-  test('and nobody reads any more costs nothing, and is renewed behind who wakes it soon', async () => {
+  test('that is not read any more costs nothing, and is renewed in the background after the next read', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + 240 * hour, ttl: 30 });
     const client = open();
     await token(client);
@@ -286,7 +286,7 @@ describe('what is used', () => {
     expect(await token(client)).toBe('two');
   });
 
-  test('and slept long is not woken with an answer of yesterday', async () => {
+  test('that was idle for long is read again before it is served', async () => {
     double.put(bobs, { token: 'one' });
     const client = open();
     await token(client);
@@ -296,7 +296,7 @@ describe('what is used', () => {
     expect(double.count('GET creds/')).toBe(2);
   });
 
-  test('and slept long while Vault is away now is served all the same, for it lives', async () => {
+  test('that was idle for long is served while Vault is away, as long as it lives', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + 48 * hour });
     const client = open();
     await token(client);
@@ -305,12 +305,12 @@ describe('what is used', () => {
     const late = token(client);
     await passes(2 * second);
     expect(await late).toBe('one');
-    expect(await token(client)).toBe('one'); // and nobody waits for the same again
+    expect(await token(client)).toBe('one'); // and no further read waits
   });
 });
 
 describe('a token that has ended', () => {
-  test('is never handed out, however long Vault is away, and Vault is not hammered', async () => {
+  test('is never returned, however long Vault is away, and Vault is not overloaded', async () => {
     const ends = Date.now() + 10 * minute;
     double.put(bobs, { token: 'one', expires: ends, ttl: 3600 });
     const client = open({ timeout: second });
@@ -338,7 +338,7 @@ describe('a token that has ended', () => {
     expect(await token(client)).toBe('two');
   });
 
-  test.each([['ahead', 24 * hour], ['behind', -24 * hour]])('is told by the clock of who tells it, though that is a day %s', async (_, skew) => {
+  test.each([['ahead', 24 * hour], ['behind', -24 * hour]])('is measured by the engine\'s clock, even if that is a day %s', async (_, skew) => {
     double.skew = skew;
     double.put(bobs, { token: 'one', expires: Date.now() + skew + 10 * minute });
     const client = open();
@@ -350,7 +350,7 @@ describe('a token that has ended', () => {
     expect(await token(client)).toBe('two');
   });
 
-  test.each(['reading', 'reporting'])('on its way is asked for once more, by who is %s', async (doing) => {
+  test.each(['reading', 'reporting'])('is read once more by a caller that was %s when it ended', async (doing) => {
     const client = open();
     double.put(bobs, { token: 'zero' });
     const dead = await client.getCredential(bob);
@@ -371,7 +371,7 @@ describe('a token that has ended', () => {
     expect((await asked).credential).toBe('two');
   });
 
-  test('by a second less than it seems is not handed out: Vault\'s clock tells whole seconds', async () => {
+  test('counts as ended a second early, because Vault\'s clock has whole seconds', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + 10 * second });
     const client = open();
     await token(client);
@@ -380,7 +380,7 @@ describe('a token that has ended', () => {
     await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
   });
 
-  test('is told by the own clock where a proxy takes the date away', async () => {
+  test('is measured by the client\'s clock if a proxy removes the date', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + 10 * minute });
     double.meanwhile((request) => {
       const answer = double.answer(decodeURIComponent(new URL(request.url).pathname).replace('/v1/authpipe/', ''));
@@ -395,7 +395,7 @@ describe('a token that has ended', () => {
     await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
   });
 
-  test('does not live again because somebody sets the wall clock back', async () => {
+  test('does not live again when the wall clock is set back', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + hour });
     const client = open({ maxAge: 2 * hour });
     await token(client);
@@ -406,23 +406,23 @@ describe('a token that has ended', () => {
     await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
   });
 
-  test('has ended while the machine slept, which the monotonic clock has not seen', async () => {
+  test('has ended during the machine\'s sleep, which the monotonic clock misses', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + hour });
     const client = open({ maxAge: 2 * hour });
     await token(client);
     vi.setSystemTime(Date.now() + hour);
     double.put(bobs, { token: 'two', expires: Date.now() + hour });
     expect(await token(client)).toBe('two');
-    // and what the clock is set back by afterwards does not take that away
+    // and setting the clock back afterwards does not change that
     vi.setSystemTime(Date.now() - 24 * hour);
     await passes(30 * minute);
     expect(await token(client)).toBe('two');
-    vi.setSystemTime(Date.now() + 30 * minute); // it sleeps once more
+    vi.setSystemTime(Date.now() + 30 * minute); // the machine sleeps once more
     double.put(bobs, { refusal: 'failed: it has expired' });
     await expect(token(client)).rejects.toMatchObject({ code: 'failed' });
   });
 
-  test('is not told by a wall clock that is slewed', async () => {
+  test('is not affected by a slewed wall clock', async () => {
     double.put(bobs, { token: 'one', expires: Date.now() + 12 * second });
     const client = open();
     for (let i = 0; i < 40; i++) {
@@ -432,7 +432,7 @@ describe('a token that has ended', () => {
     expect(double.count('GET creds/')).toBe(1);
   });
 
-  test('goes by the clock that is handed in', async () => {
+  test('is measured by the clock in the options', async () => {
     let clock = 0;
     double.put(bobs, { token: 'one', expires: Date.now() + hour });
     const client = open({ now: () => clock, maxAge: 2 * hour });
@@ -479,7 +479,7 @@ describe('a living credential', () => {
     }
   });
 
-  test('is taken out by a typed error that says what mends it', async () => {
+  test('is taken out of service by a typed error that says how to repair it', async () => {
     const page = { ...bob, pageId: '7' };
     double.put(`${bobs}/pages/7`, { refusal: 'needs_reauth: it is dead; connect it again' });
     const client = open();
@@ -523,7 +523,7 @@ describe('an outage', () => {
       expect(await token(client)).toBe('never ends');
     });
 
-  test('longer than maxStale ends a credential that was not read meanwhile, and a refusal', async () => {
+  test('longer than maxStale ends an unread credential, and a refusal', async () => {
     double.put(bobs, { token: 'never ends' });
     const client = open();
     await token(client);
@@ -539,7 +539,7 @@ describe('an outage', () => {
 });
 
 describe('a refusal', () => {
-  test('is remembered for half a minute, and renewed behind who asks', async () => {
+  test('is cached for half a minute, and renewed in the background', async () => {
     const client = open();
     for (let i = 0; i < 10; i++) await expect(token(client)).rejects.toMatchObject({ code: 'not_found' });
     expect(double.count('GET creds/')).toBe(1);
@@ -548,7 +548,7 @@ describe('a refusal', () => {
     expect(await token(client)).toBe('one');
   });
 
-  test('stands as long as Vault cannot be asked again', async () => {
+  test('is served while Vault cannot be reached', async () => {
     double.put(bobs, { refusal: 'revoked: bob took it away' });
     const client = open();
     await expect(token(client)).rejects.toMatchObject({ code: 'revoked' });
@@ -559,7 +559,7 @@ describe('a refusal', () => {
     }
   });
 
-  test('of no name goes to nobody', async () => {
+  test('without a name is not sent', async () => {
     const client = open();
     for (const request of [
       { tenantId: 'a/b', credentialFor: 'installation' }, { tenantId: '', credentialFor: 'installation' }, { tenantId: 'a..b', credentialFor: 'installation' },
@@ -573,8 +573,8 @@ describe('a refusal', () => {
   });
 });
 
-describe('what is reported dead', () => {
-  test('by a crowd is checked once and replaced', async () => {
+describe('a credential that is reported dead', () => {
+  test('by many callers is checked once and replaced', async () => {
     double.put(bobs, { token: 'one' });
     const client = open();
     const dead = await client.getCredential(bob);
@@ -587,7 +587,7 @@ describe('what is reported dead', () => {
     await passes(3 * second);
     for (const fresh of await reports) expect(fresh).toMatchObject({ credential: 'two', refreshed: true });
     expect(new Set(await reads)).toEqual(new Set(['two']));
-    await client.reportDead(dead); // by who comes late
+    await client.reportDead(dead); // a late report
     expect(double.count('POST connections/')).toBe(1);
     expect(double.count('GET creds/')).toBe(2);
   });
@@ -606,14 +606,14 @@ describe('what is reported dead', () => {
     expect(double.count('POST connections/')).toBe(2);
   });
 
-  test('and found dead is served no more', async () => {
+  test('and found dead is not served any more', async () => {
     double.put(bobs, { token: 'one', check: 'revoked: bob took it away' });
     const client = open();
     await expect(client.reportDead(await client.getCredential(bob))).rejects.toMatchObject({ code: 'revoked', connectPath: `connect/${bobs}` });
     await expect(token(client)).rejects.toMatchObject({ code: 'revoked' });
   });
 
-  test('and found alive is not checked again within a minute because it was renewed meanwhile', async () => {
+  test('and found alive is not checked again within a minute after a renewal either', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     const client = open();
     const alive = await client.reportDead(await client.getCredential(bob));
@@ -624,7 +624,7 @@ describe('what is reported dead', () => {
     expect(double.count('POST connections/')).toBe(1);
   });
 
-  test('and was found alive is not what comes in its place: that is checked', async () => {
+  test('and found alive does not keep its successor from being checked', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     const client = open();
     await client.reportDead(await client.getCredential(bob));
@@ -637,7 +637,7 @@ describe('what is reported dead', () => {
     expect(double.count('POST connections/')).toBe(2);
   });
 
-  test('and cannot be checked for the moment is checked seconds later, not by each of a crowd', async () => {
+  test('and cannot be checked for now is checked seconds later, once for all callers', async () => {
     double.put(bobs, { token: 'one' });
     const client = open();
     const dead = await client.getCredential(bob);
@@ -653,7 +653,7 @@ describe('what is reported dead', () => {
     expect(double.count('POST connections/')).toBe(2);
   });
 
-  test('and cannot be checked for the moment is checked before it is renewed', async () => {
+  test('and cannot be checked for now is checked before it is renewed', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     const client = open();
     const dead = await client.getCredential(bob);
@@ -667,7 +667,7 @@ describe('what is reported dead', () => {
     expect(double.count('POST connections/')).toBe(2);
   });
 
-  test('is not checked in vain each time where no policy lets it', async () => {
+  test('is not checked again and again if no policy allows it', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     const client = open();
     const dead = await client.getCredential(bob);
@@ -679,7 +679,7 @@ describe('what is reported dead', () => {
     expect(double.count('POST connections/')).toBe(1);
   });
 
-  test('is read anew where no policy lets it be checked', async () => {
+  test('is read again if no policy allows a check', async () => {
     double.put(bobs, { token: 'one' });
     const client = open();
     const dead = await client.getCredential(bob);
@@ -688,7 +688,7 @@ describe('what is reported dead', () => {
     expect((await client.reportDead(dead)).credential).toBe('two');
   });
 
-  test('does not come back with a question that left before', async () => {
+  test('does not come back with a read that began before', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     const client = open();
     const dead = await client.getCredential(bob);
@@ -699,7 +699,7 @@ describe('what is reported dead', () => {
       await new Promise((resolve) => setTimeout(resolve, 5 * second));
       return answer;
     });
-    await passes(34 * second); // the renewal is under way, with the former token in its hands
+    await passes(34 * second); // the renewal is under way with the former token
     expect(double.count('GET creds/')).toBe(2);
     double.put(bobs, { token: 'two' });
     const fresh = client.reportDead(dead);
@@ -722,7 +722,7 @@ describe('what is reported dead', () => {
     expect(double.count('POST')).toBe(0);
   });
 
-  test('while it is being renewed is checked, though the renewal brings it again', async () => {
+  test('during its renewal is checked, even if the renewal returns it again', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     const client = open();
     const dead = await client.getCredential(bob);
@@ -747,7 +747,7 @@ describe('what is reported dead', () => {
     expect(double.count('GET creds/')).toBe(2);
   });
 
-  test('and is static is read anew, and nobody is asked about it', async () => {
+  test('and is static is read again, without a check', async () => {
     double.put('org_acme/stripe/static/key', { token: 'sk_one' });
     const client = open();
     const key = await client.getCredential({ tenantId: 'org_acme', provider: 'stripe', credentialFor: 'static', name: 'key' });
@@ -757,10 +757,10 @@ describe('what is reported dead', () => {
   });
 });
 
-describe('what is forgotten', () => {
+describe('forgetting', () => {
   const page = { ...bob, pageId: '7' };
 
-  test('is asked for anew, with the pages below and nothing else', async () => {
+  test('drops a credential and the pages below it, and nothing else', async () => {
     for (const ref of [bobs, `${bobs}/pages/7`, installation]) double.put(ref, { token: 'one' });
     const client = open();
     for (let i = 0; i < 2; i++) {
@@ -772,7 +772,7 @@ describe('what is forgotten', () => {
     expect(double.count(`GET creds/${installation}`)).toBe(1);
   });
 
-  test('may be a tenant, with all that it has: an event tells of its suspension so', async () => {
+  test('drops a tenant with all its credentials, as an event of its suspension names it', async () => {
     for (const ref of [bobs, installation, 'org_acme/stripe/static/key', 'org_other/facebook/users/bob']) double.put(ref, { token: 'one' });
     const client = open();
     const all: CredentialRequest[] = [bob, acme, { tenantId: 'org_acme', provider: 'stripe', credentialFor: 'static', name: 'key' }, { ...bob, tenantId: 'org_other' }];
@@ -783,7 +783,7 @@ describe('what is forgotten', () => {
     expect(double.count('GET creds/')).toBe(7);
   });
 
-  test('while it is being asked for is asked for once more', async () => {
+  test('makes a read that is under way run once more', async () => {
     double.put(bobs, { token: 'one' });
     double.put(`${bobs}/pages/7`, { token: 'one' });
     double.meanwhile(async (request) => {
@@ -801,7 +801,7 @@ describe('what is forgotten', () => {
     expect(await both).toEqual(['two', 'two']);
   });
 
-  test('with an installation that is disconnected is all that stood under it', async () => {
+  test('drops everything under an installation that is disconnected', async () => {
     for (const ref of [bobs, installation, 'org_acme/facebook/static/hook', 'org_other/facebook/users/bob']) double.put(ref, { token: 'one' });
     const client = open();
     const all: CredentialRequest[] = [bob, acme, { tenantId: 'org_acme', provider: 'facebook', credentialFor: 'static', name: 'hook' }, { ...bob, tenantId: 'org_other' }];
@@ -814,7 +814,7 @@ describe('what is forgotten', () => {
 });
 
 describe('a full cache', () => {
-  test('loses what is asked for least', async () => {
+  test('evicts the credential that is read least', async () => {
     const client = open({ size: 2 });
     for (const userId of ['a', 'b', 'c']) double.put(`org_acme/facebook/users/${userId}`, { token: userId });
     const ask = (userId: string) => token(client, { ...bob, userId });
@@ -824,7 +824,7 @@ describe('a full cache', () => {
     expect(double.count('GET creds/org_acme/facebook/users/b')).toBe(2);
   });
 
-  test('throws nothing out for what cannot be had for the moment', async () => {
+  test('evicts nothing for an answer that is an outage', async () => {
     double.put(bobs, { token: 'one' });
     const client = open({ size: 1 });
     await token(client);
@@ -834,7 +834,7 @@ describe('a full cache', () => {
     expect(double.count(`GET creds/${bobs}`)).toBe(1);
   });
 
-  test('does not ask beside a renewal for what was evicted meanwhile', async () => {
+  test('joins the renewal of a credential that was evicted meanwhile', async () => {
     double.put(bobs, { token: 'one', ttl: 30 });
     double.put(installation, { token: 'two' });
     const client = open({ size: 1 });
@@ -851,7 +851,7 @@ describe('a full cache', () => {
   });
 });
 
-test.each([0, -1, NaN])('an option of %d is as if it were not said', async (none) => {
+test.each([0, -1, NaN])('an option of %d means the default', async (none) => {
   double.put(bobs, { token: 'one', ttl: 30 });
   const client = open({ size: none, parallel: none, timeout: none, maxAge: none, refusalAge: none, mount: '' });
   slowly(second);
@@ -863,7 +863,7 @@ test.each([0, -1, NaN])('an option of %d is as if it were not said', async (none
   expect(double.count('GET creds/')).toBe(2);
 });
 
-test('a time that no timer takes is a long one: a timer that is set for it would end at once', async () => {
+test('a time beyond the longest timer does not fire at once', async () => {
   double.put(bobs, { token: 'one' });
   const timers = vi.spyOn(globalThis, 'setTimeout');
   const client = open({ timeout: Infinity, maxAge: 1e12, size: Infinity });
@@ -873,10 +873,10 @@ test('a time that no timer takes is a long one: a timer that is set for it would
   timers.mockRestore();
 });
 
-test('what comes after closing is taken in by nobody', async () => {
+test('an answer after closing is dropped', async () => {
   double.put(bobs, { token: 'one' });
   const client = open();
-  slowly(second); // whatever is aborted
+  slowly(second); // aborted or not
   const waiting = expect(token(client)).rejects.toMatchObject({ code: 'closed' });
   await passes(100);
   await client.close();
@@ -885,7 +885,7 @@ test('what comes after closing is taken in by nobody', async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('closing ends all', async () => {
+test('closing ends everything', async () => {
   double.put(bobs, { token: 'one' });
   const client = open();
   await token(client);

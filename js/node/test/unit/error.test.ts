@@ -17,7 +17,7 @@ test.each([
   ['no such mount', 404, ['no handler for route "x". route entry not found.'], 'no_mount', 'no handler for route "x". route entry not found.'],
   ['a mount whose plugin did not start', 404, ['no handler for route "x". backend is nil.'], 'unavailable', 'no handler for route "x". backend is nil.'],
   ['a 404 of a proxy\'s', 404, ['the answer is not Vault\'s'], 'unexpected', 'the answer is not Vault\'s'],
-])('what a refusal is read as: %s', (_, status, texts, code, detail) => {
+])('a refusal has its code: %s', (_, status, texts, code, detail) => {
   const error = refusal('reading creds/x', status, texts);
   expect(error).toMatchObject({ code, status, detail, op: 'reading creds/x', message: `reading creds/x: ${code}: ${detail}` });
 });
@@ -35,6 +35,6 @@ test.each([
   [{ auth: { method: 'token', token: 't' } as const, vaultAddr: 'vault:8200' }, 'https'],
   [{ auth: { method: 'token', token: 't' } as const, vaultAddr: 'no url' }, 'not a URL'],
   [{ auth: { method: 'token', token: 't' } as const, vaultAddr: 'https://me:secret@vault' }, /^vaultAddr must have no user and no password in it$/],
-])('a client that cannot work is not made: %o', (options, why) => {
+])('the constructor refuses unusable options: %o', (options, why) => {
   expect(() => clientOf(new Double(), { auth: undefined, ...options })).toThrow(why);
 });

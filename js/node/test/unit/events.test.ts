@@ -27,7 +27,7 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-/** follows gathers events until enough have come or it ends. */
+/** follows collects events until there are enough or the loop ends. */
 async function follows(events: AsyncIterable<Event>, enough = Infinity): Promise<number[]> {
   const ids: number[] = [];
   for await (const event of events) {
@@ -40,7 +40,7 @@ async function follows(events: AsyncIterable<Event>, enough = Infinity): Promise
 
 const asked = () => double.count('GET events');
 
-test('what has happened comes in pages without a rest, then what happens', async () => {
+test('past events come in pages without a pause, then new ones', async () => {
   happened = 2500;
   const ids = follows(client.events({ after: 10 }), 2491);
   await vi.advanceTimersByTimeAsync(0);
@@ -51,7 +51,7 @@ test('what has happened comes in pages without a rest, then what happens', async
   expect(new Set(await ids).size).toBe(2491);
 });
 
-test('a quiet hour costs a question every few seconds', async () => {
+test('without events there is a request every few seconds', async () => {
   const end = new AbortController();
   const ids = follows(client.events({ signal: end.signal }));
   await vi.advanceTimersByTimeAsync(3_600_000);
@@ -61,7 +61,7 @@ test('a quiet hour costs a question every few seconds', async () => {
   expect(await ids).toEqual([]);
 });
 
-test('trouble is told and does not end it, and is asked about ever less often', async () => {
+test('an error is reported and does not end the loop, which retries ever less often', async () => {
   const troubles: string[] = [];
   const end = new AbortController();
   const ids = follows(client.events({ signal: end.signal, onTrouble: (error) => troubles.push(error.code) }));
@@ -73,7 +73,7 @@ test('trouble is told and does not end it, and is asked about ever less often', 
   expect(await ids).toEqual([]);
 });
 
-test('it ends with the client, and before it begins', async () => {
+test('the loop ends with the client, also before it begins', async () => {
   const ids = follows(client.events());
   await vi.advanceTimersByTimeAsync(1);
   await client.close();

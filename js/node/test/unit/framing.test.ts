@@ -12,7 +12,7 @@ const bob = { tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' } as co
 const whole = (status: number, body: string) => `HTTP/1.1 ${status} X\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
 const secret = `{"auth":{"client_token":"${canary}"},"data":{"access_token":"${canary}"}}`;
 
-/** Answers that a parser of HTTP or JSON cannot read, with a credential where the platform's error has what was read. */
+/** Responses that a parser of HTTP or JSON cannot read, with a credential in the bytes that the platform's error quotes. */
 const framings: [string, string][] = [
   ['a body without a head', `${secret}\r\n\r\n`],
   ['a status that is no number', `HTTP/1.1 ${canary} OK\r\n\r\n`],
@@ -33,7 +33,7 @@ const framings: [string, string][] = [
   ['a page of a proxy', whole(502, `<h1>${secret}</h1>`)],
 ];
 
-/** A server that answers with bytes, whatever HTTP says. */
+/** A server that answers with raw bytes. */
 interface Peer {
   origin: string;
   answer: string;
@@ -50,7 +50,7 @@ async function peer(answer: string): Promise<Peer> {
   return it;
 }
 
-/** silent is an origin where no server listens. */
+/** silent is an origin without a server. */
 async function silent(): Promise<string> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -67,7 +67,7 @@ function open(vaultAddr: string, options: AuthpipeOptions = {}): Authpipe {
 
 const bobs = (more = '') => whole(200, `{"data":{"tenant_id":"org_acme","provider":"facebook","user_id":"bob","access_token":"one"${more}}}`);
 
-/** shown is all that an error shows of itself, and of its causes, to whatever prints or serializes it. */
+/** shown returns everything that an error and its causes show when printed or serialized. */
 function shown(error: unknown): string {
   let said = '';
   for (let one = error; one !== undefined; one = one instanceof Error ? one.cause : undefined) {
@@ -82,7 +82,7 @@ function shown(error: unknown): string {
 const failed = async (ask: () => Promise<unknown>) => ask().then(() => undefined, (error: unknown) => error);
 
 describe.concurrent.each(framings)('%s', (_, answer) => {
-  test('shows in no error of any call to Vault', async () => {
+  test('shows in no error of any request to Vault', async () => {
     const troubles: unknown[] = [];
     const onTrouble = (trouble: unknown) => { troubles.push(trouble); };
     const vault = await peer(bobs());
@@ -143,7 +143,7 @@ test('an error says why Vault cannot be reached', async () => {
   expect(shown([refused, unreadable])).not.toContain(canary);
 });
 
-test('a call of the Graph API that fails says why by its code, and one that is aborted throws the reason', async () => {
+test('a call of the Graph API that fails has a code, and one that is aborted throws the reason', async () => {
   const client = open((await peer(bobs())).origin);
   const nowhere = await silent();
   const graph = client.graph(bob, { origins: [nowhere] });

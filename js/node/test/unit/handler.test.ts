@@ -58,7 +58,7 @@ const get = (path: string, headers: Record<string, string> = {}) => new Request(
 const forUser = { provider: 'facebook', for: 'user' };
 
 describe('a start', () => {
-  test('begins a session in the name of who is signed in, whatever the page says', async () => {
+  test('begins a session for the person who is signed in, whatever the page says', async () => {
     const response = await handler({ scopes: ['email'] })(post('/authpipe/start', { ...forUser, scopes: ['email'], reauthorize: true, tenantId: 'evil', userId: 'eve', actor: 'eve' }));
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({ sessionId: id, authorizationUrl: 'https://f.test/dialog?state=x', expiresAt: expect.stringMatching(/^\d{4}-.*Z$/) });
@@ -68,7 +68,7 @@ describe('a start', () => {
     expect(response.headers.get('set-cookie')).toBeNull();
   });
 
-  test('of an installation is for who may install', async () => {
+  test('of an installation needs mayInstall', async () => {
     const start = () => handler()(post('/authpipe/start', { provider: 'facebook', for: 'installation' }));
     expect((await start()).status).toBe(403);
     expect(await (await start()).json()).toMatchObject({ error: { code: 'forbidden' } });
@@ -78,7 +78,7 @@ describe('a start', () => {
     expect(written[0]).toMatchObject({ actor: 'alice' });
   });
 
-  test('of an installation is for nobody whose right to it is a word', async () => {
+  test('of an installation needs mayInstall to be true, and not a truthy text', async () => {
     who = { tenantId: 'org_acme', userId: 'bob', mayInstall: 'false' as unknown as boolean };
     expect((await handler()(post('/authpipe/start', { for: 'installation' }))).status).toBe(403);
   });
@@ -87,7 +87,7 @@ describe('a start', () => {
     ['none are listed', undefined, ['email'], 400], ['an empty list', [], ['email'], 400], ['one of two is not listed', ['email'], ['email', 'ads_management'], 400],
     ['all are listed', ['user_posts', 'email'], ['email', 'user_posts'], 200], ['none are asked for', undefined, undefined, 200], ['an empty list is asked for', undefined, [], 200],
     ['no list is asked for', ['email'], 'email', 400],
-  ])('takes scopes from a page only where the application lists them: %s', async (_, scopes, asked, status) => {
+  ])('takes scopes from a page only if the application lists them: %s', async (_, scopes, asked, status) => {
     who = { tenantId: 'org_acme', userId: 'alice', mayInstall: true };
     for (const whose of ['user', 'installation']) {
       const response = await handler({ scopes })(post('/authpipe/start', { for: whose, scopes: asked }));
@@ -103,7 +103,7 @@ describe('a start', () => {
     expect(written).toEqual([]);
   });
 
-  test('may be changed and refused by the application, but for who begins it', async () => {
+  test('may be changed and refused by the application, except for the person who begins it', async () => {
     const onStart: HandlerOptions['onStart'] = (connect) => ({ ...connect, actor: 'eve', tenantId: 'evil', scopes: ['email', 'user_posts'] });
     await handler({ onStart })(post('/authpipe/start', forUser));
     expect(double.asked).toContain(`POST connect/${bobs}`);
@@ -131,12 +131,12 @@ describe('a start', () => {
     expect(written.length).toBe(status === 200 ? 1 : 0);
   });
 
-  test.each(['app.example.com:3000', 'file:///app', 'localhost:3000'])('has no own origin that is "null": %s', async (origin) => {
-    // A sandboxed frame of any site's says Origin: null.
+  test.each(['app.example.com:3000', 'file:///app', 'localhost:3000'])('refuses an own origin that is "null": %s', async (origin) => {
+    // A sandboxed frame of any site sends Origin: null.
     expect(() => handler({ origin })).toThrow('origin');
   });
 
-  test('whose other header says otherwise is refused', async () => {
+  test('with a contradicting header is refused', async () => {
     expect((await handler()(post('/authpipe/start', forUser, { 'Sec-Fetch-Site': 'cross-site', Origin: own }))).status).toBe(403);
   });
 
@@ -155,7 +155,7 @@ describe('a start', () => {
   });
 });
 
-describe('where to return to', () => {
+describe('the path to return to', () => {
   const starting = (returnTo: string) => handler()(post('/authpipe/start', { ...forUser, returnTo }));
   const returning = async (returnTo: string, cookieOf = (cookie: string) => cookie) => {
     const started = await starting(returnTo);
@@ -165,7 +165,7 @@ describe('where to return to', () => {
     return { cookie: started.headers.get('set-cookie')!, page, html, ...data(html) };
   };
 
-  test('is kept in a cookie that no script reads, and dropped when it was gone to', async () => {
+  test('is stored in a cookie that no script reads, and dropped after use', async () => {
     const { cookie, returnTo, page } = await returning('/settings?tab=facebook#top');
     expect(cookie).toMatch(/^__Host-authpipe-S{16}=[A-Za-z0-9_-]+; Path=\/; Max-Age=(600|5\d\d); HttpOnly; SameSite=Lax; Secure$/);
     expect(returnTo).toBe('/settings?tab=facebook#top');
@@ -174,13 +174,13 @@ describe('where to return to', () => {
   });
 
   test.each(['https://evil.test/', '//evil.test/', '/\\evil.test', 'javascript:alert(1)', '/\n/evil.test', '/.//evil.test', 'settings', '', `/${'x'.repeat(3000)}`, `/${'\u4e2d'.repeat(2000)}`, '/\t/evil.test', '/..//evil.test'])(
-    'is refused if it is no path of the application: %j', async (returnTo) => {
+    'is refused if it is not a path of the application: %j', async (returnTo) => {
       expect((await starting(returnTo)).status).toBe(400);
     });
 
   test.each([
     ['of another session', 'T'.repeat(43), '/x'], ['that leads elsewhere', id, 'https://evil.test/'], ['of no path', id, 7], ['of nothing', id, undefined],
-  ])('is not believed of a cookie %s', async (_, of, to) => {
+  ])('is not taken from a cookie %s', async (_, of, to) => {
     const { returnTo } = await returning('/settings', (cookie) => `${cookie.split('=')[0]}=${Buffer.from(JSON.stringify({ session: of, to })).toString('base64url')}`);
     expect(returnTo).toBeUndefined();
   });
@@ -205,13 +205,13 @@ describe('where to return to', () => {
     expect([...jar.keys()].slice(0, 3)).toEqual(['login', 'authpipe', '__Host-other']);
   });
 
-  test('is not believed of the URL', async () => {
+  test('is not taken from the URL', async () => {
     const page = await handler()(get(`/authpipe/return?session_id=${id}&connect_code=c&returnTo=/x&return_to=/x`));
     expect(data(await page.text()).returnTo).toBeUndefined();
   });
 });
 
-/** data is what the page's script is given. */
+/** data returns the input of the page's script. */
 function data(html: string): { message: ReturnMessage; returnTo?: string } {
   return JSON.parse(/<script type="application\/json" id="authpipe">(.*?)<\/script>/s.exec(html)![1]!) as { message: ReturnMessage; returnTo?: string };
 }
@@ -225,20 +225,20 @@ describe('a return', () => {
     return { status: page.status, headers: page.headers, html, ...data(html) };
   };
 
-  test('with an empty code is not counted by the engine as a wrong one', async () => {
+  test('with an empty code does not count as a wrong one', async () => {
     session = { ...session, status: 'pending' };
     expect((await comes('connect_code=')).message).toMatchObject({ outcome: 'failed', error: { code: 'pending' } });
     expect(written).toEqual([]);
   });
 
-  test('is one that connected, though what the application does then fails: that is told to the application', async () => {
+  test('stays connected if onConnected fails, and onError receives the error', async () => {
     const { status, message } = await comes(undefined, { onConnected: () => Promise.reject(new Error(canary)) });
     expect(status).toBe(200);
     expect(message).toMatchObject({ outcome: 'connected', connection: { status: 'active' } });
     expect(errors).toMatchObject([{ message: canary }]);
   });
 
-  test('completes the session in the name of who is there now, and tells without a token', async () => {
+  test('completes the session for the person who is signed in now, without a token in the page', async () => {
     const told: unknown[] = [];
     const { status, message } = await comes(undefined, { onConnected: (made, by) => { told.push(made.ref, by.userId); } });
     expect(status).toBe(200);
@@ -251,7 +251,7 @@ describe('a return', () => {
     expect(told).toEqual([bobs, 'bob']);
   });
 
-  test('of somebody else is for the engine to refuse: it is asked in their name', async () => {
+  test('of another person is refused by the engine, which receives that person as the actor', async () => {
     who = { tenantId: 'org_acme', userId: 'mallory', mayInstall: false };
     completing = (body) => (body.actor === 'bob' ? double.reply(connection) : double.refuse(409, 'actor_mismatch: the session was begun for somebody else'));
     const { status, message } = await comes();
@@ -261,7 +261,7 @@ describe('a return', () => {
     expect(errors).toHaveLength(1);
   });
 
-  test('of somebody else to an installation is for the engine to refuse, too, and not only for who may not install', async () => {
+  test('of another person to an installation is refused by the engine, even if they may install', async () => {
     session = { ...session, ref: 'org_acme/facebook/installation', credential_for: 'installation', actor: 'alice' };
     who = { tenantId: 'org_acme', userId: 'mallory', mayInstall: false };
     completing = () => double.refuse(409, 'actor_mismatch: the session was begun for somebody else');
@@ -270,14 +270,14 @@ describe('a return', () => {
     expect(double.asked).not.toContain(`DELETE sessions/org_acme/${id}`);
   });
 
-  test('of somebody of another tenant says nothing of the session', async () => {
+  test('of a person of another tenant shows nothing of the session', async () => {
     who = { tenantId: 'org_other', userId: 'bob' };
     const { status, message } = await comes();
     expect(status).toBe(404);
     expect(message).toMatchObject({ outcome: 'failed', provider: '', for: '', error: { code: 'not_found' } });
   });
 
-  test('of nobody asks the engine nothing', async () => {
+  test('without a signed-in person sends the engine no request', async () => {
     who = null;
     const { status, message } = await comes();
     expect(status).toBe(401);
@@ -285,7 +285,7 @@ describe('a return', () => {
     expect(double.asked.filter((question) => question.includes('sessions'))).toEqual([]);
   });
 
-  test('of who may not install any more cancels the session', async () => {
+  test('of a person who may not install any more cancels the session', async () => {
     session = { ...session, ref: 'org_acme/facebook/installation', credential_for: 'installation' };
     const { message } = await comes();
     expect(message).toMatchObject({ outcome: 'failed', for: 'installation', error: { code: 'forbidden' } });
@@ -300,7 +300,7 @@ describe('a return', () => {
     ['has expired', { status: 'expired' }, 'failed', 'session_expired', 409],
     ['is not finished', { status: 'redeeming' }, 'failed', 'pending', 409],
     ['is somebody else\'s', { status: 'completed', actor: 'alice' }, 'failed', 'actor_mismatch', 409],
-  ])('without a code goes by what the engine says, not by the URL: it %s', async (_, state, outcome, code, status) => {
+  ])('without a code has the engine\'s outcome, not the URL\'s: the session %s', async (_, state, outcome, code, status) => {
     session = { ...session, ...state };
     const came = await comes('error=access_denied');
     expect(came.message).toMatchObject({ outcome, error: { code } });
@@ -313,14 +313,14 @@ describe('a return', () => {
     double.put(bobs, { token: canary, more: connection });
     await client.getCredential({ tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' });
     expect((await comes('')).message).toMatchObject({ outcome: 'connected', connection: { status: 'active' } });
-    // and what was known before of its credential is not believed any more
+    // and the cached credential is dropped
     await client.getCredential({ tenantId: 'org_acme', userId: 'bob', credentialFor: 'user' });
     expect(double.count(`GET creds/${bobs}`)).toBe(2);
   });
 
   test.each([
     ['unavailable', 502, 502], ['misconfigured', 424, 424], ['throttled', 429, 429], ['session_expired', 409, 409],
-  ])('that the engine refuses as %s says so in words for people', async (code, from, status) => {
+  ])('that the engine refuses as %s has a text for people', async (code, from, status) => {
     completing = () => double.refuse(from, `${code}: connect/${bobs} does not work`);
     const came = await comes();
     expect(came.message).toMatchObject({ outcome: 'failed', error: { code } });
@@ -328,7 +328,7 @@ describe('a return', () => {
     expect(came.html).not.toContain(bobs);
   });
 
-  test('that a quota of Vault\'s refuses does not show as the provider\'s limit', async () => {
+  test('that a quota of Vault refuses does not show as the provider\'s limit', async () => {
     completing = () => Response.json({ errors: ['request path "authpipe/sessions": rate limit quota exceeded'] }, { status: 429 });
     const came = await comes();
     expect(came.message).toMatchObject({ outcome: 'failed', error: { code: 'unavailable', message: 'It does not work at the moment. Try again later.' } });
@@ -336,7 +336,7 @@ describe('a return', () => {
     expect(written).toHaveLength(1);
   });
 
-  test('shows a page that runs nothing but its own script, and is told to nobody', async () => {
+  test('shows a page that runs only its own script, and sends no referrer', async () => {
     const { headers, html } = await comes();
     const policy = headers.get('content-security-policy')!;
     expect(policy).toContain("default-src 'none'");
@@ -351,7 +351,7 @@ describe('a return', () => {
     expect(headers.get('x-content-type-options')).toBe('nosniff');
   });
 
-  test('with something else in the place of a session\'s id shows nothing of it', async () => {
+  test('with an invalid session id does not show it', async () => {
     const page = await handler()(get('/authpipe/return?session_id=</script><script>alert(1)</script>&connect_code=x'));
     expect(page.status).toBe(400);
     const html = await page.text();
@@ -368,8 +368,8 @@ describe('a return', () => {
   });
 });
 
-describe('what is asked about', () => {
-  test('a connection is told without a token, and none is null', async () => {
+describe('a request about a connection', () => {
+  test('answers a connection without a token, and null for none', async () => {
     double.put(bobs, { token: canary, more: connection });
     const response = await handler()(get('/authpipe/status?provider=facebook&for=user'));
     const text = await response.text();
@@ -383,14 +383,14 @@ describe('what is asked about', () => {
     ['none', undefined, false],
     ['one that stands', {}, false],
     ['one that is being removed', { removal: { attempts: 0, removed: 0, unrevoked_count: 0 } }, true],
-  ])('what stands on an installation goes with it: %s', async (_, installation, gone) => {
-    double.put(bobs, { token: canary, more: { ...connection, ...installation } }); // the engine tells of it on both
+  ])('reports connections under an installation that is being removed as gone: %s', async (_, installation, gone) => {
+    double.put(bobs, { token: canary, more: { ...connection, ...installation } }); // the engine reports it on both
     if (installation) double.put('org_acme/facebook/installation', { token: canary, more: { credential_for: 'installation', ...installation } });
     const ask = async (whose: string) => ((await (await handler()(get(`/authpipe/status?provider=facebook&for=${whose}`))).json()) as { connection: unknown }).connection;
     expect([(await ask('user')) === null, (await ask('installation')) === null]).toEqual([gone, gone || !installation]);
   });
 
-  test('a session is told to who began it', async () => {
+  test('answers a session only to the person who began it', async () => {
     const ask = async () => handler()(get(`/authpipe/session?session_id=${id}`));
     expect(await (await ask()).json()).toEqual({ status: 'authorized' });
     session = { ...session, status: 'failed', error: 'account_mismatch', error_description: 'org_acme/…' };
@@ -401,7 +401,7 @@ describe('what is asked about', () => {
     expect((await ask()).status).toBe(404);
   });
 
-  test('disconnecting is for who may, from a page of the application, and may be repeated', async () => {
+  test('disconnects with the right to, from a page of the application, and may be repeated', async () => {
     expect((await handler()(post('/authpipe/disconnect', forUser))).status).toBe(204);
     expect(double.asked).toContain(`DELETE creds/${bobs}`);
     expect((await handler()(post('/authpipe/disconnect', { for: 'installation' }))).status).toBe(403);
@@ -412,7 +412,7 @@ describe('what is asked about', () => {
     expect(await (await handler()(post('/authpipe/disconnect', forUser))).json()).toMatchObject({ error: { code: 'unavailable' } });
   });
 
-  test.each(['/authpipe/start', '/authpipe/disconnect', '/authpipe/status?for=user', `/authpipe/session?session_id=${id}`])('of nobody, %s is refused', async (path) => {
+  test.each(['/authpipe/start', '/authpipe/disconnect', '/authpipe/status?for=user', `/authpipe/session?session_id=${id}`])('without a signed-in person is refused at %s', async (path) => {
     who = undefined;
     const response = await handler()(path.includes('?') ? get(path) : post(path, forUser));
     expect(response.status).toBe(401);
@@ -428,7 +428,7 @@ describe('what is asked about', () => {
     if (status === 405) expect(response.headers.get('allow')).toBe('POST');
   });
 
-  test('an application whose own part fails is told, and the browser is not', async () => {
+  test('an error of the application\'s own functions reaches onError, and not the browser', async () => {
     const response = await handler({ authenticate: () => { throw new Error(canary); } })(get('/authpipe/status?for=user'));
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain(canary);
@@ -438,7 +438,7 @@ describe('what is asked about', () => {
   test.each([
     ['without an id', { tenantId: 'org_acme', mayInstall: true }], ['with an empty id', { tenantId: 'org_acme', userId: '', mayInstall: true }],
     ['with an id that is no text', { tenantId: 'org_acme', userId: 7, mayInstall: true }], ['without a tenant', { userId: 'bob', mayInstall: true }],
-  ])('somebody %s is nobody', async (_, somebody) => {
+  ])('a person %s is not signed in', async (_, somebody) => {
     who = somebody as unknown as typeof who;
     for (const request of [post('/authpipe/start', { for: 'installation' }), get('/authpipe/status?for=installation'), get(`/authpipe/session?session_id=${id}`)]) {
       expect((await handler()(request)).status).toBe(401);
@@ -446,7 +446,7 @@ describe('what is asked about', () => {
     expect(double.asked).toEqual([]);
   });
 
-  test('what the engine finds wrong with the application\'s own part is not for the browser', async () => {
+  test('the engine\'s complaint about the application\'s setup does not reach the browser', async () => {
     double.meanwhile(() => double.refuse(400, 'invalid_request: field "return_url" must be one of the configuration\'s return_urls'));
     const response = await handler()(post('/authpipe/start', forUser));
     expect(response.status).toBe(400);
@@ -454,18 +454,18 @@ describe('what is asked about', () => {
     expect(errors).toHaveLength(1);
   });
 
-  test('who is told of errors may fail, and the answer is the same', async () => {
+  test('an onError that throws does not change the response', async () => {
     const response = await handler({ authenticate: () => { throw new Error('oh'); }, onError: () => { throw new Error('oh again'); } })(get('/authpipe/status?for=user'));
     expect(response.status).toBe(500);
   });
 
-  test.each(['HEAD', 'OPTIONS', 'PUT', 'DELETE'])('%s is no method of any endpoint', async (method) => {
+  test.each(['HEAD', 'OPTIONS', 'PUT', 'DELETE'])('%s is refused at every endpoint', async (method) => {
     for (const path of ['start', 'return', 'status', 'session', 'disconnect', 'webhook/facebook']) {
       expect((await handler({ webhook: {} })(new Request(`${own}/authpipe/${path}`, { method }))).status).toBe(405);
     }
   });
 
-  test('without an origin it is that of the request, and the base path may be another', async () => {
+  test('the origin defaults to the request\'s, and the base path is configurable', async () => {
     const serve = client.handler({ authenticate: () => who, basePath: 'connect/' });
     const request = new Request('http://127.0.0.1:3000/connect/start', { method: 'POST', body: JSON.stringify(forUser), headers: { 'Content-Type': 'application/json', Origin: 'http://127.0.0.1:3000' } });
     expect((await serve(request)).status).toBe(200);

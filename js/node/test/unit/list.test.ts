@@ -31,7 +31,7 @@ async function all(request: Parameters<Authpipe['connections']>[0]): Promise<Lis
   return found;
 }
 
-test('a tenant\'s connections are walked through, level by level and page by page', async () => {
+test('lists a tenant\'s connections, level by level and page by page', async () => {
   const people = Object.fromEntries(Array.from({ length: 2500 }, (_, i) => [`u${i}`, { status: 'active', missing_scopes: [], connected_at: '2026-11-23T12:00:00Z' }]));
   levels = {
     org_acme: { 'facebook/': undefined, 'stripe/': undefined },
@@ -52,13 +52,13 @@ test('a tenant\'s connections are walked through, level by level and page by pag
   expect(await all({ tenantId: 'org_acme', provider: 'stripe' })).toHaveLength(1);
 });
 
-test('a tenant that has none has none, and no tenant is refused', async () => {
+test('lists nothing for a tenant without connections, and refuses a missing tenant', async () => {
   levels = {};
   expect(await all({ tenantId: 'org_none' })).toEqual([]);
   expect(() => client.connections({ tenantId: '../x' })).toThrow('tenantId');
 });
 
-test('a mount that is gone, or a tenant that may not be read, is not a tenant that has none', async () => {
+test('throws for a mount that is gone and for a tenant that may not be read', async () => {
   for (const [status, error] of [[404, 'no handler for route "authpipe/"'], [403, 'permission denied']] as const) {
     const other = clientOf(new Double(), { fetch: async () => Response.json({ errors: [error] }, { status }) });
     await expect(other.connections({ tenantId: 'org_acme' }).next()).rejects.toMatchObject({ status });
@@ -66,7 +66,7 @@ test('a mount that is gone, or a tenant that may not be read, is not a tenant th
   }
 });
 
-test('a page that is not Vault\'s is not an empty list', async () => {
+test('throws for an error page that is not Vault\'s', async () => {
   const other = clientOf(new Double(), { fetch: async () => new Response('<h1>Not Found</h1>', { status: 404 }) });
   await expect(other.connections({ tenantId: 'org_acme' }).next()).rejects.toMatchObject({ code: 'unexpected', status: 404 });
   await other.close();

@@ -8,7 +8,7 @@ const second = 1000;
 const minute = 60 * second;
 
 let double: Double;
-/** The tokens of Vault that live, and what is given out for how long. */
+/** The living Vault tokens, and the leases that Vault issues. */
 let living: Set<string>;
 let lease: { seconds: number; renewable: boolean };
 let logins: number;
@@ -33,7 +33,7 @@ afterEach(async () => {
 
 const given = (token: string) => double.reply({}, { auth: { client_token: token, lease_duration: lease.seconds, renewable: lease.renewable } });
 
-/** vaults is what Vault itself does: it lets in whom it knows. */
+/** vaults answers as Vault does: it accepts known tokens. */
 async function vaults(request: Request): Promise<Response | undefined> {
   if (request.url.endsWith('/login')) {
     last = (await request.clone().json()) as Record<string, unknown>;
@@ -61,7 +61,7 @@ async function hushed(request: Request): Promise<Response | undefined> {
   return answer?.status === 403 ? double.refuse(403, 'permission denied') : answer;
 }
 
-/** blind is a Vault whose role has token_no_default_policy: its tokens may not be looked up, renewed or revoked by themselves. */
+/** blind is a Vault whose role has token_no_default_policy: its tokens may not look up, renew or revoke themselves. */
 async function blind(request: Request): Promise<Response | undefined> {
   const own = /\/(lookup|renew|revoke)-self$/.test(request.url);
   return own && living.has(request.headers.get('x-vault-token') ?? '') ? double.refuse(403, 'permission denied') : vaults(request);
@@ -82,7 +82,7 @@ describe('logging in', () => {
     ['by AppRole that binds no secret id, mounted elsewhere', { method: 'approle', roleId: 'role', mount: '/apps/' }, 'auth/apps/login', { role_id: 'role' }],
     ['by a JWT', { method: 'jwt', role: 'ci', jwt: () => 'a.b.c' }, 'auth/jwt/login', { role: 'ci', jwt: 'a.b.c' }],
     ['as a pod', { method: 'kubernetes', role: 'app', jwt: 'a.b.c' }, 'auth/kubernetes/login', { role: 'app', jwt: 'a.b.c' }],
-  ])('is done once for all, %s', async (_, auth, path, body) => {
+  ])('is done once for all callers: %s', async (_, auth, path, body) => {
     const client = open(auth);
     await Promise.all([client.getCredential(bob), client.getCredential({ ...bob, credentialFor: 'any' }), client.connection(bob).catch(() => undefined)]);
     expect(double.count(`POST ${path}`)).toBe(1);
@@ -90,7 +90,7 @@ describe('logging in', () => {
     expect(double.requests.at(-1)!.headers.get('x-vault-token')).toBe('token-1');
   });
 
-  test('that Vault refuses is permission_denied, and what reads the secret may fail', async () => {
+  test('that Vault refuses is permission_denied, and the function for the secret may fail', async () => {
     double.meanwhile(() => double.refuse(400, 'invalid role or secret ID'));
     await expect(open(approle).getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied', status: 400, op: 'logging in to Vault' });
     const unreadable = open({ method: 'kubernetes', role: 'app', jwt: () => Promise.reject(new Error('ENOENT')) });
@@ -99,7 +99,7 @@ describe('logging in', () => {
 });
 
 describe('a login that fails', () => {
-  test('is not tried again by each who asks: Vault locks a role out that fails too often', async () => {
+  test('is not tried again by each caller, because Vault locks out a role that fails too often', async () => {
     double.meanwhile((request) => { if (request.url.endsWith('/login')) logins++; return double.refuse(400, 'invalid role or secret ID'); });
     const client = open(approle);
     for (let i = 0; i < 600; i++) {
@@ -113,14 +113,14 @@ describe('a login that fails', () => {
     expect((await client.getCredential(bob)).credential).toBe('one');
   });
 
-  test('for Vault is behind is trouble that passes', async () => {
+  test('with a 412 of a node that is behind is an outage', async () => {
     double.meanwhile((request) => (request.url.endsWith('/login') ? double.refuse(412) : vaults(request)));
     const refused = expect(open(approle).getCredential(bob)).rejects.toMatchObject({ code: 'unavailable', status: 412 });
     await passes(10 * second);
     await refused;
   });
 
-  test('for its secret does not come keeps nobody waiting for ever, nor the client from closing', async () => {
+  test('whose secret never arrives ends callers at the timeout, and does not keep the client from closing', async () => {
     const client = open({ ...approle, secretId: () => new Promise<string>(() => undefined) });
     const impatient = new AbortController();
     const given = expect(client.connection(bob, { signal: impatient.signal })).rejects.toThrow('enough');
@@ -137,7 +137,7 @@ describe('a login that fails', () => {
   });
 });
 
-describe('the token of Vault', () => {
+describe('the Vault token', () => {
   test('is renewed well before its lease ends, as long as the client is open', async () => {
     await open(approle).getCredential(bob);
     await passes(29 * minute);
@@ -149,13 +149,13 @@ describe('the token of Vault', () => {
     expect(logins).toBe(1);
   });
 
-  test('is replaced when it is given less each time, and when it cannot be renewed', async () => {
+  test('is replaced when its renewals get shorter, and when it cannot be renewed', async () => {
     await open(approle).getCredential(bob);
     lease.seconds = 600;
     await passes(41 * minute);
     expect(logins).toBe(2);
     lease.renewable = false;
-    await passes(7 * minute); // renewed, and found not to be renewable
+    await passes(7 * minute); // after a renewal it is not renewable any more
     await passes(7 * minute);
     expect(logins).toBeGreaterThanOrEqual(3);
   });
@@ -170,7 +170,7 @@ describe('the token of Vault', () => {
     expect(renewals() - before).toBeLessThan(45);
   });
 
-  test('that has ended while Vault was away is not used', async () => {
+  test('that ended while Vault was away is not used', async () => {
     const client = open(approle, () => undefined);
     await client.getCredential(bob);
     double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
@@ -193,7 +193,7 @@ describe('the token of Vault', () => {
     expect(logins).toBe(1);
   });
 
-  test.each([['Vault says so', false, 0], ['Vault does not say so', true, 1]])('that somebody has revoked is found out by a crowd once, and nobody notices: %s', async (_, silent, lookups) => {
+  test.each([['Vault says so', false, 0], ['Vault does not say so', true, 1]])('that was revoked is replaced once for all callers, without an error: %s', async (_, silent, lookups) => {
     const client = open(approle);
     await client.getCredential(bob);
     if (silent) double.meanwhile(hushed);
@@ -203,12 +203,12 @@ describe('the token of Vault', () => {
       return client.getCredential({ ...bob, userId: `u${i}` });
     });
     await Promise.all(crowd);
-    // and whether the new one may be looked up
+    // and a lookup of the new one
     expect(double.count('GET auth/token/lookup-self')).toBe(lookups * 2);
     expect(logins).toBe(2);
   });
 
-  test('that was replaced while a question was under way is no reason to refuse it', async () => {
+  test('that was replaced during a request does not fail the request', async () => {
     const client = open(approle);
     await client.getCredential(bob);
     living.clear();
@@ -226,7 +226,7 @@ describe('the token of Vault', () => {
     expect(logins).toBe(2);
   });
 
-  test('is not asked about because something else is wrong', async () => {
+  test('is not looked up for other errors', async () => {
     const client = open(approle);
     await client.getCredential(bob);
     for (const [status, refusal] of [[502, 'unavailable: Facebook is down'], [429, 'throttled: later'], [404, 'not_found: none'], [400, 'invalid_request: no']] as const) {
@@ -237,7 +237,7 @@ describe('the token of Vault', () => {
     expect(double.count('GET auth/token/lookup-self')).toBe(0);
   });
 
-  test('that lives is not replaced because a policy refuses', async () => {
+  test('that lives is not replaced when a policy refuses', async () => {
     double.put('org_acme/facebook/users/bob', { status: 403, refusal: 'permission denied' });
     const client = open(approle);
     for (let i = 0; i < 10; i++) {
@@ -259,7 +259,7 @@ describe('the token of Vault', () => {
     expect(logins).toBe(2);
   });
 
-  test('that was logged in for is revoked when the client closes, and one that was given is not', async () => {
+  test('of a login is revoked when the client closes, and a given one is not', async () => {
     const client = open(approle);
     await client.getCredential(bob);
     await client.close();
@@ -273,11 +273,11 @@ describe('the token of Vault', () => {
 });
 
 describe('a dead token', () => {
-  /** refusing is a Vault that has forgotten a client's token, and refuses logins. */
+  /** refusing is a Vault that does not know a client's token, and refuses logins. */
   const refusing = (says: (request: Request) => Promise<Response | undefined>) => (request: Request) =>
     (request.url.endsWith('/login') ? double.refuse(400, 'invalid role or secret ID') : says(request));
 
-  test.each([['says that it is unknown', vaults], ['does not say so', hushed]])('is an outage where Vault %s: living credentials are served on', async (_, says) => {
+  test.each([['says that it is unknown', vaults], ['does not say so', hushed]])('is an outage if Vault %s: living credentials are still served', async (_, says) => {
     for (const auth of [approle, { method: 'token', token: 'given' } as const]) {
       living.add('given');
       double.meanwhile(vaults);
@@ -299,7 +299,7 @@ describe('a dead token', () => {
     }
   });
 
-  test.each([['may be looked up', vaults], ['may not', blind]])('differs from a policy that refuses, which takes effect at once: a token that %s', async (_, says) => {
+  test.each([['may be looked up', vaults], ['may not', blind]])('differs from a policy\'s refusal, which takes effect at once: a token that %s', async (_, says) => {
     double.meanwhile(says);
     const client = open(approle);
     await client.getCredential(bob);
@@ -309,7 +309,7 @@ describe('a dead token', () => {
     await expect(client.getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied' });
   });
 
-  test('is not suspected again and again where the role has token_no_default_policy', async () => {
+  test('is not replaced again and again if the role has token_no_default_policy', async () => {
     double.meanwhile(blind);
     double.put('org_acme/facebook/users/ann', { status: 403, refusal: 'permission denied' });
     const client = open(approle);
@@ -320,7 +320,7 @@ describe('a dead token', () => {
     expect(logins).toBeLessThan(10);
   });
 
-  test('is replaced at once where the role has token_no_default_policy', async () => {
+  test('is replaced at once if the role has token_no_default_policy', async () => {
     double.meanwhile(blind);
     const client = open(approle);
     await client.getCredential(bob);
@@ -333,7 +333,7 @@ describe('a dead token', () => {
     expect(logins).toBe(6);
   });
 
-  test('is left behind by no login: what was logged in before is revoked', async () => {
+  test('is revoked when a login replaces it', async () => {
     lease.renewable = false;
     const client = open(approle);
     await client.getCredential(bob);
@@ -345,7 +345,7 @@ describe('a dead token', () => {
   });
 });
 
-describe('a token that was given', () => {
+describe('a given token', () => {
   test('is renewed while it can be', async () => {
     living.add('given');
     await open({ method: 'token', token: 'given' }).getCredential(bob);
@@ -353,7 +353,7 @@ describe('a token that was given', () => {
     expect(renewals()).toBe(1);
   });
 
-  test('and may not ask about itself is used as it is', async () => {
+  test('without the right to look itself up is used as it is', async () => {
     living.add('given');
     double.meanwhile((request) => (request.url.endsWith('-self') ? double.refuse(403, 'permission denied') : vaults(request)));
     const client = open({ method: 'token', token: 'given' });
@@ -362,7 +362,7 @@ describe('a token that was given', () => {
     expect((await client.getCredential(bob)).credential).toBe('one');
   });
 
-  test('by a file is read again when it has ended', async () => {
+  test('from a file is read again when it has ended', async () => {
     const files = ['first', 'second'];
     living.add('first');
     const client = open({ method: 'token', token: () => files[0]! });
@@ -374,7 +374,7 @@ describe('a token that was given', () => {
     expect((await client.getCredential({ ...bob, userId: 'ann' })).credential).toBe('two');
   });
 
-  test('by a file is read again at once, though it was of no use a moment ago', async () => {
+  test('from a file is read again at once, even after a failure a moment ago', async () => {
     let file = 'first';
     const client = open({ method: 'token', token: () => file });
     await expect(client.connection(bob)).rejects.toMatchObject({ code: 'permission_denied' });
@@ -383,7 +383,7 @@ describe('a token that was given', () => {
     expect((await client.getCredential(bob)).credential).toBe('one');
   });
 
-  test('and is none is told as it is', async () => {
+  test('that is invalid is permission_denied', async () => {
     await expect(open({ method: 'token', token: 'none' }).getCredential(bob)).rejects.toMatchObject({ code: 'permission_denied', status: 403 });
   });
 });

@@ -18,14 +18,14 @@ async function open(handler: (request: Request) => Promise<Response>, before: (r
 
 const echo = async (request: Request) => Response.json({ method: request.method, url: request.url, headers: Object.fromEntries(request.headers), body: await request.text() });
 
-test('a request arrives as it was, and an answer likewise', async () => {
+test('requests and responses pass unchanged', async () => {
   const { origin } = await open(echo);
   const response = await fetch(`${origin}/a/b?c=d%20e`, { method: 'POST', body: 'hello', headers: { 'X-Own': 'yes' } });
   expect(await response.json()).toMatchObject({ method: 'POST', url: `${origin}/a/b?c=d%20e`, body: 'hello', headers: { 'x-own': 'yes' } });
   expect((await (await fetch(`${origin}//evil.test/x`)).json() as { url: string }).url).toBe(`${origin}/evil.test/x`);
 });
 
-/** raw sends a request that no fetch sends, and returns what came back. */
+/** raw sends a request that no fetch sends, and returns the response. */
 function raw(origin: string, head: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(Number(new URL(origin).port), '127.0.0.1', () => socket.write(`${head}\r\nConnection: close\r\n\r\n`));
@@ -34,7 +34,7 @@ function raw(origin: string, head: string): Promise<string> {
   });
 }
 
-test('no path is a host', async () => {
+test('a path is never taken for a host', async () => {
   const { origin } = await open(echo);
   for (const path of ['/\\evil.test/x', '//evil.test/x', 'http://evil.test/x']) {
     expect(await raw(origin, `GET ${path} HTTP/1.1\r\nHost: app.test`)).toContain('"url":"http://app.test/');
@@ -47,14 +47,14 @@ test.each(['GET / HTTP/1.1\r\nHost: a b', 'GET / HTTP/1.1\r\nHost: me:secret@app
     expect(await raw(origin, head)).toMatch(/^HTTP\/1.1 400 /);
   });
 
-test('of HTTP/2 it takes the host from where it stands, and leaves out what is no header', async () => {
+test('HTTP/2: the host comes from :authority, and pseudo-headers are left out', async () => {
   const { origin } = await open(echo, async (request) => {
     request.headers = { ':authority': 'app.test', ':path': '/x', accept: '*/*' } as typeof request.headers;
   });
   expect(await (await fetch(`${origin}/x`)).json()).toMatchObject({ url: 'http://app.test/x', headers: { accept: '*/*' } });
 });
 
-test('cookies are several', async () => {
+test('several cookies stay separate headers', async () => {
   const { origin } = await open(async () => {
     const headers = new Headers({ 'X-Own': 'yes' });
     headers.append('Set-Cookie', 'a=1; Path=/');
@@ -66,21 +66,21 @@ test('cookies are several', async () => {
   expect(response.headers.getSetCookie()).toEqual(['a=1; Path=/', 'b=2; Path=/']);
 });
 
-test('below a router the whole path counts', async () => {
+test('below a router the full path is used', async () => {
   const { origin } = await open(echo, async (request) => {
     Object.assign(request, { originalUrl: request.url, url: '/start' });
   });
   expect(await (await fetch(`${origin}/authpipe/start`)).json()).toMatchObject({ url: `${origin}/authpipe/start` });
 });
 
-/** parses reads a body, as what comes before it in an application may. */
+/** parses reads a body as earlier middleware may. */
 const parses = (into: (raw: Buffer) => object) => async (request: IncomingMessage) => {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   Object.assign(request, into(Buffer.concat(chunks)));
 };
 
-test('a body that was parsed before is used, and the raw one if it was kept', async () => {
+test('a parsed body is used, and the raw one if it was kept', async () => {
   const send = async (into: (raw: Buffer) => object, headers: Record<string, string> = {}) => {
     const { origin } = await open(echo, parses(into));
     return fetch(origin, { method: 'POST', body: '{ "a": 1 }', headers });
@@ -92,12 +92,12 @@ test('a body that was parsed before is used, and the raw one if it was kept', as
   expect((await send((raw) => ({ body: JSON.parse(raw.toString()) as unknown }), signed)).status).toBe(500);
 });
 
-test('a body that what came before has left alone is read', async () => {
-  const { origin } = await open(echo, async (request) => { Object.assign(request, { body: {} }); }); // as express.json() does of another type
+test('an unread body is read', async () => {
+  const { origin } = await open(echo, async (request) => { Object.assign(request, { body: {} }); }); // as express.json() does for another type
   expect(await (await fetch(origin, { method: 'POST', body: '{ "a": 1 }' })).json()).toMatchObject({ body: '{ "a": 1 }' });
 });
 
-test('what fails is handed to who comes next, or ends as a 500', async () => {
+test('an error goes to the next middleware, or ends as a 500', async () => {
   const { origin } = await open(() => Promise.reject(new Error('oh')));
   expect((await fetch(origin)).status).toBe(500);
   const failed: unknown[] = [];

@@ -25,6 +25,6 @@ test('a session of grant sdk is completed with its state and the code of the SDK
   expect(await double.requests.at(-1)?.json()).toEqual({ actor: 'alice', state, code: 'AQcode' });
 });
 
-test('sessionOf passes over what a browser appends to a URL', () => {
+test('sessionOf ignores what a browser appends to a URL', () => {
   expect(sessionOf('the-state#_=_')).toBe(sessionOf('the-state'));
 });

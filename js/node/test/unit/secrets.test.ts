@@ -19,7 +19,7 @@ function open(double: Double, options: Parameters<typeof clientOf>[1] = {}): Aut
   return opened.at(-1)!;
 }
 
-/** shown is all that a value shows of itself to who does not ask for the secret. */
+/** shown returns everything that a value shows without access to its secret. */
 function shown(value: unknown): string {
   return [
     inspect(value), inspect(value, { depth: Infinity, showHidden: true }), inspect({ in: [value] }, { depth: 9 }),
@@ -28,7 +28,7 @@ function shown(value: unknown): string {
   ].join('\n');
 }
 
-test('a credential shows no secret, and has it for who asks', async () => {
+test('a credential shows no secret, and returns it from its property', async () => {
   const double = new Double();
   double.put('org_acme/facebook/users/bob', { token: canary });
   const client = open(double);
@@ -42,7 +42,7 @@ test('a credential shows no secret, and has it for who asks', async () => {
   expect(Object.isFrozen(got)).toBe(true);
 });
 
-test('a client shows nothing of what it remembers, nor how it logs in', async () => {
+test('a client shows neither its cache nor its login', async () => {
   const double = new Double();
   double.put('org_acme/facebook/users/bob', { token: canary });
   for (const auth of [{ method: 'token', token: canary }, { method: 'approle', roleId: 'r', secretId: canary }] as const) {
@@ -53,7 +53,7 @@ test('a client shows nothing of what it remembers, nor how it logs in', async ()
   }
 });
 
-test('a session that has begun shows neither its URL nor its state nor its code', () => {
+test('a begun session shows neither its URL nor its state nor its code', () => {
   const data = { session_id: 's', expires_at: '2026-11-23T12:00:00Z', completion: 'confirm' as const, authorization_url: `https://f/?state=${canary}`, user_code: canary, state: canary };
   for (const started of [new StartedSession(data), new StartedDevice(data)]) {
     expect(shown(started)).not.toContain(canary);
@@ -84,7 +84,7 @@ test.each([
   expect(shown(error) + shown(troubles)).not.toContain(canary);
 });
 
-test('a token with a line\'s end in it is cut, and one that no header takes is not shown', async () => {
+test('a token is trimmed, and one that no header takes is not shown', async () => {
   const double = new Double();
   double.put('org_acme/facebook/users/bob', { token: 'one' });
   await open(double, { auth: { method: 'token', token: `${canary}\n` } }).getCredential(bob);

@@ -18,7 +18,7 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
-/** settled lets time pass until what was asked is answered. */
+/** settled advances the time until a promise is settled. */
 async function settled<T>(asked: Promise<T>): Promise<T | Error> {
   const answer = asked.catch((error: Error) => error);
   await vi.advanceTimersByTimeAsync(60_000);
@@ -27,13 +27,13 @@ async function settled<T>(asked: Promise<T>): Promise<T | Error> {
 
 const asked = () => double.count('GET sessions/');
 
-test('what Vault did not get to answer is asked again, twice', async () => {
+test('a request that Vault did not process is sent again, twice', async () => {
   double.meanwhile(() => double.refuse(503, 'Vault is sealed'));
   expect(await settled(client.session('org_acme', id))).toMatchObject({ code: 'unavailable', status: 503 });
   expect(asked()).toBe(3);
 });
 
-test('a connection that breaks is made again', async () => {
+test('a broken connection is retried', async () => {
   let left = 2;
   double.meanwhile(() => {
     if (left-- > 0) throw new TypeError('fetch failed', { cause: new Error('ECONNRESET') });
@@ -49,13 +49,13 @@ test.each([[502, 'unavailable: Facebook is down'], [429, 'throttled: until noon'
     expect(asked()).toBe(1);
   });
 
-test('a question that nobody answers ends', async () => {
+test('a request without a response ends at the timeout', async () => {
   double.meanwhile((request) => new Promise((_, reject) => request.signal.addEventListener('abort', () => reject(new Error('aborted')))));
   expect(await settled(client.session('org_acme', id))).toMatchObject({ code: 'unavailable', detail: 'Vault cannot be reached: it took too long' });
   expect(asked()).toBe(1);
 });
 
-test('who gives up is told so', async () => {
+test('a caller that gives up gets its own reason', async () => {
   double.meanwhile(() => new Promise(() => undefined));
   const impatient = new AbortController();
   double.meanwhile((request) => new Promise((_, reject) => request.signal.addEventListener('abort', () => reject(new Error('aborted')))));
@@ -77,29 +77,29 @@ test('a standby that does not forward is followed, with the token, and not out o
   await secure.close();
 });
 
-test('nodes that send one to another are not followed for ever', async () => {
+test('endless redirects are not followed', async () => {
   double.meanwhile((request) => new Response(null, { status: 307, headers: { Location: request.url } }));
   expect(await settled(client.session('org_acme', id))).toMatchObject({ code: 'unexpected', status: 307 });
   expect(asked()).toBe(3);
 });
 
-test('an answer that is wrapped is none', async () => {
+test('a wrapped response is refused', async () => {
   double.meanwhile(() => Response.json({ data: { session_id: id }, wrap_info: { token: 't' } }));
   expect(await settled(client.session('org_acme', id))).toMatchObject({ code: 'unexpected', detail: 'the answer is wrapped' });
 });
 
-test.each(['null', '7', '[]', '{"data":null}', '{"data":{},"warnings":"none"}'])('an answer of %s is one about nothing', async (text) => {
+test.each(['null', '7', '[]', '{"data":null}', '{"data":{},"warnings":"none"}'])('a response of %s is an unusable answer', async (text) => {
   double.meanwhile(() => new Response(text));
   expect(await settled(client.getCredential({ tenantId: 'org_acme', credentialFor: 'installation' }))).toMatchObject({ code: 'unavailable', detail: 'the answer is about another credential' });
   expect(double.count('GET creds/')).toBe(1);
 });
 
-test('who has given up before asks nothing', async () => {
+test('a caller that gave up before sends nothing', async () => {
   await expect(client.connect({ tenantId: 'org_acme', credentialFor: 'user', userId: 'bob' }, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
   expect(double.asked).toEqual([]);
 });
 
-test('a question says who asks, and names are written so that they lead nowhere else', async () => {
+test('a request has token and namespace, and names are escaped', async () => {
   double.meanwhile(() => double.reply({ session_id: id, expires_at: '2026-11-23T12:10:00Z', completion: 'confirm', authorization_url: 'https://f/' }));
   const scopes = ['email'];
   await client.connect({ tenantId: 'org_acme', credentialFor: 'user', userId: 'auth0|b@b+c:d=e~f', scopes, reauthorize: false, allowAccountChange: true, completion: 'confirm', redirectUri: 'https://r/' });
@@ -109,12 +109,12 @@ test('a question says who asks, and names are written so that they lead nowhere 
   expect(Object.fromEntries(request!.headers)).toMatchObject({ 'x-vault-request': 'true', 'x-vault-namespace': 'team', 'x-vault-token': 'a-token-of-vault' });
 });
 
-test.each(['', 'x', '../../creds', `${'x'.repeat(42)}/`, `${'x'.repeat(42)}?`])('the session id %j is none', async (bad) => {
+test.each(['', 'x', '../../creds', `${'x'.repeat(42)}/`, `${'x'.repeat(42)}?`])('the session id %j is refused', async (bad) => {
   await expect(client.session('org_acme', bad)).rejects.toMatchObject({ code: 'invalid_request' });
   expect(double.asked).toEqual([]);
 });
 
-test('an answer that does not end is not read to its end', async () => {
+test('an endless response is not read to its end', async () => {
   let sent = 0;
   double.meanwhile(() => new Response(new ReadableStream({ pull: (c) => { sent++; c.enqueue(new Uint8Array(1 << 20)); } })));
   expect(await settled(client.session('org_acme', id))).toMatchObject({ code: 'unavailable' });

@@ -29,7 +29,7 @@ const delivers = (body: BodyInit = '{"object":"permissions"}', headers: Record<s
   new Request(path, { method: 'POST', body, headers });
 type BodyInit = NonNullable<RequestInit['body']>;
 
-test('a subscription is confirmed to who knows the token', async () => {
+test('a subscription is confirmed with the verify token', async () => {
   const ask = (query: string, webhook?: WebhookOptions) => serve(webhook)(new Request(`${path}?${query}`));
   const good = await ask('hub.mode=subscribe&hub.verify_token=known&hub.challenge=%3Cb%3E42');
   expect(good.status).toBe(200);
@@ -42,7 +42,7 @@ test('a subscription is confirmed to who knows the token', async () => {
   expect((await ask('hub.mode=subscribe&hub.verify_token=&hub.challenge=42', {})).status).toBe(403);
 });
 
-test('a delivery is relayed to the byte, and then given to the application', async () => {
+test('a delivery is relayed byte for byte, and then passed to the application', async () => {
   const bytes = new Uint8Array([0x7b, 0xff, 0x00, 0x7d]);
   const verified: Uint8Array[] = [];
   const response = await serve({ onVerified: (body) => { verified.push(body); } })(delivers(bytes));
@@ -55,7 +55,7 @@ test('a delivery is relayed to the byte, and then given to the application', asy
 test.each([
   ['has no signature', {}, 'x', 400], ['has another kind of signature', { 'X-Hub-Signature-256': 'sha1=00' }, 'x', 400],
   ['is too long', { 'X-Hub-Signature-256': signature }, 'x'.repeat((256 << 10) + 1), 413],
-])('what %s does not reach Vault', async (_, headers, body, status) => {
+])('a delivery that %s does not reach Vault', async (_, headers, body, status) => {
   expect((await serve()(delivers(body, headers as Record<string, string>))).status).toBe(status);
   expect(notified).toEqual([]);
 });
@@ -64,7 +64,7 @@ test.each([
   ['is forged', () => double.refuse(400, 'invalid_request: not sent by the provider'), 400],
   ['cannot be handed on', () => double.refuse(403, 'permission denied'), 503],
   ['the engine cannot take', () => double.refuse(502, 'unavailable: later'), 503],
-])('what %s is not 200, so that it comes again, and not given to the application', async (_, refuses, status) => {
+])('a delivery that %s is not 200, so that it is sent again, and does not reach the application', async (_, refuses, status) => {
   answers = refuses;
   let verified = 0;
   expect((await serve({ onVerified: () => { verified++; } })(delivers())).status).toBe(status);
@@ -92,11 +92,11 @@ test.each([[undefined, 16], [3, 3]])('with parallel %s at most %i deliveries are
   expect((await handle(delivers())).status).toBe(200);
 });
 
-test('what the application cannot take comes again', async () => {
+test('a delivery that onVerified refuses is sent again', async () => {
   expect((await serve({ onVerified: () => Promise.reject(new Error('full')) })(delivers())).status).toBe(500);
 });
 
-test('a client of its own may relay', async () => {
+test('a separate client may relay', async () => {
   const told: string[] = [];
   const relay = { notify: (provider: string) => { told.push(provider); return Promise.resolve(1); } };
   expect((await serve({ relay })(delivers())).status).toBe(200);
