@@ -31,6 +31,6 @@ export async function tokenWith(policy: string): Promise<string> {
 /** Mounts a separate engine for each test. */
 export async function mountEngine(): Promise<{ mount: string; unmount(): Promise<void> }> {
   const mount = `authpipe-${randomUUID().slice(0, 8)}`;
-  await vault('POST', `sys/mounts/${mount}`, { type: 'authpipe' });
+  await vault('POST', `sys/mounts/${mount}`, { type: 'authpipe', config: { passthrough_request_headers: ['Accept-Language'] } });
   return { mount, unmount: () => vault('DELETE', `sys/mounts/${mount}`) };
 }
