@@ -23,8 +23,8 @@ type ConnectRequest struct {
 	// empty User is ErrInvalidRequest.
 	For For
 
-	// Actor is the application's own id of the person who is signed in to it at this moment: never what a request says, nor
-	// what was stored. It must be the same person who completes. Required for an installation; for a user the default is User.
+	// Actor is the application's own id of the person signed in to it now: never taken from the request, nor from what was stored
+	// before. The same person must complete the session. Required for an installation; for a user the default is User.
 	Actor string
 
 	ReturnURL   string   // where the browser goes in the end; one of the configuration's return_urls
@@ -33,8 +33,8 @@ type ConnectRequest struct {
 
 	Completion         string // "confirm", where the configuration says callback; it may only tighten
 	Reauthorize        bool   // ask again for permissions that were declined
-	AllowAccountChange bool   // let another account of the provider take the place of the one that is connected
-	Device             bool   // a login where there is no browser: see [Started].UserCode
+	AllowAccountChange bool   // let another account of the provider replace the connected one
+	Device             bool   // a login without a browser: see [Started].UserCode
 
 	// Grant is "sdk" if the provider's JavaScript SDK opens the dialog (FB.login, Embedded Signup) and hands the code to the page:
 	// Complete then takes that code, with [Started].State, as Answer. There is no redirect and no return URL. Zero: "code", or
@@ -46,33 +46,34 @@ type ConnectRequest struct {
 type Started struct {
 	Session   string    `json:"session_id"`
 	ExpiresAt time.Time `json:"expires_at"`
-	// Completion is "confirm", and the session is to be completed, or "callback", and the provider's answer completes it.
+	// Completion is "confirm" if the application completes the session, or "callback" if the provider's callback does.
 	Completion string `json:"completion"`
 
 	// AuthorizationURL is where to send the person's browser.
 	AuthorizationURL string `json:"authorization_url"`
 
-	// State is what to complete with, beside the code, where Grant is "sdk". There is no AuthorizationURL then.
+	// State is needed to complete the session, beside the code, if Grant is "sdk". There is no AuthorizationURL then.
 	State string `json:"state"`
 
-	// UserCode is what the person types in at VerificationURI, on a device. Complete asks the provider; every Interval seconds
-	// is often enough.
+	// UserCode is the code that the person types in at VerificationURI, for a device. Each Complete polls the provider; call it
+	// every Interval seconds.
 	UserCode        string `json:"user_code"`
 	VerificationURI string `json:"verification_uri"`
 	Interval        int    `json:"interval"`
 }
 
-// String implements [fmt.Stringer]. The URL has the session's state in it, and a user code is as good: neither belongs in a log.
+// String implements [fmt.Stringer]. It leaves out the URL, which has the session's state in it, and the user code: neither belongs
+// in a log.
 func (s Started) String() string { return "session " + s.Session }
 
-// Format implements [fmt.Formatter], for the verbs that do not ask String.
+// Format implements [fmt.Formatter], for the verbs that do not call String.
 func (s Started) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue implements [slog.LogValuer].
 func (s Started) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalJSON implements [json.Marshaler]: like String, it shows neither the URL nor the user code. An answer to a browser needs
-// AuthorizationURL itself.
+// MarshalJSON implements [json.Marshaler]. Like String, it shows neither the URL nor the user code: send AuthorizationURL itself to
+// the browser.
 func (s Started) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"session_id": s.Session, "expires_at": s.ExpiresAt, "completion": s.Completion,
@@ -80,7 +81,7 @@ func (s Started) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// Connect begins a session. The provider is not asked anything, unless it is for a device.
+// Connect begins a session. It makes no provider request, except for a device.
 func (c *Client) Connect(ctx context.Context, q ConnectRequest) (Started, error) {
 	r, err := (&Request{Provider: q.Provider, Tenant: q.Tenant, User: q.User, For: q.For}).exact()
 	if err != nil {
@@ -105,31 +106,31 @@ func (c *Client) Connect(ctx context.Context, q ConnectRequest) (Started, error)
 	if q.Device {
 		body["grant"] = "device"
 	}
-	got, err := put[Started](ctx, c, "writing "+r.connectPath(), r.connectPath(), body)
+	got, err := put[Started](ctx, c.mount, "writing "+r.connectPath(), r.connectPath(), body)
 	return got.Data, err
 }
 
-// A Completion is the end of a session, as the application confirms it.
+// A Completion completes a session in the name of the application.
 type Completion struct {
 	Tenant  string
-	Session string // zero: told by the state in Answer
+	Session string // zero: the session of the state in Answer
 
-	// Actor is the application's own id of the person who is signed in to it now, again never what a request says or what was
-	// stored at the start. If it is somebody else than at the start, somebody followed a link that was not made for them: the
-	// engine fails the session with ErrActorMismatch, and destroys the code.
+	// Actor is the application's own id of the person signed in to it now, again never taken from the request or from what was
+	// stored at the start. If it differs from the actor at the start, a person has followed a link that was made for another
+	// one: the engine fails the session with ErrActorMismatch, and destroys the code.
 	Actor string
 
-	// ConnectCode is the proof that the callback page handed to the return URL, or showed.
+	// ConnectCode is the proof that the callback page passed to the return URL, or showed.
 	ConnectCode Secret
-	// Answer is the proof where the application hosts the redirect URI itself: the query as the provider sent it. Without
-	// either proof the provider is asked whether the person has approved the device.
+	// Answer is the proof if the application hosts the redirect URI itself: the query as the provider sent it. Without either
+	// proof the engine asks the provider whether the person has approved the device.
 	Answer url.Values
 }
 
 // String implements [fmt.Stringer]. Answer has a code and a state in it.
 func (q Completion) String() string { return "completion of session " + q.Session }
 
-// Format implements [fmt.Formatter], for the verbs that do not ask String.
+// Format implements [fmt.Formatter], for the verbs that do not call String.
 func (q Completion) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, q.String()) }
 
 // LogValue implements [slog.LogValuer].
@@ -140,20 +141,20 @@ func (q Completion) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"tenant": q.Tenant, "session": q.Session, "actor": q.Actor})
 }
 
-// answerFields are what the engine takes of a provider's answer.
+// answerFields are the fields of a provider's answer that the engine takes.
 var answerFields = []string{"state", "code", "error", "error_reason", "error_description", "error_code", "error_message"}
 
-// SessionOf returns the id of the session that a provider's state belongs to. What a browser appends to a URL (#_=_) is no part
-// of the state.
+// SessionOf returns the id of the session that a provider's state belongs to. It ignores the fragment that a browser appends to a
+// URL (#_=_).
 func SessionOf(state string) string {
 	state, _, _ = strings.Cut(state, "#")
 	sum := sha256.Sum256([]byte(state))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Complete completes a session and returns the connection that it made. Whoever asks this client for the credential gets the
-// new one from then on. It may be repeated with the same proof. ErrPending says that a person has not approved a device yet;
-// ErrUnavailable that the provider could not be asked, and that the session can still be completed.
+// Complete completes a session and returns its connection. From then on this client returns the new credential. Complete may be
+// repeated with the same proof. ErrPending means that the person has not approved a device yet, ErrUnavailable that the provider
+// could not be reached, and that the session can still be completed.
 func (c *Client) Complete(ctx context.Context, q Completion) (Connection, error) {
 	session := q.Session
 	if session == "" {
@@ -172,18 +173,18 @@ func (c *Client) Complete(ctx context.Context, q Completion) (Connection, error)
 			body[name] = q.Answer.Get(name)
 		}
 	}
-	got, err := put[Connection](ctx, c, "completing "+path, path+"/complete", body)
+	got, err := put[Connection](ctx, c.mount, "completing "+path, path+"/complete", body)
 	if err != nil {
 		return Connection{}, err
 	}
 	if r, ok := parseRef(got.Data.Ref); ok {
-		c.forget(r)
+		c.cache.forget(r)
 	}
 	got.Data.Warnings = got.Warnings
 	return got.Data, nil
 }
 
-// A Connection is what the engine tells of a credential to those who may not see it.
+// A Connection is the state of a credential, without its secrets.
 type Connection struct {
 	Ref            string    `json:"ref"`
 	Tenant         string    `json:"tenant_id"`
@@ -218,12 +219,12 @@ func (c *Client) Connection(ctx context.Context, q Request) (Connection, error) 
 		return Connection{}, err
 	}
 	path := "connections/" + r.String()
-	got, err := get[Connection](ctx, c, "reading "+path, path, nil)
+	got, err := get[Connection](ctx, c.mount, "reading "+path, path, nil)
 	got.Data.Warnings = got.Warnings
 	return got.Data, typed(r, err)
 }
 
-// A Session is the state of one run.
+// A Session is the state of one run from the authorization URL to the stored credential.
 type Session struct {
 	ID        string    `json:"session_id"`
 	Ref       string    `json:"ref"`
@@ -234,18 +235,18 @@ type Session struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	ReturnURL string    `json:"return_url"`
 
-	// Error is why it failed: a [Code], "interrupted" or "cancelled".
+	// Error is the reason of a failure: a [Code], "interrupted" or "cancelled".
 	Error            Code   `json:"error"`
 	ErrorDescription string `json:"error_description"`
 }
 
-// Session reads the state of a session of the tenant's. One of another tenant's is ErrNotFound.
+// Session reads the state of a session of the tenant. A session of another tenant is ErrNotFound.
 func (c *Client) Session(ctx context.Context, tenant, session string) (Session, error) {
 	path, err := sessionPath(tenant, session)
 	if err != nil {
 		return Session{}, err
 	}
-	got, err := get[Session](ctx, c, "reading "+path, path, nil)
+	got, err := get[Session](ctx, c.mount, "reading "+path, path, nil)
 	return got.Data, err
 }
 
@@ -255,24 +256,16 @@ func (c *Client) Cancel(ctx context.Context, tenant, session string) error {
 	if err != nil {
 		return err
 	}
-	if c.life.Err() != nil {
-		return ErrClosed
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
-	defer cancel()
-	if _, err := c.vault.Logical().DeleteWithContext(ctx, c.options.Mount+"/"+path); err != nil {
-		return failure("deleting "+path, err)
-	}
-	return nil
+	return c.mount.remove(ctx, path)
 }
 
-// sessionPath refuses what could lead elsewhere: a session's id may come from a URL that anybody can type.
+// sessionPath refuses an id that could lead to another path: it may come from a URL that anyone can write.
 func sessionPath(tenant, session string) (string, error) {
 	if err := checkName("tenant", tenant, 64, tenantMarks); err != nil {
 		return "", err
 	}
 	id, err := base64.RawURLEncoding.DecodeString(session)
-	// It decodes what has line ends in it, too.
+	// DecodeString ignores line ends.
 	if err != nil || len(id) != sha256.Size || base64.RawURLEncoding.EncodeToString(id) != session {
 		return "", invalid("session", "is not the id of a session")
 	}

@@ -13,43 +13,43 @@ const (
 	TypeWebhookSecret = "webhook_secret"
 )
 
-// A Credential is one that works, as far as the engine knows. It is shared by all who asked for it and must not be changed. It may
-// be printed and logged: what is secret shows as "[redacted]".
+// A Credential is one that works, as far as the engine knows. All its readers share it, so it must not be changed. It may be printed
+// and logged: its secrets show as "[redacted]".
 type Credential struct {
-	Ref      string // what it is called: <tenant>/<provider>/users/<user> and so on
-	Source   For    // whose it is: ForInstallation or ForUser, of a page too; zero of a static one
+	Ref      string // its name: <tenant>/<provider>/users/<user> and so on
+	Source   For    // ForInstallation or ForUser, for a page too; zero for a static credential
 	Type     string // TypeOAuthToken, TypeAPIKey or TypeWebhookSecret
 	Provider string
 	Tenant   string
 	User     string
 	Page     string
 
-	AccessToken Secret // zero of a static one
+	AccessToken Secret // zero for a static credential
 	TokenType   string // "bearer"
-	// AppSecretProof proves to Facebook that the token's user has the app secret, without having it. Zero where the engine
-	// has none to make it with.
+	// AppSecretProof proves to Facebook that a request comes from the app, without the app secret. Zero: the engine has no app
+	// secret to make it with.
 	AppSecretProof Secret
-	// Static is the API key or webhook secret; zero of a token.
+	// Static is the API key or webhook secret; zero for a token.
 	Static Secret
 
 	ProviderUserID string   // the provider's id of the account
-	BusinessID     string   // the business that the token is for, if it is for one
-	Scopes         []string // what was granted
-	MissingScopes  []string // what was asked for and not granted
+	BusinessID     string   // the business that the token is for, if any
+	Scopes         []string // the granted ones
+	MissingScopes  []string // those that were requested and not granted
 
-	// ExpiresAt is when the token ends by the engine's clock. Zero: it does not. Do not go by it, ask again: the cache answers
-	// at once, and never with a token that has ended.
+	// ExpiresAt is when the token expires by Vault's clock. Zero: never. Do not keep the credential until then, but call
+	// [Client.Credential] each time: it costs next to nothing, and never returns an expired token.
 	ExpiresAt           time.Time
 	DataAccessExpiresAt time.Time // when the app's access to the person's data ends; zero: never
 
-	Status   string   // "active", or what keeps it from being refreshed while its token lives
-	Warnings []string // what the engine says about it
+	Status   string   // "active", or why it cannot be refreshed while its token still works
+	Warnings []string // the engine's warnings about it
 
 	ref   ref
-	until time.Duration // by the client's clock, when the token ends; forever if it does not
+	until time.Duration // by the client's clock, when the token expires; forever if it does not
 }
 
-// String implements [fmt.Stringer]: the ref, and nothing secret.
+// String implements [fmt.Stringer]: the ref, without a secret.
 func (c Credential) String() string { return "credential " + c.Ref }
 
 // GoString implements [fmt.GoStringer].
@@ -60,12 +60,12 @@ func (c Credential) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("ref", c.Ref), slog.String("status", c.Status), slog.Time("expires_at", c.ExpiresAt))
 }
 
-// is tells whether both are the same token, with the same proof.
-func (c *Credential) is(d *Credential) bool {
+// same reports whether both have the same token and the same proof.
+func (c *Credential) same(d *Credential) bool {
 	return c.AccessToken.Equal(d.AccessToken) && c.AppSecretProof.Equal(d.AppSecretProof) && c.Static.Equal(d.Static)
 }
 
-// credentialData is what creds/ answers.
+// credentialData is the response of creds/.
 type credentialData struct {
 	Provider string `json:"provider"`
 	Tenant   string `json:"tenant_id"`
@@ -90,20 +90,20 @@ type credentialData struct {
 	TTL int64 `json:"ttl"`
 }
 
-// credential makes what the engine answered about r a Credential. An answer about another credential, as a careless proxy's
-// cache would give, is none. The errors do not quote the answer.
+// credential converts the engine's response about r. It refuses a response about another credential, such as a misconfigured
+// caching proxy would send. The errors do not quote the response.
 func (d *credentialData) credential(r ref, warnings []string) (*Credential, error) {
-	said := ref{tenant: d.Tenant, provider: d.Provider, user: d.User, page: d.Page}
+	got := ref{tenant: d.Tenant, provider: d.Provider, user: d.User, page: d.Page}
 	if r.name != "" {
-		said.name = d.Name
+		got.name = d.Name
 	}
 	switch {
-	case said != r:
-		return nil, errors.New("the answer is about another credential")
+	case got != r:
+		return nil, errors.New("the response is about another credential")
 	case r.name != "" && d.Static == "":
-		return nil, errors.New("the answer has no credential in it")
+		return nil, errors.New("the response has no credential in it")
 	case r.name == "" && d.AccessToken == "":
-		return nil, errors.New("the answer has no access_token in it")
+		return nil, errors.New("the response has no access_token in it")
 	}
 	return &Credential{
 		Ref: r.String(), Source: r.source(), Type: d.Type, Provider: d.Provider, Tenant: d.Tenant, User: d.User, Page: d.Page,

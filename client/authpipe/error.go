@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// A Code names a way in which the engine refuses. Each is an error to compare with:
+// A Code is the code of an [Error]. Each is an error to compare with:
 //
 //	if errors.Is(err, authpipe.ErrThrottled) { … }
 type Code string
@@ -18,7 +18,7 @@ type Code string
 // Error implements error.
 func (c Code) Error() string { return string(c) }
 
-// The engine's codes. The first six are told of a credential, the next ones while connecting, the last of the provider.
+// The codes of errors. The first six are about a credential, the next ones about connecting, the rest about the provider or Vault.
 const (
 	ErrInvalidRequest Code = "invalid_request"
 	ErrNotFound       Code = "not_found"
@@ -37,15 +37,15 @@ const (
 
 	ErrMisconfigured Code = "misconfigured"
 	ErrThrottled     Code = "throttled"
-	// ErrUnavailable is the provider's, or Vault's own: sealed, restarting, out of reach, or over a rate limit quota. Nothing was
-	// changed; try again.
+	// ErrUnavailable is returned if the provider or Vault is unavailable: Vault is sealed, restarting, out of reach, or over a rate
+	// limit quota. No change was made; try again.
 	ErrUnavailable Code = "unavailable"
 
-	// ErrNoMount is Vault's and not the engine's: there is no authpipe at [Options].Mount, or not any more.
+	// ErrNoMount is returned by Vault, not the engine, if there is no authpipe at [Options].Mount (any more).
 	ErrNoMount Code = "no_mount"
 
-	// ErrPermissionDenied is Vault's and not the engine's: no policy of the caller's token lets it, or the token is none (any
-	// more). Only the former takes a credential out of service at once.
+	// ErrPermissionDenied is returned by Vault, not the engine, if no policy of the client's token allows the request, or the token
+	// is not valid (any more). Only the first takes a credential out of service at once.
 	ErrPermissionDenied Code = "permission_denied"
 )
 
@@ -55,18 +55,18 @@ var codes = []Code{
 	ErrMisconfigured, ErrThrottled, ErrUnavailable,
 }
 
-// ErrClosed is returned once [Client.Close] was called.
+// ErrClosed is returned after [Client.Close].
 var ErrClosed = errors.New("the client is closed")
 
-// An Error is a refusal by the engine or by Vault, or a failure to reach them. It holds no secret, printed or as JSON: nothing of
-// what a peer sent is in it, except the words of a refusal.
+// An Error is a refusal by the engine or by Vault, or a failure to reach them. It holds no secret, printed or as JSON: of a peer's
+// response it quotes only the text of a refusal.
 type Error struct {
-	Op      string // what was attempted: "reading creds/org_acme/facebook/installation"
-	Code    Code   // zero: Vault answered something that no code stands for
-	Status  int    // Vault's HTTP status; zero if no answer came
-	Message string // what happened and what to do, in the engine's words
-	// Err is context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF or a [syscall.Errno], if that is why Vault could not be
-	// asked. Zero: there is nothing more to know. Other errors are not kept: their texts quote what the peer sent.
+	Op      string // what failed: "reading creds/org_acme/facebook/installation"
+	Code    Code   // zero: the response has no code, and its status stands for none
+	Status  int    // Vault's HTTP status; zero: there was no response
+	Message string // what happened and what to do, as the engine writes it
+	// Err is context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF or a [syscall.Errno], if the request failed with that.
+	// Other causes are not kept, because their texts quote what the peer sent.
 	Err error
 
 	deadToken bool // ErrPermissionDenied because Vault does not know the token (any more)
@@ -83,7 +83,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Is tells whether target is the error's [Code].
+// Is reports whether target is the error's [Code].
 func (e *Error) Is(target error) bool {
 	code, ok := target.(Code)
 	return ok && code != "" && code == e.Code
@@ -92,14 +92,14 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// A NeedsReauthError is returned if only a person can help: the credential is dead (ErrNeedsReauth), was taken away
+// A NeedsReauthError is returned if the person has to connect again: the credential is dead (ErrNeedsReauth), was revoked
 // (ErrRevoked), or expired while refreshing failed (ErrFailed).
 type NeedsReauthError struct {
-	Ref string // the credential that was asked for
-	// Path is what mends it, below the mount: connect/<ref>. Of a page it is that of the credential above. Hand it to
-	// [Client.Connect] in parts.
+	Ref string // the requested credential
+	// Path is the path below the mount that connects it again, connect/<ref>; for a page, that of the credential above it. To
+	// [Client.Connect] it is given in parts.
 	Path string
-	Err  *Error // its Code tells which of the three
+	Err  *Error // its Code is one of the three
 }
 
 // Error implements error.
@@ -110,8 +110,8 @@ func (e *NeedsReauthError) Unwrap() error { return e.Err }
 
 // A NotConnectedError is returned if there is no such credential (ErrNotFound).
 type NotConnectedError struct {
-	Ref string // the credential that was asked for; with ForAny the installation's, since neither is there
-	// Path is where to connect it, below the mount. Zero for a static credential, which is written and not connected.
+	Ref string // the requested credential; with ForAny the installation's, since neither exists
+	// Path is the path below the mount that connects it. Zero for a static credential, which is written, not connected.
 	Path string
 	Err  *Error
 }
@@ -122,7 +122,7 @@ func (e *NotConnectedError) Error() string { return e.Err.Error() }
 // Unwrap returns the engine's error.
 func (e *NotConnectedError) Unwrap() error { return e.Err }
 
-// typed gives an error about a credential the type that its code has.
+// typed converts an error about r to the type for its code.
 func typed(r ref, err error) error {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -138,8 +138,8 @@ func typed(r ref, err error) error {
 }
 
 // definitive reports whether err is a refusal that does not change soon, as opposed to an outage. It takes a credential out of service
-// although its token may live: the engine said so, or Vault said that a policy forbids it or that the mount is gone. A Vault token that
-// has ended is an outage.
+// even if its token has not expired: the engine refuses it, or a policy forbids it, or the mount is gone. A Vault token that has
+// ended is an outage.
 func definitive(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && !e.deadToken && slices.Contains([]Code{
@@ -147,27 +147,26 @@ func definitive(err error) bool {
 	}, e.Code)
 }
 
-// failure makes an Error of what Vault's client returned.
+// failure converts an error of Vault's client.
 func failure(op string, err error) error {
-	var answered *api.ResponseError
-	if !errors.As(err, &answered) {
+	var resp *api.ResponseError
+	if !errors.As(err, &resp) {
 		why, kept := describe(err)
 		return &Error{Op: op, Code: ErrUnavailable, Message: "Vault cannot be reached: " + why, Err: kept}
 	}
-	e := &Error{Op: op, Status: answered.StatusCode}
-	if e.Code, e.Message = codeIn(answered.Errors); e.Code == "" {
-		e.Code = codeOf(answered)
-		e.deadToken = e.Code == ErrPermissionDenied && says(answered, "invalid token")
-		if e.Message = strings.Join(answered.Errors, "; "); answered.RawError || e.Message == "" {
+	e := &Error{Op: op, Status: resp.StatusCode}
+	if e.Code, e.Message = codeIn(resp.Errors); e.Code == "" {
+		e.Code = codeOf(resp)
+		e.deadToken = e.Code == ErrPermissionDenied && contains(resp, "invalid token")
+		if e.Message = strings.Join(resp.Errors, "; "); resp.RawError || e.Message == "" {
 			// The page of a proxy: it may quote anything.
-			e.Message = fmt.Sprintf("Vault answered %d %s", e.Status, http.StatusText(e.Status))
+			e.Message = fmt.Sprintf("Vault responded with %d %s", e.Status, http.StatusText(e.Status))
 		}
 	}
 	return e
 }
 
-// codeIn finds a code in the texts of a refusal: it begins a line, but for what Vault puts before it ("1 error occurred:",
-// and an asterisk).
+// codeIn finds a code in the texts of a refusal: it begins a line, after Vault's own prefix ("1 error occurred:" and an asterisk).
 func codeIn(texts []string) (Code, string) {
 	for _, text := range texts {
 		for line := range strings.Lines(text) {
@@ -180,16 +179,16 @@ func codeIn(texts []string) (Code, string) {
 	return "", ""
 }
 
-// codeOf is the code of what Vault refuses by itself. Its 429 is its own quota, not the provider's limit. A mount whose plugin did
+// codeOf returns the code of a refusal by Vault itself. Its 429 is its own quota, not the provider's limit. A mount whose plugin did
 // not start is an outage.
-func codeOf(answered *api.ResponseError) Code {
-	status := answered.StatusCode
+func codeOf(resp *api.ResponseError) Code {
+	status := resp.StatusCode
 	switch {
 	case status == http.StatusForbidden:
 		return ErrPermissionDenied
-	case status == http.StatusNotFound && says(answered, "backend is nil"):
+	case status == http.StatusNotFound && contains(resp, "backend is nil"):
 		return ErrUnavailable
-	case status == http.StatusNotFound && (says(answered, "no handler for route") || says(answered, "unsupported path")):
+	case status == http.StatusNotFound && (contains(resp, "no handler for route") || contains(resp, "unsupported path")):
 		return ErrNoMount
 	case status >= http.StatusInternalServerError, status == http.StatusPreconditionFailed, status == http.StatusTooManyRequests:
 		return ErrUnavailable
@@ -197,7 +196,7 @@ func codeOf(answered *api.ResponseError) Code {
 	return ""
 }
 
-// says reports whether Vault itself, and not a proxy's page, answered with these words.
-func says(answered *api.ResponseError, words string) bool {
-	return !answered.RawError && slices.ContainsFunc(answered.Errors, func(text string) bool { return strings.Contains(text, words) })
+// contains reports whether a response of Vault itself, not a proxy's page, contains these words.
+func contains(resp *api.ResponseError, words string) bool {
+	return !resp.RawError && slices.ContainsFunc(resp.Errors, func(text string) bool { return strings.Contains(text, words) })
 }

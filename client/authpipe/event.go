@@ -10,39 +10,38 @@ import (
 
 // An Event is something that happened to a connection, a tenant or a provider.
 type Event struct {
-	ID     int64     `json:"id"` // a cursor: it increases
+	ID     int64     `json:"id"` // increases: a cursor
 	At     time.Time `json:"at"`
 	Type   string    `json:"type"` // connection.needs_reauth, connection.refreshed, provider.throttled, …
-	Ref    string    `json:"ref"`  // what it happened to; "" if that was deleted since
+	Ref    string    `json:"ref"`  // its subject; "" if that was deleted since
 	Reason string    `json:"reason"`
 }
 
-// How often is asked whether something has happened, when nothing had.
 const (
-	eventsRest = 5 * time.Second
+	eventsPoll = 5 * time.Second // between two requests, if the first returned no full page
 	eventsPage = 1000
 )
 
-// Events returns what happened after the event with the id after (0: what the engine still remembers, its newest 10,000),
-// oldest first, and then what happens, as it does: a few seconds late, for it asks. It goes on until the loop breaks or ctx ends.
+// Events returns the events after the one with the id after (0: from the oldest that the engine still has), oldest first, and then
+// new ones, a few seconds late, because it polls. It goes on until the loop breaks or ctx ends.
 //
-// Trouble is yielded as an error with a zero Event, and does not end it: who goes on looping has it try again, at growing
-// intervals. What was yielded is not yielded twice. Keep the last ID to go on from it another day; who was away while more than
-// 10,000 events happened has missed some, so connections are the truth and events a hint. To follow them keeps the cache fresh
-// too:
+// A failure is yielded as an error with a zero Event, and does not end the sequence: if the loop goes on, the request is tried
+// again, at growing intervals. No event is yielded twice. Store the last ID to continue from it later. The engine has the newest
+// 10,000 events: after a longer absence some are missing, so read the connections, too. Following the events also keeps the cache
+// up to date:
 //
 //	for event, err := range client.Events(ctx, last) {
 //		if err != nil {
 //			log.Print(err)
 //			continue
 //		}
-//		if event.Type != "connection.refreshed" { // what it renewed is good still
+//		if event.Type != "connection.refreshed" { // the former token still works
 //			client.Forget(event.Ref)
 //		}
 //	}
 func (c *Client) Events(ctx context.Context, after int64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		after, failures := after, 0 // of each loop its own
+		after, failures := after, 0 // each loop has its own
 		for {
 			page, err := c.events(ctx, after)
 			switch {
@@ -65,16 +64,16 @@ func (c *Client) Events(ctx context.Context, after int64) iter.Seq2[Event, error
 					return
 				}
 			}
-			if len(page) < eventsPage && !c.rest(ctx, failures) {
+			if len(page) < eventsPage && !c.pause(ctx, failures) {
 				return
 			}
 		}
 	}
 }
 
-// rest waits before the next question; false if ctx has ended. A closed client is found so by the question.
-func (c *Client) rest(ctx context.Context, failures int) bool {
-	wait := eventsRest
+// pause waits before the next request; false if ctx has ended. If the client was closed, that request fails.
+func (c *Client) pause(ctx context.Context, failures int) bool {
+	wait := eventsPoll
 	if failures > 0 {
 		wait = backoff(failures)
 	}
@@ -83,7 +82,7 @@ func (c *Client) rest(ctx context.Context, failures int) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-c.life.Done():
+	case <-c.mount.ctx.Done():
 		return true
 	case <-ctx.Done():
 		return false
@@ -94,6 +93,6 @@ func (c *Client) events(ctx context.Context, after int64) ([]Event, error) {
 	query := url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(eventsPage)}}
 	got, err := get[struct {
 		Events []Event `json:"events"`
-	}](ctx, c, "reading events", "events", query)
+	}](ctx, c.mount, "reading events", "events", query)
 	return got.Data.Events, err
 }

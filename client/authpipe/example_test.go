@@ -215,9 +215,9 @@ func ExampleClient_ReportDead() {
 	_, err = client.ReportDead(ctx, credential)
 	var needs *authpipe.NeedsReauthError
 	if errors.As(err, &needs) {
-		fmt.Println(needs.Err.Code, "- mend it with", needs.Path)
+		fmt.Println(needs.Err.Code, "- connect it again with", needs.Path)
 	}
-	// Output: revoked - mend it with connect/org_dead/facebook/installation
+	// Output: revoked - connect it again with connect/org_dead/facebook/installation
 }
 
 func ExampleWebhookHandler() {

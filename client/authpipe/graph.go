@@ -9,22 +9,14 @@ import (
 	"strings"
 )
 
-// A verdict is what an answer of the Graph API says about the credential that it was asked with.
-type verdict int
-
-const (
-	fine       verdict = iota // or not to be blamed on the credential
-	tokenDead                 // code 190 (Meta: "Handle Errors")
-	proofWrong                // "Invalid appsecret_proof provided in the API argument", or one was required
-)
-
-// errorLimit is how much of an answer is read to judge it. Errors are short.
+// errorLimit is how much of a response is read to find its error. Errors are short.
 const errorLimit = 64 << 10
 
-// judge reads the answer, if it is a refusal, and leaves it as it was.
-func judge(resp *http.Response) verdict {
+// refusesCredential reports whether a response of the Graph API refuses the credential of its request: the token is dead (code 190,
+// Meta: "Handle Errors"), or the proof is invalid or missing. The response can still be read as if it had not been.
+func refusesCredential(resp *http.Response) bool {
 	if resp.StatusCode < http.StatusBadRequest || resp.Body == nil {
-		return fine
+		return false
 	}
 	begin, err := io.ReadAll(io.LimitReader(resp.Body, errorLimit))
 	rest := resp.Body
@@ -33,7 +25,7 @@ func judge(resp *http.Response) verdict {
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(begin), after(rest, err)), rest}
 	if err != nil {
-		return fine
+		return false
 	}
 	var refused struct {
 		Error struct {
@@ -42,21 +34,16 @@ func judge(resp *http.Response) verdict {
 		} `json:"error"`
 	}
 	if json.Unmarshal(begin, &refused) != nil {
-		return fine // the page of some proxy's
+		return false // a proxy's page
 	}
 	message := refused.Error.Message
-	switch {
-	case strings.Contains(message, "appsecret_proof"):
-		// The codes differ: 100, or 1 as of an unknown error.
-		return proofWrong
-	case refused.Error.Code == 190 && !strings.Contains(message, "must be called with a"):
-		// A token of the wrong kind, for a call that wants a page's, say, is not dead.
-		return tokenDead
-	}
-	return fine
+	// "Invalid appsecret_proof provided in the API argument" comes with different codes: 100, or 1 like an unknown error.
+	// "… must be called with a Page Access Token" means that the token is of the wrong kind, not that it is dead.
+	return strings.Contains(message, "appsecret_proof") ||
+		refused.Error.Code == 190 && !strings.Contains(message, "must be called with a")
 }
 
-// after reads on, or fails as it did before.
+// after returns the rest of a body, or the error that reading it ended with.
 func after(rest io.Reader, err error) io.Reader {
 	if err == nil {
 		return rest
@@ -69,10 +56,10 @@ type failing struct{ err error }
 // Read implements [io.Reader].
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// number is one that may come as a string.
+// number is a number that may come as a string.
 type number int
 
-// UnmarshalJSON implements [json.Unmarshaler]. What is no number is none that counts.
+// UnmarshalJSON implements [json.Unmarshaler]. Anything else is zero.
 func (n *number) UnmarshalJSON(b []byte) error {
 	i, _ := strconv.Atoi(strings.Trim(string(b), `"`))
 	*n = number(i)

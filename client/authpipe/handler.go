@@ -11,11 +11,11 @@ import (
 	"unicode"
 )
 
-// A Person is who is signed in to the application at a request, as the application's own login says.
+// A Person is the person signed in to the application at a request, according to the application's own session.
 type Person struct {
-	Actor  string // the application's id of the person: the one that cannot be chosen or reused
-	Tenant string // the tenant for which they act at this request
-	User   string // under which their own credential is kept. Zero: Actor
+	Actor  string // the application's id of the person, which the person can neither choose nor reuse
+	Tenant string // the tenant that the person acts for at this request
+	User   string // the user id of the person's own credential. Zero: Actor
 
 	// MayInstall allows the person to connect the tenant's installation, which every member of the tenant then acts through. Zero:
 	// the handler refuses to begin an installation for this person, and to complete one.
@@ -24,44 +24,43 @@ type Person struct {
 
 // A ConnectHandler serves the two ends of a connection, at three paths of which only the last element counts:
 //
-//	POST …/install     begins to connect the tenant's installation, and sends the browser to the provider; needs MayInstall
-//	POST …/authorize   begins to connect the person, likewise
+//	POST …/install     begins a session for the tenant's installation, and sends the browser to the provider; needs MayInstall
+//	POST …/authorize   begins a session for the person, likewise
 //	GET  …/return      takes the browser back and completes the session
 //
-// It keeps nothing, neither in memory nor in a cookie. At the start and again at the return it asks SignedIn who is there, and
-// tells the engine: who returns must be who began. A stranger whom somebody has sent a link to, to have their account connected
-// as somebody else's or somebody else's as theirs, is refused by the engine with ErrActorMismatch. An installation needs
-// [Person].MayInstall at both ends: if it is gone at the return, the session is cancelled.
+// It stores nothing, neither in memory nor in a cookie. At the start and again at the return it calls SignedIn and sends the actor to
+// the engine. If another person returns than the one that began, because one of them followed a link of the other, the engine
+// refuses with ErrActorMismatch: no account is connected to another person's user. An installation needs [Person].MayInstall at both
+// ends: without it at the return, the session is cancelled.
 //
-// The starts are refused to requests from other origins ([http.CrossOriginProtection]). The return comes from another site by its
-// nature, so the application's session cookie must not be SameSite=Strict.
+// The starts refuse requests from other origins ([http.CrossOriginProtection]). The return always comes from another site, so the
+// application's session cookie must not be SameSite=Strict.
 type ConnectHandler struct {
 	Client   *Client // required
 	Provider string  // zero: DefaultProvider
 
-	// SignedIn returns who is signed in at this request. It is required, and must go by the application's own session and by nothing else in the
-	// request. An error refuses the request, and is handed to Failed.
+	// SignedIn returns the person signed in at this request. It is required, and must depend on the application's own session
+	// alone, not on other parts of the request. An error refuses the request, and is passed to Failed.
 	SignedIn func(*http.Request) (Person, error)
 
-	// ReturnURL is where browsers reach …/return, exactly as it stands among the configuration's return_urls. RedirectURI is
-	// the same URL among its redirect_uris, for an application that has the provider send browsers to itself and not to Vault.
-	// Give one of them.
+	// ReturnURL is the URL of …/return, exactly as it stands in the configuration's return_urls. RedirectURI is the same URL in
+	// redirect_uris, for an application that hosts the redirect URI itself. Set one of them.
 	ReturnURL, RedirectURI string
 
-	// Scopes lists the scopes that a browser may ask for, by form fields named scopes, one or more to a field, separated by spaces
-	// or commas. Zero: none, and a start with scopes is refused with ErrInvalidRequest. What Begin sets is not held to the list.
+	// Scopes lists the scopes that a browser may request, by form fields named scopes, one or more in a field, separated by spaces
+	// or commas. Zero: none, and a start with scopes is refused with ErrInvalidRequest. Scopes that Begin sets need not be listed.
 	Scopes []string
 
-	// Begin is called before a session begins. It may change the request or refuse it by an error. The Tenant and the Actor stay
-	// those of the Person, whatever Begin sets, and an installation needs MayInstall. Zero: nothing is changed or refused.
+	// Begin is called before a session begins. It may change the request, or refuse it with an error. The Tenant and the Actor stay
+	// those of the Person, whatever Begin sets, and an installation needs MayInstall. Zero: no change.
 	Begin func(*http.Request, Person, *ConnectRequest) error
 
-	// Done answers a browser whose session is completed. It should send it on, so that the URL with the connect code is not
-	// the one that stays. Zero: a line of text.
+	// Done responds to a browser whose session is completed. It should redirect it, so that the URL with the connect code does
+	// not stay in the address bar. Zero: a line of text.
 	Done func(http.ResponseWriter, *http.Request, Connection)
 
-	// Failed answers every other browser. err is SignedIn's, Begin's or an [*Error]. Zero: a status and its name, for why it
-	// failed is nobody's business but the application's.
+	// Failed responds to every other browser. err is SignedIn's, Begin's or an [*Error]. Zero: a status and its name, without the
+	// reason, which may be confidential.
 	Failed func(http.ResponseWriter, *http.Request, error)
 }
 
@@ -86,7 +85,7 @@ func (h *ConnectHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// errOtherOrigin is handed to Failed where another site posts to a start.
+// errOtherOrigin is passed to Failed if another site posts to a start.
 var errOtherOrigin = &Error{Op: "beginning a connection", Code: ErrAccessDenied, Status: http.StatusForbidden, Message: "the request comes from another origin"}
 
 func (h *ConnectHandler) begin(w http.ResponseWriter, r *http.Request, user bool) {
@@ -108,7 +107,7 @@ func (h *ConnectHandler) begin(w http.ResponseWriter, r *http.Request, user bool
 	if err == nil && h.Begin != nil {
 		err = h.Begin(r, person, &q)
 	}
-	q.Actor, q.Tenant = person.Actor, person.Tenant // whatever Begin has made of it
+	q.Actor, q.Tenant = person.Actor, person.Tenant // whatever Begin has set
 	if err == nil && q.For != ForUser && !person.MayInstall {
 		err = errMayNotInstall
 	}
@@ -123,36 +122,36 @@ func (h *ConnectHandler) begin(w http.ResponseWriter, r *http.Request, user bool
 	http.Redirect(w, r, started.AuthorizationURL, http.StatusSeeOther)
 }
 
-// scopes returns the scopes that the browser asks for, if the application allows all of them.
+// scopes returns the scopes that the browser requests, if the application lists all of them.
 func (h *ConnectHandler) scopes(r *http.Request) ([]string, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, &Error{Op: "beginning a connection", Code: ErrInvalidRequest, Status: http.StatusBadRequest, Message: "the form cannot be read"}
 	}
-	var asked []string
+	var requested []string
 	for _, field := range r.Form["scopes"] {
-		asked = append(asked, strings.FieldsFunc(field, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })...)
+		requested = append(requested, strings.FieldsFunc(field, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })...)
 	}
-	for _, scope := range asked {
+	for _, scope := range requested {
 		if !slices.Contains(h.Scopes, scope) {
 			return nil, errScopes
 		}
 	}
-	return asked, nil
+	return requested, nil
 }
 
-// errScopes is handed to Failed where a browser asks for scopes that the application has not listed.
+// errScopes is passed to Failed if a browser requests scopes that the application does not list.
 var errScopes = &Error{
 	Op: "beginning a connection", Code: ErrInvalidRequest, Status: http.StatusBadRequest,
-	Message: "the browser asks for scopes that ConnectHandler.Scopes does not list",
+	Message: "the browser requests scopes that ConnectHandler.Scopes does not list",
 }
 
-// errMayNotInstall is handed to Failed where a person without MayInstall begins or completes an installation.
+// errMayNotInstall is passed to Failed if a person without MayInstall begins or completes an installation.
 var errMayNotInstall = &Error{
 	Op: "connecting an installation", Code: ErrAccessDenied, Status: http.StatusForbidden,
 	Message: "the person may not install: SignedIn did not set MayInstall",
 }
 
-// finish completes the session that the URL names, in the name of who is there now.
+// finish completes the session that the URL names, with the person signed in now as the actor.
 func (h *ConnectHandler) finish(w http.ResponseWriter, r *http.Request) {
 	person, err := h.signedIn(r)
 	if err != nil {
@@ -172,7 +171,7 @@ func (h *ConnectHandler) finish(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
-	if done.ConnectCode.IsZero() && done.Answer == nil { // the callback has failed it, or completed it
+	if done.ConnectCode.IsZero() && done.Answer == nil { // the callback has completed it, or it failed
 		h.ended(w, r, person, session)
 		return
 	}
@@ -185,17 +184,17 @@ func (h *ConnectHandler) finish(w http.ResponseWriter, r *http.Request) {
 }
 
 // mayComplete refuses an installation to a person without MayInstall, and cancels the session. If another person than the session's
-// actor comes back, the engine refuses and destroys the code.
+// actor returns, the engine refuses and destroys the code.
 func (h *ConnectHandler) mayComplete(ctx context.Context, person Person, session Session, id string) error {
 	r, ok := parseRef(session.Ref)
 	if ok && r.source() == ForUser || person.MayInstall || session.Actor != person.Actor {
 		return nil
 	}
-	_ = h.Client.Cancel(ctx, person.Tenant, id) // it ends by itself otherwise
+	_ = h.Client.Cancel(ctx, person.Tenant, id) // if that fails, the session expires
 	return errMayNotInstall
 }
 
-// ended reports what became of a session. The URL is no evidence of it: anyone can write one.
+// ended responds with the outcome of a session that has ended. It reads the outcome from the engine: anyone can write a URL.
 func (h *ConnectHandler) ended(w http.ResponseWriter, r *http.Request, person Person, session Session) {
 	var err error
 	refuse := func(code Code, message string) error {
@@ -203,10 +202,10 @@ func (h *ConnectHandler) ended(w http.ResponseWriter, r *http.Request, person Pe
 	}
 	switch {
 	case session.Actor != person.Actor:
-		err = refuse(ErrActorMismatch, "the session is somebody else's")
+		err = refuse(ErrActorMismatch, "another person began the session; begin again")
 	case session.Status == "completed":
 		if ref, ok := parseRef(session.Ref); ok {
-			h.Client.forget(ref)
+			h.Client.cache.forget(ref)
 			var connection Connection
 			if connection, err = h.Client.Connection(r.Context(), ref.request()); err == nil {
 				h.succeed(w, r, connection)
@@ -223,13 +222,13 @@ func (h *ConnectHandler) ended(w http.ResponseWriter, r *http.Request, person Pe
 	h.fail(w, r, err)
 }
 
-// errNobody is for a SignedIn that names nobody, and says no more.
-var errNobody = &Error{Op: "connecting", Code: ErrAccessDenied, Status: http.StatusUnauthorized, Message: "nobody is signed in"}
+// errNotSignedIn is passed to Failed if SignedIn returns neither an actor nor an error.
+var errNotSignedIn = &Error{Op: "connecting", Code: ErrAccessDenied, Status: http.StatusUnauthorized, Message: "no person is signed in: SignedIn did not set Actor"}
 
 func (h *ConnectHandler) signedIn(r *http.Request) (Person, error) {
 	person, err := h.SignedIn(r)
 	if err == nil && person.Actor == "" {
-		err = errNobody
+		err = errNotSignedIn
 	}
 	return person, err
 }
@@ -248,14 +247,14 @@ func (h *ConnectHandler) fail(w http.ResponseWriter, r *http.Request, err error)
 		h.Failed(w, r, err)
 		return
 	}
-	status := http.StatusForbidden // what the application's own functions refuse
+	status := http.StatusForbidden // an error of the application's own functions
 	var e *Error
 	if errors.As(err, &e) {
 		if status = e.Status; status < http.StatusBadRequest {
 			status = http.StatusBadRequest
 		}
 		if slices.Contains([]Code{ErrUnavailable, ErrPermissionDenied, ErrNoMount, ""}, e.Code) {
-			status = http.StatusBadGateway // it is between the application and Vault
+			status = http.StatusBadGateway // Vault or the engine could not be reached or used
 		}
 	}
 	http.Error(w, http.StatusText(status), status)

@@ -8,46 +8,44 @@ import (
 // DefaultProvider is the provider of a request that names none.
 const DefaultProvider = "facebook"
 
-// For says for whom a credential speaks.
+// For says whose credential a request is for.
 type For string
 
 const (
-	// ForInstallation is the tenant's own credential: what an admin installed.
+	// ForInstallation is the tenant's own credential, which an admin connected.
 	ForInstallation For = "installation"
 	// ForUser is the credential of one person of the tenant.
 	ForUser For = "user"
-	// ForAny is the user's credential, or the installation's if there is none of the user. It falls back only where the user
-	// never connected (not_found). A user's credential that is dead, suspended or out of reach is an error all the same: to go
-	// on in the installation's name would be to act as somebody else without a word. [Credential].Source tells who it was. Of a
-	// page it falls back where the user has no way to that page.
+	// ForAny is the user's credential, or the installation's if the user has none. It falls back only if the user never connected
+	// (not_found), or has no access to the page. If the user's credential is dead, suspended or unavailable that is an error: with
+	// the installation's the application would act in another name without notice. [Credential].Source is the one that was used.
 	ForAny For = "any"
 )
 
-// A Request says which credential is wanted. It is comparable, and fit to be the key of a map.
+// A Request names a credential. It is comparable, so it can be the key of a map.
 type Request struct {
 	Provider string // zero: DefaultProvider
 	Tenant   string // required
 	User     string // the application's id of the person
 
-	// For says whose credential is wanted. It is required, except with Static: without it, an empty User would select the
-	// installation's token. ForUser with an empty User is ErrInvalidRequest.
+	// For says whose credential the request is for. It is required, except with Static: without it, an empty User would select
+	// the installation's token. ForUser with an empty User is ErrInvalidRequest.
 	For For
 
-	// Page is the id of a page, whose own token is wanted, through the credential that the fields above name.
+	// Page is the id of a page whose own token is requested, through the credential that the fields above name.
 	Page string
 
-	// Static is the name of an API key or webhook secret. It stands alone under tenant and provider: User, For and Page must
-	// be zero.
+	// Static is the name of an API key or webhook secret. It belongs to a tenant and a provider: User, For and Page must be zero.
 	Static string
 }
 
-// invalid is why a request is refused before it is sent. The rules are the engine's; they are looked after here too
-// because a name with a slash or ".." in it would address somebody else's credential.
+// invalid returns the error of a request that is refused before it is sent. The engine has the same rules; they are checked here,
+// too, because a name with a slash or ".." in it would lead to another credential.
 func invalid(field, rule string) error {
 	return &Error{Op: "reading a request", Code: ErrInvalidRequest, Message: fmt.Sprintf("field %q %s", field, rule)}
 }
 
-// refs returns the credential to look for first, and whether the installation's is wanted in its place if there is none.
+// refs returns the credential to read first, and whether to read the installation's if there is none.
 func (q *Request) refs() (first ref, orInstallation bool, err error) {
 	first = ref{tenant: q.Tenant, provider: q.Provider, user: q.User, page: q.Page, name: q.Static}
 	if first.provider == "" {
@@ -56,7 +54,7 @@ func (q *Request) refs() (first ref, orInstallation bool, err error) {
 	switch {
 	case q.Static != "":
 		if q.User != "" || q.Page != "" || q.For != "" {
-			return first, false, invalid("Static", "stands alone: User, Page and For must be zero")
+			return first, false, invalid("Static", "takes no User, Page or For")
 		}
 	case q.For == ForInstallation:
 		first.user = ""
@@ -72,7 +70,7 @@ func (q *Request) refs() (first ref, orInstallation bool, err error) {
 	return first, false, nil
 }
 
-// exact returns the credential that is meant where no other may take its place.
+// exact returns the one credential that q names. ForAny is an error, because it may name two.
 func (q *Request) exact() (ref, error) {
 	r, _, err := q.refs()
 	switch {
@@ -87,7 +85,7 @@ func (q *Request) exact() (ref, error) {
 // A ref names one credential, as the engine's paths do. It is the key of the cache.
 type ref struct{ tenant, provider, user, page, name string }
 
-// above is the credential that a page is reached through, and that connecting mends.
+// above returns the credential through which a page is reached, which is the one to connect.
 func (r ref) above() ref { r.page = ""; return r }
 
 func (r ref) source() For {
@@ -118,7 +116,7 @@ func (r ref) String() string {
 	return s
 }
 
-// parseRef reads what String wrote; false if it did not.
+// parseRef parses a ref as String writes it; false if s is none.
 func parseRef(s string) (ref, bool) {
 	part := strings.Split(s, "/")
 	if len(part) < 3 {
@@ -138,7 +136,7 @@ func parseRef(s string) (ref, bool) {
 	return r, r.String() == s
 }
 
-// connectPath is where the person is sent who can mend r. Nobody connects what is static.
+// connectPath returns the path that connects r; "" for a static credential, which cannot be connected.
 func (r ref) connectPath() string {
 	if r.name != "" {
 		return ""
@@ -151,7 +149,7 @@ const (
 	userMarks   = "._-@|:+=~"
 )
 
-// check refuses names that are none.
+// check refuses malformed names.
 func (r ref) check() error {
 	if err := checkName("tenant", r.tenant, 64, tenantMarks); err != nil {
 		return err
@@ -184,7 +182,7 @@ func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// request is what asks for r.
+// request returns the Request for r.
 func (r ref) request() Request {
 	return Request{Provider: r.provider, Tenant: r.tenant, User: r.user, For: r.source(), Page: r.page, Static: r.name}
 }

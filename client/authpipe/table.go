@@ -8,39 +8,39 @@ import (
 
 // Marks of an entry.
 const (
-	recent = 1 << iota // asked for since the hand of the clock passed it
-	used               // asked for since its answer came
-	asleep             // not in use when its renewal was due: nobody knows any more what is so
+	recent = 1 << iota // read since the clock's hand passed it
+	used               // read since its answer came
+	idle               // not read before its renewal was due, so its answer was not renewed
 )
 
-// An entry is a place in the table.
+// An entry is a ref with its answer.
 type entry struct {
 	ref    ref
 	answer atomic.Pointer[answer] // never nil
 	marks  atomic.Uint32
 	next   atomic.Pointer[entry] // in its bucket
 
-	// With the client's lock only:
+	// Guarded by the cache's mu:
 
-	slot     int         // where it is in the table's ring
-	index    int         // where it is in the agenda; -1: nowhere, it sleeps
-	failures int         // since an answer came
-	untold   *Credential // what was reported dead, and is yet to be checked
+	slot      int         // its index in the table's ring
+	index     int         // its index in the queue; -1: it is not in the queue
+	failures  int         // since the last answer
+	unchecked *Credential // was reported dead, and could not be checked yet
 }
 
-// A table is a hash table of bounded size, whose readers take no lock. Writers take the client's.
+// A table is a hash table of bounded size. Readers take no lock; writers take the cache's.
 //
-// A reader that walks a bucket while an entry is unlinked may still find that entry, or one that was linked in too late, or not
-// find one that is being moved to its end; it never finds another ref's. So it may ask in vain, and be told better.
+// A reader in a bucket that is being changed may find an entry that has just been removed, or miss one that has just been added. It
+// never finds another ref's entry. A reader that misses an entry looks again with the lock.
 //
-// Which entry goes when one too many comes is decided by a clock: a hand goes round, takes the mark off those that were asked
-// for since it last came by, and throws out the first that was not.
+// A full table evicts an entry by the clock algorithm: a hand goes round, clears the recent mark of the entries that have it, and
+// evicts the first one without it.
 type table struct {
 	seed    maphash.Seed
 	mask    uint64
 	buckets []atomic.Pointer[entry]
 
-	ring []*entry // all there are; of the bound's capacity
+	ring []*entry // all entries; its capacity is the bound
 	hand int
 }
 
@@ -49,8 +49,8 @@ func newTable(size int) table {
 	return table{seed: maphash.MakeSeed(), mask: uint64(n - 1), buckets: make([]atomic.Pointer[entry], n), ring: make([]*entry, 0, size)}
 }
 
-// bucket hashes what tells refs apart: few of them differ in nothing but the provider. To hash a string is a third of the cost of
-// a read, so an empty one is left out.
+// bucket hashes all but the provider, which few refs differ in alone. To hash a string is a third of the cost of a read, so empty
+// ones are left out.
 func (t *table) bucket(r *ref) *atomic.Pointer[entry] {
 	h := maphash.String(t.seed, r.tenant)
 	for _, part := range [...]string{r.user, r.page, r.name} {
@@ -73,7 +73,7 @@ func (t *table) get(r *ref) *entry {
 
 func (t *table) full() bool { return len(t.ring) == cap(t.ring) }
 
-// put adds an entry for r, which has none, and returns it along with the one that had to go for it, if one had to.
+// put adds an entry for r, which has none, and returns it with the one that it has evicted, if any.
 func (t *table) put(r ref, a *answer) (added, gone *entry) {
 	added = &entry{ref: r, index: -1}
 	added.answer.Store(a)
@@ -92,7 +92,7 @@ func (t *table) put(r ref, a *answer) (added, gone *entry) {
 	return added, gone
 }
 
-// coldest turns the hand until it finds one that nobody has asked for lately. After one round there is one.
+// coldest turns the hand to the first entry that was not read recently. After one round there is one.
 func (t *table) coldest() *entry {
 	for {
 		e := t.ring[t.hand]
@@ -103,7 +103,7 @@ func (t *table) coldest() *entry {
 	}
 }
 
-// remove takes e out; e must be in.
+// remove removes e, which must be in the table.
 func (t *table) remove(e *entry) {
 	t.unlink(e)
 	last := t.ring[len(t.ring)-1]
@@ -120,10 +120,10 @@ func (t *table) unlink(e *entry) {
 	link.Store(e.next.Load())
 }
 
-// those returns the entries of the refs that are meant.
-func (t *table) those(meant func(ref) bool) (found []*entry) {
+// matching returns the entries of the refs that match.
+func (t *table) matching(match func(ref) bool) (found []*entry) {
 	for _, e := range t.ring {
-		if meant(e.ref) {
+		if match(e.ref) {
 			found = append(found, e)
 		}
 	}

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// TokenSource returns q's token as [oauth2.TokenSource], for libraries that take one. Each Token is a read from the cache, so
-// it costs nothing to ask each time; [oauth2.Transport] does.
+// TokenSource returns q's token as [oauth2.TokenSource], for libraries that take one. Each Token reads from the cache, so it may be
+// called for each request, as [oauth2.Transport] does.
 //
-// Some wrap it in [oauth2.ReuseTokenSource], as [oauth2.NewClient] does, and keep a token until its Expiry. So that they come
-// back for what was renewed or replaced, Expiry is not the end of the token but a minute from now, or its end if that is sooner:
-// [Credential].ExpiresAt is for who wants to know. A static credential has no token, and is an error.
+// Some libraries wrap the source in [oauth2.ReuseTokenSource], as [oauth2.NewClient] does, and reuse a token until its Expiry. So
+// that they get renewed and replaced tokens, Expiry is a minute from now, or the token's end if that is sooner. Its real end is
+// [Credential].ExpiresAt. A static credential has no token, and is an error.
 //
-// ctx is that of every question to Vault. A context that ends is the end of the source.
+// ctx is the context of every request to Vault. When it ends, the source returns its error.
 func (c *Client) TokenSource(ctx context.Context, q Request) oauth2.TokenSource {
 	return tokenSource{c, ctx, q}
 }
@@ -25,31 +25,31 @@ type tokenSource struct {
 	request Request
 }
 
-// tokenLife is for how long a token is handed out to who does not come back before its expiry.
+// tokenLife is how long a library may reuse a token.
 const tokenLife = time.Minute
 
 // Token implements [oauth2.TokenSource].
 func (s tokenSource) Token() (*oauth2.Token, error) {
 	if err := s.ctx.Err(); err != nil {
-		return nil, err // the cache would not ask it
+		return nil, err // a read from the cache does not look at ctx
 	}
 	credential, err := s.client.Credential(s.ctx, s.request)
 	if err != nil {
 		return nil, err
 	}
 	if credential.AccessToken.IsZero() {
-		return nil, invalid("Static", "names no token: ask for the Credential")
+		return nil, invalid("Static", "names no token; use Client.Credential")
 	}
 	token := &oauth2.Token{AccessToken: credential.AccessToken.Reveal(), TokenType: credential.TokenType}
-	// The library reckons by the wall clock, whoever's it is.
+	// The library compares it with the wall clock.
 	token.Expiry = time.Now().Add(min(s.client.left(credential), tokenLife))
 	return token, nil
 }
 
-// left is how long the credential lives: as long as its answer, which it may have outlived in the cache.
+// left returns how long the credential's token lives, by the client's clock.
 func (c *Client) left(credential *Credential) time.Duration {
 	if credential.until == forever {
 		return forever
 	}
-	return credential.until - c.now()
+	return credential.until - c.cache.now()
 }

@@ -9,47 +9,47 @@ import (
 	"strings"
 )
 
-// graphOrigins are where the Graph API is: the only ones that a [Transport] sends a token to.
+// graphOrigins are the Graph API's origins, the only ones to which a [Transport] sends a token.
 var graphOrigins = []string{"https://graph.facebook.com", "https://graph-video.facebook.com"}
 
-// A Transport makes calls of the Graph API in the name of a credential: it adds the token, in the header Authorization, and the
-// appsecret_proof, in the query. In their place, if they are there: what the Graph API answers as the next page's URL has an
-// access_token in it, of the time when it was written.
+// A Transport adds a credential to requests of the Graph API: the token in the header Authorization, and the appsecret_proof in the
+// query. They replace those that the request has: the URL of a next page, as the Graph API writes it, has the access_token of that
+// time in it.
 //
 //	graph := &http.Client{Transport: &authpipe.Transport{Client: client, Request: authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}}}
 //	resp, err := graph.Get("https://graph.facebook.com/v27.0/me/accounts")
 //
-// A request to any other origin goes through as it is, but for a Referer of the Graph API's: no token leaves for it, be it after a
-// redirect or by mistake.
+// A request to any other origin is sent unchanged, except that a Referer with a URL of the Graph API is removed: no token is sent
+// there, not even after a redirect.
 //
-// Where Facebook answers that the token is dead (error 190, unless it is the token's kind that is wrong) or the proof invalid, the
-// credential is dropped and the engine has it checked; then the request is sent once more, if its body can be ([http.Request].GetBody)
-// and there is a credential to send it with. If not, Facebook's answer stands, and whatever is asked next fails with the engine's
-// reason.
+// If Facebook responds that the token is dead (error 190, unless the token is of the wrong kind) or the proof invalid, the Transport
+// calls [Client.ReportDead], and sends the request once more with the credential that it returns, if the body can be sent again
+// ([http.Request].GetBody). Otherwise the caller gets Facebook's response. If the engine finds the credential dead, the next request
+// fails with a [*NeedsReauthError].
 type Transport struct {
 	Client *Client // required
 
-	// Request says whose credential it is, for requests whose context does not say it: see [WithRequest].
+	// Request names the credential for requests without one in their context: see [WithRequest].
 	Request Request
 
 	// Base makes the requests. Zero: http.DefaultTransport.
 	Base http.RoundTripper
 
-	// Origins replaces those of the Graph API, https://graph.facebook.com and https://graph-video.facebook.com, by others that get
-	// the token: that of a test double, say "http://127.0.0.1:8080".
+	// Origins replaces the Graph API's origins, https://graph.facebook.com and https://graph-video.facebook.com, by others that get
+	// the token, such as "http://127.0.0.1:8080" of a test double.
 	Origins []string
 }
 
 type requestKey struct{}
 
-// WithRequest has requests with this context made in the name of q, instead of the Transport's.
+// WithRequest returns a context whose requests a [Transport] makes with the credential q, instead of its own Request.
 func WithRequest(ctx context.Context, q Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, q)
 }
 
-// RoundTrip implements [http.RoundTripper]. It returns the errors of [Client.Credential], and those of its Base without their text,
-// which may quote an answer: net.OpError, net.DNSError, tls.CertificateVerificationError and the context's errors as they are, of
-// others one of a fixed text that [errors.Is] finds the original in. The same goes for reading the answer's body.
+// RoundTrip implements [http.RoundTripper]. It returns the errors of [Client.Credential] and of Base. Errors of Base may quote a
+// response: net.OpError, net.DNSError, tls.CertificateVerificationError and the context's errors are returned unchanged, any other as
+// an error with a fixed text, in which [errors.Is] finds the original. The same goes for errors of the response's body.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	base := t.Base
 	if base == nil {
@@ -71,12 +71,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := send(base, r, credential)
-	if err != nil || judge(resp) == fine {
+	if err != nil || !refusesCredential(resp) {
 		return resp, err
 	}
 	fresh, err := t.Client.ReportDead(r.Context(), credential)
 	if err != nil || fresh == credential {
-		return resp, nil // it was found alive a moment ago, and Facebook says the same again
+		return resp, nil // the engine found it alive a moment ago, and would again
 	}
 	again, ok := replay(r)
 	if !ok {
@@ -86,8 +86,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return send(base, again, fresh)
 }
 
-// unreferred returns r without a Referer of the Graph API's. After a redirect [http.Client] tells where it led to what URL it came
-// from, and a page's, as the Graph API writes it, has a token in it.
+// unreferred returns r without a Referer of the Graph API. After a redirect [http.Client] sends the former URL as the Referer, and the
+// URL of a next page, as the Graph API writes it, has a token in it.
 func (t *Transport) unreferred(r *http.Request) *http.Request {
 	from, err := url.Parse(r.Header.Get("Referer"))
 	if err != nil || !t.trusted(from) {
@@ -98,7 +98,7 @@ func (t *Transport) unreferred(r *http.Request) *http.Request {
 	return bare
 }
 
-// trusted tells whether a token may go to where u leads.
+// trusted reports whether u's origin may get a token.
 func (t *Transport) trusted(u *url.URL) bool {
 	trusted := t.Origins
 	if trusted == nil {
@@ -110,15 +110,14 @@ func (t *Transport) trusted(u *url.URL) bool {
 	})
 }
 
-// origin is scheme, host and port, as one writes them in one way only.
+// origin returns scheme, host and port in one spelling.
 func origin(u *url.URL) string {
 	scheme := strings.ToLower(u.Scheme)
 	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[scheme])
 	return scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
 
-// send sends a copy of r with the credential. What comes back belongs to r, which has none in it: whoever prints the answer's
-// request shows nothing.
+// send sends a copy of r with the credential. The response's Request is r, without the credential, so that it can be printed.
 func send(base http.RoundTripper, r *http.Request, credential *Credential) (*http.Response, error) {
 	signed := r.Clone(r.Context())
 	if signed.Header == nil {
@@ -129,17 +128,17 @@ func send(base http.RoundTripper, r *http.Request, credential *Credential) (*htt
 	resp, err := base.RoundTrip(signed)
 	if resp != nil {
 		resp.Request = r
-		if resp.Body != nil && resp.StatusCode != http.StatusSwitchingProtocols { // whose body is written to
+		if resp.Body != nil && resp.StatusCode != http.StatusSwitchingProtocols { // its body is an io.Writer, too
 			resp.Body = quietBody{resp.Body}
 		}
 	}
 	if err != nil {
-		err = quiet(err) // it may show the URL that was sent, or what the Graph API answered: tokens of pages
+		err = quiet(err) // it may quote the URL, or the Graph API's response with tokens of pages
 	}
 	return resp, err
 }
 
-// signedQuery puts the proof into a query, and leaves the rest as it was written: another order or spelling would be a change too.
+// signedQuery puts the proof into a query, and leaves the order and spelling of the rest unchanged.
 func signedQuery(query string, credential *Credential) string {
 	var kept []string
 	for part := range strings.SplitSeq(query, "&") {
@@ -155,7 +154,7 @@ func signedQuery(query string, credential *Credential) string {
 	return strings.Join(kept, "&")
 }
 
-// replay returns r to be sent again; false if its body is spent for good.
+// replay returns r to be sent again; false if its body cannot be read again.
 func replay(r *http.Request) (*http.Request, bool) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r, true

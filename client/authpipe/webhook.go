@@ -12,27 +12,27 @@ import (
 	"sync/atomic"
 )
 
-// A WebhookHandler receives a provider's webhooks and relays them to the engine, unread: they are signed over raw bytes, which
-// Vault hands to no plugin, and the engine alone has the secret that verifies them. The Vault token of its Client needs
+// A WebhookHandler receives a provider's webhooks and relays their raw bytes to the engine, which alone has the secret that verifies
+// their signature. (Vault passes no raw request body to a plugin.) The Vault token of its Client needs only
 //
 //	path "authpipe/webhooks/facebook/notify" { capabilities = ["update"] }
 //
-// and nothing else: best give it a Client of its own. It answers 200 to what the engine has verified. What is answered
-// otherwise Facebook sends again, for a day and a half.
+// so it is best to give it a Client of its own. A delivery that the engine has verified gets 200. Facebook repeats any other for a
+// day and a half.
 type WebhookHandler struct {
 	Client   *Client // required
 	Provider string  // zero: DefaultProvider
 
-	// VerifyToken is what was entered in the dashboard as the verify token. Zero: nobody's subscription is confirmed.
+	// VerifyToken is the verify token that was entered in Facebook's dashboard. Zero: no subscription is confirmed.
 	VerifyToken Secret
 
-	// Verified, if set, is given the body of each delivery that the engine has verified, for what the application itself does
-	// with it. An error has it sent again. Deliveries may come twice, and in any order.
+	// Verified, if set, is called with the body of each delivery that the engine has verified, for the application's own use. If
+	// it returns an error, Facebook sends the delivery again. Deliveries may come twice, and in any order.
 	Verified func(ctx context.Context, body []byte) error
 
 	// MaxBytes bounds the body of a delivery. A longer one gets 413 and is not written to Vault. The handler cannot verify a signature,
-	// so every client on the Internet can make it write that much. Zero or less: 256 KiB. The most is 768 KiB: Vault's strings are a
-	// megabyte, and this is its base64.
+	// so every client on the Internet can make it write that much. Zero or less: 256 KiB. At most 768 KiB, which in base64 is the
+	// megabyte that Vault allows a string.
 	MaxBytes int64
 
 	// Parallel bounds how many deliveries are written to Vault at a time. Further ones get 503, and Facebook sends them again. Zero or
@@ -44,7 +44,7 @@ type WebhookHandler struct {
 
 const (
 	deliverySize  = 256 << 10
-	deliveryLimit = 768 << 10 // Vault takes strings of up to a megabyte, and this is its base64
+	deliveryLimit = 768 << 10
 	deliveries    = 16
 )
 
@@ -65,7 +65,7 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// confirm answers the handshake of a subscription ("Webhooks, Getting Started").
+// confirm responds to the handshake of a subscription ("Webhooks, Getting Started").
 func (h *WebhookHandler) confirm(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	known := !h.VerifyToken.IsZero() && NewSecret(query.Get("hub.verify_token")).Equal(h.VerifyToken)
@@ -73,15 +73,15 @@ func (h *WebhookHandler) confirm(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, http.StatusText(http.StatusForbidden), http.StatusForbidden)
 		return
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8") // the challenge is whatever the caller wrote
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8") // the caller chooses the challenge
 	_, _ = io.WriteString(w, query.Get("hub.challenge"))
 }
 
-// relay returns the status to answer with.
+// relay relays a delivery and returns the status to respond with.
 func (h *WebhookHandler) relay(w http.ResponseWriter, r *http.Request) int {
 	signature := r.Header.Get("X-Hub-Signature-256")
 	if !wellFormed(signature) {
-		return http.StatusBadRequest // so that what is no delivery at all does not reach Vault
+		return http.StatusBadRequest // no delivery at all, so it does not reach Vault
 	}
 	size := int64(deliverySize)
 	if h.MaxBytes > 0 {
@@ -112,7 +112,7 @@ func (h *WebhookHandler) relay(w http.ResponseWriter, r *http.Request) int {
 	return http.StatusOK
 }
 
-// errBusy is for a delivery beyond Parallel.
+// errBusy is returned for a delivery beyond Parallel.
 var errBusy = errors.New("too many deliveries at a time")
 
 // notify relays a delivery, unless too many are being relayed. A sender that is slow to send its body does not count among them.
@@ -135,8 +135,8 @@ func wellFormed(signature string) bool {
 	return ok && err == nil && len(b) == 32
 }
 
-// Notify hands a webhook's delivery to the engine: the body as it came, and its X-Hub-Signature-256. It returns how many
-// credentials were marked by it. What does not verify is ErrInvalidRequest.
+// Notify relays a webhook's delivery to the engine: the body as it came, and its X-Hub-Signature-256. It returns how many credentials
+// the engine has marked. A delivery whose signature does not verify is ErrInvalidRequest.
 func (c *Client) Notify(ctx context.Context, provider string, body []byte, signature string) (marked int, err error) {
 	if err := checkName("provider", provider, 32, "_-"); err != nil {
 		return 0, err
@@ -144,6 +144,6 @@ func (c *Client) Notify(ctx context.Context, provider string, body []byte, signa
 	path := "webhooks/" + provider + "/notify"
 	got, err := put[struct {
 		Marked int `json:"marked"`
-	}](ctx, c, "writing "+path, path, map[string]any{"payload": base64.StdEncoding.EncodeToString(body), "signature": signature})
+	}](ctx, c.mount, "writing "+path, path, map[string]any{"payload": base64.StdEncoding.EncodeToString(body), "signature": signature})
 	return got.Data.Marked, err
 }

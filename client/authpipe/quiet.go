@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// A peer that breaks HTTP's framing gets its bytes into error texts: net/http quotes a status line, a header line or a GOAWAY frame
-// that it cannot read, and encoding/json quotes a time. Those bytes may be a credential. So no error of this package has the text
-// of such an error, or the error itself as its cause.
+// If a peer breaks HTTP's framing, error texts quote its bytes: net/http quotes a status line, a header line or a GOAWAY frame that it
+// cannot read, and encoding/json quotes a time. Those bytes may be a credential. So no error of this package has the text of such an
+// error, or the error itself as its cause.
 
-// describe says why a call failed, in words that do not depend on what a peer sent, and returns the cause that may be kept: an
-// error of a fixed text, or nil.
+// describe says why a request failed, in words that do not depend on the peer, and returns the cause that may be kept: an error with a
+// fixed text, or nil.
 func describe(err error) (why string, kept error) {
 	var (
 		timeout net.Error
@@ -25,24 +25,24 @@ func describe(err error) (why string, kept error) {
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return "it was cancelled", context.Canceled
+		return "the request was cancelled", context.Canceled
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "it took too long", context.DeadlineExceeded
+		return "the request took too long", context.DeadlineExceeded
 	case errors.As(err, &dns):
 		return "its host name cannot be resolved", nil
 	case errors.As(err, &invalid):
 		return "its certificate is not valid here", nil
 	case errors.As(err, &noTLS):
-		return "it does not speak TLS", nil
+		return "it does not speak TLS; check the URL's scheme", nil
 	case errors.As(err, &errno):
 		return errno.Error(), errno
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed", io.ErrUnexpectedEOF
 	}
-	return "the answer is not valid HTTP", nil
+	return "the response is not valid HTTP", nil
 }
 
-// A quietError stands for an error whose text may quote a peer. errors.Is finds what it stands for; nothing prints it.
+// A quietError replaces an error whose text may quote a peer. errors.Is finds the original, which is never printed.
 type quietError struct {
 	why string
 	err error
@@ -54,10 +54,10 @@ func (e *quietError) Error() string { return e.why }
 // GoString implements [fmt.GoStringer].
 func (e *quietError) GoString() string { return e.why }
 
-// Is reports whether the error that e stands for is target.
+// Is reports whether the original is target.
 func (e *quietError) Is(target error) bool { return errors.Is(e.err, target) }
 
-// quiet returns an error of the Graph API's connection so that it can be printed. Errors of the network stay what they are.
+// quiet returns an error of a request to the Graph API in a form that can be printed. Errors of the network are returned unchanged.
 func quiet(err error) error {
 	var op *net.OpError
 	var dns *net.DNSError
@@ -76,7 +76,7 @@ func quiet(err error) error {
 	return &quietError{why, err}
 }
 
-// A quietBody is the body of an answer whose errors can be printed: a chunk's trailer is quoted, too.
+// A quietBody is the body of a response, with errors that can be printed: they may quote the trailer.
 type quietBody struct{ io.ReadCloser }
 
 // Read implements [io.Reader].
