@@ -26,7 +26,7 @@ var handlerMoves = []namedMove{
 		name: "names another tenant, user, actor, return URL, redirect URI, grant or completion at the start", section: "4.1, 4.11", has: "a browser that is signed in",
 		stops: "all of them come from the application's own session and configuration",
 		tests: []string{
-			"TestConnectHandlerTakesOnlyScopesFromTheForm", "TestTheActorIsWhoIsSignedInWhateverBeginSays",
+			"TestConnectHandlerTakesOnlyScopesFromTheForm", "TestConnectHandlerKeepsActorAndTenantFromBegin",
 			unitTest + "begins a session in the name of who is signed in, whatever the page says", unitTest + "may be changed and refused by the application, but for who begins it",
 		},
 	},
@@ -34,7 +34,7 @@ var handlerMoves = []namedMove{
 		name: "has another site's page start a connection, or disconnect", section: "4.7, update 2.3", has: "a page that the victim opens",
 		stops: "starts are refused to other origins, and to GET",
 		tests: []string{
-			"TestTheHandlerRefusesWhatIsNoStart", unitTest + "whose other header says otherwise is refused",
+			"TestConnectHandlerRefusesForeignAndUnsignedRequests", unitTest + "whose other header says otherwise is refused",
 			unitTest + "GET %s is %i", unitTest + "disconnecting is for who may, from a page of the application, and may be repeated",
 		},
 	},
@@ -42,7 +42,7 @@ var handlerMoves = []namedMove{
 		name: "has the victim follow its link, or open its return URL", section: "4.7, update 2.3", has: "a session of its own",
 		stops: "the return names the person who is signed in: `actor_mismatch`, and the engine destroys the code",
 		tests: []string{
-			"TestWhoReturnsMustBeWhoBegan", unitTest + "of somebody else is for the engine to refuse: it is asked in their name",
+			"TestConnectHandlerRefusesOtherActorAtReturn", unitTest + "of somebody else is for the engine to refuse: it is asked in their name",
 			unitTest + "of somebody else to an installation is for the engine to refuse, too, and not only for who may not install",
 			contractTest + "who finishes somebody else's session is refused by the engine, and its code is destroyed",
 		},
@@ -51,7 +51,7 @@ var handlerMoves = []namedMove{
 		name: "completes, or asks about, a session of another tenant or person", section: "4.5", has: "the session's id or return URL",
 		stops: "`not_found`, and `actor_mismatch` within a tenant",
 		tests: []string{
-			"TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved", unitTest + "of somebody of another tenant says nothing of the session", unitTest + "a session is told to who began it",
+			"TestConnectHandlerRefusesForgedReturnURL", unitTest + "of somebody of another tenant says nothing of the session", unitTest + "a session is told to who began it",
 			contractTest + "of another tenant is told nothing, and nobody is told of their session",
 		},
 	},
@@ -63,12 +63,12 @@ var handlerMoves = []namedMove{
 	{
 		name: "writes an outcome into a return URL", section: "4.7", has: "a victim that opens it",
 		stops: "the engine is asked how the session is; the URL is no evidence",
-		tests: []string{"TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved", unitTest + "without a code goes by what the engine says, not by the URL: it %s", contractTest + "who declines has cancelled, whatever the URL says"},
+		tests: []string{"TestConnectHandlerRefusesForgedReturnURL", unitTest + "without a code goes by what the engine says, not by the URL: it %s", contractTest + "who declines has cancelled, whatever the URL says"},
 	},
 	{
 		name: "returns without being signed in, or under an empty id", section: "4.7", has: "a return URL",
 		stops: "the request is refused, and the engine is not asked",
-		tests: []string{"TestTheHandlerRefusesWhatIsNoStart", unitTest + "of nobody asks the engine nothing", unitTest + "somebody %s is nobody"},
+		tests: []string{"TestConnectHandlerRefusesForeignAndUnsignedRequests", unitTest + "of nobody asks the engine nothing", unitTest + "somebody %s is nobody"},
 	},
 	{
 		name: "has the browser sent to another origin after the return", section: "4.11", has: "the start's `returnTo`, its cookie, the return URL",

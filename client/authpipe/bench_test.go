@@ -8,25 +8,25 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// BenchmarkVault is what a read costs without a cache: of the same credential, over HTTP and with Vault's own client, one after
-// another. It is here to be seen beside the others.
+// BenchmarkVault measures reads without a cache: of one credential, over HTTP and with Vault's own client, one after another. It is
+// here to be compared with the others.
 func BenchmarkVault(b *testing.B) {
 	if testing.Short() {
 		b.Skip("needs a Vault server: left out with -short")
 	}
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
-	w.connect(client, "org_bench", "", alice)
+	env.connect(client, "org_bench", "", alice)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := w.vault.Logical().Read("authpipe/creds/org_bench/facebook/installation"); err != nil {
+		if _, err := env.vault.Logical().Read("authpipe/creds/org_bench/facebook/installation"); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// BenchmarkCredential is a read from the cache, with 10,000 credentials in it. Run it with -cpu 1,4.
+// BenchmarkCredential measures reads from the cache, with 10,000 credentials in it. Run it with -cpu 1,4.
 func BenchmarkCredential(b *testing.B) {
 	const refs = 10_000
 	d := newDouble(time.Now)
@@ -34,13 +34,13 @@ func BenchmarkCredential(b *testing.B) {
 	all := make([]authpipe.Request, refs)
 	for i := range all {
 		user := fmt.Sprintf("user_%d", i)
-		d.put("org_acme/facebook/users/"+user, held{token: user, expires: time.Now().Add(time.Hour), ttl: 30 * time.Minute})
+		d.put("org_acme/facebook/users/"+user, stored{token: user, expires: time.Now().Add(time.Hour), ttl: 30 * time.Minute})
 		all[i] = authpipe.Request{Tenant: "org_acme", User: user, For: authpipe.ForUser}
 		token(b, client, all[i])
 	}
-	d.put(installation, held{token: "the installation's"})
+	d.put(installation, stored{token: "the installation's"})
 	for name, requests := range map[string][]authpipe.Request{
-		"one ref": all[:1], "10000 refs": all, "any of a stranger": {{Tenant: "org_acme", User: "stranger", For: authpipe.ForAny}},
+		"one ref": all[:1], "10000 refs": all, "any of a user that never connected": {{Tenant: "org_acme", User: "stranger", For: authpipe.ForAny}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -13,14 +13,14 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-func TestAReadFromTheCacheAllocatesNothing(t *testing.T) {
+func TestCachedReadDoesNotAllocate(t *testing.T) {
 	d := newDouble(time.Now)
-	d.put(bobs, held{token: "one", expires: time.Now().Add(time.Hour), ttl: time.Hour})
-	d.put(installation, held{token: "the installation's"})
+	d.put(bobs, stored{token: "one", expires: time.Now().Add(time.Hour), ttl: time.Hour})
+	d.put(installation, stored{token: "the installation's"})
 	client := newClient(t, d, authpipe.Options{})
 	ctx := t.Context()
 	for what, q := range map[string]authpipe.Request{
-		"a user's": bob(), "the installation's": {Tenant: "org_acme", For: authpipe.ForInstallation}, "any of a stranger": {Tenant: "org_acme", User: "stranger", For: authpipe.ForAny},
+		"a user's": bob(), "the installation's": {Tenant: "org_acme", For: authpipe.ForInstallation}, "any of a user that never connected": {Tenant: "org_acme", User: "stranger", For: authpipe.ForAny},
 	} {
 		token(t, client, q)
 		if n := testing.AllocsPerRun(1000, func() { _, _ = client.Credential(ctx, q) }); n != 0 {
@@ -29,11 +29,11 @@ func TestAReadFromTheCacheAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestTheSameNamesAtAnotherProviderAreAnotherCredential(t *testing.T) {
+func TestRefsDifferByProvider(t *testing.T) {
 	d := newDouble(time.Now)
 	client := newClient(t, d, authpipe.Options{Size: 1 << 10})
 	for _, provider := range []string{"facebook", "meta", "stripe"} {
-		d.put("org_acme/"+provider+"/users/bob", held{token: provider})
+		d.put("org_acme/"+provider+"/users/bob", stored{token: provider})
 	}
 	for range 2 {
 		for _, provider := range []string{"facebook", "meta", "stripe"} {
@@ -44,18 +44,18 @@ func TestTheSameNamesAtAnotherProviderAreAnotherCredential(t *testing.T) {
 	}
 }
 
-func TestWhatCameTogetherIsNotRenewedTogether(t *testing.T) {
+func TestRenewalsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		client := newClient(t, d, authpipe.Options{Parallel: 100})
 		for i := range 100 {
 			user := fmt.Sprintf("u%d", i)
-			d.put("org_acme/facebook/users/"+user, held{token: user, ttl: 100 * time.Second})
+			d.put("org_acme/facebook/users/"+user, stored{token: user, ttl: 100 * time.Second})
 			for range 2 {
 				token(t, client, authpipe.Request{Tenant: "org_acme", User: user, For: authpipe.ForUser})
 			}
 		}
-		time.Sleep(105 * time.Second) // half of the tenth that they are spread over
+		time.Sleep(105 * time.Second) // half of the tenth over which they are spread
 		synctest.Wait()
 		if n := d.count("GET ") - 100; n < 20 || n > 80 {
 			t.Errorf("of 100 that are due from 100 to 110 seconds on, %d were renewed by 105", n)
@@ -63,10 +63,10 @@ func TestWhatCameTogetherIsNotRenewedTogether(t *testing.T) {
 	})
 }
 
-func TestTroubleIsToldToAllWhoAskMeanwhile(t *testing.T) {
+func TestFailureIsCachedForABackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
+		d.intercept(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
 		client := newClient(t, d, authpipe.Options{})
 		for range 600 {
 			if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrUnavailable) {
@@ -75,20 +75,20 @@ func TestTroubleIsToldToAllWhoAskMeanwhile(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if n := d.count("GET "); n < 4 || n > 14 {
-			t.Errorf("within a minute Vault, which was down, was asked %s", times(n))
+			t.Errorf("in a minute of outage Vault got requests %s", times(n))
 		}
 	})
 }
 
-// With ForAny a stranger's refusal stands before each answer: who asks does not wait for it to be renewed.
-func TestARefusalInUseIsRenewedBehindThoseWhoAsk(t *testing.T) {
+// With ForAny each read of a user that never connected passes that user's refusal: no caller waits for its renewal.
+func TestRefusalInUseIsRenewedInBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(installation, held{token: "the installation's"})
+		d.put(installation, stored{token: "the installation's"})
 		client := newClient(t, d, authpipe.Options{})
 		q := authpipe.Request{Tenant: "org_acme", User: "stranger", For: authpipe.ForAny}
 		token(t, client, q)
-		d.meanwhile(func(*http.Request) *http.Response { time.Sleep(500 * time.Millisecond); return nil })
+		d.intercept(func(*http.Request) *http.Response { time.Sleep(500 * time.Millisecond); return nil })
 		for range 600 {
 			began := time.Now()
 			token(t, client, q)
@@ -100,11 +100,11 @@ func TestARefusalInUseIsRenewedBehindThoseWhoAsk(t *testing.T) {
 	})
 }
 
-func TestTheLongestTimesThatThereAreAreLong(t *testing.T) {
+func TestLongestDurationsDoNotOverflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", expires: time.Now().Add(200 * 365 * 24 * time.Hour)})
-		d.put(installation, held{token: "the installation's"})
+		d.put(bobs, stored{token: "one", expires: time.Now().Add(200 * 365 * 24 * time.Hour)})
+		d.put(installation, stored{token: "the installation's"})
 		client := newClient(t, d, authpipe.Options{MaxAge: math.MaxInt64, RefusalAge: math.MaxInt64, Timeout: math.MaxInt64})
 		for range 10 {
 			time.Sleep(time.Hour)
@@ -112,11 +112,11 @@ func TestTheLongestTimesThatThereAreAreLong(t *testing.T) {
 			token(t, client, authpipe.Request{Tenant: "org_acme", User: "stranger", For: authpipe.ForAny})
 		}
 		synctest.Wait()
-		wantAsked(t, d, "GET ", 3)
+		wantRequests(t, d, "GET ", 3)
 	})
 }
 
-func TestAnAnswerWithoutACredentialIsNone(t *testing.T) {
+func TestResponseWithoutCredentialIsAnError(t *testing.T) {
 	key := authpipe.Request{Tenant: "org_acme", Provider: "stripe", Static: "key"}
 	for what, row := range map[string]struct {
 		q      authpipe.Request
@@ -124,15 +124,15 @@ func TestAnAnswerWithoutACredentialIsNone(t *testing.T) {
 	}{
 		"no token":             {bob(), `{"data":{"tenant_id":"org_acme","provider":"facebook","user_id":"bob"}}`},
 		"no static credential": {key, `{"data":{"tenant_id":"org_acme","provider":"stripe","name":"key","access_token":"x"}}`},
-		"it is wrapped":        {bob(), `{"wrap_info":{"token":"hvs.x"},"data":null}`},
-		"it is empty":          {bob(), `null`},
+		"wrapped":              {bob(), `{"wrap_info":{"token":"hvs.x"},"data":null}`},
+		"empty":                {bob(), `null`},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
-			d.meanwhile(func(*http.Request) *http.Response { return d.page(http.StatusOK, json.RawMessage(row.answer)) })
+			d.intercept(func(*http.Request) *http.Response { return d.page(http.StatusOK, json.RawMessage(row.answer)) })
 			got, err := newClient(t, d, authpipe.Options{}).Credential(t.Context(), row.q)
 			var e *authpipe.Error
-			if !errors.As(err, &e) || what == "it is wrapped" && e.Code != "" {
+			if !errors.As(err, &e) || what == "wrapped" && e.Code != "" {
 				t.Errorf("got %v, %v", got, err)
 			}
 		})

@@ -17,62 +17,62 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// A double answers as Vault with the engine does, in memory: for what a real one would take hours or luck to do. What the engine
-// itself does is asked of the real one, in the examples.
+// A double responds like a Vault with the engine, in memory: for tests in which a real Vault would take hours or depend on luck. The
+// examples use a real one.
 type double struct {
 	now func() time.Time
 
-	mu    sync.Mutex
-	held  map[string]*held
-	asked []string       // "GET creds/…", as they came
-	under map[string]int // requests that are being answered, by path
-	twice []string       // paths of which two were
+	mu       sync.Mutex
+	refs     map[string]*stored
+	requests []string       // "GET creds/…", as they came
+	pending  map[string]int // requests that are being answered, by path
+	doubled  []string       // paths of which two were
 
-	// before, if set, is called before a request is answered; what it returns is the answer, unless it is nil.
+	// before, if set, is called with each request; its response is sent, unless it is nil.
 	before func(*http.Request) *http.Response
 }
 
-// held is what the double holds under a ref.
-type held struct {
+// stored is what the double has stored under a ref.
+type stored struct {
 	token   string
 	expires time.Time     // zero: never
 	ttl     time.Duration // zero: none
 	status  int           // of a refusal; zero: the credential is served
 	refusal string        // "needs_reauth: …"
-	check   string        // the same, as a check answers
+	check   string        // the same, for a check
 	data    map[string]any
 }
 
 func newDouble(now func() time.Time) *double {
-	return &double{now: now, held: map[string]*held{}, under: map[string]int{}}
+	return &double{now: now, refs: map[string]*stored{}, pending: map[string]int{}}
 }
 
-func (d *double) put(ref string, h held) {
+func (d *double) put(ref string, h stored) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.held[ref] = &h
+	d.refs[ref] = &h
 }
 
-// count tells how many requests began like this.
+// count returns the number of requests that begin with prefix.
 func (d *double) count(prefix string) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, asked := range d.asked {
-		if strings.HasPrefix(asked, prefix) {
+	for _, request := range d.requests {
+		if strings.HasPrefix(request, prefix) {
 			n++
 		}
 	}
 	return n
 }
 
-// askedTwice returns the paths for which there were two requests at once.
-func (d *double) askedTwice() []string {
+// concurrent returns the paths with two requests at the same time.
+func (d *double) concurrent() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Clone(d.twice)
+	return slices.Clone(d.doubled)
 }
 
-func (d *double) meanwhile(before func(*http.Request) *http.Response) {
+func (d *double) intercept(before func(*http.Request) *http.Response) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.before = before
@@ -82,16 +82,16 @@ func (d *double) meanwhile(before func(*http.Request) *http.Response) {
 func (d *double) RoundTrip(r *http.Request) (*http.Response, error) {
 	path := strings.TrimPrefix(r.URL.Path, "/v1/authpipe/")
 	d.mu.Lock()
-	d.asked = append(d.asked, r.Method+" "+path)
-	if d.under[path]++; d.under[path] > 1 {
-		d.twice = append(d.twice, path)
+	d.requests = append(d.requests, r.Method+" "+path)
+	if d.pending[path]++; d.pending[path] > 1 {
+		d.doubled = append(d.doubled, path)
 	}
 	before := d.before
 	d.mu.Unlock()
 	defer func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.under[path]--
+		d.pending[path]--
 	}()
 	var answer *http.Response
 	if before != nil {
@@ -115,7 +115,7 @@ func (d *double) answer(r *http.Request, path string) *http.Response {
 	}
 	word, ref, _ := strings.Cut(path, "/")
 	checked, isCheck := strings.CutSuffix(ref, "/check")
-	h := d.held[cmp.Or(checked, ref)]
+	h := d.refs[cmp.Or(checked, ref)]
 	switch {
 	case h == nil:
 		return d.refuse(http.StatusNotFound, "not_found: there is no "+path)
@@ -127,7 +127,7 @@ func (d *double) answer(r *http.Request, path string) *http.Response {
 	return d.page(http.StatusOK, map[string]any{"data": h.view(ref)})
 }
 
-func (h *held) view(ref string) map[string]any {
+func (h *stored) view(ref string) map[string]any {
 	part := strings.Split(ref, "/")
 	data := map[string]any{
 		"tenant_id": part[0], "provider": part[1], "credential_type": "oauth_token", "token_type": "bearer", "status": "active",
@@ -152,7 +152,7 @@ func (h *held) view(ref string) map[string]any {
 	return data
 }
 
-// refuse words a refusal as Vault does.
+// refuse returns a refusal in Vault's form.
 func (d *double) refuse(status int, text string) *http.Response {
 	return d.page(status, map[string]any{"errors": []string{"1 error occurred:\n\t* " + text + "\n\n"}})
 }
@@ -165,7 +165,7 @@ func (d *double) page(status int, body any) *http.Response {
 	return w.Result()
 }
 
-// vaultAt returns Vault's own client for what answers there. It tries nothing again unless a test says so.
+// vaultAt returns Vault's own client with a transport, and without retries.
 func vaultAt(tb testing.TB, transport http.RoundTripper) *api.Client {
 	tb.Helper()
 	config := api.DefaultConfig()
@@ -186,12 +186,12 @@ func newClient(tb testing.TB, d *double, options authpipe.Options) *authpipe.Cli
 	return client
 }
 
-// token asks for a credential that there must be.
+// token reads a credential, which must exist.
 func token(tb testing.TB, client *authpipe.Client, q authpipe.Request) string {
 	tb.Helper()
 	credential, err := client.Credential(tb.Context(), q)
 	if err != nil {
-		tb.Fatalf("asking for %+v: %v", q, err)
+		tb.Fatalf("reading %+v: %v", q, err)
 	}
 	return credential.AccessToken.Reveal() + credential.Static.Reveal()
 }
@@ -202,10 +202,10 @@ func bob() authpipe.Request {
 
 const bobs, installation = "org_acme/facebook/users/bob", "org_acme/facebook/installation"
 
-func wantAsked(tb testing.TB, d *double, prefix string, want int) {
+func wantRequests(tb testing.TB, d *double, prefix string, want int) {
 	tb.Helper()
 	if n := d.count(prefix); n != want {
-		tb.Errorf("%s was asked %s, want %d", prefix, times(n), want)
+		tb.Errorf("%s was requested %s, want %d", prefix, times(n), want)
 	}
 }
 

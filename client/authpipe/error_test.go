@@ -17,29 +17,29 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-func TestEachRefusalHasItsCode(t *testing.T) {
+func TestRefusalHasItsCode(t *testing.T) {
 	for what, row := range map[string]struct {
 		status int
 		texts  []string
 		want   authpipe.Code
 	}{
-		"behind Vault's own prefix":                {409, []string{"1 error occurred:\n\t* suspended: ask your operator\n\n"}, authpipe.ErrSuspended},
-		"at the first byte":                        {424, []string{"misconfigured: the client is refused"}, authpipe.ErrMisconfigured},
-		"whatever the status":                      {500, []string{"1 error occurred:\n\t* throttled: until noon\n\n"}, authpipe.ErrThrottled},
-		"not within the message":                   {500, []string{"the plugin said needs_reauth: but nobody asked"}, authpipe.ErrUnavailable},
-		"Vault denies":                             {403, []string{"permission denied"}, authpipe.ErrPermissionDenied},
-		"a quota of Vault's":                       {429, []string{"request path \"authpipe/\": rate limit quota exceeded"}, authpipe.ErrUnavailable},
-		"Vault is sealed":                          {503, []string{"Vault is sealed"}, authpipe.ErrUnavailable},
-		"a mount that is none":                     {404, []string{"no handler for route \"authpipe/x\". route entry not found."}, authpipe.ErrNoMount},
-		"a mount whose plugin did not start":       {404, []string{"no handler for route \"authpipe/x\". route entry found, but backend is nil."}, authpipe.ErrUnavailable},
-		"a path that the engine does not have":     {404, []string{"1 error occurred:\n\t* unsupported path\n\n"}, authpipe.ErrNoMount},
-		"a 404 of a proxy's":                       {404, nil, ""},
-		"a page of a proxy's that is no JSON":      {502, nil, authpipe.ErrUnavailable},
-		"a missing credential needs the word, too": {404, []string{"1 error occurred:\n\t* not_found: there is none\n\n"}, authpipe.ErrNotFound},
+		"behind Vault's own prefix":            {409, []string{"1 error occurred:\n\t* suspended: ask your operator\n\n"}, authpipe.ErrSuspended},
+		"at the first byte":                    {424, []string{"misconfigured: the client is refused"}, authpipe.ErrMisconfigured},
+		"whatever the status":                  {500, []string{"1 error occurred:\n\t* throttled: until noon\n\n"}, authpipe.ErrThrottled},
+		"not within the message":               {500, []string{"the plugin quoted needs_reauth: in a message"}, authpipe.ErrUnavailable},
+		"Vault denies":                         {403, []string{"permission denied"}, authpipe.ErrPermissionDenied},
+		"a quota of Vault's":                   {429, []string{"request path \"authpipe/\": rate limit quota exceeded"}, authpipe.ErrUnavailable},
+		"Vault is sealed":                      {503, []string{"Vault is sealed"}, authpipe.ErrUnavailable},
+		"a missing mount":                      {404, []string{"no handler for route \"authpipe/x\". route entry not found."}, authpipe.ErrNoMount},
+		"a mount whose plugin did not start":   {404, []string{"no handler for route \"authpipe/x\". route entry found, but backend is nil."}, authpipe.ErrUnavailable},
+		"a path that the engine does not have": {404, []string{"1 error occurred:\n\t* unsupported path\n\n"}, authpipe.ErrNoMount},
+		"a proxy's 404":                        {404, nil, ""},
+		"a proxy's page":                       {502, nil, authpipe.ErrUnavailable},
+		"a missing credential has a code":      {404, []string{"1 error occurred:\n\t* not_found: there is none\n\n"}, authpipe.ErrNotFound},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
-			d.meanwhile(func(*http.Request) *http.Response {
+			d.intercept(func(*http.Request) *http.Response {
 				if row.texts == nil {
 					return d.page(row.status, "<html>Bad Gateway</html>")
 				}
@@ -52,28 +52,28 @@ func TestEachRefusalHasItsCode(t *testing.T) {
 				t.Errorf("got %v, of %+v", err, e)
 			}
 			if row.want != "" && !errors.Is(err, row.want) || errors.Is(err, authpipe.ErrAccessDenied) || errors.Is(err, authpipe.Code("")) {
-				t.Errorf("it is not what it is, or is what it is not: %v", err)
+				t.Errorf("errors.Is is wrong about %v", err)
 			}
 		})
 	}
 }
 
-func TestAnErrorTellsThePathThatMendsIt(t *testing.T) {
+func TestErrorHasConnectPath(t *testing.T) {
 	for what, row := range map[string]struct {
 		q    authpipe.Request
 		text string
 		want string
 	}{
-		"a user's":                             {bob(), "needs_reauth: it is dead", "connect/" + bobs},
-		"the installation's":                   {authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}, "revoked: it was taken away", "connect/" + installation},
-		"a page's is that of the user":         {authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7", For: authpipe.ForUser}, "failed: it has expired", "connect/" + bobs},
-		"a page's is that of the installation": {authpipe.Request{Tenant: "org_acme", Page: "7", For: authpipe.ForInstallation}, "needs_reauth: it is dead", "connect/" + installation},
-		"nobody's":                             {bob(), "not_found: there is none", "connect/" + bobs},
-		"a static one's is none":               {authpipe.Request{Tenant: "org_acme", Static: "key"}, "not_found: there is none", ""},
+		"a user's":                       {bob(), "needs_reauth: it is dead", "connect/" + bobs},
+		"the installation's":             {authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}, "revoked: it was taken away", "connect/" + installation},
+		"a page's is the user's":         {authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7", For: authpipe.ForUser}, "failed: it has expired", "connect/" + bobs},
+		"a page's is the installation's": {authpipe.Request{Tenant: "org_acme", Page: "7", For: authpipe.ForInstallation}, "needs_reauth: it is dead", "connect/" + installation},
+		"one that never connected":       {bob(), "not_found: there is none", "connect/" + bobs},
+		"a static one has none":          {authpipe.Request{Tenant: "org_acme", Static: "key"}, "not_found: there is none", ""},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
-			d.meanwhile(func(*http.Request) *http.Response { return d.refuse(409, row.text) })
+			d.intercept(func(*http.Request) *http.Response { return d.refuse(409, row.text) })
 			_, err := newClient(t, d, authpipe.Options{}).Credential(t.Context(), row.q)
 			var needs *authpipe.NeedsReauthError
 			var missing *authpipe.NotConnectedError
@@ -87,10 +87,10 @@ func TestAnErrorTellsThePathThatMendsIt(t *testing.T) {
 	}
 }
 
-func TestNothingPrintsASecret(t *testing.T) {
+func TestSecretsAreNotPrinted(t *testing.T) {
 	d := newDouble(time.Now)
-	d.put(bobs, held{token: "EAAcanary"})
-	d.put("org_acme/facebook/static/key", held{token: "sk_canary"})
+	d.put(bobs, stored{token: "EAAcanary"})
+	d.put("org_acme/facebook/static/key", stored{token: "sk_canary"})
 	client := newClient(t, d, authpipe.Options{})
 	credential, err := client.Credential(t.Context(), bob())
 	if err != nil {
@@ -124,6 +124,6 @@ func TestNothingPrintsASecret(t *testing.T) {
 		}
 	}
 	if credential.AccessToken.Reveal() != "EAAcanary" {
-		t.Error("and revealing does not reveal it")
+		t.Error("Reveal does not return the secret")
 	}
 }

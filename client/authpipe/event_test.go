@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// happening answers events up to *last, in pages.
+// happening responds with the events up to *last, in pages.
 func happening(d *double, last *int) func(*http.Request) *http.Response {
 	return func(r *http.Request) *http.Response {
 		after, _ := strconv.Atoi(r.URL.Query().Get("after"))
@@ -25,11 +25,11 @@ func happening(d *double, last *int) func(*http.Request) *http.Response {
 	}
 }
 
-func TestEventsComeInOrderAndThenAsTheyHappen(t *testing.T) {
+func TestEventsComeInOrderAndGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		last := 2500
-		d.meanwhile(happening(d, &last))
+		d.intercept(happening(d, &last))
 		client := newClient(t, d, authpipe.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -39,10 +39,10 @@ func TestEventsComeInOrderAndThenAsTheyHappen(t *testing.T) {
 			case err != nil || event.ID != want || event.Ref != bobs:
 				t.Fatalf("got %+v, %v; want %d", event, err, want)
 			case want == 2500:
-				wantAsked(t, d, "GET events", 3)
-				last++ // it happens now
+				wantRequests(t, d, "GET events", 3)
+				last++ // a new event
 			case want == 2501:
-				cancel() // ends the loop at the next question
+				cancel() // ends the loop at the next request
 			}
 			want++
 		}
@@ -52,10 +52,10 @@ func TestEventsComeInOrderAndThenAsTheyHappen(t *testing.T) {
 	})
 }
 
-func TestEachLoopOverTheSameEventsBeginsAtTheirBeginning(t *testing.T) {
+func TestEventsCanBeLoopedOverTwice(t *testing.T) {
 	d := newDouble(time.Now)
 	last := 3
-	d.meanwhile(happening(d, &last))
+	d.intercept(happening(d, &last))
 	events := newClient(t, d, authpipe.Options{}).Events(t.Context(), 0)
 	for range 2 {
 		for event, err := range events {
@@ -67,11 +67,11 @@ func TestEachLoopOverTheSameEventsBeginsAtTheirBeginning(t *testing.T) {
 	}
 }
 
-func TestTroubleDoesNotEndTheEventsNorRepeatThem(t *testing.T) {
+func TestEventsGoOnAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		last, begun := 3, time.Now()
-		d.meanwhile(func(r *http.Request) *http.Response {
+		d.intercept(func(r *http.Request) *http.Response {
 			if since := time.Since(begun); since > 0 && since < time.Minute {
 				last = 5
 				return d.refuse(503, "Vault is sealed")
@@ -103,7 +103,7 @@ func TestEventsEndWithTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		last := 0
-		d.meanwhile(happening(d, &last))
+		d.intercept(happening(d, &last))
 		client := newClient(t, d, authpipe.Options{})
 		var ended []error
 		done := make(chan struct{})
@@ -122,9 +122,9 @@ func TestEventsEndWithTheClient(t *testing.T) {
 	})
 }
 
-func TestATokenSourceEndsWithItsContext(t *testing.T) {
+func TestTokenSourceEndsWithItsContext(t *testing.T) {
 	d := newDouble(time.Now)
-	d.put(bobs, held{token: "one"})
+	d.put(bobs, stored{token: "one"})
 	ctx, cancel := context.WithCancel(t.Context())
 	source := newClient(t, d, authpipe.Options{}).TokenSource(ctx, bob())
 	if _, err := source.Token(); err != nil {
@@ -136,10 +136,10 @@ func TestATokenSourceEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestATokenSourceComesBackForWhatWasReplaced(t *testing.T) {
+func TestTokenSourceReturnsReplacedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", expires: time.Now().Add(time.Hour), ttl: 30 * time.Minute})
+		d.put(bobs, stored{token: "one", expires: time.Now().Add(time.Hour), ttl: 30 * time.Minute})
 		client := newClient(t, d, authpipe.Options{})
 		source := client.TokenSource(t.Context(), bob())
 		token, err := source.Token()
@@ -150,7 +150,7 @@ func TestATokenSourceComesBackForWhatWasReplaced(t *testing.T) {
 		if token, err = source.Token(); err != nil || token.Expiry.After(time.Now().Add(30*time.Second)) {
 			t.Errorf("half a minute before its end: %+v, %v", token, err)
 		}
-		d.put(bobs, held{refusal: "needs_reauth: it is dead"})
+		d.put(bobs, stored{refusal: "needs_reauth: it is dead"})
 		time.Sleep(time.Minute)
 		if _, err = source.Token(); !errors.Is(err, authpipe.ErrNeedsReauth) {
 			t.Errorf("once dead: %v", err)

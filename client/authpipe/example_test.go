@@ -14,15 +14,15 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// In these examples w is a real Vault with the engine in it, and a simulated Facebook; w.vault is Vault's own client.
+// In these examples env is a real Vault with the engine, and a simulated Facebook; env.vault is Vault's own client.
 
 func ExampleClient_Credential() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
-	w.connect(client, "org_acme", "", alice) // an admin has installed the app
+	env.connect(client, "org_acme", "", alice) // an admin has installed the app
 
-	// In the user's name if she has authorized, and if not in the organization's.
+	// The user's credential if she has authorized, and otherwise the organization's.
 	credential, err := client.Credential(ctx, authpipe.Request{Tenant: "org_acme", User: "user_123", For: authpipe.ForAny})
 	if err != nil {
 		fmt.Println(err)
@@ -38,12 +38,12 @@ func ExampleClient_Credential() {
 }
 
 func ExampleRequest() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
-	w.connect(client, "org_kinds", "", alice)
+	env.connect(client, "org_kinds", "", alice)
 	key := map[string]any{"credential": "sk_live_1", "credential_type": "api_key"}
-	if _, err := w.vault.Logical().Write("authpipe/creds/org_kinds/stripe/static/billing", key); err != nil {
+	if _, err := env.vault.Logical().Write("authpipe/creds/org_kinds/stripe/static/billing", key); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -53,7 +53,7 @@ func ExampleRequest() {
 		{Tenant: "org_kinds", Page: pageOfAlice, For: authpipe.ForInstallation},              // a page, through the installation
 		{Tenant: "org_kinds", Provider: "stripe", Static: "billing"},                         // an API key
 		{Tenant: "org_kinds", User: "user_9", For: authpipe.ForUser},                         // a person
-		{Tenant: "../creds/org_acme/facebook/users", User: "user_99", For: authpipe.ForUser}, // a name that leads elsewhere
+		{Tenant: "../creds/org_acme/facebook/users", User: "user_99", For: authpipe.ForUser}, // a name with a path
 	} {
 		credential, err := client.Credential(ctx, q)
 		var missing *authpipe.NotConnectedError
@@ -77,20 +77,20 @@ func ExampleRequest() {
 }
 
 func ExampleClient_Connect() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
 
 	began, err := client.Connect(ctx, authpipe.ConnectRequest{
-		Tenant: "org_connect", For: authpipe.ForInstallation, Actor: "alice", // who is signed in to the application now
+		Tenant: "org_connect", For: authpipe.ForInstallation, Actor: "alice", // the person signed in to the application now
 		ReturnURL: "https://app.example.com/facebook/return",
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	// Send the browser there. It comes back to the return URL, with a session_id and a connect_code.
-	came := w.come(alice, began.AuthorizationURL)
+	// Send the browser there. It comes back to the return URL with a session_id and a connect_code.
+	came := env.come(alice, began.AuthorizationURL)
 	session, err := client.Session(ctx, "org_connect", began.Session)
 	if err != nil {
 		fmt.Println(err)
@@ -100,7 +100,7 @@ func ExampleClient_Connect() {
 
 	connection, err := client.Complete(ctx, authpipe.Completion{
 		Tenant: "org_connect", Session: came.Get("session_id"), ConnectCode: authpipe.NewSecret(came.Get("connect_code")),
-		Actor: "alice", // who is signed in now, again
+		Actor: "alice", // the person signed in now, again
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -113,8 +113,8 @@ func ExampleClient_Connect() {
 }
 
 func ExampleConnectHandler() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
 
 	mux := http.NewServeMux()
@@ -130,7 +130,7 @@ func ExampleConnectHandler() {
 
 	// Two people press the button in their browsers.
 	for _, person := range []struct{ facebook, application string }{{bobby, "org_web/bob"}, {alice, "org_web/alice"}} {
-		arrived, err := w.browserOf(person.facebook, person.application, mux).post("https://app.example.com/facebook/install")
+		arrived, err := env.browserOf(person.facebook, person.application, mux).post("https://app.example.com/facebook/install")
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -143,17 +143,17 @@ func ExampleConnectHandler() {
 }
 
 func ExampleTransport() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
-	w.connect(client, "org_graph", "", alice)
+	env.connect(client, "org_graph", "", alice)
 
 	graph := &http.Client{Transport: &authpipe.Transport{
 		Client:  client,
 		Request: authpipe.Request{Tenant: "org_graph", For: authpipe.ForInstallation},
-		Origins: []string{w.graph}, // the simulator; leave it out for Facebook
+		Origins: []string{env.graph}, // the simulator; leave it out for Facebook
 	}}
-	resp, err := graph.Get(w.graph + "/v27.0/me?fields=name")
+	resp, err := graph.Get(env.graph + "/v27.0/me?fields=name")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -162,9 +162,9 @@ func ExampleTransport() {
 	body, _ := io.ReadAll(resp.Body)
 	fmt.Println(resp.StatusCode, strings.Contains(string(body), `"name":"Alice Admin"`))
 
-	// A post in the page's own name.
+	// A post with the page's own token.
 	asPage := authpipe.WithRequest(ctx, authpipe.Request{Tenant: "org_graph", Page: pageOfAlice, For: authpipe.ForInstallation})
-	post, err := http.NewRequestWithContext(asPage, http.MethodPost, w.graph+"/v27.0/"+pageOfAlice+"/feed", strings.NewReader("message=Hello"))
+	post, err := http.NewRequestWithContext(asPage, http.MethodPost, env.graph+"/v27.0/"+pageOfAlice+"/feed", strings.NewReader("message=Hello"))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -175,17 +175,17 @@ func ExampleTransport() {
 		return
 	}
 	resp.Body.Close()
-	fmt.Println(resp.StatusCode, w.facebook.Posts(pageOfAlice)[0].Message)
+	fmt.Println(resp.StatusCode, env.facebook.Posts(pageOfAlice)[0].Message)
 	// Output:
 	// 200 true
 	// 200 Hello
 }
 
 func ExampleClient_TokenSource() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
-	w.connect(client, "org_oauth2", "", alice)
+	env.connect(client, "org_oauth2", "", alice)
 
 	source := client.TokenSource(ctx, authpipe.Request{Tenant: "org_oauth2", For: authpipe.ForInstallation})
 	token, err := source.Token()
@@ -194,23 +194,23 @@ func ExampleClient_TokenSource() {
 		return
 	}
 	fmt.Println(token.Type(), token.Valid())
-	_ = &http.Client{Transport: &oauth2.Transport{Source: source}} // asks for each request, and is answered from memory
+	_ = &http.Client{Transport: &oauth2.Transport{Source: source}} // reads from memory for each request
 	// Output: Bearer true
 }
 
 func ExampleClient_ReportDead() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
-	w.facebook.AddUser(authpipetest.User{ID: "1000000004", Name: "Dora"})
-	w.connect(client, "org_dead", "", "1000000004")
+	env.facebook.AddUser(authpipetest.User{ID: "1000000004", Name: "Dora"})
+	env.connect(client, "org_dead", "", "1000000004")
 	credential, err := client.Credential(ctx, authpipe.Request{Tenant: "org_dead", For: authpipe.ForInstallation})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
-	w.facebook.RemoveApp(appID, "1000000004") // and Facebook answers a call with error 190
+	env.facebook.RemoveApp(appID, "1000000004") // and Facebook answers a call with error 190
 
 	_, err = client.ReportDead(ctx, credential)
 	var needs *authpipe.NeedsReauthError
@@ -221,18 +221,18 @@ func ExampleClient_ReportDead() {
 }
 
 func ExampleWebhookHandler() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{}) // its token needs authpipe/webhooks/facebook/notify, and nothing else
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{}) // its token needs authpipe/webhooks/facebook/notify only
 	defer client.Close()
 
 	hook := httptest.NewServer(&authpipe.WebhookHandler{Client: client, VerifyToken: authpipe.NewSecret("from the dashboard")})
 	defer hook.Close()
-	err := w.facebook.Subscribe(ctx, appID, authpipetest.Subscription{Object: "application", CallbackURL: hook.URL, VerifyToken: "from the dashboard"})
+	err := env.facebook.Subscribe(ctx, appID, authpipetest.Subscription{Object: "application", CallbackURL: hook.URL, VerifyToken: "from the dashboard"})
 	fmt.Println("the handshake:", err)
 
-	w.facebook.Notify(appID, "application", map[string]any{"id": appID, "changes": []any{}})
-	for _, delivery := range w.facebook.Deliver(ctx) {
-		if delivery.Object == "application" { // others tell other tests
+	env.facebook.Notify(appID, "application", map[string]any{"id": appID, "changes": []any{}})
+	for _, delivery := range env.facebook.Deliver(ctx) {
+		if delivery.Object == "application" { // not the deliveries of other examples
 			fmt.Println("a delivery of Facebook's:", delivery.Status)
 		}
 	}
@@ -256,19 +256,19 @@ func ExampleWebhookHandler() {
 }
 
 func ExampleClient_Events() {
-	w := theWorld()
-	client := authpipe.New(w.vault, authpipe.Options{})
+	env := sharedEnvironment()
+	client := authpipe.New(env.vault, authpipe.Options{})
 	defer client.Close()
-	w.connect(client, "org_events", "", alice)
-	w.connect(client, "org_events", "bob", bobby)
+	env.connect(client, "org_events", "", alice)
+	env.connect(client, "org_events", "bob", bobby)
 
-	// From the beginning. An application keeps the last ID that it has dealt with, and goes on from there.
+	// From the beginning. An application stores the ID of the last event that it has handled, and continues after it.
 	for event, err := range client.Events(ctx, 0) {
 		if err != nil {
 			fmt.Println(err) // and it tries again
 			continue
 		}
-		client.Forget(event.Ref) // so that this process sees at once what another one has done
+		client.Forget(event.Ref) // so that changes made elsewhere take effect here at once
 		if tenant, _, _ := strings.Cut(event.Ref, "/"); tenant == "org_events" {
 			fmt.Println(event.Type, event.Ref)
 		}

@@ -25,23 +25,23 @@ import (
 
 const canary = "EAAcanaryCANARYcanary"
 
-// framings are answers that a parser of HTTP or JSON cannot read, with a credential where it quotes what it has read.
+// framings are responses that a parser of HTTP or JSON cannot read, with a credential where the parser's error quotes it.
 var framings = map[string]string{
 	"a body without a head":         `{"data":{"access_token":"` + canary + `"}}` + "\r\n\r\n",
-	"a status that is no number":    "HTTP/1.1 " + canary + " OK\r\n\r\n",
-	"a version that is none":        "HTTP/" + canary + " 200 OK\r\n\r\n",
+	"a malformed status":            "HTTP/1.1 " + canary + " OK\r\n\r\n",
+	"a malformed version":           "HTTP/" + canary + " 200 OK\r\n\r\n",
 	"two lengths":                   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: " + canary + "\r\n\r\n{}",
 	"an encoding beside a length":   "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: " + canary + "\r\n\r\n{}",
 	"a header without a colon":      "HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n{}",
 	"a header that is a body":       "HTTP/1.1 200 OK\r\n{\"access_token\":\"" + canary + "\"}\r\n\r\n",
-	"a chunk whose length is none":  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n{}\r\n",
+	"a malformed chunk length":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + canary + "\r\n{}\r\n",
 	"a chunk that is too long":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{\"" + canary + "\r\n0\r\n\r\n",
-	"a trailer that is none":        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{ \r\n0\r\n" + canary + "\r\n\r\n",
+	"a malformed trailer":           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{ \r\n0\r\n" + canary + "\r\n\r\n",
 	"a body that is cut off":        "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"data\":{\"access_token\":\"" + canary,
 	"a body longer than its length": "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"data\":{\"access_token\":\"" + canary,
-	"a redirect to no URL":          "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://[" + canary + "\r\nContent-Length: 0\r\n\r\n",
-	"a time that is none":           whole(http.StatusOK, `{"data":{"expires_at":"`+canary+`","at":"`+canary+`","events":[{"at":"`+canary+`"}],"marked":"`+canary+`"}}`),
-	"an answer about another":       whole(http.StatusOK, `{"data":{"tenant_id":"`+canary+`","access_token":"`+canary+`"}}`),
+	"a malformed redirect":          "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://[" + canary + "\r\nContent-Length: 0\r\n\r\n",
+	"a malformed time":              whole(http.StatusOK, `{"data":{"expires_at":"`+canary+`","at":"`+canary+`","events":[{"at":"`+canary+`"}],"marked":"`+canary+`"}}`),
+	"another credential":            whole(http.StatusOK, `{"data":{"tenant_id":"`+canary+`","access_token":"`+canary+`"}}`),
 	"a page of a proxy":             whole(http.StatusBadGateway, `<h1>access_token=`+canary+`</h1>`),
 }
 
@@ -49,7 +49,7 @@ func whole(status int, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 }
 
-// A rawServer answers with bytes, whatever HTTP says.
+// A rawServer responds with bytes that need not be HTTP.
 type rawServer struct {
 	url    string
 	answer atomic.Pointer[string]
@@ -83,10 +83,10 @@ func newRawServer(t *testing.T) *rawServer {
 	return s
 }
 
-// says has the server answer with text from now on.
-func (s *rawServer) says(text string) { s.answer.Store(&text) }
+// respond sets the server's response.
+func (s *rawServer) respond(text string) { s.answer.Store(&text) }
 
-// everything is all that an error shows of itself, and of its causes.
+// everything returns all that an error and its causes print in any form.
 func everything(err error) string {
 	var said strings.Builder
 	for ; err != nil; err = errors.Unwrap(err) {
@@ -105,7 +105,7 @@ func everything(err error) string {
 	return said.String()
 }
 
-// A buffer is one that several goroutines write to.
+// A buffer is a bytes.Buffer for concurrent use.
 type buffer struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -151,7 +151,7 @@ func TestErrorsQuoteNoBytesOfThePeer(t *testing.T) {
 			return second(c.Notify(ctx, "facebook", []byte("{}"), "sha256=0"))
 		},
 		"Events": func(ctx context.Context, c *authpipe.Client, _ *authpipe.Credential) error {
-			ctx, cancel := context.WithTimeout(ctx, time.Second) // an answer without events is one to wait after
+			ctx, cancel := context.WithTimeout(ctx, time.Second) // a response without events is followed by a pause
 			defer cancel()
 			for _, err := range c.Events(ctx, 0) {
 				return err
@@ -169,7 +169,7 @@ func TestErrorsQuoteNoBytesOfThePeer(t *testing.T) {
 	server := newRawServer(t)
 	for framing, answer := range framings {
 		t.Run(framing, func(t *testing.T) {
-			server.says(good)
+			server.respond(good)
 			config := api.DefaultConfig()
 			config.Address, config.MaxRetries = server.url, 0
 			vault, err := api.NewClient(config)
@@ -184,7 +184,7 @@ func TestErrorsQuoteNoBytesOfThePeer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			server.says(answer)
+			server.respond(answer)
 			failed := 0
 			for call, do := range calls {
 				err := do(t.Context(), client, known)
@@ -192,52 +192,52 @@ func TestErrorsQuoteNoBytesOfThePeer(t *testing.T) {
 					failed++
 				}
 				if said := everything(err); strings.Contains(said, canary) || strings.Contains(said, "access_token") {
-					t.Errorf("%s shows what the peer sent: %s", call, said)
+					t.Errorf("%s quotes the peer: %s", call, said)
 				}
 			}
 			if failed == 0 {
-				t.Error("no call noticed")
+				t.Error("no call returned an error")
 			}
 		})
 	}
 	for line := range strings.Lines(logged.String()) {
-		// net/http logs what comes after the end of an answer, and nothing that a client can set keeps it from that.
+		// net/http logs bytes that come after the end of a response, and has no setting against it.
 		if strings.Contains(line, canary) && !strings.Contains(line, "Unsolicited response received on idle HTTP channel") {
-			t.Errorf("it is logged: %s", line)
+			t.Errorf("the log quotes the peer: %s", line)
 		}
 	}
 	if !strings.Contains(logged.String(), "failed") {
-		t.Error("and what failed in the background is not logged at all")
+		t.Error("no failure in the background is logged")
 	}
 }
 
 func TestTransportQuotesNoBytesOfThePeer(t *testing.T) {
 	server := newRawServer(t)
 	d := newDouble(time.Now)
-	d.put(bobs, held{token: "one"})
+	d.put(bobs, stored{token: "one"})
 	graph := &http.Client{Transport: &authpipe.Transport{Client: newClient(t, d, authpipe.Options{}), Request: bob(), Origins: []string{server.url}}}
 	for framing, answer := range framings {
-		if framing == "a redirect to no URL" {
-			continue // the application's http.Client quotes it, which sees the answer anyway
+		if framing == "a malformed redirect" {
+			continue // the application's own http.Client quotes it
 		}
 		t.Run(framing, func(t *testing.T) {
-			server.says(answer)
+			server.respond(answer)
 			resp, err := graph.Get(server.url + "/v27.0/me/accounts")
 			if err == nil {
 				_, err = io.ReadAll(resp.Body)
 				_ = resp.Body.Close()
 			}
 			if said := everything(err); strings.Contains(said, canary) || strings.Contains(said, "proof") {
-				t.Errorf("it shows what the peer sent: %s", said)
+				t.Errorf("the error quotes the peer: %s", said)
 			}
 		})
 	}
 }
 
 func TestTransportErrorsMatchTheirOriginal(t *testing.T) {
-	sentinel := errors.New("the limiter says " + canary)
+	sentinel := errors.New("limit reached: " + canary)
 	d := newDouble(time.Now)
-	d.put(bobs, held{token: "one"})
+	d.put(bobs, stored{token: "one"})
 	for what, row := range map[string]struct {
 		base http.RoundTripper
 		is   func(error) bool

@@ -17,7 +17,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// An application has a ConnectHandler, and notes what became of those who came back.
+// An application has a ConnectHandler, and notes the outcomes of its sessions.
 type application struct {
 	*authpipe.ConnectHandler
 	connected []authpipe.Connection
@@ -40,32 +40,32 @@ func newApplication(client *authpipe.Client) *application {
 	return a
 }
 
-func newRealClient(t *testing.T, w *world) *authpipe.Client {
-	client := authpipe.New(w.vault, authpipe.Options{})
+func newRealClient(t *testing.T, env *environment) *authpipe.Client {
+	client := authpipe.New(env.vault, authpipe.Options{})
 	t.Cleanup(client.Close)
 	return client
 }
 
-// tenants counts those that tests have made up.
+// tenants numbers the tests' tenants.
 var tenants atomic.Int64
 
-func TestTheHandlerConnectsAnInstallationAndThenAPerson(t *testing.T) {
-	w := realWorld(t)
-	client := newRealClient(t, w)
+func TestConnectHandlerConnectsInstallationAndUser(t *testing.T) {
+	env := testEnvironment(t)
+	client := newRealClient(t, env)
 	for what, relayed := range map[string]bool{"the provider sends the browser to Vault": false, "the provider sends the browser to the application": true} {
 		t.Run(what, func(t *testing.T) {
 			app := newApplication(client)
 			if relayed {
 				app.ReturnURL, app.RedirectURI = "", returnURL
 			}
-			tenant := fmt.Sprint("handled-", tenants.Add(1)) // which the test of a run before has not connected
+			tenant := fmt.Sprint("handled-", tenants.Add(1)) // not connected yet, with -count too
 			if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: tenant, For: authpipe.ForInstallation}); !errors.Is(err, authpipe.ErrNotFound) {
 				t.Errorf("before: %v", err)
 			}
-			if _, err := w.browserOf(alice, tenant+"/alice", app).post("https://app.example.com/facebook/install"); err != nil {
+			if _, err := env.browserOf(alice, tenant+"/alice", app).post("https://app.example.com/facebook/install"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := w.browserOf(bobby, tenant+"/bob", app).post("https://app.example.com/facebook/authorize"); err != nil {
+			if _, err := env.browserOf(bobby, tenant+"/bob", app).post("https://app.example.com/facebook/authorize"); err != nil {
 				t.Fatal(err)
 			}
 			if len(app.connected) != 2 || app.connected[0].Ref != tenant+"/facebook/installation" || app.connected[1].Ref != tenant+"/facebook/users/bob" {
@@ -74,7 +74,7 @@ func TestTheHandlerConnectsAnInstallationAndThenAPerson(t *testing.T) {
 			if app.connected[1].ConnectedBy.Actor != "bob" || app.connected[1].Status != "active" {
 				t.Errorf("connected %+v", app.connected[1])
 			}
-			// What was remembered as missing is there at once.
+			// The cached refusal of the installation is gone.
 			if got := token(t, client, authpipe.Request{Tenant: tenant, For: authpipe.ForInstallation}); got == "" {
 				t.Error("no token")
 			}
@@ -82,37 +82,37 @@ func TestTheHandlerConnectsAnInstallationAndThenAPerson(t *testing.T) {
 	}
 }
 
-// Session fixation: somebody begins a connection, and has somebody else finish it.
-func TestWhoReturnsMustBeWhoBegan(t *testing.T) {
-	w := realWorld(t)
-	client := newRealClient(t, w)
-	w.connect(client, "fixed", "", alice)
+// Session fixation: one person begins a connection, and has another one finish it.
+func TestConnectHandlerRefusesOtherActorAtReturn(t *testing.T) {
+	env := testEnvironment(t)
+	client := newRealClient(t, env)
+	env.connect(client, "fixed", "", alice)
 	for what, account := range map[string]string{
 		"a victim follows the attacker's link to Facebook":                    bobby,
 		"a victim follows the attacker's return URL, of the attacker's login": maeve,
 	} {
 		t.Run(what, func(t *testing.T) {
 			app := newApplication(client)
-			// Mallory begins, and keeps the URL that her browser would go to.
+			// Mallory begins, and takes the URL that her browser would open.
 			toDialog := httptest.NewRecorder()
 			start := httptest.NewRequest(http.MethodPost, "https://app.example.com/facebook/authorize", nil)
 			start.AddCookie(&http.Cookie{Name: "signed_in", Value: "fixed/mallory"})
 			app.ServeHTTP(toDialog, start)
 			link := toDialog.Header().Get("Location")
 			if account == maeve {
-				// She consents herself, and stops before the application is told.
-				came := w.come(maeve, link)
+				// She consents herself, and stops before her browser returns to the application.
+				came := env.come(maeve, link)
 				link = returnURL + "?" + came.Encode()
 			}
-			victim := w.browserOf(bobby, "fixed/bob", app)
+			victim := env.browserOf(bobby, "fixed/bob", app)
 			if _, err := victim.get(link); err != nil {
 				t.Fatal(err)
 			}
 			if len(app.connected) > 0 || len(app.failed) != 1 || !errors.Is(app.failed[0], authpipe.ErrActorMismatch) {
 				t.Errorf("connected %v; failed %v", app.connected, app.failed)
 			}
-			// And Mallory cannot take it up again with what the victim's browser had.
-			mallory := w.browserOf(maeve, "fixed/mallory", app)
+			// And Mallory cannot go on with the same link.
+			mallory := env.browserOf(maeve, "fixed/mallory", app)
 			if _, err := mallory.get(link); err == nil && len(app.connected) > 0 {
 				t.Errorf("then Mallory connects %v", app.connected)
 			}
@@ -125,30 +125,30 @@ func TestWhoReturnsMustBeWhoBegan(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved(t *testing.T) {
-	w := realWorld(t)
-	client := newRealClient(t, w)
+func TestConnectHandlerRefusesForgedReturnURL(t *testing.T) {
+	env := testEnvironment(t)
+	client := newRealClient(t, env)
 	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "forged", Actor: "alice", ReturnURL: returnURL, For: authpipe.ForInstallation})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for what, row := range map[string]struct {
-		query url.Values
-		who   string
-		want  authpipe.Code
+		query  url.Values
+		cookie string
+		want   authpipe.Code
 	}{
-		"a session that is none":      {url.Values{"session_id": {"x"}, "connect_code": {"y"}}, "forged/alice", authpipe.ErrInvalidRequest},
+		"a malformed session":         {url.Values{"session_id": {"x"}, "connect_code": {"y"}}, "forged/alice", authpipe.ErrInvalidRequest},
 		"a path for a session":        {url.Values{"session_id": {"../../creds/forged/facebook/installation"}}, "forged/alice", authpipe.ErrInvalidRequest},
 		"a session with a line's end": {url.Values{"session_id": {began.Session[:9] + "\n" + began.Session[9:]}, "connect_code": {"y"}}, "forged/alice", authpipe.ErrInvalidRequest},
 		"a wrong connect code":        {url.Values{"session_id": {began.Session}, "connect_code": {"AAAA-BBBB-CCCC-DDDD"}}, "forged/alice", ""},
 		"an error that did not occur": {url.Values{"session_id": {began.Session}, "error": {"access_denied"}}, "forged/alice", authpipe.ErrPending},
-		"somebody else's session":     {url.Values{"session_id": {began.Session}, "error": {"x"}}, "forged/bob", authpipe.ErrActorMismatch},
+		"another person's session":    {url.Values{"session_id": {began.Session}, "error": {"x"}}, "forged/bob", authpipe.ErrActorMismatch},
 		"another tenant's session":    {url.Values{"session_id": {began.Session}, "error": {"x"}}, "handled/alice", authpipe.ErrNotFound},
-		"a state that nobody made":    {url.Values{"state": {"x"}, "code": {"y"}}, "forged/alice", authpipe.ErrNotFound},
+		"an unknown state":            {url.Values{"state": {"x"}, "code": {"y"}}, "forged/alice", authpipe.ErrNotFound},
 	} {
 		t.Run(what, func(t *testing.T) {
 			app := newApplication(client)
-			if _, err := w.browserOf(alice, row.who, app).get(returnURL + "?" + row.query.Encode()); err != nil {
+			if _, err := env.browserOf(alice, row.cookie, app).get(returnURL + "?" + row.query.Encode()); err != nil {
 				t.Fatal(err)
 			}
 			if len(app.connected) > 0 || len(app.failed) != 1 || row.want != "" && !errors.Is(app.failed[0], row.want) {
@@ -158,10 +158,10 @@ func TestWhatSomebodyWritesIntoAReturnURLIsNotBelieved(t *testing.T) {
 	}
 }
 
-// The callback sends a browser on that came too late, without a connect code. The session failed in nobody's hands: it has no error.
-func TestWhoComesBackTooLateIsToldSo(t *testing.T) {
+// A browser that comes to the callback too late is sent on without a connect code. An expired session has no error.
+func TestConnectHandlerReportsExpiredSession(t *testing.T) {
 	d := newDouble(time.Now)
-	d.meanwhile(func(*http.Request) *http.Response {
+	d.intercept(func(*http.Request) *http.Response {
 		return d.page(200, map[string]any{"data": map[string]any{"ref": installation, "actor": "alice", "status": "expired"}})
 	})
 	app := newApplication(newClient(t, d, authpipe.Options{}))
@@ -173,7 +173,7 @@ func TestWhoComesBackTooLateIsToldSo(t *testing.T) {
 	}
 }
 
-func TestTheHandlerRefusesWhatIsNoStart(t *testing.T) {
+func TestConnectHandlerRefusesForeignAndUnsignedRequests(t *testing.T) {
 	d := newDouble(time.Now)
 	client := newClient(t, d, authpipe.Options{})
 	for what, row := range map[string]struct {
@@ -185,10 +185,10 @@ func TestTheHandlerRefusesWhatIsNoStart(t *testing.T) {
 		"a return by POST":                 {http.MethodPost, "/facebook/return", nil, 405},
 		"another path":                     {http.MethodGet, "/facebook/", nil, 404},
 		"a start from another site":        {http.MethodPost, "/facebook/install", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
-		"nobody":                           {http.MethodPost, "/facebook/install", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Del("Cookie") }, 403},
-		"somebody without an id":           {http.MethodPost, "/facebook/install", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Set("Cookie", "signed_in=t/") }, 401},
-		"who returns and is not signed in": {http.MethodGet, "/facebook/return", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Del("Cookie") }, 403},
-		"who may not install":              {http.MethodPost, "/facebook/install", func(_ *http.Request, h *authpipe.ConnectHandler) { h.Begin = refuseAll }, 403},
+		"no person is signed in":           {http.MethodPost, "/facebook/install", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Del("Cookie") }, 403},
+		"a person without an id":           {http.MethodPost, "/facebook/install", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Set("Cookie", "signed_in=t/") }, 401},
+		"a return without being signed in": {http.MethodGet, "/facebook/return", func(r *http.Request, _ *authpipe.ConnectHandler) { r.Header.Del("Cookie") }, 403},
+		"Begin refuses":                    {http.MethodPost, "/facebook/install", func(_ *http.Request, h *authpipe.ConnectHandler) { h.Begin = refuseAll }, 403},
 	} {
 		t.Run(what, func(t *testing.T) {
 			h := &authpipe.ConnectHandler{Client: client, SignedIn: signedIn, ReturnURL: returnURL}
@@ -202,17 +202,17 @@ func TestTheHandlerRefusesWhatIsNoStart(t *testing.T) {
 			if w.Code != row.want || strings.Contains(w.Body.String(), "alice") {
 				t.Errorf("got %d %s", w.Code, w.Body)
 			}
-			wantAsked(t, d, "", 0)
+			wantRequests(t, d, "", 0)
 		})
 	}
 }
 
-// begins posts to a start of the handler, and returns the answer and what the handler has written to connect/.
+// begins posts to a start of the handler, and returns the response and what the handler has written to connect/.
 func begins(t *testing.T, path, form string, h authpipe.ConnectHandler) (*httptest.ResponseRecorder, []map[string]any) {
 	t.Helper()
 	d := newDouble(time.Now)
 	var written []map[string]any
-	d.meanwhile(func(r *http.Request) *http.Response {
+	d.intercept(func(r *http.Request) *http.Response {
 		written = append(written, bodyOf(r))
 		return d.page(200, map[string]any{"data": map[string]any{"authorization_url": "https://www.facebook.com/"}})
 	})
@@ -275,12 +275,12 @@ func TestConnectHandlerChecksMayInstallAtReturn(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
-			d.meanwhile(func(r *http.Request) *http.Response {
+			d.intercept(func(r *http.Request) *http.Response {
 				switch {
 				case r.Method == http.MethodDelete:
 					return d.page(http.StatusNoContent, nil)
 				case strings.HasSuffix(r.URL.Path, "/complete") && row.actor != bodyOf(r)["actor"]:
-					return d.refuse(http.StatusConflict, "actor_mismatch: the session was begun for somebody else")
+					return d.refuse(http.StatusConflict, "actor_mismatch: another actor began the session")
 				case strings.HasSuffix(r.URL.Path, "/complete"):
 					return d.page(200, map[string]any{"data": map[string]any{"ref": row.ref}})
 				}
@@ -305,8 +305,8 @@ func TestConnectHandlerRefusesUnlistedScopes(t *testing.T) {
 		listed     []string
 		want       string // empty: refused
 	}{
-		"none are asked for":              {"authorize", "", nil, "<nil>"},
-		"an empty field asks for none":    {"authorize", "scopes=", nil, "<nil>"},
+		"no scopes":                       {"authorize", "", nil, "<nil>"},
+		"an empty field":                  {"authorize", "scopes=", nil, "<nil>"},
 		"none are listed":                 {"authorize", "scopes=email", nil, ""},
 		"in the query":                    {"authorize?scopes=email", "", nil, ""},
 		"one of two is not listed":        {"authorize", "scopes=email,ads_management", []string{"email"}, ""},
@@ -328,7 +328,7 @@ func TestConnectHandlerRefusesUnlistedScopes(t *testing.T) {
 	}
 }
 
-// The form is the browser's. What a session is begun with comes from the application.
+// A browser can put anything into the form.
 func TestConnectHandlerTakesOnlyScopesFromTheForm(t *testing.T) {
 	form := url.Values{
 		"tenant": {"org_evil"}, "user": {"eve"}, "actor": {"eve"}, "provider": {"evil"}, "for": {"installation"}, "return_url": {"https://evil.example.com/"},
@@ -341,7 +341,7 @@ func TestConnectHandlerTakesOnlyScopesFromTheForm(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
 			var written []byte
-			d.meanwhile(func(r *http.Request) *http.Response {
+			d.intercept(func(r *http.Request) *http.Response {
 				written, _ = json.Marshal(bodyOf(r))
 				return d.page(200, map[string]any{"data": map[string]any{"authorization_url": "https://www.facebook.com/"}})
 			})
@@ -358,17 +358,17 @@ func TestConnectHandlerTakesOnlyScopesFromTheForm(t *testing.T) {
 			if to := w.Header().Get("Location"); w.Code != http.StatusSeeOther || to != "https://www.facebook.com/" {
 				t.Errorf("got %d, to %s", w.Code, to)
 			}
-			wantAsked(t, d, "PUT connect/"+bobs, 1)
-			wantAsked(t, d, "PUT connect/", 1)
+			wantRequests(t, d, "PUT connect/"+bobs, 1)
+			wantRequests(t, d, "PUT connect/", 1)
 		})
 	}
 }
 
-// A return URL stands in logs and in the browser's history.
+// A return URL is in logs and in the browser's history.
 func TestReplayedReturnURLConnectsNothing(t *testing.T) {
-	w := realWorld(t)
-	client := newRealClient(t, w)
-	w.connect(client, "replayed", "", alice)
+	env := testEnvironment(t)
+	client := newRealClient(t, env)
+	env.connect(client, "replayed", "", alice)
 	for what, relayed := range map[string]bool{"with a connect code": false, "with the provider's answer": true} {
 		t.Run(what, func(t *testing.T) {
 			app := newApplication(client)
@@ -376,30 +376,30 @@ func TestReplayedReturnURLConnectsNothing(t *testing.T) {
 			if relayed {
 				app.ReturnURL, app.RedirectURI = "", returnURL
 			}
-			came, err := w.browserOf(bobby, "replayed/"+user, app).post("https://app.example.com/facebook/authorize")
+			came, err := env.browserOf(bobby, "replayed/"+user, app).post("https://app.example.com/facebook/authorize")
 			if err != nil || len(app.connected) != 1 {
 				t.Fatalf("connected %v; failed %v; %v", app.connected, app.failed, err)
 			}
 			used := came.path[slices.IndexFunc(came.path, func(u string) bool { return strings.HasPrefix(u, returnURL+"?") })]
-			calls := w.facebook.Count(authpipetest.EndpointAccessToken)
-			for _, who := range []string{"replayed/mallory", "elsewhere/mallory", "elsewhere/" + user} {
+			calls := env.facebook.Count(authpipetest.EndpointAccessToken)
+			for _, cookie := range []string{"replayed/mallory", "elsewhere/mallory", "elsewhere/" + user} {
 				app.failed = nil
 				forged := used + "&" + url.Values{"actor": {user}, "user": {user}, "tenant": {"replayed"}}.Encode()
-				if _, err := w.browserOf(maeve, who, app).get(forged); err != nil {
+				if _, err := env.browserOf(maeve, cookie, app).get(forged); err != nil {
 					t.Fatal(err)
 				}
 				want := authpipe.ErrActorMismatch
-				if strings.HasPrefix(who, "elsewhere/") {
+				if strings.HasPrefix(cookie, "elsewhere/") {
 					want = authpipe.ErrNotFound
 				}
 				if len(app.connected) != 1 || len(app.failed) != 1 || !errors.Is(app.failed[0], want) {
-					t.Errorf("%s: connected %v; failed %v", who, app.connected, app.failed)
+					t.Errorf("%s: connected %v; failed %v", cookie, app.connected, app.failed)
 				}
 			}
-			if _, err := w.browserOf(bobby, "replayed/"+user, app).get(used); err != nil || len(app.connected) != 2 || app.connected[1].Ref != app.connected[0].Ref {
+			if _, err := env.browserOf(bobby, "replayed/"+user, app).get(used); err != nil || len(app.connected) != 2 || app.connected[1].Ref != app.connected[0].Ref {
 				t.Errorf("the same person: connected %v; failed %v; %v", app.connected, app.failed, err)
 			}
-			if n := w.facebook.Count(authpipetest.EndpointAccessToken) - calls; n != 0 {
+			if n := env.facebook.Count(authpipetest.EndpointAccessToken) - calls; n != 0 {
 				t.Errorf("a code was sent %d times more", n)
 			}
 		})
@@ -410,7 +410,7 @@ func refuseAll(*http.Request, authpipe.Person, *authpipe.ConnectRequest) error {
 	return errors.New("alice is no admin")
 }
 
-func TestWhatIsAskedForIsWhatTheEngineIsTold(t *testing.T) {
+func TestConnectSendsItsFields(t *testing.T) {
 	for what, row := range map[string]struct {
 		q    authpipe.ConnectRequest
 		want string
@@ -418,7 +418,7 @@ func TestWhatIsAskedForIsWhatTheEngineIsTold(t *testing.T) {
 		"the least":           {authpipe.ConnectRequest{Actor: "a"}, `{"actor":"a"}`},
 		"where to return":     {authpipe.ConnectRequest{ReturnURL: "https://r", RedirectURI: "https://s"}, `{"redirect_uri":"https://s","return_url":"https://r"}`},
 		"scopes":              {authpipe.ConnectRequest{Scopes: []string{"email", "x"}}, `{"scopes":["email","x"]}`},
-		"what was declined":   {authpipe.ConnectRequest{Reauthorize: true}, `{"reauthorize":true}`},
+		"declined scopes":     {authpipe.ConnectRequest{Reauthorize: true}, `{"reauthorize":true}`},
 		"another account":     {authpipe.ConnectRequest{AllowAccountChange: true}, `{"allow_account_change":true}`},
 		"a confirmed session": {authpipe.ConnectRequest{Completion: "confirm"}, `{"completion":"confirm"}`},
 		"a device":            {authpipe.ConnectRequest{Device: true}, `{"grant":"device"}`},
@@ -426,23 +426,23 @@ func TestWhatIsAskedForIsWhatTheEngineIsTold(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
-			var told []byte
-			d.meanwhile(func(r *http.Request) *http.Response {
-				told, _ = json.Marshal(bodyOf(r))
+			var written []byte
+			d.intercept(func(r *http.Request) *http.Response {
+				written, _ = json.Marshal(bodyOf(r))
 				return d.page(200, map[string]any{"data": map[string]any{}})
 			})
 			row.q.Tenant, row.q.User, row.q.For = "org_acme", "bob", authpipe.ForUser
-			if _, err := newClient(t, d, authpipe.Options{}).Connect(t.Context(), row.q); err != nil || string(told) != row.want {
-				t.Errorf("told %s, %v", told, err)
+			if _, err := newClient(t, d, authpipe.Options{}).Connect(t.Context(), row.q); err != nil || string(written) != row.want {
+				t.Errorf("it has written %s, %v", written, err)
 			}
-			wantAsked(t, d, "PUT connect/"+bobs, 1)
+			wantRequests(t, d, "PUT connect/"+bobs, 1)
 		})
 	}
 }
 
-func TestACompletionHandsOnWhatTheEngineWarnsOf(t *testing.T) {
+func TestCompleteReturnsWarnings(t *testing.T) {
 	d := newDouble(time.Now)
-	d.meanwhile(func(*http.Request) *http.Response {
+	d.intercept(func(*http.Request) *http.Response {
 		return d.page(200, map[string]any{"data": map[string]any{"ref": bobs}, "warnings": []string{"two permissions were declined"}})
 	})
 	done, err := newClient(t, d, authpipe.Options{}).Complete(t.Context(), authpipe.Completion{
@@ -453,17 +453,17 @@ func TestACompletionHandsOnWhatTheEngineWarnsOf(t *testing.T) {
 	}
 }
 
-func TestTheActorIsWhoIsSignedInWhateverBeginSays(t *testing.T) {
+func TestConnectHandlerKeepsActorAndTenantFromBegin(t *testing.T) {
 	d := newDouble(time.Now)
 	var actor string
-	d.meanwhile(func(r *http.Request) *http.Response {
+	d.intercept(func(r *http.Request) *http.Response {
 		actor = bodyOf(r)["actor"].(string)
 		return d.page(200, map[string]any{"data": map[string]any{"authorization_url": "https://www.facebook.com/"}})
 	})
 	h := &authpipe.ConnectHandler{
 		Client: newClient(t, d, authpipe.Options{}), SignedIn: signedIn, ReturnURL: returnURL,
 		Begin: func(_ *http.Request, _ authpipe.Person, q *authpipe.ConnectRequest) error {
-			q.Actor, q.User, q.Tenant = "somebody that a form says", "somebody", "evil"
+			q.Actor, q.User, q.Tenant = "another-actor", "another-user", "evil"
 			return nil
 		},
 	}
@@ -474,10 +474,10 @@ func TestTheActorIsWhoIsSignedInWhateverBeginSays(t *testing.T) {
 	if w.Code != http.StatusSeeOther || actor != "alice" {
 		t.Errorf("got %d, as %q", w.Code, actor)
 	}
-	wantAsked(t, d, "PUT connect/t/", 1)
+	wantRequests(t, d, "PUT connect/t/", 1)
 }
 
-func TestSessionOfPassesOverWhatABrowserAppends(t *testing.T) {
+func TestSessionOfIgnoresFragment(t *testing.T) {
 	if got, want := authpipe.SessionOf("the-state#_=_"), authpipe.SessionOf("the-state"); got != want {
 		t.Errorf("the session is %s, want %s", got, want)
 	}

@@ -22,20 +22,20 @@ import (
 
 var (
 	loadRefs  = flag.Int("load.refs", 500, "how many credentials TestLoad has")
-	loadUsers = flag.Int("load.goroutines", 0, "how many goroutines ask for them; 0: one for each 64 credentials, 64 at most")
-	loadTime  = flag.Duration("load.time", 10*time.Minute, "for how long, by a clock that waits for nobody")
+	loadUsers = flag.Int("load.goroutines", 0, "how many goroutines read them; 0: one for each 64 credentials, 64 at most")
+	loadTime  = flag.Duration("load.time", 10*time.Minute, "for how long, by a simulated clock")
 )
 
-// A storm is a Vault that is restarted each minute, out of reach for three minutes of every ten, and else unreliable. The tokens
-// that it has live for two to ten minutes, and are fresh again when half of that has passed.
+// A storm is a Vault that restarts each minute, is out of reach for three minutes of every ten, and fails now and then. Its tokens
+// live for two to ten minutes, and are refreshed after half of that.
 type storm struct {
 	*double
 	began time.Time
 
-	mu    sync.Mutex
-	ends  map[string]time.Time // of each token that was ever issued; zero: never
-	under map[string]int       // requests under way, by ref
-	twice []string             // refs of which two were
+	mu      sync.Mutex
+	ends    map[string]time.Time // of each token that was ever issued; zero: never
+	pending map[string]int       // requests under way, by ref
+	doubled []string             // refs of which two were
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -63,13 +63,13 @@ func (s *storm) RoundTrip(r *http.Request) (answer *http.Response, err error) {
 	case 1:
 		return s.refuse(http.StatusBadGateway, "unavailable: Facebook is down"), nil
 	case 2:
-		<-r.Context().Done() // it hangs
+		<-r.Context().Done() // the request hangs
 		return nil, r.Context().Err()
 	}
 	s.issue(ref)
 	answer, err = s.double.RoundTrip(r)
 	if luck == 3 && err == nil {
-		answer.Body = io.NopCloser(io.LimitReader(answer.Body, 100)) // it is cut
+		answer.Body = io.NopCloser(io.LimitReader(answer.Body, 100)) // the response is cut off
 	}
 	return answer, err
 }
@@ -77,29 +77,29 @@ func (s *storm) RoundTrip(r *http.Request) (answer *http.Response, err error) {
 func (s *storm) enter(ref string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.under[ref]++; s.under[ref] > 1 {
-		s.twice = append(s.twice, ref)
+	if s.pending[ref]++; s.pending[ref] > 1 {
+		s.doubled = append(s.doubled, ref)
 	}
 }
 
 func (s *storm) leave(ref string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.under[ref]--
+	s.pending[ref]--
 }
 
-// issue gives a ref a fresh token when its time has come, as the engine's sweep does.
+// issue refreshes a ref's token when it is due, as the engine's sweep does.
 func (s *storm) issue(ref string) {
 	s.double.mu.Lock()
 	defer s.double.mu.Unlock()
-	h := s.double.held[ref]
+	h := s.double.refs[ref]
 	if h == nil || h.expires.IsZero() || time.Until(h.expires) > h.ttl {
 		return
 	}
 	s.fresh(h, ref)
 }
 
-func (s *storm) fresh(h *held, ref string) {
+func (s *storm) fresh(h *stored, ref string) {
 	life := 2*time.Minute + rand.N(8*time.Minute)
 	h.token, h.expires, h.ttl = fmt.Sprintf("%s, %d", ref, rand.Int64()), time.Now().Add(life), life/2
 	s.mu.Lock()
@@ -107,7 +107,7 @@ func (s *storm) fresh(h *held, ref string) {
 	s.ends[h.token] = h.expires
 }
 
-// expired tells whether a token had ended at a time.
+// expired reports whether a token had expired at a time.
 func (s *storm) expired(token string, at time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,10 +115,10 @@ func (s *storm) expired(token string, at time.Time) bool {
 	return !issued || !end.IsZero() && !at.Before(end)
 }
 
-// newStorm has a tenth each of users that never connected and of tokens that never end.
+// newStorm returns a storm in which one user of ten never connected, and one token of ten never expires.
 func newStorm(refs int) (*storm, []authpipe.Request) {
-	s := &storm{double: newDouble(time.Now), began: time.Now(), ends: map[string]time.Time{}, under: map[string]int{}}
-	s.double.put(installation, held{token: "the installation's"})
+	s := &storm{double: newDouble(time.Now), began: time.Now(), ends: map[string]time.Time{}, pending: map[string]int{}}
+	s.double.put(installation, stored{token: "the installation's"})
 	s.ends["the installation's"] = time.Time{}
 	requests := make([]authpipe.Request, refs)
 	for i := range requests {
@@ -127,10 +127,10 @@ func newStorm(refs int) (*storm, []authpipe.Request) {
 		switch i % 10 {
 		case 0:
 		case 1:
-			s.double.put(ref, held{token: ref})
+			s.double.put(ref, stored{token: ref})
 			s.ends[ref] = time.Time{}
 		default:
-			h := held{}
+			h := stored{}
 			s.fresh(&h, ref)
 			s.double.put(ref, h)
 		}
@@ -138,9 +138,8 @@ func newStorm(refs int) (*storm, []authpipe.Request) {
 	return s, requests
 }
 
-// TestLoad has a crowd ask for many credentials for a long time, while all goes wrong that can. What must hold: no token is handed
-// out that has ended, however late its renewal; no ref is asked about twice at once; nobody is told that a person must help whom
-// nobody can help. It looks at no figure but prints some.
+// TestLoad reads many credentials for a long time, through a storm. No expired token is served; no ref has two requests at the same
+// time; no read fails but with ErrUnavailable. It prints figures, and does not judge them.
 func TestLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, requests := newStorm(*loadRefs)
@@ -157,7 +156,7 @@ func TestLoad(t *testing.T) {
 			crowd.Go(func() {
 				for time.Now().Before(end) {
 					for range 10 {
-						ok, blocked := s.ask(t, client, requests[pick(len(requests))])
+						ok, blocked := s.read(t, client, requests[pick(len(requests))])
 						served.Add(ok)
 						refused.Add(1 - ok)
 						waited.Add(blocked)
@@ -170,18 +169,18 @@ func TestLoad(t *testing.T) {
 		client.Close()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if len(s.twice) > 0 {
-			t.Errorf("%s there were two requests at once for one ref: %v", times(len(s.twice)), s.twice[0])
+		if len(s.doubled) > 0 {
+			t.Errorf("%s there were two requests at the same time for one ref: %v", times(len(s.doubled)), s.doubled[0])
 		}
 		if served.Load() < refused.Load()*10 {
 			t.Errorf("only %d were served, and %d refused", served.Load(), refused.Load())
 		}
-		t.Logf("%d credentials, %d goroutines, %v: %d served at once, %d after a wait, %d refused; Vault was asked %s and issued %d tokens",
+		t.Logf("%d credentials, %d goroutines, %v: %d served at once, %d after a wait, %d refused; Vault got requests %s and issued %d tokens",
 			*loadRefs, goroutines, length, served.Load()-waited.Load(), waited.Load(), refused.Load(), times(s.count("")), len(s.ends))
 	})
 }
 
-// pick prefers a tenth of them, as a day does.
+// pick prefers one tenth of the credentials, as real traffic does.
 func pick(n int) int {
 	if rand.IntN(10) < 7 {
 		return rand.IntN(max(n/10, 1))
@@ -189,16 +188,16 @@ func pick(n int) int {
 	return rand.IntN(n)
 }
 
-// ask asks once, and now and then does something rash. It returns what it adds to the counts.
-func (s *storm) ask(t *testing.T, client *authpipe.Client, q authpipe.Request) (served, blocked int64) {
+// read reads once, and now and then calls Forget or ReportDead. It returns what it adds to the counts.
+func (s *storm) read(t *testing.T, client *authpipe.Client, q authpipe.Request) (served, blocked int64) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	if rand.IntN(100) == 0 {
-		ctx, cancel = context.WithTimeout(t.Context(), rand.N(10*time.Millisecond)) // somebody without patience
+		ctx, cancel = context.WithTimeout(t.Context(), rand.N(10*time.Millisecond)) // a caller that gives up soon
 	}
 	defer cancel()
-	asked := time.Now()
+	began := time.Now()
 	credential, err := client.Credential(ctx, q)
-	if !time.Now().Equal(asked) {
+	if !time.Now().Equal(began) {
 		blocked = 1
 	}
 	switch {
@@ -210,17 +209,17 @@ func (s *storm) ask(t *testing.T, client *authpipe.Client, q authpipe.Request) (
 		return 0, 0
 	}
 	if credential.User != q.User && (credential.User != "" || credential.Source != authpipe.ForInstallation) {
-		t.Errorf("%s is given %s", q.User, credential.Ref)
+		t.Errorf("%s got %s", q.User, credential.Ref)
 	}
 	if s.expired(credential.AccessToken.Reveal(), time.Now()) {
-		t.Errorf("a token that has ended is handed out: %s", credential.AccessToken.Reveal())
+		t.Errorf("an expired token is served: %s", credential.AccessToken.Reveal())
 	}
 	switch rand.IntN(100_000) {
 	case 0:
 		client.Forget(credential.Ref)
 	case 1:
 		if fresh, err := client.ReportDead(ctx, credential); err == nil && s.expired(fresh.AccessToken.Reveal(), time.Now()) {
-			t.Errorf("a token that has ended is handed out in place of one that is dead: %s", fresh.AccessToken.Reveal())
+			t.Errorf("an expired token is served in place of a dead one: %s", fresh.AccessToken.Reveal())
 		}
 	}
 	return 1, blocked

@@ -14,10 +14,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// TestDocumentedPoliciesAreEnough takes the policies of an application and of one that follows events out of docs/hardening.md,
-// and does with a token of nothing else all that a client does.
+// TestDocumentedPoliciesAreEnough does all that a client does, with a token that has only the policies that docs/hardening.md gives
+// for an application and for one that follows events.
 func TestDocumentedPoliciesAreEnough(t *testing.T) {
-	w := realWorld(t)
+	env := testEnvironment(t)
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "hardening.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -26,14 +26,14 @@ func TestDocumentedPoliciesAreEnough(t *testing.T) {
 	for _, block := range regexp.MustCompile("(?s)<!-- policy: (?:application|events) -->\n```hcl\n(.*?)```").FindAllSubmatch(page, -1) {
 		policy.WriteString(strings.ReplaceAll(string(block[1]), "org_acme", "policed"))
 	}
-	if err := w.vault.Sys().PutPolicy("policed", policy.String()); err != nil {
+	if err := env.vault.Sys().PutPolicy("policed", policy.String()); err != nil {
 		t.Fatal(err)
 	}
-	secret, err := w.vault.Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"policed"}})
+	secret, err := env.vault.Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"policed"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	vault, err := w.server.Client()
+	vault, err := env.server.Client()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestDocumentedPoliciesAreEnough(t *testing.T) {
 	client := authpipe.New(vault, authpipe.Options{})
 	defer client.Close()
 
-	w.connect(client, "policed", "", alice)
+	env.connect(client, "policed", "", alice)
 	credential, err := client.Credential(t.Context(), authpipe.Request{Tenant: "policed", For: authpipe.ForInstallation})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestDocumentedPoliciesAreEnough(t *testing.T) {
 	if _, err := client.ReportDead(t.Context(), credential); err != nil {
 		t.Error(err)
 	}
-	// Which would be no error if only the check were not allowed.
+	// ReportDead returns no error if the policy forbids only the check.
 	if _, err := vault.Logical().Write("authpipe/connections/policed/facebook/installation/check", nil); err != nil {
 		t.Error(err)
 	}
@@ -63,7 +63,7 @@ func TestDocumentedPoliciesAreEnough(t *testing.T) {
 		}
 		break
 	}
-	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "policed", Actor: "somebody", ReturnURL: returnURL, For: authpipe.ForInstallation})
+	began, err := client.Connect(t.Context(), authpipe.ConnectRequest{Tenant: "policed", Actor: "an-actor", ReturnURL: returnURL, For: authpipe.ForInstallation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,11 +76,11 @@ func TestDocumentedPoliciesAreEnough(t *testing.T) {
 }
 
 func TestRevokedVaultTokenIsAnOutage(t *testing.T) {
-	w := realWorld(t)
-	client := newRealClient(t, w)
-	w.connect(client, "outlived", "", alice)
+	env := testEnvironment(t)
+	client := newRealClient(t, env)
+	env.connect(client, "outlived", "", alice)
 	policy := `path "authpipe/creds/outlived/*" { capabilities = ["read"] }`
-	if err := w.vault.Sys().PutPolicy("outlived", policy); err != nil {
+	if err := env.vault.Sys().PutPolicy("outlived", policy); err != nil {
 		t.Fatal(err)
 	}
 	for what, row := range map[string]struct {
@@ -88,20 +88,20 @@ func TestRevokedVaultTokenIsAnOutage(t *testing.T) {
 		end       func(token string) error
 		served    bool
 	}{
-		"the token is revoked":                       {false, w.vault.Auth().Token().RevokeTree, true},
-		"the token is revoked, and had no default":   {true, w.vault.Auth().Token().RevokeTree, true},
-		"the policy is withdrawn":                    {false, func(string) error { return w.vault.Sys().DeletePolicy("outlived") }, false},
-		"the policy is withdrawn, without a default": {true, func(string) error { return w.vault.Sys().DeletePolicy("outlived") }, false},
+		"the token is revoked":                               {false, env.vault.Auth().Token().RevokeTree, true},
+		"the token without default is revoked":               {true, env.vault.Auth().Token().RevokeTree, true},
+		"the policy is withdrawn":                            {false, func(string) error { return env.vault.Sys().DeletePolicy("outlived") }, false},
+		"the policy of a token without default is withdrawn": {true, func(string) error { return env.vault.Sys().DeletePolicy("outlived") }, false},
 	} {
 		t.Run(what, func(t *testing.T) {
-			if err := w.vault.Sys().PutPolicy("outlived", policy); err != nil {
+			if err := env.vault.Sys().PutPolicy("outlived", policy); err != nil {
 				t.Fatal(err)
 			}
-			secret, err := w.vault.Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"outlived"}, NoDefaultPolicy: row.noDefault})
+			secret, err := env.vault.Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"outlived"}, NoDefaultPolicy: row.noDefault})
 			if err != nil {
 				t.Fatal(err)
 			}
-			vault, err := w.server.Client()
+			vault, err := env.server.Client()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,8 +126,8 @@ func TestRevokedVaultTokenIsAnOutage(t *testing.T) {
 }
 
 func TestMissingMountIsErrNoMount(t *testing.T) {
-	w := realWorld(t)
-	client := authpipe.New(w.vault, authpipe.Options{Mount: "nowhere"})
+	env := testEnvironment(t)
+	client := authpipe.New(env.vault, authpipe.Options{Mount: "nowhere"})
 	defer client.Close()
 	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}); !errors.Is(err, authpipe.ErrNoMount) {
 		t.Errorf("got %v", err)

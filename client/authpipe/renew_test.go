@@ -15,69 +15,69 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-func TestWhatIsUsedIsRenewedBeforeItEnds(t *testing.T) {
+func TestTokenInUseIsRenewedAtItsTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", expires: time.Now().Add(time.Hour), ttl: 30 * time.Second})
+		d.put(bobs, stored{token: "one", expires: time.Now().Add(time.Hour), ttl: 30 * time.Second})
 		client := newClient(t, d, authpipe.Options{})
 		token(t, client, bob())
 		token(t, client, bob())
-		d.put(bobs, held{token: "two", expires: time.Now().Add(2 * time.Hour), ttl: 30 * time.Second})
+		d.put(bobs, stored{token: "two", expires: time.Now().Add(2 * time.Hour), ttl: 30 * time.Second})
 
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
-		wantAsked(t, d, "GET creds/", 1) // it honours ttl
+		wantRequests(t, d, "GET creds/", 1) // not before its ttl
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		wantAsked(t, d, "GET creds/", 2)
+		wantRequests(t, d, "GET creds/", 2)
 		if got := token(t, client, bob()); got != "two" {
 			t.Errorf("got %q", got)
 		}
-		wantAsked(t, d, "GET creds/", 2)
+		wantRequests(t, d, "GET creds/", 2)
 	})
 }
 
-func TestWhatEndsBeforeItsTurnIsRenewedBeforeItEnds(t *testing.T) {
+func TestTokenIsRenewedBeforeItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", expires: time.Now().Add(2 * time.Minute), ttl: time.Hour})
+		d.put(bobs, stored{token: "one", expires: time.Now().Add(2 * time.Minute), ttl: time.Hour})
 		client := newClient(t, d, authpipe.Options{})
 		token(t, client, bob())
 		token(t, client, bob())
-		d.put(bobs, held{token: "two", expires: time.Now().Add(time.Hour), ttl: time.Hour})
+		d.put(bobs, stored{token: "two", expires: time.Now().Add(time.Hour), ttl: time.Hour})
 		time.Sleep(118 * time.Second)
 		synctest.Wait()
-		wantAsked(t, d, "GET creds/", 2)
+		wantRequests(t, d, "GET creds/", 2)
 	})
 }
 
-// Vault's Date tells whole seconds: a token that is read in the last moment of one has less to live than it seems.
-func TestATokenEndsByTheEarlierOfWhatTheDateMayMean(t *testing.T) {
+// Vault's Date has whole seconds, so a token that is read at the end of one expires up to a second sooner than it seems.
+func TestTokenExpiresByEarliestReadingOfDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ends := time.Now().Add(10 * time.Second)
 		time.Sleep(900 * time.Millisecond)
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", expires: ends})
+		d.put(bobs, stored{token: "one", expires: ends})
 		client := newClient(t, d, authpipe.Options{})
 		token(t, client, bob())
-		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
+		d.intercept(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
 		for range 1200 {
 			if _, err := client.Credential(t.Context(), bob()); err == nil && !time.Now().Before(ends) {
-				t.Fatalf("%v after its end it is handed out", time.Since(ends))
+				t.Fatalf("%v after its end it is served", time.Since(ends))
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
 }
 
-func TestATokenThatEndsOnItsWayIsNotHandedOut(t *testing.T) {
+func TestTokenExpiredInTransitIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		ends := time.Now().Add(3 * time.Second)
-		d.put(bobs, held{token: "one", expires: ends})
-		d.meanwhile(func(r *http.Request) *http.Response {
+		d.put(bobs, stored{token: "one", expires: ends})
+		d.intercept(func(r *http.Request) *http.Response {
 			answer := d.answer(r, "creds/"+bobs)
-			d.put(bobs, held{token: "two", expires: time.Now().Add(time.Hour)})
+			d.put(bobs, stored{token: "two", expires: time.Now().Add(time.Hour)})
 			time.Sleep(5 * time.Second)
 			return answer
 		})
@@ -88,19 +88,19 @@ func TestATokenThatEndsOnItsWayIsNotHandedOut(t *testing.T) {
 	})
 }
 
-func TestNoMoreAreRenewedAtOnceThanMay(t *testing.T) {
+func TestParallelBoundsRenewals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		client := newClient(t, d, authpipe.Options{Parallel: 2})
 		users := []string{"a", "b", "c", "d", "e", "f"}
 		for _, user := range users {
-			d.put("org_acme/facebook/users/"+user, held{token: user, ttl: 30 * time.Second})
+			d.put("org_acme/facebook/users/"+user, stored{token: user, ttl: 30 * time.Second})
 			for range 2 {
 				token(t, client, authpipe.Request{Tenant: "org_acme", User: user, For: authpipe.ForUser})
 			}
 		}
 		var under, most atomic.Int64
-		d.meanwhile(func(*http.Request) *http.Response {
+		d.intercept(func(*http.Request) *http.Response {
 			most.Store(max(most.Load(), under.Add(1)))
 			time.Sleep(10 * time.Second)
 			under.Add(-1)
@@ -108,68 +108,68 @@ func TestNoMoreAreRenewedAtOnceThanMay(t *testing.T) {
 		})
 		time.Sleep(2 * time.Minute)
 		if most.Load() != 2 {
-			t.Errorf("%d were renewed at once", most.Load())
+			t.Errorf("%d were renewed at the same time", most.Load())
 		}
-		wantAsked(t, d, "GET creds/", 2*len(users))
+		wantRequests(t, d, "GET creds/", 2*len(users))
 	})
 }
 
-func TestWhatSleepsCostsNothing(t *testing.T) {
+func TestIdleCredentialIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", expires: time.Now().Add(240 * time.Hour), ttl: 30 * time.Second})
+		d.put(bobs, stored{token: "one", expires: time.Now().Add(240 * time.Hour), ttl: 30 * time.Second})
 		client := newClient(t, d, authpipe.Options{})
 		token(t, client, bob())
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		wantAsked(t, d, "GET creds/", 1)
+		wantRequests(t, d, "GET creds/", 1)
 
-		// Who wakes it waits for what is so by then, and who comes after that does not.
-		d.put(bobs, held{token: "two", expires: time.Now().Add(240 * time.Hour), ttl: 30 * time.Second})
+		// The next read waits for the current token, and the one after that comes from the cache.
+		d.put(bobs, stored{token: "two", expires: time.Now().Add(240 * time.Hour), ttl: 30 * time.Second})
 		if got := token(t, client, bob()); got != "two" {
-			t.Errorf("who wakes it is given %q of yesterday", got)
+			t.Errorf("the next read returned %q of yesterday", got)
 		}
 		token(t, client, bob())
-		wantAsked(t, d, "GET creds/", 2)
+		wantRequests(t, d, "GET creds/", 2)
 
-		// Where Vault is away, what lives is better than nothing.
+		// During an outage, the cached token is served.
 		time.Sleep(24 * time.Hour)
-		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
+		d.intercept(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
 		if got := token(t, client, bob()); got != "two" {
 			t.Errorf("while Vault is sealed: got %q", got)
 		}
 	})
 }
 
-func TestATokenWithoutAPlannedRefreshIsAskedForAnewAllTheSame(t *testing.T) {
+func TestTokenWithoutTTLIsRenewedAtMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one"})
+		d.put(bobs, stored{token: "one"})
 		client := newClient(t, d, authpipe.Options{MaxAge: time.Minute})
 		for range 600 {
 			token(t, client, bob())
 			time.Sleep(time.Second)
 		}
 		if n := d.count("GET creds/"); n < 9 || n > 10 {
-			t.Errorf("in ten minutes it was asked for %s", times(n))
+			t.Errorf("in ten minutes it was requested %s", times(n))
 		}
 	})
 }
 
-func TestATokenThatHasEndedIsNeverHandedOut(t *testing.T) {
+func TestExpiredTokenIsNeverServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		ends := time.Now().Add(10 * time.Minute)
-		d.put(bobs, held{token: "one", expires: ends, ttl: time.Hour})
+		d.put(bobs, stored{token: "one", expires: ends, ttl: time.Hour})
 		client := newClient(t, d, authpipe.Options{Timeout: time.Second})
 		token(t, client, bob())
-		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
+		d.intercept(func(*http.Request) *http.Response { return d.refuse(http.StatusServiceUnavailable, "Vault is sealed") })
 		served := 0
 		for time.Now().Before(ends.Add(time.Minute)) {
 			got, err := client.Credential(t.Context(), bob())
 			switch {
 			case err == nil && !time.Now().Before(ends):
-				t.Fatalf("%v after its end %v is handed out", time.Since(ends), got)
+				t.Fatalf("%v after its end %v is served", time.Since(ends), got)
 			case err == nil:
 				served++
 			case !errors.Is(err, authpipe.ErrUnavailable):
@@ -181,27 +181,27 @@ func TestATokenThatHasEndedIsNeverHandedOut(t *testing.T) {
 			t.Errorf("it was served for %d of its 600 seconds", served)
 		}
 		if n := d.count("GET creds/"); n > 150 {
-			t.Errorf("Vault, which was down, was asked %s", times(n))
+			t.Errorf("in the outage Vault got requests %s", times(n))
 		}
-		d.meanwhile(nil)
-		d.put(bobs, held{token: "two", expires: time.Now().Add(time.Hour)})
+		d.intercept(nil)
+		d.put(bobs, stored{token: "two", expires: time.Now().Add(time.Hour)})
 		time.Sleep(31 * time.Second)
 		if got := token(t, client, bob()); got != "two" {
-			t.Errorf("when Vault is back: got %q", got)
+			t.Errorf("after the outage: got %q", got)
 		}
 	})
 }
 
-func TestALifeIsReckonedByTheClockOfWhoTellsIt(t *testing.T) {
+func TestLifetimeIgnoresSkewOfVaultsClock(t *testing.T) {
 	for what, skew := range map[string]time.Duration{"Vault's clock is a day ahead": 24 * time.Hour, "Vault's clock is a day behind": -24 * time.Hour} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				vaults := func() time.Time { return time.Now().Add(skew) }
 				d := newDouble(vaults)
-				d.put(bobs, held{token: "one", expires: vaults().Add(10 * time.Minute)})
+				d.put(bobs, stored{token: "one", expires: vaults().Add(10 * time.Minute)})
 				client := newClient(t, d, authpipe.Options{})
 				token(t, client, bob())
-				d.put(bobs, held{token: "two", expires: vaults().Add(time.Hour)})
+				d.put(bobs, stored{token: "two", expires: vaults().Add(time.Hour)})
 				time.Sleep(5 * time.Minute)
 				if got := token(t, client, bob()); got != "one" {
 					t.Errorf("after half its life: got %q", got)
@@ -215,40 +215,40 @@ func TestALifeIsReckonedByTheClockOfWhoTellsIt(t *testing.T) {
 	}
 }
 
-func TestARefusalTakesACredentialOutOfServiceAndTroubleDoesNot(t *testing.T) {
+func TestRefusalEndsServiceAndOutageDoesNot(t *testing.T) {
 	for what, row := range map[string]struct {
 		status int
 		text   string
 		served bool
 	}{
-		"needs_reauth":         {409, "needs_reauth: it is dead", false},
-		"revoked":              {409, "revoked: it was taken away", false},
-		"failed":               {409, "failed: it has expired", false},
-		"suspended":            {409, "suspended: the tenant is suspended", false},
-		"not found":            {404, "not_found: there is none", false},
-		"permission denied":    {403, "permission denied", false},
-		"throttled":            {429, "throttled: until noon", true},
-		"misconfigured":        {424, "misconfigured: the client is refused", true},
-		"unavailable":          {502, "unavailable: Facebook is down", true},
-		"Vault is sealed":      {503, "Vault is sealed", true},
-		"Vault is out of luck": {500, "internal error", true},
-		"the mount is gone":    {404, "no handler for route \"authpipe/\". route entry not found.", false},
-		"another engine":       {404, "unsupported path", false},
-		"the plugin is down":   {404, "no handler for route \"authpipe/\". route entry found, but backend is nil.", true},
-		"a dead Vault token":   {403, "permission denied\n\t* invalid token", true},
-		"Vault's quota":        {429, "rate limit quota exceeded", true},
+		"needs_reauth":       {409, "needs_reauth: it is dead", false},
+		"revoked":            {409, "revoked: it was taken away", false},
+		"failed":             {409, "failed: it has expired", false},
+		"suspended":          {409, "suspended: the tenant is suspended", false},
+		"not found":          {404, "not_found: there is none", false},
+		"permission denied":  {403, "permission denied", false},
+		"throttled":          {429, "throttled: until noon", true},
+		"misconfigured":      {424, "misconfigured: the client is refused", true},
+		"unavailable":        {502, "unavailable: Facebook is down", true},
+		"Vault is sealed":    {503, "Vault is sealed", true},
+		"Vault fails":        {500, "internal error", true},
+		"the mount is gone":  {404, "no handler for route \"authpipe/\". route entry not found.", false},
+		"another engine":     {404, "unsupported path", false},
+		"the plugin is down": {404, "no handler for route \"authpipe/\". route entry found, but backend is nil.", true},
+		"a dead Vault token": {403, "permission denied\n\t* invalid token", true},
+		"Vault's quota":      {429, "rate limit quota exceeded", true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDouble(time.Now)
-				d.put(bobs, held{token: "one", expires: time.Now().Add(time.Hour), ttl: 30 * time.Second})
+				d.put(bobs, stored{token: "one", expires: time.Now().Add(time.Hour), ttl: 30 * time.Second})
 				client := newClient(t, d, authpipe.Options{})
 				token(t, client, bob())
 				token(t, client, bob())
-				d.put(bobs, held{status: row.status, refusal: row.text})
+				d.put(bobs, stored{status: row.status, refusal: row.text})
 				time.Sleep(35 * time.Second)
 				synctest.Wait()
-				wantAsked(t, d, "GET creds/", 2)
+				wantRequests(t, d, "GET creds/", 2)
 				if _, err := client.Credential(t.Context(), bob()); (err == nil) != row.served {
 					t.Errorf("got %v", err)
 				}
@@ -257,31 +257,31 @@ func TestARefusalTakesACredentialOutOfServiceAndTroubleDoesNot(t *testing.T) {
 	}
 }
 
-func TestWhatIsEvictedWhileItIsBeingRenewedIsNotAskedForBesideThat(t *testing.T) {
+func TestReadOfEvictedCredentialJoinsItsRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", ttl: 30 * time.Second})
-		d.put(installation, held{token: "the installation's"})
+		d.put(bobs, stored{token: "one", ttl: 30 * time.Second})
+		d.put(installation, stored{token: "the installation's"})
 		client := newClient(t, d, authpipe.Options{Size: 1})
 		token(t, client, bob())
 		token(t, client, bob())
-		d.meanwhile(func(r *http.Request) *http.Response {
+		d.intercept(func(r *http.Request) *http.Response {
 			if strings.HasSuffix(r.URL.Path, "/bob") {
 				time.Sleep(10 * time.Second)
 			}
 			return nil
 		})
 		time.Sleep(34 * time.Second)
-		wantAsked(t, d, "GET creds/"+bobs, 2) // it is under way
+		wantRequests(t, d, "GET creds/"+bobs, 2) // its renewal is under way
 		token(t, client, authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation})
 		if got := token(t, client, bob()); got != "one" {
 			t.Errorf("got %q", got)
 		}
-		wantAsked(t, d, "GET creds/"+bobs, 2)
+		wantRequests(t, d, "GET creds/"+bobs, 2)
 	})
 }
 
-// A log handler may read a credential with the same client, to ship the record somewhere.
+// A log handler may read a credential with the same client, for example to send the record to another service.
 func TestLogHandlerMayUseTheClient(t *testing.T) {
 	for what, row := range map[string]struct {
 		refusal string
@@ -293,8 +293,8 @@ func TestLogHandlerMayUseTheClient(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDouble(time.Now)
-				d.put(bobs, held{token: "one", ttl: 30 * time.Second, refusal: row.refusal})
-				d.put(installation, held{token: "the installation's"})
+				d.put(bobs, stored{token: "one", ttl: 30 * time.Second, refusal: row.refusal})
+				d.put(installation, stored{token: "the installation's"})
 				reads := make(chan error, 10)
 				log := &readingLog{Handler: slog.DiscardHandler, reads: reads}
 				log.client = newClient(t, d, authpipe.Options{Logger: slog.New(log)})
@@ -303,7 +303,7 @@ func TestLogHandlerMayUseTheClient(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				d.put(bobs, held{status: 503, refusal: "Vault is sealed"})
+				d.put(bobs, stored{status: 503, refusal: "Vault is sealed"})
 				time.Sleep(34 * time.Second)
 				synctest.Wait()
 				if _, err := log.client.Credential(t.Context(), bob()); (err == nil) != row.served {
@@ -320,12 +320,11 @@ func TestLogHandlerMayUseTheClient(t *testing.T) {
 	}
 }
 
-// readingLog reads a credential for each record. It is called by the client's
-// own goroutines.
+// readingLog reads a credential for each record, on the client's own goroutines.
 type readingLog struct {
 	slog.Handler
 	client *authpipe.Client
-	reads  chan<- error // what each read ended with
+	reads  chan<- error // the error of each read
 }
 
 // Enabled implements [slog.Handler].
@@ -338,26 +337,26 @@ func (l *readingLog) Handle(ctx context.Context, _ slog.Record) error {
 	return err
 }
 
-func TestALifeGoesByTheClockThatIsHandedIn(t *testing.T) {
+func TestLifetimeGoesByOptionsNow(t *testing.T) {
 	clock := authpipetest.NewClock(time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC))
 	d := newDouble(clock.Now)
-	d.put(bobs, held{token: "one", expires: clock.Now().Add(time.Hour)})
+	d.put(bobs, stored{token: "one", expires: clock.Now().Add(time.Hour)})
 	client := newClient(t, d, authpipe.Options{Now: clock.Now, MaxAge: 2 * time.Hour})
 	token(t, client, bob())
-	d.put(bobs, held{token: "two", expires: clock.Now().Add(3 * time.Hour)})
+	d.put(bobs, stored{token: "two", expires: clock.Now().Add(3 * time.Hour)})
 	clock.Advance(time.Hour)
 	if got := token(t, client, bob()); got != "two" {
 		t.Errorf("got %q", got)
 	}
 }
 
-func TestCloseEndsAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left
+func TestCloseEndsCallsAndGoroutines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // it fails if a goroutine is left
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one"})
+		d.put(bobs, stored{token: "one"})
 		client := newClient(t, d, authpipe.Options{})
 		token(t, client, bob())
-		d.meanwhile(func(r *http.Request) *http.Response { <-r.Context().Done(); return nil })
+		d.intercept(func(r *http.Request) *http.Response { <-r.Context().Done(); return nil })
 		waiting := make(chan error)
 		go func() {
 			_, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation})
@@ -366,25 +365,25 @@ func TestCloseEndsAll(t *testing.T) {
 		synctest.Wait()
 		client.Close()
 		if err := <-waiting; !errors.Is(err, authpipe.ErrClosed) {
-			t.Errorf("who waited got %v", err)
+			t.Errorf("the waiting read returned %v", err)
 		}
 		if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrClosed) {
-			t.Errorf("who asks of what was cached gets %v", err)
+			t.Errorf("a read of the cached credential returned %v", err)
 		}
 		client.Close()
 	})
 }
 
-// An answer is at most five minutes old while it is being read, the package says, and that is how long an operator's suspending
-// takes to be seen, and twice that for who reads so seldom that it fell asleep.
-func TestWhatIsReadOnceAnHourIsNotAnHourOld(t *testing.T) {
+// A response is at most five minutes old while it is being read, and ten if it is read rarely, so a suspension takes effect in
+// that time.
+func TestRareReadWaitsForCurrentAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", expires: time.Now().Add(1440 * time.Hour), ttl: 720 * time.Hour})
+		d.put(bobs, stored{token: "one", expires: time.Now().Add(1440 * time.Hour), ttl: 720 * time.Hour})
 		client := newClient(t, d, authpipe.Options{})
 		token(t, client, bob())
 		time.Sleep(10 * time.Minute)
-		d.put(bobs, held{refusal: "suspended: the tenant is suspended"})
+		d.put(bobs, stored{refusal: "suspended: the tenant is suspended"})
 		time.Sleep(50 * time.Minute)
 		if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrSuspended) {
 			t.Errorf("fifty minutes after the suspension: got %v", err)

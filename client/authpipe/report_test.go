@@ -12,19 +12,19 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-func TestWhatIsReportedDeadIsCheckedOnceAndReplaced(t *testing.T) {
+func TestReportedTokenIsCheckedOnceAndReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one"})
+		d.put(bobs, stored{token: "one"})
 		client := newClient(t, d, authpipe.Options{})
 		dead, err := client.Credential(t.Context(), bob())
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.meanwhile(func(r *http.Request) *http.Response {
+		d.intercept(func(r *http.Request) *http.Response {
 			time.Sleep(time.Second)
-			if r.Method == http.MethodPut { // the check finds out, and a fresh one is served from then on
-				d.put(bobs, held{token: "two"})
+			if r.Method == http.MethodPut { // the check finds it dead, and the engine has a new one from then on
+				d.put(bobs, stored{token: "two"})
 			}
 			return nil
 		})
@@ -39,23 +39,23 @@ func TestWhatIsReportedDeadIsCheckedOnceAndReplaced(t *testing.T) {
 			crowd.Go(func() {
 				time.Sleep(time.Millisecond)
 				if got := token(t, client, bob()); got != "two" {
-					t.Errorf("who asks while it is being checked gets %q", got)
+					t.Errorf("a read during the check returned %q", got)
 				}
 			})
 		}
 		crowd.Wait()
-		if _, err := client.ReportDead(t.Context(), dead); err != nil { // by who comes late
+		if _, err := client.ReportDead(t.Context(), dead); err != nil { // a late report
 			t.Error(err)
 		}
-		wantAsked(t, d, "PUT connections/"+bobs+"/check", 1)
-		wantAsked(t, d, "GET creds/"+bobs, 2)
+		wantRequests(t, d, "PUT connections/"+bobs+"/check", 1)
+		wantRequests(t, d, "GET creds/"+bobs, 2)
 	})
 }
 
-func TestATokenThatTheEngineFindsAliveIsNotCheckedAgainForAMinute(t *testing.T) {
+func TestLivingTokenIsCheckedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one"})
+		d.put(bobs, stored{token: "one"})
 		client := newClient(t, d, authpipe.Options{})
 		alive, err := client.Credential(t.Context(), bob())
 		if err != nil {
@@ -67,19 +67,19 @@ func TestATokenThatTheEngineFindsAliveIsNotCheckedAgainForAMinute(t *testing.T) 
 			}
 			time.Sleep(time.Second)
 		}
-		wantAsked(t, d, "PUT connections/", 1)
+		wantRequests(t, d, "PUT connections/", 1)
 		time.Sleep(2 * time.Second)
 		if _, err := client.ReportDead(t.Context(), alive); err != nil {
 			t.Fatal(err)
 		}
-		wantAsked(t, d, "PUT connections/", 2)
+		wantRequests(t, d, "PUT connections/", 2)
 	})
 }
 
-func TestATokenThatIsRenewedUnchangedIsNotCheckedAgainForThat(t *testing.T) {
+func TestRenewalKeepsTimeOfLastCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", ttl: 30 * time.Second})
+		d.put(bobs, stored{token: "one", ttl: 30 * time.Second})
 		client := newClient(t, d, authpipe.Options{})
 		for range 59 {
 			alive, err := client.Credential(t.Context(), bob())
@@ -91,25 +91,25 @@ func TestATokenThatIsRenewedUnchangedIsNotCheckedAgainForThat(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		wantAsked(t, d, "GET creds/", 3)
-		wantAsked(t, d, "PUT connections/", 1)
+		wantRequests(t, d, "GET creds/", 3)
+		wantRequests(t, d, "PUT connections/", 1)
 	})
 }
 
-func TestACrowdDoesNotGoOnAskingForACheckThatFails(t *testing.T) {
+func TestFailedCheckIsNotRepeatedAtOnce(t *testing.T) {
 	for what, row := range map[string]struct {
 		status int
 		text   string
 		want   int // within a minute
 	}{
-		"the provider throttles":       {http.StatusTooManyRequests, "throttled: until noon", 12},
-		"no policy lets it be checked": {http.StatusForbidden, "permission denied", 1},
+		"the provider throttles":     {http.StatusTooManyRequests, "throttled: until noon", 12},
+		"no policy allows the check": {http.StatusForbidden, "permission denied", 1},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDouble(time.Now)
-				d.put(bobs, held{token: "one"})
-				d.meanwhile(func(r *http.Request) *http.Response {
+				d.put(bobs, stored{token: "one"})
+				d.intercept(func(r *http.Request) *http.Response {
 					if r.Method == http.MethodPut {
 						return d.refuse(row.status, row.text)
 					}
@@ -126,25 +126,25 @@ func TestACrowdDoesNotGoOnAskingForACheckThatFails(t *testing.T) {
 					}
 					time.Sleep(100 * time.Millisecond)
 				}
-				wantAsked(t, d, "PUT connections/", row.want)
-				wantAsked(t, d, "GET creds/", 1+row.want)
+				wantRequests(t, d, "PUT connections/", row.want)
+				wantRequests(t, d, "GET creds/", 1+row.want)
 			})
 		})
 	}
 }
 
-func TestWhatTheEngineCouldNotBeToldItIsToldLater(t *testing.T) {
-	for what, away := range map[string]string{"Vault is away": "", "the check alone fails": http.MethodPut} {
+func TestFailedCheckIsRepeatedLater(t *testing.T) {
+	for what, away := range map[string]string{"Vault is sealed": "", "the check alone fails": http.MethodPut} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDouble(time.Now)
-				d.put(bobs, held{token: "one", check: "revoked: bob took it away"})
+				d.put(bobs, stored{token: "one", check: "revoked: bob took it away"})
 				client := newClient(t, d, authpipe.Options{})
 				dead, err := client.Credential(t.Context(), bob())
 				if err != nil {
 					t.Fatal(err)
 				}
-				d.meanwhile(func(r *http.Request) *http.Response {
+				d.intercept(func(r *http.Request) *http.Response {
 					if away == "" || r.Method == away {
 						return d.refuse(http.StatusServiceUnavailable, "Vault is sealed")
 					}
@@ -153,20 +153,20 @@ func TestWhatTheEngineCouldNotBeToldItIsToldLater(t *testing.T) {
 				if _, err := client.ReportDead(t.Context(), dead); (err == nil) != (away != "") {
 					t.Errorf("got %v", err)
 				}
-				d.meanwhile(nil)
-				_, _ = client.Credential(t.Context(), bob()) // somebody uses it still
+				d.intercept(nil)
+				_, _ = client.Credential(t.Context(), bob()) // it is still in use
 				time.Sleep(6 * time.Minute)
 				_, _ = client.Credential(t.Context(), bob())
-				wantAsked(t, d, "PUT connections/", 2)
+				wantRequests(t, d, "PUT connections/", 2)
 			})
 		})
 	}
 }
 
-func TestWhatTheCheckFindsDeadIsServedNoMore(t *testing.T) {
+func TestDeadTokenIsNotServedAfterCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", check: "revoked: bob took it away"})
+		d.put(bobs, stored{token: "one", check: "revoked: bob took it away"})
 		client := newClient(t, d, authpipe.Options{})
 		dead, err := client.Credential(t.Context(), bob())
 		if err != nil {
@@ -175,26 +175,26 @@ func TestWhatTheCheckFindsDeadIsServedNoMore(t *testing.T) {
 		_, err = client.ReportDead(t.Context(), dead)
 		var needs *authpipe.NeedsReauthError
 		if !errors.As(err, &needs) || !errors.Is(err, authpipe.ErrRevoked) || needs.Path != "connect/"+bobs {
-			t.Errorf("who reports it gets %v", err)
+			t.Errorf("the report returned %v", err)
 		}
 		if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrRevoked) {
-			t.Errorf("who asks then gets %v", err)
+			t.Errorf("the next read returned %v", err)
 		}
 	})
 }
 
-func TestAFlightThatLeftBeforeTheReportDoesNotBringTheDeadTokenBack(t *testing.T) {
+func TestCallBegunBeforeReportDoesNotRestoreDeadToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", ttl: 30 * time.Second})
+		d.put(bobs, stored{token: "one", ttl: 30 * time.Second})
 		client := newClient(t, d, authpipe.Options{})
 		dead, err := client.Credential(t.Context(), bob())
 		if err != nil {
 			t.Fatal(err)
 		}
 		token(t, client, bob())
-		// The renewal is under way, with the former token in its hands, when it is reported.
-		d.meanwhile(func(r *http.Request) *http.Response {
+		// The report comes while a renewal is under way, which will return the former token.
+		d.intercept(func(r *http.Request) *http.Response {
 			answer := d.answer(r, "creds/"+bobs)
 			if r.Method == http.MethodPut {
 				return nil
@@ -203,46 +203,46 @@ func TestAFlightThatLeftBeforeTheReportDoesNotBringTheDeadTokenBack(t *testing.T
 			return answer
 		})
 		time.Sleep(34 * time.Second)
-		wantAsked(t, d, "GET creds/", 2)
-		d.put(bobs, held{token: "two"})
+		wantRequests(t, d, "GET creds/", 2)
+		d.put(bobs, stored{token: "two"})
 		fresh, err := client.ReportDead(t.Context(), dead)
 		if err != nil || fresh.AccessToken.Reveal() != "two" || token(t, client, bob()) != "two" {
 			t.Errorf("got %v, %v", fresh.AccessToken.Reveal(), err)
 		}
-		if twice := d.askedTwice(); len(twice) > 0 {
-			t.Errorf("two requests at once for %v", twice)
+		if twice := d.concurrent(); len(twice) > 0 {
+			t.Errorf("two requests at the same time for %v", twice)
 		}
 	})
 }
 
-func TestWhatWasReplacedAlreadyIsNotChecked(t *testing.T) {
+func TestReplacedTokenIsNotChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", ttl: 30 * time.Second})
+		d.put(bobs, stored{token: "one", ttl: 30 * time.Second})
 		client := newClient(t, d, authpipe.Options{})
 		dead, err := client.Credential(t.Context(), bob())
 		if err != nil {
 			t.Fatal(err)
 		}
 		token(t, client, bob())
-		d.put(bobs, held{token: "two"})
-		d.meanwhile(func(*http.Request) *http.Response { time.Sleep(5 * time.Second); return nil })
+		d.put(bobs, stored{token: "two"})
+		d.intercept(func(*http.Request) *http.Response { time.Sleep(5 * time.Second); return nil })
 		time.Sleep(34 * time.Second) // the renewal is under way
 		fresh, err := client.ReportDead(t.Context(), dead)
 		if err != nil || fresh.AccessToken.Reveal() != "two" {
 			t.Errorf("got %v, %v", fresh, err)
 		}
-		wantAsked(t, d, "PUT", 0)
+		wantRequests(t, d, "PUT", 0)
 	})
 }
 
-func TestAFlightThatLeftBeforeSomethingWasForgottenGoesRoundAgain(t *testing.T) {
+func TestCallBegunBeforeForgetReadsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		page := authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7", For: authpipe.ForUser}
-		d.put(bobs, held{token: "one"})
-		d.put(bobs+"/pages/7", held{token: "one"})
-		d.meanwhile(func(r *http.Request) *http.Response {
+		d.put(bobs, stored{token: "one"})
+		d.put(bobs+"/pages/7", stored{token: "one"})
+		d.intercept(func(r *http.Request) *http.Response {
 			answer := d.answer(r, strings.TrimPrefix(r.URL.Path, "/v1/authpipe/"))
 			time.Sleep(time.Second)
 			return answer
@@ -257,19 +257,19 @@ func TestAFlightThatLeftBeforeSomethingWasForgottenGoesRoundAgain(t *testing.T) 
 			})
 		}
 		synctest.Wait()
-		d.put(bobs, held{token: "two"})
-		d.put(bobs+"/pages/7", held{token: "two"})
+		d.put(bobs, stored{token: "two"})
+		d.put(bobs+"/pages/7", stored{token: "two"})
 		client.Forget(bobs)
 		both.Wait()
 	})
 }
 
-func TestWhatIsForgottenIsAskedForAnewWithThePagesBelow(t *testing.T) {
+func TestForgetDropsCredentialAndItsPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		page, other := authpipe.Request{Tenant: "org_acme", User: "bob", Page: "7", For: authpipe.ForUser}, authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation}
 		for _, ref := range []string{bobs, bobs + "/pages/7", installation} {
-			d.put(ref, held{token: "one"})
+			d.put(ref, stored{token: "one"})
 		}
 		client := newClient(t, d, authpipe.Options{})
 		for range 2 {
@@ -279,13 +279,13 @@ func TestWhatIsForgottenIsAskedForAnewWithThePagesBelow(t *testing.T) {
 			client.Forget(bobs)
 			client.Forget("no ref")
 		}
-		wantAsked(t, d, "GET creds/"+bobs, 4)
-		wantAsked(t, d, "GET creds/"+installation, 1)
+		wantRequests(t, d, "GET creds/"+bobs, 4)
+		wantRequests(t, d, "GET creds/"+installation, 1)
 	})
 }
 
-// An event of a tenant's, that it was suspended, names the tenant and nothing below it.
-func TestATenantIsForgottenWithAllThatItHas(t *testing.T) {
+// An event of a tenant, such as its suspension, has the tenant as its ref.
+func TestForgetDropsTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		all := []authpipe.Request{
@@ -293,7 +293,7 @@ func TestATenantIsForgottenWithAllThatItHas(t *testing.T) {
 			{Tenant: "org_acme2", For: authpipe.ForInstallation},
 		}
 		for _, ref := range []string{bobs, installation, bobs + "/pages/7", "org_acme/stripe/static/key", "org_acme2/facebook/installation"} {
-			d.put(ref, held{token: "one"})
+			d.put(ref, stored{token: "one"})
 		}
 		client := newClient(t, d, authpipe.Options{})
 		for range 2 {
@@ -302,10 +302,10 @@ func TestATenantIsForgottenWithAllThatItHas(t *testing.T) {
 			}
 			client.Forget("org_acme")
 		}
-		wantAsked(t, d, "GET creds/org_acme/", 8)
-		wantAsked(t, d, "GET creds/org_acme2/", 1)
+		wantRequests(t, d, "GET creds/org_acme/", 8)
+		wantRequests(t, d, "GET creds/org_acme2/", 1)
 
-		d.meanwhile(func(r *http.Request) *http.Response {
+		d.intercept(func(r *http.Request) *http.Response {
 			answer := d.answer(r, strings.TrimPrefix(r.URL.Path, "/v1/authpipe/"))
 			time.Sleep(time.Second)
 			return answer
@@ -316,70 +316,70 @@ func TestATenantIsForgottenWithAllThatItHas(t *testing.T) {
 			under <- err
 		}()
 		synctest.Wait()
-		d.put(bobs, held{refusal: "suspended: the tenant is suspended"})
+		d.put(bobs, stored{refusal: "suspended: the tenant is suspended"})
 		client.Forget("org_acme")
 		if err := <-under; !errors.Is(err, authpipe.ErrSuspended) {
-			t.Errorf("who was asking meanwhile got %v", err)
+			t.Errorf("the read under way returned %v", err)
 		}
 	})
 }
 
-func TestAnInvalidProofIsOfTheProofAndNotOfTheToken(t *testing.T) {
+func TestReplacedProofIsNotChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one", ttl: 30 * time.Second, data: map[string]any{"appsecret_proof": "of the former secret"}})
+		d.put(bobs, stored{token: "one", ttl: 30 * time.Second, data: map[string]any{"appsecret_proof": "of the former secret"}})
 		client := newClient(t, d, authpipe.Options{})
 		former, err := client.Credential(t.Context(), bob())
 		if err != nil {
 			t.Fatal(err)
 		}
 		token(t, client, bob())
-		d.put(bobs, held{token: "one", data: map[string]any{"appsecret_proof": "of the new secret"}})
+		d.put(bobs, stored{token: "one", data: map[string]any{"appsecret_proof": "of the new secret"}})
 		time.Sleep(34 * time.Second) // it is renewed
 		fresh, err := client.ReportDead(t.Context(), former)
 		if err != nil || fresh.AppSecretProof.Reveal() != "of the new secret" {
 			t.Errorf("got %v, %v", fresh, err)
 		}
-		wantAsked(t, d, "PUT", 0)
+		wantRequests(t, d, "PUT", 0)
 	})
 }
 
-func TestWhatIsKnownToBeDeadIsNotChecked(t *testing.T) {
+func TestTokenKnownToBeDeadIsNotChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one"})
+		d.put(bobs, stored{token: "one"})
 		client := newClient(t, d, authpipe.Options{})
 		dead, err := client.Credential(t.Context(), bob())
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.put(bobs, held{refusal: "revoked: bob took it away"})
+		d.put(bobs, stored{refusal: "revoked: bob took it away"})
 		client.Forget(bobs)
 		for range 3 {
 			if _, err := client.Credential(t.Context(), bob()); !errors.Is(err, authpipe.ErrRevoked) {
 				t.Errorf("got %v", err)
 			}
 			if _, err := client.ReportDead(t.Context(), dead); !errors.Is(err, authpipe.ErrRevoked) {
-				t.Errorf("who reports it gets %v", err)
+				t.Errorf("the report returned %v", err)
 			}
 		}
-		wantAsked(t, d, "PUT", 0)
+		wantRequests(t, d, "PUT", 0)
 	})
 }
 
-func TestAStaticCredentialIsReadAnewAndNobodyIsAskedAboutIt(t *testing.T) {
+func TestReportedStaticCredentialIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put("org_acme/stripe/static/key", held{token: "sk_one"})
+		d.put("org_acme/stripe/static/key", stored{token: "sk_one"})
 		client := newClient(t, d, authpipe.Options{})
 		key, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", Provider: "stripe", Static: "key"})
 		if err != nil || key.Static.Reveal() != "sk_one" || key.Type != authpipe.TypeAPIKey {
 			t.Fatalf("got %v, %v", key, err)
 		}
-		d.put("org_acme/stripe/static/key", held{token: "sk_two"})
+		d.put("org_acme/stripe/static/key", stored{token: "sk_two"})
 		if key, err = client.ReportDead(t.Context(), key); err != nil || key.Static.Reveal() != "sk_two" {
 			t.Errorf("got %v, %v", key, err)
 		}
-		wantAsked(t, d, "PUT", 0)
+		wantRequests(t, d, "PUT", 0)
 	})
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// A counting transport notices two requests for one credential at once.
+// A counting transport counts requests, and notes two at the same time for one path.
 type counting struct {
-	mu    sync.Mutex
-	under map[string]int
-	twice []string
+	mu      sync.Mutex
+	pending map[string]int
+	doubled []string
 
 	answered, failed counter
 }
@@ -38,51 +38,51 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// repeated returns the paths for which there were two requests at once.
-func (c *counting) repeated() []string {
+// concurrent returns the paths with two requests at the same time.
+func (c *counting) concurrent() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.twice)
+	return slices.Clone(c.doubled)
 }
 
 func (c *counting) count(path string, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.under[path] += n; c.under[path] > 1 {
-		c.twice = append(c.twice, path)
+	if c.pending[path] += n; c.pending[path] > 1 {
+		c.doubled = append(c.doubled, path)
 	}
 }
 
-// TestVaultIsRestartedUnderLoad stops a real Vault while all its credentials are being read and renewed all the time, starts it
-// again, sealed at first, and unseals it. No reader notices anything.
-func TestVaultIsRestartedUnderLoad(t *testing.T) {
+// TestReadsSurviveVaultRestart stops a real Vault while all its credentials are being read and renewed, starts it again, sealed at
+// first, and unseals it. No read fails.
+func TestReadsSurviveVaultRestart(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs a Vault server, which takes its time: left out with -short")
+		t.Skip("needs a Vault server: left out with -short")
 	}
 	t.Parallel()
-	w, err := newWorld(authpipetest.Options{})
+	env, err := newEnvironment(authpipetest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.end()
+	defer env.end()
 	const users = 40
-	connected := authpipe.New(w.vault, authpipe.Options{})
+	connected := authpipe.New(env.vault, authpipe.Options{})
 	defer connected.Close()
-	w.connect(connected, "org_acme", "", alice)
+	env.connect(connected, "org_acme", "", alice)
 	for i := range users {
 		person := fmt.Sprintf("20000%05d", i)
-		w.facebook.AddUser(authpipetest.User{ID: person})
-		w.connect(connected, "org_acme", fmt.Sprintf("u%d", i), person)
+		env.facebook.AddUser(authpipetest.User{ID: person})
+		env.connect(connected, "org_acme", fmt.Sprintf("u%d", i), person)
 	}
 
 	config := api.DefaultConfig()
-	seen := &counting{under: map[string]int{}}
-	config.Address, config.MaxRetries, config.HttpClient = w.server.Addr, 0, &http.Client{Transport: seen}
+	seen := &counting{pending: map[string]int{}}
+	config.Address, config.MaxRetries, config.HttpClient = env.server.Addr, 0, &http.Client{Transport: seen}
 	vault, err := api.NewClient(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	vault.SetToken(w.vault.Token())
+	vault.SetToken(env.vault.Token())
 	client := authpipe.New(vault, authpipe.Options{MaxAge: 50 * time.Millisecond})
 	defer client.Close()
 	for i := range users {
@@ -111,23 +111,23 @@ func TestVaultIsRestartedUnderLoad(t *testing.T) {
 		})
 	}
 	await(t, "answers while Vault is up", &seen.answered, users*3)
-	if err := w.server.End(); err != nil {
+	if err := env.server.End(); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "failed requests while Vault is down", &seen.failed, users)
-	if err := w.server.Launch(); err != nil {
+	if err := env.server.Launch(); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "failed requests while Vault is sealed", &seen.failed, users)
-	if err := w.server.Unseal(); err != nil {
+	if err := env.server.Unseal(); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "answers after Vault is unsealed", &seen.answered, users*3)
 	stop()
-	if twice := seen.repeated(); len(twice) > 0 {
-		t.Errorf("two requests at once for %v", twice)
+	if twice := seen.concurrent(); len(twice) > 0 {
+		t.Errorf("two requests at the same time for %v", twice)
 	}
-	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", User: "nobody", For: authpipe.ForUser}); !errors.Is(err, authpipe.ErrNotFound) {
+	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", User: "stranger", For: authpipe.ForUser}); !errors.Is(err, authpipe.ErrNotFound) {
 		t.Errorf("a real 404 is %v", err)
 	}
 }

@@ -31,10 +31,10 @@ func TestMaxStaleBoundsServingDuringAnOutage(t *testing.T) {
 			t.Run(what+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					d := newDouble(time.Now)
-					d.put(bobs, held{token: "never ends"})
+					d.put(bobs, stored{token: "never ends"})
 					client := newClient(t, d, authpipe.Options{MaxStale: row.stale, Timeout: time.Second})
 					token(t, client, bob())
-					d.meanwhile(func(*http.Request) *http.Response { return answers(d) })
+					d.intercept(func(*http.Request) *http.Response { return answers(d) })
 					began, ended := time.Now(), time.Duration(0)
 					for since := time.Duration(0); since < row.most+time.Hour; since = time.Since(began) {
 						_, err := client.Credential(t.Context(), bob())
@@ -49,10 +49,10 @@ func TestMaxStaleBoundsServingDuringAnOutage(t *testing.T) {
 					if ended < row.least || ended > row.most {
 						t.Errorf("it was served for %v, want %v to %v", ended, row.least, row.most)
 					}
-					d.meanwhile(nil)
+					d.intercept(nil)
 					time.Sleep(31 * time.Second)
 					if got := token(t, client, bob()); got != "never ends" {
-						t.Errorf("when the outage is over: got %q", got)
+						t.Errorf("after the outage: got %q", got)
 					}
 				})
 			})
@@ -63,11 +63,11 @@ func TestMaxStaleBoundsServingDuringAnOutage(t *testing.T) {
 func TestMaxStaleBoundsUnreadCredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "never ends"})
+		d.put(bobs, stored{token: "never ends"})
 		client := newClient(t, d, authpipe.Options{})
 		token(t, client, bob())
 		_, _ = client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", User: "stranger", For: authpipe.ForUser})
-		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(503, "Vault is sealed") })
+		d.intercept(func(*http.Request) *http.Response { return d.refuse(503, "Vault is sealed") })
 		time.Sleep(25 * time.Hour)
 		for _, user := range []string{"bob", "stranger"} {
 			_, err := client.Credential(t.Context(), authpipe.Request{Tenant: "org_acme", User: user, For: authpipe.ForUser})
@@ -82,20 +82,20 @@ func TestRefusalIsNotOlderThanMaxStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
 		client := newClient(t, d, authpipe.Options{MaxStale: time.Hour})
-		ask := func() error { return second(client.Credential(t.Context(), bob())) }
-		_ = ask()
-		d.meanwhile(func(*http.Request) *http.Response { return d.refuse(503, "Vault is sealed") })
+		read := func() error { return second(client.Credential(t.Context(), bob())) }
+		_ = read()
+		d.intercept(func(*http.Request) *http.Response { return d.refuse(503, "Vault is sealed") })
 		for range 6 * 50 {
 			time.Sleep(10 * time.Second)
-			if err := ask(); !errors.Is(err, authpipe.ErrNotFound) {
+			if err := read(); !errors.Is(err, authpipe.ErrNotFound) {
 				t.Fatal(err)
 			}
 		}
 		for range 6 * 15 {
 			time.Sleep(10 * time.Second)
-			_ = ask()
+			_ = read()
 		}
-		if err := ask(); !errors.Is(err, authpipe.ErrUnavailable) {
+		if err := read(); !errors.Is(err, authpipe.ErrUnavailable) {
 			t.Errorf("after more than an hour: got %v", err)
 		}
 	})
@@ -108,25 +108,25 @@ func TestDeadVaultTokenDiffersFromPolicyRefusal(t *testing.T) {
 	ok := func(d *double) *http.Response { return d.page(200, map[string]any{"data": map[string]any{}}) }
 	denied := func(d *double) *http.Response { return d.refuse(403, "permission denied") }
 	for what, row := range map[string]struct {
-		first, then func(*double) *http.Response // what a lookup answers before and after the token ends
+		first, then func(*double) *http.Response // the responses to a lookup before and after the token ends
 		served      bool
 	}{
-		"the token lives":                        {ok, ok, false},
-		"the token is unknown now":               {ok, denied, true},
-		"no policy allows looking it up":         {denied, denied, false},
-		"Vault says that it is invalid":          {denied, func(d *double) *http.Response { return d.refuse(403, "permission denied\n\t* invalid token") }, true},
-		"Vault is sealed before it can be asked": {ok, func(d *double) *http.Response { return d.refuse(503, "Vault is sealed") }, true},
+		"the token lives":                   {ok, ok, false},
+		"the token is unknown now":          {ok, denied, true},
+		"no policy allows looking it up":    {denied, denied, false},
+		"Vault says that it is invalid":     {denied, func(d *double) *http.Response { return d.refuse(403, "permission denied\n\t* invalid token") }, true},
+		"Vault is sealed before the lookup": {ok, func(d *double) *http.Response { return d.refuse(503, "Vault is sealed") }, true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDouble(time.Now)
 				client := newClient(t, d, authpipe.Options{})
 				for i := range 16 {
-					d.put(fmt.Sprintf("org_acme/facebook/users/u%d", i), held{token: "one"})
+					d.put(fmt.Sprintf("org_acme/facebook/users/u%d", i), stored{token: "one"})
 				}
-				// A policy refuses something: the client finds out whether its token can be looked up.
-				d.put(installation, held{status: 403, refusal: "permission denied"})
-				d.meanwhile(func(r *http.Request) *http.Response {
+				// A policy refuses a read, so that the client finds out whether it may look its token up.
+				d.put(installation, stored{status: 403, refusal: "permission denied"})
+				d.intercept(func(r *http.Request) *http.Response {
 					if isLookup(r) {
 						return row.first(d)
 					}
@@ -145,7 +145,7 @@ func TestDeadVaultTokenDiffersFromPolicyRefusal(t *testing.T) {
 				})
 				users(func(error) {})
 				before := d.count("GET /v1/auth/token/lookup-self")
-				d.meanwhile(func(r *http.Request) *http.Response {
+				d.intercept(func(r *http.Request) *http.Response {
 					if isLookup(r) {
 						return row.then(d)
 					}
@@ -160,7 +160,7 @@ func TestDeadVaultTokenDiffersFromPolicyRefusal(t *testing.T) {
 						t.Errorf("got %v", err)
 					}
 				})
-				// All refusals of five seconds share a lookup. When each credential is renewed is drawn by lot.
+				// All refusals within five seconds share a lookup. The times of the renewals are random.
 				now := d.count("GET /v1/auth/token/lookup-self")
 				if n := now - before; n < 1 || n > int(passed/(5*time.Second))+1 {
 					t.Errorf("the token was looked up %s in %v", times(n), passed)
@@ -176,7 +176,7 @@ func TestDeadVaultTokenDiffersFromPolicyRefusal(t *testing.T) {
 func TestRefusedRequestsShareOneTokenLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDouble(time.Now)
-		d.meanwhile(func(r *http.Request) *http.Response {
+		d.intercept(func(r *http.Request) *http.Response {
 			if isLookup(r) {
 				return nil
 			}
@@ -189,6 +189,6 @@ func TestRefusedRequestsShareOneTokenLookup(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		wantAsked(t, d, "GET /v1/auth/token/lookup-self", 1)
+		wantRequests(t, d, "GET /v1/auth/token/lookup-self", 1)
 	})
 }

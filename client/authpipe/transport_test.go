@@ -14,7 +14,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// A graph is a server that notes what credentials reach it.
+// A graph is a server that notes the credentials that it gets.
 type graph struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -46,19 +46,19 @@ func (g *graph) wantSeen(t *testing.T, want ...string) {
 	}
 }
 
-// refuse answers as Facebook refuses.
+// refuse responds with an error of Facebook's.
 func refuse(w http.ResponseWriter, code int, message string) {
 	w.WriteHeader(http.StatusBadRequest)
 	fmt.Fprintf(w, `{"error":{"message":%q,"type":"OAuthException","code":%d,"fbtrace_id":"A"}}`, message, code)
 }
 
-// asBob is a client of the graph's, in bob's name. Bob's token is "one"; once checked it is "two".
+// asBob returns a client of the graph with bob's credential. Bob's token is "one", and "two" after a check.
 func asBob(t *testing.T, g *graph) (*http.Client, *double) {
 	d := newDouble(time.Now)
-	d.put(bobs, held{token: "one"})
-	d.meanwhile(func(r *http.Request) *http.Response {
+	d.put(bobs, stored{token: "one"})
+	d.intercept(func(r *http.Request) *http.Response {
 		if r.Method == http.MethodPut {
-			d.put(bobs, held{token: "two"})
+			d.put(bobs, stored{token: "two"})
 		}
 		return nil
 	})
@@ -69,7 +69,7 @@ func asBob(t *testing.T, g *graph) (*http.Client, *double) {
 
 const proofOfOne, proofOfTwo = "appsecret_proof=proof+of+one", "appsecret_proof=proof+of+two"
 
-func TestACallCarriesTokenAndProofAndNoOthers(t *testing.T) {
+func TestTransportReplacesTokenAndProof(t *testing.T) {
 	g := newGraph(t, nil)
 	client, _ := asBob(t, g)
 	for _, path := range []string{
@@ -81,13 +81,13 @@ func TestACallCarriesTokenAndProofAndNoOthers(t *testing.T) {
 		}
 		resp.Body.Close()
 		if resp.Request.Header.Get("Authorization") != "" || strings.Contains(resp.Request.URL.RawQuery, "proof+of") {
-			t.Errorf("the answer's request shows what was sent: %v", resp.Request)
+			t.Errorf("the response's request shows the credential: %v", resp.Request)
 		}
 	}
 	g.wantSeen(t, "one?"+proofOfOne, "one?fields=id,name&b=%20&"+proofOfOne, "one?limit=25&after=QQ&"+proofOfOne, "one?"+proofOfOne)
 }
 
-func TestATokenGoesToNoOtherHost(t *testing.T) {
+func TestTransportSendsTokenOnlyToItsOrigins(t *testing.T) {
 	other := newGraph(t, nil)
 	g := newGraph(t, func(w http.ResponseWriter, r *http.Request, _ string) {
 		if r.URL.Path == "/picture" {
@@ -104,7 +104,7 @@ func TestATokenGoesToNoOtherHost(t *testing.T) {
 	}
 	other.wantSeen(t, "?", "?")
 
-	// By default it goes to Facebook alone, over TLS and nowhere else.
+	// By default it goes only to Facebook, over TLS.
 	for url, trusted := range map[string]bool{
 		"https://graph.facebook.com/v27.0/me":       true,
 		"https://GRAPH.facebook.com:443/me":         true,
@@ -117,7 +117,7 @@ func TestATokenGoesToNoOtherHost(t *testing.T) {
 		"https://evil-graph.facebook.com/me":        false,
 	} {
 		d := newDouble(time.Now)
-		d.put(bobs, held{token: "one"})
+		d.put(bobs, stored{token: "one"})
 		var sent *http.Request
 		transport := &authpipe.Transport{Client: newClient(t, d, authpipe.Options{}), Request: bob(), Base: roundTrip(func(r *http.Request) (*http.Response, error) {
 			sent = r
@@ -136,8 +136,8 @@ func TestATokenGoesToNoOtherHost(t *testing.T) {
 	}
 }
 
-// The Graph API writes the token into the URLs of further pages, and http.Client tells where a redirect leads to where it came from.
-func TestATokenOfAPagesURLIsNotToldToWhereItRedirects(t *testing.T) {
+// The Graph API writes the token into the URLs of next pages, and after a redirect http.Client sends the former URL as the Referer.
+func TestTransportRemovesRefererAfterRedirect(t *testing.T) {
 	var referers []string
 	other := newGraph(t, func(_ http.ResponseWriter, r *http.Request, _ string) {
 		referers = append(referers, r.Header.Get("Referer"))
@@ -152,9 +152,9 @@ func TestATokenOfAPagesURLIsNotToldToWhereItRedirects(t *testing.T) {
 	}
 	resp.Body.Close()
 	if len(referers) != 1 || strings.Contains(referers[0], "former") {
-		t.Errorf("it was told %q", referers)
+		t.Errorf("the Referer is %q", referers)
 	}
-	// What an application says itself about where it comes from is its own affair.
+	// A Referer that the application sets is kept.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, other.URL, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestATokenOfAPagesURLIsNotToldToWhereItRedirects(t *testing.T) {
 	}
 	resp.Body.Close()
 	if referers[1] != "https://app.example.com/" {
-		t.Errorf("it was told %q", referers[1])
+		t.Errorf("the Referer is %q", referers[1])
 	}
 }
 
@@ -174,7 +174,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 // RoundTrip implements [http.RoundTripper].
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestWhatIsRefusedIsCheckedAndSentOnceMore(t *testing.T) {
+func TestTransportChecksRefusedTokenAndRepeats(t *testing.T) {
 	for what, row := range map[string]struct {
 		code      int
 		message   string
@@ -182,16 +182,16 @@ func TestWhatIsRefusedIsCheckedAndSentOnceMore(t *testing.T) {
 		wantSeen  []string
 		wantCheck int
 	}{
-		"a dead token":                 {190, "Error validating access token: Session has expired", nil, []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
-		"an invalid proof":             {100, "Invalid appsecret_proof provided in the API argument", nil, []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
-		"a body that can be replayed":  {190, "Error validating access token", strings.NewReader("message=hello"), []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
-		"a body that cannot":           {190, "Error validating access token", io.MultiReader(strings.NewReader("message=hello")), []string{"one?" + proofOfOne}, 1},
-		"the wrong kind of token":      {190, "This method must be called with a Page Access Token", nil, []string{"one?" + proofOfOne}, 0},
-		"a missing permission":         {200, "(#200) Requires pages_manage_posts", nil, []string{"one?" + proofOfOne}, 0},
-		"a limit":                      {4, "(#4) Application request limit reached", nil, []string{"one?" + proofOfOne}, 0},
-		"a code that comes as a text":  {0, "", nil, []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
-		"a page that is no JSON":       {-1, "", nil, []string{"one?" + proofOfOne}, 0},
-		"a dead one that is not fixed": {190, "twice", nil, []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
+		"a dead token":                   {190, "Error validating access token: Session has expired", nil, []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
+		"an invalid proof":               {100, "Invalid appsecret_proof provided in the API argument", nil, []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
+		"a body that can be replayed":    {190, "Error validating access token", strings.NewReader("message=hello"), []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
+		"a body that cannot be replayed": {190, "Error validating access token", io.MultiReader(strings.NewReader("message=hello")), []string{"one?" + proofOfOne}, 1},
+		"the wrong kind of token":        {190, "This method must be called with a Page Access Token", nil, []string{"one?" + proofOfOne}, 0},
+		"a missing permission":           {200, "(#200) Requires pages_manage_posts", nil, []string{"one?" + proofOfOne}, 0},
+		"a limit":                        {4, "(#4) Application request limit reached", nil, []string{"one?" + proofOfOne}, 0},
+		"a code that is a string":        {0, "", nil, []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
+		"a page that is not JSON":        {-1, "", nil, []string{"one?" + proofOfOne}, 0},
+		"a token that is refused twice":  {190, "twice", nil, []string{"one?" + proofOfOne, "two?" + proofOfTwo}, 1},
 	} {
 		t.Run(what, func(t *testing.T) {
 			g := newGraph(t, func(w http.ResponseWriter, r *http.Request, token string) {
@@ -229,18 +229,18 @@ func TestWhatIsRefusedIsCheckedAndSentOnceMore(t *testing.T) {
 				t.Errorf("got %d %s, %v", resp.StatusCode, body, err)
 			}
 			g.wantSeen(t, row.wantSeen...)
-			wantAsked(t, d, "PUT connections/"+bobs+"/check", row.wantCheck)
+			wantRequests(t, d, "PUT connections/"+bobs+"/check", row.wantCheck)
 		})
 	}
 }
 
-func TestWhereTheEngineFindsTheTokenDeadFacebooksAnswerStands(t *testing.T) {
+func TestTransportReturnsFacebooksResponseIfTokenIsDead(t *testing.T) {
 	g := newGraph(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
 		refuse(w, 190, "The user has not authorized application 1")
 	})
 	client, d := asBob(t, g)
-	d.put(bobs, held{token: "one", check: "revoked: bob took it away"})
-	d.meanwhile(nil)
+	d.put(bobs, stored{token: "one", check: "revoked: bob took it away"})
+	d.intercept(nil)
 	resp, err := client.Get(g.URL + "/me")
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestWhereTheEngineFindsTheTokenDeadFacebooksAnswerStands(t *testing.T) {
 	g.wantSeen(t, "one?"+proofOfOne)
 }
 
-// A closing body tells whether it was closed, as a RoundTripper must.
+// A closing body notes that it was closed, which a RoundTripper must do.
 type closing struct {
 	io.Reader
 	closed bool
@@ -267,12 +267,12 @@ type closing struct {
 // Close implements [io.Closer].
 func (c *closing) Close() error { c.closed = true; return nil }
 
-func TestATokenThatFacebookRefusesAndTheEngineFindsAliveIsSentOnceMoreAndNotEachTime(t *testing.T) {
+func TestTransportChecksRefusedLivingTokenOnce(t *testing.T) {
 	g := newGraph(t, func(w http.ResponseWriter, _ *http.Request, _ string) {
 		refuse(w, 190, "Error validating access token")
 	})
 	client, d := asBob(t, g)
-	d.meanwhile(nil)
+	d.intercept(nil)
 	for range 3 {
 		resp, err := client.Get(g.URL + "/me")
 		if err != nil {
@@ -281,13 +281,13 @@ func TestATokenThatFacebookRefusesAndTheEngineFindsAliveIsSentOnceMoreAndNotEach
 		resp.Body.Close()
 	}
 	g.wantSeen(t, "one?"+proofOfOne, "one?"+proofOfOne, "one?"+proofOfOne, "one?"+proofOfOne)
-	wantAsked(t, d, "PUT connections/", 1)
+	wantRequests(t, d, "PUT connections/", 1)
 }
 
-func TestARequestSaysInWhoseNameItIsMade(t *testing.T) {
+func TestTransportUsesRequestOfContext(t *testing.T) {
 	g := newGraph(t, nil)
 	client, d := asBob(t, g)
-	d.put(installation, held{token: "the installation's"})
+	d.put(installation, stored{token: "the installation's"})
 	ctx := authpipe.WithRequest(t.Context(), authpipe.Request{Tenant: "org_acme", For: authpipe.ForInstallation})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.URL+"/me", nil)
 	if err != nil {

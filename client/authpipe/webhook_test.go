@@ -16,17 +16,17 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-func TestTheWebhookConfirmsItsOwnSubscriptionAndNoOther(t *testing.T) {
+func TestWebhookHandlerConfirmsSubscriptionByToken(t *testing.T) {
 	d := newDouble(time.Now)
 	client := newClient(t, d, authpipe.Options{})
 	for what, row := range map[string]struct {
 		token, query string
 		want         int
 	}{
-		"Facebook":              {"vt", "hub.mode=subscribe&hub.verify_token=vt&hub.challenge=<b>1158", 200},
-		"somebody who guesses":  {"vt", "hub.mode=subscribe&hub.verify_token=no&hub.challenge=1158", 403},
-		"no token was set":      {"", "hub.mode=subscribe&hub.verify_token=&hub.challenge=1158", 403},
-		"it is no subscription": {"vt", "hub.verify_token=vt&hub.challenge=1158", 403},
+		"Facebook":           {"vt", "hub.mode=subscribe&hub.verify_token=vt&hub.challenge=<b>1158", 200},
+		"a wrong token":      {"vt", "hub.mode=subscribe&hub.verify_token=no&hub.challenge=1158", 403},
+		"no token was set":   {"", "hub.mode=subscribe&hub.verify_token=&hub.challenge=1158", 403},
+		"not a subscription": {"vt", "hub.verify_token=vt&hub.challenge=1158", 403},
 	} {
 		t.Run(what, func(t *testing.T) {
 			h := &authpipe.WebhookHandler{Client: client, VerifyToken: authpipe.NewSecret(row.token)}
@@ -37,35 +37,35 @@ func TestTheWebhookConfirmsItsOwnSubscriptionAndNoOther(t *testing.T) {
 			}
 		})
 	}
-	wantAsked(t, d, "", 0)
+	wantRequests(t, d, "", 0)
 }
 
-func TestADeliveryIsRelayedToTheByte(t *testing.T) {
+func TestWebhookHandlerRelaysExactBytes(t *testing.T) {
 	const signature = "sha256=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	body := "{\"object\" : \"permissions\",\r\n \"e\":\"\\u00e9\xff\"}"
 	for what, row := range map[string]struct {
 		signature string
 		body      string
-		answer    int // Vault's
+		answer    int // Vault's status
 		text      string
 		verified  error
 		want      int
 		relayed   int
 	}{
-		"it verifies":                        {signature, body, 200, "", nil, 200, 1},
-		"it does not verify":                 {signature, body, 400, "invalid_request: it is not signed", nil, 400, 1},
-		"Vault is sealed":                    {signature, body, 503, "Vault is sealed", nil, 503, 1},
-		"the relay's token may not":          {signature, body, 403, "permission denied", nil, 503, 1},
-		"the application fails":              {signature, body, 200, "", errors.New("no disk"), 500, 1},
-		"it has no signature":                {"", body, 200, "", nil, 400, 0},
-		"it has a signature of another kind": {"sha1=0123", body, 200, "", nil, 400, 0},
-		"it is as long as may be":            {signature, strings.Repeat("x", 256<<10), 200, "", nil, 200, 1},
-		"it is longer than may be":           {signature, strings.Repeat("x", 256<<10+1), 200, "", nil, 413, 0},
+		"it verifies":                      {signature, body, 200, "", nil, 200, 1},
+		"it does not verify":               {signature, body, 400, "invalid_request: it is not signed", nil, 400, 1},
+		"Vault is sealed":                  {signature, body, 503, "Vault is sealed", nil, 503, 1},
+		"the relay's token is not allowed": {signature, body, 403, "permission denied", nil, 503, 1},
+		"the application fails":            {signature, body, 200, "", errors.New("no disk"), 500, 1},
+		"it has no signature":              {"", body, 200, "", nil, 400, 0},
+		"it has another kind of signature": {"sha1=0123", body, 200, "", nil, 400, 0},
+		"it is as long as allowed":         {signature, strings.Repeat("x", 256<<10), 200, "", nil, 200, 1},
+		"it is longer than allowed":        {signature, strings.Repeat("x", 256<<10+1), 200, "", nil, 413, 0},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := newDouble(time.Now)
 			var payload, signed string
-			d.meanwhile(func(r *http.Request) *http.Response {
+			d.intercept(func(r *http.Request) *http.Response {
 				sent := bodyOf(r)
 				payload, signed = sent["payload"].(string), sent["signature"].(string)
 				if row.answer != 200 {
@@ -73,9 +73,9 @@ func TestADeliveryIsRelayedToTheByte(t *testing.T) {
 				}
 				return d.page(200, map[string]any{"data": map[string]any{"marked": 1}})
 			})
-			told := ""
+			verified := ""
 			h := &authpipe.WebhookHandler{Client: newClient(t, d, authpipe.Options{}), Verified: func(_ context.Context, b []byte) error {
-				told = string(b)
+				verified = string(b)
 				return row.verified
 			}}
 			r := httptest.NewRequest(http.MethodPost, "/webhook", bytes.NewReader([]byte(row.body)))
@@ -87,12 +87,12 @@ func TestADeliveryIsRelayedToTheByte(t *testing.T) {
 			if w.Code != row.want {
 				t.Errorf("got %d", w.Code)
 			}
-			wantAsked(t, d, "PUT webhooks/facebook/notify", row.relayed)
+			wantRequests(t, d, "PUT webhooks/facebook/notify", row.relayed)
 			if got, _ := base64.StdEncoding.DecodeString(payload); row.relayed > 0 && (string(got) != row.body || signed != row.signature) {
 				t.Errorf("relayed %q, signed %s", got, signed)
 			}
-			if (told != "") != (row.answer == 200 && row.relayed > 0) {
-				t.Errorf("the application was told %q", told)
+			if (verified != "") != (row.answer == 200 && row.relayed > 0) {
+				t.Errorf("Verified got %q", verified)
 			}
 		})
 	}
@@ -112,7 +112,7 @@ func TestWebhookHandlerBoundsDeliveries(t *testing.T) {
 			0: {256 << 10, 256<<10 + 1}, 100: {100, 101}, 1 << 30: {768 << 10, 768<<10 + 1},
 		} {
 			d := newDouble(time.Now)
-			d.meanwhile(func(*http.Request) *http.Response { return d.refuse(400, "invalid_request: it is not signed") })
+			d.intercept(func(*http.Request) *http.Response { return d.refuse(400, "invalid_request: it is not signed") })
 			h := &authpipe.WebhookHandler{Client: newClient(t, d, authpipe.Options{}), MaxBytes: most}
 			if got := deliver(h, row.fits); got != http.StatusBadRequest {
 				t.Errorf("MaxBytes %d: %d bytes got %d", most, row.fits, got)
@@ -120,14 +120,14 @@ func TestWebhookHandlerBoundsDeliveries(t *testing.T) {
 			if got := deliver(h, row.exceeds); got != http.StatusRequestEntityTooLarge {
 				t.Errorf("MaxBytes %d: %d bytes got %d", most, row.exceeds, got)
 			}
-			wantAsked(t, d, "PUT ", 1)
+			wantRequests(t, d, "PUT ", 1)
 		}
 	})
 	t.Run("number", func(t *testing.T) {
 		for parallel, want := range map[int]int{0: 16, 3: 3} {
 			d := newDouble(time.Now)
 			release := make(chan struct{})
-			d.meanwhile(func(*http.Request) *http.Response {
+			d.intercept(func(*http.Request) *http.Response {
 				<-release
 				return d.refuse(400, "invalid_request: it is not signed")
 			})
@@ -147,7 +147,7 @@ func TestWebhookHandlerBoundsDeliveries(t *testing.T) {
 					t.Errorf("Parallel %d: one within got %d", parallel, got)
 				}
 			}
-			wantAsked(t, d, "PUT ", want)
+			wantRequests(t, d, "PUT ", want)
 			if got := deliver(h, 10); got != http.StatusBadRequest {
 				t.Errorf("Parallel %d: the next got %d", parallel, got)
 			}
@@ -155,19 +155,19 @@ func TestWebhookHandlerBoundsDeliveries(t *testing.T) {
 	})
 }
 
-func TestSomebodyWhoRemovesTheAppIsNoticedThroughTheWebhook(t *testing.T) {
-	w := realWorld(t)
-	client := newRealClient(t, w)
-	w.connect(client, "webhooked", "", alice)
-	w.facebook.AddUser(authpipetest.User{ID: "1000000009", Name: "Gone Soon"})
-	w.connect(client, "webhooked", "gone", "1000000009")
+func TestWebhookRevokesCredentialOfRemovedApp(t *testing.T) {
+	env := testEnvironment(t)
+	client := newRealClient(t, env)
+	env.connect(client, "webhooked", "", alice)
+	env.facebook.AddUser(authpipetest.User{ID: "1000000009", Name: "Gone Soon"})
+	env.connect(client, "webhooked", "gone", "1000000009")
 	hook := httptest.NewServer(&authpipe.WebhookHandler{Client: client, VerifyToken: authpipe.NewSecret("vt")})
 	defer hook.Close()
-	if err := w.facebook.Subscribe(t.Context(), appID, authpipetest.Subscription{Object: "permissions", CallbackURL: hook.URL, VerifyToken: "vt"}); err != nil {
+	if err := env.facebook.Subscribe(t.Context(), appID, authpipetest.Subscription{Object: "permissions", CallbackURL: hook.URL, VerifyToken: "vt"}); err != nil {
 		t.Fatal(err)
 	}
-	w.facebook.RemoveApp(appID, "1000000009")
-	w.facebook.Deliver(t.Context())
+	env.facebook.RemoveApp(appID, "1000000009")
+	env.facebook.Deliver(t.Context())
 	client.Forget("webhooked/facebook/users/gone")
 	if _, err := client.Credential(t.Context(), authpipe.Request{Tenant: "webhooked", User: "gone", For: authpipe.ForUser}); !errors.Is(err, authpipe.ErrRevoked) {
 		t.Errorf("got %v", err)

@@ -24,7 +24,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// The app and the people, as Facebook's own books know them, and where the application is.
+// The app and the people at Facebook, and the application's return URL.
 const (
 	appID, appSecret    = "1024222333444555", "0123456789abcdef0123456789abcdef"
 	alice, bobby, maeve = "1000000001", "1000000002", "1000000003"
@@ -32,8 +32,8 @@ const (
 	returnURL           = "https://app.example.com/facebook/return"
 )
 
-// A world is a real Vault with the engine in it, and a Facebook.
-type world struct {
+// An environment is a real Vault with the engine, and a simulated Facebook.
+type environment struct {
 	server   *vaulttest.Server
 	facebook *authpipetest.Facebook
 	graph    string // the Facebook's base URL
@@ -41,21 +41,21 @@ type world struct {
 	end      func()
 }
 
-// theWorld is the one that examples and tests share. Each has a tenant to itself.
-var theWorld = sync.OnceValue(func() *world {
-	w, err := newWorld(authpipetest.Options{})
+// sharedEnvironment is shared by examples and tests. Each has its own tenant.
+var sharedEnvironment = sync.OnceValue(func() *environment {
+	env, err := newEnvironment(authpipetest.Options{})
 	if err != nil {
 		panic(err)
 	}
-	worldIsUp = true
-	return w
+	environmentStarted = true
+	return env
 })
 
-var worldIsUp bool
+var environmentStarted bool
 
 var ctx = context.Background()
 
-// plugin is the built program, which all worlds share.
+// plugin is the built program, which all environments share.
 var plugin = sync.OnceValues(func() (program string, err error) {
 	program, err = vaulttest.Build(root)
 	if err == nil {
@@ -66,10 +66,10 @@ var plugin = sync.OnceValues(func() (program string, err error) {
 
 var (
 	root      = filepath.Join("..", "..")
-	pluginDir string // what TestMain removes; empty: nothing was built
+	pluginDir string // TestMain removes it; empty: the plugin was not built
 )
 
-func newWorld(o authpipetest.Options) (*world, error) {
+func newEnvironment(o authpipetest.Options) (*environment, error) {
 	program, err := plugin()
 	if err != nil {
 		return nil, err
@@ -80,38 +80,38 @@ func newWorld(o authpipetest.Options) (*world, error) {
 	}
 	facebook := authpipetest.NewFacebook(o)
 	graph := httptest.NewServer(facebook)
-	w := &world{server: server, facebook: facebook, graph: graph.URL, end: func() { server.Stop(); graph.Close() }}
+	env := &environment{server: server, facebook: facebook, graph: graph.URL, end: func() { server.Stop(); graph.Close() }}
 	callback := server.Addr + "/v1/authpipe/callback/facebook"
 	facebook.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{callback, returnURL}})
 	facebook.AddPage(authpipetest.Page{ID: pageOfAlice, Name: "Acme Inc."})
 	facebook.AddUser(authpipetest.User{ID: alice, Name: "Alice Admin", Pages: []string{pageOfAlice}})
 	facebook.AddUser(authpipetest.User{ID: bobby, Name: "Bob Member"})
 	facebook.AddUser(authpipetest.User{ID: maeve, Name: "Maeve Mallory"})
-	if w.vault, err = server.Client(); err == nil {
-		err = w.vault.Sys().Mount("authpipe", &api.MountInput{Type: vaulttest.Plugin})
+	if env.vault, err = server.Client(); err == nil {
+		err = env.vault.Sys().Mount("authpipe", &api.MountInput{Type: vaulttest.Plugin})
 	}
 	if err == nil {
-		_, err = w.vault.Logical().Write("authpipe/config/facebook", map[string]any{
+		_, err = env.vault.Logical().Write("authpipe/config/facebook", map[string]any{
 			"client_id": appID, "client_secret": appSecret, "redirect_uris": callback + "," + returnURL, "return_urls": returnURL,
 			"dialog_url": graph.URL, "graph_url": graph.URL,
 		})
 	}
 	if err != nil {
-		w.end()
+		env.end()
 		return nil, err
 	}
-	return w, nil
+	return env, nil
 }
 
-// TestMain stops the world. Examples need it, and cannot be skipped one by one.
+// TestMain stops the shared environment. With -short it skips the examples, which need it and cannot skip themselves.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if testing.Short() {
 		_ = flag.Set("test.skip", "^Example")
 	}
 	code := m.Run()
-	if worldIsUp {
-		theWorld().end()
+	if environmentStarted {
+		sharedEnvironment().end()
 	}
 	if pluginDir != "" {
 		_ = os.RemoveAll(pluginDir)
@@ -119,16 +119,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// realWorld is theWorld, for tests.
-func realWorld(t *testing.T) *world {
+// testEnvironment is sharedEnvironment, for tests.
+func testEnvironment(t *testing.T) *environment {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("needs a Vault server, which takes its time: left out with -short")
+		t.Skip("needs a Vault server: left out with -short")
 	}
-	return theWorld()
+	return sharedEnvironment()
 }
 
-// A browser is that of one person: it has cookies, follows redirects and the callback page's, and consents to what it is asked.
+// A browser is one person's browser: it has cookies, follows redirects and the callback page's refresh, and consents to everything.
 // The application is in memory, at https://app.example.com.
 type browser struct {
 	http     http.Client
@@ -137,12 +137,13 @@ type browser struct {
 	person   string // at Facebook
 }
 
-// browserOf returns the browser of somebody who is signed in to the application, too. (By a cookie that says who. Do not.)
-func (w *world) browserOf(person, signedIn string, application http.Handler) *browser {
+// browserOf returns the browser of a person that is signed in to the application, too: by a cookie with the person's name, which a
+// real application must not do.
+func (env *environment) browserOf(person, signedIn string, application http.Handler) *browser {
 	jar, _ := cookiejar.New(nil)
 	at, _ := url.Parse("https://app.example.com/")
 	jar.SetCookies(at, []*http.Cookie{{Name: "signed_in", Value: signedIn}})
-	return &browser{facebook: w.facebook, graph: w.graph, person: person, http: http.Client{
+	return &browser{facebook: env.facebook, graph: env.graph, person: person, http: http.Client{
 		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host != "app.example.com" || application == nil {
@@ -153,29 +154,29 @@ func (w *world) browserOf(person, signedIn string, application http.Handler) *br
 				r.Body = http.NoBody
 			}
 			application.ServeHTTP(page, r)
-			answer := page.Result()
-			answer.Request = r // to resolve where it redirects to
-			return answer, nil
+			resp := page.Result()
+			resp.Request = r // to resolve a relative redirect
+			return resp, nil
 		}),
 	}}
 }
 
 // signedIn is the application's login.
 func signedIn(r *http.Request) (authpipe.Person, error) {
-	who, err := r.Cookie("signed_in")
+	cookie, err := r.Cookie("signed_in")
 	if err != nil {
 		return authpipe.Person{}, err
 	}
-	tenant, actor, _ := strings.Cut(who.Value, "/")
+	tenant, actor, _ := strings.Cut(cookie.Value, "/")
 	return authpipe.Person{Tenant: tenant, Actor: actor, MayInstall: actor == "alice"}, nil
 }
 
-// A visit is where a browser came to in the end.
+// A visit is the last page that a browser came to.
 type visit struct {
 	url    string
 	status int
 	text   string
-	path   []string // the URLs that it came through
+	path   []string // the URLs on the way
 }
 
 func (b *browser) post(to string) (visit, error) {
@@ -188,7 +189,7 @@ var nextPage = regexp.MustCompile(`http-equiv="refresh" content="0; ?url=([^"]+)
 
 func (b *browser) visit(method, to string, path []string) (visit, error) {
 	if len(path) > 10 {
-		return visit{}, fmt.Errorf("going round in circles: %v", path)
+		return visit{}, fmt.Errorf("too many redirects: %v", path)
 	}
 	path = append(path, to)
 	if strings.HasPrefix(to, b.graph) {
@@ -217,29 +218,29 @@ func (b *browser) visit(method, to string, path []string) (visit, error) {
 	return visit{url: to, status: resp.StatusCode, text: strings.TrimSpace(string(body)), path: path}, err
 }
 
-// come is the browser of a person who is sent to an authorization URL, and comes back to the return URL with its query.
-func (w *world) come(person, authorizationURL string) url.Values {
+// come opens an authorization URL in a person's browser, and returns the query with which it comes back to the return URL.
+func (env *environment) come(person, authorizationURL string) url.Values {
 	var came url.Values
-	browser := w.browserOf(person, "", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { came = r.URL.Query() }))
+	browser := env.browserOf(person, "", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { came = r.URL.Query() }))
 	if _, err := browser.get(authorizationURL); err != nil {
 		panic(err)
 	}
 	return came
 }
 
-// connect connects somebody, without any application.
-func (w *world) connect(client *authpipe.Client, tenant, user, person string) {
+// connect connects a person's account, without an application.
+func (env *environment) connect(client *authpipe.Client, tenant, user, person string) {
 	whose := authpipe.ForInstallation
 	if user != "" {
 		whose = authpipe.ForUser
 	}
-	began, err := client.Connect(ctx, authpipe.ConnectRequest{Tenant: tenant, User: user, For: whose, Actor: "somebody", ReturnURL: returnURL})
+	began, err := client.Connect(ctx, authpipe.ConnectRequest{Tenant: tenant, User: user, For: whose, Actor: "an-actor", ReturnURL: returnURL})
 	if err != nil {
 		panic(err)
 	}
-	came := w.come(person, began.AuthorizationURL)
+	came := env.come(person, began.AuthorizationURL)
 	_, err = client.Complete(ctx, authpipe.Completion{
-		Tenant: tenant, Session: came.Get("session_id"), Actor: "somebody", ConnectCode: authpipe.NewSecret(came.Get("connect_code")),
+		Tenant: tenant, Session: came.Get("session_id"), Actor: "an-actor", ConnectCode: authpipe.NewSecret(came.Get("connect_code")),
 	})
 	if err != nil {
 		panic(err)
