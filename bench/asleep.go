@@ -21,32 +21,32 @@ import (
 )
 
 const (
-	batch       = 2_000  // how many credentials are filled in at a request
-	remembered  = 10_000 // how many are read to see what memory that takes
+	batch       = 2_000  // credentials in a request to the filler
+	cached      = 10_000 // credentials that are read to measure the cache's memory
 	fillVersion = "v0.0.1"
 )
 
-// An asylum is a real Vault with integrated storage, where credentials sleep.
-type asylum struct {
+// A raftVault is a real Vault with integrated storage.
+type raftVault struct {
 	*vaulttest.Server
 	v       *vault
 	version string // of the engine
 	filled  int
 }
 
-// A resting is what so many sleeping credentials cost.
-type resting struct {
+// An idleCost is the cost of n idle credentials.
+type idleCost struct {
 	n                   int
-	vaultCPU, cpu       time.Duration // a minute
+	vaultCPU, cpu       time.Duration // in a minute
 	vault, plugin       vaulttest.Usage
-	warm                vaulttest.Usage // of the plugin when many were read
+	warm                vaulttest.Usage // of the plugin after many reads
 	snapshot, state     int64
 	restarted, unsealed []time.Duration // until the first read
 }
 
-// asleep lets minutes pass over credentials that sleep in a real Vault, and starts it anew.
+// asleep measures a real Vault with idle credentials for some minutes, and its starts.
 func asleep(ctx context.Context, s *session) ([]row, error) {
-	a, stop, err := newAsylum(ctx, s)
+	a, stop, err := newRaftVault(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func asleep(ctx context.Context, s *session) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := []row{{what: "asleep: Vault's processor time a minute, without the engine", figure: inMS(empty.vaultCPU), detail: "one node with integrated storage, nobody asks it anything"}}
+	rows := []row{{what: "asleep: Vault's processor time a minute, without the engine", figure: inMS(empty.vaultCPU), detail: "one node with integrated storage, no requests"}}
 	fb := newFacebook(authpipetest.Options{}, a.Addr+"/v1/authpipe/callback/facebook")
 	defer fb.server.Close()
 	if err := a.open(ctx, fb); err != nil {
@@ -74,7 +74,7 @@ func asleep(ctx context.Context, s *session) ([]row, error) {
 	return rows, nil
 }
 
-func newAsylum(ctx context.Context, s *session) (a *asylum, stop func(), err error) {
+func newRaftVault(ctx context.Context, s *session) (a *raftVault, stop func(), err error) {
 	program, err := vaulttest.Build(".")
 	if err != nil {
 		return nil, nil, err
@@ -90,11 +90,11 @@ func newAsylum(ctx context.Context, s *session) (a *asylum, stop func(), err err
 		return nil, nil, err
 	}
 	server := c.Nodes[0]
-	return &asylum{Server: server, v: &vault{addr: server.Addr, token: c.Token(), http: &http.Client{Timeout: 2 * time.Minute}}}, c.Stop, nil
+	return &raftVault{Server: server, v: &vault{addr: server.Addr, token: c.Token(), http: &http.Client{Timeout: 2 * time.Minute}}}, c.Stop, nil
 }
 
-// open mounts the engine, has the first person connect and registers what fills in the others.
-func (a *asylum) open(ctx context.Context, fb *facebook) error {
+// open mounts the engine, connects the first person and registers the filler, which stores the others.
+func (a *raftVault) open(ctx context.Context, fb *facebook) error {
 	if _, err := a.v.call(ctx, http.MethodPost, "sys/mounts/authpipe", map[string]any{"type": vaulttest.Plugin}); err != nil {
 		return err
 	}
@@ -130,8 +130,8 @@ func (a *asylum) open(ctx context.Context, fb *facebook) error {
 	})
 }
 
-// fill makes it n credentials. Meanwhile the filler has the mount: what it stores is the engine's when that is back.
-func (a *asylum) fill(ctx context.Context, n int) error {
+// fill brings the mount to n credentials. Meanwhile the filler runs in the engine's place, and writes into its storage.
+func (a *raftVault) fill(ctx context.Context, n int) error {
 	begun := time.Now()
 	if err := a.run(ctx, fillVersion); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (a *asylum) fill(ctx context.Context, n int) error {
 	return a.run(ctx, a.version)
 }
 
-// run has a version of the plugin run.
-func (a *asylum) run(ctx context.Context, version string) error {
+// run switches the mount to a version of the plugin.
+func (a *raftVault) run(ctx context.Context, version string) error {
 	if _, err := a.v.call(ctx, http.MethodPost, "sys/mounts/authpipe/tune", map[string]any{"plugin_version": version}); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (a *asylum) run(ctx context.Context, version string) error {
 	return err
 }
 
-func (a *asylum) measure(ctx context.Context, s *session, n int) (r resting, err error) {
+func (a *raftVault) measure(ctx context.Context, s *session, n int) (r idleCost, err error) {
 	r.n = n
 	if n > 0 {
 		if err := a.starts(ctx, &r); err != nil {
@@ -166,7 +166,7 @@ func (a *asylum) measure(ctx context.Context, s *session, n int) (r resting, err
 	}
 	r.state, _ = a.Stored()
 	vault, plugin := a.Usage()
-	select { // whole minutes: Vault has the engine look for what is due once in each
+	select { // whole minutes: in each, Vault calls the engine's PeriodicFunc once
 	case <-ctx.Done():
 		return r, ctx.Err()
 	case <-time.After(time.Duration(s.minutes) * time.Minute):
@@ -174,7 +174,7 @@ func (a *asylum) measure(ctx context.Context, s *session, n int) (r resting, err
 	minutes := time.Duration(max(s.minutes, 1))
 	r.vault, r.plugin = a.Usage()
 	r.vaultCPU, r.cpu = (r.vault.CPU-vault.CPU)/minutes, (r.plugin.CPU-plugin.CPU)/minutes
-	for i := range min(n, remembered) {
+	for i := range min(n, cached) {
 		if err := a.read(ctx, i); err != nil {
 			return r, err
 		}
@@ -183,8 +183,8 @@ func (a *asylum) measure(ctx context.Context, s *session, n int) (r resting, err
 	return r, nil
 }
 
-// starts kills the plugin, and then stops Vault, and reads what it can as soon as it can.
-func (a *asylum) starts(ctx context.Context, r *resting) error {
+// starts kills the plugin, then restarts Vault, and measures the time to the first read.
+func (a *raftVault) starts(ctx context.Context, r *idleCost) error {
 	for i := range starts {
 		a.KillPlugins()
 		took, err := a.first(ctx, r.n*i/starts)
@@ -214,8 +214,8 @@ func (a *asylum) starts(ctx context.Context, r *resting) error {
 	return nil
 }
 
-// first reads a credential until that succeeds.
-func (a *asylum) first(ctx context.Context, n int) (time.Duration, error) {
+// first reads a credential until that succeeds, and returns how long it took.
+func (a *raftVault) first(ctx context.Context, n int) (time.Duration, error) {
 	begun := time.Now()
 	for {
 		err := a.read(ctx, n)
@@ -225,13 +225,13 @@ func (a *asylum) first(ctx context.Context, n int) (time.Duration, error) {
 	}
 }
 
-func (a *asylum) read(ctx context.Context, n int) error {
+func (a *raftVault) read(ctx context.Context, n int) error {
 	_, err := a.v.call(ctx, http.MethodGet, "authpipe/creds/"+crowd.Nth(n).Ref, nil)
 	return err
 }
 
-// snapshot takes one and returns its size.
-func (a *asylum) snapshot(ctx context.Context) (bytes int64, err error) {
+// snapshot takes a snapshot and returns its size.
+func (a *raftVault) snapshot(ctx context.Context) (bytes int64, err error) {
 	req, err := a.v.request(ctx, http.MethodGet, "sys/storage/raft/snapshot", nil)
 	if err != nil {
 		return 0, err
@@ -244,19 +244,19 @@ func (a *asylum) snapshot(ctx context.Context) (bytes int64, err error) {
 	return io.Copy(io.Discard, resp.Body)
 }
 
-func (r resting) rows(empty resting) []row {
+func (r idleCost) rows(empty idleCost) []row {
 	name := func(what string) string { return fmt.Sprintf("asleep: %s, %d credentials", what, r.n) }
 	each := func(with, without int64) string { return fmt.Sprintf("%.0f bytes", float64(with-without)/float64(r.n)) }
 	return []row{
-		{ratio: true, what: name("processor time of Vault and plugin to that of Vault without the engine"), figure: fmt.Sprintf("%.2f", float64(r.vaultCPU+r.cpu)/float64(empty.vaultCPU)), detail: "nobody asks anything"},
+		{ratio: true, what: name("processor time of Vault and plugin to that of Vault without the engine"), figure: fmt.Sprintf("%.2f", float64(r.vaultCPU+r.cpu)/float64(empty.vaultCPU)), detail: "no requests"},
 		{what: name("plugin's processor time a minute"), figure: inMS(r.cpu)},
 		{what: name("Vault's processor time a minute"), figure: inMS(r.vaultCPU), detail: "without the engine " + inMS(empty.vaultCPU)},
-		{what: name("plugin's memory"), figure: inMB(r.plugin.Own), detail: fmt.Sprintf("%s when %d of them were read; each and its program's text %s more", inMB(r.warm.Own), min(r.n, remembered), inMB(r.plugin.Memory-r.plugin.Own))},
+		{what: name("plugin's memory"), figure: inMB(r.plugin.Own), detail: fmt.Sprintf("%s when %d of them were read; each and its program's text %s more", inMB(r.warm.Own), min(r.n, cached), inMB(r.plugin.Memory-r.plugin.Own))},
 		{what: name("Vault's memory"), figure: inMB(r.vault.Own), detail: fmt.Sprintf("without the engine %s; with what it has mapped of files %s", inMB(empty.vault.Own), inMB(r.vault.Memory))},
 		{what: name("plugin killed, to first read"), figure: inMS(quantile(r.restarted, 0.5)), detail: fmt.Sprintf("at most %s of %d, Vault's starting of the process included", inMS(r.restarted[len(r.restarted)-1]), starts)},
 		{what: name("unsealing Vault, to first read"), figure: inMS(quantile(r.unsealed, 0.5)), detail: fmt.Sprintf("at most %s of %d", inMS(r.unsealed[len(r.unsealed)-1]), starts)},
-		{what: name("snapshot, each"), figure: each(r.snapshot, empty.snapshot), detail: "compressed; what the credentials say is sealed, and does not compress"},
-		{what: name("storage, each"), figure: each(r.state, empty.state), detail: fmt.Sprintf("on the disk of a node, where the file has %s, and %s when it was empty; raft's log is another", inMB(r.state), inMB(empty.state))},
+		{what: name("snapshot, each"), figure: each(r.snapshot, empty.snapshot), detail: "compressed; the credentials are encrypted, and do not compress"},
+		{what: name("storage, each"), figure: each(r.state, empty.state), detail: fmt.Sprintf("on the disk of a node: its file has %s, and %s when empty; raft's log is another file", inMB(r.state), inMB(empty.state))},
 	}
 }
 

@@ -14,11 +14,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
 )
 
-// hitsARound is how often each goroutine asks.
+// hitsARound is the number of reads of each goroutine.
 const hitsARound = 1_000_000
 
-// hits reads the same credentials through the Go client, which has them in its cache, beside read, which is what one takes over
-// HTTP.
+// hits measures reads from the Go client's cache, and compares them with read, the time of a read over HTTP.
 func hits(ctx context.Context, v *vault, read time.Duration) ([]row, error) {
 	config := api.DefaultConfig()
 	config.Address = v.addr
@@ -45,7 +44,7 @@ func hits(ctx context.Context, v *vault, read time.Duration) ([]row, error) {
 			all.Go(func() {
 				for i := range hitsARound {
 					if _, err := client.Credential(ctx, requests[i%warmRefs]); err != nil {
-						panic(err) // it was there a moment ago
+						panic(err) // it is in the cache
 					}
 				}
 			})
@@ -54,7 +53,7 @@ func hits(ctx context.Context, v *vault, read time.Duration) ([]row, error) {
 		each := time.Since(begun) / hitsARound
 		rows = append(rows, row{
 			what: fmt.Sprintf("warm read: Go client's cache, %d goroutines", goroutines), wanted: "below 100 ns",
-			figure: fmt.Sprintf("%d ns", each.Nanoseconds()), detail: "what each of them waits for a credential",
+			figure: fmt.Sprintf("%d ns", each.Nanoseconds()), detail: "time of a read",
 		})
 		if goroutines == 1 {
 			rows = append(rows, row{

@@ -8,11 +8,11 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
-// coldRefs is how many credentials there are to be read for the first time.
+// coldRefs is the number of credentials for first reads.
 const coldRefs = 500
 
-// cold reads credentials that the engine does not remember, beside the same answers from the floor plugin, which does, and from
-// KV, which never does. Vault itself remembers what is stored, for all of them.
+// cold measures reads of credentials that are not in the engine's cache, and compares them with the floor plugin, which answers from
+// memory, and with KV, which has no cache. Vault's own storage cache serves all of them.
 func cold(ctx context.Context, s *session) ([]row, error) {
 	v, fb, stop, err := s.servers(ctx)
 	if err != nil {
@@ -27,7 +27,7 @@ func cold(ctx context.Context, s *session) ([]row, error) {
 	for _, c := range contenders {
 		c.once = true
 	}
-	// The last credential stands for what is cold for the first reader alone, as the configuration is.
+	// A read of the last credential loads what only the first read has to load, such as the configuration.
 	contenders[0].paths, contenders[0].before = contenders[0].paths[:coldRefs-1], func(ctx context.Context) error {
 		return v.forget(ctx, crowd.Nth(coldRefs-1).Ref)
 	}
@@ -35,11 +35,11 @@ func cold(ctx context.Context, s *session) ([]row, error) {
 		return nil, err
 	}
 	rows := compared("cold read", "", contenders, 1, size)
-	rows[0].detail += fmt.Sprintf("; before each the plugin is started anew. One read in %d is the first of its tenant and reads a key, too", crowd.PerTenant)
+	rows[0].detail += fmt.Sprintf("; the plugin restarts before each. One read in %d is the first of its tenant and reads a key, too", crowd.PerTenant)
 	return rows, nil
 }
 
-// forget starts the engine anew, which remembers nothing then but what it takes to read one credential.
+// forget restarts the engine, and reads one credential to load what all reads need.
 func (v *vault) forget(ctx context.Context, ref string) error {
 	if _, err := v.call(ctx, http.MethodPut, "sys/plugins/reload/backend", map[string]any{"mounts": []string{"authpipe/"}}); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 
 const appID, appSecret = "1024222333444555", "0123456789abcdef0123456789abcdef"
 
-// A facebook is a simulated one that listens on loopback.
+// A facebook is a simulated Facebook that listens on loopback.
 type facebook struct {
 	*authpipetest.Facebook
 	server   *httptest.Server
@@ -35,7 +35,7 @@ type engine interface {
 	visit(ctx context.Context, to *url.URL) error
 }
 
-// configure registers the app. more goes over what it says.
+// configure registers the app. more adds to its fields or replaces them.
 func (fb *facebook) configure(ctx context.Context, e engine, more map[string]any) error {
 	config := map[string]any{
 		"client_id": appID, "client_secret": appSecret, "redirect_uris": fb.callback,
@@ -63,9 +63,10 @@ func (fb *facebook) connect(ctx context.Context, e engine, p crowd.Person) error
 	return e.visit(ctx, back)
 }
 
-func landed(status int) error {
+// statusError returns an error unless the callback responded with 200.
+func statusError(status int) error {
 	if status != http.StatusOK {
-		return fmt.Errorf("connecting: the callback answered %d", status)
+		return fmt.Errorf("connecting: the callback responded with %d", status)
 	}
 	return nil
 }

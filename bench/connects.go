@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
-// connects has people connect through a real Vault, round by round with writes to KV v2.
+// connects measures connecting through a real Vault, in rounds that alternate with writes to KV v2.
 func connects(ctx context.Context, s *session) ([]row, error) {
 	v, fb, stop, err := s.servers(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func connects(ctx context.Context, s *session) ([]row, error) {
 	return rows, nil
 }
 
-// repeat does something over and over for d, so many at a time.
+// repeat calls a function for d, in a number of goroutines.
 func (c *contender) repeat(do func() error, at int, d time.Duration) error {
 	var group errgroup.Group
 	var done atomic.Int64

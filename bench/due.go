@@ -12,7 +12,7 @@ import (
 
 const day = 24 * time.Hour
 
-// due has n credentials come due at one minute: first for a refresh, then for a check.
+// due measures n credentials that are due in the same minute: first for a refresh, then for a check.
 func due(ctx context.Context, s *session) ([]row, error) {
 	m, err := newMount(ctx, nil)
 	if err != nil {
@@ -38,7 +38,7 @@ func due(ctx context.Context, s *session) ([]row, error) {
 	return append(append(rows, refresh.rows("refresh", "≥ 300/s")...), check.rows("check", "")...), nil
 }
 
-// spent is what a sweep cost.
+// spent is the cost of a sweep.
 type spent struct {
 	n        int
 	stored   calls
@@ -48,15 +48,15 @@ type spent struct {
 	sweeps   int
 }
 
-// together plans n credentials for the same minute some weeks ahead, when their tokens can be extended, lets that come
-// and sweeps until the field of every connection says that it was done.
+// together makes n credentials due in the same minute some weeks ahead, when their tokens can be extended, moves the clock there, and
+// sweeps until a field of every connection shows that the work is done.
 func (m *mount) together(ctx context.Context, n int, field string, plan func(c *store.Credential, at time.Time)) (spent, error) {
 	at := m.clock.Now().Add(30 * day)
 	if err := m.change(ctx, n, func(c *store.Credential) { plan(c, at) }); err != nil {
 		return spent{}, err
 	}
 	m.clock.Set(at.Add(-time.Minute))
-	if err := m.Sweep(ctx); err != nil { // past the weeks in which nothing is due
+	if err := m.Sweep(ctx); err != nil { // over the weeks in which nothing is due
 		return spent{}, err
 	}
 	total := spent{n: n}
@@ -80,7 +80,7 @@ func (m *mount) together(ctx context.Context, n int, field string, plan func(c *
 	}
 }
 
-// all reports whether the field of every connection is a time that is not before t.
+// all reports whether the field of every connection is a time not before t.
 func (m *mount) all(ctx context.Context, n int, field string, t time.Time) (bool, error) {
 	for i := range n {
 		c, err := m.read(ctx, "connections/"+crowd.Nth(i).Ref)

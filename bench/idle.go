@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// few is what the cost of many sleeping credentials is compared with.
+// few is the number of idle credentials that many are compared with.
 const few = 1_000
 
-// quiet is what sweeps cost that found nothing due.
+// quiet is the cost of sweeps that found nothing due.
 type quiet struct {
 	calls       []int64 // of each sweep, sorted
 	times       []time.Duration
@@ -18,12 +18,12 @@ type quiet struct {
 	catchUpTook time.Duration
 }
 
-// idle sweeps each minute over credentials of which none is due, after days in which something was.
+// idle measures the sweeps of each minute while no credential is due, after days in which one was.
 func idle(ctx context.Context, s *session) ([]row, error) {
 	var rows []row
 	var watched []quiet
 	for _, n := range slices.Compact([]int{min(few, s.credentials), s.credentials}) {
-		m, err := s.sleeping(ctx, n)
+		m, err := s.idleMount(ctx, n)
 		if err != nil {
 			return rows, err
 		}
@@ -42,8 +42,8 @@ func idle(ctx context.Context, s *session) ([]row, error) {
 	}), nil
 }
 
-// watch counts from the start of a sweep to its end, for some hours: what is written now and then is in there. Two days
-// pass before, in the first of which sessions end and in the second of which one credential is refreshed.
+// watch measures the sweeps of some hours, which include occasional writes. Before that two days pass: in the first the sessions end,
+// in the second one credential is refreshed.
 func (m *mount) watch(ctx context.Context) (quiet, error) {
 	var q quiet
 	if err := m.minutes(ctx, 2*24*60, nil); err != nil {

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// A contender is what reads are sent to, round after round.
+// A contender is a target of reads that are compared.
 type contender struct {
 	name  string
 	paths []string // taken in turn
 
-	before func(context.Context) error // done before each round; nil: nothing is
-	once   bool                        // a round reads each path once at the most
+	before func(context.Context) error // is called before each round, unless it is nil
+	once   bool                        // a round reads each path at most once
 
 	rates     []float64 // requests a second, by round
 	latencies []time.Duration
 }
 
-// contest sends reads to the contenders over so many connections, all in each round for the time that a round lasts. A
-// round is shuffled, for each contender pays for the garbage of the one before. A first round warms up and is not counted.
+// contest sends reads to the contenders in rounds, in which each has its turn. The turns are shuffled, because a contender pays for
+// the garbage of the one before. The first round warms up and is not counted.
 func contest(ctx context.Context, v *vault, contenders []*contender, connections, rounds int, d time.Duration) error {
 	transport := &http.Transport{MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections, DisableCompression: true}
 	defer transport.CloseIdleConnections()
@@ -91,7 +91,7 @@ func (c *contender) read(ctx context.Context, v *vault, transport *http.Transpor
 			return nil, errors.New(resp.Status)
 		}
 		latencies = append(latencies, time.Since(begun))
-		// One at least: a machine with other things to do may let a short round pass.
+		// At least one read: on a busy machine a short round may pass without any.
 		if !time.Now().Before(end) || c.once && i == first+len(requests)-1 {
 			return latencies, nil
 		}

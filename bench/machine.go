@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// facts are what a reader must know to compare the figures with others.
+// facts returns what is needed to compare the figures with others.
 func facts(ctx context.Context, vault string, args []string) [][2]string {
 	facts := [][2]string{
 		{"processor", processor() + ", " + strconv.Itoa(runtime.NumCPU()) + " cores, " + runtime.GOOS + "/" + runtime.GOARCH},
@@ -36,7 +36,7 @@ func processor() string {
 	return "unknown processor"
 }
 
-// firstOf returns the first word of a file: of /proc/loadavg the load of the last minute.
+// firstOf returns the first word of a file. In /proc/loadavg that is the load of the last minute.
 func firstOf(file, otherwise string) string {
 	b, _ := os.ReadFile(file)
 	if words := strings.Fields(string(b)); len(words) > 0 {

@@ -1,4 +1,4 @@
-// Package main_test keeps the benchmark in working order. It looks at no figure.
+// Package main_test tests that the benchmark works, not its figures.
 package main_test
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/longtest"
 )
 
-func TestEachMeasurementHasRowsInTheTable(t *testing.T) {
+func TestMeasurementsPrintRows(t *testing.T) {
 	longtest.Only(t, "test-bench")
 	only, firstWords := "handler,due,steady,idle,start", []string{"warm read", "refresh", "check", "default checks", "idle sweep", "start"}
 	if os.Getenv("VAULT_BIN") != "" {
@@ -22,7 +22,7 @@ func TestEachMeasurementHasRowsInTheTable(t *testing.T) {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
 	cmd := exec.CommandContext(t.Context(), program, "-only", only, "-credentials", "1500", "-due", "20", "-rounds", "1", "-round", "10ms", "-sizes", "50,150", "-minutes", "0")
-	cmd.Dir = ".." // where make runs it
+	cmd.Dir = ".." // as make runs it
 	var why strings.Builder
 	cmd.Stderr = &why
 	out, err := cmd.Output()

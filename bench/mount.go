@@ -19,7 +19,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// A mount is the engine in this process and the world around it.
+// A mount is the engine in this process, with its storage, clock and Facebook.
 type mount struct {
 	*backend.Backend
 	storage  *storage
@@ -28,7 +28,7 @@ type mount struct {
 	wire     *wire
 }
 
-// A wire carries the calls to the provider, and counts them.
+// A wire counts the calls to the provider.
 type wire struct {
 	http.RoundTripper
 	calls atomic.Int64
@@ -62,12 +62,11 @@ func newMount(ctx context.Context, more map[string]any) (*mount, error) {
 	return m, nil
 }
 
-// unpaced is more provider calls a second than the engine could make. Left to itself it makes a thousand by the wall clock, after a
-// burst of as many, and what comes due together would measure that.
+// unpaced is more provider calls a second than the engine can make. By default its limiter allows a thousand, after a burst of as many,
+// and the measurements would measure the limiter.
 const unpaced = 1_000_000
 
-// restart makes another engine over the same storage. It is not initialized: its worker would sweep beside the sweeps that
-// are counted.
+// restart makes another engine with the same storage. It is not initialized, so that no worker sweeps besides the measured sweeps.
 func (m *mount) restart(ctx context.Context) error {
 	if m.Backend != nil {
 		m.Cleanup(ctx)
@@ -117,10 +116,10 @@ func (m *mount) visit(ctx context.Context, to *url.URL) error {
 	if err != nil {
 		return err
 	}
-	return landed(answer[logical.HTTPStatusCode].(int))
+	return statusError(answer[logical.HTTPStatusCode].(int))
 }
 
-// connect has the first n people connect, some at the same time.
+// connect connects the first n people, some at the same time.
 func (m *mount) connect(ctx context.Context, n int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
@@ -130,10 +129,10 @@ func (m *mount) connect(ctx context.Context, n int) error {
 	return group.Wait()
 }
 
-// parallel is how many credentials are made at a time.
+// parallel is how many credentials are connected at the same time.
 const parallel = 8
 
-// change changes the credentials of the first n people behind the engine's back, and makes it anew so that it knows.
+// change changes the stored credentials of the first n people, and restarts the engine so that it reads them again.
 func (m *mount) change(ctx context.Context, n int, change func(*store.Credential)) error {
 	s := store.New(store.Options{Storage: m.storage, Now: m.clock.Now})
 	for i := range n {
@@ -156,7 +155,7 @@ func (m *mount) change(ctx context.Context, n int, change func(*store.Credential
 	return m.restart(ctx)
 }
 
-// minutes lets n simulated minutes pass, with the sweep that each minute has.
+// minutes lets n simulated minutes pass, and sweeps in each.
 func (m *mount) minutes(ctx context.Context, n int, after func()) error {
 	for range n {
 		m.clock.Advance(time.Minute)

@@ -12,19 +12,19 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
-// starts is how often the engine is started.
+// starts is the number of starts.
 const starts = 5
 
-// start makes engines over many stored credentials: a start, a reload or a change of leader.
+// start measures the start of an engine with many stored credentials, as after a reload or a change of leader.
 func start(ctx context.Context, s *session) ([]row, error) {
-	m, err := s.sleeping(ctx, s.credentials)
+	m, err := s.idleMount(ctx, s.credentials)
 	if err != nil {
 		return nil, err
 	}
 	var times []time.Duration
 	var stored calls
 	for i := range starts {
-		runtime.GC() // of what was there before, which a new process would not have
+		runtime.GC() // a new process would not have the garbage of the former engine
 		before, begun := m.storage.calls(), time.Now()
 		if err := m.restart(ctx); err != nil {
 			return nil, err

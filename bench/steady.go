@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// steadyDays is how long the default checks are watched.
+// steadyDays is how long the default checks are measured.
 const steadyDays = 2
 
-// steady lets days pass over credentials that are as they were connected, with the checks that a mount makes by default.
+// steady measures the default checks of connected credentials over some days.
 func steady(ctx context.Context, s *session) ([]row, error) {
 	m, err := newMount(ctx, nil)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// A storage lies in memory and counts its calls.
+// A storage is in memory and counts its calls.
 type storage struct {
 	logical.InmemStorage
 	gets, puts, deletes, lists atomic.Int64
@@ -45,14 +45,14 @@ func (s *storage) calls() calls {
 	return calls{s.gets.Load(), s.puts.Load(), s.deletes.Load(), s.lists.Load()}
 }
 
-// since returns the calls that are in c and were not yet in before.
+// since returns the calls since before.
 func (c calls) since(before calls) calls {
 	return calls{c.gets - before.gets, c.puts - before.puts, c.deletes - before.deletes, c.lists - before.lists}
 }
 
 func (c calls) sum() int64 { return c.gets + c.puts + c.deletes + c.lists }
 
-// each tells the calls for each of n.
+// each returns the calls for each of n, as text.
 func (c calls) each(n float64) string {
 	return fmt.Sprintf("get %.2f, put %.2f, delete %.2f, list %.2f", float64(c.gets)/n, float64(c.puts)/n, float64(c.deletes)/n, float64(c.lists)/n)
 }

@@ -9,10 +9,10 @@ import (
 
 // A row is one figure.
 type row struct {
-	ratio  bool   // ratios stand first
-	what   string // was measured
+	ratio  bool   // ratios are printed first
+	what   string // the name
 	figure string // with its unit
-	wanted string // what it should be. Empty: nobody has said
+	wanted string // its target. Empty: it has none
 	detail string
 }
 

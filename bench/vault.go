@@ -20,16 +20,16 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// patience is how long a measurement waits for something that must happen.
+// patience is how long a measurement waits for an event that must happen.
 const patience = vaulttest.Patience
 
-// plugins are the programs that a server has in its catalog, by the name that they have there.
+// plugins are the programs in a server's catalog, by their names there.
 var plugins = map[string]string{
 	"authpipe": "./cmd/vault-plugin-secrets-authpipe",
 	"constant": "./bench/constant",
 }
 
-// A vault is a dev server: in memory, unsealed, on loopback, gone with the measurement.
+// A vault is a dev server for one measurement: in memory, unsealed, on loopback.
 type vault struct {
 	addr  string // http://127.0.0.1:port
 	token string // the root token
@@ -40,7 +40,7 @@ type vault struct {
 	exited  <-chan struct{}
 }
 
-// servers starts a Vault, and a simulated Facebook that sends people back to it.
+// servers starts a Vault, and a simulated Facebook that redirects to it.
 func (s *session) servers(ctx context.Context) (v *vault, fb *facebook, stop func(), err error) {
 	v, err = startVault(ctx, s.vault)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *session) servers(ctx context.Context) (v *vault, fb *facebook, stop fun
 	return v, fb, func() { fb.server.Close(); v.stop() }, nil
 }
 
-// startVault builds the plugins and starts a server that knows them.
+// startVault builds the plugins and starts a server with them in its catalog.
 func startVault(ctx context.Context, bin string) (*vault, error) {
 	if bin == "" {
 		return nil, errors.New("starting Vault: no binary: run make bench, or say -vault")
@@ -70,7 +70,7 @@ func startVault(ctx context.Context, bin string) (*vault, error) {
 	return v, nil
 }
 
-// build fills the plugin directory, of which a dev server registers every file.
+// build builds the plugins into the plugin directory. A dev server registers every file in it.
 func (v *vault) build(ctx context.Context) error {
 	for name, pkg := range plugins {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(v.dir, "plugins", name), pkg)
@@ -83,7 +83,7 @@ func (v *vault) build(ctx context.Context) error {
 }
 
 func (v *vault) start(ctx context.Context, bin string) error {
-	for range 5 { // another process may take the port between our finding it free and Vault's listening on it
+	for range 5 { // another process may take the port before Vault listens on it
 		address, err := vaulttest.FreeAddress()
 		if err != nil {
 			return err
@@ -92,10 +92,10 @@ func (v *vault) start(ctx context.Context, bin string) error {
 		if err := v.launch(bin, address); err != nil {
 			return fmt.Errorf("starting Vault: %w", err)
 		}
-		// The plugins' entries in the catalog are the last thing that a dev server makes when it starts.
+		// A dev server registers the plugins last when it starts.
 		err = vaulttest.Await("the plugins in Vault's catalog", patience, v.exited, func() error {
 			if ctx.Err() != nil {
-				return nil // nothing is awaited any more
+				return nil // the context has ended
 			}
 			return v.hasPlugins(ctx)
 		})
@@ -120,7 +120,7 @@ func (v *vault) launch(bin, address string) error {
 	defer log.Close()
 	cmd := exec.Command(bin, "server", "-dev", "-dev-no-store-token",
 		"-dev-listen-address="+address, "-dev-plugin-dir="+filepath.Join(v.dir, "plugins"))
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + v.dir, "VAULT_DEV_ROOT_TOKEN_ID=" + v.token} // nothing of the user's own Vault
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + v.dir, "VAULT_DEV_ROOT_TOKEN_ID=" + v.token} // without the variables of the user's own Vault
 	cmd.Stdout, cmd.Stderr = log, log
 	exited, err := vaulttest.StartProcess(cmd)
 	if err != nil {
@@ -130,8 +130,8 @@ func (v *vault) launch(bin, address string) error {
 	return nil
 }
 
-// hasPlugins returns an error unless the server has all plugins. It looks at the detailed catalog: a plugin that tells its version is
-// in no other.
+// hasPlugins returns an error unless the server has all plugins. It reads the detailed catalog, the only one with plugins that report
+// a version.
 func (v *vault) hasPlugins(ctx context.Context) error {
 	catalog, err := v.call(ctx, http.MethodGet, "sys/plugins/catalog", nil)
 	if err != nil {
@@ -152,7 +152,7 @@ func (v *vault) hasPlugins(ctx context.Context) error {
 	return nil
 }
 
-// call makes a request of the API and returns the data of its answer, numbers as they stand there.
+// call makes a request of the API and returns the data of its response, with numbers as they are written there.
 func (v *vault) call(ctx context.Context, method, path string, body map[string]any) (map[string]any, error) {
 	var sent io.Reader
 	if body != nil {
@@ -196,12 +196,12 @@ func (v *vault) request(ctx context.Context, method, path string, body io.Reader
 	return req, nil
 }
 
-// end lets the server stop its plugins and itself, and kills one that will not.
+// end lets the server stop its plugins and itself, and kills a server that does not.
 func (v *vault) end() {
 	if v.process == nil {
 		return
 	}
-	_ = v.process.Signal(syscall.SIGTERM) // or it has ended already
+	_ = v.process.Signal(syscall.SIGTERM) // it may have ended already
 	select {
 	case <-v.exited:
 	case <-time.After(patience):

@@ -11,7 +11,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/bench/crowd"
 )
 
-// warmRefs is how many credentials are read in turn.
+// warmRefs is the number of credentials that are read in turn.
 const warmRefs = 16
 
 // A mounted is the engine behind Vault's API.
@@ -31,10 +31,10 @@ func (m mounted) visit(ctx context.Context, to *url.URL) error {
 		return err
 	}
 	resp.Body.Close()
-	return landed(resp.StatusCode)
+	return statusError(resp.StatusCode)
 }
 
-// warm reads credentials, the same answer from the floor plugin and the same fields from KV, over the same connections.
+// warm measures reads of credentials, and compares them with the same response of the floor plugin and the same fields of KV.
 func warm(ctx context.Context, s *session) ([]row, error) {
 	v, fb, stop, err := s.servers(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func warm(ctx context.Context, s *session) ([]row, error) {
 	return rows, nil
 }
 
-// contenders read so many credentials, each from its own mount.
+// contenders returns the contenders for reads of n credentials, each with its own mount.
 func contenders(refs int) []*contender {
 	all := []*contender{{name: "authpipe"}, {name: "floor plugin"}, {name: "floor plugin, mounted again"}, {name: "KV v2"}}
 	for i, prefix := range []string{"authpipe/creds/", "floor/creds/", "again/creds/", "secret/data/"} {
@@ -74,7 +74,7 @@ func contenders(refs int) []*contender {
 	return all
 }
 
-// stage mounts the contenders and puts so many credentials' answers into all of them. It returns the size of one.
+// stage mounts the contenders and stores the responses of n credentials in all of them. It returns the size of one.
 func (v *vault) stage(ctx context.Context, fb *facebook, refs int) (size int, err error) {
 	for path, plugin := range map[string]string{"authpipe": "authpipe", "floor": "constant", "again": "constant"} {
 		if _, err := v.call(ctx, http.MethodPost, "sys/mounts/"+path, map[string]any{"type": plugin}); err != nil {
@@ -101,7 +101,7 @@ func (v *vault) stage(ctx context.Context, fb *facebook, refs int) (size int, er
 	return size, nil
 }
 
-// repeat has the other contenders answer what the engine answered.
+// repeat copies the engine's responses to the other contenders.
 func (v *vault) repeat(ctx context.Context, ref string, answer map[string]any) (size int, err error) {
 	b, err := json.Marshal(answer)
 	if err != nil {

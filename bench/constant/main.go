@@ -1,5 +1,5 @@
-// Command constant is the floor under every plugin's reads: an external Vault plugin over the same SDK that answers a
-// constant from memory. What it is told by a write, any read answers. It is for measuring and no part of a release.
+// Command constant is the fastest read that a plugin can have: an external Vault plugin with the same SDK that answers a constant from
+// memory. Each read returns the data of the last write. It is for benchmarks and no part of a release.
 package main
 
 import (
@@ -26,8 +26,7 @@ func factory(ctx context.Context, c *logical.BackendConfig) (logical.Backend, er
 	return b, b.Setup(ctx, c)
 }
 
-// backend answers reads without the framework, which would ask Vault for the node's role each time: nothing that a plugin
-// can do is faster.
+// backend answers reads without the framework, which would request the node's role from Vault each time.
 type backend struct {
 	*framework.Backend
 	constant *constant
@@ -41,7 +40,7 @@ func (b backend) HandleRequest(ctx context.Context, req *logical.Request) (*logi
 	return b.Backend.HandleRequest(ctx, req)
 }
 
-// constant is the answer to every read.
+// constant is the response to every read.
 type constant struct {
 	answer atomic.Pointer[map[string]any]
 }

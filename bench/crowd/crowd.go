@@ -1,4 +1,4 @@
-// Package crowd makes very many sleeping credentials of one: to connect a million would take the better part of a day.
+// Package crowd stores a million idle credentials as copies of one. To connect them would take the better part of a day.
 package crowd
 
 import (
@@ -15,10 +15,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// A Person is one of the crowd: the ref of their credential and their id at Facebook.
+// A Person is one person of the crowd: the ref of their credential and their id at Facebook.
 type Person struct{ Ref, ID string }
 
-// PerTenant is how many people a tenant has.
+// PerTenant is the number of people in a tenant.
 const PerTenant = 100
 
 // Nth returns the nth person, from 0.
@@ -26,8 +26,8 @@ func Nth(n int) Person {
 	return Person{fmt.Sprintf("org_%05d/facebook/users/user_%07d", n/PerTenant, n), fmt.Sprintf("1%09d", n)}
 }
 
-// Fill stores a copy of the first person's credential, which was connected, for each of those from first up to last, excluded. Each
-// is sealed and indexed by the engine's own store; so many tenants are filled at a time.
+// Fill stores a copy of the first person's credential for each person from first up to last, excluded. Each is sealed and indexed by
+// the engine's own store.
 func Fill(ctx context.Context, s *store.Store, now time.Time, first, last, parallel int) error {
 	ref, err := tenant.ParseRef(Nth(0).Ref)
 	if err != nil {
@@ -54,7 +54,7 @@ func Fill(ctx context.Context, s *store.Store, now time.Time, first, last, paral
 
 const day = 24 * time.Hour
 
-// copyTo stores a copy of the pattern for the nth person, due between the 30th and the 48th day as a token of 60 days is.
+// copyTo stores a copy of the pattern for the nth person, due between the 30th and the 48th day, like a token of 60 days.
 func copyTo(ctx context.Context, s *store.Store, pattern store.Credential, now time.Time, n int) error {
 	p := Nth(n)
 	ref, err := tenant.ParseRef(p.Ref)

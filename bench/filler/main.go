@@ -1,5 +1,5 @@
-// Command filler is the engine's stand-in while a mount is filled: an external Vault plugin that writes what the engine would
-// have stored. It is for measuring and no part of a release.
+// Command filler fills a mount in the engine's place: an external Vault plugin that writes what the engine would store. It is for
+// benchmarks and no part of a release.
 package main
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// version is what tells the filler from the engine, which it is registered beside.
+// version differs from the engine's, which is registered under the same name.
 const version = "v0.0.1"
 
-// parallel is how many tenants are filled at a time: Vault's storage takes many writes in one go.
+// parallel is how many tenants are filled at the same time: Vault's storage combines concurrent writes.
 const parallel = 64
 
 func main() {

@@ -10,12 +10,12 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// sleeping returns a mount that keeps n credentials of which none comes due within a month, but one that does after a day,
-// when its token can be extended. Checks are off: by default each credential would be due once a day.
+// idleMount returns a mount with n credentials. One is due after a day, when its token can be extended; the others are not due within
+// a month. Checks are off: by default each credential would be due once a day.
 //
-// They are copies of one that was connected, each sealed and indexed by the engine's own store. To connect a million would
-// take the better part of an hour.
-func (s *session) sleeping(ctx context.Context, n int) (*mount, error) {
+// They are copies of one that was connected, each sealed and indexed by the engine's own store. To connect a million would take the
+// better part of an hour.
+func (s *session) idleMount(ctx context.Context, n int) (*mount, error) {
 	if m := s.filled[n]; m != nil {
 		return m, nil
 	}
