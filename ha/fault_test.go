@@ -13,39 +13,39 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// A fault is something that happens to a cluster.
+// A fault is a failure of a part of a cluster.
 type fault struct {
 	name string
-	// prepare is done before; nil: nothing is to be prepared.
-	prepare func(w *world)
-	// strike has it happen, and returns what ends it and puts things in order.
-	strike func(w *world, n int) (mend func() error, err error)
-	// forgets tells that what was done in the moment before is not expected to be remembered.
+	// prepare is called before, unless it is nil.
+	prepare func(w *environment)
+	// inject makes it happen, and returns a function that ends it and repairs the cluster.
+	inject func(w *environment, n int) (repair func() error, err error)
+	// forgets is set if the writes just before it may be lost.
 	forgets bool
-	// spares tells that what is under way goes on.
+	// spares is set if it does not interrupt requests under way.
 	spares bool
 }
 
-// faults are in the order in which they come round. n counts how often each has.
+// faults are in the order in which they are injected, over and over. n counts the rounds.
 var faults = []fault{
-	{name: "kill -9 the leader", strike: killLeader},
-	{name: "step down", strike: stepDown, spares: true},
-	{name: "kill -9 the plugin", strike: killPlugin},
-	{name: "cut the leader off", strike: cutLeaderOff},
-	{name: "restart everything", strike: restartAll},
-	{name: "cut a standby off", strike: cutStandbyOff, spares: true},
-	{name: "restore a snapshot elsewhere", prepare: func(w *world) { w.spare = w.start() }, strike: restoreElsewhere, forgets: true},
+	{name: "kill -9 the leader", inject: killLeader},
+	{name: "step down", inject: stepDown, spares: true},
+	{name: "kill -9 the plugin", inject: killPlugin},
+	{name: "cut the leader off", inject: cutLeaderOff},
+	{name: "restart everything", inject: restartAll},
+	{name: "cut a standby off", inject: cutStandbyOff, spares: true},
+	{name: "restore a snapshot elsewhere", prepare: func(w *environment) { w.spare = w.start() }, inject: restoreElsewhere, forgets: true},
 }
 
-// killLeader ends Vault on the active node, and who watches over processes starts it again, beside what it has left behind.
-func killLeader(w *world, _ int) (func() error, error) {
+// killLeader kills Vault on the active node, and starts it again beside the plugin that it has left behind.
+func killLeader(w *environment, _ int) (func() error, error) {
 	leader := w.leader(w.cluster.Load())
 	leader.Kill()
 	return func() error { return again(leader) }, nil
 }
 
-// leader returns the active node of a cluster. On a machine that stands still for some seconds there may be none for a moment.
-func (w *world) leader(c *vaulttest.Cluster) (leader *vaulttest.Server) {
+// leader returns the active node of a cluster. If the machine stalls for some seconds there may be none for a moment.
+func (w *environment) leader(c *vaulttest.Cluster) (leader *vaulttest.Server) {
 	w.t.Helper()
 	w.await("a leader", func() (err error) {
 		leader, err = c.Active()
@@ -61,7 +61,7 @@ func again(s *vaulttest.Server) error {
 	return s.Unseal()
 }
 
-func stepDown(w *world, _ int) (func() error, error) {
+func stepDown(w *environment, _ int) (func() error, error) {
 	leader := w.leader(w.cluster.Load())
 	vault, err := leader.Client()
 	if err != nil {
@@ -72,18 +72,18 @@ func stepDown(w *world, _ int) (func() error, error) {
 
 func nothing() error { return nil }
 
-func killPlugin(w *world, _ int) (func() error, error) {
+func killPlugin(w *environment, _ int) (func() error, error) {
 	leader := w.leader(w.cluster.Load())
 	leader.KillPlugins()
 	return nothing, nil
 }
 
-// cutLeaderOff lasts until the others have a leader, and the deposed one serves no more.
-func cutLeaderOff(w *world, _ int) (func() error, error) {
+// cutLeaderOff isolates the leader until the others have one, and waits until the deposed one has ended its plugin.
+func cutLeaderOff(w *environment, _ int) (func() error, error) {
 	leader := w.leader(w.cluster.Load())
-	mend := w.cutOff(leader)
+	repair := w.cutOff(leader)
 	return func() error {
-		mend()
+		repair()
 		w.await("the deposed leader to end its plugin", func() error {
 			if left := vaulttest.ProcessesOf(leader.Program()); len(left) > 0 {
 				return fmt.Errorf("its processes are %v", left)
@@ -94,16 +94,16 @@ func cutLeaderOff(w *world, _ int) (func() error, error) {
 	}, nil
 }
 
-func cutStandbyOff(w *world, n int) (func() error, error) {
+func cutStandbyOff(w *environment, n int) (func() error, error) {
 	c := w.cluster.Load()
 	leader := w.leader(c)
 	i := slices.Index(c.Nodes, leader)
-	mend := w.cutOff(c.Nodes[(i+1+n%(nodes-1))%nodes])
-	return func() error { mend(); return nil }, nil
+	repair := w.cutOff(c.Nodes[(i+1+n%(nodes-1))%nodes])
+	return func() error { repair(); return nil }, nil
 }
 
-// cutOff isolates a node. Those who ask it reach it still. What ends that waits until the others have had a leader for some time.
-func (w *world) cutOff(cut *vaulttest.Server) (mend func()) {
+// cutOff isolates a node from the others, but not from clients. repair ends that when the others have had a leader for some time.
+func (w *environment) cutOff(cut *vaulttest.Server) (repair func()) {
 	c := w.cluster.Load()
 	c.Isolate(cut)
 	return func() {
@@ -128,8 +128,8 @@ func (w *world) cutOff(cut *vaulttest.Server) (mend func()) {
 	}
 }
 
-// restartAll ends all nodes at once, in order or, another time, as when the current fails.
-func restartAll(w *world, n int) (func() error, error) {
+// restartAll ends all nodes at the same time: orderly, or in odd rounds by SIGKILL, as if the power failed.
+func restartAll(w *environment, n int) (func() error, error) {
 	c := w.cluster.Load()
 	err := c.Each(func(s *vaulttest.Server) error {
 		if n%2 == 1 {
@@ -141,9 +141,9 @@ func restartAll(w *world, n int) (func() error, error) {
 	return func() error { return c.Each(again) }, err
 }
 
-// restoreElsewhere takes a snapshot, loses the cluster, and has a fresh one take its place. It answers to the lost one's
-// unseal key and tokens from then on, for it has its storage.
-func restoreElsewhere(w *world, _ int) (func() error, error) {
+// restoreElsewhere takes a snapshot, kills the cluster, and restores the snapshot in a fresh one, which has the lost one's unseal key
+// and tokens from then on.
+func restoreElsewhere(w *environment, _ int) (func() error, error) {
 	lost, fresh := w.cluster.Load(), w.spare
 	var snapshot []byte
 	w.await("a snapshot", func() (err error) {

@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// A probe reads through one node, again and again, and remembers when it was served.
+// A probe reads through one node, again and again, and notes when it was served.
 type probe struct {
 	node  int
-	kv    bool // it is the yardstick
+	kv    bool // it reads the yardstick
 	paths []string
 	right func(path string, answer map[string]any, status int) (flaw string)
 
 	mu      sync.Mutex
 	served  []time.Time
-	failed  []time.Time // when the server said that it cannot serve now
-	last    string      // what it said last
-	refused []string    // answers that say of what is there that it is not, or is not to be had
+	failed  []time.Time // when the response was a 5xx
+	last    string      // the last 5xx
+	refused []string    // responses that deny an existing credential
 }
 
-// pace is how often a probe asks.
+// pace is the interval of a probe's reads.
 const pace = 25 * time.Millisecond
 
-func (p *probe) run(ctx context.Context, w *world) {
+func (p *probe) run(ctx context.Context, w *environment) {
 	again := time.NewTicker(pace)
 	defer again.Stop()
 	for i := 0; ; i++ {
@@ -38,7 +38,7 @@ func (p *probe) run(ctx context.Context, w *world) {
 		}
 		path := p.paths[i%len(p.paths)]
 		once, cancel := context.WithTimeout(ctx, time.Second)
-		answer, status := w.ask(once, p.node, http.MethodGet, path, nil)
+		answer, status := w.request(once, p.node, http.MethodGet, path, nil)
 		cancel()
 		if ctx.Err() == nil {
 			p.note(path, answer, status)
@@ -52,7 +52,7 @@ func (p *probe) note(path string, answer map[string]any, status int) {
 	defer p.mu.Unlock()
 	switch {
 	case status == 0:
-		return // no service, or a machine that had no time for it
+		return // no service, or the machine stalled
 	case status >= 500:
 		p.failed = append(p.failed, time.Now())
 		p.last = fmt.Sprintf("status %d: %v", status, answer)
@@ -100,10 +100,10 @@ func (p *probe) between(begun, ended time.Time) []time.Time {
 	return slices.Clone(p.served[i:j])
 }
 
-// aGap is how long nobody must be served for that to be a gap in service, and not how often a probe asks on a busy machine.
+// aGap is the shortest time without a served read that counts as a gap, and not as the interval of reads on a busy machine.
 const aGap = 250 * time.Millisecond
 
-// without adds up the time in which nobody was served.
+// without returns the sum of the gaps.
 func without(served []time.Time, begun, ended time.Time) (sum time.Duration) {
 	last := begun
 	for _, at := range append(slices.Clone(served), ended) {
@@ -115,10 +115,10 @@ func without(served []time.Time, begun, ended time.Time) (sum time.Duration) {
 	return sum
 }
 
-// An outage is how long there was no service.
+// An outage is the time without service.
 type outage struct {
-	any   time.Duration // through any node: what a client has that tries the next
-	worst time.Duration // through the node that had the least
+	any   time.Duration // on all nodes: what a client sees that tries the next one
+	worst time.Duration // on the worst node
 }
 
 func (l *load) outage(kv bool, begun, ended time.Time) (o outage) {

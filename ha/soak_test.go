@@ -23,12 +23,12 @@ var (
 )
 
 const (
-	storm = 3                // how many faults strike before it is calm again
-	lull  = 45 * time.Second // how long that is
+	storm = 3                // faults before each calm
+	lull  = 45 * time.Second // the length of a calm
 )
 
-// TestSoak has any faults strike, a few at a time, and looks at what the processes use when it has been calm for a while: that may
-// not grow from calm to calm.
+// TestSoak injects random faults, a few at a time, and after each calm measures what the processes use: that must not grow from calm to
+// calm.
 func TestSoak(t *testing.T) {
 	if *soak == 0 {
 		t.Skip("lasts as long as -ha.soak says")
@@ -38,28 +38,28 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("-ha.seed=%d", *seed)
 	random := rand.New(rand.NewPCG(*seed, 0))
-	w := newWorld(t)
+	w := newEnvironment(t)
 	l := begin(w)
 	end := time.Now().Add(*soak)
 	samples := []sample{l.quiet()}
-	var blows []*blow
+	var incidents []*incident
 	for time.Now().Before(end) {
 		for range storm {
 			l.busy()
-			blows = append(blows, l.strike(faults[random.IntN(len(faults))], random.IntN(2)))
+			incidents = append(incidents, l.inject(faults[random.IntN(len(faults))], random.IntN(2)))
 		}
 		samples = append(samples, l.quiet())
 		t.Logf("%v to go", time.Until(end).Round(time.Second))
 	}
 	l.end()
-	l.judge(blows)
+	l.report(incidents)
 	t.Logf("\n%s", sampled(samples))
 	for _, grown := range growth(samples) {
 		t.Error(grown)
 	}
 }
 
-// A sample is what is used at a time, by the processes of the node that serves.
+// A sample is the usage of the active node's processes at a time.
 type sample struct {
 	at            time.Time
 	vault, plugin vaulttest.Usage
@@ -70,7 +70,7 @@ type sample struct {
 	state, log    int64 // bytes on the node's disk
 }
 
-// quiet lets the load go on without any fault, and takes a sample.
+// quiet lets the load go on without a fault, and takes a sample.
 func (l *load) quiet() (s sample) {
 	l.t.Helper()
 	begun := time.Now()
@@ -124,13 +124,13 @@ func sampled(samples []sample) string {
 	return text.String()
 }
 
-// level is how long it takes until as many sessions are forgotten as begin: a session's end can be read for a quarter of an hour.
-// By then there are as many events, too, as are ever kept.
+// level is how long it takes until as many sessions are deleted as begin: a session can be read for a quarter of an hour after its end.
+// By then the ring of events is full, too.
 const level = 20 * time.Minute
 
-// growth compares the later calms with the earlier ones. The lowest of each counts: what is used for a moment is no growth, but one
-// process more in every later calm is one that was left behind. The first calm is left out, in which not everybody was connected; and
-// for what is stored, all until it should be level.
+// growth compares the later calms with the earlier ones. The lowest of each counts: a peak is no growth, but one process more in every
+// later calm is one that was left behind. The first calm does not count, in which some people had not connected yet, nor, for storage,
+// the calms before level.
 func growth(samples []sample) (grown []string) {
 	begun := samples[0].at
 	processes := samples[1:]
@@ -151,7 +151,7 @@ func growth(samples []sample) (grown []string) {
 	} {
 		half := len(watched.samples) / 2
 		if half < 2 {
-			continue // too short to tell
+			continue // too few samples
 		}
 		was, is := lowest(watched.samples[:half], watched.of), lowest(watched.samples[half:], watched.of)
 		if is > was+was/4+watched.slack {

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// stalls are when this machine had no time for this process, and so none for the others either, as far as that can be told.
+// stalls are the times in which the machine did not run this process, and so probably not the others either.
 type stalls struct {
 	mu    sync.Mutex
 	ended []time.Time
 	took  []time.Duration
 }
 
-// watch looks at the clock all the time, until end is called.
+// watch looks for stalls until end is called.
 func (s *stalls) watch() (end func()) {
 	over, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -42,7 +42,7 @@ func (s *stalls) note(ended time.Time, took time.Duration) {
 	s.ended, s.took = append(s.ended, ended), append(s.took, took)
 }
 
-// within adds up the stalls between two moments.
+// within returns the sum of the stalls between two times.
 func (s *stalls) within(begun, ended time.Time) (sum time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
