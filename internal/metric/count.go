@@ -16,14 +16,14 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 )
 
-// ok is the outcome of what went well.
+// ok is the outcome of success.
 const ok = "ok"
 
-// counters count what happens.
+// counters are the counters and histograms.
 type counters struct {
 	requests *prometheus.CounterVec
-	// served is the one of requests that must cost nothing: credentials that were
-	// handed out.
+	// served is the counter of requests for reads of credentials, looked up once:
+	// the hot path.
 	served       prometheus.Counter
 	calls        *prometheus.CounterVec
 	callSeconds  *prometheus.HistogramVec
@@ -37,9 +37,9 @@ type counters struct {
 	storage      storageCounters
 }
 
-// Buckets of durations. A call to a provider ends after ten seconds, a storage
-// operation of Vault's takes a fraction of a millisecond and, with a disk that
-// is busy, some; a sweep should be over before the next begins.
+// Buckets of durations. A call to a provider ends after ten seconds. A storage
+// operation of Vault's takes a fraction of a millisecond, or some milliseconds
+// on a busy disk. A sweep should end before the next begins.
 var (
 	callBuckets    = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10}
 	storageBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .1, .5, 2.5}
@@ -55,16 +55,16 @@ func newCounters(registry *prometheus.Registry, providers []string) counters {
 	}
 	c := counters{
 		requests:    vec("requests_total", "Requests that this node has answered, by path, operation and outcome.", "path", "operation", "outcome"),
-		calls:       vec("provider_calls_total", "Calls to a provider, by what was asked and outcome.", "provider", "operation", "outcome"),
+		calls:       vec("provider_calls_total", "Calls to a provider, by operation and outcome.", "provider", "operation", "outcome"),
 		callSeconds: promauto.With(registry).NewHistogramVec(durations("provider_call_duration_seconds", "How long calls to a provider took.", callBuckets), []string{"provider", "operation"}),
 		outcomes: map[string]*prometheus.CounterVec{
 			"refresh": vec("refreshes_total", "Refreshes of credentials, by outcome.", "provider", "outcome"),
 			"check":   vec("checks_total", "Checks whether a token is alive, by outcome.", "provider", "outcome"),
 		},
 		begun:        vec("sessions_begun_total", "Sessions that were begun.", "provider"),
-		ended:        vec("sessions_ended_total", "Sessions that were completed or failed, by how.", "provider", "outcome"),
+		ended:        vec("sessions_ended_total", "Sessions that were completed or failed, by outcome.", "provider", "outcome"),
 		events:       vec("events_total", "Lifecycle events that were written, by type.", "type"),
-		announced:    vec("announcements_total", "Lifecycle events that Vault was told of, by medium and outcome.", "medium", "outcome"),
+		announced:    vec("announcements_total", "Lifecycle events that were published, by sink and outcome.", "medium", "outcome"),
 		sweeps:       vec("sweeps_total", "Sweeps of due work, by outcome.", "outcome"),
 		swept:        promauto.With(registry).NewCounter(prometheus.CounterOpts{Name: "authpipe_swept_total", Help: "Pieces of due work that sweeps have found."}),
 		sweepSeconds: promauto.With(registry).NewHistogram(durations("sweep_duration_seconds", "How long sweeps of due work took.", sweepBuckets)),
@@ -75,8 +75,8 @@ func newCounters(registry *prometheus.Registry, providers []string) counters {
 	return c
 }
 
-// zero lets begin at zero what somebody is alerted of: of a series that begins
-// at one Prometheus sees no increase.
+// zero starts the series of alerts at zero: if a series starts at one,
+// Prometheus sees no increase.
 func (c *counters) zero(providers []string) {
 	for _, code := range []oauth.Code{oauth.NeedsReauth, oauth.Revoked, oauth.Failed, oauth.Misconfigured, oauth.Throttled, oauth.Unavailable, "error"} {
 		c.requests.WithLabelValues("creds", "read", string(code))
@@ -109,8 +109,7 @@ var classes = []string{
 	string(provider.Permission), string(provider.Misconfigured), string(provider.Caller),
 }
 
-// completed is a session that has ended as it should; ends are the ways in
-// which one usually does.
+// completed is the outcome of a completed session; ends are the usual outcomes.
 const completed = "completed"
 
 var ends = []string{
@@ -118,12 +117,11 @@ var ends = []string{
 	string(oauth.SessionUsed), string(oauth.Cancelled), string(oauth.Interrupted), string(oauth.Misconfigured),
 }
 
-// Request counts a request that was answered. Outcome is "ok" or a word of the
-// engine's.
+// Request counts a request. Outcome is "ok" or a code of the engine's.
 func (m *Metrics) Request(op logical.Operation, path, outcome string) {
 	switch {
 	case op == logical.RollbackOperation:
-		return // Vault's tick, which nobody has asked for
+		return // Vault's tick, not a client's request
 	case op == logical.ReadOperation && outcome == ok && strings.HasPrefix(path, "creds/"):
 		m.served.Inc()
 		return
@@ -131,7 +129,7 @@ func (m *Metrics) Request(op logical.Operation, path, outcome string) {
 	m.requests.WithLabelValues(template(path), string(op), outcome).Inc()
 }
 
-// Called counts a call that was made of a provider.
+// Called counts a call to a provider.
 func (m *Metrics) Called(name, operation string, err error, took time.Duration) {
 	m.calls.WithLabelValues(m.known(name), operation, callOutcome(err)).Inc()
 	m.callSeconds.WithLabelValues(m.known(name), operation).Observe(took.Seconds())
@@ -143,19 +141,19 @@ func callOutcome(err error) string {
 	case err == nil:
 		return ok
 	case !errors.As(err, &e):
-		return "error" // storage's, or the engine's end
+		return "error" // of storage, or the engine's shutdown
 	case errors.Is(e, provider.ErrPending), errors.Is(e, provider.ErrSlowDown):
 		return "pending"
 	}
 	return string(e.Class)
 }
 
-// CallEnded counts a refresh or a check of a credential that has ended.
+// CallEnded counts a refresh or a check of a credential.
 func (m *Metrics) CallEnded(name, call, outcome string) {
 	m.outcomes[call].WithLabelValues(m.known(name), outcome).Inc()
 }
 
-// Begun counts a session that was begun.
+// Begun counts a new session.
 func (m *Metrics) Begun(name string) { m.begun.WithLabelValues(m.known(name)).Inc() }
 
 // Ended counts a session that was completed or, if there is a code, failed.
@@ -167,14 +165,14 @@ func (m *Metrics) Ended(name string, code oauth.Code) {
 	m.ended.WithLabelValues(m.known(name), outcome).Inc()
 }
 
-// Wrote counts events that were written.
+// Wrote counts written events.
 func (m *Metrics) Wrote(events []event.Event) {
 	for _, e := range events {
 		m.events.WithLabelValues(string(e.Type)).Inc()
 	}
 }
 
-// Published counts the events that were published to a sink, or dropped.
+// Published counts events that were published to a sink, or dropped.
 func (m *Metrics) Published(sink, outcome string, n int) {
 	m.announced.WithLabelValues(sink, outcome).Add(float64(n))
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/metric"
 )
 
-// described returns the labels of each metric that exists, sorted, by its name.
+// described returns the sorted labels of each metric, by its name.
 func described() map[string][]string {
 	m := metric.New(metric.Options{Providers: []string{"facebook"}, Now: time.Now})
 	m.Watch(nil, nil, nil)
@@ -50,7 +50,7 @@ func read(t *testing.T, name string) string {
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-func TestEachMetricIsDocumentedAndNoOther(t *testing.T) {
+func TestDocumentListsAllMetrics(t *testing.T) {
 	exist := described()
 	if len(exist) < 25 {
 		t.Fatalf("only %d metrics were found", len(exist))
@@ -63,7 +63,7 @@ func TestEachMetricIsDocumentedAndNoOther(t *testing.T) {
 		}
 		want, there := exist[name]
 		if !there || documented[name] {
-			t.Errorf("there is no %s, or two rows tell of it", name)
+			t.Errorf("there is no %s, or it has two rows", name)
 		}
 		if documented[name] = true; !slices.Equal(labels, want) {
 			t.Errorf("%s has the labels %v, and is documented with %v", name, want, labels)
@@ -79,7 +79,7 @@ func TestEachMetricIsDocumentedAndNoOther(t *testing.T) {
 	}
 }
 
-func TestTheAlertsAreOverMetricsThatExist(t *testing.T) {
+func TestAlertsUseExistingMetrics(t *testing.T) {
 	var file struct {
 		Groups []struct {
 			Name  string
@@ -99,11 +99,11 @@ func TestTheAlertsAreOverMetricsThatExist(t *testing.T) {
 		for _, rule := range group.Rules {
 			check(t, rule.Alert, rule.Expr)
 			if seen[rule.Alert] || !strings.HasPrefix(rule.Alert, "Authpipe") {
-				t.Errorf("the name %s is taken, or not of this engine", rule.Alert)
+				t.Errorf("the name %s occurs twice, or lacks the engine's prefix", rule.Alert)
 			}
 			seen[rule.Alert] = true
 			if rule.Labels["severity"] == "" || rule.Annotations["summary"] == "" {
-				t.Errorf("%s does not say how bad it is, or what it is", rule.Alert)
+				t.Errorf("%s has no severity or no summary", rule.Alert)
 			}
 			if !regexp.MustCompile(`vault |(?i)look|set the clock`).MatchString(rule.Annotations["description"]) {
 				t.Errorf("%s does not say what to do next", rule.Alert)
@@ -115,7 +115,7 @@ func TestTheAlertsAreOverMetricsThatExist(t *testing.T) {
 	}
 }
 
-func TestTheDashboardIsOverMetricsThatExist(t *testing.T) {
+func TestDashboardUsesExistingMetrics(t *testing.T) {
 	var dashboard struct {
 		Panels []struct {
 			ID      int
@@ -132,11 +132,11 @@ func TestTheDashboardIsOverMetricsThatExist(t *testing.T) {
 	drawn := ""
 	for _, panel := range dashboard.Panels {
 		if ids[panel.ID] || panel.GridPos.X+panel.GridPos.W > 24 || panel.Title == "" {
-			t.Errorf("panel %d, %q, has another's id, or no place", panel.ID, panel.Title)
+			t.Errorf("panel %d, %q, has the id of another, or no position", panel.ID, panel.Title)
 		}
 		ids[panel.ID] = true
 		if len(panel.Targets) == 0 && panel.Type != "row" {
-			t.Errorf("%s shows nothing", panel.Title)
+			t.Errorf("%s has no query", panel.Title)
 		}
 		for _, target := range panel.Targets {
 			check(t, panel.Title, target.Expr)
@@ -145,18 +145,18 @@ func TestTheDashboardIsOverMetricsThatExist(t *testing.T) {
 	}
 	for name := range described() {
 		if !strings.Contains(drawn, name) {
-			t.Errorf("%s is not drawn", name)
+			t.Errorf("%s has no panel", name)
 		}
 	}
 }
 
-// check holds an expression to the metrics that exist, their labels, and the
-// values that are documented.
+// check checks that an expression uses existing metrics and labels, and
+// documented values.
 func check(t *testing.T, where, expression string) {
 	t.Helper()
 	exist := described()
 	metrics, labels, values := parse(expression)
-	known := []string{"mount", "instance", "job", "le"} // of the scrape, and of histograms
+	known := []string{"mount", "instance", "job", "le"} // labels of the scrape, and of histograms
 	for _, name := range metrics {
 		base := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
 		own, there := exist[name]
@@ -177,12 +177,12 @@ func check(t *testing.T, where, expression string) {
 	for _, value := range values {
 		for _, word := range strings.Split(value, "|") {
 			if word = strings.TrimSuffix(word, ".+"); !strings.HasPrefix(word, "$") && !strings.Contains(documented, "`"+word) {
-				t.Errorf("%s: nobody knows the label value %q", where, word)
+				t.Errorf("%s: the label value %q is not documented", where, word)
 			}
 		}
 	}
 	if len(metrics) == 0 {
-		t.Errorf("%s: %s is over no metric", where, expression)
+		t.Errorf("%s: %s uses no metric", where, expression)
 	}
 }
 
@@ -193,8 +193,8 @@ var (
 	keyword = []string{"and", "or", "unless", "bool", "offset"}
 )
 
-// parse returns the names of the metrics in an expression of PromQL, the labels
-// that it speaks of and the values that it compares them with.
+// parse returns the names of the metrics in an expression of PromQL, its labels
+// and the values that it compares them with.
 func parse(expression string) (metrics, labels, values []string) {
 	tokens := token.FindAllString(expression, -1)
 	at := func(i int) string {
@@ -226,7 +226,7 @@ func parse(expression string) (metrics, labels, values []string) {
 	return metrics, labels, values
 }
 
-func TestAnExpressionIsTakenApart(t *testing.T) {
+func TestParseFindsMetricsLabelsAndValues(t *testing.T) {
 	for expression, want := range map[string]string{
 		`up{job="x"} == 0`: "[up] [job] []",
 		`sum by (mount, le) (rate(a_total{outcome=~"b|c",d!="e"}[5m])) / on (mount) group_left () f > 0.05 and bool`: "[a_total f] [mount le outcome d mount] [b|c e]",

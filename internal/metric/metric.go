@@ -1,12 +1,11 @@
-// Package metric tells an operator in numbers how a mount is, before it hurts.
-// It is the only room that knows Prometheus: the others say what happens, by
-// the functions that their options take, and the methods of [Metrics] fit
-// those.
+// Package metric has a mount's metrics, in Prometheus' format. It is the only
+// package that imports Prometheus: the others take functions in their options,
+// which methods of [Metrics] implement.
 //
-// A label's values are few, whoever uses the mount however: providers that this
-// build knows, and words of its own. No tenant, user or ref is one, and no text
-// that comes from outside. What a mount counts lies in its process and begins at
-// zero with it; docs/metrics.md says what each number is good for.
+// The values of a label are few, however the mount is used: the providers of
+// this build, and fixed words. A label never holds a tenant, a user, a ref or
+// other text from outside. Counters are in the process' memory and start at zero
+// with it. docs/metrics.md explains each metric.
 package metric
 
 import (
@@ -26,36 +25,35 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 )
 
-// ContentType is that of Prometheus' text exposition format, in which
-// [Metrics.Text] answers.
+// ContentType is the content type of [Metrics.Text]: Prometheus' text exposition
+// format.
 const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-// Options are what Metrics need.
+// Options configure [Metrics].
 type Options struct {
 	Build version.Build
-	// Providers are the names that may stand in a label; any other is "other".
+	// Providers are the names that a label may show; any other is "other".
 	Providers []string
 	Now       func() time.Time
 }
 
-// Metrics are those of one mount. Several mounts share a process, so they are
-// registered nowhere else. Make them with [New]. They are safe for concurrent
-// use.
+// Metrics are the metrics of one mount. Several mounts may share a process, so
+// they have a registry of their own. Make them with [New]. They are safe for
+// concurrent use.
 type Metrics struct {
 	Options
 	counters
 	registry *prometheus.Registry
-	// asking is held by who answers: what is read from storage then is shown to
-	// nobody else meanwhile.
-	asking sync.Mutex
-	state  *state
+	// scraping is held during a scrape, which writes to state.
+	scraping sync.Mutex
+	state    *state
 }
 
-// goCollector is one for the process: it tells of the process, and making one costs milliseconds.
+// goCollector is shared by all mounts: its metrics are the process', and making one costs milliseconds.
 var goCollector = sync.OnceValue(func() prometheus.Collector { return collectors.NewGoCollector() })
 
-// New returns Metrics that count. Before they are asked for, [Metrics.Watch]
-// must be called.
+// New returns Metrics that count. [Metrics.Watch] must be called before
+// [Metrics.Text].
 func New(o Options) *Metrics {
 	registry := prometheus.NewRegistry()
 	m := &Metrics{Options: o, registry: registry, counters: newCounters(registry, o.Providers)}
@@ -67,21 +65,21 @@ func New(o Options) *Metrics {
 	return m
 }
 
-// Watch names the rooms whose state is looked at whenever somebody asks.
+// Watch sets the packages whose state is read at a scrape.
 func (m *Metrics) Watch(s *store.Store, b *breaker.Breaker, w *sweep.Worker) {
 	m.state = &state{store: s, breaker: b, worker: w, known: m.known, now: m.Now}
 	m.registry.MustRegister(m.state)
 }
 
-// Describe implements what a [prometheus.Collector] says of its metrics, those
-// that have no value yet among them.
+// Describe describes all metrics, as a [prometheus.Collector] does, including
+// those without a value yet.
 func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) { m.registry.Describe(descriptions) }
 
-// Text returns all metrics in the format of [ContentType]. What storage does
-// not tell is left out, and authpipe_scrape_complete says so.
+// Text returns all metrics in the format of [ContentType]. If a storage call
+// fails, its metrics are missing and authpipe_scrape_complete is 0.
 func (m *Metrics) Text(ctx context.Context) ([]byte, error) {
-	m.asking.Lock()
-	defer m.asking.Unlock()
+	m.scraping.Lock()
+	defer m.scraping.Unlock()
 	m.state.look(ctx)
 	families, err := m.registry.Gather()
 	if err != nil {
@@ -96,7 +94,7 @@ func (m *Metrics) Text(ctx context.Context) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// known returns the provider's name as a label may show it.
+// known returns the provider's name for a label.
 func (m *Metrics) known(provider string) string {
 	if slices.Contains(m.Providers, provider) {
 		return provider

@@ -11,9 +11,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 )
 
-// state collects how the mount is when somebody asks. What takes storage calls
-// is looked up once a minute at the most: a scrape costs a handful of them
-// however much is wrong, and none in between.
+// state collects the mount's state at a scrape. The metrics from storage are
+// read once a minute at most, with a handful of storage calls.
 type state struct {
 	store   *store.Store
 	breaker *breaker.Breaker
@@ -21,14 +20,14 @@ type state struct {
 	known   func(provider string) string
 	now     func() time.Time
 
-	stored    []prometheus.Metric // what storage told
-	at        time.Time           // when
-	complete  bool                // whether it told all
+	stored    []prometheus.Metric // from storage
+	at        time.Time           // when they were read
+	complete  bool                // whether all storage calls succeeded
 	providers []prometheus.Metric
 }
 
-// lookEvery is how often storage is asked: as often as a sweep may change what
-// it tells.
+// lookEvery is the least time between two reads from storage: that between two
+// sweeps, which change it.
 const lookEvery = time.Minute
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -39,19 +38,19 @@ var (
 	credentialsDesc = desc("credentials", "Credentials in each status other than active.", "provider", "status")
 	dueDesc         = desc("due_entries", "Pieces of work that are due by now.")
 	overdueDesc     = desc("overdue_entries", "Pieces of work that should have been done minutes ago.")
-	completeDesc    = desc("scrape_complete", "1 if storage told all that was asked of it for this scrape, else 0.")
+	completeDesc    = desc("scrape_complete", "1 if all storage calls of this scrape succeeded, else 0.")
 
 	lastSweepDesc = desc("last_sweep_timestamp_seconds", "When the last sweep of this process began, in Unix time.")
 	lastTookDesc  = desc("last_sweep_duration_seconds", "How long it took.")
 
 	stateDesc = desc("provider_state", "1 for the state that the provider is in, else 0.", "provider", "state")
-	sinceDesc = desc("provider_left_alone_since_timestamp_seconds", "Since when the provider is left alone, in Unix time; absent while it is not.", "provider")
-	untilDesc = desc("provider_left_alone_until_timestamp_seconds", "Until when it is, if that is known.", "provider")
+	sinceDesc = desc("provider_left_alone_since_timestamp_seconds", "Since when no calls are made to the provider, in Unix time; absent while they are.", "provider")
+	untilDesc = desc("provider_left_alone_until_timestamp_seconds", "Until when no calls are made to the provider, if that is known.", "provider")
 	skewDesc  = desc("provider_clock_skew_seconds", "By how much this server's clock is ahead of the provider's.", "provider")
-	endedDesc = desc("provider_version_ended", "1 if the provider answers by another API version than the configured one, else 0.", "provider")
+	endedDesc = desc("provider_version_ended", "1 if the provider answers with another API version than the configured one, else 0.", "provider")
 
-	cacheReadsDesc   = desc("cache_reads_total", "Looks into the memory of decoded records, by outcome.", "record", "outcome")
-	cacheRecordsDesc = desc("cache_records", "Records that are remembered.", "record")
+	cacheReadsDesc   = desc("cache_reads_total", "Reads from the cache of decoded records, by outcome.", "record", "outcome")
+	cacheRecordsDesc = desc("cache_records", "Records in the cache.", "record")
 )
 
 // Describe implements [prometheus.Collector].
@@ -64,8 +63,8 @@ func (*state) Describe(descriptions chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements [prometheus.Collector]: what was looked up, and what lies
-// in memory.
+// Collect implements [prometheus.Collector]: the metrics that look has read, and
+// those that are in memory.
 func (s *state) Collect(metrics chan<- prometheus.Metric) {
 	for _, m := range s.stored {
 		metrics <- m
@@ -78,17 +77,17 @@ func (s *state) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- gauge(lastSweepDesc, unix(last.At))
 		metrics <- gauge(lastTookDesc, max(last.Took, 0).Seconds())
 	}
-	for _, kept := range s.store.CacheStats() {
-		metrics <- prometheus.MustNewConstMetric(cacheReadsDesc, prometheus.CounterValue, float64(kept.Hits), kept.Record, "hit")
-		metrics <- prometheus.MustNewConstMetric(cacheReadsDesc, prometheus.CounterValue, float64(kept.Misses), kept.Record, "miss")
-		metrics <- gauge(cacheRecordsDesc, float64(kept.Records), kept.Record)
+	for _, cache := range s.store.CacheStats() {
+		metrics <- prometheus.MustNewConstMetric(cacheReadsDesc, prometheus.CounterValue, float64(cache.Hits), cache.Record, "hit")
+		metrics <- prometheus.MustNewConstMetric(cacheReadsDesc, prometheus.CounterValue, float64(cache.Misses), cache.Record, "miss")
+		metrics <- gauge(cacheRecordsDesc, float64(cache.Records), cache.Record)
 	}
 }
 
-// look looks up what Collect will tell.
+// look reads the metrics that Collect returns.
 func (s *state) look(ctx context.Context) {
 	now := s.now()
-	// A clock that was set back cannot tell how old it is.
+	// If the clock was set back, their age is unknown.
 	if age := now.Sub(s.at); !s.complete || age < 0 || age >= lookEvery {
 		s.stored, s.at, s.complete = nil, now, true
 		s.take(s.credentials(ctx))

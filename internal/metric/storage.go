@@ -28,7 +28,7 @@ func newStorageCounters(registry *prometheus.Registry) storageCounters {
 	}
 }
 
-// Storage returns s, counted.
+// Storage returns s with its operations counted.
 func (m *Metrics) Storage(s logical.Storage) logical.Storage {
 	return storage{s, m.Now, m.verb("get"), m.verb("put"), m.verb("delete"), m.verb("list")}
 }
@@ -39,7 +39,7 @@ type storage struct {
 	get, put, delete, list verb
 }
 
-// A verb is what is counted of one operation.
+// A verb has the counters of one storage operation.
 type verb struct {
 	done, failed, refused, cancelled prometheus.Counter
 	seconds                          prometheus.Observer
@@ -58,9 +58,9 @@ func (v verb) count(took time.Duration, err error) {
 	case err == nil:
 		v.done.Inc()
 	case errors.Is(err, logical.ErrReadOnly):
-		v.refused.Inc() // and passed on to the node that may
+		v.refused.Inc() // Vault forwards the request to the active node
 	case errors.Is(err, context.Canceled), status.Code(err) == codes.Canceled:
-		v.cancelled.Inc() // who asked has left, which is no fault of storage's
+		v.cancelled.Inc() // the caller has gone, which is no failure of storage
 	default:
 		v.failed.Inc()
 	}
