@@ -7,7 +7,7 @@ import (
 
 // The words that a path may begin and end with. Between them are names.
 var (
-	families = []string{"config", "connect", "callback", "sessions", "creds", "connections", "tenants", "health", "events", "webhooks", "settings", "metrics", "info"}
+	families = []string{"accounts", "config", "connect", "callback", "sessions", "creds", "connections", "tenants", "health", "events", "webhooks", "settings", "metrics", "info"}
 	actions  = map[string][]string{
 		"config":      {"verify"},
 		"sessions":    {"complete"},

@@ -1,0 +1,4 @@
+package metric
+
+// Template is template, for tests.
+var Template = template
