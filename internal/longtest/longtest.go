@@ -1,5 +1,5 @@
-// Package longtest keeps tests that take long out of make test. Each of them
-// has a verb of its own in the Makefile, and says so where it is skipped.
+// Package longtest leaves long tests out of make test. Each of them has a verb of
+// its own in the Makefile, which its skip message names.
 package longtest
 
 import (
@@ -10,7 +10,7 @@ import (
 )
 
 // Runs reports whether make verb runs the test. The Makefile's verbs set
-// $LONG_TESTS to a list of names with commas.
+// $LONG_TESTS to a comma-separated list of names.
 func Runs(verb string) bool {
 	return slices.Contains(strings.Split(os.Getenv("LONG_TESTS"), ","), verb)
 }

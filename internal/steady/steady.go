@@ -1,4 +1,4 @@
-// Package steady has a clock for what must not outlive its time.
+// Package steady has a clock for lifetimes that must not be prolonged.
 package steady
 
 import (
@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// A Clock tells how much time has passed since it was made. It goes by the process' monotonic clock, which nobody can set. On
-// most systems that stands still while the machine sleeps (CLOCK_MONOTONIC on Linux), and lives of tokens do not: so what the wall
-// clock gains on it is added. What the wall clock loses counts for nothing, so that nobody who sets it prolongs a life.
+// A Clock measures the time since it was made. It uses the process' monotonic clock, which cannot be set. On most systems that clock
+// stops while the machine sleeps (CLOCK_MONOTONIC on Linux), but a token's lifetime does not: so the Clock adds the time that the
+// wall clock gains on it. It ignores the time that the wall clock loses, so that setting it back prolongs no lifetime.
 //
 // Make it with [New] or [Of]; the zero value does not work.
 type Clock struct {
 	ticks, wall func() time.Duration
 
-	slept atomic.Int64 // what the wall clock has gained in all
-	look  atomic.Int64 // by the monotonic clock, when to look at the wall's again
+	slept atomic.Int64 // the sum of what the wall clock has gained
+	look  atomic.Int64 // by the monotonic clock, when to compare it with the wall clock again
 
 	mu    sync.Mutex
-	ahead time.Duration // the wall clock, of the monotonic one
+	ahead time.Duration // by how much the wall clock is ahead of the monotonic one
 }
 
 const (
-	// tolerance is how far the clocks may drift apart before that is taken for a sleep.
+	// tolerance is how far the clocks may drift apart before that counts as sleep.
 	tolerance = time.Second
-	// pace is how often the wall clock is looked at. It is as long as a sleep may go unnoticed after it has ended.
+	// pace is the least time between two comparisons, and so the longest time until a sleep is noticed.
 	pace = 10 * time.Millisecond
 )
 
-// New returns a clock that begins now.
+// New returns a clock that starts now.
 func New() *Clock {
 	began := time.Now()
 	wall := began.Round(0) // without its monotonic reading
@@ -39,28 +39,28 @@ func New() *Clock {
 	)
 }
 
-// Of returns a clock over two others, which tell what has passed since some moment: a monotonic one, which began with this one, and
-// the wall's.
+// Of returns a clock that is based on two others: a monotonic one, which starts with it, and the wall clock. Both return the time since
+// some moment.
 func Of(ticks, wall func() time.Duration) *Clock {
 	return &Clock{ticks: ticks, wall: wall, ahead: wall() - ticks()}
 }
 
-// Elapsed tells how much time has passed. It is safe for concurrent use, and takes a lock a hundred times a second at most.
+// Elapsed returns the time since the clock was made. It is safe for concurrent use, and takes a lock a hundred times a second at most.
 func (c *Clock) Elapsed() time.Duration {
 	ticks := c.ticks()
 	if int64(ticks) >= c.look.Load() {
-		c.reckon()
+		c.compare()
 	}
 	return ticks + time.Duration(c.slept.Load())
 }
 
-// reckon compares the clocks, for all who ask at the time.
-func (c *Clock) reckon() {
+// compare compares the clocks, once for all concurrent callers.
+func (c *Clock) compare() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ticks := c.ticks()
 	if int64(ticks) < c.look.Load() {
-		return // another has, meanwhile
+		return // another caller has just compared them
 	}
 	gained := c.wall() - ticks - c.ahead
 	if gained.Abs() > tolerance {

@@ -9,20 +9,20 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/steady"
 )
 
-func TestWhatHasPassed(t *testing.T) {
+func TestElapsedAddsSleepAndIgnoresSettingBack(t *testing.T) {
 	const hour, day = time.Hour, 24 * time.Hour
 	type step struct{ ticks, wall, want time.Duration }
 	for name, steps := range map[string][]step{
-		"the clocks agree":                            {{hour, hour, hour}, {day, day, day}},
-		"the machine sleeps":                          {{hour, hour + day, hour + day}, {2 * hour, 2*hour + day, 2*hour + day}},
-		"it sleeps again":                             {{hour, hour + day, hour + day}, {2 * hour, 2*hour + 2*day, 2*hour + 2*day}},
-		"the wall clock is set back":                  {{hour, hour - day, hour}, {2 * hour, 2*hour - day, 2 * hour}},
-		"it is set back, and the machine sleeps":      {{hour, hour - day, hour}, {2 * hour, 2 * hour, 2*hour + day}},
-		"it is set forward and back":                  {{hour, hour + day, hour + day}, {2 * hour, 2 * hour, 2*hour + day}, {3 * hour, 3 * hour, 3*hour + day}},
-		"it is corrected by less than a second":       {{hour, hour + time.Second, hour}, {2 * hour, 2*hour - time.Second, 2 * hour}},
-		"it is corrected by a little over and over":   {{hour, hour + time.Second, hour}, {2 * hour, 2*hour + 3*time.Second/2, 2*hour + 3*time.Second/2}},
-		"the wall clock is looked at now and then":    {{hour, hour, hour}, {hour + 9*time.Millisecond, day, hour + 9*time.Millisecond}, {hour + 10*time.Millisecond, day, day}},
-		"nobody looked for long, and nothing was off": {{100 * day, 100 * day, 100 * day}},
+		"the clocks agree":                          {{hour, hour, hour}, {day, day, day}},
+		"the machine sleeps":                        {{hour, hour + day, hour + day}, {2 * hour, 2*hour + day, 2*hour + day}},
+		"it sleeps again":                           {{hour, hour + day, hour + day}, {2 * hour, 2*hour + 2*day, 2*hour + 2*day}},
+		"the wall clock is set back":                {{hour, hour - day, hour}, {2 * hour, 2*hour - day, 2 * hour}},
+		"it is set back, and the machine sleeps":    {{hour, hour - day, hour}, {2 * hour, 2 * hour, 2*hour + day}},
+		"it is set forward and back":                {{hour, hour + day, hour + day}, {2 * hour, 2 * hour, 2*hour + day}, {3 * hour, 3 * hour, 3*hour + day}},
+		"it is corrected by less than a second":     {{hour, hour + time.Second, hour}, {2 * hour, 2*hour - time.Second, 2 * hour}},
+		"it is corrected by a little over and over": {{hour, hour + time.Second, hour}, {2 * hour, 2*hour + 3*time.Second/2, 2*hour + 3*time.Second/2}},
+		"the clocks are compared now and then":      {{hour, hour, hour}, {hour + 9*time.Millisecond, day, hour + 9*time.Millisecond}, {hour + 10*time.Millisecond, day, day}},
+		"the clock was not read for long":           {{100 * day, 100 * day, 100 * day}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var ticks, wall time.Duration
@@ -37,7 +37,7 @@ func TestWhatHasPassed(t *testing.T) {
 	}
 }
 
-func TestAWallClockThatStandsElsewhereIsNoSleep(t *testing.T) {
+func TestWallClocksOffsetIsNoSleep(t *testing.T) {
 	ticks, wall := time.Minute, 24*time.Hour
 	clock := steady.Of(func() time.Duration { return ticks }, func() time.Duration { return wall })
 	ticks, wall = ticks+time.Hour, wall+time.Hour
@@ -46,8 +46,8 @@ func TestAWallClockThatStandsElsewhereIsNoSleep(t *testing.T) {
 	}
 }
 
-// TestASleepIsCountedOnceForAll has many look at the clock when the machine wakes: nobody is told the time of before.
-func TestASleepIsCountedOnceForAll(t *testing.T) {
+// Many goroutines read the clock when the machine wakes: all of them get the time with the sleep.
+func TestSleepIsCountedOnceForConcurrentReaders(t *testing.T) {
 	var ticks, wall atomic.Int64
 	clock := steady.Of(func() time.Duration { return time.Duration(ticks.Load()) }, func() time.Duration { return time.Duration(wall.Load()) })
 	for i := range int64(100) {
@@ -66,7 +66,7 @@ func TestASleepIsCountedOnceForAll(t *testing.T) {
 	}
 }
 
-func TestTheProcessClockGoesOn(t *testing.T) {
+func TestClockOfProcessAdvances(t *testing.T) {
 	clock := steady.New()
 	before := clock.Elapsed()
 	for clock.Elapsed() == before {

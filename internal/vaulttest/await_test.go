@@ -9,13 +9,13 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-func TestAwaitSaysWhatItSawLast(t *testing.T) {
+func TestAwaitReturnsLastError(t *testing.T) {
 	gone := make(chan struct{})
 	close(gone)
 	never := func() error { return errors.New("the status is 503") }
 	for name, err := range map[string]error{
-		"in time":              vaulttest.Await("a leader", time.Nanosecond, nil, never),
-		"of a process in time": vaulttest.Await("a leader", time.Minute, gone, never),
+		"in time":             vaulttest.Await("a leader", time.Nanosecond, nil, never),
+		"of an ended process": vaulttest.Await("a leader", time.Minute, gone, never),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "a leader") || !strings.Contains(err.Error(), "the status is 503") {
 			t.Errorf("%s: got %v", name, err)

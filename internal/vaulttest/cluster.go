@@ -12,14 +12,14 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// Options say what is started. The zero value has no program to start.
+// Options configure a [Cluster]. Bin and Program are required.
 type Options struct {
 	Bin     string // the Vault
 	Program string // the plugin, built
 	Size    int    // how many nodes; zero: one
-	Dir     string // where they keep all they have. Empty: a new directory, which Stop removes
-	More    string // added to the configuration of each
-	// Wired has the nodes reach one another by wires that can be cut: see [Cluster.Isolate].
+	Dir     string // the directory of all their files. Empty: a new one, which Stop removes
+	More    string // added to each node's configuration
+	// Wired connects the nodes by wires that can be cut: see [Cluster.Isolate].
 	Wired bool
 }
 
@@ -29,11 +29,11 @@ type Cluster struct {
 	Nodes []*Server
 
 	token string // the root token
-	key   string // that unseals it
+	key   string // the unseal key
 
 	mu       sync.Mutex
 	isolated *Server       // nil: none
-	healed   chan struct{} // closed when it is so no more
+	healed   chan struct{} // closed when it is no longer isolated
 }
 
 // StartCluster starts a cluster that has the plugin in its catalog. The first node is active.
@@ -52,7 +52,7 @@ func (c *Cluster) start() (err error) {
 			return err
 		}
 	}
-	if c.Dir, err = filepath.EvalSymlinks(c.Dir); err != nil { // Vault insists on the plugin directory's real name
+	if c.Dir, err = filepath.EvalSymlinks(c.Dir); err != nil { // Vault requires the plugin directory's real path
 		return err
 	}
 	for i := range max(c.Size, 1) {
@@ -98,7 +98,7 @@ func (s *Server) settle() error {
 	return s.await("to be active", s.active)
 }
 
-// link gives a program a second name, so that it can be told whose process is whose. On another file system it is a copy.
+// link gives a program a second name, so that each node's plugin processes can be found by name. On another file system it is a copy.
 func link(program, name string) error {
 	if os.Link(program, name) == nil {
 		return nil
@@ -123,7 +123,7 @@ func (s *Server) initialize() error {
 	return nil
 }
 
-// register puts the plugin into the catalog, which all nodes share.
+// register registers the plugin in the catalog, which all nodes share.
 func (c *Cluster) register() error {
 	program, err := os.ReadFile(c.Program)
 	if err != nil {
@@ -139,13 +139,13 @@ func (c *Cluster) register() error {
 	})
 }
 
-// Token is the root token.
+// Token returns the root token.
 func (c *Cluster) Token() string { return c.token }
 
-// Key is what unseals the nodes.
+// Key returns the nodes' unseal key.
 func (c *Cluster) Key() string { return c.key }
 
-// Inherit has the cluster go by the token and the key of another: whose snapshot it has taken over.
+// Inherit makes the cluster use the token and the key of another one, whose snapshot it has restored.
 func (c *Cluster) Inherit(from *Cluster) { c.token, c.key = from.token, from.key }
 
 // Active returns the node that serves the others.
@@ -158,7 +158,7 @@ func (c *Cluster) Active() (*Server, error) {
 	return nil, errors.New("no node is active")
 }
 
-// Each does the same with all nodes at once.
+// Each calls do for all nodes concurrently.
 func (c *Cluster) Each(do func(*Server) error) error {
 	var all sync.WaitGroup
 	errs := make([]error, len(c.Nodes))
@@ -169,10 +169,10 @@ func (c *Cluster) Each(do func(*Server) error) error {
 	return errors.Join(errs...)
 }
 
-// Stop ends the servers and removes what they had.
+// Stop ends the servers and removes their files.
 func (c *Cluster) Stop() {
 	c.Heal()
-	_ = c.Each((*Server).End) // one that had to be killed has ended, too
+	_ = c.Each((*Server).End) // a server that had to be killed has ended, too
 	for _, s := range c.Nodes {
 		s.wire.close()
 		s.KillPlugins()

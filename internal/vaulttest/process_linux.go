@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// dieWithParent has the kernel send cmd a SIGTERM when this process ends by whatever cause. It is not SIGKILL because
-// Vault then could not stop its plugins.
+// dieWithParent makes the kernel send cmd a SIGTERM when this process ends for any reason. With SIGKILL, Vault could not stop its
+// plugins.
 func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 }
@@ -23,7 +23,7 @@ func ProcessesOf(program string) []int {
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, link := range links {
 		if target, err := os.Readlink(link); err != nil || target != program {
-			continue // most often not ours to look at, or gone meanwhile
+			continue // another user's process, or one that has just ended
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link))); err == nil {
 			pids = append(pids, pid)
@@ -55,15 +55,15 @@ func ConnectsFrom(pids []int, address string) bool {
 	return false
 }
 
-// UsageOf tells what a process uses; the zero value if it has ended.
+// UsageOf returns the usage of a process; the zero value if it has ended.
 func UsageOf(pid int) (u Usage) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	stat, _ := os.ReadFile(dir + "stat")
-	_, rest, _ := strings.Cut(string(stat), ") ") // the name before may have spaces
+	_, rest, _ := strings.Cut(string(stat), ") ") // the name may have spaces
 	if field := strings.Fields(rest); len(field) > 12 {
 		user, _ := strconv.Atoi(field[11])
 		system, _ := strconv.Atoi(field[12])
-		u.CPU = time.Duration(user+system) * (time.Second / 100) // the kernel's unit, whatever it counts in by itself
+		u.CPU = time.Duration(user+system) * (time.Second / 100) // the unit of /proc
 	}
 	status, _ := os.ReadFile(dir + "status")
 	for line := range strings.Lines(string(status)) {

@@ -4,14 +4,14 @@ package vaulttest
 
 import "os/exec"
 
-// dieWithParent does nothing where the kernel cannot do it: killed, this process may leave its Vault behind.
+// dieWithParent does nothing on this system: if this process is killed, its Vault may survive.
 func dieWithParent(*exec.Cmd) {}
 
-// ProcessesOf knows of no process.
+// ProcessesOf returns none on this system.
 func ProcessesOf(string) []int { return nil }
 
-// ConnectsFrom knows of no connection.
+// ConnectsFrom returns false on this system.
 func ConnectsFrom([]int, string) bool { return false }
 
-// UsageOf knows of no process.
+// UsageOf returns the zero value on this system.
 func UsageOf(int) Usage { return Usage{} }

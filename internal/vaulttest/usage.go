@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Usage is what a process uses.
+// Usage is the usage of a process.
 type Usage struct {
-	CPU    time.Duration // since it was started
-	Memory int64         // bytes that are resident
-	Own    int64         // those of them that are no file's
+	CPU    time.Duration // since its start
+	Memory int64         // resident bytes
+	Own    int64         // resident bytes that are not mapped from files
 	Files  int           // descriptors
 }
 
-// Usage is the server's, and that of its plugin.
+// Usage returns the usage of the server, and of its plugin.
 func (s *Server) Usage() (vault, plugin Usage) {
 	for _, pid := range ProcessesOf(s.Program()) {
 		plugin = UsageOf(pid)
@@ -22,11 +22,11 @@ func (s *Server) Usage() (vault, plugin Usage) {
 	return UsageOf(s.PID()), plugin
 }
 
-// Stored is how many bytes the server's storage takes on disk: what is stored, and the log of how it came there.
+// Stored returns the bytes that the server's storage takes on disk: the state and the raft log.
 func (s *Server) Stored() (state, log int64) {
 	_ = filepath.WalkDir(s.storage(), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil // gone meanwhile
+			return nil // it was just removed
 		}
 		info, err := d.Info()
 		switch {

@@ -1,5 +1,5 @@
-// Package vaulttest runs the built plugin in a real Vault server, for tests of what talks to it. The server keeps what it has on
-// disk, so it can be restarted; it listens on loopback and ends, at the latest, when its test's process does.
+// Package vaulttest runs the built plugin in a real Vault server, for tests of the plugin and of its clients. The server has its storage
+// on disk, so it can be restarted. It listens on loopback and ends, at the latest, when its test's process ends.
 package vaulttest
 
 import (
@@ -27,13 +27,13 @@ type Server struct {
 
 	cluster *Cluster
 	name    string                     // of the node
-	wire    *wire                      // by which the other nodes reach it; nil: directly
-	process atomic.Pointer[os.Process] // nil: it does not run
+	wire    *wire                      // through which the other nodes reach it; nil: directly
+	process atomic.Pointer[os.Process] // nil: it is not running
 	exited  <-chan struct{}
 }
 
-// Find returns the Vault to test in, for a test in a package two levels below the module's root. It builds none: that would take
-// longer than a test may.
+// Find returns the Vault to test with, for a test in a package two levels below the module's root. It builds none: that would take too
+// long for a test.
 func Find(root string) (bin string, err error) {
 	if bin := os.Getenv("VAULT_BIN"); bin != "" {
 		return bin, nil
@@ -42,9 +42,9 @@ func Find(root string) (bin string, err error) {
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
-			return "", fmt.Errorf("finding a Vault server to test in: %w: %s", err, exit.Stderr)
+			return "", fmt.Errorf("finding a Vault server to test with: %w: %s", err, exit.Stderr)
 		}
-		return "", fmt.Errorf("finding a Vault server to test in: %w", err)
+		return "", fmt.Errorf("finding a Vault server to test with: %w", err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
@@ -62,15 +62,14 @@ func Start(root, program string) (*Server, error) {
 	return c.Nodes[0], nil
 }
 
-// Build builds the plugin of the module at root, in a directory of its own. In a test with the race detector the plugin has it,
-// too.
+// Build builds the plugin of the module at root, in a directory of its own. If the test has the race detector, the plugin has it, too.
 func Build(root string) (program string, err error) {
 	dir, err := os.MkdirTemp("", "authpipe-plugin-")
 	if err != nil {
 		return "", err
 	}
 	program = filepath.Join(dir, Plugin)
-	// Like make build or like go test, so that Go's cache has most of it.
+	// With the flags of make build or of go test, so that most of it is in Go's cache.
 	build := exec.Command("go", "build")
 	if raceEnabled {
 		build.Args = append(build.Args, "-race")
@@ -89,7 +88,7 @@ func Build(root string) (program string, err error) {
 
 // listen starts the server on a free port.
 func (s *Server) listen() error {
-	for range 5 { // another process may take the port between our finding it free and Vault's listening on it
+	for range 5 { // another process may take the port before Vault listens on it
 		address, err := FreeAddress()
 		if err != nil {
 			return err
@@ -146,7 +145,7 @@ func (s *Server) configure() error {
 	return os.WriteFile(s.file(".hcl"), []byte(text), 0o600)
 }
 
-// Launch starts the server's process, at the address where it was if it was stopped, and waits until it listens. It is sealed.
+// Launch starts the server's process, at its former address if it has one, and waits until it listens. It is sealed.
 func (s *Server) Launch() error {
 	if err := s.configure(); err != nil {
 		return err
@@ -157,7 +156,7 @@ func (s *Server) Launch() error {
 	}
 	defer log.Close()
 	cmd := exec.Command(s.cluster.Bin, "server", "-config="+s.file(".hcl"))
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.cluster.Dir} // nothing of the developer's own Vault
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.cluster.Dir} // without the variables of the developer's own Vault
 	cmd.Stdout, cmd.Stderr = log, log
 	exited, err := StartProcess(cmd)
 	if err != nil {
@@ -174,8 +173,8 @@ func (s *Server) Launch() error {
 	})
 }
 
-// Unseal unseals the server and waits until it serves: for itself, or one of several by asking the active one. A node refuses
-// to be unsealed until it has joined its cluster.
+// Unseal unseals the server and waits until it serves requests, by itself or, as a standby, through the active node. A node refuses to
+// be unsealed until it has joined its cluster.
 func (s *Server) Unseal() error {
 	vault, err := s.Client()
 	if err != nil {
@@ -189,17 +188,17 @@ func (s *Server) Unseal() error {
 			}
 			return nil
 		}
-		if _, refused := vault.Sys().Unseal(s.cluster.key); refused != nil { // tried again: a node that has not joined refuses
+		if _, refused := vault.Sys().Unseal(s.cluster.key); refused != nil { // it is tried again: a node that has not joined refuses
 			return refused
 		}
 		return fmt.Errorf("its health is %+v, %v", health, err)
 	})
 }
 
-// Active reports whether the server is the one that serves its cluster.
+// Active reports whether the server is the active node of its cluster.
 func (s *Server) Active() bool { return s.active() == nil }
 
-// active returns an error that says why the server is not the one that serves its cluster.
+// active returns an error with the reason if the server is not the active node of its cluster.
 func (s *Server) active() error {
 	vault, err := s.Client()
 	if err != nil {
@@ -224,13 +223,13 @@ func (s *Server) await(what string, check func() error) error {
 
 func (s *Server) file(end string) string { return filepath.Join(s.cluster.Dir, s.name+end) }
 
-// Log is the file that the server logs to, its plugins' logs included.
+// Log returns the path of the server's log, which includes its plugins' logs.
 func (s *Server) Log() string { return s.file(".log") }
 
-// Program is the plugin's program, which no other server runs.
+// Program returns the path of the plugin's program, which no other server runs.
 func (s *Server) Program() string { return filepath.Join(s.file(".plugins"), Plugin) }
 
-// storage is where the server keeps what it has.
+// storage returns the path of the server's storage.
 func (s *Server) storage() string { return s.file("") }
 
 // Client returns Vault's own client, with the root token.
@@ -248,14 +247,14 @@ func (s *Server) Client() (*api.Client, error) {
 	return vault, nil
 }
 
-// End lets the server's process stop its plugin and itself, and kills one that will not: an error is returned then. What it has
+// End lets the server's process stop its plugin and itself. It kills a process that does not stop, and returns an error. The storage
 // stays on disk.
 func (s *Server) End() (err error) {
 	process := s.process.Load()
 	if process == nil {
 		return nil
 	}
-	_ = process.Signal(syscall.SIGTERM) // or it has ended already
+	_ = process.Signal(syscall.SIGTERM) // it may have ended already
 	select {
 	case <-s.exited:
 	case <-time.After(Patience):
@@ -267,16 +266,16 @@ func (s *Server) End() (err error) {
 	return err
 }
 
-// Kill ends the server's process as a crash would: it can stop nothing, its plugin's processes neither.
+// Kill ends the server's process as a crash would: without stopping its plugin's processes.
 func (s *Server) Kill() {
 	if process := s.process.Load(); process != nil {
-		_ = process.Kill() // or it has ended already
+		_ = process.Kill() // it may have ended already
 		<-s.exited
 		s.process.Store(nil)
 	}
 }
 
-// PID is the id of the server's process, or 0 if it does not run.
+// PID returns the id of the server's process, or 0 if it is not running.
 func (s *Server) PID() int {
 	if process := s.process.Load(); process != nil {
 		return process.Pid
@@ -288,18 +287,17 @@ func (s *Server) PID() int {
 func (s *Server) KillPlugins() {
 	for _, pid := range ProcessesOf(s.Program()) {
 		if process, err := os.FindProcess(pid); err == nil {
-			_ = process.Kill() // or it has ended already
+			_ = process.Kill() // it may have ended already
 		}
 	}
 }
 
-// Stop ends the cluster that the server is of and removes what it had.
+// Stop ends the server's cluster and removes its files.
 func (s *Server) Stop() { s.cluster.Stop() }
 
-// Reopen waits until a server has found that it cannot open what a snapshot of another cluster has brought, and has sealed itself
-// for it, and unseals it with that cluster's key: see [Cluster.Inherit]. A server that does not seal itself within a minute is
-// killed and started again, as an operator would do: Vault 1.21 sometimes stops for good while it seals itself, with "stopping raft
-// active node" as the last line of its log.
+// Reopen waits until a server has sealed itself, because it cannot decrypt the snapshot of another cluster, and unseals it with that
+// cluster's key: see [Cluster.Inherit]. A server that does not seal itself within a minute is killed and started again, as an operator
+// would do: Vault 1.21 sometimes hangs while it seals itself, with "stopping raft active node" as the last line of its log.
 func (s *Server) Reopen() error {
 	vault, err := s.Client()
 	if err != nil {

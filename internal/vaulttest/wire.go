@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// A wire relays to a node what the other nodes of its cluster send it.
+// A wire relays the other nodes' connections to a node.
 type wire struct {
 	of       *Server
 	listener net.Listener
@@ -34,7 +34,7 @@ func newWire(of *Server) (*wire, error) {
 
 func (w *wire) address() string { return w.listener.Addr().String() }
 
-// lead says where the wire leads.
+// lead sets the address to which the wire leads.
 func (w *wire) lead(to string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,8 +79,8 @@ func (w *wire) pump(from *Server, source, sink net.Conn) {
 	}
 }
 
-// lost reports whether nothing gets through between the node from and the wire's own. If so it returns when that is over, for in
-// a network that has failed nobody is told: what is sent gets no answer, not even that a connection is refused.
+// lost reports whether the connection between the node from and the wire's own node is cut. If so it returns only when that is over: in
+// a failed network a connection hangs, and is not refused.
 func (w *wire) lost(from *Server) bool {
 	c := w.of.cluster
 	c.mu.Lock()
@@ -98,7 +98,7 @@ func (w *wire) close() {
 	}
 }
 
-// Isolate cuts a node off from the others of a wired cluster, both ways, until Heal. Who asks its API reaches it still.
+// Isolate cuts a node off from the others of a wired cluster, in both directions, until Heal. Its API can still be reached.
 func (c *Cluster) Isolate(s *Server) {
 	c.Heal()
 	c.mu.Lock()
@@ -116,7 +116,7 @@ func (c *Cluster) Heal() {
 	}
 }
 
-// callerFrom returns the node whose connection has the address, or nil if nobody knows.
+// callerFrom returns the node whose connection has the address; nil: it is not known.
 func (c *Cluster) callerFrom(address string) *Server {
 	for _, s := range c.Nodes {
 		if pid := s.PID(); pid != 0 && ConnectsFrom([]int{pid}, address) {

@@ -4,7 +4,7 @@
 //	-ldflags "-X github.com/authpipe/vault-plugin-secrets-authpipe/internal/version.version=v1.2.3
 //	          -X …/internal/version.commit=<hash> -X …/internal/version.date=<RFC 3339>"
 //
-// Of any other build it is what the go command has noted in the program.
+// For any other build it is the information that the go command embeds.
 package version
 
 import (
@@ -14,18 +14,17 @@ import (
 	"time"
 )
 
-// What a release's build sets.
+// Set by a release's build.
 var version, commit, date string
 
-// Development is the version of a build that is no release. Vault keeps one
-// program for each version of a plugin, so that a constant one lets who builds
-// anew register the new program in the old one's place; the commit tells two
-// such builds apart.
+// Development is the version of a build that is no release. It is constant so
+// that a new build can be registered in place of the old one: Vault's catalog has
+// one program for each version of a plugin. Such builds differ by their commit.
 const Development = "v0.0.0-dev"
 
-// A Build says where a program comes from.
+// A Build identifies the source of a program.
 type Build struct {
-	// Version is a semantic version with a leading v, as Vault wants it.
+	// Version is a semantic version with a leading v, as Vault requires.
 	Version string
 	// Commit is the hash of the source's commit; "-dirty" follows it if the source
 	// was changed since. "": not known.
@@ -43,8 +42,8 @@ func Read() Build {
 	return Of(version, commit, date, info)
 }
 
-// Of returns the build of which a release's build has set version, commit and
-// date, or not, and the go command has noted info. info may be nil.
+// Of returns the build for the version, commit and date that a release's build
+// has set, and the info that the go command has embedded. All may be empty.
 func Of(version, commit, date string, info *debug.BuildInfo) Build {
 	b := Build{Version: named(version), Commit: commit, Go: runtime.Version()}
 	stamps := map[string]string{}
@@ -76,11 +75,11 @@ func Of(version, commit, date string, info *debug.BuildInfo) Build {
 
 var (
 	release = regexp.MustCompile(`^v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)$`)
-	// pseudo is how the go command names a commit that nobody has named.
+	// pseudo matches the go command's version of a commit without a tag.
 	pseudo = regexp.MustCompile(`\d{14}-[0-9a-f]{12}$`)
 )
 
-// named returns s as a version if it is the name of a release, else "".
+// named returns s as a version if it is a release's, else "".
 func named(s string) string {
 	found := release.FindStringSubmatch(s)
 	if found == nil || pseudo.MatchString(s) {
