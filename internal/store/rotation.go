@@ -128,7 +128,7 @@ func (r *Rotations) PurgeReplaced(ctx context.Context, id tenant.ID, scan string
 	if err != nil || k.Keys() == 1 {
 		return err
 	}
-	if k, err = k.Retire(); err != nil {
+	if k, err = k.Purge(); err != nil {
 		return err
 	}
 	return r.keyrings.save(ctx, id, k)

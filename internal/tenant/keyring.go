@@ -14,9 +14,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// A Keyring seals the records of one tenant: a Tink keyset of AES-256-GCM
-// keys, the newest of which seals and all of which open. It is safe for
-// concurrent use.
+// A Keyring seals the records of one tenant: a Tink keyset of AES-256-GCM keys.
+// The newest key seals, and all keys open. It is safe for concurrent use.
 type Keyring struct {
 	handle *keyset.Handle
 	aead   tink.AEAD
@@ -48,12 +47,12 @@ func newKeyring(h *keyset.Handle) (*Keyring, error) {
 	return &Keyring{h, a}, nil
 }
 
-// Bytes returns the keyset in the clear, as Tink's binary protobuf. It belongs
-// behind Vault's barrier and nowhere else.
+// Bytes returns the keyset in the clear, as Tink's binary protobuf. It must be
+// stored only behind Vault's barrier.
 func (k *Keyring) Bytes() ([]byte, error) { return writeKeyset(k.handle) }
 
-// Seal encrypts plaintext and binds it to place, which must be told again to
-// open it (the associated data of RFC 5116).
+// Seal encrypts plaintext and binds it to place, which Open must be called with
+// (the associated data of RFC 5116).
 func (k *Keyring) Seal(plaintext, place []byte) ([]byte, error) {
 	return k.aead.Encrypt(plaintext, place)
 }
@@ -73,8 +72,8 @@ func (k *Keyring) Primary() (uint32, error) {
 	return e.KeyID(), nil
 }
 
-// Rotate returns a Keyring that seals with a new random key and opens what k
-// opens.
+// Rotate returns a Keyring that seals with a new random key and also opens the
+// records of k.
 func (k *Keyring) Rotate() (*Keyring, error) {
 	m := keyset.NewManagerFromHandle(k.handle)
 	id, err := m.Add(aead.AES256GCMKeyTemplate())
@@ -87,8 +86,8 @@ func (k *Keyring) Rotate() (*Keyring, error) {
 	return managed(m)
 }
 
-// Retire returns a Keyring with no key but the one that seals.
-func (k *Keyring) Retire() (*Keyring, error) {
+// Purge returns a Keyring with only the key that seals.
+func (k *Keyring) Purge() (*Keyring, error) {
 	primary, err := k.Primary()
 	if err != nil {
 		return nil, err
@@ -114,11 +113,11 @@ func managed(m *keyset.Manager) (*Keyring, error) {
 	return newKeyring(h)
 }
 
-// Keys returns how many keys there are.
+// Keys returns the number of keys.
 func (k *Keyring) Keys() int { return k.handle.Len() }
 
-// Current reports whether sealed, which Seal returned, was sealed with the key
-// that seals now. Tink puts the key's id in front of what it seals
+// Current reports whether sealed, which Seal returned, was sealed with the
+// current key. Tink prefixes the key's id
 // (https://developers.google.com/tink/wire-format).
 func (k *Keyring) Current(sealed []byte) bool {
 	primary, err := k.Primary()
@@ -126,9 +125,9 @@ func (k *Keyring) Current(sealed []byte) bool {
 		binary.BigEndian.Uint32(sealed[1:cryptofmt.TinkPrefixSize]) == primary
 }
 
-// An AccountKey turns a provider's account ids into names that tell nothing
-// without the key, so that an account can be looked up in storage but not
-// read there: HMAC-SHA256, as a Tink PRF keyset.
+// An AccountKey maps a provider's account ids to names that reveal nothing
+// without the key, so that storage can be searched for an account, but does not
+// show which accounts it has: HMAC-SHA256, as a Tink PRF keyset.
 type AccountKey struct {
 	handle *keyset.Handle
 	set    *prf.Set

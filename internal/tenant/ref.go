@@ -1,5 +1,5 @@
-// Package tenant says who owns a credential: the tenant, the name of each
-// credential below it, and the keys that seal them.
+// Package tenant has the owner of credentials: the tenant's id, the refs of the
+// credentials below it, and the keys that seal them.
 package tenant
 
 import (
@@ -11,7 +11,7 @@ import (
 // It is the security boundary, the unit of encryption and of policy.
 type ID string
 
-// Kind is what a credential is for.
+// Kind is the kind of a credential.
 type Kind string
 
 // The kinds, as the API's credential_for field has them.
@@ -42,9 +42,9 @@ type Ref struct {
 
 // An InvalidError is returned if a name breaks the rule for its kind.
 type InvalidError struct {
-	// Field is the API's name of what is wrong: "tenant", "user", ….
+	// Field is the API's name of the invalid field: "tenant", "user", ….
 	Field string
-	// Rule is what would be right.
+	// Rule is the rule for it: "must be …".
 	Rule string
 }
 
@@ -93,8 +93,8 @@ func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// Check returns an [*InvalidError] for the first part of r that is not a
-// proper name.
+// Check returns an [*InvalidError] for the first part of r that is not a valid
+// name.
 func (r Ref) Check() error {
 	if _, err := ParseID(string(r.Tenant)); err != nil {
 		return err
@@ -137,7 +137,7 @@ func ParseRef(s string) (Ref, error) {
 	return r, r.Check()
 }
 
-// Kind says what the credential is for.
+// Kind returns the kind of the credential.
 func (r Ref) Kind() Kind {
 	switch {
 	case r.Page != "":
@@ -150,17 +150,17 @@ func (r Ref) Kind() Kind {
 	return Installation
 }
 
-// Above returns the ref of the credential that a page is reached through. That
-// of any other ref is itself.
+// Above returns the ref of the credential that a page is reached through. For any
+// other ref it returns the ref itself.
 func (r Ref) Above() Ref {
 	r.Page = ""
 	return r
 }
 
-// Installation returns the ref of the installation that r stands under.
+// Installation returns the ref of the installation that r is under.
 func (r Ref) Installation() Ref { return Ref{Tenant: r.Tenant, Provider: r.Provider} }
 
-// String returns the ref as paths and people write it, with slashes.
+// String returns the ref in the form of API paths, with slashes.
 func (r Ref) String() string {
 	s := string(r.Tenant) + "/" + r.Provider
 	switch {
@@ -176,8 +176,8 @@ func (r Ref) String() string {
 	return s + "/installation"
 }
 
-// Flat returns the ref as one segment of a storage key, with commas: a comma
-// stands in no name.
+// Flat returns the ref as one segment of a storage key, with commas, which no
+// name contains.
 func (r Ref) Flat() string { return strings.ReplaceAll(r.String(), "/", ",") }
 
 // ParseFlat returns the Ref that s, in the form of [Ref.Flat], names.

@@ -8,7 +8,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-func TestRotationAt(t *testing.T) {
+func TestRotationAtSpreadsTenants(t *testing.T) {
 	now := time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
 	const period = 100 * 24 * time.Hour
 	for n := range 200 {
@@ -23,7 +23,7 @@ func TestRotationAt(t *testing.T) {
 		}
 		later := now.Add(time.Hour)
 		if again := tenant.RotationAt(id, old, at, period, later); again.After(at) && at.After(later) {
-			t.Errorf("what was planned at %v is put off to %v", at, again)
+			t.Errorf("a rotation planned at %v is deferred to %v", at, again)
 		}
 	}
 }

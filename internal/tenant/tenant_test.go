@@ -10,7 +10,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-func TestRefsReadAsTheyAreWritten(t *testing.T) {
+func TestRefRoundTrips(t *testing.T) {
 	for s, want := range map[string]struct {
 		ref  tenant.Ref
 		kind tenant.Kind
@@ -32,7 +32,7 @@ func TestRefsReadAsTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRefIsRefusedByField(t *testing.T) {
+func TestParseRefNamesInvalidField(t *testing.T) {
 	for s, field := range map[string]string{
 		"":                                                    "ref",
 		"org_acme/facebook":                                   "ref",
@@ -77,7 +77,7 @@ func FuzzParseRef(f *testing.F) {
 			t.Errorf("%q reads as %q, %v", s, ref, ref.Check())
 		}
 		if strings.ContainsAny(s, ", \x00\n%?#*\\<>\"'") || strings.Contains(s, "..") || len(s) > 400 || !utf8.ValidString(s) {
-			t.Errorf("%q is taken", s)
+			t.Errorf("%q is accepted", s)
 		}
 		if back, err := tenant.ParseFlat(ref.Flat()); err != nil || back != ref {
 			t.Errorf("%q does not survive flattening: %q, %v", s, back, err)
@@ -93,24 +93,24 @@ func FuzzParseFlat(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// A name in an index holds no slash: storage would make a folder of it.
+		// A key's segment must not contain a slash, which would make two segments of it.
 		if flat := ref.Flat(); flat != s && !strings.Contains(s, "/") || strings.Contains(flat, "/") {
 			t.Errorf("%q reads as %q", s, flat)
 		}
 		if back, err := tenant.ParseRef(ref.String()); err != nil || back != ref {
-			t.Errorf("%q is not what it is written as: %v, %v", s, back, err)
+			t.Errorf("%q does not round-trip: %v, %v", s, back, err)
 		}
 	})
 }
 
-func TestAKeyringOpensOnlyItsOwnAtTheirPlace(t *testing.T) {
+func TestKeyringOpensOnlyItsOwnRecordsInTheirPlace(t *testing.T) {
 	a, b := newKeyring(t), newKeyring(t)
 	sealed, err := a.Seal([]byte("secret"), []byte("place"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if bytes.Contains(sealed, []byte("secret")) {
-		t.Error("the secret shows")
+		t.Error("the sealed record shows the secret")
 	}
 	stored, err := a.Bytes()
 	if err != nil {
@@ -124,13 +124,13 @@ func TestAKeyringOpensOnlyItsOwnAtTheirPlace(t *testing.T) {
 		t.Errorf("opened: %q, %v", plain, err)
 	}
 	if _, err := a.Open(sealed, []byte("another place")); err == nil {
-		t.Error("it opens at another place")
+		t.Error("the record opens in another place")
 	}
 	if _, err := b.Open(sealed, []byte("place")); err == nil {
 		t.Error("another keyring opens it")
 	}
 	if _, err := tenant.ParseKeyring(stored[:len(stored)/2]); err == nil {
-		t.Error("half a keyset is read")
+		t.Error("half a keyset is accepted")
 	}
 }
 
@@ -143,7 +143,7 @@ func newKeyring(t *testing.T) *tenant.Keyring {
 	return k
 }
 
-func TestAnAccountHasOneNameUnderAKey(t *testing.T) {
+func TestAccountKeyNamesAreStable(t *testing.T) {
 	k, err := tenant.NewAccountKey()
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestAnAccountHasOneNameUnderAKey(t *testing.T) {
 	}
 	first := name(k, "facebook", "900")
 	if len(first) != 64 || name(again, "facebook", "900") != first {
-		t.Error("the name does not survive storage")
+		t.Error("the stored key gives another name")
 	}
 	other, _ := tenant.NewAccountKey()
 	for what, s := range map[string]string{
@@ -178,7 +178,7 @@ func TestAnAccountHasOneNameUnderAKey(t *testing.T) {
 	}
 }
 
-func TestAKeyringOpensWhatItSealedBeforeItWasRotatedUntilItsKeysAreRetired(t *testing.T) {
+func TestRotatedKeyringOpensFormerRecordsUntilPurged(t *testing.T) {
 	first, err := tenant.NewKeyring()
 	if err != nil {
 		t.Fatal(err)
@@ -195,19 +195,19 @@ func TestAKeyringOpensWhatItSealedBeforeItWasRotatedUntilItsKeysAreRetired(t *te
 	if _, err := first.Open(fresh, []byte("place")); err == nil || !second.Current(fresh) || first.Keys() != 1 {
 		t.Error("the former keyring has changed")
 	}
-	third, err := second.Retire()
+	third, err := second.Purge()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := third.Open(old, []byte("place")); err == nil || third.Keys() != 1 {
-		t.Error("what the retired key sealed opens")
+		t.Error("a record of the purged key opens")
 	}
 	if _, err := third.Open(fresh, []byte("place")); err != nil {
 		t.Error(err)
 	}
 	for _, short := range []string{"", "\x01", "\x01abc"} {
 		if third.Current([]byte(short)) {
-			t.Errorf("%q is taken for sealed", short)
+			t.Errorf("%q counts as sealed", short)
 		}
 	}
 }
