@@ -78,7 +78,7 @@ fmt: ## format all Go files
 
 reference: ## write testdata/openapi.json, docs/facebook-errors.md and docs/reference.md (with the notes in paths/*.md) anew, and the table of attacks
 	go test -run "TestTheOpenAPIDocument|TestDocumentOfErrors|TestTableOfAttacks" ./backend -update
-	go test -run TestThe ./internal/reference -update
+	go test -run TestReferenceIsUpToDate ./internal/reference -update
 
 clean: ## remove what was built, Vault included
 	rm -rf bin dist js/node_modules js/*/node_modules js/*/dist judges/js/node_modules

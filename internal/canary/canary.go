@@ -1,15 +1,15 @@
 // Package canary looks for secrets in places that must not contain any. A test
-// plants secrets that cannot occur by chance, lets the engine run, and searches
-// everything that has left it: logs, answers, pages, URLs, storage.
+// plants secrets that cannot occur by chance, runs the engine, and searches
+// everything that has left it: logs, responses, pages, URLs, storage.
 //
-// A secret seldom leaks as it is. The search finds it in hexadecimal and in
-// base64, of either alphabet, padded or not, wherever it begins within what was
-// encoded; and behind any mix of the escapes of URLs, JSON, Go's quoted strings
-// and HTML. It does not find a secret behind compression, encryption or a line
+// A secret seldom leaks unencoded. The search also finds it in hexadecimal and
+// in base64, with either alphabet, padded or not, at any offset in the encoded
+// text; and behind any mix of the escapes of URLs, JSON, Go's quoted strings and
+// HTML. It does not find a secret behind compression, encryption or a line
 // break.
 //
-// A search reads the text once for each way to undo its escapes. The number of
-// secrets does not matter.
+// A search reads the text once for each combination of escapes. Its time does not
+// depend on the number of secrets.
 package canary
 
 import (
@@ -18,7 +18,7 @@ import (
 	"slices"
 )
 
-// shortest is the length that a secret must have, so that none occurs by chance.
+// shortest is the least length of a secret, so that none occurs by chance.
 const shortest = windowSize
 
 // A Search holds the secrets to look for. The zero value looks for nothing. It
@@ -27,14 +27,14 @@ type Search struct {
 	canaries []canary
 	known    map[string]bool // secrets that are planted
 	index    index
-	ignored  []string // names of canaries that are not looked for
+	ignored  []string // names of canaries to ignore
 }
 
 type canary struct{ name, secret string }
 
 // A Finding is a canary that was found.
 type Finding struct {
-	// Name is what the canary was planted as, Form how it was spelled.
+	// Name is the canary's name, Form its spelling in the text.
 	Name, Form string
 	// Around is the text around it.
 	Around string
@@ -65,7 +65,7 @@ func (s *Search) Plant(name, secret string) {
 	s.canaries = append(s.canaries, canary{name, secret})
 }
 
-// Len returns the number of canaries that s looks for.
+// Len returns the number of canaries in s.
 func (s *Search) Len() int {
 	n := 0
 	for i := range s.canaries {
@@ -76,8 +76,8 @@ func (s *Search) Len() int {
 	return n
 }
 
-// Without returns a Search that does not look for the canaries of those names:
-// for a place that is known to show them. It shares the canaries of s, so it is
+// Without returns a Search that ignores the canaries with those names, for a
+// place that is known to show them. It shares the canaries of s, so it is
 // cheap, and Plant must not be called on either afterwards.
 func (s *Search) Without(names ...string) *Search {
 	without := *s

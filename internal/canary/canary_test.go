@@ -18,7 +18,7 @@ import (
 // secret has what each escape changes.
 const secret = `EAA/canary+"<tweet>"&é~%7C\end`
 
-func TestFindsASecretInEverySpelling(t *testing.T) {
+func TestFindDecodesEachSpelling(t *testing.T) {
 	var s canary.Search
 	s.Plant("token", secret)
 	quote := func(text string) string {
@@ -70,15 +70,15 @@ func TestFindsASecretInEverySpelling(t *testing.T) {
 	for name, text := range texts {
 		found := s.Find([]byte("before " + text + " after"))
 		if len(found) != 1 || found[0].Name != "token" || found[0].Around == "" {
-			t.Errorf("%s it is not found: %v in %s", name, found, text)
+			t.Errorf("the secret %s is not found: %v in %s", name, found, text)
 		}
 		if found := s.Without("token").Find([]byte(text)); len(found) != 0 {
-			t.Errorf("%s it is found, although the search leaves it out", name)
+			t.Errorf("the secret %s is found, although the search ignores it", name)
 		}
 	}
 }
 
-func TestFindsNothingElse(t *testing.T) {
+func TestFindIgnoresOtherText(t *testing.T) {
 	var s canary.Search
 	s.Plant("token", secret)
 	for _, text := range []string{
@@ -86,34 +86,34 @@ func TestFindsNothingElse(t *testing.T) {
 		`\`, `\u12`, "%", "%4", `\x`, "&#", hex.EncodeToString([]byte(secret))[2:],
 	} {
 		if found := s.Find([]byte(text)); len(found) != 0 {
-			t.Errorf("in %q is found %v", text, found)
+			t.Errorf("found %[2]v in %[1]q", text, found)
 		}
 	}
 }
 
-func TestNamesEachFinding(t *testing.T) {
+func TestFindNamesCanaries(t *testing.T) {
 	var s canary.Search
 	s.Plant("code", "AQD-the-code")
 	s.Plant("state", "the-state-of-it")
 	s.Plant("code again", "AQD-the-code")
 	found := s.Find([]byte("?state=the-state-of-it&code=AQD-the-code&code=AQD-the-code"))
 	if s.Len() != 2 || len(found) != 2 || found[0].Name != "code" || found[1].Name != "state" {
-		t.Errorf("of %d are found %v", s.Len(), found)
+		t.Errorf("found %[2]v of %[1]d", s.Len(), found)
 	}
 }
 
-func TestPlantPanicsForAShortSecret(t *testing.T) {
+func TestPlantPanicsForShortSecret(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("seven bytes are taken for a canary")
+			t.Error("Plant takes seven bytes")
 		}
 	}()
 	new(canary.Search).Plant("pin", "1234567")
 }
 
-// TestFindsEachOfTenThousandSecrets plants as many secrets as a long acceptance
-// script sees. All begin alike, as tokens of one app do.
-func TestFindsEachOfTenThousandSecrets(t *testing.T) {
+// A long acceptance script plants as many secrets. All begin alike, like the
+// tokens of one app.
+func TestFindHandlesTenThousandSecrets(t *testing.T) {
 	const secrets = 10_000
 	search := plantTokens(secrets)
 	spellings := []func(string) string{
@@ -143,8 +143,8 @@ func TestFindsEachOfTenThousandSecrets(t *testing.T) {
 	}
 }
 
-// BenchmarkFind searches a log of 5.7 MB, which is what the acceptance script
-// upgrade leaves, with no secret in it. The time must not depend on the number
+// BenchmarkFind searches a log of 5.7 MB, the size of that of the acceptance
+// script upgrade, without a secret in it. The time must not depend on the number
 // of secrets.
 func BenchmarkFind(b *testing.B) {
 	log := serverLog(5_700_000)
@@ -173,15 +173,15 @@ func plantTokens(n int) *canary.Search {
 	return &search
 }
 
-// tokenOf returns the i-th of many access tokens: 180 characters, of which the
-// first hundred are the same for all.
+// tokenOf returns the i-th of many access tokens: 180 characters, the first
+// hundred the same for all.
 func tokenOf(i int) string {
 	sum := sha512.Sum512(fmt.Append(nil, i))
 	return "EAA" + strings.Repeat("Odd+Prefix", 10) + hex.EncodeToString(sum[:])[:77]
 }
 
-// serverLog returns about size bytes of a log as Vault writes one: lines with
-// JSON in them, of which some is quoted and some is in URLs.
+// serverLog returns about size bytes of a log like Vault's: lines with JSON, some
+// of it quoted or in URLs.
 func serverLog(size int) []byte {
 	var log bytes.Buffer
 	for i := 0; log.Len() < size; i++ {

@@ -12,9 +12,9 @@ import (
 // A form is one spelling of a secret.
 type form struct {
 	name   string
-	canary int // which one it is a spelling of
+	canary int // the index of its canary
 	needle []byte
-	folded bool // upper and lower case are the same; needle is lower case
+	folded bool // letter case does not matter; needle is in lower case
 }
 
 // formsOf returns the spellings of a secret. A secret may have been escaped
@@ -27,7 +27,7 @@ func formsOf(secret string) []form {
 		}
 	}
 	add("plain text", []byte(secret), false)
-	// A query has + for a space. A view in which %2B was undone has + for itself.
+	// A query has + for a space, but a view in which %2B was undone has + for itself.
 	add("a query", []byte(strings.ReplaceAll(secret, " ", "+")), false)
 	quoted, _ := json.Marshal(secret) // cannot fail for a string
 	for _, s := range []string{secret, url.QueryEscape(secret), string(quoted[1 : len(quoted)-1])} {

@@ -6,17 +6,18 @@ import (
 	"math/bits"
 )
 
-// windowSize is how many bytes the index looks at, at each position of a text.
+// windowSize is the number of bytes that the index reads at each position of a
+// text.
 const windowSize = 8
 
-// An index finds all forms in one pass over a text, as the algorithm of Rabin
-// and Karp does: each form is filed under one window of its needle, and each
-// window of the text is looked up. The needle is compared only where a window
+// An index finds all forms in one pass over a text, like the algorithm of Rabin
+// and Karp: each form is stored under one window of its needle, and each window
+// of the text is looked up. The needle is compared only where a window
 // matches.
 type index struct {
 	forms map[uint64][]anchor
-	// filter has the bit of each window in forms. It answers for nearly all
-	// positions of a text and stays in the processor's cache.
+	// filter has the bit of each window in forms. It rules out nearly all positions
+	// of a text, and stays in the processor's cache.
 	filter []uint64
 	shift  uint
 }
@@ -27,14 +28,14 @@ type anchor struct {
 	offset int
 }
 
-// window returns the first bytes of b in lower case. (Setting the bit does more
-// than that to other characters, which costs a comparison and no more.)
+// window returns the first bytes of b in lower case. (Other characters change
+// too, which may cost a needless comparison.)
 func window(b []byte) uint64 {
 	return binary.LittleEndian.Uint64(b) | 0x2020202020202020
 }
 
-// add files f under the window that has the fewest forms so far: tokens often
-// begin alike. The needle has at least windowSize bytes.
+// add stores f under the window that has the fewest forms so far, because tokens
+// often begin alike. The needle has at least windowSize bytes.
 func (x *index) add(f form) {
 	if x.forms == nil {
 		x.forms = map[uint64][]anchor{}
@@ -53,8 +54,8 @@ func (x *index) add(f form) {
 	x.mark(w)
 }
 
-// bitsPerWindow is the size of the filter: one position in so many gets past it
-// by chance.
+// bitsPerWindow is the size of the filter: it passes one position of so many by
+// chance.
 const bitsPerWindow = 16
 
 func (x *index) grow() {

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// A view is the text as it is, or with some of its escapes undone.
+// A view is the text itself, or the text with some escapes undone.
 type view struct {
 	text   []byte
 	escape string // which escapes, for a finding
 }
 
-// mostEscapes is how many escapes are undone, one within the other: a URL in
-// JSON in JSON.
+// mostEscapes is the number of nested escapes that are undone: a URL in JSON in
+// JSON.
 const mostEscapes = 3
 
 func viewsOf(text []byte) []view {
@@ -34,8 +34,7 @@ func viewsOf(text []byte) []view {
 	return views
 }
 
-// unescapers undo one kind of escape each, of which every one begins with the
-// byte lead.
+// unescapers each undo one kind of escape, which begins with the byte lead.
 var unescapers = []struct {
 	name string
 	lead byte
@@ -106,7 +105,7 @@ func unescapeJSON(b []byte) []byte {
 	}
 }
 
-// hexAt returns the number that n hexadecimal digits at b[at] make.
+// hexAt returns the number of n hexadecimal digits at b[at].
 func hexAt(b []byte, at, n int) (code uint32, ok bool) {
 	if at+n > len(b) {
 		return 0, false

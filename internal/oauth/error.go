@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// A Code names a way in which a request to the engine fails. The codes are
-// part of the engine's API: an error's text begins with its code.
+// A Code is the code of an [Error]. The codes are part of the engine's API: an
+// error's text begins with its code.
 type Code string
 
 // The codes, in the order of the API's error table.
@@ -28,20 +28,20 @@ const (
 	Throttled            Code = "throttled"
 	Unavailable          Code = "unavailable"
 
-	// Interrupted and Cancelled are the errors of a session only; who completes
-	// such a session is answered SessionUsed.
+	// Interrupted and Cancelled are errors of a session only. Completing such a
+	// session fails with SessionUsed.
 	Interrupted Code = "interrupted"
 	Cancelled   Code = "cancelled"
 )
 
-// An Error is a failure that the caller of the API is told about. Its message
-// says what happened and what to do; it never holds a secret, for Vault writes
-// errors to its audit log in the clear.
+// An Error is an error for the caller of the API. Its message says what happened
+// and what to do. It never holds a secret, because Vault writes errors to its
+// audit log in the clear.
 type Error struct {
 	Code    Code
 	Message string
-	// Err is what made it fail, if anything did. It is for errors.Is and As;
-	// its text is not shown.
+	// Err is the cause, if there is one. It is for errors.Is and As; its text is
+	// not shown.
 	Err error
 }
 
@@ -49,15 +49,15 @@ func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf returns an Error with the message that format and args make. An
-// error among args is kept as its cause if format has %w for it.
+// Errorf returns an Error with a formatted message. Its cause is the error that
+// format has %w for.
 func Errorf(c Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Code: c, Message: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// Invalid returns an InvalidRequest error that names the field and says the
-// rule that it breaks: "must be …".
+// Invalid returns an InvalidRequest error with the field and the rule that it
+// breaks: "must be …".
 func Invalid(field, rule string, args ...any) *Error {
 	return Errorf(InvalidRequest, `field %q `+rule, append([]any{field}, args...)...)
 }

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// maxEscapes is how many layers of escapes Hide looks behind.
+// maxEscapes is the number of nested escapes that Hide undoes.
 const maxEscapes = 8
 
 // escape is one escaped byte of a URL, or one escaped character of JSON or Go.
 var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\`)
 
-// Hide returns foreign text without the secrets and without what matches pattern (nil:
-// none), in the clear or behind the escapes of URLs, JSON, Go and HTML, in any mix. Text
-// that shows a secret only behind escapes is returned without these. Not hidden is a part
-// of a secret, or a secret in another encoding.
+// Hide returns foreign text without the secrets and without the matches of pattern (nil:
+// none), in the clear or behind any mix of the escapes of URLs, JSON, Go and HTML. If the
+// text has a secret behind escapes, it is returned with the escapes undone. Hide does not
+// find a part of a secret, or a secret in another encoding.
 func Hide(text string, pattern *regexp.Regexp, secrets ...Secret) string {
 	forms := make([]string, 0, len(secrets))
 	for _, secret := range secrets {
@@ -41,7 +41,7 @@ func Hide(text string, pattern *regexp.Regexp, secrets ...Secret) string {
 		if plain == view {
 			break
 		}
-		for _, form := range forms { // what is no escape in a secret may look like one
+		for _, form := range forms { // a part of a secret may look like an escape
 			if plain := unescape(form); plain != "" && !slices.Contains(forms, plain) {
 				forms = append(forms, plain)
 			}
@@ -60,7 +60,7 @@ func unescape(s string) string {
 		n, err := strconv.ParseUint(digits, 16, 32)
 		switch {
 		case err != nil:
-			return "" // a backslash before a character that stays
+			return "" // a backslash before another character
 		case len(digits) == 4:
 			return string(rune(n))
 		}

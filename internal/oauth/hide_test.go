@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
-// TestHideFindsSecretBehindEscapes has a server, a proxy or both escape a secret.
+// A server, a proxy or both may escape a secret.
 func TestHideFindsSecretBehindEscapes(t *testing.T) {
 	const secret = "the-secret+of/the=app&%41<é"
 	quote := func(s string) string {

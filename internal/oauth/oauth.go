@@ -1,9 +1,9 @@
-// Package oauth holds the words that every other room of the engine speaks:
-// the client registered with a provider, the token it is granted, secrets that
-// do not print, and the errors of the engine's API.
+// Package oauth has the types that all other packages of the engine share: the
+// client registered with a provider, the token it is granted, secrets that do not
+// print, and the errors of the engine's API.
 //
-// The names are RFC 6749's. The package imports nothing of the engine and
-// calls nobody.
+// The names are RFC 6749's. The package imports no other package of the engine,
+// and makes no requests.
 package oauth
 
 import (
@@ -11,59 +11,58 @@ import (
 	"time"
 )
 
-// A Client is the OAuth client (the "app") as one provider knows it: what a
-// call to the provider needs to be made on the client's behalf (RFC 6749,
-// section 2).
+// A Client is the OAuth client (the "app") that is registered with a provider, in
+// whose name calls to the provider are made (RFC 6749, section 2).
 type Client struct {
 	// ID is the client identifier (RFC 6749, section 2.2).
 	ID string
 	// Secret is the client password (RFC 6749, section 2.3.1) that the provider
-	// accepted last. OtherSecret is tried where it is refused; "": there is none.
+	// accepted last. OtherSecret is tried if it is refused; "": there is none.
 	Secret, OtherSecret Secret
-	// Accepted, if it is not nil, is told that the provider accepted OtherSecret
+	// Accepted, if it is not nil, is called when the provider accepts OtherSecret
 	// in place of Secret.
 	Accepted func(ctx context.Context, secret Secret) `json:"-"`
-	// Token is what the provider gives a client in place of its secret, for
-	// programs that cannot keep one. "": none is known.
+	// Token is the provider's substitute for the secret, for programs that cannot
+	// keep a secret. "": none is known.
 	Token Secret
-	// APIVersion is the version of the provider's API that calls name, "v27.0"
-	// for Facebook's Graph API.
+	// APIVersion is the version of the provider's API in calls, "v27.0" for
+	// Facebook's Graph API.
 	APIVersion string
-	// AuthorizationBase and APIBase are URLs without a trailing slash, below
-	// which the provider's authorization endpoint and API stand.
+	// AuthorizationBase and APIBase are the base URLs of the provider's
+	// authorization endpoint and API, without a trailing slash.
 	AuthorizationBase, APIBase string
 }
 
-// A Token is an access token (RFC 6749, section 1.4) and what is known of it.
+// A Token is an access token (RFC 6749, section 1.4) with its properties.
 type Token struct {
 	// AccessToken is the token itself.
 	AccessToken Secret `json:"-"`
 	// Type is how the token is presented, "bearer" (RFC 6749, section 7.1).
 	Type string `json:"token_type"`
-	// Account is the provider's id of the person or system user who granted
+	// Account is the provider's id of the person or system user that granted
 	// the token. At Facebook it is scoped to the app.
 	Account string `json:"account"`
-	// Kind is what the token stands for, in the provider's word: "USER", "PAGE",
+	// Kind is the provider's word for the kind of token: "USER", "PAGE",
 	// "SYSTEM_USER" at Facebook. "": not known.
 	Kind string `json:"kind,omitempty"`
 	// Business is the provider's id of the business that the token is for. "":
-	// it is for none, or not known.
+	// for none, or not known.
 	Business string `json:"business,omitempty"`
 	// Scopes are the scopes granted, sorted (RFC 6749, section 3.3).
 	Scopes []string `json:"scopes,omitempty"`
-	// Granular says of some scopes for which of the provider's objects they were
-	// granted. A scope that is not here was granted for all.
+	// Granular lists the scopes that were granted for some of the provider's
+	// objects only. Any other scope was granted for all.
 	Granular []GranularScope `json:"granular,omitempty"`
-	// IssuedAt is when the provider says it issued the token, else when the
+	// IssuedAt is when the provider issued the token, if it says so, else when the
 	// engine received it.
 	IssuedAt time.Time `json:"issued_at"`
-	// ExpiresAt is when the token ceases to work. Zero: it does not expire.
+	// ExpiresAt is when the token expires. Zero: never.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
-	// DataAccessExpiresAt is when the token stops opening the person's data
-	// although it stays valid. Zero: the provider has no such thing.
+	// DataAccessExpiresAt is when the token's access to the person's data ends,
+	// although the token stays valid. Zero: the provider has no such limit.
 	DataAccessExpiresAt time.Time `json:"data_access_expires_at,omitzero"`
-	// ExpiryUnknown says that the provider has not yet told when the token
-	// expires: ExpiresAt means nothing until it was asked.
+	// ExpiryUnknown is set until the provider was asked when the token expires:
+	// ExpiresAt is not valid.
 	ExpiryUnknown bool `json:"expiry_unknown,omitempty"`
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
-func TestASecretDoesNotPrint(t *testing.T) {
+func TestSecretDoesNotPrint(t *testing.T) {
 	const clear = "EAABsecret"
 	s := oauth.NewSecret(clear)
 	nested := struct {
@@ -57,7 +57,7 @@ func TestASecretDoesNotPrint(t *testing.T) {
 	var search canary.Search
 	search.Plant("secret", clear)
 	for _, found := range search.Find(shown.Bytes()) {
-		t.Errorf("what was printed shows %s", found)
+		t.Errorf("the output shows %s", found)
 	}
 	if s != oauth.NewSecret(clear) || s == oauth.NewSecret("EAAB") || s.IsZero() || !oauth.NewSecret("").IsZero() || (oauth.Secret{}).Reveal() != "" {
 		t.Error("a secret is not equal to itself alone")
@@ -67,7 +67,7 @@ func TestASecretDoesNotPrint(t *testing.T) {
 	}
 }
 
-func TestATokenOutlivesAnother(t *testing.T) {
+func TestOutlivesComparesExpiries(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	never, short, long := oauth.Token{}, oauth.Token{ExpiresAt: now.Add(time.Hour)}, oauth.Token{ExpiresAt: now.Add(2 * time.Hour)}
 	for name, is := range map[string]bool{
@@ -78,12 +78,12 @@ func TestATokenOutlivesAnother(t *testing.T) {
 		"one that never expires always lives": never.Live(now),
 	} {
 		if !is {
-			t.Errorf("not so: %s", name)
+			t.Errorf("wrong: %s", name)
 		}
 	}
 }
 
-func TestAnErrorKeepsItsCauseAndItsCode(t *testing.T) {
+func TestErrorKeepsCauseAndCode(t *testing.T) {
 	cause := errors.New("cause")
 	err := fmt.Errorf("outer: %w", oauth.Errorf(oauth.Pending, "later: %w", cause))
 	if oauth.CodeOf(err) != oauth.Pending || !errors.Is(err, cause) || oauth.CodeOf(cause) != "" {

@@ -10,15 +10,15 @@ import (
 
 const redacted = "[redacted]"
 
-// A Secret is a string that nobody but its reader may see: an access token, a
-// client secret, an authorization code, a PKCE verifier. It prints, formats
-// and marshals as "[redacted]", so that no log line, error or answer shows it
-// by accident; what must carry it calls Reveal, which is easy to search for.
+// A Secret is a confidential string: an access token, a client secret, an
+// authorization code, a PKCE verifier. It prints, formats and marshals as
+// "[redacted]", so that no log line, error or response shows it by accident.
+// Reveal returns the string; its calls are easy to search for.
 //
-// It holds no string but a handle to one, so that who looks at it by
-// reflection, and asks no method, finds an address: in a field that is not
-// exported, under the verbs %p and %w, in a list that hclog is given. Secrets
-// of the same string are equal under ==. The zero value is the empty one.
+// It holds a handle to the string, so that code that prints by reflection,
+// without calling a method, shows an address: for a field that is not exported,
+// for the verbs %p and %w, or for a list in hclog. Secrets of the same string are
+// equal under ==. The zero value is the empty secret.
 type Secret struct{ handle unique.Handle[string] }
 
 // NewSecret returns s as a Secret.
@@ -49,8 +49,8 @@ func (s Secret) Equal(t Secret) bool {
 // String implements [fmt.Stringer].
 func (Secret) String() string { return redacted }
 
-// Format implements [fmt.Formatter], for the verbs that do not ask String.
+// Format implements [fmt.Formatter], for the verbs that do not call String.
 func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
 
-// MarshalText implements [encoding.TextMarshaler]: JSON and hclog ask it.
+// MarshalText implements [encoding.TextMarshaler], for JSON and hclog.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -2,11 +2,11 @@ package oauth
 
 import "unicode"
 
-// IsControl reports whether r has no place in a name or a line of text: it is a
-// control character, ends a line, or embeds, overrides or isolates a direction
-// of writing, by which a text can be made to read as another. All else belongs
-// to some script: joiners and combining marks, too, which [unicode.IsPrint]
-// does not take for printable in all cases.
+// IsControl reports whether r must not occur in a name or a line of text: it is a
+// control character, ends a line, or embeds, overrides or isolates a direction of
+// writing, which can make a text read as another one. Joiners and combining marks
+// are no such characters: some scripts need them, although [unicode.IsPrint]
+// returns false for some.
 func IsControl(r rune) bool {
 	switch {
 	case r == '\u2028', r == '\u2029': // line and paragraph separator

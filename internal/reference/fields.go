@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Fields returns, in Markdown, a section for each row of the table of paths:
-// each operation with the fields that it takes and that it answers, then the
-// path's notes. It fails if there are notes of a path that does not exist.
+// Fields returns a section in Markdown for each row of the table of paths: each
+// operation with the fields of its requests and responses, then the path's notes.
+// It fails if there are notes for a path that does not exist.
 func Fields(openAPI []byte, notes Notes) (string, error) {
 	doc, rows, err := read(openAPI)
 	if err != nil {
@@ -33,14 +33,14 @@ func Fields(openAPI []byte, notes Notes) (string, error) {
 	return text.String(), nil
 }
 
-// A done is an operation with its verb: what is done at a path.
-type done struct {
+// A method is an operation of a path with its verb.
+type method struct {
 	*operation
 	verb string
 }
 
-// all returns what can be done at a path.
-func (i item) all(list bool) (all []done) {
+// all returns the operations of a path.
+func (i item) all(list bool) (all []method) {
 	reading, writing := "read", "write"
 	if list {
 		reading = "list"
@@ -48,7 +48,7 @@ func (i item) all(list bool) (all []done) {
 	if i.Unauthenticated {
 		reading, writing = "GET", "POST"
 	}
-	for _, d := range []done{{i.Get, reading}, {i.Post, writing}, {i.Delete, "delete"}} {
+	for _, d := range []method{{i.Get, reading}, {i.Post, writing}, {i.Delete, "delete"}} {
 		if d.operation != nil {
 			all = append(all, d)
 		}
@@ -56,11 +56,12 @@ func (i item) all(list bool) (all []done) {
 	return all
 }
 
-func (doc document) describe(text *strings.Builder, d done) {
+func (doc document) describe(text *strings.Builder, d method) {
 	fmt.Fprintf(text, "\n**%s.** %s\n", d.verb, d.Summary)
 	taken := map[string]schema{}
 	for _, p := range d.Parameters {
-		// A path has one set of them for all its operations: whose one is, it says.
+		// A path has one list for all its operations: the description says of which one
+		// a parameter is.
 		where, what, named := strings.Cut(strings.TrimPrefix(p.Description, "On a "), ": ")
 		switch {
 		case p.In != "query", p.Name == "list":
@@ -111,7 +112,7 @@ func table(text *strings.Builder, head string, fields map[string]schema, require
 	}
 }
 
-// kind names the type in a word, or the values that there are.
+// kind returns the type in a word, or the possible values.
 func (s schema) kind() string {
 	switch {
 	case len(s.Enum) > 0:

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Notes are what the OpenAPI document has no place for: the edge cases of each
-// path, in Markdown, by the title of its section, such as "`creds/<ref>`".
+// Notes are the edge cases of each path, for which the OpenAPI document has no
+// place: Markdown by the title of the path's section, such as "`creds/<ref>`".
 type Notes map[string]string
 
-// ReadNotes reads the notes from the Markdown files in fsys, one a path family.
-// In a file each path has a heading of the second level. What stands before the
-// first heading is for the file's own readers and is left out.
+// ReadNotes reads the notes from the Markdown files in fsys, one for each path
+// family. In a file each path has a heading of the second level. Text before the
+// first heading is left out.
 //
-// The files lie in a directory beside docs/, so their links to docs/ are written
-// anew for a page of docs/.
+// The files are in a directory beside docs/, so their links to docs/ are
+// rewritten for a page of docs/.
 func ReadNotes(fsys fs.FS) (Notes, error) {
 	names, err := fs.Glob(fsys, "*.md")
 	if err != nil {
@@ -39,11 +39,11 @@ func ReadNotes(fsys fs.FS) (Notes, error) {
 	return notes, nil
 }
 
-// unknown returns an error that names the notes that belong to none of the rows.
+// unknown returns an error if notes belong to none of the rows.
 func (n Notes) unknown(rows []*row) error {
 	for title := range n {
 		if !slices.ContainsFunc(rows, func(r *row) bool { return r.title() == title }) {
-			return fmt.Errorf("there are notes of %s, and no such path", title)
+			return fmt.Errorf("there are notes for %s, which is no path", title)
 		}
 	}
 	return nil

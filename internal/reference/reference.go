@@ -1,5 +1,5 @@
-// Package reference makes the tables of the documentation from the engine's
-// OpenAPI document, so that they say of it what it says of itself.
+// Package reference generates the tables of docs/reference.md from the engine's
+// OpenAPI document.
 package reference
 
 import (
@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// What of the document goes into the tables.
+// The parts of the document that the tables show.
 type (
 	document struct {
 		Paths      map[string]item `json:"paths"`
@@ -59,14 +59,14 @@ type (
 	}
 )
 
-// words are the first words of paths in the order in which one meets them. What
-// is not among them comes last.
+// words are the first words of paths in the order of the table. Other paths come
+// last.
 var words = []string{
 	"config", "connect", "callback", "sessions", "creds", "connections", "accounts", "tenants", "health", "events", "webhooks", "metrics", "info", "settings",
 }
 
-// short are the names of refs in the table. The document spells out each kind.
-// (What stands between a user and a page is no ref.)
+// short maps the paths of refs to their names in the table. The document has a
+// path for each kind. (A user's pages/ is no ref.)
 var short = strings.NewReplacer(
 	"{tenant}/{provider}/installation", "<ref>",
 	"{tenant}/{provider}/users/{user}/pages/{page}", "<page>",
@@ -75,19 +75,19 @@ var short = strings.NewReplacer(
 	"{tenant}/{provider}/pages/{page}", "<page>",
 )
 
-// A row is of paths that have the same operations and the same to say.
+// A row is for paths with the same operations and descriptions.
 type row struct {
 	names            []string
 	word, verbs, say string
 	first            item // the first of the paths
 }
 
-// said writes what a path says for a cell of a table in a page of docs/.
-var said = strings.NewReplacer("|", `\|`, "](docs/", "](")
+// cell rewrites a description for a cell of a table in a page of docs/.
+var cell = strings.NewReplacer("|", `\|`, "](docs/", "](")
 
-// Paths returns a table of the document's paths in Markdown. A row says what a
-// path is and what its operations take, in the document's words, and links to
-// the path's section of [Fields].
+// Paths returns a table of the document's paths in Markdown. A row has the
+// document's descriptions of a path and its operations, and links to the path's
+// section of [Fields].
 func Paths(openAPI []byte) (string, error) {
 	_, rows, err := read(openAPI)
 	if err != nil {
@@ -96,7 +96,7 @@ func Paths(openAPI []byte) (string, error) {
 	var table strings.Builder
 	table.WriteString("| path | operations | what |\n|---|---|---|\n")
 	for _, r := range rows {
-		fmt.Fprintf(&table, "| [%s](#%s) | %s | %s |\n", r.title(), anchor(r.title()), r.verbs, said.Replace(r.say))
+		fmt.Fprintf(&table, "| [%s](#%s) | %s | %s |\n", r.title(), anchor(r.title()), r.verbs, cell.Replace(r.say))
 	}
 	return table.String(), nil
 }
@@ -113,7 +113,7 @@ func read(openAPI []byte) (doc document, rows []*row, err error) {
 	return doc, rows, nil
 }
 
-// add adds the path to the row that has the same to say, or to one of its own.
+// add adds the path to the row with the same descriptions, or to a new one.
 func add(rows []*row, path string, i item) []*row {
 	name := strings.TrimPrefix(path, "/")
 	word, _, _ := strings.Cut(name, "/")
@@ -130,11 +130,11 @@ func add(rows []*row, path string, i item) []*row {
 	return append(rows, &row{[]string{name}, word, verbs, say, i})
 }
 
-// operations returns the verbs of a path, as Vault's CLI has them, and all
-// there is to say of it. Where no token is asked for it is no Vault client that
-// asks: there they are HTTP's.
+// operations returns the verbs of a path, as Vault's CLI has them, and all its
+// descriptions. A path without a token is not for Vault clients, so its verbs are
+// HTTP's.
 func (i item) operations(list bool) (verbs, say string) {
-	said := []string{i.Description}
+	descriptions := []string{i.Description}
 	var names []string
 	for _, o := range []struct {
 		*operation
@@ -143,8 +143,8 @@ func (i item) operations(list bool) (verbs, say string) {
 		if o.operation == nil {
 			continue
 		}
-		if o.Description != "" && !slices.Contains(said, o.Description) {
-			said = append(said, o.Description)
+		if o.Description != "" && !slices.Contains(descriptions, o.Description) {
+			descriptions = append(descriptions, o.Description)
 		}
 		switch {
 		case i.Unauthenticated:
@@ -158,7 +158,7 @@ func (i item) operations(list bool) (verbs, say string) {
 	if i.Unauthenticated {
 		names = append(names, "**no token**")
 	}
-	return strings.Join(names, ", "), strings.Join(said, " ")
+	return strings.Join(names, ", "), strings.Join(descriptions, " ")
 }
 
 // rank orders rows by their first word.

@@ -21,9 +21,9 @@ const (
 	fieldsHead = "<!-- made by make reference -->\n"
 )
 
-// TestTheReferenceIsMadeFromTheDocument holds docs/reference.md, its table of
-// paths and its sections, to the OpenAPI document and the notes in paths/*.md.
-func TestTheReferenceIsMadeFromTheDocument(t *testing.T) {
+// TestReferenceIsUpToDate compares docs/reference.md with the OpenAPI document
+// and the notes in paths/*.md.
+func TestReferenceIsUpToDate(t *testing.T) {
 	document, err := os.ReadFile("../../testdata/openapi.json")
 	if err != nil {
 		t.Fatal(err)
@@ -58,11 +58,11 @@ func TestTheReferenceIsMadeFromTheDocument(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(want, string(text)); diff != "" {
-		t.Errorf("%s is out of date (make reference writes it anew): %s", file, diff)
+		t.Errorf("%s is out of date; run make reference: %s", file, diff)
 	}
 }
 
-func TestNotesStandUnderTheirPath(t *testing.T) {
+func TestNotesFollowTheirPath(t *testing.T) {
 	document := []byte(`{"paths":{"/info":{"description":"A build."},"/health":{"description":"A state."}}}`)
 	notes, err := reference.ReadNotes(fstest.MapFS{
 		"info.md":    {Data: []byte("For writers.\n\n## `info`\n\n* See [operations](../docs/operations.md) and [README](../README.md).\n")},
@@ -82,14 +82,14 @@ func TestNotesStandUnderTheirPath(t *testing.T) {
 		t.Error(diff)
 	}
 	if _, err := reference.Fields(document, reference.Notes{"`gone`": "It was."}); err == nil {
-		t.Error("notes of a path that does not exist are lost silently")
+		t.Error("notes for a path that does not exist are ignored")
 	}
 	if _, err := reference.ReadNotes(fstest.MapFS{"a.md": {Data: []byte("## `info`\nOne.\n## `info`\nTwo.\n")}}); err == nil {
-		t.Error("of two notes of one path, one is lost silently")
+		t.Error("a second section of notes for a path is ignored")
 	}
 }
 
-func TestASectionOfFields(t *testing.T) {
+func TestFieldsWritesSections(t *testing.T) {
 	sections, err := reference.Fields([]byte(`{"paths":{"/creds/{tenant}":{"description":"A credential.",
 		"get":{"summary":"Read it.","parameters":[
 			{"name":"min_ttl","in":"query","description":"On a read: a life.","schema":{"type":"integer"}},
@@ -112,17 +112,17 @@ func TestASectionOfFields(t *testing.T) {
 	}
 }
 
-func TestATableOfPaths(t *testing.T) {
+func TestPathsWritesTable(t *testing.T) {
 	get := func(description string) string { return `"get":{"description":"` + description + `"}` }
 	for name, row := range map[string]struct{ paths, want string }{
-		"a path is named with what its operations say, each thing once": {
+		"a path has each description of its operations once": {
 			`"/config/{provider}":{"description":"A client.","get":{},"post":{"description":"With ` + "`x|y`" + `."},"delete":{"description":"With ` + "`x|y`" + `."}}`,
 			"| [`config/<provider>`](#configprovider) | read, write, delete | A client. With `x\\|y`. |\n",
 		},
 		"a path with a slash at its end is a list": {
 			`"/config/":{"description":"Clients.",` + get("") + `}`, "| [`config/`](#config) | list | Clients. |\n",
 		},
-		"without a token it is HTTP that asks": {
+		"a path without a token has HTTP's verbs": {
 			`"/callback/{provider}":{"description":"Back.","x-vault-unauthenticated":true,"post":{},` + get("") + `}`, "| [`callback/<provider>`](#callbackprovider) | GET, POST, **no token** | Back. |\n",
 		},
 		"the refs of persons are one row": {
@@ -133,7 +133,7 @@ func TestATableOfPaths(t *testing.T) {
 			`"/creds/":{"description":"L.",` + get("") + `},"/creds/{tenant}/":{"description":"L.",` + get("") + `},"/creds/{tenant}/{provider}/":{"description":"L.",` + get("") + `}`,
 			"| [`creds/…`](#creds) | list | L. |\n",
 		},
-		"the story comes first, and what is not in it last": {
+		"the listed words come first, and others last": {
 			`"/another":{"description":"A.",` + get("") + `},"/events":{"description":"E.",` + get("") + `},"/config/":{"description":"C.",` + get("") + `}`,
 			"| [`config/`](#config) | list | C. |\n| [`events`](#events) | read | E. |\n| [`another`](#another) | read | A. |\n",
 		},
@@ -149,6 +149,6 @@ func TestATableOfPaths(t *testing.T) {
 		})
 	}
 	if _, err := reference.Paths([]byte("openapi: 3.0.2")); err == nil {
-		t.Error("YAML is read as JSON")
+		t.Error("YAML is accepted as JSON")
 	}
 }
