@@ -1,5 +1,4 @@
-// Package main_test drives the plugin as its users do: the built program, in a real Vault server,
-// by the vault CLI and plain HTTP.
+// Package main_test tests the built plugin in a real Vault server, with the vault CLI and plain HTTP.
 package main_test
 
 import (
@@ -15,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
-	_ "github.com/authpipe/vault-plugin-secrets-authpipe/backend" // the plugin is of it: a result of before it changed is not to come from go test's cache
+	_ "github.com/authpipe/vault-plugin-secrets-authpipe/backend" // so that go test's cache does not outlive a change of the plugin
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/longtest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
@@ -23,12 +22,12 @@ import (
 // root is the module's root, seen from this package.
 var root = filepath.Join("..", "..")
 
-// TestAcceptance runs testdata/script. Each script has a Vault server and a Facebook to itself, so that all run in
-// parallel, all mount at authpipe/ as the documentation does, and each may kill, audit and misconfigure as it likes.
-// (A dev server is up in a quarter of a second.) What a script can say is listed at commands.
+// TestAcceptance runs testdata/script. Each script has its own Vault server and Facebook, so all run in parallel, mount at
+// authpipe/ as in the documentation, and may kill, audit and misconfigure their server. (A dev server starts in a quarter of a
+// second.) The scripts' commands are listed at commands.
 func TestAcceptance(t *testing.T) {
 	if testing.Short() {
-		t.Skip("needs a Vault server, which takes its time: left out with -short")
+		t.Skip("needs a Vault server: left out with -short")
 	}
 	t.Parallel() // beside the tests that wait for Vault's ticks
 	vault, plugin := findVault(t), buildPlugin(t)
@@ -49,7 +48,7 @@ func TestAcceptance(t *testing.T) {
 	})
 }
 
-// findVault returns the path of the Vault to test in. It does not build one: that takes minutes.
+// findVault returns the path of the Vault to test with. It does not build one, which takes minutes.
 func findVault(t *testing.T) string {
 	t.Helper()
 	bin, err := vaulttest.Find(root)
@@ -59,8 +58,8 @@ func findVault(t *testing.T) string {
 	return bin
 }
 
-// buildPlugin returns the path of the program under test, which is built once for all tests. Data races that it finds in itself
-// are in the server's log, which each test searches.
+// buildPlugin returns the path of the program under test, which is built once for all tests. Its race detector writes to the
+// server's log, which each test searches.
 func buildPlugin(t *testing.T) (program string) {
 	t.Helper()
 	built.Do(func() { built.program, built.err = vaulttest.Build(root) })
@@ -85,21 +84,21 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// setup gives a script its world: a Vault server where the plugin is registered and not yet mounted, and a Facebook
-// with two apps and three people.
+// setup gives a script its environment: a Vault server with the plugin registered and not yet mounted, and a Facebook with two apps
+// and three people.
 func setup(env *testscript.Env, vault, plugin string, made *releases) error {
 	tb := env.T().(testing.TB)
-	facebook := authpipetest.NewFacebook(authpipetest.Options{DeviceInterval: time.Second}) // else device.txt waits five
+	facebook := authpipetest.NewFacebook(authpipetest.Options{DeviceInterval: time.Second}) // device.txt would wait for five
 	graph := facebook.Start(tb)
 	server := startVault(tb, vault, plugin)
 
 	server.audit(tb)
 
-	w := &world{vault: vault, server: server, facebook: facebook, releases: made}
-	env.Values[worldKey{}] = w
+	w := &environment{vault: vault, server: server, facebook: facebook, releases: made}
+	env.Values[environmentKey{}] = w
 	tb.Cleanup(func() {
 		w.inspect(tb)
-		server.stop(tb) // its last words are in the log too
+		server.stop(tb) // before the log is searched
 		w.inspectLog(tb)
 	})
 
@@ -118,7 +117,7 @@ func setup(env *testscript.Env, vault, plugin string, made *releases) error {
 	facebook.AddUser(authpipetest.User{ID: bob, Name: "Bob Member", Email: "bob@example.com"})
 	facebook.AddUser(authpipetest.User{ID: mallory, Name: "Mallory Stranger", Email: "mallory@example.com"})
 
-	// Scripts of the repository call vault by its name.
+	// The repository's scripts call vault by its name.
 	bin := filepath.Join(env.WorkDir, ".bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		return err
@@ -139,7 +138,7 @@ func setup(env *testscript.Env, vault, plugin string, made *releases) error {
 	return nil
 }
 
-// The apps, and the people as Facebook's own books know them.
+// The apps and the people at Facebook.
 const (
 	appID, appSecret             = "1024222333444555", "0123456789abcdef0123456789abcdef"
 	configID                     = "31"
@@ -149,23 +148,23 @@ const (
 	alice, bob, mallory = "1000000001", "1000000002", "1000000003"
 )
 
-// world is what a script's commands act on.
-type world struct {
+// environment is what a script's commands act on.
+type environment struct {
 	vault    string // the CLI
 	server   *vaultServer
 	facebook *authpipetest.Facebook
 	app      authpipetest.App // the first one
 	releases *releases
-	holds    []func() // end what the command hold began
-	load     *load    // what asks while the script goes on; nil: nothing
+	holds    []func() // each ends a hold command
+	load     *load    // the load command's load; nil: none
 
-	secrets map[string][]string // what the script has seen of tokens, codes, states and secrets
-	pages   []string            // what the callback has shown
+	secrets map[string][]string // the tokens, codes, states and secrets in the script's variables
+	pages   []string            // the callback's pages
 }
 
-type worldKey struct{}
+type environmentKey struct{}
 
-// secretNames say by a variable's name whether its value may be found nowhere, and what it is.
+// secretNames maps the names of variables with secrets to the kind of secret.
 var secretNames = []struct {
 	name   *regexp.Regexp
 	canary string
@@ -180,11 +179,11 @@ var secretNames = []struct {
 	{regexp.MustCompile(`CODE`), "code"},
 }
 
-// dashedCode is what a connect code looks like, whatever a script calls it.
+// dashedCode matches a connect code, whatever the variable's name.
 var dashedCode = regexp.MustCompile(`^([A-Z2-7]{4}-){3}[A-Z2-7]{4}$`)
 
-// keep remembers a variable's value when its name says that it is a secret.
-func (w *world) keep(name, value string) {
+// keep notes a variable's value if it is a secret.
+func (w *environment) keep(name, value string) {
 	if value == "" {
 		return
 	}
@@ -192,7 +191,7 @@ func (w *world) keep(name, value string) {
 		w.secrets = map[string][]string{}
 	}
 	if dashedCode.MatchString(value) {
-		// It is taken without its dashes too.
+		// It is also valid without its dashes.
 		w.secrets["connect code"] = append(w.secrets["connect code"], value, strings.ReplaceAll(value, "-", ""))
 		return
 	}
@@ -205,20 +204,20 @@ func (w *world) keep(name, value string) {
 }
 
 var (
-	// anyToken is what any token of Facebook's looks like, seen by the script or not.
+	// anyToken matches any token of Facebook's.
 	anyToken = regexp.MustCompile(`EAA[A-Za-z0-9]{100,}`)
 	defect   = regexp.MustCompile(`(?m)^.*(DATA RACE|\bpanic\b).*$`)
 )
 
-// inspect searches what has left the engine for what must not.
-func (w *world) inspect(tb testing.TB) {
+// inspect searches the engine's output for secrets.
+func (w *environment) inspect(tb testing.TB) {
 	for _, leak := range w.leaks(tb) {
 		tb.Error(leak)
 	}
 }
 
-// inspectLog holds the server's log, which has the plugin's in it at every level, to what no log may contain.
-func (w *world) inspectLog(tb testing.TB) {
+// inspectLog fails the test if the server's log, which includes the plugin's at every level, shows a secret or a defect.
+func (w *environment) inspectLog(tb testing.TB) {
 	log, err := os.ReadFile(w.server.log)
 	if err != nil {
 		tb.Errorf("reading the server's log: %v", err)
@@ -230,7 +229,7 @@ func (w *world) inspectLog(tb testing.TB) {
 		tb.Errorf("the server's log shows %s", found)
 	}
 	if line := defect.Find(log); line != nil {
-		tb.Errorf("the server's log tells of a defect: %s", line)
+		tb.Errorf("the server's log shows a defect: %s", line)
 	}
 	if tb.Failed() {
 		_, sinceUp, dev := strings.Cut(string(log), "Development mode should NOT be used in production")

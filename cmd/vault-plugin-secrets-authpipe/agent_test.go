@@ -16,8 +16,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// example prints a file of examples/ with what its README says to replace. What is not in it fails the script: then the
-// README names what nobody can find.
+// example prints a file of examples/ with text replaced as its README says. Text that the file does not have fails the script,
+// because the README is wrong then.
 func example(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) == 0 {
 		ts.Fatalf("usage: example FILE [OLD=>NEW...]")
@@ -27,7 +27,7 @@ func example(ts *testscript.TestScript, args []string) (output, error) {
 	return output{stdout: replace(ts, "examples/"+args[0], string(text), args[1:])}, nil
 }
 
-// replace replaces text of a file as OLD=>NEW arguments say. The script fails where the file does not have it.
+// replace replaces text of a file as OLD=>NEW arguments say. The script fails if the file does not have it.
 func replace(ts *testscript.TestScript, file, text string, args []string) string {
 	for _, arg := range args {
 		old, with, ok := strings.Cut(arg, "=>")
@@ -39,8 +39,8 @@ func replace(ts *testscript.TestScript, file, text string, args []string) string
 	return text
 }
 
-// background starts a vault command that stays until the script ends: an agent, a proxy. What it says is in COMMAND.log.
-// It has no token but what it logs in for.
+// background starts a vault command that runs until the script ends: an agent, a proxy. Its output is in COMMAND.log. It has no
+// token but the one that it gets by a login.
 func background(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: background COMMAND [ARG...]")
@@ -48,7 +48,7 @@ func background(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.Create(ts.MkAbs(args[0] + ".log"))
 	ts.Check(err)
 	defer log.Close()
-	cmd := exec.Command(worldOf(ts).vault, args...)
+	cmd := exec.Command(environmentOf(ts).vault, args...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME")}
 	cmd.Stdout, cmd.Stderr = log, log
@@ -66,8 +66,7 @@ func background(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// shows prints a file, and fails unless it matches. It is for eventually: a file that another process writes may not be
-// there yet.
+// shows prints a file, and fails unless it matches. Use it with eventually for a file that another process writes.
 func shows(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: shows FILE REGEXP")
@@ -84,22 +83,22 @@ func shows(ts *testscript.TestScript, args []string) (output, error) {
 	return output{stdout: string(text)}, err
 }
 
-// shorten has Facebook say from now on that a token expires soon.
+// shorten makes a token at Facebook expire soon.
 func shorten(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: shorten TOKEN LIFE")
 	}
 	life, err := time.ParseDuration(args[1])
 	ts.Check(err)
-	worldOf(ts).facebook.SetTokenExpiry(args[0], time.Now().Add(life))
+	environmentOf(ts).facebook.SetTokenExpiry(args[0], time.Now().Add(life))
 	return output{}, nil
 }
 
-// planned is how an agent's log says that it goes by an answer's ttl.
+// planned matches the line of an agent's log that shows a response's ttl.
 var planned = regexp.MustCompile(`set lease duration to (\d+) seconds`)
 
-// paced prints when a path was read, by the audit log, and what the answer said of the next time. It fails if a reader came back
-// before that, or if the reader's own log does not say that it plans to come back then. (How late it comes is the machine's doing.)
+// paced prints the times of the reads of a path in the audit log, and the responses' ttls. It fails if a read came before the last
+// ttl was over, or if the reader's own log does not show that ttl. (A slow machine may delay a read.)
 func paced(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: paced PATH LOG")
@@ -117,7 +116,7 @@ func paced(ts *testscript.TestScript, args []string) (output, error) {
 		}
 		next = read.at.Add(read.ttl)
 		if n >= len(plans) || plans[n][1] != fmt.Sprint(read.ttl.Seconds()) {
-			errs = append(errs, fmt.Errorf("after read %d the log does not say %q of %v: it says %v", n+1, planned, read.ttl, plans))
+			errs = append(errs, fmt.Errorf("after read %d the log does not show %q of %v, but %v", n+1, planned, read.ttl, plans))
 		}
 	}
 	return out, errors.Join(errs...)
@@ -129,10 +128,10 @@ type readOnce struct {
 	ttl time.Duration
 }
 
-// readsOf takes the answers to reads of a path from the audit log, where numbers stand in the clear. Only those count that
-// an agent or a proxy made: these log in by approle, and the script does not.
+// readsOf returns the reads of a path by an agent or a proxy from the audit log, where numbers are in the clear. An agent and a
+// proxy log in by approle, and the script does not.
 func readsOf(ts *testscript.TestScript, path string) (reads []readOnce) {
-	audit, err := os.ReadFile(worldOf(ts).server.auditLog())
+	audit, err := os.ReadFile(environmentOf(ts).server.auditLog())
 	ts.Check(err)
 	for line := range strings.Lines(string(audit)) {
 		var entry struct {

@@ -17,10 +17,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/canary"
 )
 
-// auditLog is where the file audit device of a server writes to that setup enables.
+// auditLog is the path of the audit log that setup enables.
 func (s *vaultServer) auditLog() string { return filepath.Join(filepath.Dir(s.log), "audit.log") }
 
-// audit has the server write an audit log, as every production server does. An OpenBao does so from its start.
+// audit makes the server write an audit log, as every production server does. An OpenBao does so from its start.
 func (s *vaultServer) audit(tb testing.TB) {
 	if s.bao {
 		return
@@ -28,9 +28,9 @@ func (s *vaultServer) audit(tb testing.TB) {
 	s.call(tb, http.MethodPut, "sys/audit/canaries", map[string]any{"type": "file", "options": map[string]any{"file_path": s.auditLog()}})
 }
 
-// canaries are what may be found nowhere: what the script has seen of secrets, and what went through the simulator, verifiers
-// and tokens that nobody asked for among it.
-func (w *world) canaries() *canary.Search {
+// canaries returns the secrets that must not be found: those of the script's variables, and those that went through the simulator,
+// such as verifiers and replaced tokens.
+func (w *environment) canaries() *canary.Search {
 	search := &canary.Search{}
 	plant := func(name, secret string) {
 		if secret != "" {
@@ -57,21 +57,21 @@ func (w *world) canaries() *canary.Search {
 	return search
 }
 
-// leaks searches everything that leaves the engine, while the server runs, and returns what it finds.
-func (w *world) leaks(tb testing.TB) []string {
+// leaks searches all output of the engine, while the server runs, and returns the secrets that it finds.
+func (w *environment) leaks(tb testing.TB) []string {
 	search := w.canaries()
 	var found []string
-	told := map[string]bool{} // each canary once a place
+	reported := map[string]bool{} // each canary once for each place
 	in := func(search *canary.Search, text []byte, place string, about ...any) {
 		place = fmt.Sprintf(place, about...)
 		for _, f := range search.Find(text) {
-			if key := place + "\x00" + f.Name; !told[key] {
-				told[key] = true
+			if key := place + "\x00" + f.Name; !reported[key] {
+				reported[key] = true
 				found = append(found, place+" shows "+f.String())
 			}
 		}
 	}
-	// Before this search writes to it: it reads storage, and what it reads is found there.
+	// This comes first: the search itself reads storage, which the audit log shows.
 	audit, err := os.ReadFile(w.server.auditLog())
 	if err != nil && !os.IsNotExist(err) {
 		tb.Errorf("reading the audit log: %v", err)
@@ -79,21 +79,21 @@ func (w *world) leaks(tb testing.TB) []string {
 	for line := range bytes.Lines(audit) {
 		address, rest := cutRequestURI(line)
 		in(search, rest, "the audit log")
-		// Vault writes the address of a GET there before the plugin is asked, code and state included.
+		// Vault writes the URL of a GET there before it calls the plugin, with code and state.
 		in(search.Without("code", "state"), address, "the audit log's request_uri")
 	}
 	for _, page := range w.pages {
-		// The page is where a connect code is handed out.
+		// The page shows the connect code on purpose.
 		in(search.Without("connect code"), []byte(page), "the callback's page")
 	}
 	for _, r := range w.facebook.Requests() {
-		// A browser goes to the dialog by an authorization URL, which has a state. The URL of a batch's entry is in a body.
+		// A browser opens the authorization URL, which has a state. The URL of a batch's entry is in a body.
 		if r.Endpoint == authpipetest.EndpointDialog || r.Batched {
 			continue
 		}
 		known := []string{"proof"}
 		if r.Endpoint == authpipetest.EndpointRevokeToken {
-			known = append(known, "app secret", "token", "traded token", "inspected token") // Meta takes them nowhere else
+			known = append(known, "app secret", "token", "traded token", "inspected token") // Meta accepts them only there
 		}
 		in(search.Without(known...), []byte(r.Path+"?"+r.Query.Encode()), "the URL of a call to %s", r.Endpoint)
 	}
@@ -102,7 +102,7 @@ func (w *world) leaks(tb testing.TB) []string {
 	}
 	for key, value := range w.rawStorage(tb) {
 		if strings.HasPrefix(key, "keyring/") {
-			continue // keysets lie in the clear under the barrier
+			continue // keysets are in the clear under the barrier
 		}
 		in(search, []byte(key+"\x00"+value), "storage at %s", key)
 	}
@@ -114,7 +114,7 @@ func (w *world) leaks(tb testing.TB) []string {
 	return found
 }
 
-// cutRequestURI takes the address that was asked for out of an entry of the audit log.
+// cutRequestURI removes the requested URL from an entry of the audit log.
 func cutRequestURI(line []byte) (address, rest []byte) {
 	var entry map[string]any
 	if json.Unmarshal(line, &entry) != nil {
@@ -132,8 +132,8 @@ func cutRequestURI(line []byte) (address, rest []byte) {
 	return address, rest
 }
 
-// plainAnswers reads, on every mount, what is for those who may see state and no secret.
-func (w *world) plainAnswers() map[string][]byte {
+// plainAnswers reads, on every mount, the paths that show state and no secret.
+func (w *environment) plainAnswers() map[string][]byte {
 	answers := map[string][]byte{}
 	read := func(path string) map[string]any {
 		answer, status := w.server.try(http.MethodGet, path, nil)
@@ -164,7 +164,7 @@ func (w *world) plainAnswers() map[string][]byte {
 }
 
 // mounts returns the ids of the engine's mounts in Vault's storage, by path.
-func (w *world) mounts() map[string]string {
+func (w *environment) mounts() map[string]string {
 	mounts := map[string]string{}
 	answer, _ := w.server.try(http.MethodGet, "sys/mounts", nil)
 	data, _ := answer["data"].(map[string]any)
@@ -176,8 +176,8 @@ func (w *world) mounts() map[string]string {
 	return mounts
 }
 
-// rawStorage returns what the engine has stored, as it lies under Vault's barrier.
-func (w *world) rawStorage(tb testing.TB) map[string]string {
+// rawStorage returns the engine's storage, as it is under Vault's barrier.
+func (w *environment) rawStorage(tb testing.TB) map[string]string {
 	all := map[string]string{}
 	for _, id := range w.mounts() {
 		var walk func(dir string)
@@ -193,7 +193,7 @@ func (w *world) rawStorage(tb testing.TB) map[string]string {
 				}
 				answer, status := w.server.try(http.MethodGet, "sys/raw/logical/"+id+"/"+strings.ReplaceAll(url.PathEscape(key), "%2F", "/")+"?encoding=base64", nil)
 				if status == http.StatusNotFound {
-					continue // it went meanwhile
+					continue // it was just deleted
 				}
 				data, _ := answer["data"].(map[string]any)
 				value, err := base64.StdEncoding.DecodeString(fmt.Sprint(data["value"]))
@@ -208,31 +208,30 @@ func (w *world) rawStorage(tb testing.TB) map[string]string {
 	return all
 }
 
-// TestTheSearchFindsWhatIsLeaked leaks a secret on purpose in each place that the search looks at. Who finds nothing must have
-// looked.
-func TestTheSearchFindsWhatIsLeaked(t *testing.T) {
+// TestSearchFindsLeakedSecrets leaks a secret on purpose in each place, to prove that leaks searches there.
+func TestSearchFindsLeakedSecrets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Vault server: left out with -short")
 	}
 	t.Parallel()
 	facebook := authpipetest.NewFacebook(authpipetest.Options{})
-	w := &world{server: startVault(t, findVault(t), buildPlugin(t)), facebook: facebook}
+	w := &environment{server: startVault(t, findVault(t), buildPlugin(t)), facebook: facebook}
 	w.server.audit(t)
 	w.mount(t, facebook.Start(t))
 	w.connect(t, "org_acme/facebook/installation", alice)
 	if found := w.leaks(t); len(found) != 0 {
-		t.Fatalf("found before anything was leaked: %s", strings.Join(found, "\n"))
+		t.Fatalf("found before the test has leaked a secret: %s", strings.Join(found, "\n"))
 	}
 	if n := len(w.rawStorage(t)); n < 8 {
-		t.Errorf("only %d records were looked at", n)
+		t.Errorf("only %d records were searched", n)
 	}
 	if n := len(w.plainAnswers()); n < 8 {
-		t.Errorf("only %d answers were looked at", n)
+		t.Errorf("only %d responses were searched", n)
 	}
 	names := map[string]bool{}
 	for _, kind := range []string{"app secret", "state", "code", "token", "connect code"} {
 		if names[kind] = w.canaries().Len() > w.canaries().Without(kind).Len(); !names[kind] {
-			t.Errorf("nobody looks for a %s", kind)
+			t.Errorf("the search does not look for a %s", kind)
 		}
 	}
 
@@ -269,11 +268,11 @@ func TestTheSearchFindsWhatIsLeaked(t *testing.T) {
 		}},
 	} {
 		if w.server.bao && leak.place == "the audit log's request_uri" {
-			continue // an OpenBao writes down no address that was asked for
+			continue // an OpenBao's audit log has no URL
 		}
-		// Of characters that may stand in a user's id.
+		// Its characters are allowed in a user's id.
 		secret := "EAA" + strings.ReplaceAll(name, " ", "-")
-		w.secrets = map[string][]string{"token": {secret}} // and none of those that were leaked before
+		w.secrets = map[string][]string{"token": {secret}} // without the secrets of the former rounds
 		leak.leak(secret)
 		found := w.leaks(t)
 		if !slices.ContainsFunc(found, func(f string) bool {

@@ -23,53 +23,53 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// commands are what a script can say, beyond what testscript knows. Those before let print, and may be expected to fail
-// with a "!"; the others keep what was printed in a variable.
+// commands are the scripts' commands beyond testscript's own. Those before let print, and may be negated with "!"; the others store the
+// output in a variable or check it.
 //
 //	vault ARG...                  the vault CLI, with the script's VAULT_ADDR and VAULT_TOKEN
 //	http [-post FORM] URL [HEADER...]
-//	                              GETs (or POSTs a form) as a stranger does: no Vault token, no redirect followed. Prints
+//	                              GETs (or POSTs a form) without a Vault token, and follows no redirect. Prints
 //	                              the status, the headers and the body; fails from status 400 on
 //	dashboard SECRET              resets the app's secret at Facebook
-//	consent [FLAG...] URL         answers Facebook's dialog at URL, and prints where it sends the browser. -as ID: who is
-//	                              signed in to Facebook (Alice), -decline SCOPE, -cancel
+//	consent [FLAG...] URL         answers Facebook's dialog at URL, and prints the URL that it redirects to. -as ID: the
+//	                              person signed in to Facebook (default: Alice), -decline SCOPE, -cancel
 //	device CODE                   enters a user code at Facebook, as Alice
-//	leave [-delete|-relay] ID     removes the app at Facebook as that person. Facebook posts that to authpipe/, with -delete that
-//	                              their data is to be deleted, too. Prints what was sent and how it was answered. With -relay it
-//	                              tells a webhook of the application's instead: prints what that has to relay
-//	connect REF ACTOR [FLAG...]   all of install.txt at once; the flags are consent's. connect -mount PATH … does it
-//	                              elsewhere than at authpipe/
+//	leave [-delete|-relay] ID     removes the app at Facebook as that person. Facebook posts a notification to authpipe/, with
+//	                              -delete also a data deletion request. Prints the requests and the responses. With -relay it
+//	                              posts to the application's webhook: prints what the application has to relay
+//	connect REF ACTOR [FLAG...]   all steps of install.txt; the flags are consent's. connect -mount PATH … uses another mount
+//	                              than authpipe/
 //	plugins [-kill]               prints the ids of the plugin's processes, and kills them [linux]
 //	register VERSION              makes a release of the working tree, and runs its register.sh for the server's plugin directory
 //	documented [-run] FILE NAME [OLD=>NEW...]
-//	                              prints the code block of one of the repository's documents that stands under
-//	                              <!-- NAME -->, with some of its text replaced, or runs the vault commands in it
-//	alerted ALERT                 runs the vault command that the description of a documented alert ends with
-//	openapi MOUNT FILE            fails unless the server's OpenAPI document says of the mount what the repository's FILE says
+//	                              prints the code block under <!-- NAME --> in one of the repository's documents, with some of
+//	                              its text replaced, or runs the vault commands in it
+//	alerted ALERT                 runs the vault command at the end of a documented alert's description
+//	openapi MOUNT FILE            fails unless the mount's part of the server's OpenAPI document is the repository's FILE
 //	capable [-none] TOKEN CAPABILITY PATH...
-//	                              fails unless the token has the capability at all the paths, or at none
-//	hold ENDPOINT, hold -end      has Facebook hold its answers to calls of an endpoint, until the end of that
-//	flood COUNT URL               makes COUNT requests, eight at once, and prints how many had which status
-//	load start REF...             has applications ask Vault all the time, while the script goes on: for each REF one reads it,
-//	                              one checks it and one refreshes it, and one connects a user of the first REF's tenant
-//	load wait COUNT               waits until each of these has made COUNT requests more
-//	load stop COUNT               ends that; fails if one request failed, or if fewer than COUNT were made
+//	                              fails unless the token has the capability on all the paths, or on none
+//	hold ENDPOINT, hold -end      makes Facebook hold its responses to calls of an endpoint, until hold -end
+//	flood COUNT URL               makes COUNT requests, eight at a time, and prints the number of each status
+//	load start REF...             starts applications that send requests while the script goes on: for each REF one reads it, one
+//	                              checks it and one refreshes it, and one connects a user of the first REF's tenant
+//	load wait COUNT               waits until each of these has made COUNT more requests
+//	load stop COUNT               stops them; fails if a request failed, or if fewer than COUNT were made
 //
 //	example FILE [OLD=>NEW...]    prints a file of examples/ with some of its text replaced
-//	shorten TOKEN LIFE            has Facebook say from now on that the token expires after LIFE
-//	shows FILE REGEXP             prints a file; fails if it is not there or does not match
-//	paced PATH LOG                prints when PATH was read and the ttl of each answer, by the audit log; fails if a reader came
-//	                              back before it was told to, or if its LOG does not say that it goes by the ttl
-//	background COMMAND [ARG...]   starts a vault command that stays until the script ends, without a token; COMMAND.log is its log
+//	shorten TOKEN LIFE            makes the token at Facebook expire after LIFE
+//	shows FILE REGEXP             prints a file; fails if it does not exist or does not match
+//	paced PATH LOG                prints the times of PATH's reads and the ttls of the responses, from the audit log; fails if a
+//	                              read came before the last ttl was over, or if the reader's LOG does not show the ttl
+//	background COMMAND [ARG...]   starts a vault command that runs until the script ends, without a token; COMMAND.log is its log
 //
-//	let NAME COMMAND...           runs one of the above and keeps its output, trimmed, in $NAME
-//	json NAME PATH                keeps a field of the JSON that was last printed: json URL data.authorization_url
-//	match NAME REGEXP             keeps what the regexp's first group matches in what was last printed, HTML unescaped
-//	says REGEXP COMMAND...        runs one of the above; fails unless it succeeds and what it prints matches
-//	refused REGEXP COMMAND...     runs one of the above; fails unless it fails and what it prints matches
+//	let NAME COMMAND...           runs one of the above and stores its output, trimmed, in $NAME
+//	json NAME PATH                stores a field of the last output, which is JSON: json URL data.authorization_url
+//	match NAME REGEXP             stores the match of the regexp's first group in the last output, HTML unescaped
+//	says REGEXP COMMAND...        runs one of the above; fails unless it succeeds and its output matches
+//	refused REGEXP COMMAND...     runs one of the above; fails unless it fails and its output matches
 //	eventually COMMAND...         repeats one of the above until it succeeds, for minutes at most
 //
-//	[openbao] LINE                only if the server is an OpenBao, as with testscript's own conditions
+//	[openbao] LINE                runs LINE only if the server is an OpenBao
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := map[string]func(*testscript.TestScript, bool, []string){
 		"let": let, "json": jsonField, "match": match, "eventually": eventually, "background": background,
@@ -89,14 +89,14 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return all
 }
 
-// printing are the commands that print. What is wrong with their use fails the script by itself, "!" or not.
+// printing are the commands that print. Wrong usage fails the script, with a "!" too.
 var printing = map[string]func(*testscript.TestScript, []string) (output, error){
 	"vault": vaultCLI, "http": get, "dashboard": dashboard, "device": device, "leave": leave, "consent": consent, "connect": connect, "plugins": plugins,
-	"load": loading, "register": register, "documented": documented, "alerted": alerted, "capable": capable, "flood": flood, "openapi": openAPI,
+	"load": loadCommand, "register": register, "documented": documented, "alerted": alerted, "capable": capable, "flood": flood, "openapi": openAPI,
 	"example": example, "shorten": shorten, "shows": shows, "paced": paced, "hold": hold,
 }
 
-func init() { // they refer to the others
+func init() { // these commands refer to printing
 	printing["says"] = func(ts *testscript.TestScript, args []string) (output, error) {
 		out, err := inner(ts, "says", args)
 		if err == nil {
@@ -113,7 +113,7 @@ func init() { // they refer to the others
 	}
 }
 
-// inner runs the command that comes after a regexp.
+// inner runs the command after a regexp.
 func inner(ts *testscript.TestScript, name string, args []string) (output, error) {
 	if len(args) < 2 || printing[args[1]] == nil {
 		ts.Fatalf("usage: %s REGEXP COMMAND...", name)
@@ -121,7 +121,7 @@ func inner(ts *testscript.TestScript, name string, args []string) (output, error
 	return printing[args[1]](ts, args[2:])
 }
 
-// prints returns an error unless what was printed matches a regexp.
+// prints returns an error unless the output matches a regexp.
 func prints(ts *testscript.TestScript, pattern string, out output) error {
 	re, err := regexp.Compile("(?m)" + pattern)
 	ts.Check(err)
@@ -131,7 +131,7 @@ func prints(ts *testscript.TestScript, pattern string, out output) error {
 	return nil
 }
 
-// output is what a command printed.
+// output is the output of a command.
 type output struct{ stdout, stderr string }
 
 func show(ts *testscript.TestScript, out output) {
@@ -139,7 +139,9 @@ func show(ts *testscript.TestScript, out output) {
 	_, _ = io.WriteString(ts.Stderr(), out.stderr)
 }
 
-func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+func environmentOf(ts *testscript.TestScript) *environment {
+	return ts.Value(environmentKey{}).(*environment)
+}
 
 func vaultCLI(ts *testscript.TestScript, args []string) (out output, err error) {
 	patiently(func() string {
@@ -150,9 +152,9 @@ func vaultCLI(ts *testscript.TestScript, args []string) (out output, err error) 
 }
 
 func vaultOnce(ts *testscript.TestScript, args []string) (output, error) {
-	cmd := exec.Command(worldOf(ts).vault, args...)
+	cmd := exec.Command(environmentOf(ts).vault, args...)
 	cmd.Dir = ts.MkAbs(".")
-	// Nothing of the developer's own Vault, and the first answer: the CLI would ask again after a 502.
+	// Without the variables of the developer's own Vault, and without retries: the CLI would retry a 502.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "VAULT_MAX_RETRIES=0", "VAULT_CLIENT_TIMEOUT=" + patience.String()}
 	for _, name := range []string{"HOME", "VAULT_ADDR", "VAULT_TOKEN"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
@@ -199,12 +201,12 @@ func get(ts *testscript.TestScript, args []string) (output, error) {
 		err = errors.New(resp.Status)
 	}
 	if strings.Contains(req.URL.Path, "/callback/") {
-		worldOf(ts).pages = append(worldOf(ts).pages, render(resp, body))
+		environmentOf(ts).pages = append(environmentOf(ts).pages, render(resp, body))
 	}
 	return output{stdout: render(resp, body)}, err
 }
 
-// render writes a response as a script's reader and its regexps like it, without its date, so that two can be compared.
+// render writes a response for readers and regexps, without its date, so that two can be compared.
 func render(resp *http.Response, body []byte) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "HTTP %d\n", resp.StatusCode)
@@ -220,7 +222,7 @@ func dashboard(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: dashboard SECRET")
 	}
-	worldOf(ts).facebook.SetAppSecret(appID, args[0])
+	environmentOf(ts).facebook.SetAppSecret(appID, args[0])
 	return output{stdout: "the app has another secret\n"}, nil
 }
 
@@ -228,7 +230,7 @@ func device(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: device CODE")
 	}
-	return output{}, worldOf(ts).facebook.ApproveDevice(args[0], authpipetest.Consent{User: alice})
+	return output{}, environmentOf(ts).facebook.ApproveDevice(args[0], authpipetest.Consent{User: alice})
 }
 
 func consent(ts *testscript.TestScript, args []string) (output, error) {
@@ -238,14 +240,14 @@ func consent(ts *testscript.TestScript, args []string) (output, error) {
 	flags.BoolVar(&answer.Cancel, "cancel", false, "")
 	flags.Func("decline", "", func(scope string) error { answer.Decline = append(answer.Decline, scope); return nil })
 	ts.Check(flags.Parse(args))
-	to, err := worldOf(ts).facebook.Authorize(flags.Arg(0), answer)
+	to, err := environmentOf(ts).facebook.Authorize(flags.Arg(0), answer)
 	if err != nil {
 		return output{}, err
 	}
 	return output{stdout: to.String() + "\n"}, nil
 }
 
-// connect fails the script where the way is blocked, but for its first and last step, which may be expected to be refused.
+// connect fails the script if a step fails, except the first and the last one, whose failure it returns.
 func connect(ts *testscript.TestScript, args []string) (output, error) {
 	mount := "authpipe"
 	if len(args) > 2 && args[0] == "-mount" {
@@ -265,7 +267,7 @@ func connect(ts *testscript.TestScript, args []string) (output, error) {
 	page, err := get(ts, []string{strings.TrimSpace(back.stdout)})
 	ts.Check(err)
 	code := group(ts, page.stdout, connectCode)
-	worldOf(ts).keep("CODE", code)
+	environmentOf(ts).keep("CODE", code)
 	tenant, _, _ := strings.Cut(ref, "/")
 	return vaultCLI(ts, []string{"write", mount + "/sessions/" + tenant + "/" + session + "/complete",
 		"actor=" + actor, "connect_code=" + code})
@@ -276,7 +278,7 @@ const connectCode = `<code[^>]*>([^<]+)</code>`
 
 func plugins(ts *testscript.TestScript, args []string) (output, error) {
 	var out output
-	for _, pid := range vaulttest.ProcessesOf(worldOf(ts).server.plugin) {
+	for _, pid := range vaulttest.ProcessesOf(environmentOf(ts).server.plugin) {
 		out.stdout += strconv.Itoa(pid) + "\n"
 		if !slices.Equal(args, []string{"-kill"}) {
 			continue
@@ -313,11 +315,11 @@ func match(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func set(ts *testscript.TestScript, name, value string) {
-	worldOf(ts).keep(name, value)
+	environmentOf(ts).keep(name, value)
 	ts.Setenv(name, value)
 }
 
-// field walks a path of dots into a JSON document. The script fails where it leads nowhere.
+// field returns the field of a JSON document at a dotted path. The script fails if there is none.
 func field(ts *testscript.TestScript, document, path string) string {
 	var value any
 	decoder := json.NewDecoder(strings.NewReader(document))
@@ -333,7 +335,7 @@ func field(ts *testscript.TestScript, document, path string) string {
 	return fmt.Sprint(value)
 }
 
-// group returns what a regexp's first group matches. The script fails where it does not match.
+// group returns what a regexp's first group matches. The script fails if it does not match.
 func group(ts *testscript.TestScript, text, pattern string) string {
 	re, err := regexp.Compile(pattern)
 	ts.Check(err)
@@ -344,7 +346,7 @@ func group(ts *testscript.TestScript, text, pattern string) string {
 	return html.UnescapeString(found[1])
 }
 
-// eventually is for what another process does in its own time.
+// eventually repeats a command, to wait for another process.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 || printing[args[0]] == nil {
 		ts.Fatalf("usage: eventually COMMAND...")
@@ -358,12 +360,12 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// hold has Facebook hold its answers to calls of an endpoint.
+// hold makes Facebook hold its responses to calls of an endpoint.
 func hold(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: hold ENDPOINT or hold -end")
 	}
-	w := worldOf(ts)
+	w := environmentOf(ts)
 	if args[0] != "-end" {
 		w.holds = append(w.holds, w.facebook.Fail(authpipetest.Fault{Endpoint: args[0], Hang: true}))
 		return output{}, nil

@@ -14,8 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// documented prints the code block of one of the repository's documents that stands under <!-- NAME -->. With -run it
-// runs what the block says after "$ vault" instead. Some of the text may be replaced.
+// documented prints the code block under <!-- NAME --> in one of the repository's documents. With -run it runs the block's commands
+// after "$ vault" instead. Some of the text may be replaced.
 func documented(ts *testscript.TestScript, args []string) (output, error) {
 	run := len(args) > 0 && args[0] == "-run"
 	if run {
@@ -30,7 +30,7 @@ func documented(ts *testscript.TestScript, args []string) (output, error) {
 	if block == nil {
 		ts.Fatalf("%s has no code block under <!-- %s -->", args[0], args[1])
 	}
-	code := strings.TrimPrefix(strings.ReplaceAll("\n"+string(block[2]), "\n"+string(block[1]), "\n"), "\n") // it may stand in a list
+	code := strings.TrimPrefix(strings.ReplaceAll("\n"+string(block[2]), "\n"+string(block[1]), "\n"), "\n") // it may be in a list
 	code = replace(ts, args[0], code, args[2:])
 	if !run {
 		return output{stdout: code}, nil
@@ -55,8 +55,8 @@ func documented(ts *testscript.TestScript, args []string) (output, error) {
 	return out, nil
 }
 
-// alerted runs the vault command that the description of an alert ends with, for the mount authpipe and the provider facebook:
-// whoever is woken by it at night types what stands there.
+// alerted runs the vault command at the end of an alert's description, for the mount authpipe and the provider facebook: the on-call
+// operator copies it from there.
 func alerted(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: alerted ALERT")
@@ -76,7 +76,7 @@ func alerted(ts *testscript.TestScript, args []string) (output, error) {
 	return vaultCLI(ts, strings.Fields(command)[1:])
 }
 
-// capable fails unless a token has a capability at each of the paths; with -none, if it has it at any.
+// capable fails unless a token has a capability on each of the paths; with -none, if it has it on any.
 func capable(ts *testscript.TestScript, args []string) (output, error) {
 	none := len(args) > 0 && args[0] == "-none"
 	if none {
@@ -86,9 +86,9 @@ func capable(ts *testscript.TestScript, args []string) (output, error) {
 		ts.Fatalf("usage: capable [-none] TOKEN CAPABILITY PATH...")
 	}
 	token, capability, paths := args[0], args[1], args[2:]
-	answer, status := worldOf(ts).server.try(http.MethodPost, "sys/capabilities", map[string]any{"token": token, "paths": paths})
+	answer, status := environmentOf(ts).server.try(http.MethodPost, "sys/capabilities", map[string]any{"token": token, "paths": paths})
 	if status != http.StatusOK {
-		ts.Fatalf("asking for capabilities: status %d: %v", status, answer)
+		ts.Fatalf("reading capabilities: status %d: %v", status, answer)
 	}
 	var out output
 	var wrong []string
@@ -100,12 +100,12 @@ func capable(ts *testscript.TestScript, args []string) (output, error) {
 		}
 	}
 	if wrong != nil {
-		return out, fmt.Errorf("%s: not so at %s", capability, strings.Join(wrong, ", "))
+		return out, fmt.Errorf("%s: wrong on %s", capability, strings.Join(wrong, ", "))
 	}
 	return out, nil
 }
 
-// flood makes requests, eight at once, and prints how many were answered with which status.
+// flood makes requests, eight at a time, and prints the number of each status.
 func flood(ts *testscript.TestScript, args []string) (output, error) {
 	var count int
 	if len(args) != 2 {

@@ -21,26 +21,26 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// load is a busy day: applications that ask Vault all the time, each one thing after another, while the script goes on.
+// load is traffic while the script goes on: each application sends one request after another.
 type load struct {
-	*world
-	http   http.Client
-	cancel context.CancelFunc
-	asking sync.WaitGroup
+	*environment
+	http    http.Client
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 
 	mu       sync.Mutex
-	made     []int // by asker: how many of its requests were answered as they should be
+	made     []int // by application: its successful requests
 	failures []string
 	secrets  []string
-	progress chan struct{} // closed and made anew when the above has changed
+	progress chan struct{} // closed and replaced when the above has changed
 }
 
-// asker is one application. It returns how many requests it made.
-type asker func(context.Context) (requests int, err error)
+// An application makes its next requests, and returns their number.
+type application func(context.Context) (requests int, err error)
 
-// loading is the command load: what is said of it is at commands.
-func loading(ts *testscript.TestScript, args []string) (output, error) {
-	w := worldOf(ts)
+// loadCommand is the command load: see commands.
+func loadCommand(ts *testscript.TestScript, args []string) (output, error) {
+	w := environmentOf(ts)
 	switch {
 	case len(args) > 1 && args[0] == "start" && w.load == nil:
 		w.load = startLoad(w, args[1:])
@@ -63,10 +63,10 @@ func count(ts *testscript.TestScript, arg string) int {
 	return n
 }
 
-func startLoad(w *world, refs []string) *load {
+func startLoad(w *environment, refs []string) *load {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{world: w, http: http.Client{Timeout: patience}, cancel: cancel, progress: make(chan struct{})}
-	var askers []asker
+	l := &load{environment: w, http: http.Client{Timeout: patience}, cancel: cancel, progress: make(chan struct{})}
+	var askers []application
 	for _, ref := range refs {
 		askers = append(askers,
 			l.one(http.MethodGet, "creds/"+ref+"?min_ttl=1440h", nil),
@@ -76,11 +76,11 @@ func startLoad(w *world, refs []string) *load {
 	askers = append(askers, func(ctx context.Context) (int, error) { return l.connect(ctx, refs[0]) })
 	l.made = make([]int, len(askers))
 	for i, ask := range askers {
-		l.asking.Go(func() {
+		l.running.Go(func() {
 			for ctx.Err() == nil {
 				n, err := ask(ctx)
 				if ctx.Err() != nil {
-					return // whatever became of it, the load was over before it was
+					return // the load ended before the requests
 				}
 				l.count(i, n, err)
 			}
@@ -89,15 +89,15 @@ func startLoad(w *world, refs []string) *load {
 	return l
 }
 
-// one asks the same thing each time.
-func (l *load) one(method, path string, data map[string]string) asker {
+// one returns an application that repeats one request.
+func (l *load) one(method, path string, data map[string]string) application {
 	return func(ctx context.Context) (int, error) {
-		_, err := l.ask(ctx, method, path, data)
+		_, err := l.request(ctx, method, path, data)
 		return 1, err
 	}
 }
 
-// connect runs a whole session for a user of ref's tenant, who is Bob each time.
+// connect returns an application that connects Bob as a user of ref's tenant.
 func (l *load) connect(ctx context.Context, ref string) (requests int, err error) {
 	tenant, _, _ := strings.Cut(ref, "/")
 	var begun struct {
@@ -106,7 +106,7 @@ func (l *load) connect(ctx context.Context, ref string) (requests int, err error
 			Session string `json:"session_id"`
 		} `json:"data"`
 	}
-	answer, err := l.ask(ctx, http.MethodPost, "connect/"+tenant+"/facebook/users/load", map[string]string{"actor": "load"})
+	answer, err := l.request(ctx, http.MethodPost, "connect/"+tenant+"/facebook/users/load", map[string]string{"actor": "load"})
 	if err == nil {
 		err = json.Unmarshal(answer, &begun)
 	}
@@ -117,7 +117,7 @@ func (l *load) connect(ctx context.Context, ref string) (requests int, err error
 	if err != nil {
 		return 1, err
 	}
-	page, err := l.ask(ctx, http.MethodGet, "callback/facebook?"+back.RawQuery, nil)
+	page, err := l.request(ctx, http.MethodGet, "callback/facebook?"+back.RawQuery, nil)
 	if err != nil {
 		return 2, err
 	}
@@ -129,14 +129,14 @@ func (l *load) connect(ctx context.Context, ref string) (requests int, err error
 	l.mu.Lock()
 	l.secrets = append(l.secrets, proof["connect_code"])
 	l.mu.Unlock()
-	_, err = l.ask(ctx, http.MethodPost, "sessions/"+tenant+"/"+begun.Data.Session+"/complete", proof)
+	_, err = l.request(ctx, http.MethodPost, "sessions/"+tenant+"/"+begun.Data.Session+"/complete", proof)
 	return 3, err
 }
 
 var codeOnPage = regexp.MustCompile(connectCode)
 
-// ask makes one request of the mount at authpipe/. Any answer but a success is an error.
-func (l *load) ask(ctx context.Context, method, path string, data map[string]string) (answer []byte, err error) {
+// request makes one request of the mount at authpipe/. Any response but a success is an error.
+func (l *load) request(ctx context.Context, method, path string, data map[string]string) (answer []byte, err error) {
 	patiently(func() string {
 		answer, err = l.askOnce(ctx, method, path, data)
 		return string(answer)
@@ -167,19 +167,19 @@ func (l *load) askOnce(ctx context.Context, method, path string, data map[string
 	return answer, err
 }
 
-func (l *load) count(asker, requests int, err error) {
+func (l *load) count(application, requests int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
 		l.failures = append(l.failures, err.Error())
 	} else {
-		l.made[asker] += requests
+		l.made[application] += requests
 	}
 	close(l.progress)
 	l.progress = make(chan struct{})
 }
 
-// wait returns when each asker has made n requests more. What was under way before is over then, of each.
+// wait waits until each application has made n more requests. Requests that were under way before have ended then.
 func (l *load) wait(n int) error {
 	deadline := time.After(patience)
 	l.mu.Lock()
@@ -203,7 +203,7 @@ func (l *load) wait(n int) error {
 	}
 }
 
-// slow is an asker that has not made n requests more than before, or -1. It is called with the lock held.
+// slow returns an application that has not made n more requests than before, or -1. It is called with the lock held.
 func (l *load) slow(before []int, n int) int {
 	for i := range l.made {
 		if l.made[i] < before[i]+n {
@@ -221,11 +221,11 @@ func (l *load) failed() error {
 	return errors.New(strings.Join(l.failures[:min(len(l.failures), 5)], "\n"))
 }
 
-// stop ends the load. One request that failed is one too many, and so few as not to be a load prove nothing.
+// stop ends the load. It fails if one request failed, or if there were too few to prove anything.
 func (l *load) stop(atLeast int) (output, error) {
 	l.end()
 	for _, code := range l.secrets {
-		l.world.keep("CODE", code)
+		l.environment.keep("CODE", code)
 	}
 	total := 0
 	for _, n := range l.made {
@@ -241,8 +241,8 @@ func (l *load) stop(atLeast int) (output, error) {
 	return out, nil
 }
 
-// end may be repeated.
+// end ends the load. It may be repeated.
 func (l *load) end() {
 	l.cancel()
-	l.asking.Wait()
+	l.running.Wait()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// openAPI fails unless the server documents what is mounted at MOUNT as FILE does, to the letter.
+// openAPI fails unless the server's document of MOUNT is exactly that in FILE.
 func openAPI(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: openapi MOUNT FILE")
@@ -25,14 +25,14 @@ func openAPI(ts *testscript.TestScript, args []string) (output, error) {
 	ts.Check(err)
 	var want, all document
 	ts.Check(json.Unmarshal(text, &want))
-	answer, status := worldOf(ts).server.try(http.MethodGet, "sys/internal/specs/openapi", nil)
+	answer, status := environmentOf(ts).server.try(http.MethodGet, "sys/internal/specs/openapi", nil)
 	if status != http.StatusOK {
-		ts.Fatalf("asking for the document: status %d: %v", status, answer)
+		ts.Fatalf("reading the document: status %d: %v", status, answer)
 	}
 	text, err = json.Marshal(answer)
 	ts.Check(err)
 	ts.Check(json.Unmarshal(text, &all))
-	// The server's document is of all that is mounted.
+	// The server's document covers all mounts.
 	got := map[string]any{}
 	for path, item := range all.Paths {
 		if below, ok := strings.CutPrefix(path, "/"+args[0]); ok {
@@ -43,7 +43,7 @@ func openAPI(ts *testscript.TestScript, args []string) (output, error) {
 		return output{stdout: diff}, errors.New("the server documents other paths")
 	}
 	for name, schema := range want.Components.Schemas {
-		if worldOf(ts).server.bao { // says of no path that it takes fields that it does not name
+		if environmentOf(ts).server.bao { // its document has no additionalProperties
 			delete(schema.(map[string]any), "additionalProperties")
 		}
 		if diff := cmp.Diff(schema, all.Components.Schemas[name]); diff != "" {

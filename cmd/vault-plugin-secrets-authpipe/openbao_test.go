@@ -7,19 +7,19 @@ import (
 	"testing"
 )
 
-// isOpenBao reports whether the server that is tested in is an OpenBao. It asks the program and not its name: either may be
-// called the other's. What follows from the answer is about the server; the plugin is the same and asks nobody.
+// isOpenBao reports whether the server under test is an OpenBao. It runs the program, because its file may have either name. The tests
+// differ only by the server's own behavior; the plugin is the same.
 func isOpenBao(tb testing.TB, bin string) bool {
 	tb.Helper()
 	said, err := exec.Command(bin, "version").Output()
 	if err != nil {
-		tb.Fatalf("asking %s for its version: %v", bin, err)
+		tb.Fatalf("running %s version: %v", bin, err)
 	}
 	return strings.HasPrefix(string(said), "OpenBao ")
 }
 
-// auditStanza is what a server's configuration says of its audit log: nothing to a Vault, which is told by its API, where an
-// OpenBao takes it from nowhere else.
+// auditStanza returns the audit log's part of a server's configuration. It is empty for a Vault, whose audit devices are enabled by its
+// API; an OpenBao takes them only from its configuration.
 func (s *vaultServer) auditStanza() string {
 	if !s.bao {
 		return ""

@@ -10,7 +10,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// TestPluginEndsWithItsVault kills Vault, which can then end nothing, while the plugin waits for Facebook.
+// TestPluginEndsWithItsVault kills Vault, so that it cannot stop the plugin, while the plugin waits for Facebook.
 func TestPluginEndsWithItsVault(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Vault server: left out with -short")
@@ -21,7 +21,7 @@ func TestPluginEndsWithItsVault(t *testing.T) {
 	t.Parallel()
 	server := startRaft(t, findVault(t), buildPlugin(t))
 	facebook := authpipetest.NewFacebook(authpipetest.Options{})
-	w := &world{server: server, facebook: facebook}
+	w := &environment{server: server, facebook: facebook}
 	w.mount(t, facebook.Start(t))
 	w.connect(t, "org_acme/facebook/installation", alice)
 	checks := facebook.Count(authpipetest.EndpointDebugToken)

@@ -20,7 +20,7 @@ func startRaft(tb testing.TB, bin, plugin string) *vaultServer {
 	return startCluster(tb, bin, plugin, 1)[0]
 }
 
-// startCluster starts a cluster of so many nodes, of which the first is active, as startRaft does. They write one audit log.
+// startCluster is like startRaft, with a number of nodes. The first one is active. They share an audit log.
 func startCluster(tb testing.TB, bin, plugin string, size int) (nodes []*vaultServer) {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -41,17 +41,17 @@ func startCluster(tb testing.TB, bin, plugin string, size int) (nodes []*vaultSe
 	return nodes
 }
 
-// A response is what Vault answered.
+// A response is a response of Vault's.
 type response struct {
 	status int
 	body   map[string]any
 }
 
-// error describes a response that is not the one that was expected.
+// error returns an error that describes an unexpected response.
 func (r response) error() error { return fmt.Errorf("status %d: %v", r.status, r.body) }
 
-// ask makes a request of Vault's API. It returns an error if there was no answer.
-func (s *vaultServer) ask(method, path string, data map[string]any) (response, error) {
+// request makes a request of Vault's API. It returns an error if there was no response.
+func (s *vaultServer) request(method, path string, data map[string]any) (response, error) {
 	body, err := json.Marshal(data)
 	if err != nil {
 		return response{}, err
@@ -69,27 +69,27 @@ func (s *vaultServer) ask(method, path string, data map[string]any) (response, e
 	answer := response{status: resp.StatusCode}
 	text, err := io.ReadAll(resp.Body)
 	if err == nil && json.Unmarshal(text, &answer.body) != nil && len(text) > 0 {
-		answer.body = map[string]any{"text": string(text)} // metrics are no JSON
+		answer.body = map[string]any{"text": string(text)} // metrics are not JSON
 	}
 	return answer, err
 }
 
-// try is ask, with a status of 0 where there was no answer.
+// try is request, with a status of 0 if there was no response.
 func (s *vaultServer) try(method, path string, data map[string]any) (answer map[string]any, status int) {
-	r, err := s.ask(method, path, data)
+	r, err := s.request(method, path, data)
 	if err != nil {
 		return map[string]any{"error": err.Error()}, 0
 	}
 	return r.body, r.status
 }
 
-// gaveUp reports whether an answer says that the engine gave a call to the provider up, for want of an answer within its 10 seconds.
-// The simulated one answers at once: only a machine that stands still for that long makes it so.
+// gaveUp reports whether a response is the engine's error for a call that had no response within 10 seconds. The simulator responds at
+// once, so only a stalled machine leads to that.
 func gaveUp(answer string) bool {
 	return strings.Contains(answer, "the provider did not answer within")
 }
 
-// patiently makes a request, or runs a command, until the answer is not one of a machine that stood still.
+// patiently repeats a request, or a command, while its response is due to a stalled machine.
 func patiently(once func() (answer string)) {
 	for range 10 {
 		if !gaveUp(once()) {
@@ -98,7 +98,7 @@ func patiently(once func() (answer string)) {
 	}
 }
 
-// call is try for what must succeed.
+// call is try for a request that must succeed.
 func (s *vaultServer) call(tb testing.TB, method, path string, data map[string]any) (answer map[string]any) {
 	tb.Helper()
 	var status int
@@ -112,7 +112,7 @@ func (s *vaultServer) call(tb testing.TB, method, path string, data map[string]a
 	return answer
 }
 
-// await waits until check passes. A test that gives up says what was awaited, and what check returned last.
+// await waits until check passes. If it does not, the test fails with check's last error.
 func await(tb testing.TB, what string, check func() error) {
 	tb.Helper()
 	if err := vaulttest.Await(what, patience, nil, check); err != nil {
@@ -120,10 +120,10 @@ func await(tb testing.TB, what string, check func() error) {
 	}
 }
 
-// answers returns a check that passes once a request is answered with the status.
+// answers returns a check that passes once a request has the status.
 func (s *vaultServer) answers(status int, method, path string) func() error {
 	return func() error {
-		answer, err := s.ask(method, path, nil)
+		answer, err := s.request(method, path, nil)
 		if err == nil && answer.status != status {
 			err = answer.error()
 		}
@@ -131,14 +131,14 @@ func (s *vaultServer) answers(status int, method, path string) func() error {
 	}
 }
 
-// stepDown has the active node of a cluster of one give up its leadership, and returns when it is active again. Vault leaves it out
-// of the election for 10 seconds.
+// stepDown makes the only node of a cluster give up its leadership, and returns when it is active again. Vault leaves it out of the
+// election for 10 seconds.
 func (s *vaultServer) stepDown(tb testing.TB) {
 	tb.Helper()
 	before := s.call(tb, http.MethodGet, "sys/leader", nil)["active_time"]
 	s.call(tb, http.MethodPut, "sys/step-down", nil)
 	await(tb, "Vault to be active again after it has stepped down", func() error {
-		leader, err := s.ask(http.MethodGet, "sys/leader", nil)
+		leader, err := s.request(http.MethodGet, "sys/leader", nil)
 		if err == nil && (leader.body["is_self"] != true || leader.body["active_time"] == before) {
 			err = leader.error()
 		}

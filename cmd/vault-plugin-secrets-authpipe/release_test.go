@@ -20,8 +20,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/longtest"
 )
 
-// A release is what is committed and nothing else, so each of these tests works in a checkout of its own, with the
-// working tree's files committed.
+// A release contains only what is committed, so each of these tests works in a checkout of its own, with the working tree's files
+// committed.
 
 func TestReleasesAreReproducible(t *testing.T) {
 	longtest.Only(t, "test-release")
@@ -57,7 +57,7 @@ func TestReleasesAreReproducible(t *testing.T) {
 	}
 }
 
-func TestRegisterTakesNothingButTheRelease(t *testing.T) {
+func TestRegisterRefusesOtherFiles(t *testing.T) {
 	longtest.Only(t, "test-release")
 	tree, keys := t.TempDir(), t.TempDir()
 	if err := checkout(tree); err != nil {
@@ -91,8 +91,8 @@ func TestRegisterTakesNothingButTheRelease(t *testing.T) {
 		{"the signed release", nil, signers, "copied", 1},
 		{"the release without keys", nil, "", "set AUTHPIPE_SIGNERS", 0},
 		{"the release without verification", nil, "none", "the signature is not verified", 1},
-		{"keys that are not there", nil, filepath.Join(keys, "missing"), "no such file", 0},
-		{"keys of somebody else", nil, others, "is not by a key in", 0},
+		{"missing keys", nil, filepath.Join(keys, "missing"), "no such file", 0},
+		{"other keys", nil, others, "is not by a key in", 0},
 		{"keys from the release's own directory", func(t *testing.T, release string) {
 			listSigner(t, filepath.Join(release, "signers"), ours)
 		}, "signers", "in the release's own directory", 0},
@@ -108,7 +108,7 @@ func TestRegisterTakesNothingButTheRelease(t *testing.T) {
 			writeFile(t, filepath.Join(release, name), "another program")
 			writeFile(t, filepath.Join(release, "SHA256SUMS"), fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte("another program")), name))
 		}, signers, "is not by a key in", 0},
-		{"another program and its sum, signed by somebody else", func(t *testing.T, release string) {
+		{"another program and its sum, signed with another key", func(t *testing.T, release string) {
 			writeFile(t, filepath.Join(release, name), "another program")
 			writeFile(t, filepath.Join(release, "SHA256SUMS"), fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte("another program")), name))
 			if err := os.Remove(filepath.Join(release, "SHA256SUMS.sig")); err != nil {
@@ -127,27 +127,27 @@ func TestRegisterTakesNothingButTheRelease(t *testing.T) {
 			}
 			cmd := exec.Command(filepath.Join(dir, "register.sh"), plugins)
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "VAULT_ADDR=", "AUTHPIPE_SIGNERS="+tt.signers) // to a node, and registers nothing
-			said, err := cmd.CombinedOutput()
+			cmd.Env = append(os.Environ(), "VAULT_ADDR=", "AUTHPIPE_SIGNERS="+tt.signers) // copies the file, and registers nothing
+			out, err := cmd.CombinedOutput()
 			there, readErr := os.ReadDir(plugins)
 			if readErr != nil {
 				t.Fatal(readErr)
 			}
-			if len(there) != tt.copied || !strings.Contains(string(said), tt.says) || (err == nil) != (tt.copied > 0) {
-				t.Errorf("%d files are copied, %v: %s\nwant %d and %q", len(there), err, said, tt.copied, tt.says)
+			if len(there) != tt.copied || !strings.Contains(string(out), tt.says) || (err == nil) != (tt.copied > 0) {
+				t.Errorf("%d files are copied, %v: %s\nwant %d and %q", len(there), err, out, tt.copied, tt.says)
 			}
 		})
 	}
 }
 
-// releaseKey makes a key that signs releases, and returns its file.
+// releaseKey makes a key for signing releases, and returns its file.
 func releaseKey(t *testing.T, file string) string {
 	t.Helper()
 	sshKeygen(t, "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", file)
 	return file
 }
 
-// listSigner writes a file that has a key as the only one that signs releases.
+// listSigner writes a file of signers with one key.
 func listSigner(t *testing.T, file, key string) {
 	t.Helper()
 	public, err := os.ReadFile(key + ".pub")
@@ -171,8 +171,8 @@ func writeFile(t *testing.T, file, content string) {
 	}
 }
 
-// TestBuiltProgramIsStatic looks at what Linux would load beside the program: nothing, so that it runs on Alpine, whose C library
-// is musl, and in images without one. TestReleasesAreReproducible does so for the released one.
+// TestBuiltProgramIsStatic checks that the program needs no shared library, so that it runs on Alpine, whose C library is musl, and in
+// images without one. TestReleasesAreReproducible checks the released program.
 func TestBuiltProgramIsStatic(t *testing.T) {
 	if testing.Short() || runtime.GOOS != "linux" {
 		t.Skip("builds the plugin, for Linux")
@@ -196,7 +196,7 @@ func checkStatic(t *testing.T, program string) {
 	defer f.Close()
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
-			t.Errorf("%s asks for a loader", filepath.Base(program))
+			t.Errorf("%s needs a loader", filepath.Base(program))
 		}
 	}
 	if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
@@ -204,7 +204,7 @@ func checkStatic(t *testing.T, program string) {
 	}
 }
 
-func TestNothingUncommittedIsReleased(t *testing.T) {
+func TestReleaseRefusesUncommittedFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes a checkout: left out with -short")
 	}
@@ -216,7 +216,7 @@ func TestNothingUncommittedIsReleased(t *testing.T) {
 		name, version, file string
 		why                 string
 	}{
-		{"a version that Vault would not take", "0.1", "", "it is a v and a semantic version"},
+		{"a version that Vault would refuse", "0.1", "", "it is a v and a semantic version"},
 		{"no version and no tag", "", "", "HEAD has no tag"},
 		{"a file that is not committed", "v0.1.0", "backend/stray.go", "the tree is not what is committed"},
 	} {
@@ -228,10 +228,10 @@ func TestNothingUncommittedIsReleased(t *testing.T) {
 			}
 			_, err := makeRelease(tree, tt.version)
 			if err == nil || !strings.Contains(err.Error(), tt.why) {
-				t.Errorf("got %v, want an error that says %q", err, tt.why)
+				t.Errorf("got %v, want an error with %q", err, tt.why)
 			}
 			if _, err := os.Stat(filepath.Join(tree, "dist")); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("dist/ is there: %v", err)
+				t.Errorf("dist/ exists: %v", err)
 			}
 		})
 	}
@@ -247,13 +247,13 @@ func checkout(dir string) error {
 	}
 	for name := range strings.SplitSeq(strings.TrimRight(string(names), "\x00"), "\x00") {
 		if err := copyFile(filepath.Join(root, name), filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err // a file that is deleted, and that not yet committed, is listed
+			return err // a deleted file is listed until the deletion is committed
 		}
 	}
 	return commit(dir)
 }
 
-// commit commits all files of a directory to the repository that it is, or becomes.
+// commit commits all files of a directory to its repository, which it creates if there is none.
 func commit(dir string) error {
 	script := `git init -q && git add -A && git -c user.name=tester -c user.email=tester@example.com -c commit.gpgsign=false commit -q -m all`
 	cmd := exec.Command("sh", "-c", script)
@@ -288,7 +288,7 @@ func makeRelease(tree, version string) (dir string, err error) {
 		args = append(args, version, runtime.GOOS+"/"+runtime.GOARCH)
 	}
 	cmd := exec.Command(filepath.Join(tree, "scripts", "release.sh"), args...)
-	cmd.Env = append(os.Environ(), "RELEASE_UNCHECKED=1") // or it would run this test
+	cmd.Env = append(os.Environ(), "RELEASE_UNCHECKED=1") // the checks would run this test
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -298,7 +298,7 @@ func makeRelease(tree, version string) (dir string, err error) {
 	return filepath.Join(tree, strings.TrimSpace(string(out))), nil
 }
 
-// releases are made once for all scripts.
+// releases are made once and shared by all scripts.
 type releases struct {
 	mu   sync.Mutex
 	tree string
@@ -321,12 +321,12 @@ func (r *releases) of(version string) (dir string, err error) {
 	return r.made[version], err
 }
 
-// register is the command register: what is said of it is at commands.
+// register is the command register: see commands.
 func register(ts *testscript.TestScript, args []string) (output, error) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: register VERSION")
 	}
-	w := worldOf(ts)
+	w := environmentOf(ts)
 	dir, err := w.releases.of(args[0])
 	ts.Check(err)
 	cmd := exec.Command(filepath.Join(dir, "register.sh"), filepath.Dir(w.server.plugin))
@@ -334,7 +334,7 @@ func register(ts *testscript.TestScript, args []string) (output, error) {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	cmd.Env = append(cmd.Env, "AUTHPIPE_SIGNERS=none")
-	if w.server.bao { // who runs one need not have a vault
+	if w.server.bao { // a user of OpenBao may have no vault command
 		bin := ts.MkAbs(".bao")
 		ts.Check(os.MkdirAll(bin, 0o755))
 		if err := os.Symlink(w.vault, filepath.Join(bin, "bao")); !errors.Is(err, fs.ErrExist) {

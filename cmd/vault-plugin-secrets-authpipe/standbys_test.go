@@ -17,18 +17,18 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// A cluster is three nodes that all run the engine, and a Facebook that knows which of them calls it.
+// A cluster is three nodes that all run the engine, and a Facebook that counts the calls of each node.
 type cluster struct {
-	*world // of which the server is the active node
-	nodes  []*vaultServer
+	*environment // its server is the active node
+	nodes        []*vaultServer
 
 	mu      sync.Mutex
 	callers map[*vaultServer]int // how many calls each node's plugin has made
-	unknown int                  // and who else
+	unknown int                  // calls of unknown processes
 }
 
-// TestStandbys drives the engine through each node of a cluster whose standbys run it too. Whichever node a request comes
-// to, a code is redeemed once, only the active node calls Facebook, and what was written through one is soon right on all.
+// TestStandbys uses the engine through each node of a cluster whose standbys run it, too. Through any node, a code is redeemed once, only
+// the active node calls Facebook, and a write through one node soon takes effect on all.
 func TestStandbys(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a cluster: left out with -short")
@@ -44,7 +44,7 @@ func TestStandbys(t *testing.T) {
 	}
 	c.onlyTheActiveCalls(t)
 	c.deniesNothing(t)
-	c.tells(t)
+	c.invalidates(t)
 	c.onlyTheActiveCalls(t)
 
 	c.stepDown(t)
@@ -62,7 +62,7 @@ func TestStandbys(t *testing.T) {
 
 func newCluster(t *testing.T, bin string) *cluster {
 	t.Helper()
-	c := &cluster{callers: map[*vaultServer]int{}, world: &world{facebook: authpipetest.NewFacebook(authpipetest.Options{})}}
+	c := &cluster{callers: map[*vaultServer]int{}, environment: &environment{facebook: authpipetest.NewFacebook(authpipetest.Options{})}}
 	graph := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.note(r.RemoteAddr)
 		c.facebook.ServeHTTP(w, r)
@@ -91,7 +91,7 @@ func newCluster(t *testing.T, bin string) *cluster {
 	return c
 }
 
-// note finds out which node's plugin the connection from an address is of.
+// note notes which node's plugin has the connection from an address.
 func (c *cluster) note(address string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +104,7 @@ func (c *cluster) note(address string) {
 	c.unknown++
 }
 
-// onlyTheActiveCalls checks who has called since it was last asked.
+// onlyTheActiveCalls checks the calls since the last check.
 func (c *cluster) onlyTheActiveCalls(t *testing.T) {
 	t.Helper()
 	c.mu.Lock()
@@ -115,12 +115,12 @@ func (c *cluster) onlyTheActiveCalls(t *testing.T) {
 		}
 	}
 	if c.callers[c.server] == 0 || c.unknown > 0 {
-		t.Errorf("the active node has called Facebook %d times, and nobody knows who %d times", c.callers[c.server], c.unknown)
+		t.Errorf("the active node has called Facebook %d times, and unknown processes %d times", c.callers[c.server], c.unknown)
 	}
 	clear(c.callers)
 }
 
-// connectsThrough has a person connect through one node, read at once through all, and be checked through the one.
+// connectsThrough connects a person through one node, reads through all nodes at once, and checks through the one.
 func (c *cluster) connectsThrough(t *testing.T, node *vaultServer, user string) {
 	t.Helper()
 	ref := "org_acme/facebook/users/" + user
@@ -134,7 +134,7 @@ func (c *cluster) connectsThrough(t *testing.T, node *vaultServer, user string) 
 	code := c.callbackThrough(t, node, back)
 	proof := map[string]any{"actor": user, "connect_code": code}
 	path := "authpipe/sessions/org_acme/" + begun["session_id"].(string) + "/complete"
-	// All at once, as a client that is impatient and goes round.
+	// Through all nodes at the same time, like an impatient client.
 	var all sync.WaitGroup
 	for _, n := range c.nodes {
 		all.Go(func() {
@@ -152,12 +152,12 @@ func (c *cluster) connectsThrough(t *testing.T, node *vaultServer, user string) 
 		tokens[c.tokenThrough(t, n, ref)] = true
 	}
 	if len(tokens) != 1 {
-		t.Errorf("of %s the nodes have %d tokens", user, len(tokens))
+		t.Errorf("the nodes have %[2]d tokens of %[1]s", user, len(tokens))
 	}
 	node.call(t, http.MethodPost, "authpipe/connections/"+ref+"/check", nil)
 }
 
-// callbackThrough brings the browser back to a node, twice, and returns the connect code on the page.
+// callbackThrough opens the callback through a node, twice, and returns the connect code on the page.
 func (c *cluster) callbackThrough(t *testing.T, node *vaultServer, back *url.URL) string {
 	t.Helper()
 	var pages [2]string
@@ -192,7 +192,7 @@ func (c *cluster) tokenThrough(t *testing.T, node *vaultServer, ref string, quer
 	return answer["data"].(map[string]any)["access_token"].(string)
 }
 
-// deniesNothing writes through one node and reads at once through another, which may not have heard of it.
+// deniesNothing writes through one node and reads at once through another, which may not have been invalidated yet.
 func (c *cluster) deniesNothing(t *testing.T) {
 	t.Helper()
 	for i := range 200 {
@@ -200,25 +200,25 @@ func (c *cluster) deniesNothing(t *testing.T) {
 		c.nodes[i%3].call(t, http.MethodPost, path, map[string]any{"credential": "x", "credential_type": "api_key"})
 		for _, node := range c.nodes {
 			if answer, status := node.try(http.MethodGet, path, nil); status != http.StatusOK {
-				t.Fatalf("what was written as number %d is read with status %d: %v", i, status, answer)
+				t.Fatalf("a read of write %d has status %d: %v", i, status, answer)
 			}
 		}
 	}
 }
 
-// A step is a change that is made through a standby, and how a node that knows of it answers a read.
+// A step is a change through a standby, and a check of a node's response that passes once the change has taken effect there.
 type step struct {
 	change func()
 	path   string
 	known  func(data map[string]any, status int) bool
 }
 
-// standbyTrust is how long a standby goes by what it has read, if it is told nothing.
+// standbyTrust is how long a standby uses its cache without an invalidation.
 const standbyTrust = 30 * time.Second
 
-// reachesAll makes changes to one record, one after the other, and awaits each on all nodes. What a standby had read of it was not
-// older than the change before: if the standby knows of the next one before standbyTrust has passed then it was told. On a slow machine it
-// may have passed all the same; then nothing is proven, and it is done again.
+// reachesAll makes changes to one record, one after another, and awaits each on all nodes. A standby has read the record after the
+// former change: if the next one takes effect before standbyTrust has passed, the standby got an invalidation. If a slow machine takes
+// longer, that proves nothing, and reachesAll tries again.
 func (c *cluster) reachesAll(t *testing.T, what string, steps ...step) {
 	t.Helper()
 	const attempts = 5
@@ -238,16 +238,16 @@ func (c *cluster) reachesAll(t *testing.T, what string, steps ...step) {
 		if took < standbyTrust {
 			return
 		}
-		t.Logf("after %v all nodes know %s, which may be because standbys read it again by themselves", took, what)
+		t.Logf("after %v %s took effect on all nodes, which may be because standbys read it again by themselves", took, what)
 	}
-	t.Errorf("%d times in a row it took %v or more until all nodes knew %s: they are not told", attempts, standbyTrust, what)
+	t.Errorf("%d times in a row it took %v or more until %s took effect on all nodes: they got no invalidation", attempts, standbyTrust, what)
 }
 
 func (c *cluster) awaitEverywhere(t *testing.T, what string, s step) {
 	t.Helper()
 	for i, node := range c.nodes {
 		await(t, fmt.Sprintf("node %d to know %s", i, what), func() error {
-			answer, err := node.ask(http.MethodGet, s.path, nil)
+			answer, err := node.request(http.MethodGet, s.path, nil)
 			data, _ := answer.body["data"].(map[string]any)
 			if err == nil && !s.known(data, answer.status) {
 				err = answer.error()
@@ -257,8 +257,8 @@ func (c *cluster) awaitEverywhere(t *testing.T, what string, s step) {
 	}
 }
 
-// tells has each kind of record be changed through one node, and awaits that on all.
-func (c *cluster) tells(t *testing.T) {
+// invalidates changes each kind of record through one node, and awaits that on all.
+func (c *cluster) invalidates(t *testing.T) {
 	t.Helper()
 	const ref = "org_acme/facebook/users/user0"
 	standby := c.nodes[len(c.nodes)-1]
@@ -267,7 +267,7 @@ func (c *cluster) tells(t *testing.T) {
 	c.reachesAll(t, "the fresh token", refresh, refresh)
 
 	standby.call(t, http.MethodPost, "authpipe/tenants/org_acme/rotate", nil)
-	standby.call(t, http.MethodPost, "authpipe/connections/"+ref+"/check", nil) // sealed with the new key
+	standby.call(t, http.MethodPost, "authpipe/connections/"+ref+"/check", nil) // reseals with the new key
 	refresh.change = func() {}
 	c.awaitEverywhere(t, "the new key", refresh)
 
@@ -291,7 +291,7 @@ func (c *cluster) tells(t *testing.T) {
 		step{write("tenants/org_acme", "suspended", false), "authpipe/tenants/org_acme", has("suspended", false)},
 		step{write("tenants/org_acme", "suspended", true), "authpipe/creds/" + ref, is(http.StatusConflict)})
 	write("tenants/org_acme", "suspended", false)()
-	// At once: no standby refuses by itself.
+	// At once: a standby refuses nothing by itself.
 	for _, node := range c.nodes {
 		c.tokenThrough(t, node, ref)
 	}
@@ -301,27 +301,27 @@ func (c *cluster) tells(t *testing.T) {
 		step{func() { standby.call(t, http.MethodDelete, "authpipe/creds/"+ref, nil) }, "authpipe/creds/" + ref, is(http.StatusNotFound)})
 }
 
-// refreshThrough has a read through a node want more life than the token has, and returns the fresh one.
+// refreshThrough reads through a node with a min_ttl that the token does not have, and returns the new token.
 func (c *cluster) refreshThrough(t *testing.T, node *vaultServer, ref string) string {
 	t.Helper()
 	was := c.tokenThrough(t, node, ref)
 	c.facebook.SetTokenExpiry(was, time.Now().Add(4*time.Minute))
 	node.call(t, http.MethodPost, "authpipe/connections/"+ref+"/check", nil)
-	c.facebook.SetTokenExpiry(was, time.Now().Add(2*time.Hour)) // on one day Facebook gives a token no more life than it had
+	c.facebook.SetTokenExpiry(was, time.Now().Add(2*time.Hour)) // within a day Facebook extends no token
 	exchanges := c.facebook.Count(authpipetest.EndpointExchangeToken)
 	fresh := c.tokenThrough(t, node, ref, "?min_ttl=30m")
 	if n := c.facebook.Count(authpipetest.EndpointExchangeToken) - exchanges; n != 1 || fresh == was {
-		t.Errorf("a read through a standby that wants more life makes %d calls", n)
+		t.Errorf("a read through a standby with a min_ttl makes %d calls", n)
 	}
 	return fresh
 }
 
-// stepDown has the active node give up, and waits until another is active and all know it.
+// stepDown makes the active node step down, and waits until all nodes agree on another one.
 func (c *cluster) stepDown(t *testing.T) {
 	t.Helper()
 	before := c.server
 	await(t, "all nodes to have a vote", func() error {
-		answer, err := before.ask(http.MethodGet, "sys/storage/raft/configuration", nil)
+		answer, err := before.request(http.MethodGet, "sys/storage/raft/configuration", nil)
 		if err == nil && strings.Count(fmt.Sprint(answer.body), "voter:true") != len(c.nodes) {
 			err = answer.error()
 		}
@@ -332,7 +332,7 @@ func (c *cluster) stepDown(t *testing.T) {
 	await(t, "a new leader", func() error {
 		var seen []string
 		for i, node := range c.nodes {
-			leader, err := node.ask(http.MethodGet, "sys/leader", nil)
+			leader, err := node.request(http.MethodGet, "sys/leader", nil)
 			if err == nil && leader.body["is_self"] == true && leader.body["active_time"] != activeSince {
 				c.server = node
 				return nil
@@ -349,13 +349,13 @@ func (c *cluster) stepDown(t *testing.T) {
 // checkInstallation is a path that only the active node can serve.
 const checkInstallation = "authpipe/connections/org_acme/facebook/installation/check"
 
-// killPlugin kills the engine on the active node. The request that finds that out may fail; the next one starts it again.
+// killPlugin kills the engine on the active node. The next request may fail; the one after it starts the engine again.
 func (c *cluster) killPlugin(t *testing.T) {
 	t.Helper()
 	killPlugins(t, c.server)
 	for _, node := range c.nodes {
 		if node != c.server {
-			c.tokenThrough(t, node, "org_acme/facebook/users/user1") // what a standby has, it serves
+			c.tokenThrough(t, node, "org_acme/facebook/users/user1") // a standby serves from its cache
 		}
 	}
 	await(t, "Vault to start the engine again", c.server.answers(http.StatusOK, http.MethodPost, checkInstallation))

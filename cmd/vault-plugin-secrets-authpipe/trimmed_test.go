@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestTrimmedVaultNamesMissingFeature runs the Vault that scripts/vault.sh builds with configurations that need what it leaves out
-// (scripts/vault/without). Each must fail with an error that names the feature.
+// TestTrimmedVaultNamesMissingFeature runs the Vault that scripts/vault.sh builds, with configurations that need features which it
+// leaves out (scripts/vault/without). Each must fail with an error that names the feature.
 func TestTrimmedVaultNamesMissingFeature(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Vault: left out with -short")
@@ -89,7 +89,7 @@ func TestTrimmedVaultNamesMissingFeature(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			run := exec.CommandContext(ctx, vault, args...)
-			run.Dir, run.Env = dir, []string{"HOME=" + dir} // none of the seals' environment variables
+			run.Dir, run.Env = dir, []string{"HOME=" + dir} // without the environment variables of seals
 			out, err := run.CombinedOutput()
 			if want := test.feature + " is not part of this build of Vault"; err == nil || !strings.Contains(string(out), want) {
 				t.Errorf("vault %s: %v, without %q:\n%s", test.command, err, want, out)

@@ -16,8 +16,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// patience is how long a test waits for something that must happen. Only a failing test spends it. Vault's tick comes once a minute,
-// and what is due may have to wait for its minute to begin before that.
+// patience is how long a test waits for an event that must happen. Only a failing test waits that long. Vault's tick comes once a
+// minute, and due work may also have to wait for its own minute.
 const patience = vaulttest.Patience
 
 // pluginName is the plugin's file name and so, in a dev server, its name in the catalog.
@@ -32,7 +32,7 @@ type vaultServer struct {
 	temp   string // its TMPDIR, where the plugin makes its socket
 	bao    bool   // it is an OpenBao
 
-	node *vaulttest.Server // what runs one that is not in dev mode
+	node *vaulttest.Server // nil in dev mode
 
 	process *os.Process
 	exited  <-chan struct{}
@@ -42,7 +42,7 @@ type vaultServer struct {
 func startVault(tb testing.TB, bin, plugin string) *vaultServer {
 	tb.Helper()
 	plugin = linkPlugin(tb, plugin)
-	for range 5 { // another process may take the port between our finding it free and Vault's listening on it
+	for range 5 { // another process may take the port before Vault listens on it
 		address, err := vaulttest.FreeAddress()
 		if err != nil {
 			tb.Fatalf("starting Vault: %v", err)
@@ -58,7 +58,7 @@ func startVault(tb testing.TB, bin, plugin string) *vaultServer {
 			tb.Fatalf("starting Vault: %v", err)
 		}
 		tb.Cleanup(func() { s.stop(tb) })
-		// The plugin's entry in the catalog is the last thing that a dev server does when it starts.
+		// A dev server registers the plugin last when it starts.
 		err = vaulttest.Await("the plugin in Vault's catalog", patience, s.exited, s.hasPlugin)
 		if err == nil {
 			return s
@@ -72,10 +72,10 @@ func startVault(tb testing.TB, bin, plugin string) *vaultServer {
 	return nil
 }
 
-// linkPlugin links the program into a directory that holds nothing else, of which a dev server registers every file.
+// linkPlugin links the program into an empty directory. A dev server registers every file in it.
 func linkPlugin(tb testing.TB, program string) string {
 	tb.Helper()
-	dir, err := filepath.EvalSymlinks(tb.TempDir()) // Vault and the kernel know the directory by its real name
+	dir, err := filepath.EvalSymlinks(tb.TempDir()) // Vault and the kernel use the directory's real path
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func linkPlugin(tb testing.TB, program string) string {
 }
 
 func (s *vaultServer) launch(bin string) error {
-	// For the search in what lies under the barrier.
+	// For the search under the barrier.
 	config := filepath.Join(filepath.Dir(s.log), "vault.hcl")
 	if err := os.WriteFile(config, []byte("raw_storage_endpoint = true\n"+s.auditStanza()), 0o600); err != nil {
 		return err
@@ -99,13 +99,13 @@ func (s *vaultServer) launch(bin string) error {
 
 // start starts the server's process.
 func (s *vaultServer) start(cmd *exec.Cmd) error {
-	// To append, so that what a test adds is not written over.
+	// In append mode, so that the server does not overwrite a test's own lines.
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_TRUNC|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd.Env = []string{ // nothing of the developer's own Vault
+	cmd.Env = []string{ // without the variables of the developer's own Vault
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + filepath.Dir(s.log),
 		"VAULT_DEV_ROOT_TOKEN_ID=" + s.token,
@@ -123,14 +123,14 @@ func (s *vaultServer) start(cmd *exec.Cmd) error {
 
 // hasPlugin returns an error unless the plugin is in the server's catalog.
 func (s *vaultServer) hasPlugin() error {
-	answer, err := s.ask(http.MethodGet, "sys/plugins/catalog", nil)
+	answer, err := s.request(http.MethodGet, "sys/plugins/catalog", nil)
 	if err == nil && !strings.Contains(fmt.Sprint(answer.body), pluginName) {
 		err = fmt.Errorf("status %d, and the catalog has no %s", answer.status, pluginName)
 	}
 	return err
 }
 
-// stop lets Vault stop its plugins and itself; a server that will not is killed, and is a failure. It may be repeated.
+// stop lets Vault stop its plugins and itself. It kills a server that does not, and fails the test. It may be repeated.
 func (s *vaultServer) stop(tb testing.TB) {
 	if s.node != nil {
 		if err := s.node.End(); err != nil {

@@ -20,7 +20,7 @@ func leave(ts *testscript.TestScript, args []string) (output, error) {
 	flags.BoolVar(&remove, "delete", false, "")
 	flags.BoolVar(&relay, "relay", false, "")
 	ts.Check(flags.Parse(args))
-	w := worldOf(ts)
+	w := environmentOf(ts)
 	if relay {
 		defer w.listen(ts)()
 	} else {
@@ -47,15 +47,15 @@ func leave(ts *testscript.TestScript, args []string) (output, error) {
 	return out, err
 }
 
-// register enters the URLs below base at the app's dashboard, as the README says.
-func (w *world) register(base string) {
+// register registers the webhooks below base at Facebook, as the README says.
+func (w *environment) register(base string) {
 	app := w.app
 	app.DeauthorizeURL, app.DataDeletionURL = base+"deauthorize", base+"data-deletion"
 	w.facebook.AddApp(app)
 }
 
-// listen subscribes a webhook that does no more than it must.
-func (w *world) listen(ts *testscript.TestScript) (end func()) {
+// listen subscribes a minimal webhook.
+func (w *environment) listen(ts *testscript.TestScript) (end func()) {
 	w.facebook.AddApp(w.app)
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.URL.Query().Get("hub.challenge"))

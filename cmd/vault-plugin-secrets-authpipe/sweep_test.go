@@ -15,8 +15,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// TestSweepRefreshesWithoutRequests leaves a token minutes of its life, and makes no request from then on: the sweep refreshes it.
-// But first the sweep meets a provider that hangs, a leader that steps down and a plugin that is killed.
+// TestSweepRefreshesWithoutRequests gives a token a short lifetime, and makes no request from then on: the sweep refreshes it, after a
+// provider that hangs, a leader that steps down and a plugin that is killed.
 func TestSweepRefreshesWithoutRequests(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Vault server and its minutes: left out with -short")
@@ -25,13 +25,13 @@ func TestSweepRefreshesWithoutRequests(t *testing.T) {
 	facebook := authpipetest.NewFacebook(authpipetest.Options{})
 	server := startRaft(t, findVault(t), buildPlugin(t))
 	server.audit(t)
-	w := &world{server: server, facebook: facebook}
+	w := &environment{server: server, facebook: facebook}
 	t.Cleanup(func() { w.inspect(t); server.stop(t); w.inspectLog(t) })
 	w.mount(t, facebook.Start(t))
 	w.connect(t, "org_acme/facebook/installation", alice)
 
-	// The engine gives a call up after 10 seconds. What has to happen while a call hangs may come too late on a slow machine; then
-	// it proves nothing, and is done again.
+	// The engine gives up a call after 10 seconds. On a slow machine the steps during a hanging call may take longer; that proves
+	// nothing, and they are tried again.
 	const attempts = 5
 	for n := 1; ; n++ {
 		late := w.sweepInTrouble(t)
@@ -45,9 +45,8 @@ func TestSweepRefreshesWithoutRequests(t *testing.T) {
 	}
 }
 
-// sweepInTrouble returns an error if something came later than it had to, be it that the machine is slow or that it waited for what
-// it must not wait for.
-func (w *world) sweepInTrouble(t *testing.T) (late error) {
+// sweepInTrouble returns an error if a step came too late, because the machine is slow or because it waited for the hanging call.
+func (w *environment) sweepInTrouble(t *testing.T) (late error) {
 	t.Helper()
 	const (
 		ref      = "org_acme/facebook/users/bob"
@@ -64,12 +63,12 @@ func (w *world) sweepInTrouble(t *testing.T) (late error) {
 	w.server.call(t, http.MethodPost, "authpipe/connections/"+ref+"/check", nil)
 	awaitCalls(t, w.facebook, exchange, exchanges+1)
 
-	// The sweep is under way, and its call hangs. A read of another token does not wait for that.
+	// The sweep's call hangs. A read of another token does not wait for it.
 	w.token(t, "org_acme/facebook/installation")
 	if !held() {
-		return errors.New("a read was answered when the sweep's call had ended")
+		return errors.New("a read returned only after the sweep's call")
 	}
-	// The leader steps down without waiting for it: the call ends before its time is up.
+	// The leader steps down without waiting for the call, which is cancelled.
 	called := w.lastCall(exchange)
 	ended := make(chan time.Duration, 1)
 	go func() {
@@ -85,38 +84,38 @@ func (w *world) sweepInTrouble(t *testing.T) (late error) {
 	if took := <-ended; took >= callTimeout {
 		return fmt.Errorf("the leader stepped down, and the sweep's call went on for %v", took)
 	}
-	// The new leader takes up what is due by itself. Its plugin is killed in the middle of that.
+	// The new leader does the due work by itself. Its plugin is killed during that.
 	awaitCalls(t, w.facebook, exchange, exchanges+2)
 	if !held() {
 		return errors.New("the new leader's call ended before its plugin was killed")
 	}
 	killPlugins(t, w.server)
-	// On one day Facebook gives a token no more life than it had: give it some.
+	// Within a day Facebook extends no token, so set its expiry.
 	w.facebook.SetTokenExpiry(token, time.Now().Add(2*time.Hour))
 	release()
-	// The next tick starts the plugin again, and what was due is still due.
+	// The next tick starts the plugin again, and the work is still due.
 	awaitCalls(t, w.facebook, exchange, exchanges+3)
 	await(t, "the fresh token to be served", func() error {
-		answer, err := w.server.ask(http.MethodGet, "authpipe/creds/"+ref, nil)
+		answer, err := w.server.request(http.MethodGet, "authpipe/creds/"+ref, nil)
 		if err != nil || answer.status != http.StatusOK {
 			return errors.Join(err, answer.error())
 		}
 		if answer.body["data"].(map[string]any)["access_token"] == token {
-			return errors.New("it is the token of before")
+			return errors.New("it is the former token")
 		}
 		return nil
 	})
 	if seen, _ := w.facebook.Inspect(w.token(t, ref)); !seen.Valid || seen.ExpiresAt.Before(time.Now().Add(50*time.Minute)) {
-		t.Errorf("the token that is served is %+v", seen)
+		t.Errorf("the served token is %+v", seen)
 	}
 	return nil
 }
 
-// callTimeout is when the engine gives a call to the provider up.
+// callTimeout is when the engine gives up a call to the provider.
 const callTimeout = 10 * time.Second
 
-// lastCall is when an endpoint of Facebook's was last called.
-func (w *world) lastCall(endpoint string) (at time.Time) {
+// lastCall returns when an endpoint of Facebook's was last called.
+func (w *environment) lastCall(endpoint string) (at time.Time) {
 	for _, r := range w.facebook.Requests() {
 		if r.Endpoint == endpoint {
 			at = r.Time
@@ -150,7 +149,7 @@ func awaitCalls(t *testing.T, facebook *authpipetest.Facebook, endpoint string, 
 }
 
 // mount mounts and configures the engine for the first app at the Facebook under base.
-func (w *world) mount(t *testing.T, base string) {
+func (w *environment) mount(t *testing.T, base string) {
 	t.Helper()
 	callback := w.server.addr + "/v1/authpipe/callback/facebook"
 	w.facebook.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RedirectURIs: []string{callback}, RequireAppSecret: true})
@@ -162,8 +161,8 @@ func (w *world) mount(t *testing.T, base string) {
 	})
 }
 
-// connect runs a session to its end, as the person.
-func (w *world) connect(t *testing.T, ref, person string) {
+// connect runs a session to its end for a person.
+func (w *environment) connect(t *testing.T, ref, person string) {
 	t.Helper()
 	begun := w.server.call(t, http.MethodPost, "authpipe/connect/"+ref, map[string]any{"actor": person})["data"].(map[string]any)
 	back, err := w.facebook.Authorize(begun["authorization_url"].(string), authpipetest.Consent{User: person})
@@ -188,7 +187,7 @@ func (w *world) connect(t *testing.T, ref, person string) {
 		map[string]any{"actor": person, "connect_code": string(code[1])})
 }
 
-func (w *world) token(t *testing.T, ref string) string {
+func (w *environment) token(t *testing.T, ref string) string {
 	t.Helper()
 	answer, status := w.server.try(http.MethodGet, "authpipe/creds/"+ref, nil)
 	if status != 200 {
