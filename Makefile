@@ -16,22 +16,22 @@ build: ## build the plugin and the Facebook simulator into bin/
 vault: ## find a Vault to test with, or build one into bin/, once, in 1 to 4 minutes
 	@scripts/vault.sh
 
-test: ## run all that a change needs (5 min): packages, the plugin in a real Vault, JavaScript, fuzzers briefly
+test: ## run what a change needs (5 min): packages, the plugin in a real Vault, JavaScript, fuzzers briefly
 	@$(RUNTESTS) js vault go fuzz
 
 test-all: ## run all tests (35 min)
 	@$(RUNTESTS) js vault go fuzz browser full days ha release bench judges
 
-test-long: ## run those that make test has no time for (25 min)
+test-long: ## run the tests that make test leaves out (25 min)
 	@$(RUNTESTS) browser full days ha release bench judges
 
 test-full: ## kill the engine at each storage operation, try each combination, under -race (7 min)
 	@$(RUNTESTS) full
 
-test-days: ## 200 days over 2,000 credentials with all troubles, and a client's worst hour (2 min)
+test-days: ## 200 days with 2,000 credentials and many faults, and the Go client in a storm of faults (2 min)
 	@$(RUNTESTS) days
 
-test-ha: ## three nodes under load, and twenty faults: a table of what each did (5 min)
+test-ha: ## three nodes under load and twenty faults: a table of their consequences (5 min)
 	@$(RUNTESTS) ha
 
 test-release: ## make releases, compare them, upgrade a running Vault from one to the other (1 min)
@@ -40,13 +40,13 @@ test-release: ## make releases, compare them, upgrade a running Vault from one t
 test-bench: ## the benchmarks' own tests (2 min)
 	@$(RUNTESTS) bench
 
-test-judges: ## client libraries that others wrote, for Facebook against the simulator, for Vault against the plugin (4 min)
+test-judges: ## third-party client libraries, for Facebook against the simulator, for Vault against the plugin (4 min)
 	@$(RUNTESTS) judges
 
-test-browser: ## run the example in a Chromium without a screen, with a real Vault (2 min; ARGS="-t stranger")
+test-browser: ## run the example in a headless Chromium, with a real Vault (2 min; ARGS="-t stranger")
 	@scripts/test-browser.sh $(ARGS)
 
-soak: ## three nodes under load and any faults, for DURATION=30m, watching what is used
+soak: ## three nodes under load and random faults, for DURATION=30m, measuring memory, files and storage
 	@scripts/test.sh -timeout 0 -v -run TestSoak ./ha -ha.soak=$(or $(DURATION),30m)
 
 fuzz: ## fuzz every target, FUZZTIME=1m each
@@ -55,16 +55,16 @@ fuzz: ## fuzz every target, FUZZTIME=1m each
 cover: ## measure the coverage of internal/, paths/ and backend/ by their tests (3 min)
 	@scripts/cover.sh
 
-bench: ## measure, beside a constant answer and Vault's own KV: one table (ARGS="-only warm")
+bench: ## measure, and compare with a constant plugin and Vault's own KV: one table (ARGS="-only warm")
 	@scripts/bench.sh $(ARGS)
 
-demo: ## show with the vault CLI what the engine does, then stop everything
+demo: ## show the engine with the vault CLI, then stop everything
 	@scripts/demo.sh
 
-dev: ## leave a dev Vault and a simulated Facebook running until Ctrl-C
+dev: ## run a dev Vault and a simulated Facebook until Ctrl-C
 	@scripts/dev.sh
 
-example: ## leave the JavaScript example running, with all that it needs, until Ctrl-C
+example: ## run the JavaScript example, with all that it needs, until Ctrl-C
 	@scripts/example.sh
 
 release: ## make the release VERSION=v1.2.3 (or the tag at HEAD) in dist/
@@ -76,9 +76,9 @@ lint: ## gofmt, go vet, staticcheck, govulncheck
 fmt: ## format all Go files
 	go fmt ./...
 
-reference: ## write testdata/openapi.json, docs/facebook-errors.md and docs/reference.md (with the notes in paths/*.md) anew, and the table of attacks
+reference: ## update testdata/openapi.json, docs/facebook-errors.md, docs/reference.md (with the notes in paths/*.md) and the table of attacks
 	go test -run "TestTheOpenAPIDocument|TestDocumentOfErrors|TestTableOfAttacks" ./backend -update
 	go test -run TestReferenceIsUpToDate ./internal/reference -update
 
-clean: ## remove what was built, Vault included
+clean: ## remove all build products, Vault included
 	rm -rf bin dist js/node_modules js/*/node_modules js/*/dist judges/js/node_modules

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints how many of the statements of internal/, paths/ and backend/ the tests of make test run, per package and in all.
-# What only tests use is left out.
+# Prints how many of the statements of internal/, paths/ and backend/ the tests of make test run, per package and in all. Packages for
+# tests only are left out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,7 +9,7 @@ trap 'rm -f "$profile"' EXIT
 packages=$(go list ./internal/... ./paths ./backend | grep -v -e /internal/vaulttest -e /internal/longtest -e /internal/canary | paste -sd,)
 go test -timeout 30m -coverpkg="$packages" -coverprofile="$profile" ./backend ./internal/... >/dev/null
 
-# Each test binary reports all statements: one counts as run if any of them ran it.
+# Each test binary reports all statements. One counts as run if any binary ran it.
 awk -F '[: ]' 'NR > 1 {
     block = $1 ":" $2; statements[block] = $3; if ($4 > 0) ran[block] = 1
   }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Leaves the example of js/example running, with a dev Vault, the engine and a simulated Facebook behind it. Ctrl-C ends it all.
+# Runs the example of js/example, with a dev Vault, the engine and a simulated Facebook, until Ctrl-C.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
 . scripts/js.sh
 
-# free_port PORT: that one, or the next that nobody listens on.
+# free_port PORT prints that port, or the next free one.
 free_port() {
   local port=$1
   while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
@@ -27,7 +27,7 @@ vault policy write example js/example/policy.hcl >/dev/null
 vault auth enable approle >/dev/null
 vault write auth/approle/role/example token_policies=example token_ttl=20m >/dev/null
 
-# The application has what its role gives, and no more.
+# The application's token has only the policy of its role.
 role_id=$(vault read -field=role_id auth/approle/role/example/role-id)
 secret_id=$(vault write -f -field=secret_id auth/approle/role/example/secret-id)
 env -u VAULT_TOKEN EXAMPLE_ORIGIN="$EXAMPLE_ORIGIN" WEBHOOK_VERIFY_TOKEN="$WEBHOOK_VERIFY_TOKEN" GRAPH_URL="$facebook" \

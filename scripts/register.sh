@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts this release of the authpipe secrets engine into Vault's catalog:
+# Registers this release of the authpipe secrets engine in Vault's catalog:
 #
 #   ./register.sh PLUGIN_DIRECTORY [NAME]
 #
@@ -8,10 +8,9 @@
 # prove nothing. AUTHPIPE_SIGNERS=none leaves the signature out, for a release that you made yourself.
 #
 # It copies the plugin for this machine's platform into PLUGIN_DIRECTORY (the server's plugin_directory) and registers it with
-# the Vault that $VAULT_ADDR and $VAULT_TOKEN speak of, as NAME (vault-plugin-secrets-authpipe). It asks vault to do so or, where
-# there is none, OpenBao's bao. Every node of a cluster needs the file: on the others, run it with VAULT_ADDR empty, which only
-# copies. It may be repeated, and restarts nothing: what is mounted goes on running its version until the commands that it prints
-# at its end are run.
+# the Vault at $VAULT_ADDR, with $VAULT_TOKEN, as NAME (vault-plugin-secrets-authpipe). It uses the vault command or, if there is none,
+# OpenBao's bao. Every node of a cluster needs the file: on the others, run it with VAULT_ADDR empty, which only copies. It may be
+# repeated, and restarts nothing: a mount runs its former version until you run the commands that the script prints at its end.
 set -eu
 
 version=
@@ -22,7 +21,7 @@ die() { echo "$0: $*" >&2; exit 1; }
 [ -n "$version" ] || die "this is the source of a release's script: run 'make release', and the one in dist/"
 [ $# -ge 1 ] && [ $# -le 2 ] || die "usage: $0 PLUGIN_DIRECTORY [NAME]"
 [ -d "$1" ] || die "no such directory: $1"
-directory=$(cd "$1" && pwd -P) # Vault takes no links
+directory=$(cd "$1" && pwd -P) # Vault refuses links
 name=${2:-$program}
 signers=
 if [ -n "${AUTHPIPE_SIGNERS-}" ] && [ "$AUTHPIPE_SIGNERS" != none ]; then
@@ -56,7 +55,7 @@ sum=$(grep " [ *]*$file\$" SHA256SUMS | cut -d ' ' -f 1)
 if command -v sha256sum >/dev/null; then is=$(sha256sum "$file"); else is=$(shasum -a 256 "$file"); fi
 [ -n "$sum" ] && [ "$sum" = "${is%% *}" ] || die "$file is not the one in SHA256SUMS: download it again"
 
-# Renamed into place, so that Vault never finds half a file, and a running process keeps its own.
+# Renamed into place, so that Vault never finds an incomplete file, and a running process keeps its own.
 cp "$file" "$directory/.$file.$$"
 chmod 755 "$directory/.$file.$$"
 mv "$directory/.$file.$$" "$directory/$file"

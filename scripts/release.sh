@@ -3,11 +3,11 @@
 #
 #   scripts/release.sh [v1.2.3 [OS/ARCH...]]
 #
-# Without a version it is the tag that stands at HEAD. The files in dist/ depend on the commit and the version only, because go.mod
-# names the toolchain: another machine makes the same SHA256SUMS.
+# Without a version it takes the tag at HEAD. The files in dist/ depend on the commit and the version only, because go.mod names the
+# toolchain: another machine makes the same SHA256SUMS.
 #
-#   RELEASE_KEY=~/.ssh/id_release  signs SHA256SUMS with this SSH key, which must be in scripts/release-signers. A public key stands
-#                                  for the private key that ssh-agent holds.
+#   RELEASE_KEY=~/.ssh/id_release  signs SHA256SUMS with this SSH key, which must be in scripts/release-signers. A public key selects
+#                                  the private key in ssh-agent.
 #   RELEASE_UNCHECKED=1            leaves out lint and tests. The tests of this script need it: they are among those tests.
 #
 # docs/releasing.md has the whole procedure.
@@ -21,10 +21,10 @@ die() { echo "$0: $*" >&2; exit 1; }
 
 version=${1:-$(git describe --tags --exact-match --match 'v*' 2>/dev/null)} ||
   die "no version: HEAD has no tag; tag it, or say one: make release VERSION=v1.2.3"
-# What Vault takes for the version of a plugin.
+# Vault accepts only such versions of a plugin.
 [[ $version =~ ^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] ||
   die "no version: $version: it is a v and a semantic version, as v1.2.3 or v1.3.0-rc1"
-# Untracked files are compiled in as well as changed ones.
+# Untracked files are compiled in, too.
 [[ -z $(git status --porcelain) ]] || die "the tree is not what is committed: commit or stash what 'git status' shows"
 shift $(($# > 0))
 platforms=("$@")
@@ -46,21 +46,21 @@ else
   echo "lint and tests are left out: RELEASE_UNCHECKED is set" >&2
 fi
 
-# A directory that appears whole or not at all.
+# The directory is renamed into place, so that it is complete or missing.
 mkdir -p dist
 dir=dist/$version
 scratch=$(mktemp -d dist/.release.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/$version"
 
-# Nothing of the machine comes in: no paths, no C library, no developer's own flags, no other Go.
+# The build does not depend on the machine: no paths, no C library, no developer's own flags, no other Go.
 GOTOOLCHAIN=$(sed -n 's/^toolchain //p' go.mod)
 export GOTOOLCHAIN
 go version >/dev/null || die "cannot get $GOTOOLCHAIN, which go.mod names for releases"
 export CGO_ENABLED=0 GOFLAGS= GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT= GOWORK=off
 build() { go build -trimpath -buildvcs=false "$@"; }
 
-# Built and not run by "go tool", since an SBOM names the program that made it by its hash.
+# Built and not run by "go tool", because an SBOM has the hash of the program that made it.
 build -modfile=scripts/tools/go.mod -o "$scratch/sbom" github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 for platform in "${platforms[@]}"; do
@@ -74,7 +74,7 @@ for platform in "${platforms[@]}"; do
 done
 sed "s/^version=.*/version=$version/" scripts/register.sh >"$scratch/$version/register.sh"
 chmod 755 "$scratch/$version/register.sh"
-# Listed before the file is there, and so not in it.
+# Computed before SHA256SUMS exists, so that the file does not list itself.
 sums=$(cd "$scratch/$version" && if command -v sha256sum >/dev/null; then sha256sum -- *; else shasum -a 256 -- *; fi)
 printf '%s\n' "$sums" >"$scratch/$version/SHA256SUMS"
 if [[ -n $signed_by ]]; then

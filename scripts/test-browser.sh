@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The example in a real Chromium without a screen, with the built engine in a real Vault and a simulated Facebook.
-# Arguments go to vitest: scripts/test-browser.sh -t stranger. SCREENSHOTS=FOLDER has it take pictures.
+# Tests the example in a headless Chromium, with the built engine in a real Vault and a simulated Facebook. Arguments go to vitest:
+# scripts/test-browser.sh -t stranger. With SCREENSHOTS=FOLDER it takes pictures.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
 . scripts/js.sh

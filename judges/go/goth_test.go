@@ -9,7 +9,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// Goth asks for email, first_name, last_name, link, about, id, name, picture and location, and always sends a proof.
+// Goth requests email, first_name, last_name, link, about, id, name, picture and location, and always sends a proof.
 func TestGothLogsInWithItsDefaults(t *testing.T) {
 	fb := newSimulator(t, authpipetest.Options{})
 	fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RedirectURIs: []string{callback}, RequireAppSecret: true})

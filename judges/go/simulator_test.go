@@ -25,8 +25,7 @@ const (
 type simulator struct {
 	*authpipetest.Facebook
 	t *testing.T
-	// client reaches the simulator under the names www.facebook.com and graph.facebook.com: the libraries have these written
-	// into them.
+	// client reaches the simulator under the names www.facebook.com and graph.facebook.com, which the libraries have built in.
 	client *http.Client
 }
 
@@ -58,7 +57,7 @@ func newSimulator(t *testing.T, o authpipetest.Options) simulator {
 	return simulator{fb, t, &http.Client{Transport: transport}}
 }
 
-// login takes Ada through the dialog and returns what the callback receives, after comparing the state.
+// login opens the dialog as Ada, compares the state and returns what the callback receives.
 func (f simulator) login(authURL, state string) url.Values {
 	f.t.Helper()
 	back, err := f.Authorize(authURL, authpipetest.Consent{User: "ada"})

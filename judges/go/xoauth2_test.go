@@ -40,8 +40,8 @@ func read(t *testing.T, client *http.Client, method, address string, form url.Va
 	}
 }
 
-// The package facebook names v3.2, which a younger version serves, and leaves the authentication style to the library: it tries
-// HTTP Basic first, which Facebook refuses without using the code up, and then parameters.
+// The package facebook has v3.2, which a newer version serves, and leaves the authentication style to the library: it tries HTTP Basic
+// first, which Facebook refuses without using up the code, and then parameters.
 func TestOAuth2LogsInPostsAndDeletes(t *testing.T) {
 	for name, endpoint := range map[string]oauth2.Endpoint{"facebook.Endpoint": facebook.Endpoint, "endpoints.Facebook": endpoints.Facebook} {
 		t.Run(name, func(t *testing.T) {
@@ -105,8 +105,8 @@ func TestOAuth2LogsInPostsAndDeletes(t *testing.T) {
 	}
 }
 
-// Facebook's error is an object where RFC 6749 has a string: the library gives the body, and no code.
-func TestOAuth2GivesTheBodyOfARefusal(t *testing.T) {
+// Facebook's error is an object, but in RFC 6749 a string: the library returns the body, and no code.
+func TestOAuth2ReturnsBodyOfRefusal(t *testing.T) {
 	fb := newSimulator(t, authpipetest.Options{})
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, fb.client)
 	config := oauth2.Config{ClientID: appID, ClientSecret: appSecret, Endpoint: endpoints.Facebook, RedirectURL: callback}

@@ -1,5 +1,5 @@
-// Starts simulators on free ports, runs the tests below test/ against them, and stops them. Arguments go to node --test. The certificates of the simulators are trusted by the tests'
-// processes: NODE_EXTRA_CA_CERTS is read at the start of a process only.
+// Starts simulators on free ports, runs the tests below test/ against them, and stops them. Arguments go to node --test. The tests run in
+// processes of their own, which trust the simulators' certificates: NODE_EXTRA_CA_CERTS is read at the start of a process only.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
@@ -26,7 +26,7 @@ async function simulate(certificate, ...args) {
   const ended = once(child, 'exit').then( // rejects if it does not start
     () => { throw new Error(`${binary} ended`); },
     (err) => { throw new Error(`${binary}: ${err.message}: make build builds it`); });
-  ended.catch(() => {}); // also once it is not awaited any more
+  ended.catch(() => {}); // for when it is no longer awaited
   const [first] = await Promise.race([once(createInterface({ input: child.stdout }), 'line'), ended]);
   return first.replace('facebook simulator: ', '');
 }
@@ -47,7 +47,7 @@ try {
   env.NODE_EXTRA_CA_CERTS = path.join(dir, 'trusted.pem');
   await writeFile(env.NODE_EXTRA_CA_CERTS, certificates.join(''));
   const files = (await readdir(path.join(here, 'test'))).filter((name) => name.endsWith('.test.mjs')).sort();
-  // One after the other: the people and their grants are the same for all.
+  // One after another, because they share the people and their grants.
   tests = spawn(process.execPath, [
     '--test', '--test-concurrency=1', ...process.argv.slice(2), ...files.map((name) => path.join(here, 'test', name)),
   ], {

@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cast"
 )
 
-// TestRequestsOfBankVaultsAreAnswered sends what github.com/bank-vaults/vault-sdk sends for vault:PATH#KEY in an environment
-// variable, and does with the answer what its injector does. The module proxy with which the project is built does not serve it.
-func TestRequestsOfBankVaultsAreAnswered(t *testing.T) {
+// TestBankVaultsRequestsSucceed sends the requests of github.com/bank-vaults/vault-sdk for vault:PATH#KEY in an environment variable, and
+// processes the responses like its injector. The module proxy with which the project is built does not serve it.
+func TestBankVaultsRequestsSucceed(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, "bank-vaults")
 	m.connect(t, "org_acme/facebook/installation", "ada")
@@ -31,12 +31,12 @@ func TestRequestsOfBankVaultsAreAnswered(t *testing.T) {
 	if len(secret.Warnings) != 1 || !strings.Contains(secret.Warnings[0], `"version"`) { // it logs each
 		t.Errorf("warnings %q", secret.Warnings)
 	}
-	// For vault-from-path each field must be a string or a number. So docs/vault-agent.md says to name the field.
+	// For vault-from-path each field must be a string or a number, so docs/vault-agent.md says to name the field.
 	if _, err := cast.ToStringE(secret.Data["scopes"]); err == nil {
 		t.Error("scopes is a string to it: vault-from-path works, and docs/vault-agent.md says that it does not")
 	}
 
-	// >>vault:PATH#KEY#JSON is a write, whose answer has the key.
+	// >>vault:PATH#KEY#JSON is a write, whose response has the key.
 	const connect = "bank-vaults/connect/org_acme/facebook/users/u1"
 	begun, err := m.vault.Logical().Write(connect, map[string]any{"actor": "u1"})
 	if err != nil {

@@ -26,7 +26,7 @@ func newClientGo(t *testing.T, m mount) *vault.Client {
 	return client
 }
 
-// refused fails unless the error is that of a status, with a text of the engine's.
+// refused fails the test unless the error has the status and a text of the engine's.
 func refused(t *testing.T, err error, status int, code string) {
 	t.Helper()
 	var response *vault.ResponseError
@@ -62,7 +62,7 @@ func TestVaultClientGoConnectsReadsListsAndDeletes(t *testing.T) {
 	old := got.Data["access_token"]
 	m.facebook.SetTokenExpiry(fmt.Sprint(old), time.Now().Add(30*time.Minute))
 	m.write(t, "connections/org_acme/facebook/users/"+bob+"/check", nil)
-	m.facebook.SetTokenExpiry(fmt.Sprint(old), time.Now().Add(2*time.Hour)) // so that the exchange has a better one to give
+	m.facebook.SetTokenExpiry(fmt.Sprint(old), time.Now().Add(2*time.Hour)) // so that the exchange returns a longer one
 	got, err = client.Read(ctx, "client-go/creds/org_acme/facebook/users/"+bob,
 		vault.WithQueryParameters(map[string][]string{"min_ttl": {"1h"}, "version": {"-1"}}))
 	if err != nil {
@@ -103,7 +103,7 @@ func TestVaultClientGoConnectsReadsListsAndDeletes(t *testing.T) {
 	refused(t, err, http.StatusNotFound, "")
 }
 
-func TestVaultClientGoErrorsHaveTheEnginesText(t *testing.T) {
+func TestVaultClientGoErrorsHaveEngineText(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, "client-go-errors")
 	client, ctx := newClientGo(t, m), t.Context()
@@ -129,13 +129,13 @@ func TestVaultClientGoErrorsHaveTheEnginesText(t *testing.T) {
 	_, err = client.Write(ctx, "client-go-errors/creds/"+installation, map[string]any{"access_token": "x"}, patch)
 	refused(t, err, http.StatusMethodNotAllowed, "unsupported operation")
 
-	// The client tries 429 and 5xx again. The engine answers these from memory, so a retry costs no call at Facebook.
+	// The client retries 429 and 5xx. The engine answers these from memory, so a retry makes no call to Facebook.
 	m.facebook.Throttle(authpipetest.Throttle{App: appID, CallCount: 100})
 	before := m.facebook.Count(authpipetest.EndpointExchangeToken)
 	_, err = client.Write(ctx, "client-go-errors/connections/"+installation+"/refresh", nil)
 	refused(t, err, http.StatusTooManyRequests, "throttled: ")
 	if calls := m.facebook.Count(authpipetest.EndpointExchangeToken) - before; calls != 1 {
-		t.Errorf("a throttled refresh and its retries cost %d calls, want 1", calls)
+		t.Errorf("a throttled refresh and its retries make %d calls, want 1", calls)
 	}
 	if _, err := client.Read(ctx, "client-go-errors/creds/"+installation); err != nil {
 		t.Errorf("reading while throttled: %v", err)

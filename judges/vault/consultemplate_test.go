@@ -45,7 +45,7 @@ var removeConsulTemplate = func() {}
 // A templating is a running consul-template.
 type templating struct {
 	t      *testing.T
-	dir    string // where it renders to
+	dir    string // its output directory
 	cmd    *exec.Cmd
 	exited <-chan struct{}
 }
@@ -83,7 +83,7 @@ func (m mount) render(t *testing.T, policy, config string) *templating {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = c.cmd.Process.Signal(os.Interrupt) // or it has ended already
+		_ = c.cmd.Process.Signal(os.Interrupt) // it may have ended already
 		select {
 		case <-c.exited:
 		case <-time.After(patience):
@@ -95,12 +95,12 @@ func (m mount) render(t *testing.T, policy, config string) *templating {
 	return c
 }
 
-// policy is a policy for everything that the templates here do.
+// policy is a policy for all that the templates here do.
 func (m mount) policy() string {
 	return fmt.Sprintf(`path "%s/creds/org_acme/*" { capabilities = ["read", "list", "update"] }`, m.path)
 }
 
-// file reads a file of its directory. One that is not there yet is empty.
+// file reads a file of its directory; "" if it does not exist yet.
 func (c *templating) file(name string) string {
 	text, err := os.ReadFile(filepath.Join(c.dir, name))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -109,7 +109,7 @@ func (c *templating) file(name string) string {
 	return string(text)
 }
 
-// await waits until a file is as it should be.
+// await waits until a file passes a check.
 func (c *templating) await(what, name string, ok func(text string) bool) string {
 	c.t.Helper()
 	var text string
@@ -139,10 +139,10 @@ func example(t *testing.T, name string) string {
 	return string(text)
 }
 
-// A reading is one read of a credential, as a proxy before Vault sees it.
+// A reading is one read of a credential, seen by a proxy in front of Vault.
 type reading struct {
 	at  time.Time
-	ttl any // of the answer
+	ttl any // of the response
 }
 
 // readings is a proxy to Vault that notes the reads of one path.
@@ -179,8 +179,8 @@ func (r *readings) start(t *testing.T, vault string) (addr string) {
 	return server.URL
 }
 
-// TestConsulTemplateRendersAgainAfterARefresh runs the example as it stands, but for what its README says to replace.
-func TestConsulTemplateRendersAgainAfterARefresh(t *testing.T) {
+// TestConsulTemplateRendersAgainAfterRefresh runs the example, with text replaced as its README says.
+func TestConsulTemplateRendersAgainAfterRefresh(t *testing.T) {
 	t.Parallel()
 	if _, err := consulTemplate(); err != nil { // before the token has minutes left
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestConsulTemplateRendersAgainAfterARefresh(t *testing.T) {
 	m := newMount(t, "authpipe") // the example's
 	const ref = "org_acme/facebook/installation"
 	m.connect(t, ref, "ada")
-	// Facebook leaves the token four minutes, so that the next sweep refreshes it. Until the first rendering, the exchange waits.
+	// The token has four minutes left, so that the next sweep refreshes it. Until the first rendering, the exchange is held.
 	old := m.token(t, ref)
 	release := m.facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Hang: true})
 	defer release()
@@ -244,8 +244,8 @@ func plain(more, template string) string {
 		"template {\n error_on_missing_key = true\n contents = <<EOT\n%s\nEOT\n destination = \"DIR/out\"\n}\n", more, template)
 }
 
-// TestConsulTemplateReadsACredentialWithoutAPlanAgain by default_lease_duration: a static credential has no ttl.
-func TestConsulTemplateReadsACredentialWithoutAPlanAgain(t *testing.T) {
+// A static credential has no ttl, so default_lease_duration applies.
+func TestConsulTemplateRereadsStaticCredential(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, "ct-static")
 	const ref = "creds/org_acme/facebook/static/stripe"
@@ -274,9 +274,8 @@ func TestConsulTemplateSendsMinTTLAndLists(t *testing.T) {
 	}
 }
 
-// TestConsulTemplateWritesWhereParametersAreArguments: what follows the path makes the call a write, of which the engine says why
-// it refuses it.
-func TestConsulTemplateWritesWhereParametersAreArguments(t *testing.T) {
+// Arguments after the path make the call a write, which the engine refuses with a reason.
+func TestConsulTemplateArgumentsMakeAWrite(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, "ct-write")
 	m.connect(t, "org_acme/facebook/installation", "ada")
@@ -285,8 +284,8 @@ func TestConsulTemplateWritesWhereParametersAreArguments(t *testing.T) {
 	c.ends()
 }
 
-// TestConsulTemplateEndsAfterItsRetriesAndKeepsTheFile: an agent goes on, as consul-template does with attempts = 0.
-func TestConsulTemplateEndsAfterItsRetriesAndKeepsTheFile(t *testing.T) {
+// consul-template ends after its retries. With attempts = 0 it goes on, like an agent.
+func TestConsulTemplateKeepsFileAfterLastRetry(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, "ct-refused")
 	const ref = "creds/org_acme/facebook/static/stripe"

@@ -1,4 +1,4 @@
-// Package clients has tests only: clients of Vault that others wrote, as their own documentation says to use them, against the
+// Package clients has only tests: they use third-party clients of Vault, according to the clients' own documentation, against the
 // plugin in a real Vault and the Facebook simulator in the package authpipetest. See ../README.md. It is a module of its own, so that
 // these clients do not become requirements of the plugin.
 package clients

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// inputs is how many each fuzz target gets here.
+// inputs is the number of inputs for each fuzz target.
 const inputs = 2000
 
 // runFuzz feeds each fuzz target some mutations of its committed inputs. It uses
-// the test binaries that the part go has left, whose build does not take
-// minutes as one that measures coverage does: make fuzz has that.
+// the test binaries of the part go, which are not built for coverage: such a
+// build takes minutes, and make fuzz does that.
 func runFuzz(ctx context.Context, r *report) {
 	packages, err := everyPackage(ctx)
 	if err != nil {
@@ -31,7 +31,7 @@ func runFuzz(ctx context.Context, r *report) {
 			return
 		}
 		if _, err := os.Stat(program); err != nil {
-			continue // no tests, or a failed build, which is reported already
+			continue // no tests, or a failed build, which was reported
 		}
 		for _, target := range targets(ctx, program, dir) {
 			ran++

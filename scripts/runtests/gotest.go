@@ -18,17 +18,17 @@ import (
 
 const module = "github.com/authpipe/vault-plugin-secrets-authpipe"
 
-// binaries is where the test binaries are kept for the fuzz targets in them.
+// binaries is the directory of the test binaries, for the fuzz targets in them.
 const binaries = "bin/tests"
 
 // A goTest is a run of go test.
 type goTest struct {
-	verb     string // of the Makefile, for the tests that run with it alone: see internal/longtest
+	verb     string // the Makefile's, for tests that only run with it: see internal/longtest
 	packages func(context.Context) ([]string, error)
 	match    string // -run; empty: all
 	args     []string
 	race     bool
-	verbose  bool // print what passing tests log
+	verbose  bool // print the logs of passing tests
 	keep     bool // keep the binaries
 }
 
@@ -85,7 +85,7 @@ func (g goTest) run(ctx context.Context, r *report) {
 	fmt.Fprintf(r.out, "go %s (%d packages)\n", strings.Join(append(args, g.args...), " "), len(packages))
 	args = append(append(args, packages...), g.args...)
 	cmd := exec.CommandContext(ctx, "go", args...)
-	// The tests make much garbage in little memory: collecting it less often saves a quarter of the processor.
+	// The tests make much garbage and have small heaps: collecting it less often saves a quarter of the processor time.
 	cmd.Env = append(os.Environ(), "VAULT_BIN="+vault, "GOGC=200", "LONG_TESTS="+g.verb)
 	counter := &counter{verb: g.verb, verbose: g.verbose, out: r.out, report: r, packages: map[string]*counted{}}
 	if err := stream(cmd, counter.line); err != nil && !counter.sawFailure {
@@ -96,8 +96,8 @@ func (g goTest) run(ctx context.Context, r *report) {
 	}
 }
 
-// findVault returns the path of the Vault to test in. Where there is none, that
-// is where it is built.
+// findVault returns the path of the Vault to test with. It builds one if there is
+// none.
 func findVault(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, "scripts/vault.sh")
 	cmd.Stderr = os.Stderr
@@ -112,7 +112,7 @@ func findVault(ctx context.Context) (string, error) {
 func stream(cmd *exec.Cmd, line func([]byte)) error {
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // go test ends its children then
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // go test then ends its children
 	cmd.WaitDelay = time.Minute
 	if err := cmd.Start(); err != nil {
 		return err
@@ -142,8 +142,8 @@ type event struct {
 	Elapsed                       float64
 }
 
-// A counter reads the events of a run, prints what a person wants to see, and
-// adds a row for each package to the report.
+// A counter reads the events of a run, prints failures, and adds a row for each
+// package to the report.
 type counter struct {
 	verb       string
 	verbose    bool
@@ -154,7 +154,7 @@ type counter struct {
 	sawFailure bool
 }
 
-// counted is what a package's tests have come to so far.
+// counted is the result of a package's tests so far.
 type counted struct {
 	row
 	output map[string][]string // by test, until it has passed
@@ -163,7 +163,7 @@ type counted struct {
 func (c *counter) line(text []byte) {
 	var e event
 	if json.Unmarshal(text, &e) != nil || e.Action == "" {
-		fmt.Fprintf(c.out, "%s\n", text) // go's own complaints
+		fmt.Fprintf(c.out, "%s\n", text) // go's own errors
 		return
 	}
 	switch e.Action {
@@ -269,5 +269,5 @@ func (c *counter) name(pkg string) string {
 	return name
 }
 
-// binaryOf is where -o puts the test binary of a package.
+// binaryOf returns the path of a package's test binary.
 func binaryOf(pkg string) string { return filepath.Join(binaries, filepath.Base(pkg)+".test") }

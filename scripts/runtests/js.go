@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// runJS installs what the packages below js/ need, builds them, checks their
-// types, and runs the tests of those that have some.
+// runJS installs the dependencies of the packages below js/, builds them, checks
+// their types, and runs their tests.
 func runJS(ctx context.Context, r *report) {
 	for _, step := range []struct{ name, command string }{
 		{"js: install", "npm ci --no-audit --no-fund"},
@@ -20,7 +20,7 @@ func runJS(ctx context.Context, r *report) {
 		{"js: types", "npm run --silent typecheck"},
 	} {
 		if err := npm(ctx, r, "js", step.name, step.command); err != nil && step.name != "js: types" {
-			return // nothing after it can run
+			return // the next steps need it
 		}
 	}
 	for _, workspace := range []string{"node", "react"} {
@@ -49,7 +49,7 @@ func npm(ctx context.Context, r *report, dir, name, command string) error {
 	return nil
 }
 
-// results is what vitest's JSON reporter writes, in the shape of Jest's.
+// results is the output of vitest's JSON reporter, which is like Jest's.
 type results struct {
 	TestResults []struct {
 		Name             string `json:"name"`

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// runJudges runs client libraries that others wrote against the Facebook simulator, and clients of Vault against the plugin in a
-// Vault: see judges/README.md. Those in Go are modules of their own, and those in JavaScript a package of their own.
+// runJudges runs third-party client libraries against the Facebook simulator, and clients of Vault against the plugin in a Vault: see
+// judges/README.md. Those in Go are modules of their own, and those in JavaScript a package of their own.
 func runJudges(ctx context.Context, r *report) {
 	goJudges(ctx, r, "judges/go")
 	if npm(ctx, r, "judges/js", "judges: install", "npm ci --no-audit --no-fund") != nil {
@@ -62,7 +62,7 @@ func nodeTest(ctx context.Context, r *report, name, dir string, env ...string) {
 	begun := time.Now()
 	cmd := exec.CommandContext(ctx, "node", "run.mjs", "--test-reporter=tap")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it ends its simulators then
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it then ends its simulators
 	cmd.WaitDelay = time.Minute
 	out, err := cmd.CombinedOutput()
 	x := countTAP(r, name, string(out))
@@ -81,7 +81,7 @@ func nodeTest(ctx context.Context, r *report, name, dir string, env ...string) {
 	}
 }
 
-// countTAP counts tests. Those within others are indented, and not counted.
+// countTAP counts tests. Subtests are indented, and not counted.
 func countTAP(r *report, name, tap string) row {
 	x := row{name: name}
 	for line := range strings.Lines(tap) {

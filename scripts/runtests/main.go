@@ -1,6 +1,6 @@
 // Command runtests runs parts of the project's tests, from the root of the
-// repository, and ends with a table of what ran. A part that fails does not
-// keep the others from running. The exit status is 1 if anything failed.
+// repository, and prints a table of them at the end. All parts run, even if one
+// fails. The exit status is 1 if anything failed.
 //
 //	runtests js vault go fuzz
 //
@@ -23,15 +23,15 @@ import (
 type part struct {
 	name string
 	run  func(ctx context.Context, r *report)
-	// beside says that the part runs at the same time as those after it. The part
+	// beside is set if the part runs at the same time as those after it: the part
 	// vault waits for Vault's ticks half of the time.
 	beside bool
-	// alone says that the part waits until those have ended.
+	// alone is set if the part waits until those have ended.
 	alone bool
 }
 
-// parts in the order in which they run. Sizes that are not the tests' defaults
-// stand here and nowhere else.
+// parts are in the order in which they run. Sizes that are not the tests'
+// defaults are set only here.
 var parts = []part{
 	{name: "js", run: runJS, beside: true},
 	{name: "vault", run: goTest{packages: withVault, race: true, keep: true}.run},

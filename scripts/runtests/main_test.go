@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// events is what go test -json prints for a package that passes, one with a
+// events is the output of go test -json for a package that passes, one with a
 // failing test, one that panics and one that does not build.
 const events = `
 {"Action":"start","Package":"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"}

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// A report is what came of a part, or of all.
+// A report has the results of a part, or of all parts.
 type report struct {
-	out     io.Writer    // where the part writes what a person is to see while it runs
-	later   bytes.Buffer // out of a part that runs beside others
+	out     io.Writer    // for output while the part runs
+	later   bytes.Buffer // the output of a part that runs beside others
 	rows    []row
-	failed  []string // what failed, and in a few words why
-	skipped []string // what was skipped, and why
+	failed  []string // failures, with a short reason
+	skipped []string // skipped tests, with the reason
 }
 
 // A row is a line of the table: a Go package, a JavaScript package, a fuzz
@@ -35,13 +35,13 @@ func (r *report) merge(from *report) {
 	r.skipped = append(r.skipped, from.skipped...)
 }
 
-// fail notes a failure that is not that of a counted test.
+// fail notes a failure other than that of a counted test.
 func (r *report) fail(name, why string) {
 	r.rows = append(r.rows, row{name: name, failed: 1})
 	r.failed = append(r.failed, strings.TrimSuffix(name+": "+why, ": "))
 }
 
-// print writes the table, what was skipped and what failed. The last line is
+// print writes the table, the skipped tests and the failures. The last line is
 // the sum: "N passed, N failed, N skipped".
 func (r *report) print(w io.Writer, took time.Duration) {
 	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

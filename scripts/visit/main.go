@@ -1,9 +1,8 @@
-// Command visit is the browser of the demo, and its curl: neither can be counted on where Go can.
+// Command visit replaces a browser and curl in the demo, so that it needs only Go.
 //
 //	visit URL ['Header: value'...]
 //
-// It follows redirects, prints what it comes to, an HTML page as the text that a person would see, and fails from
-// status 400 on.
+// It follows redirects and prints the response, an HTML page as its visible text. It fails from status 400 on.
 package main
 
 import (
@@ -52,7 +51,7 @@ func visit(url string, headers []string) error {
 	}
 	fmt.Println(strings.TrimSpace(page))
 	if resp.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("the answer is %s", resp.Status)
+		return fmt.Errorf("the response is %s", resp.Status)
 	}
 	return nil
 }
@@ -63,7 +62,7 @@ var (
 	tag    = regexp.MustCompile(`<[^>]*>`)
 )
 
-// text is good enough for the two pages that the demo sees: the simulator's and the engine's.
+// text returns the visible text of a page. It covers the two pages of the demo: the simulator's and the engine's.
 func text(page string) string {
 	page = unseen.ReplaceAllString(page, "")
 	page = block.ReplaceAllString(page, "\n")

@@ -9,7 +9,7 @@ import { app, base, consent, oldApp, page, redirect, scope } from './simulator.m
 const call = Object.fromEntries(['get', 'post', 'del', 'batch', 'authorize', 'extendAccessToken'].map(
   (name) => [name, promisify(graph[name].bind(graph))]));
 
-/** login leaves Ada's long-lived token in fbgraph, which keeps one for all calls. */
+/** login sets Ada's long-lived token in fbgraph, which has one token for all calls. */
 async function login(simulator) {
   redirect(simulator);
   graph.setGraphUrl(simulator).setVersion('27.0').setAppSecret(app.secret).setAccessToken(null);

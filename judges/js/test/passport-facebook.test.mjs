@@ -15,7 +15,7 @@ function strategyWith(profileFields, extra = {}) {
   }, (accessToken, refreshToken, profile, done) => done(null, { accessToken, refreshToken, profile }));
 }
 
-/** handle runs the middleware once, as a server would, and returns where it leads: a redirect or a person. */
+/** handle runs the middleware once, like a server, and returns its result: a redirect or a person. */
 function handle(strategy, query, options = {}) {
   passport.use(strategy);
   return new Promise((resolve, reject) => {

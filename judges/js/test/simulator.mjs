@@ -1,4 +1,4 @@
-// Shared by the tests: the app, its person, and the ways to the simulator.
+// Shared by the tests: the app, its person, and the connections to the simulator.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import https from 'node:https';
@@ -18,13 +18,13 @@ export const scope = ['email', 'user_birthday', 'pages_show_list', 'pages_read_e
 export const base = process.env.SIMULATOR;
 /** oldApp is the simulator for an app of before 2026-11-04. */
 export const oldApp = process.env.SIMULATOR_OLD_APP;
-/** lenient takes HTTP Basic authentication and any PKCE challenge. */
+/** lenient accepts HTTP Basic authentication and any PKCE challenge. */
 export const lenient = process.env.SIMULATOR_LENIENT;
 
 const facebook = new Set(['www.facebook.com', 'graph.facebook.com', 'facebook.com']);
 
 /**
- * redirect has connections to Facebook's hosts lead to a simulator, for libraries that use fetch or the default agent of node:https.
+ * redirect leads connections to Facebook's hosts to a simulator, for libraries that use fetch or the default agent of node:https.
  * The host in the request, and the name in the certificate, stay Facebook's.
  */
 export function redirect(to = base) {
@@ -78,8 +78,8 @@ function unescapeHTML(value) {
 }
 
 /**
- * consent opens an authorization URL as Ada's browser does, clicks through the pages, and returns the URL to which the browser
- * is sent. It posts what the form has; options.decline unticks permissions, options.cancel presses the other button.
+ * consent opens an authorization URL like Ada's browser, clicks through the pages, and returns the URL of the final redirect. It posts
+ * the form's fields; options.decline unticks permissions, options.cancel presses the other button.
  */
 export async function consent(authorizationURL, { decline = [], cancel = false } = {}) {
   const people = new URL(authorizationURL);

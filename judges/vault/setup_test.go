@@ -22,14 +22,14 @@ const (
 	pageID    = "100000000000777"
 
 	patience = vaulttest.Patience
-	// bob has every character that a user's id may have, but for letters and digits.
+	// bob has every character that a user's id may have besides letters and digits.
 	bob = "auth0|bob.b_b-b+b=b~b:b@example.com"
 )
 
 var root = filepath.Join("..", "..")
 
-// server is the Vault that all tests share. Each test has a mount and a Facebook of its own, so that an outage in one test does
-// not reach another.
+// server is the Vault that all tests share. Each test has its own mount and Facebook, so that an outage in one test does not affect
+// another.
 var server = sync.OnceValues(func() (*vaulttest.Server, error) {
 	program, err := vaulttest.Build(root)
 	if err != nil {
@@ -43,7 +43,7 @@ var server = sync.OnceValues(func() (*vaulttest.Server, error) {
 	return s, err
 })
 
-// stop ends what the tests share.
+// stop stops the shared Vault.
 var stop = func() {}
 
 func TestMain(m *testing.M) {
@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A mount is the engine at a path, and the Facebook that it talks to.
+// A mount is the engine at a path, and its Facebook.
 type mount struct {
 	path     string // without a slash at its end
 	addr     string // of Vault
@@ -119,7 +119,7 @@ func (m mount) token(t *testing.T, ref string) string {
 	return fmt.Sprint(m.read(t, "creds/"+ref)["access_token"])
 }
 
-// consent is what the person does at the dialog. It returns what the application then relays.
+// consent consents at the dialog as the person, and returns what the application relays.
 func (m mount) consent(t *testing.T, authorizationURL any, person string) (state, code string) {
 	t.Helper()
 	back, err := m.facebook.Authorize(fmt.Sprint(authorizationURL), authpipetest.Consent{User: person})
