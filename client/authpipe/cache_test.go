@@ -75,7 +75,7 @@ func TestFailureIsCachedForABackoff(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if n := d.count("GET "); n < 4 || n > 14 {
-			t.Errorf("in a minute of outage Vault got requests %s", times(n))
+			t.Errorf("in a minute of outage Vault got %d requests", n)
 		}
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 const canary = "EAAcanaryCANARYcanary"
@@ -177,7 +178,7 @@ func TestErrorsQuoteNoBytesOfThePeer(t *testing.T) {
 				t.Fatal(err)
 			}
 			client := authpipe.New(vault, authpipe.Options{
-				Logger: slog.New(slog.NewJSONHandler(logged, nil)), MaxAge: 10 * time.Millisecond, Timeout: 5 * time.Second,
+				Logger: slog.New(slog.NewJSONHandler(logged, nil)), MaxAge: 10 * time.Millisecond, Timeout: vaulttest.Patience,
 			})
 			defer client.Close()
 			known, err := client.Credential(t.Context(), bob())

@@ -175,8 +175,8 @@ func TestLoad(t *testing.T) {
 		if served.Load() < refused.Load()*10 {
 			t.Errorf("only %d were served, and %d refused", served.Load(), refused.Load())
 		}
-		t.Logf("%d credentials, %d goroutines, %v: %d served at once, %d after a wait, %d refused; Vault got requests %s and issued %d tokens",
-			*loadRefs, goroutines, length, served.Load()-waited.Load(), waited.Load(), refused.Load(), times(s.count("")), len(s.ends))
+		t.Logf("%d credentials, %d goroutines, %v: %d served at once, %d after a wait, %d refused; Vault got %d requests and issued %d tokens",
+			*loadRefs, goroutines, length, served.Load()-waited.Load(), waited.Load(), refused.Load(), s.count(""), len(s.ends))
 	})
 }
 

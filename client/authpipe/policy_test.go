@@ -2,6 +2,7 @@ package authpipe_test
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/client/authpipe"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
 // TestDocumentedPoliciesAreEnough does all that a client does, with a token that has only the policies that docs/hardening.md gives
@@ -101,7 +103,10 @@ func TestRevokedVaultTokenIsAnOutage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			vault, err := env.server.Client()
+			config := api.DefaultConfig()
+			seen := &counting{pending: map[string]int{}}
+			config.Address, config.MaxRetries, config.HttpClient = env.server.Addr, 0, &http.Client{Transport: seen}
+			vault, err := api.NewClient(config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,10 +118,17 @@ func TestRevokedVaultTokenIsAnOutage(t *testing.T) {
 			if err := row.end(secret.Auth.ClientToken); err != nil {
 				t.Fatal(err)
 			}
-			for began := time.Now(); time.Since(began) < 2*time.Second; time.Sleep(10 * time.Millisecond) {
-				if _, err = client.Credential(t.Context(), q); err != nil {
-					break
+			// A refusal takes effect at the first failed renewal. After three failed requests an outage has not.
+			before, _ := seen.failed.look()
+			pace, deadline := time.NewTicker(5*time.Millisecond), time.After(vaulttest.Patience)
+			defer pace.Stop()
+			for n := before; err == nil && n < before+3; n, _ = seen.failed.look() {
+				select {
+				case <-pace.C:
+				case <-deadline:
+					t.Fatalf("in %v only %d requests failed", vaulttest.Patience, n-before)
 				}
+				_, err = client.Credential(t.Context(), q) // keeps it in use
 			}
 			if (err == nil) != row.served {
 				t.Errorf("got %v", err)

@@ -151,7 +151,7 @@ func TestTokenWithoutTTLIsRenewedAtMaxAge(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if n := d.count("GET creds/"); n < 9 || n > 10 {
-			t.Errorf("in ten minutes it was requested %s", times(n))
+			t.Errorf("in ten minutes there were %d requests", n)
 		}
 	})
 }
@@ -181,7 +181,7 @@ func TestExpiredTokenIsNeverServed(t *testing.T) {
 			t.Errorf("it was served for %d of its 600 seconds", served)
 		}
 		if n := d.count("GET creds/"); n > 150 {
-			t.Errorf("in the outage Vault got requests %s", times(n))
+			t.Errorf("in the outage Vault got %d requests", n)
 		}
 		d.intercept(nil)
 		d.put(bobs, stored{token: "two", expires: time.Now().Add(time.Hour)})
