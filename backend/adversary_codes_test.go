@@ -3,30 +3,32 @@ package backend_test
 import (
 	"net/url"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 // seen has the code of a login come to the engine, and no further than that where the application is to complete.
-func (a *attack) seen(l *login, back *url.URL) page {
-	a.t.Helper()
+func (a *attack) seen(l *login, back *url.URL) enginetest.Page {
+	a.T.Helper()
 	if a.atVault() {
 		a.visited(back)
-		p, err := a.tryCallback(back)
+		p, err := a.TryCallback(back)
 		if err != nil {
-			a.t.Fatal(err)
+			a.T.Fatal(err)
 		}
 		return p
 	}
 	q := back.Query()
-	_, _ = a.setting.as(l.by.entity, logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": l.by.user, "state": q.Get("state"), "code": q.Get("code")})
-	return page{}
+	_, _ = a.setting.DoAs(l.by.entity, logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": l.by.user, "state": q.Get("state"), "code": q.Get("code")})
+	return enginetest.Page{}
 }
 
 // leaked has the victim log in as far as the provider's answer, which the adversary reads.
 func (a *attack) leaked() (l *login, back *url.URL, code string) {
-	a.t.Helper()
+	a.T.Helper()
 	l = a.victim.begins()
 	back = a.victim.approves(l)
 	return l, back, back.Query().Get("code")
@@ -34,15 +36,15 @@ func (a *attack) leaked() (l *login, back *url.URL, code string) {
 
 // brings has the adversary's browser bring an answer to the engine's callback.
 func (a *attack) brings(state, code string) {
-	a.t.Helper()
-	a.adversary.opens(a.parse(mountURL + "/callback/facebook?" + url.Values{"state": {state}, "code": {code}}.Encode()))
+	a.T.Helper()
+	a.adversary.opens(a.parse(enginetest.MountURL + "/callback/facebook?" + url.Values{"state": {state}, "code": {code}}.Encode()))
 }
 
 // configure has the operator change the provider's configuration, and returns what changes it back.
 func (a *attack) configure(change, back map[string]any) (undo func()) {
-	a.t.Helper()
-	a.must(logical.UpdateOperation, "config/facebook", change)
-	return func() { a.must(logical.UpdateOperation, "config/facebook", back) }
+	a.T.Helper()
+	a.Must(logical.UpdateOperation, "config/facebook", change)
+	return func() { a.Must(logical.UpdateOperation, "config/facebook", back) }
 }
 
 const (
@@ -57,7 +59,7 @@ var codeMoves = []move{
 		name:    "presents a code that the engine has seen, in its own session, with any scopes, grant, redirect URI and kind of ref",
 		section: "4.5, 4.8", has: victimsCode, applies: whereCode,
 		play: func(a *attack) {
-			for _, more := range []map[string]any{nil, {"scopes": "pages_show_list"}, {"grant": "sdk"}, {"grant": "code"}, {"grant": "code", "redirect_uri": relayURI}} {
+			for _, more := range []map[string]any{nil, {"scopes": "pages_show_list"}, {"grant": "sdk"}, {"grant": "code"}, {"grant": "code", "redirect_uri": enginetest.RelayURI}} {
 				l, back, code := a.leaked()
 				a.seen(l, back)
 				own := a.adversary.beginsWith(a.adversary.ref(), more)
@@ -130,7 +132,7 @@ var codeMoves = []move{
 		name:    "presents a code that the engine has not seen in a session with another redirect URI or grant",
 		section: "4.1, 4.5", has: unseenCode, applies: whereCode,
 		play: func(a *attack) {
-			others := []map[string]any{{"grant": "sdk"}, {"grant": "code", "redirect_uri": relayURI}}
+			others := []map[string]any{{"grant": "sdk"}, {"grant": "code", "redirect_uri": enginetest.RelayURI}}
 			switch a.route {
 			case relayed:
 				others[1] = map[string]any{"grant": "code"}
@@ -152,13 +154,13 @@ var codeMoves = []move{
 		section: "4.5", has: unseenCode, applies: whereCode,
 		play: func(a *attack) {
 			a.victim.business = "55" + a.victim.tenant[len("org_acme"):]
-			a.fb.AddBusiness(authpipetest.Business{ID: a.victim.business, Admins: []string{a.victim.person}})
-			a.fb.AddConfiguration(authpipetest.Configuration{ID: configID, App: appID, Permissions: []string{"pages_show_list"}})
-			defer a.configure(map[string]any{"installation_config_id": configID}, map[string]any{"installation_config_id": ""})()
+			a.Facebook.AddBusiness(authpipetest.Business{ID: a.victim.business, Admins: []string{a.victim.person}})
+			a.Facebook.AddConfiguration(authpipetest.Configuration{ID: enginetest.ConfigID, App: enginetest.AppID, Permissions: []string{"pages_show_list"}})
+			defer a.configure(map[string]any{"installation_config_id": enginetest.ConfigID}, map[string]any{"installation_config_id": ""})()
 			l := a.victim.beginsWith(a.victim.tenant+"/facebook/installation", nil)
 			var code string
-			if l.url == "" {
-				code = a.victim.sdkCode(url.Values{"config_id": {configID}, "override_default_response_type": {"true"}})
+			if l.URL == "" {
+				code = a.victim.sdkCode(url.Values{"config_id": {enginetest.ConfigID}, "override_default_response_type": {"true"}})
 			} else {
 				code = a.victim.approves(l).Query().Get("code")
 			}
@@ -175,7 +177,7 @@ var codeMoves = []move{
 		section: "4.8", has: "a victim that follows the changed URL, and its code", applies: whereBound,
 		play: func(a *attack) {
 			for _, names := range [][]string{{"code_challenge", "code_challenge_method"}, {"code_challenge", "code_challenge_method", "nonce"}} {
-				u := a.parse(a.victim.begins().url)
+				u := a.parse(a.victim.begins().URL)
 				q := u.Query()
 				for _, name := range names {
 					q.Del(name)
@@ -197,9 +199,9 @@ var codeMoves = []move{
 			a.seen(l, back)
 			connectCode := a.connectCode(a.adversary.opens(a.read(vaultLog, "code")))
 			for _, tenant := range []string{a.victim.tenant, a.adversary.tenant} {
-				a.adversary.tries(logical.UpdateOperation, "sessions/"+tenant+"/"+l.id+"/complete", map[string]any{"actor": a.victim.user, "connect_code": connectCode})
+				a.adversary.tries(logical.UpdateOperation, "sessions/"+tenant+"/"+l.ID+"/complete", map[string]any{"actor": a.victim.user, "connect_code": connectCode})
 			}
-			a.victim.completes(l.path, map[string]any{"actor": a.victim.user, "connect_code": connectCode})
+			a.victim.completes(l.Path, map[string]any{"actor": a.victim.user, "connect_code": connectCode})
 		},
 		outcomes: []outcome{
 			{in: whereReturned, want: evidence{"application: not_found, 403, not_found", "completed", "", "", ""}, stops: "a session is completed in its own tenant, in the name of its actor"},
@@ -231,7 +233,7 @@ var codeMoves = []move{
 			own := a.adversary.begins()
 			if a.atVault() {
 				a.seen(own, a.adversary.approves(own))
-				a.adversary.tries(logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": a.connectCode(p)})
+				a.adversary.tries(logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": a.connectCode(p)})
 			}
 			own.relays(l.state, code)
 		},
@@ -243,10 +245,10 @@ var codeMoves = []move{
 }
 
 // connectCode is what the callback page shows or sends on.
-func (a *attack) connectCode(p page) string {
-	a.t.Helper()
+func (a *attack) connectCode(p enginetest.Page) string {
+	a.T.Helper()
 	if a.route == returned {
-		return p.returned(a.t).Query().Get("connect_code")
+		return p.Returned(a.T).Query().Get("connect_code")
 	}
-	return p.code(a.t)
+	return p.ConnectCode(a.T)
 }

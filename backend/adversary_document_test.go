@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -31,7 +33,7 @@ func TestTableOfAttacks(t *testing.T) {
 		t.Fatalf("%s has no %q with %q after it", threatModel, beginningOfMoves, endOfMoves)
 	}
 	table := tableOfAttacks()
-	if *update {
+	if *enginetest.Update {
 		if err := os.WriteFile(threatModel, []byte(before+beginningOfMoves+table+endOfMoves+after), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -17,19 +17,19 @@ const (
 
 // follows has the victim follow the adversary's link, or type in its user code, and approve.
 func (a *attack) follows() *login {
-	a.t.Helper()
+	a.T.Helper()
 	l := a.adversary.begins()
-	if l.url == "" {
+	if l.URL == "" {
 		a.victim.approves(l)
 	} else {
-		a.victim.opens(a.parse(l.url))
+		a.victim.opens(a.parse(l.URL))
 	}
 	return l
 }
 
 // plants has the adversary approve for the victim's session, and the victim's browser go where that leads.
 func plants(a *attack) {
-	a.t.Helper()
+	a.T.Helper()
 	a.victim.begins()
 	a.victim.opens(a.adversary.approvesAt(a.read(appLog, "client_id").String()))
 }
@@ -41,8 +41,8 @@ var fixationMoves = []move{
 		section: "4.7, update 2.3", has: itsLink, applies: whereDialog,
 		play: func(a *attack) {
 			l := a.follows()
-			a.adversary.tries(logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": "AAAA-BBBB-CCCC-DDDD"})
-			a.adversary.tries(logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": a.adversary.user})
+			a.adversary.tries(logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": "AAAA-BBBB-CCCC-DDDD"})
+			a.adversary.tries(logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": a.adversary.user})
 		},
 		outcomes: []outcome{
 			{in: whereReturned, when: "relayed, or with a `return_url`", want: evidence{"application: not_found, invalid_request", "", "authorized", "", ""},
@@ -67,7 +67,7 @@ var fixationMoves = []move{
 				a.adversary.opens(u)
 			}
 			if whereShown(a.configuration) {
-				a.adversary.completes(l.path, map[string]any{"actor": a.adversary.user, "connect_code": "AAAA-BBBB-CCCC-DDDD"})
+				a.adversary.completes(l.Path, map[string]any{"actor": a.adversary.user, "connect_code": "AAAA-BBBB-CCCC-DDDD"})
 			}
 		},
 		outcomes: []outcome{
@@ -87,7 +87,7 @@ var fixationMoves = []move{
 			for _, from := range []logName{appLog, vaultLog} {
 				l := a.follows()
 				switch u := a.read(from, "connect_code"); {
-				case u != nil && a.adversary.tries(logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": u.Query().Get("connect_code")}):
+				case u != nil && a.adversary.tries(logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": u.Query().Get("connect_code")}):
 					a.note("by the connect code of " + string(from))
 				case u == nil:
 					if u = a.read(from, "code"); u != nil && l.relays(l.state, u.Query().Get("code")) {
@@ -117,7 +117,7 @@ var fixationMoves = []move{
 				from = appLog
 			}
 			if seen := a.adversary.opens(a.read(from, "code")); a.route == shown {
-				a.adversary.completes(l.path, map[string]any{"actor": a.adversary.user, "connect_code": seen.code(a.t)})
+				a.adversary.completes(l.Path, map[string]any{"actor": a.adversary.user, "connect_code": seen.ConnectCode(a.T)})
 			}
 		},
 		outcomes: []outcome{
@@ -130,8 +130,8 @@ var fixationMoves = []move{
 		section: "4.7, update 2.3", has: itsLink + ", then tells it the code", applies: whereShown,
 		play: func(a *attack) {
 			l := a.adversary.begins()
-			code := a.victim.opens(a.parse(l.url)).code(a.t)
-			a.adversary.tries(logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": code})
+			code := a.victim.opens(a.parse(l.URL)).ConnectCode(a.T)
+			a.adversary.tries(logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": code})
 		},
 		outcomes: []outcome{
 			{when: "without a `return_url`", want: evidence{"answered", "", "completed", "", "stolen"},
@@ -143,8 +143,8 @@ var fixationMoves = []move{
 		section: "RFC 8628, 5.4", has: "a device session of its own, and a victim that types in its user code and approves", applies: whereDevice,
 		play: func(a *attack) {
 			l := a.follows()
-			a.clock.Advance(5 * time.Second)
-			a.adversary.tries(logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": a.adversary.user})
+			a.Clock.Advance(5 * time.Second)
+			a.adversary.tries(logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": a.adversary.user})
 		},
 		outcomes: []outcome{
 			{when: "`grant=device`", want: evidence{"answered", "", "completed", "", "stolen"},
@@ -199,7 +199,7 @@ var fixationMoves = []move{
 			if a.route == relayed { // it brings its code to the engine's callback, too
 				a.brings(l.state, back.Query().Get("code"))
 			}
-			a.adversary.tries(logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": a.victim.user, "connect_code": "AAAA-BBBB-CCCC-DDDD"})
+			a.adversary.tries(logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": a.victim.user, "connect_code": "AAAA-BBBB-CCCC-DDDD"})
 		},
 		outcomes: []outcome{
 			{in: func(c configuration) bool { return c.completion == "confirm" && c.route != shown }, when: "with `completion=confirm`", want: evidence{"application: not_found, 403", "authorized", "", "", ""},

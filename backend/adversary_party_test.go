@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -32,8 +34,8 @@ type party struct {
 
 func (a *attack) newParty(role, tenant string) *party {
 	p := &party{a: a, role: role, tenant: tenant, entity: "of-" + tenant, user: role, person: role + "-of-" + tenant}
-	a.system.set(p.entity, tenant)
-	a.fb.AddUser(authpipetest.User{ID: p.person, Name: p.person})
+	a.system.Set(p.entity, tenant)
+	a.Facebook.AddUser(authpipetest.User{ID: p.person, Name: p.person})
 	return p
 }
 
@@ -46,7 +48,7 @@ func (p *party) ref() string { return p.tenant + "/facebook/users/" + p.user }
 
 // as is a request by the caller of an entity. What the adversary gets is noted.
 func (a *attack) as(entity string, op logical.Operation, path string, data map[string]any) (*logical.Response, error) {
-	resp, err := a.setting.as(entity, op, path, data)
+	resp, err := a.setting.DoAs(entity, op, path, data)
 	if resp != nil {
 		a.answers = append(a.answers, fmt.Sprint(resp.Data))
 	}
@@ -76,7 +78,7 @@ func result(err error) string {
 	switch {
 	case err == nil:
 		return "answered"
-	case denied(err):
+	case enginetest.Denied(err):
 		return "403"
 	case errors.As(err, &coded):
 		code, _, _ := strings.Cut(err.Error(), ": ")
@@ -87,10 +89,10 @@ func result(err error) string {
 
 // must is a request by the party's application that is answered.
 func (p *party) must(op logical.Operation, path string, data map[string]any) map[string]any {
-	p.a.t.Helper()
-	resp, err := p.a.setting.as(p.entity, op, path, data)
+	p.a.T.Helper()
+	resp, err := p.a.setting.DoAs(p.entity, op, path, data)
 	if err != nil {
-		p.a.t.Fatalf("%s: %s %s: %v", p.a.name, op, path, err)
+		p.a.T.Fatalf("%s: %s %s: %v", p.a.name, op, path, err)
 	}
 	if resp == nil {
 		return nil
@@ -100,7 +102,7 @@ func (p *party) must(op logical.Operation, path string, data map[string]any) map
 
 // A login is a session that a party has begun.
 type login struct {
-	session
+	enginetest.Session
 	a               *attack
 	by              *party
 	ref             string
@@ -109,17 +111,17 @@ type login struct {
 }
 
 // begins begins a session of the configuration's route for the party's own ref.
-func (p *party) begins() *login { p.a.t.Helper(); return p.beginsWith(p.ref(), nil) }
+func (p *party) begins() *login { p.a.T.Helper(); return p.beginsWith(p.ref(), nil) }
 
 // beginsWith begins a session with what more says in place of the configuration.
 func (p *party) beginsWith(ref string, more map[string]any) *login {
-	p.a.t.Helper()
+	p.a.T.Helper()
 	data := map[string]any{"actor": p.user}
 	switch p.a.route {
 	case returned:
-		data["return_url"] = returnURL
+		data["return_url"] = enginetest.ReturnURL
 	case relayed:
-		data["redirect_uri"] = relayURI
+		data["redirect_uri"] = enginetest.RelayURI
 	case onDevice:
 		data["grant"] = "device"
 	case bySDK:
@@ -132,24 +134,24 @@ func (p *party) beginsWith(ref string, more map[string]any) *login {
 	maps.Copy(data, more)
 	answer := p.must(logical.UpdateOperation, "connect/"+ref, data)
 	l := &login{a: p.a, by: p, ref: ref}
-	l.id = answer["session_id"].(string)
-	l.path = "sessions/" + p.tenant + "/" + l.id
+	l.ID = answer["session_id"].(string)
+	l.Path = "sessions/" + p.tenant + "/" + l.ID
 	l.grant, _ = data["grant"].(string)
 	l.state, _ = answer["state"].(string)
 	l.userCode, _ = answer["user_code"].(string)
-	if l.url, _ = answer["authorization_url"].(string); l.url != "" {
-		l.state = stateIn(l.session)
-		p.a.visited(p.a.parse(l.url))
+	if l.URL, _ = answer["authorization_url"].(string); l.URL != "" {
+		l.state = enginetest.StateOf(p.a.T, l.Session)
+		p.a.visited(p.a.parse(l.URL))
 	}
 	p.logins = append(p.logins, l)
 	return l
 }
 
 func (a *attack) parse(text string) *url.URL {
-	a.t.Helper()
+	a.T.Helper()
 	u, err := url.Parse(text)
 	if err != nil {
-		a.t.Fatal(err)
+		a.T.Fatal(err)
 	}
 	return u
 }
@@ -175,17 +177,17 @@ func (a *attack) read(from logName, parameter string) *url.URL {
 // the application's page is returned as if it were one. On a device there is none.
 func (p *party) approves(l *login) *url.URL {
 	a := p.a
-	a.t.Helper()
+	a.T.Helper()
 	switch {
 	case l.userCode != "":
-		if err := a.fb.ApproveDevice(l.userCode, authpipetest.Consent{User: p.person}); err != nil {
-			a.t.Fatalf("%s: %v", a.name, err)
+		if err := a.Facebook.ApproveDevice(l.userCode, authpipetest.Consent{User: p.person}); err != nil {
+			a.T.Fatalf("%s: %v", a.name, err)
 		}
 		return nil
-	case l.url == "":
+	case l.URL == "":
 		return l.posted(p.sdkCode(url.Values{"scope": {"pages_show_list"}}))
 	}
-	return p.approvesAt(l.url)
+	return p.approvesAt(l.URL)
 }
 
 // posted is the form in which the application's page posts a code of the SDK to the application.
@@ -198,47 +200,47 @@ const formPost = "form.invalid"
 
 // sdkCode is what the provider's SDK hands to a page after the party has approved.
 func (p *party) sdkCode(options url.Values) string {
-	p.a.t.Helper()
-	code, err := p.a.fb.LoginBySDK(appID, options, authpipetest.Consent{User: p.person})
+	p.a.T.Helper()
+	code, err := p.a.Facebook.LoginBySDK(enginetest.AppID, options, authpipetest.Consent{User: p.person})
 	if err != nil {
-		p.a.t.Fatalf("%s: %v", p.a.name, err)
+		p.a.T.Fatalf("%s: %v", p.a.name, err)
 	}
 	return code
 }
 
 func (p *party) approvesAt(authorizationURL string) *url.URL {
-	p.a.t.Helper()
-	back, err := p.a.fb.Authorize(authorizationURL, authpipetest.Consent{User: p.person})
+	p.a.T.Helper()
+	back, err := p.a.Facebook.Authorize(authorizationURL, authpipetest.Consent{User: p.person})
 	if err != nil {
-		p.a.t.Fatalf("%s: %v", p.a.name, err)
+		p.a.T.Fatalf("%s: %v", p.a.name, err)
 	}
 	return back
 }
 
 // opens has the party's browser open a URL, and follow where it leads.
-func (p *party) opens(u *url.URL) page {
+func (p *party) opens(u *url.URL) enginetest.Page {
 	a := p.a
-	a.t.Helper()
+	a.T.Helper()
 	if u.Host == "graph.example.com" {
 		return p.opens(p.approvesAt(u.String()))
 	}
 	a.visited(u)
 	if u.Host == "app.example.com" || u.Host == formPost {
 		p.application(u)
-		return page{}
+		return enginetest.Page{}
 	}
-	shown, err := a.tryCallback(u)
+	shown, err := a.TryCallback(u)
 	if err != nil {
-		a.t.Fatalf("%s: the callback fails: %v", a.name, err)
+		a.T.Fatalf("%s: the callback fails: %v", a.name, err)
 	}
 	if p == a.adversary {
-		a.answers = append(a.answers, shown.html)
-		if shown.status != http.StatusOK {
-			a.note(fmt.Sprintf("page %d", shown.status))
+		a.answers = append(a.answers, shown.HTML)
+		if shown.Status != http.StatusOK {
+			a.note(fmt.Sprintf("page %d", shown.Status))
 		}
 	}
-	if refreshURL.MatchString(shown.html) {
-		p.opens(shown.returned(a.t))
+	if enginetest.RefreshElement.MatchString(shown.HTML) {
+		p.opens(shown.Returned(a.T))
 	}
 	return shown
 }
@@ -258,15 +260,15 @@ func (p *party) application(u *url.URL) {
 
 // completes has the application complete a session, and notes the refusal.
 func (p *party) completes(path string, proof map[string]any) {
-	if _, err := p.a.setting.as(p.entity, logical.UpdateOperation, path+"/complete", proof); err != nil {
+	if _, err := p.a.setting.DoAs(p.entity, logical.UpdateOperation, path+"/complete", proof); err != nil {
 		p.a.note("application: " + result(err))
 	}
 }
 
 // polls has the application complete a session on a device.
 func (p *party) polls(l *login) {
-	p.a.clock.Advance(5 * time.Second)
-	p.completes(l.path, map[string]any{"actor": p.user})
+	p.a.Clock.Advance(5 * time.Second)
+	p.completes(l.Path, map[string]any{"actor": p.user})
 }
 
 // arrives has the party's browser go to where the provider sends it: the code comes to the engine.
@@ -280,20 +282,20 @@ func (p *party) arrives(l *login, back *url.URL) {
 
 // finishes runs a login to its end, as the party does that began it.
 func (p *party) finishes(l *login) {
-	p.a.t.Helper()
+	p.a.T.Helper()
 	back := p.approves(l)
 	if back == nil || p.a.route != shown {
 		p.arrives(l, back)
 		return
 	}
-	if seen := p.opens(back); connectCode.MatchString(seen.html) {
-		p.completes(l.path, map[string]any{"actor": p.user, "connect_code": seen.code(p.a.t)})
+	if seen := p.opens(back); enginetest.ConnectCodeElement.MatchString(seen.HTML) {
+		p.completes(l.Path, map[string]any{"actor": p.user, "connect_code": seen.ConnectCode(p.a.T)})
 	}
 }
 
 // connects runs a whole login.
 func (p *party) connects() *login {
-	p.a.t.Helper()
+	p.a.T.Helper()
 	l := p.begins()
 	p.finishes(l)
 	return l
@@ -301,15 +303,15 @@ func (p *party) connects() *login {
 
 // relays presents the provider's answer in the party's session, by its own Vault token.
 func (l *login) relays(state, code string) bool {
-	return l.by.tries(logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": l.by.user, "state": state, "code": code})
+	return l.by.tries(logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": l.by.user, "state": state, "code": code})
 }
 
 // how is how the sessions of a party read: status and error, each once.
 func (p *party) how() string {
-	p.a.t.Helper()
+	p.a.T.Helper()
 	var all []string
 	for _, l := range p.logins {
-		read := p.must(logical.ReadOperation, l.path, nil)
+		read := p.must(logical.ReadOperation, l.Path, nil)
 		state := fmt.Sprint(read["status"])
 		if read["error"] != nil {
 			state = fmt.Sprintf("%s %s", state, read["error"])

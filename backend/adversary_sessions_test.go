@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -21,9 +23,9 @@ var sessionMoves = []move{
 			if back := a.victim.approves(l); back != nil && a.atVault() {
 				a.seen(l, back)
 			}
-			a.clock.Advance(5 * time.Second)
+			a.Clock.Advance(5 * time.Second)
 			for _, tenant := range []string{a.victim.tenant, a.adversary.tenant} {
-				path := "sessions/" + tenant + "/" + l.id
+				path := "sessions/" + tenant + "/" + l.ID
 				a.adversary.tries(logical.ReadOperation, path, nil)
 				a.adversary.tries(logical.UpdateOperation, path+"/complete", map[string]any{"actor": a.victim.user})
 				a.adversary.tries(logical.DeleteOperation, path, nil)
@@ -40,7 +42,7 @@ var sessionMoves = []move{
 		section: "4.7", has: "the callback, and the session's id",
 		play: func(a *attack) {
 			l := a.victim.begins()
-			for _, state := range []string{"x", base64.RawURLEncoding.EncodeToString(make([]byte, 32)), l.id, l.state + "A", "A" + l.state} {
+			for _, state := range []string{"x", base64.RawURLEncoding.EncodeToString(make([]byte, 32)), l.ID, l.state + "A", "A" + l.state} {
 				a.brings(state, "AQguessed")
 			}
 		},
@@ -54,7 +56,7 @@ var sessionMoves = []move{
 		play: func(a *attack) {
 			l := a.follows()
 			for i := range 6 {
-				a.adversary.tries(logical.UpdateOperation, l.path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": fmt.Sprintf("AAAA-BBBB-CCCC-DDD%c", 'A'+i)})
+				a.adversary.tries(logical.UpdateOperation, l.Path+"/complete", map[string]any{"actor": a.adversary.user, "connect_code": fmt.Sprintf("AAAA-BBBB-CCCC-DDD%c", 'A'+i)})
 			}
 		},
 		outcomes: []outcome{
@@ -85,7 +87,7 @@ var sessionMoves = []move{
 		section: "4.7", has: victimsURL, applies: whereCode,
 		play: func(a *attack) {
 			l := a.victim.begins()
-			a.adversary.opens(a.parse(mountURL + "/callback/facebook?" + url.Values{"state": {l.state}, "error": {"access_denied"}}.Encode()))
+			a.adversary.opens(a.parse(enginetest.MountURL + "/callback/facebook?" + url.Values{"state": {l.state}, "error": {"access_denied"}}.Encode()))
 			a.victim.finishes(l)
 		},
 		outcomes: []outcome{
@@ -108,7 +110,7 @@ var sessionMoves = []move{
 		section: "4.1, 4.11", has: "a session of its own",
 		play: func(a *attack) {
 			for _, field := range []string{"redirect_uri", "return_url"} {
-				for _, u := range []string{"https://evil.example.com/", returnURL + "&x=y", relayURI + "/../evil", "https://app.example.com.evil.example/"} {
+				for _, u := range []string{"https://evil.example.com/", enginetest.ReturnURL + "&x=y", enginetest.RelayURI + "/../evil", "https://app.example.com.evil.example/"} {
 					a.adversary.tries(logical.UpdateOperation, "connect/"+a.adversary.ref(), map[string]any{"actor": "adversary", field: u})
 				}
 			}
@@ -123,16 +125,16 @@ var sessionMoves = []move{
 		section: "4.1", has: itsLink, applies: whereDialog,
 		play: func(a *attack) {
 			l := a.adversary.begins()
-			other := relayURI
+			other := enginetest.RelayURI
 			if a.route == relayed {
-				other = mountURL + "/callback/facebook"
+				other = enginetest.MountURL + "/callback/facebook"
 			}
-			u := a.parse(l.url)
+			u := a.parse(l.URL)
 			for _, to := range []string{"https://evil.example.com/", other} {
 				q := u.Query()
 				q.Set("redirect_uri", to)
 				u.RawQuery = q.Encode()
-				back, err := a.fb.Authorize(u.String(), authpipetest.Consent{User: a.victim.person})
+				back, err := a.Facebook.Authorize(u.String(), authpipetest.Consent{User: a.victim.person})
 				if err != nil {
 					a.note("provider: URL blocked")
 					continue
@@ -154,12 +156,12 @@ var sessionMoves = []move{
 				q.Set(name, "https://evil.example.com/")
 			}
 			back.RawQuery = q.Encode()
-			seen, err := a.tryCallback(back)
+			seen, err := a.TryCallback(back)
 			if err != nil {
-				a.t.Fatal(err)
+				a.T.Fatal(err)
 			}
-			if refreshURL.MatchString(seen.html) {
-				a.note("returned to " + seen.returned(a.t).Host)
+			if enginetest.RefreshElement.MatchString(seen.HTML) {
+				a.note("returned to " + seen.Returned(a.T).Host)
 			}
 		},
 		outcomes: []outcome{
@@ -175,7 +177,7 @@ var sessionMoves = []move{
 		play: func(a *attack) {
 			l, back, _ := a.leaked()
 			for _, provider := range []string{"google", "Facebook", "facebook2"} {
-				status, _ := a.public(logical.ReadOperation, "callback/"+provider, map[string]any{"state": l.state, "code": back.Query().Get("code")})
+				status, _ := a.Webhooks.Public(logical.ReadOperation, "callback/"+provider, map[string]any{"state": l.state, "code": back.Query().Get("code")})
 				a.note(fmt.Sprintf("page %d", status))
 			}
 			a.victim.finishes(l)

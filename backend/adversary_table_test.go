@@ -35,7 +35,7 @@ type evidence struct {
 }
 
 func (a *attack) evidence() evidence {
-	a.t.Helper()
+	a.T.Helper()
 	return evidence{strings.Join(a.happened, ", "), a.victim.how(), a.adversary.how(), a.published(), a.breach()}
 }
 
@@ -56,7 +56,7 @@ var (
 
 // checkLogs holds what is read in logs to what a login leaves there.
 func (s *setting) checkLogs() {
-	s.t.Helper()
+	s.T.Helper()
 	a := s.newAttack("reads logs", 1000)
 	a.victim.connects()
 	for _, from := range []logName{vaultLog, appLog} {
@@ -67,7 +67,7 @@ func (s *setting) checkLogs() {
 			}
 		}
 		if want := s.held()[from]; !slices.Equal(got, want) {
-			s.t.Errorf("%s holds %q, want %q", from, got, want)
+			s.T.Errorf("%s holds %q, want %q", from, got, want)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -58,7 +60,7 @@ var tenantMoves = []move{
 		has: itsToken, applies: wherePKCEIsAuto,
 		play: func(a *attack) {
 			for _, name := range []string{"facebook", "evil"} {
-				a.adversary.tries(logical.UpdateOperation, "config/"+name, map[string]any{"graph_url": "https://evil.example.com", "dialog_url": "https://evil.example.com", "client_id": "1", "client_secret": "x", "redirect_uris": mountURL + "/callback/evil"})
+				a.adversary.tries(logical.UpdateOperation, "config/"+name, map[string]any{"graph_url": "https://evil.example.com", "dialog_url": "https://evil.example.com", "client_id": "1", "client_secret": "x", "redirect_uris": enginetest.MountURL + "/callback/evil"})
 			}
 		},
 		outcomes: []outcome{
@@ -83,8 +85,8 @@ var tenantMoves = []move{
 		has: "a Vault token role with `orphan=true`, and a policy that is not for its tenant alone", applies: wherePKCEIsAuto,
 		play: func(a *attack) {
 			a.victim.connects()
-			a.must(logical.UpdateOperation, "settings", map[string]any{"unbound_callers": "allow"})
-			defer a.must(logical.UpdateOperation, "settings", map[string]any{"unbound_callers": "deny"})
+			a.Must(logical.UpdateOperation, "settings", map[string]any{"unbound_callers": "allow"})
+			defer a.Must(logical.UpdateOperation, "settings", map[string]any{"unbound_callers": "deny"})
 			_, err := a.as("", logical.ReadOperation, "creds/"+a.victim.ref(), nil)
 			a.note(result(err))
 		},
@@ -97,19 +99,19 @@ var tenantMoves = []move{
 		name: "forges a deauthorization or a data deletion", section: "",
 		has: "the public paths; a `signed_request` that the victim's browser held; one from before the connection", applies: wherePKCEIsAuto,
 		play: func(a *attack) {
-			now := a.clock.Now()
-			old := signed(appSecret, a.request(a.victim.person, now))
-			a.clock.Advance(time.Second)
+			now := a.Clock.Now()
+			old := enginetest.SignedRequest(enginetest.AppSecret, a.Webhooks.Request(a.victim.person, now))
+			a.Clock.Advance(time.Second)
 			a.victim.connects()
-			held := a.request(a.victim.person, now)
+			held := a.Webhooks.Request(a.victim.person, now)
 			held["code"] = "AQ"
-			for _, request := range []string{signed("another secret", a.request(a.victim.person, now)), signed("", a.request(a.victim.person, now)), signed(appSecret, held)} {
-				for _, path := range []string{deauthorize, dataDeletion} {
-					status, _ := a.posted(path, request)
+			for _, request := range []string{enginetest.SignedRequest("another secret", a.Webhooks.Request(a.victim.person, now)), enginetest.SignedRequest("", a.Webhooks.Request(a.victim.person, now)), enginetest.SignedRequest(enginetest.AppSecret, held)} {
+				for _, path := range []string{enginetest.DeauthorizePath, enginetest.DataDeletionPath} {
+					status, _ := a.Webhooks.Post(path, request)
 					a.note(fmt.Sprintf("page %d", status))
 				}
 			}
-			if status, _ := a.posted(deauthorize, old); status != 200 {
+			if status, _ := a.Webhooks.Post(enginetest.DeauthorizePath, old); status != 200 {
 				a.note(fmt.Sprintf("an old one: %d", status))
 			}
 			a.note("victim: " + fmt.Sprint(a.victim.must(logical.ReadOperation, "connections/"+a.victim.ref(), nil)["status"]))
@@ -123,9 +125,9 @@ var tenantMoves = []move{
 		has: itsToken + "; the application's webhook, which relays what it gets", applies: wherePKCEIsAuto,
 		play: func(a *attack) {
 			a.victim.connects()
-			body := delivery("another secret", a.permissions(a.victim.person, a.clock.Now(), disconnected))
-			a.adversary.tries(logical.UpdateOperation, notify, body)
-			_, err := a.do(logical.UpdateOperation, notify, body) // the application relays it
+			body := enginetest.Delivery("another secret", a.Webhooks.Permissions(a.victim.person, a.Clock.Now(), enginetest.Disconnected))
+			a.adversary.tries(logical.UpdateOperation, enginetest.NotifyPath, body)
+			_, err := a.Do(logical.UpdateOperation, enginetest.NotifyPath, body) // the application relays it
 			a.note("application: " + result(err))
 			a.note("victim: " + fmt.Sprint(a.victim.must(logical.ReadOperation, "connections/"+a.victim.ref(), nil)["status"]))
 		},
@@ -138,11 +140,11 @@ var tenantMoves = []move{
 		has: "an app of its own, to which the victim has granted a token", applies: wherePKCEIsAuto,
 		play: func(a *attack) {
 			const evilApp = "666"
-			a.fb.AddApp(authpipetest.App{ID: evilApp, Secret: "x", RedirectURIs: []string{"https://evil.example.com/"}})
+			a.Facebook.AddApp(authpipetest.App{ID: evilApp, Secret: "x", RedirectURIs: []string{"https://evil.example.com/"}})
 			back := a.victim.approvesAt("https://graph.example.com/dialog/oauth?" + url.Values{"client_id": {evilApp}, "redirect_uri": {"https://evil.example.com/"}, "response_type": {"token"}}.Encode())
 			fragment, err := url.ParseQuery(back.Fragment)
 			if err != nil || fragment.Get("access_token") == "" {
-				a.t.Fatalf("%v, %v", fragment, err)
+				a.T.Fatalf("%v, %v", fragment, err)
 			}
 			a.adversary.tries(logical.UpdateOperation, "creds/"+a.adversary.ref(), map[string]any{"access_token": fragment.Get("access_token")})
 		},

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -113,27 +115,27 @@ func (c configuration) held() map[logName][]string {
 
 // A setting is an engine in a configuration, whose callers are bound to tenants. Attacks share it, with parties of their own.
 type setting struct {
-	*engine
+	*enginetest.Engine
 	configuration
-	system *directory
+	system *enginetest.Directory
 	last   int64 // the last event of the attack before
 }
 
 func newSetting(t *testing.T, c configuration) *setting {
 	t.Helper()
-	e := newEngineOver(t, authpipetest.Options{}, func(fb *authpipetest.Facebook) (string, http.RoundTripper) {
+	e := enginetest.NewOver(t, authpipetest.Options{}, func(fb *authpipetest.Facebook) (string, http.RoundTripper) {
 		return "https://graph.example.com", fb.Transport()
 	})
-	d := &directory{metadata: map[string]map[string]string{"entity-1": nil}}
-	e.restartOn(d)
-	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, ClientToken: clientToken, RedirectURIs: []string{mountURL + "/callback/facebook", relayURI}})
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant", "unbound_callers": "deny"})
+	d := &enginetest.Directory{Metadata: map[string]map[string]string{"entity-1": nil}}
+	e.RestartOn(d)
+	e.Facebook.AddApp(authpipetest.App{ID: enginetest.AppID, Secret: enginetest.AppSecret, ClientToken: enginetest.ClientToken, RedirectURIs: []string{enginetest.MountURL + "/callback/facebook", enginetest.RelayURI}})
+	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant", "unbound_callers": "deny"})
 	scopes := []string{"pages_show_list"}
 	if c.openid {
 		scopes = append(scopes, "openid")
 	}
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{
-		"completion": c.completion, "pkce": c.pkce, "user_scopes": scopes, "installation_scopes": scopes, "require_installation": false, "client_token": clientToken,
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{
+		"completion": c.completion, "pkce": c.pkce, "user_scopes": scopes, "installation_scopes": scopes, "require_installation": false, "client_token": enginetest.ClientToken,
 	})
 	return &setting{e, c, d, 0}
 }
@@ -147,35 +149,35 @@ func (s *setting) newAttack(name string, number int) *attack {
 
 // breach says which ref holds a token of the other party's account, and whether an answer to the adversary shows one.
 func (a *attack) breach() string {
-	a.t.Helper()
+	a.T.Helper()
 	var found []string
 	for _, p := range []*party{a.victim, a.adversary} {
-		keys, err := a.storage.Keys(a.t.Context(), "cred/"+p.tenant+"/")
+		keys, err := a.Storage.Keys(a.T.Context(), "cred/"+p.tenant+"/")
 		if err != nil {
-			a.t.Fatal(err)
+			a.T.Fatal(err)
 		}
 		for _, key := range keys {
 			ref := strings.TrimPrefix(key, "cred/")
 			if a.victim.tenant == a.adversary.tenant && !strings.HasSuffix(ref, "/"+p.user) {
 				continue
 			}
-			token, _ := a.fb.Inspect(p.must(logical.ReadOperation, "creds/"+ref, nil)["access_token"].(string))
+			token, _ := a.Facebook.Inspect(p.must(logical.ReadOperation, "creds/"+ref, nil)["access_token"].(string))
 			switch {
 			case p == a.adversary && a.isOf(a.victim, token):
 				found = append(found, "stolen")
 			case p == a.victim && a.isOf(a.adversary, token):
 				found = append(found, "planted")
 			case !a.isOf(p, token):
-				a.t.Errorf("%s: %s holds a token of %+v", a.name, ref, token)
+				a.T.Errorf("%s: %s holds a token of %+v", a.name, ref, token)
 			}
 		}
 	}
 	answers := strings.Join(a.answers, "\n")
-	for _, token := range a.fb.Tokens() {
+	for _, token := range a.Facebook.Tokens() {
 		if !strings.Contains(answers, token) {
 			continue
 		}
-		if known, _ := a.fb.Inspect(token); a.isOf(a.victim, known) {
+		if known, _ := a.Facebook.Inspect(token); a.isOf(a.victim, known) {
 			found = append(found, "shown")
 		}
 	}
@@ -189,9 +191,9 @@ func (a *attack) isOf(p *party, token authpipetest.Inspection) bool {
 
 // published are the types of the events of both tenants, each once. That a ref was connected shows in a session's status.
 func (a *attack) published() string {
-	a.t.Helper()
+	a.T.Helper()
 	var types []string
-	events, last := a.events(a.last)
+	events, last := a.Events(a.last)
 	a.last = last
 	for _, event := range events {
 		name, ref, _ := strings.Cut(event, " ")

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"gopkg.in/yaml.v3"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -20,7 +22,7 @@ var (
 // tells: of a series that begins at thirty Prometheus sees no increase, and of
 // the night in which all are lost nobody would hear.
 func TestWhatIsAlertedOfBeginsAtZero(t *testing.T) {
-	told := newEngine(t, authpipetest.Options{}).metrics()
+	told := enginetest.New(t, authpipetest.Options{}).Metrics()
 	checked := 0
 	for name, expression := range alerts(t) {
 		for _, selector := range counterSelector.FindAllStringSubmatch(expression, -1) {
@@ -43,7 +45,7 @@ func TestWhatIsAlertedOfBeginsAtZero(t *testing.T) {
 // A session that fails is told by how: what the rule leaves out are the ends
 // that are nobody's fault.
 func TestEachEndOfASessionBeginsAtZero(t *testing.T) {
-	told := newEngine(t, authpipetest.Options{}).metrics()
+	told := enginetest.New(t, authpipetest.Options{}).Metrics()
 	for _, outcome := range []string{"completed", "access_denied", "cancelled", "actor_mismatch", "account_mismatch", "session_expired", "session_used", "interrupted", "misconfigured"} {
 		if _, is := told[ofFacebook("sessions_ended_total", `outcome="`+outcome+`",facebook`)]; !is {
 			t.Errorf("there is no series of sessions that end as %s", outcome)
@@ -55,9 +57,9 @@ func TestEachEndOfASessionBeginsAtZero(t *testing.T) {
 // and that nobody wakes: of the time of its last sweep there is no series, and
 // what is over that alone stays silent.
 func TestAProcessThatNeverSweepsIsAlertedOf(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.clock.Advance(day)
-	if _, told := e.metrics()["authpipe_last_sweep_timestamp_seconds"]; told {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Clock.Advance(enginetest.Day)
+	if _, told := e.Metrics()["authpipe_last_sweep_timestamp_seconds"]; told {
 		t.Fatal("it tells of a last sweep")
 	}
 	rule := alerts(t)["AuthpipeNotSweeping"]

@@ -5,17 +5,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 // behave has Facebook answer as the behavior says, until stop.
-func (e *engine) behave(name string) (stop func()) {
-	e.t.Helper()
-	stop, err := e.fb.Behave(name)
+func behave(e *enginetest.Engine, name string) (stop func()) {
+	e.T.Helper()
+	stop, err := e.Facebook.Behave(name)
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	return stop
 }
@@ -23,19 +25,19 @@ func (e *engine) behave(name string) (stop func()) {
 // TestBadHourEndsNoCredential: for a moment Facebook calls all tokens dead, and gives
 // no reason (C14).
 func TestBadHourEndsNoCredential(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := append(e.crowd(60), installation)
-	e.clock.Advance(day)
-	stop := e.behave("bad-hour")
-	e.sweep()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := append(e.ConnectMany(60), enginetest.Installation)
+	e.Clock.Advance(enginetest.Day)
+	stop := behave(e, "bad-hour")
+	e.MustSweep()
 	stop()
-	e.after(2 * time.Minute)
+	e.After(2 * time.Minute)
 	for _, ref := range refs {
-		e.is("active", ref)
-		e.read("creds/" + ref)
+		e.CheckStatus("active", ref)
+		e.Read("creds/" + ref)
 	}
-	if found, _ := e.events(0); strings.Contains(strings.Join(found, "\n"), "needs_reauth") {
+	if found, _ := e.Events(0); strings.Contains(strings.Join(found, "\n"), "needs_reauth") {
 		t.Errorf("events are %v", found)
 	}
 }
@@ -43,43 +45,43 @@ func TestBadHourEndsNoCredential(t *testing.T) {
 // TestMissingPermissionEndsNoCredential: it arrives as code 200, as code 100 (C7) and
 // as code 190 (C15).
 func TestMissingPermissionEndsNoCredential(t *testing.T) {
-	for name, act := range map[string]func(*engine){
-		"as 403 with code 200": func(e *engine) { e.behave("permission-as-403") },
-		"as 400 with code 100": func(e *engine) { e.behave("permission-as-100") },
-		"as 400 with code 190": func(e *engine) { e.behave("permission-as-190") },
+	for name, act := range map[string]func(*enginetest.Engine){
+		"as 403 with code 200": func(e *enginetest.Engine) { behave(e, "permission-as-403") },
+		"as 400 with code 100": func(e *enginetest.Engine) { behave(e, "permission-as-100") },
+		"as 400 with code 190": func(e *enginetest.Engine) { behave(e, "permission-as-190") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.install()
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Install()
 			act(e)
-			text := e.refused("needs_reauth", 409, logical.ReadOperation, "creds/"+page777, nil)
+			text := e.Refused("needs_reauth", 409, logical.ReadOperation, "creds/"+enginetest.Page777, nil)
 			if !strings.Contains(text, "ermission") {
 				t.Errorf("the answer does not name the permission: %s", text)
 			}
-			e.is("active", installation)
-			e.untouched([]string{installation})
+			e.CheckStatus("active", enginetest.Installation)
+			e.CheckHealthy([]string{enginetest.Installation})
 		})
 	}
 }
 
 // TestSubcodeAsACodeIsRead: codes 450 to 468 are the subcodes of 190 (C8).
 func TestSubcodeAsACodeIsRead(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.behave("session-code")
-	e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-	e.is("needs_reauth", uma)
-	if last := e.read("connections/" + uma)["last_error"].(map[string]any); last["code"] != 459 || last["concerns"] != "token" || last["remedy"] != "person" {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	behave(e, "session-code")
+	e.Refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
+	if last := e.Read("connections/" + enginetest.Uma)["last_error"].(map[string]any); last["code"] != 459 || last["concerns"] != "token" || last["remedy"] != "person" {
 		t.Errorf("last_error is %v", last)
 	}
 }
 
 // TestProofThatIsRefusedIsTheClients, however the text spells it (C9).
 func TestProofThatIsRefusedIsTheClients(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.behave("proof-refused")
-	e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.untouched([]string{uma})
-	if state := e.provider()["state"]; state != "misconfigured" {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	behave(e, "proof-refused")
+	e.Refused("misconfigured", 424, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.CheckHealthy([]string{enginetest.Uma})
+	if state := e.ProviderHealth()["state"]; state != "misconfigured" {
 		t.Errorf("the provider is %v", state)
 	}
 }
@@ -87,17 +89,17 @@ func TestProofThatIsRefusedIsTheClients(t *testing.T) {
 // TestOddFormsOfAnInspectionAreRead: ids may be numbers, issued_at absent, and a
 // granular scope without targets, which means all (C19).
 func TestOddFormsOfAnInspectionAreRead(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, name := range []string{"ids-as-numbers", "issued-at-left-out", "targets-left-out"} {
-		e.behave(name)
+		behave(e, name)
 	}
-	e.connect(udo, "udo", authpipetest.Consent{User: "udo", Pages: []string{"777"}})
-	e.read("creds/" + page777)
-	for _, ref := range []string{installation, page777, uma, udo} {
-		e.must(logical.UpdateOperation, "connections/"+ref+"/check", nil)
-		e.is("active", ref)
+	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo", Pages: []string{"777"}})
+	e.Read("creds/" + enginetest.Page777)
+	for _, ref := range []string{enginetest.Installation, enginetest.Page777, enginetest.Uma, enginetest.Udo} {
+		e.Must(logical.UpdateOperation, "connections/"+ref+"/check", nil)
+		e.CheckStatus("active", ref)
 	}
-	if got := e.read("creds/" + installation); got["granular_scopes"] != nil {
+	if got := e.Read("creds/" + enginetest.Installation); got["granular_scopes"] != nil {
 		t.Errorf("granular_scopes is %v", got["granular_scopes"])
 	}
 }
@@ -106,19 +108,19 @@ func TestOddFormsOfAnInspectionAreRead(t *testing.T) {
 func TestLimitsAsTheyComePauseTheirOwners(t *testing.T) {
 	for name, state := range map[string]string{"app-limit": "throttled", "person-limit": "ok", "page-limit": "ok", "business-limit": "ok"} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			stop := e.behave(name)
-			e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			e := enginetest.Connected(t, authpipetest.Options{})
+			stop := behave(e, name)
+			e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 			stop()
-			if health := e.provider(); health["state"] != state {
+			if health := e.ProviderHealth(); health["state"] != state {
 				t.Errorf("the provider is %v", health)
 			}
-			if _, err := e.do(logical.UpdateOperation, "connections/"+installation+"/refresh", nil); (err == nil) != (state == "ok") {
+			if _, err := e.Do(logical.UpdateOperation, "connections/"+enginetest.Installation+"/refresh", nil); (err == nil) != (state == "ok") {
 				t.Errorf("another account's refresh: %v", err)
 			}
-			e.untouched([]string{uma, installation})
-			e.after(10 * time.Minute)
-			e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			e.CheckHealthy([]string{enginetest.Uma, enginetest.Installation})
+			e.After(10 * time.Minute)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 		})
 	}
 }
@@ -128,19 +130,19 @@ func TestLimitsAsTheyComePauseTheirOwners(t *testing.T) {
 // the installation is checked, and nothing is believed.
 func TestInstallationOfABusinessIsTold(t *testing.T) {
 	for field, value := range map[string]map[string]any{
-		"business_integration_install": {"business_manager_id": businessID, "tp_config_id": "31"},
-		"business_integration_update":  {"business_manager_id": businessID},
+		"business_integration_install": {"business_manager_id": enginetest.BusinessID, "tp_config_id": "31"},
+		"business_integration_update":  {"business_manager_id": enginetest.BusinessID},
 	} {
 		t.Run(field, func(t *testing.T) {
-			e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-			e.install()
-			e.clock.Advance(time.Hour)
-			before := e.read("connections/" + installation)["checked_at"]
-			e.notified(map[string]any{"object": "application", "entry": []any{map[string]any{
-				"id": appID, "time": e.clock.Now().Unix(), "changes": []any{map[string]any{"field": field, "value": value}},
+			e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+			e.Install()
+			e.Clock.Advance(time.Hour)
+			before := e.Read("connections/" + enginetest.Installation)["checked_at"]
+			e.Webhooks.Notify(map[string]any{"object": "application", "entry": []any{map[string]any{
+				"id": enginetest.AppID, "time": e.Clock.Now().Unix(), "changes": []any{map[string]any{"field": field, "value": value}},
 			}}})
-			e.after(2 * time.Minute)
-			if got := e.read("connections/" + installation); got["status"] != "active" || got["checked_at"] == before {
+			e.After(2 * time.Minute)
+			if got := e.Read("connections/" + enginetest.Installation); got["status"] != "active" || got["checked_at"] == before {
 				t.Errorf("the installation is %v, last checked at %v, as before", got["status"], got["checked_at"])
 			}
 		})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -12,10 +14,10 @@ import (
 // BenchmarkWarmRead measures what the engine itself adds to a read that needs
 // nothing of storage or the provider: no Vault stands around it.
 func BenchmarkWarmRead(b *testing.B) {
-	e := both(b, authpipetest.Options{})
-	for name, ref := range map[string]string{"installation": installation, "user": uma, "page": page777} {
-		e.read("creds/" + ref)
-		req := logical.Request{Operation: logical.ReadOperation, Path: "creds/" + ref, Storage: e.storage}
+	e := enginetest.Connected(b, authpipetest.Options{})
+	for name, ref := range map[string]string{"installation": enginetest.Installation, "user": enginetest.Uma, "page": enginetest.Page777} {
+		e.Read("creds/" + ref)
+		req := logical.Request{Operation: logical.ReadOperation, Path: "creds/" + ref, Storage: e.Storage}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -34,6 +36,6 @@ func BenchmarkWarmRead(b *testing.B) {
 				}
 			})
 		})
-		e.storage.Reset()
+		e.Storage.Reset()
 	}
 }

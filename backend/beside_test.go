@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -16,33 +18,33 @@ import (
 // tenant be done at once, twice each.
 func TestWhateverRunsBesideItATenantEndsDeleted(t *testing.T) {
 	for i := range 6 {
-		e := both(t, authpipetest.Options{})
-		e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
-		e.deposit(hook, "webhook_secret", apiKey)
-		s := e.begin(udo, nil)
-		code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
-		again := e.begin(uma, nil)
-		codeAgain := e.callback(e.consent(again, authpipetest.Consent{User: "uma"})).code(t)
-		e.clock.Advance(2 * time.Minute)
+		e := enginetest.Connected(t, authpipetest.Options{})
+		e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
+		e.WriteStatic(enginetest.StaticHook, "webhook_secret", enginetest.APIKey)
+		s := e.Begin(enginetest.Udo, nil)
+		code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
+		again := e.Begin(enginetest.Uma, nil)
+		codeAgain := e.Callback(e.Consent(again, authpipetest.Consent{User: "uma"})).ConnectCode(t)
+		e.Clock.Advance(2 * time.Minute)
 		ctx := context.Background()
 		acts := []func(){
-			func() { e.do(logical.UpdateOperation, acme+"/rotate", nil) },
-			func() { e.do(logical.UpdateOperation, acme+"/reindex", nil) },
-			func() { e.do(logical.UpdateOperation, acme, map[string]any{"suspended": true}) },
-			func() { e.do(logical.UpdateOperation, acme, map[string]any{"suspended": false}) },
-			func() { e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil) },
-			func() { e.do(logical.UpdateOperation, "connections/"+installation+"/check", nil) },
-			func() { e.do(logical.ReadOperation, "creds/"+page777, nil) },
-			func() { e.do(logical.DeleteOperation, "creds/"+uma, nil) },
-			func() { e.do(logical.DeleteOperation, "creds/"+installation, nil) },
+			func() { e.Do(logical.UpdateOperation, enginetest.Acme+"/rotate", nil) },
+			func() { e.Do(logical.UpdateOperation, enginetest.Acme+"/reindex", nil) },
+			func() { e.Do(logical.UpdateOperation, enginetest.Acme, map[string]any{"suspended": true}) },
+			func() { e.Do(logical.UpdateOperation, enginetest.Acme, map[string]any{"suspended": false}) },
+			func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil) },
+			func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil) },
+			func() { e.Do(logical.ReadOperation, "creds/"+enginetest.Page777, nil) },
+			func() { e.Do(logical.DeleteOperation, "creds/"+enginetest.Uma, nil) },
+			func() { e.Do(logical.DeleteOperation, "creds/"+enginetest.Installation, nil) },
 			func() {
-				e.do(logical.UpdateOperation, "creds/"+hook, map[string]any{"credential": "x", "credential_type": "api_key"})
+				e.Do(logical.UpdateOperation, "creds/"+enginetest.StaticHook, map[string]any{"credential": "x", "credential_type": "api_key"})
 			},
 			func() {
-				e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+				e.Do(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
 			},
 			func() {
-				e.do(logical.UpdateOperation, again.path+"/complete", map[string]any{"actor": "uma", "connect_code": codeAgain})
+				e.Do(logical.UpdateOperation, again.Path+"/complete", map[string]any{"actor": "uma", "connect_code": codeAgain})
 			},
 			func() { e.Sweep(ctx) },
 			func() { e.Sweep(ctx) },
@@ -53,17 +55,17 @@ func TestWhateverRunsBesideItATenantEndsDeleted(t *testing.T) {
 			all.Go(act)
 		}
 		said := map[string]any{"force": i%3 == 1, "revoke": i%3 != 2}
-		all.Go(func() { e.must(logical.DeleteOperation, acme, said) })
+		all.Go(func() { e.Must(logical.DeleteOperation, enginetest.Acme, said) })
 		all.Wait()
 		for range 6 {
-			e.clock.Advance(10 * time.Minute)
+			e.Clock.Advance(10 * time.Minute)
 			e.Sweep(ctx)
 		}
-		if left := append(e.keys("cred/org_acme/"), append(e.keys("tenant/org_acme"), e.keys("keyring/tenant/org_acme")...)...); len(left) > 0 {
-			r, err := e.do(logical.ReadOperation, acme, nil)
+		if left := append(e.Storage.Under("cred/org_acme/"), append(e.Storage.Under("tenant/org_acme"), e.Storage.Under("keyring/tenant/org_acme")...)...); len(left) > 0 {
+			r, err := e.Do(logical.ReadOperation, enginetest.Acme, nil)
 			t.Fatalf("round %d, %v: left %v; %v %v", i, said, left, r, err)
 		}
-		e.read("creds/" + globex)
+		e.Read("creds/" + enginetest.Globex)
 	}
 }
 
@@ -75,49 +77,52 @@ func TestWhatIsDoneAtATenantIsDoneOrNotWhereStorageGoesAway(t *testing.T) {
 		op   logical.Operation
 		path string
 		data map[string]any
-		end  func(*engine, string)
+		end  func(*enginetest.Engine, string)
 	}
 	for name, r := range map[string]row{
-		"suspend": {logical.UpdateOperation, acme, map[string]any{"suspended": true}, func(e *engine, when string) {
-			e.refused("suspended", 409, logical.ReadOperation, "creds/"+uma, nil)
+		"suspend": {logical.UpdateOperation, enginetest.Acme, map[string]any{"suspended": true}, func(e *enginetest.Engine, when string) {
+			e.Refused("suspended", 409, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 		}},
-		"rotate": {logical.UpdateOperation, acme + "/rotate", nil, func(e *engine, when string) { e.rotated(when); e.read("creds/" + uma) }},
-		"delete": {logical.DeleteOperation, acme, nil, func(e *engine, when string) {
-			e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
-			e.after(2 * time.Minute)
-			e.after(2 * time.Minute)
-			e.deleted(when)
+		"rotate": {logical.UpdateOperation, enginetest.Acme + "/rotate", nil, func(e *enginetest.Engine, when string) {
+			e.Tenant.FinishRotation(when)
+			e.Read("creds/" + enginetest.Uma)
 		}},
-		"force": {logical.DeleteOperation, acme, map[string]any{"force": true}, func(e *engine, when string) {
-			e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
-			if left := e.keys("keyring/tenant/org_acme"); len(left) > 0 {
-				e.t.Errorf("%s: the keys are there", when)
+		"delete": {logical.DeleteOperation, enginetest.Acme, nil, func(e *enginetest.Engine, when string) {
+			e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+			e.After(2 * time.Minute)
+			e.After(2 * time.Minute)
+			e.Tenant.CheckDeleted(when)
+		}},
+		"force": {logical.DeleteOperation, enginetest.Acme, map[string]any{"force": true}, func(e *enginetest.Engine, when string) {
+			e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+			if left := e.Storage.Under("keyring/tenant/org_acme"); len(left) > 0 {
+				e.T.Errorf("%s: the keys are there", when)
 			}
-			e.after(2 * time.Minute)
-			e.after(2 * time.Minute)
-			e.refused("not_found", 404, logical.ReadOperation, acme, nil)
+			e.After(2 * time.Minute)
+			e.After(2 * time.Minute)
+			e.Refused("not_found", 404, logical.ReadOperation, enginetest.Acme, nil)
 		}},
-		"uninstall": {logical.DeleteOperation, "creds/" + installation, nil, func(e *engine, when string) {
-			e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
-			e.after(2 * time.Minute)
-			e.after(2 * time.Minute)
-			e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+		"uninstall": {logical.DeleteOperation, "creds/" + enginetest.Installation, nil, func(e *enginetest.Engine, when string) {
+			e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+			e.After(2 * time.Minute)
+			e.After(2 * time.Minute)
+			e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for c := range eachCrash() {
-				e := both(t, authpipetest.Options{})
+				e := enginetest.Connected(t, authpipetest.Options{})
 				when := fmt.Sprintf("storage goes away at operation %d, after effect %v", c.operation, c.afterEffect)
-				e.storage.DieAt(c.operation, c.afterEffect)
-				_, err := e.do(r.op, r.path, r.data)
+				e.Storage.DieAt(c.operation, c.afterEffect)
+				_, err := e.Do(r.op, r.path, r.data)
 				missed := c.misses(e)
-				e.storage.Reset()
+				e.Storage.Reset()
 				if missed {
 					continue
 				}
-				e.checkMemory()
+				e.CheckMemory()
 				if err != nil {
-					if _, err := e.do(r.op, r.path, r.data); err != nil {
+					if _, err := e.Do(r.op, r.path, r.data); err != nil {
 						t.Logf("%s: again: %v", when, err)
 					}
 				}

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -18,45 +20,20 @@ import (
 
 var appLimit = &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}
 
-// sweeps sweeps as the worker does, whom no panic ends.
-func (e *engine) sweeps(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in the sweep: %v", p)
-		}
-	}()
-	return e.Sweep(ctx)
-}
-
-// patience is how long a test waits for what must happen. It is generous: only
-// a test that fails spends it.
-const patience = 2 * time.Minute
-
-// awaitCalls waits until an endpoint of Facebook's has been called n times in
-// all. An empty name counts what came over the wire.
-func (e *engine) awaitCalls(endpoint string, n int) {
-	e.t.Helper()
-	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
-	defer cancel()
-	if err := e.fb.AwaitCount(ctx, endpoint, n); err != nil {
-		e.t.Fatal(err)
-	}
-}
-
 // sweepEnds fails the test if a sweep does not end.
-func (e *engine) sweepEnds() {
-	e.t.Helper()
+func sweepEnds(e *enginetest.Engine) {
+	e.T.Helper()
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go func() { done <- e.sweeps(ctx) }()
+	go func() { done <- e.SweepRecovering(ctx) }()
 	select {
 	case err := <-done:
 		if err != nil {
-			e.t.Errorf("the sweep: %.600v", err)
+			e.T.Errorf("the sweep: %.600v", err)
 		}
-	case <-time.After(patience):
-		e.t.Errorf("the sweep does not end within %v", patience)
+	case <-time.After(enginetest.Patience):
+		e.T.Errorf("the sweep does not end within %v", enginetest.Patience)
 		cancel()
 		<-done
 	}
@@ -64,81 +41,81 @@ func (e *engine) sweepEnds() {
 
 // A provider that was down throttles the probe and names no time.
 func TestAProbeThatIsThrottledWithoutATime(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(6)
-	clear := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "down"})
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(6)
+	clear := e.Facebook.Fail(authpipetest.Fault{Status: 503, Body: "down"})
 	for _, ref := range refs[:5] {
-		e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+ref+"/check", nil)
+		e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+ref+"/check", nil)
 	}
 	clear()
-	defer e.fb.Fail(authpipetest.Fault{Error: appLimit})()
-	e.clock.Advance(time.Minute)
-	if err := e.sweeps(t.Context()); err != nil {
+	defer e.Facebook.Fail(authpipetest.Fault{Error: appLimit})()
+	e.Clock.Advance(time.Minute)
+	if err := e.SweepRecovering(t.Context()); err != nil {
 		t.Errorf("sweeping: %v", err)
 	}
 }
 
 // Two are throttled at once; the first is told until when, the other not.
 func TestThrottledWithAndWithoutATime(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(day) // checks are due: one batch
-	first := throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(enginetest.Day) // checks are due: one batch
+	first := enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`)
 	first.Hang, first.Times, first.Endpoint = true, 1, authpipetest.EndpointExchangeToken
-	clearFirst := e.fb.Fail(first)
-	clearSecond := e.fb.Fail(authpipetest.Fault{Error: appLimit, Hang: true, Times: 1, Endpoint: authpipetest.EndpointBatch})
-	exchanges := e.fb.Count(authpipetest.EndpointExchangeToken)
+	clearFirst := e.Facebook.Fail(first)
+	clearSecond := e.Facebook.Fail(authpipetest.Fault{Error: appLimit, Hang: true, Times: 1, Endpoint: authpipetest.EndpointBatch})
+	exchanges := e.Facebook.Count(authpipetest.EndpointExchangeToken)
 	var all sync.WaitGroup
-	all.Go(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil); clearSecond() })
-	e.awaitCalls(authpipetest.EndpointExchangeToken, exchanges+1)
-	n := e.fb.Count(authpipetest.EndpointBatch)
+	all.Go(func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil); clearSecond() })
+	e.Facebook.AwaitCalls(authpipetest.EndpointExchangeToken, exchanges+1)
+	n := e.Facebook.Count(authpipetest.EndpointBatch)
 	all.Go(func() {
-		if err := e.sweeps(context.Background()); err != nil {
+		if err := e.SweepRecovering(context.Background()); err != nil {
 			t.Errorf("the sweep: %.300v", err)
 		}
 	})
-	e.awaitCalls(authpipetest.EndpointBatch, n+1)
+	e.Facebook.AwaitCalls(authpipetest.EndpointBatch, n+1)
 	clearFirst()
 	all.Wait()
-	e.clock.Advance(3 * time.Hour)
-	e.sweepEnds()
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.Clock.Advance(3 * time.Hour)
+	sweepEnds(e)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 }
 
 // The provider's code panics in the probe, too: what was taken is landed.
 func TestAProbeThatPanics(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v99.9"})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v99.9"})
 	for range 6 {
-		e.clock.Advance(day)
-		if err := e.sweeps(t.Context()); err != nil {
+		e.Clock.Advance(enginetest.Day)
+		if err := e.SweepRecovering(t.Context()); err != nil {
 			t.Errorf("the sweep: %.200v", err)
 		}
 	}
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": ""})
-	e.clock.Advance(day)
-	e.sweepEnds()
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": ""})
+	e.Clock.Advance(enginetest.Day)
+	sweepEnds(e)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 }
 
 // A reload in the middle of calls is no outage of the provider.
 func TestReloadOpensNoCircuit(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(8)
-	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})
-	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(8)
+	clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})
+	n := e.Facebook.Count(authpipetest.EndpointDebugToken)
 	var all sync.WaitGroup
 	for _, ref := range refs {
-		all.Go(func() { e.do(logical.UpdateOperation, "connections/"+ref+"/check", nil) })
+		all.Go(func() { e.Do(logical.UpdateOperation, "connections/"+ref+"/check", nil) })
 	}
-	e.awaitCalls(authpipetest.EndpointDebugToken, n+8)
+	e.Facebook.AwaitCalls(authpipetest.EndpointDebugToken, n+8)
 	e.Cleanup(t.Context())
 	all.Wait()
 	clear()
-	e.restart()
-	e.must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
-	if found, _ := e.events(0); slices.Contains(found, "provider.unavailable facebook") {
+	e.Restart()
+	e.Must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+	if found, _ := e.Events(0); slices.Contains(found, "provider.unavailable facebook") {
 		t.Error("told that the provider was unavailable")
 	}
 }
@@ -150,38 +127,38 @@ func TestSlowCallsOpenNoCircuit(t *testing.T) {
 }
 
 func slowCallsOpenNoCircuit(t *testing.T) {
-	e := newBubbleEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(5)
-	defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Hang: true})()
+	e := enginetest.NewInBubble(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(5)
+	defer e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Hang: true})()
 	var all sync.WaitGroup
 	for _, ref := range refs {
-		all.Go(func() { e.do(logical.UpdateOperation, "connections/"+ref+"/refresh", nil) })
+		all.Go(func() { e.Do(logical.UpdateOperation, "connections/"+ref+"/refresh", nil) })
 	}
 	all.Wait()
 	synctest.Wait() // for the probe
-	e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
 }
 
 // One tenant's request that is given up at the right moment shuts nobody
 // out.
 func TestCancelledCallerOpensNoCircuit(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	token := e.read("creds/" + uma)["access_token"].(string)
-	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true, Times: 1,
+	e := enginetest.Connected(t, authpipetest.Options{})
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
+	clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true, Times: 1,
 		Error: &authpipetest.GraphError{Code: 3, Message: "Application does not have the capability to make this API call."}})
-	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	n := e.Facebook.Count(authpipetest.EndpointDebugToken)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e.HandleRequest(ctx, &logical.Request{Operation: logical.UpdateOperation, Path: "creds/" + uma, Data: map[string]any{"access_token": token}, Storage: e.storage})
+		e.HandleRequest(ctx, &logical.Request{Operation: logical.UpdateOperation, Path: "creds/" + enginetest.Uma, Data: map[string]any{"access_token": token}, Storage: e.Storage})
 	}()
-	e.awaitCalls(authpipetest.EndpointDebugToken, n+1)
+	e.Facebook.AwaitCalls(authpipetest.EndpointDebugToken, n+1)
 	cancel()
 	clear()
 	<-done
-	e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
 }
 
 // A request that joins another's probe ends within its own ten seconds.
@@ -190,25 +167,25 @@ func TestAProbeOfOthersDoesNotOutlastARequest(t *testing.T) {
 }
 
 func probeOfOthersDoesNotOutlastARequest(t *testing.T) {
-	e := newBubbleEngine(t, authpipetest.Options{})
-	e.install()
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	token := e.read("creds/" + uma)["access_token"].(string)
+	e := enginetest.NewInBubble(t, authpipetest.Options{})
+	e.Install()
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
 	refused := &authpipetest.GraphError{Code: 3, Message: "Application does not have the capability to make this API call."}
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Delay: 8 * time.Second, Times: 1, Error: refused})
-	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Delay: 8 * time.Second, Times: 1, Error: refused})
+	n := e.Facebook.Count(authpipetest.EndpointDebugToken)
 	var took time.Duration
 	var all sync.WaitGroup
 	all.Go(func() {
 		begun := time.Now()
-		e.do(logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
+		e.Do(logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": token})
 		took = time.Since(begun)
 	})
-	e.awaitCalls(authpipetest.EndpointDebugToken, n+1)
+	e.Facebook.AwaitCalls(authpipetest.EndpointDebugToken, n+1)
 	// Its probe begins six seconds on, and hangs.
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Delay: 6 * time.Second, Times: 1, Error: refused})
-	defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})()
-	all.Go(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil) })
+	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Delay: 6 * time.Second, Times: 1, Error: refused})
+	defer e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Hang: true})()
+	all.Go(func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil) })
 	all.Wait()
 	if took != 10*time.Second {
 		t.Errorf("the import took %v", took)
@@ -217,39 +194,39 @@ func probeOfOthersDoesNotOutlastARequest(t *testing.T) {
 
 // The pause that the provider asked for is kept, whatever is written.
 func TestAConfigWriteDoesNotEndAPause(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	defer e.fb.Fail(throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
-	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"return_urls": []string{}})
-	if calls := e.calls(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil) }); calls != 0 {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	defer e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
+	e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"return_urls": []string{}})
+	if calls := e.Facebook.CallsDuring(func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil) }); calls != 0 {
 		t.Errorf("in the pause %d calls are made", calls)
 	}
 }
 
 // Who are throttled at the same time are one event.
 func TestManyThrottledAreOneEvent(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(6)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(6)
 	var clears []func()
 	for range refs {
-		fault := throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`)
+		fault := enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`)
 		fault.Hang, fault.Times, fault.Endpoint = true, 1, authpipetest.EndpointDebugToken
 		fault.Error = &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}
-		clears = append(clears, e.fb.Fail(fault))
+		clears = append(clears, e.Facebook.Fail(fault))
 	}
-	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	n := e.Facebook.Count(authpipetest.EndpointDebugToken)
 	answered := make(chan bool)
 	for _, ref := range refs {
-		go func() { e.do(logical.UpdateOperation, "connections/"+ref+"/check", nil); answered <- true }()
+		go func() { e.Do(logical.UpdateOperation, "connections/"+ref+"/check", nil); answered <- true }()
 	}
-	e.awaitCalls(authpipetest.EndpointDebugToken, n+len(refs))
+	e.Facebook.AwaitCalls(authpipetest.EndpointDebugToken, n+len(refs))
 	for _, clear := range clears {
 		clear()
 		<-answered
-		e.clock.Advance(50 * time.Millisecond) // time passes
+		e.Clock.Advance(50 * time.Millisecond) // time passes
 	}
-	found, _ := e.events(0)
+	found, _ := e.Events(0)
 	told := 0
 	for _, event := range found {
 		if event == "provider.throttled facebook" {
@@ -264,59 +241,59 @@ func TestManyThrottledAreOneEvent(t *testing.T) {
 // A standby's health tells how the provider is now, and a node that becomes
 // active keeps a pause.
 func TestStandbyReadsCircuitOfActiveNode(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	s := &system{}
-	s.standby.Store(true)
-	other := e.node(s)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	s := &enginetest.System{}
+	s.Standby.Store(true)
+	other := e.Node(s)
 	state := func() any {
-		return other.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["state"]
+		return other.Read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["state"]
 	}
 	if got := state(); got != "ok" {
 		t.Fatal(got)
 	}
-	defer e.fb.Fail(throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
-	e.told2(other, func() { e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil) })
-	e.clock.Advance(2 * time.Minute)
+	defer e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
+	e.PassWrites(other, func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil) })
+	e.Clock.Advance(2 * time.Minute)
 	if got := state(); got != "throttled" {
 		t.Errorf("on a standby the provider is %v", got)
 	}
-	s.standby.Store(false)
-	e.clock.Advance(time.Second)
-	if calls := e.calls(func() { other.do(logical.UpdateOperation, "connections/"+uma+"/check", nil) }); calls != 0 {
+	s.Standby.Store(false)
+	e.Clock.Advance(time.Second)
+	if calls := e.Facebook.CallsDuring(func() { other.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil) }); calls != 0 {
 		t.Errorf("the new active node makes %d calls in the pause", calls)
 	}
-	e.restart()
+	e.Restart()
 }
 
 // TestBlockedAppMarksNoCredential: a probe that is refused with an error that no rule
 // knows must not keep the circuit open for good, either.
 func TestBlockedAppMarksNoCredential(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(5)
-	clear := e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 200, Message: "API access blocked."}})
-	e.clock.Advance(day)
-	e.sweeps(t.Context())
-	e.untouched(refs)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(5)
+	clear := e.Facebook.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 200, Message: "API access blocked."}})
+	e.Clock.Advance(enginetest.Day)
+	e.SweepRecovering(t.Context())
+	e.CheckHealthy(refs)
 	clear()
-	e.clock.Advance(time.Minute)
-	e.sweeps(t.Context())
-	e.must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+	e.Clock.Advance(time.Minute)
+	e.SweepRecovering(t.Context())
+	e.Must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
 }
 
 func TestAnOutageThatBecomesABlock(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(5)
-	clear := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "down"})
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(5)
+	clear := e.Facebook.Fail(authpipetest.Fault{Status: 503, Body: "down"})
 	for _, ref := range refs {
-		e.do(logical.UpdateOperation, "connections/"+ref+"/check", nil)
+		e.Do(logical.UpdateOperation, "connections/"+ref+"/check", nil)
 	}
 	clear()
-	defer e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 200, Message: "API access blocked."}})()
-	e.after(time.Minute)
-	e.after(time.Minute)
-	state := e.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)
+	defer e.Facebook.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 200, Message: "API access blocked."}})()
+	e.After(time.Minute)
+	e.After(time.Minute)
+	state := e.Read("health")["providers"].(map[string]any)["facebook"].(map[string]any)
 	if state["state"] == "unavailable" && strings.Contains(fmt.Sprint(state["error"]), "503") {
 		t.Errorf("it answers, and the engine says %v", state)
 	}
@@ -324,55 +301,55 @@ func TestAnOutageThatBecomesABlock(t *testing.T) {
 
 // An outage of before a restart is probed by the tick.
 func TestAnOutageIsProbedAfterARestart(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(5)
-	clear := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "down"})
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(5)
+	clear := e.Facebook.Fail(authpipetest.Fault{Status: 503, Body: "down"})
 	for _, ref := range refs {
-		e.do(logical.UpdateOperation, "connections/"+ref+"/check", nil)
+		e.Do(logical.UpdateOperation, "connections/"+ref+"/check", nil)
 	}
-	e.restart()
+	e.Restart()
 	clear()
 	for range 5 {
-		e.after(time.Minute)
+		e.After(time.Minute)
 	}
-	e.must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+	e.Must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
 }
 
 // TestUnreadableConfigurationClosesNoCircuit: without it there is no probe.
 func TestUnreadableConfigurationClosesNoCircuit(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(5)
-	e.fb.SetAppSecret(appID, newSecret)
-	e.do(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
-	e.restart()
-	e.read("health") // loads the door
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(5)
+	e.Facebook.SetAppSecret(enginetest.AppID, enginetest.NewSecret)
+	e.Do(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+	e.Restart()
+	e.Read("health") // loads the door
 	e.InvalidateKey(t.Context(), "config/facebook")
-	e.storage.Fail(func(_ int, op storagetest.Operation) error {
+	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "config/") {
 			return storagetest.ErrStorage
 		}
 		return nil
 	})
-	e.clock.Advance(time.Minute)
-	e.sweeps(t.Context())
-	e.storage.Reset()
-	if found, _ := e.events(0); slices.Contains(found, "provider.recovered facebook") {
+	e.Clock.Advance(time.Minute)
+	e.SweepRecovering(t.Context())
+	e.Storage.Reset()
+	if found, _ := e.Events(0); slices.Contains(found, "provider.recovered facebook") {
 		t.Error("a storage error is told as the provider's recovery")
 	}
 }
 
 // What was not landed stops the sweep, and with it everything, for good.
 func TestOneThatIsNotLandedStopsNoSweep(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v99.9"})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v99.9"})
 	for range 6 {
-		e.clock.Advance(day)
-		e.sweeps(t.Context())
+		e.Clock.Advance(enginetest.Day)
+		e.SweepRecovering(t.Context())
 	}
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": ""})
-	e.must(logical.DeleteOperation, "creds/"+uma, nil)
-	e.clock.Advance(day)
-	e.sweepEnds()
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": ""})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	e.Clock.Advance(enginetest.Day)
+	sweepEnds(e)
 }

@@ -1,127 +1,87 @@
 package backend_test
 
 import (
-	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-const day = 24 * time.Hour
-
-// crowd connects n people under the installation and returns their refs.
-func (e *engine) crowd(n int) []string {
-	e.t.Helper()
-	refs := make([]string, n)
-	for i := range refs {
-		name := fmt.Sprintf("person-%03d", i)
-		e.fb.AddUser(authpipetest.User{ID: name})
-		refs[i] = "org_acme/facebook/users/" + name
-		e.connect(refs[i], name, authpipetest.Consent{User: name})
-	}
-	return refs
-}
-
-// calls counts what goes over the wire while act runs.
-func (e *engine) calls(act func()) int {
-	before := e.fb.Count("")
-	act()
-	return e.fb.Count("") - before
-}
-
-// untouched fails the test if the provider's trouble was put down to one of
-// the credentials.
-func (e *engine) untouched(refs []string) {
-	e.t.Helper()
-	for _, ref := range refs {
-		if c := e.read("connections/" + ref); c["status"] != "active" || c["consecutive_failures"] != 0 || c["last_error"] != nil {
-			e.t.Fatalf("%s is marked as failing: %v", ref, c)
-		}
-	}
-}
-
-func throttled(header string) authpipetest.Fault {
-	return authpipetest.Fault{
-		Error:  &authpipetest.GraphError{Code: 80001, Message: "There have been too many calls to this Page account."},
-		Header: http.Header{"X-Business-Use-Case-Usage": {header}},
-	}
-}
-
 func TestThrottledProviderIsNotCalled(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(20)
-	parked := e.begin(udo, map[string]any{"actor": "udo"})
-	code := e.callback(e.consent(parked, authpipetest.Consent{User: "udo"})).code(t)
-	clear := e.fb.Fail(throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))
-	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(20)
+	parked := e.Begin(enginetest.Udo, map[string]any{"actor": "udo"})
+	code := e.Callback(e.Consent(parked, authpipetest.Consent{User: "udo"})).ConnectCode(t)
+	clear := e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))
+	e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
 
 	// Whoever asks is answered from memory, after a restart too, and told until
 	// when.
-	e.restart()
-	calls := e.calls(func() {
+	e.Restart()
+	calls := e.Facebook.CallsDuring(func() {
 		for _, path := range []string{"connections/" + refs[1] + "/check", "connections/" + refs[2] + "/refresh"} {
-			if text := e.refused("throttled", 429, logical.UpdateOperation, path, nil); !strings.Contains(text, "2026-11-23T13:30:00Z") {
+			if text := e.Refused("throttled", 429, logical.UpdateOperation, path, nil); !strings.Contains(text, "2026-11-23T13:30:00Z") {
 				t.Errorf("nobody is told until when: %s", text)
 			}
 		}
-		e.refused("throttled", 429, logical.UpdateOperation, parked.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
-		if c := e.read("creds/" + refs[3]); c["access_token"] == "" {
+		e.Refused("throttled", 429, logical.UpdateOperation, parked.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+		if c := e.Read("creds/" + refs[3]); c["access_token"] == "" {
 			t.Error("a living token is not served")
 		}
 	})
 	if calls != 0 {
 		t.Errorf("the provider was called %d times", calls)
 	}
-	if s := e.read(parked.path); s["status"] != "authorized" {
+	if s := e.Read(parked.Path); s["status"] != "authorized" {
 		t.Errorf("the parked session reads %v", s)
 	}
-	e.untouched(refs)
+	e.CheckHealthy(refs)
 
 	// It is asked again when the time has come, and not before.
-	e.clock.Advance(89 * time.Minute)
-	if calls := e.calls(func() {
-		e.refused("throttled", 429, logical.UpdateOperation, "connections/"+refs[1]+"/check", nil)
+	e.Clock.Advance(89 * time.Minute)
+	if calls := e.Facebook.CallsDuring(func() {
+		e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+refs[1]+"/check", nil)
 	}); calls != 0 {
 		t.Errorf("a minute early the provider was called %d times", calls)
 	}
 	clear()
-	e.clock.Advance(2 * time.Minute)
-	e.must(logical.UpdateOperation, "connections/"+refs[1]+"/check", nil)
+	e.Clock.Advance(2 * time.Minute)
+	e.Must(logical.UpdateOperation, "connections/"+refs[1]+"/check", nil)
 }
 
 // TestDueWorkIsPutOffWhileCallsArePaused has the checks of a day fall
 // into a pause: they are moved behind it, and not looked at by every sweep.
 func TestDueWorkIsPutOffWhileCallsArePaused(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(60)
-	e.clock.Advance(day)
-	clear := e.fb.Fail(throttled(`{"1":[{"estimated_time_to_regain_access":120}]}`))
-	if calls := e.calls(e.sweep); calls == 0 || calls > 2 {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(60)
+	e.Clock.Advance(enginetest.Day)
+	clear := e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":120}]}`))
+	if calls := e.Facebook.CallsDuring(e.MustSweep); calls == 0 || calls > 2 {
 		t.Errorf("%d calls were made, though the first was throttled", calls)
 	}
-	e.untouched(refs)
+	e.CheckHealthy(refs)
 	for range 5 {
-		e.clock.Advance(time.Minute)
-		e.storage.Reset()
-		if calls := e.calls(e.sweep); calls != 0 {
+		e.Clock.Advance(time.Minute)
+		e.Storage.Reset()
+		if calls := e.Facebook.CallsDuring(e.MustSweep); calls != 0 {
 			t.Errorf("%d calls were made in the pause", calls)
 		}
-		if ops := len(e.storage.Operations()); ops > 1 {
+		if ops := len(e.Storage.Operations()); ops > 1 {
 			t.Errorf("a sweep in the pause makes %d storage calls", ops)
 		}
 	}
 	clear()
-	e.after(2 * time.Hour)
-	e.after(time.Hour)
+	e.After(2 * time.Hour)
+	e.After(time.Hour)
 	for _, ref := range refs {
-		if c := e.read("connections/" + ref); c["checked_at"] == c["connected_at"] {
+		if c := e.Read("connections/" + ref); c["checked_at"] == c["connected_at"] {
 			t.Errorf("%s was not checked after the pause", ref)
 		}
 	}
@@ -130,61 +90,63 @@ func TestDueWorkIsPutOffWhileCallsArePaused(t *testing.T) {
 // TestPauseWithoutTimeGrows covers the limits of an app and of a user, for
 // which Facebook does not say how long they last.
 func TestPauseWithoutTimeGrows(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	defer e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}})()
-	check := func() { e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil) }
+	e := enginetest.Connected(t, authpipetest.Options{})
+	defer e.Facebook.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}})()
+	check := func() {
+		e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	}
 	for _, pause := range []time.Duration{5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute, time.Hour, time.Hour} {
-		if e.calls(check) != 1 {
+		if e.Facebook.CallsDuring(check) != 1 {
 			t.Fatalf("before the pause of %v the provider is not asked", pause)
 		}
-		e.clock.Advance(pause - time.Second)
-		if e.calls(check) != 0 {
+		e.Clock.Advance(pause - time.Second)
+		if e.Facebook.CallsDuring(check) != 0 {
 			t.Errorf("the pause of %v is over a second early", pause)
 		}
-		e.clock.Advance(time.Second)
+		e.Clock.Advance(time.Second)
 	}
 }
 
 // TestWrongAppSecretMarksNoCredential resets the secret in the dashboard for a
 // day. One probe a tick finds out when that is mended.
 func TestWrongAppSecretMarksNoCredential(t *testing.T) {
-	for name, mend := range map[string]func(*engine){
-		"by itself, when the provider takes the client again": func(e *engine) { e.fb.SetAppSecret(appID, appSecret) },
-		"at once, when the configuration is written": func(e *engine) {
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
+	for name, mend := range map[string]func(*enginetest.Engine){
+		"by itself, when the provider takes the client again": func(e *enginetest.Engine) { e.Facebook.SetAppSecret(enginetest.AppID, enginetest.AppSecret) },
+		"at once, when the configuration is written": func(e *enginetest.Engine) {
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.install()
-			refs := e.crowd(60)
-			e.fb.SetAppSecret(appID, newSecret)
-			e.clock.Advance(day)
-			if calls := e.calls(e.sweep); calls > 8 {
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Install()
+			refs := e.ConnectMany(60)
+			e.Facebook.SetAppSecret(enginetest.AppID, enginetest.NewSecret)
+			e.Clock.Advance(enginetest.Day)
+			if calls := e.Facebook.CallsDuring(e.MustSweep); calls > 8 {
 				t.Errorf("the sweep made %d calls", calls)
 			}
-			e.untouched(refs)
-			if calls := e.calls(func() { e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+refs[0]+"/check", nil) }); calls != 0 {
+			e.CheckHealthy(refs)
+			if calls := e.Facebook.CallsDuring(func() { e.Refused("misconfigured", 424, logical.UpdateOperation, "connections/"+refs[0]+"/check", nil) }); calls != 0 {
 				t.Errorf("a check made %d calls", calls)
 			}
 			for range 10 {
-				e.clock.Advance(time.Minute)
-				if calls := e.calls(e.sweep); calls != 1 {
+				e.Clock.Advance(time.Minute)
+				if calls := e.Facebook.CallsDuring(e.MustSweep); calls != 1 {
 					t.Errorf("a tick made %d calls, and not one probe", calls)
 				}
 			}
 			mend(e)
 			if strings.Contains(name, "itself") {
-				e.after(time.Minute)
+				e.After(time.Minute)
 			}
-			e.must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
-			e.after(2 * time.Hour)
+			e.Must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+			e.After(2 * time.Hour)
 			for _, ref := range refs {
-				if c := e.read("connections/" + ref); c["checked_at"] == c["connected_at"] {
+				if c := e.Read("connections/" + ref); c["checked_at"] == c["connected_at"] {
 					t.Errorf("%s was not checked after that", ref)
 				}
 			}
-			e.untouched(refs)
+			e.CheckHealthy(refs)
 		})
 	}
 }
@@ -198,30 +160,30 @@ func TestUnavailableProviderIsProbedOnceATick(t *testing.T) {
 		"the connection breaks":    {Reset: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.install()
-			refs := e.crowd(10)
-			clear := e.fb.Fail(fault)
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Install()
+			refs := e.ConnectMany(10)
+			clear := e.Facebook.Fail(fault)
 			for i := range 5 {
-				e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+refs[i]+"/check", nil)
+				e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+refs[i]+"/check", nil)
 			}
-			if calls := e.calls(func() {
-				e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+refs[5]+"/check", nil)
+			if calls := e.Facebook.CallsDuring(func() {
+				e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+refs[5]+"/check", nil)
 			}); calls != 0 {
 				t.Errorf("after five failures a check makes %d calls", calls)
 			}
-			e.untouched(refs[5:])
-			e.clock.Advance(day)
-			e.sweep()
+			e.CheckHealthy(refs[5:])
+			e.Clock.Advance(enginetest.Day)
+			e.MustSweep()
 			for range 3 {
-				e.clock.Advance(time.Minute)
-				if calls := e.calls(e.sweep); calls != 1 {
+				e.Clock.Advance(time.Minute)
+				if calls := e.Facebook.CallsDuring(e.MustSweep); calls != 1 {
 					t.Errorf("a tick made %d calls, and not one probe", calls)
 				}
 			}
 			clear()
-			e.after(time.Minute)
-			e.must(logical.UpdateOperation, "connections/"+refs[5]+"/check", nil)
+			e.After(time.Minute)
+			e.Must(logical.UpdateOperation, "connections/"+refs[5]+"/check", nil)
 		})
 	}
 }
@@ -234,36 +196,36 @@ func TestFailuresOfOneCredentialOpenNoCircuit(t *testing.T) {
 		"misconfigured": {Code: 3, Message: "Application does not have the capability to make this API call."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
+			e := enginetest.Connected(t, authpipetest.Options{})
 			for range 12 {
-				clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &fault})
-				if _, err := e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil); err == nil {
+				clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &fault})
+				if _, err := e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil); err == nil {
 					t.Fatal("the refresh succeeds")
 				}
 				clear()
 			}
-			e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
 		})
 	}
 }
 
 func TestChecksAreAskedForInBatches(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(119) // and the installation
-	e.fb.RemoveApp(appID, "person-007")
-	e.clock.Advance(day)
-	if calls := e.calls(e.sweep); calls != 3 {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(119) // and the installation
+	e.Facebook.RemoveApp(enginetest.AppID, "person-007")
+	e.Clock.Advance(enginetest.Day)
+	if calls := e.Facebook.CallsDuring(e.MustSweep); calls != 3 {
 		t.Errorf("120 checks took %d calls, want 3", calls)
 	}
 	for i, ref := range refs {
-		c := e.read("connections/" + ref)
+		c := e.Read("connections/" + ref)
 		if revoked := i == 7; revoked != (c["status"] == "revoked") || !revoked && c["checked_at"] == c["connected_at"] {
 			t.Errorf("%s reads %v", ref, c)
 		}
 	}
-	e.clock.Advance(day)
-	if e.sweep(); e.read("connections/" + refs[0])["checked_at"] != e.clock.Now().Format(time.RFC3339) {
+	e.Clock.Advance(enginetest.Day)
+	if e.MustSweep(); e.Read("connections/" + refs[0])["checked_at"] != e.Clock.Now().Format(time.RFC3339) {
 		t.Error("the day after, nothing is checked")
 	}
 }
@@ -271,55 +233,55 @@ func TestChecksAreAskedForInBatches(t *testing.T) {
 // TestAPauseDoesNotOutlastAClockThatIsSetRight has the clock stand a day ahead
 // when the provider asks for a pause.
 func TestAPauseDoesNotOutlastAClockThatIsSetRight(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(day)
-	clear := e.fb.Fail(throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))
-	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(enginetest.Day)
+	clear := e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))
+	e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	clear()
-	e.clock.Advance(-day)
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.Clock.Advance(-enginetest.Day)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 }
 
 // TestATokenAboutToExpireIsRefreshedByTheNextSweep has the provider shorten the
 // life of a token to minutes.
 func TestATokenAboutToExpireIsRefreshedByTheNextSweep(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(2 * day)
-	token := e.read("creds/" + uma)["access_token"].(string)
-	e.fb.SetTokenExpiry(token, e.clock.Now().Add(4*time.Minute))
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.after(time.Minute)
-	if c := e.read("creds/" + uma); c["access_token"] == token || c["expires_at"] != e.clock.Now().Add(authpipetest.LongLife).Format(time.RFC3339) {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(2 * enginetest.Day)
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
+	e.Facebook.SetTokenExpiry(token, e.Clock.Now().Add(4*time.Minute))
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.After(time.Minute)
+	if c := e.Read("creds/" + enginetest.Uma); c["access_token"] == token || c["expires_at"] != e.Clock.Now().Add(authpipetest.LongLife).Format(time.RFC3339) {
 		t.Errorf("what is served is %v", c)
 	}
 }
 
 func TestHealthTellsHowTheMountIs(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	if h := e.read("health"); h["last_sweep"] != nil || h["overdue"] != 0 || h["providers"].(map[string]any)["facebook"].(map[string]any)["state"] != "ok" {
+	e := enginetest.New(t, authpipetest.Options{})
+	if h := e.Read("health"); h["last_sweep"] != nil || h["overdue"] != 0 || h["providers"].(map[string]any)["facebook"].(map[string]any)["state"] != "ok" {
 		t.Errorf("a mount that has done nothing reads %v", h)
 	}
-	e.install()
-	refs := e.crowd(5)
-	e.after(time.Hour) // their sessions are reaped
-	e.fb.RemoveApp(appID, "person-001")
-	e.fb.ChangePassword("person-002")
-	e.clock.Advance(day)
-	if h := e.read("health"); h["overdue"] != 6 || h["overdue_all_counted"] != true {
+	e.Install()
+	refs := e.ConnectMany(5)
+	e.After(time.Hour) // their sessions are reaped
+	e.Facebook.RemoveApp(enginetest.AppID, "person-001")
+	e.Facebook.ChangePassword("person-002")
+	e.Clock.Advance(enginetest.Day)
+	if h := e.Read("health"); h["overdue"] != 6 || h["overdue_all_counted"] != true {
 		t.Errorf("before the sweep it reads %v", h)
 	}
-	e.sweep()
-	h := e.read("health")
+	e.MustSweep()
+	h := e.Read("health")
 	if counts := h["counts"].(map[string]any); counts["revoked"] != 1 || counts["needs_reauth"] != 1 || counts["failed"] != 0 || h["overdue"] != 0 {
 		t.Errorf("after the sweep it reads %v", h)
 	}
-	if last := h["last_sweep"].(map[string]any); last["at"] != e.clock.Now().Format(time.RFC3339) || last["due"] != 6 || last["failed"] != false {
+	if last := h["last_sweep"].(map[string]any); last["at"] != e.Clock.Now().Format(time.RFC3339) || last["due"] != 6 || last["failed"] != false {
 		t.Errorf("the last sweep is %v", last)
 	}
-	defer e.fb.Fail(throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
-	e.do(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
-	facebook := e.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)
-	if facebook["state"] != "throttled" || facebook["until"] != e.clock.Now().Add(90*time.Minute).Format(time.RFC3339) || facebook["clock_skew"] != int64(0) ||
+	defer e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
+	e.Do(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+	facebook := e.Read("health")["providers"].(map[string]any)["facebook"].(map[string]any)
+	if facebook["state"] != "throttled" || facebook["until"] != e.Clock.Now().Add(90*time.Minute).Format(time.RFC3339) || facebook["clock_skew"] != int64(0) ||
 		facebook["error"].(map[string]any)["code"] != 80001 {
 		t.Errorf("the provider reads %v", facebook)
 	}
@@ -327,16 +289,16 @@ func TestHealthTellsHowTheMountIs(t *testing.T) {
 
 // TestAHealthyMountIsReadForLittle has many that are well and one that is not.
 func TestAHealthyMountIsReadForLittle(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
 	cost := func() int {
-		e.read("health")
-		e.storage.Reset()
-		e.read("health")
-		return len(e.storage.Operations())
+		e.Read("health")
+		e.Storage.Reset()
+		e.Read("health")
+		return len(e.Storage.Operations())
 	}
 	before := cost()
-	e.crowd(50)
+	e.ConnectMany(50)
 	if after := cost(); after != before {
 		t.Errorf("with 50 more that are well it costs %d storage calls, before %d", after, before)
 	}
@@ -345,15 +307,15 @@ func TestAHealthyMountIsReadForLittle(t *testing.T) {
 // TestAnEndedVersionShowsInHealth has the configured version end: Facebook
 // answers by the oldest that has not, without a word.
 func TestAnEndedVersionShowsInHealth(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	served := func() any {
-		e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-		return e.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["served_version"]
+		e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+		return e.Read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["served_version"]
 	}
 	if got := served(); got != nil {
 		t.Errorf("served by %v, which is as configured", got)
 	}
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v19.0"})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v19.0"})
 	if got := served(); got != "v21.0" {
 		t.Errorf("served by %v", got)
 	}

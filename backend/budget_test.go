@@ -77,16 +77,16 @@ func (b *budget) connected() { b.inspections += 2 }
 
 // settleUp holds what was spent since the last time against what was granted.
 func (w *world) settleUp() {
-	w.t.Helper()
+	w.T.Helper()
 	b := &w.budget
 	spent := map[string]int{}
 	for _, endpoint := range []string{"", authpipetest.EndpointDebugToken, authpipetest.EndpointExchangeToken} {
-		spent[endpoint] = w.fb.Count(endpoint) - b.was[endpoint]
+		spent[endpoint] = w.Facebook.Count(endpoint) - b.was[endpoint]
 	}
 	// What was due just before may have been done just after.
 	n := float64(w.living())
 	inspections, exchanges := b.inspections+b.exchanges+n/2, b.exchanges+n/2
-	w.t.Logf("%s: %d credentials, %d inspections of %.0f, %d exchanges of %.0f, %d calls", w.day(), w.living(),
+	w.T.Logf("%s: %d credentials, %d inspections of %.0f, %d exchanges of %.0f, %d calls", w.day(), w.living(),
 		spent[authpipetest.EndpointDebugToken], inspections, spent[authpipetest.EndpointExchangeToken], exchanges, spent[""])
 	if got := spent[authpipetest.EndpointDebugToken]; float64(got) > inspections {
 		w.wrong("%d inspections were made, and %.0f are the budget", got, inspections)
@@ -97,7 +97,7 @@ func (w *world) settleUp() {
 	b.inspections, b.exchanges = 0, 0
 	b.was = map[string]int{}
 	for endpoint := range spent {
-		b.was[endpoint] = w.fb.Count(endpoint)
+		b.was[endpoint] = w.Facebook.Count(endpoint)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -19,55 +21,39 @@ const eve = "org_evil/facebook/users/eve"
 
 // parked returns an engine that configures openid for users, with a session of
 // uma's whose code is parked, and the code.
-func parked(t *testing.T, config map[string]any) (e *engine, victim session, back *url.URL, connectCode string) {
+func parked(t *testing.T, config map[string]any) (e *enginetest.Engine, victim enginetest.Session, back *url.URL, connectCode string) {
 	t.Helper()
 	e = openid(t, authpipetest.Options{})
 	if config != nil {
-		e.must(logical.UpdateOperation, "config/facebook", config)
+		e.Must(logical.UpdateOperation, "config/facebook", config)
 	}
-	victim = e.begin(uma, nil)
-	back = e.consent(victim, authpipetest.Consent{User: "uma"})
-	return e, victim, back, e.callback(back).code(t)
-}
-
-// beginState begins a session and returns its state, whatever the grant.
-func (e *engine) beginState(ref string, data map[string]any) (session, string) {
-	e.t.Helper()
-	answer := e.must(logical.UpdateOperation, "connect/"+ref, data)
-	s := session{id: answer["session_id"].(string), path: "sessions/" + strings.SplitN(ref, "/", 2)[0] + "/" + answer["session_id"].(string)}
-	if state, ok := answer["state"].(string); ok {
-		return s, state
-	}
-	s.url = answer["authorization_url"].(string)
-	u, err := url.Parse(s.url)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return s, u.Query().Get("state")
+	victim = e.Begin(enginetest.Uma, nil)
+	back = e.Consent(victim, authpipetest.Consent{User: "uma"})
+	return e, victim, back, e.Callback(back).ConnectCode(t)
 }
 
 // failedFor checks why a session failed.
-func (e *engine) failedFor(s session, code string) {
-	e.t.Helper()
-	if got := e.read(s.path); got["status"] != "failed" || got["error"] != code {
-		e.t.Errorf("the session reads %v, want failed with %s", got, code)
+func failedFor(e *enginetest.Engine, s enginetest.Session, code string) {
+	e.T.Helper()
+	if got := e.Read(s.Path); got["status"] != "failed" || got["error"] != code {
+		e.T.Errorf("the session reads %v, want failed with %s", got, code)
 	}
 }
 
-func (e *engine) exchanges(want int) {
-	e.t.Helper()
-	if n := e.fb.Count(authpipetest.EndpointAccessToken); n != want {
-		e.t.Errorf("codes were sent to the provider %d times, want %d", n, want)
+func exchanges(e *enginetest.Engine, want int) {
+	e.T.Helper()
+	if n := e.Facebook.Count(authpipetest.EndpointAccessToken); n != want {
+		e.T.Errorf("codes were sent to the provider %d times, want %d", n, want)
 	}
 }
 
 // codeRecords are the storage keys that say which session owns a code.
-func (e *engine) codeRecords() (keys []string) {
-	e.t.Helper()
+func codeRecords(e *enginetest.Engine) (keys []string) {
+	e.T.Helper()
 	for _, prefix := range []string{"code/", "session-code/"} {
-		found, err := e.storage.Keys(context.Background(), prefix)
+		found, err := e.Storage.Keys(context.Background(), prefix)
 		if err != nil {
-			e.t.Fatal(err)
+			e.T.Fatal(err)
 		}
 		keys = append(keys, found...)
 	}
@@ -84,48 +70,48 @@ func TestParkedCodeIsRefusedInAnySessionOfAThief(t *testing.T) {
 	}{
 		"with the victim's scopes":             {eve, nil, nil},
 		"without openid":                       {eve, nil, map[string]any{"scopes": "pages_show_list"}},
-		"with another redirect URI":            {eve, nil, map[string]any{"redirect_uri": relayURI}},
+		"with another redirect URI":            {eve, nil, map[string]any{"redirect_uri": enginetest.RelayURI}},
 		"by the SDK's grant":                   {eve, nil, map[string]any{"grant": "sdk"}},
 		"by the SDK's grant, with scopes":      {eve, nil, map[string]any{"grant": "sdk", "scopes": "pages_show_list"}},
 		"that completes by its callback":       {eve, map[string]any{"completion": "callback"}, map[string]any{"scopes": "pages_show_list"}},
 		"for an installation, without openid":  {"org_evil/facebook/installation", nil, nil},
 		"for an installation, by its callback": {"org_evil/facebook/installation", map[string]any{"completion": "callback"}, nil},
-		"of the victim's own tenant":           {udo, nil, map[string]any{"scopes": "pages_show_list"}},
-		"of the victim's own ref":              {uma, nil, map[string]any{"scopes": "pages_show_list"}},
+		"of the victim's own tenant":           {enginetest.Udo, nil, map[string]any{"scopes": "pages_show_list"}},
+		"of the victim's own ref":              {enginetest.Uma, nil, map[string]any{"scopes": "pages_show_list"}},
 	} {
 		for _, way := range []string{"relayed", "by the callback"} {
 			t.Run(name+", "+way, func(t *testing.T) {
 				e, victim, back, connectCode := parked(t, nil)
 				if thief.config != nil {
-					e.must(logical.UpdateOperation, "config/facebook", thief.config)
+					e.Must(logical.UpdateOperation, "config/facebook", thief.config)
 				}
-				after := e.happened(0)
+				after := e.CheckEvents(0)
 				begin := map[string]any{"actor": "thief"}
 				for name, value := range thief.begin {
 					begin[name] = value
 				}
-				own, state := e.beginState(thief.ref, begin)
+				own, state := e.BeginState(thief.ref, begin)
 				stolen := back.Query().Get("code")
 				if way == "relayed" {
-					e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "thief", "state": state, "code": stolen})
-				} else if p := e.callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {stolen}}.Encode()}); p.status != 400 || strings.Contains(p.html, "<code>") {
-					t.Errorf("the browser sees %d\n%s", p.status, p.html)
+					e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "thief", "state": state, "code": stolen})
+				} else if p := e.Callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {stolen}}.Encode()}); p.Status != 400 || strings.Contains(p.HTML, "<code>") {
+					t.Errorf("the browser sees %d\n%s", p.Status, p.HTML)
 				}
-				e.exchanges(0)
-				e.failedFor(own, "session_used")
-				e.failedFor(victim, "session_used")
-				e.happened(after, "session.code_reused "+thief.ref, "session.code_reused "+uma)
-				for _, ref := range []string{thief.ref, uma} {
-					e.refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
+				exchanges(e, 0)
+				failedFor(e, own, "session_used")
+				failedFor(e, victim, "session_used")
+				e.CheckEvents(after, "session.code_reused "+thief.ref, "session.code_reused "+enginetest.Uma)
+				for _, ref := range []string{thief.ref, enginetest.Uma} {
+					e.Refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
 				}
-				e.refused("session_used", 409, logical.UpdateOperation, victim.path+"/complete", map[string]any{"actor": "uma", "connect_code": connectCode})
+				e.Refused("session_used", 409, logical.UpdateOperation, victim.Path+"/complete", map[string]any{"actor": "uma", "connect_code": connectCode})
 				// The same again gets the same, and is no second event.
-				e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "thief", "state": state, "code": stolen})
-				e.callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {stolen}}.Encode()})
-				e.happened(after, "session.code_reused "+thief.ref, "session.code_reused "+uma)
-				e.exchanges(0)
-				e.checkInvariants("after the theft")
-				e.connect(uma, "uma", authpipetest.Consent{User: "uma"}, "completion", "confirm") // and others still connect
+				e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "thief", "state": state, "code": stolen})
+				e.Callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {stolen}}.Encode()})
+				e.CheckEvents(after, "session.code_reused "+thief.ref, "session.code_reused "+enginetest.Uma)
+				exchanges(e, 0)
+				e.CheckInvariants("after the theft")
+				e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"}, "completion", "confirm") // and others still connect
 			})
 		}
 	}
@@ -134,172 +120,172 @@ func TestParkedCodeIsRefusedInAnySessionOfAThief(t *testing.T) {
 func TestOpenIDIsNotChosenAway(t *testing.T) {
 	e := openid(t, authpipetest.Options{})
 	for _, scopes := range []string{"pages_show_list", "email,public_profile", "openid,email"} {
-		s := e.begin(uma, map[string]any{"scopes": scopes})
-		u, err := url.Parse(s.url)
+		s := e.Begin(enginetest.Uma, map[string]any{"scopes": scopes})
+		u, err := url.Parse(s.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if q := u.Query(); q.Get("nonce") == "" || q.Get("code_challenge") == "" || !slices.Contains(strings.Split(q.Get("scope"), ","), "openid") {
-			t.Errorf("scopes=%s leads to %s", scopes, s.url)
+			t.Errorf("scopes=%s leads to %s", scopes, s.URL)
 		}
-		if got := e.read(s.path)["scopes"].([]string); !slices.Contains(got, "openid") {
+		if got := e.Read(s.Path)["scopes"].([]string); !slices.Contains(got, "openid") {
 			t.Errorf("scopes=%s: the session reads %v", scopes, got)
 		}
 	}
 	// Where the configuration has none, none is added.
-	if s := e.begin(installation, map[string]any{"actor": "admin", "scopes": "email"}); strings.Contains(s.url, "openid") || strings.Contains(s.url, "nonce") {
-		t.Errorf("an installation is begun with %s", s.url)
+	if s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "scopes": "email"}); strings.Contains(s.URL, "openid") || strings.Contains(s.URL, "nonce") {
+		t.Errorf("an installation is begun with %s", s.URL)
 	}
 	// A code that the engine has not seen before is bound by PKCE and the nonce, then.
-	victim := e.begin(uma, nil)
-	stolen := e.consent(victim, authpipetest.Consent{User: "uma"}).Query().Get("code")
-	own, state := e.beginState(eve, map[string]any{"scopes": "pages_show_list"})
-	if _, err := e.do(logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "eve", "state": state, "code": stolen}); err == nil {
+	victim := e.Begin(enginetest.Uma, nil)
+	stolen := e.Consent(victim, authpipetest.Consent{User: "uma"}).Query().Get("code")
+	own, state := e.BeginState(eve, map[string]any{"scopes": "pages_show_list"})
+	if _, err := e.Do(logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": stolen}); err == nil {
 		t.Error("the code is taken")
 	}
-	e.refused("not_found", 404, logical.ReadOperation, "creds/"+eve, nil)
+	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+eve, nil)
 }
 
 func TestCompletedSessionIsServedThoughItsCodeIsReused(t *testing.T) {
 	e, victim, back, connectCode := parked(t, nil)
 	proof := map[string]any{"actor": "uma", "connect_code": connectCode}
-	e.must(logical.UpdateOperation, victim.path+"/complete", proof)
-	after := e.happened(0, "connection.created "+uma)
-	own, state := e.beginState(eve, map[string]any{"scopes": "pages_show_list"})
+	e.Must(logical.UpdateOperation, victim.Path+"/complete", proof)
+	after := e.CheckEvents(0, "connection.created "+enginetest.Uma)
+	own, state := e.BeginState(eve, map[string]any{"scopes": "pages_show_list"})
 	stolen := map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")}
 	for range 2 {
-		e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", stolen)
+		e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", stolen)
 	}
-	e.failedFor(own, "session_used")
-	e.unharmed(victim, "completed")
-	e.must(logical.UpdateOperation, victim.path+"/complete", proof)
-	e.read("creds/" + uma)
-	if p := e.callback(back); p.code(t) != connectCode {
-		t.Errorf("the callback again shows\n%s", p.html)
+	failedFor(e, own, "session_used")
+	e.CheckSession(victim, "completed")
+	e.Must(logical.UpdateOperation, victim.Path+"/complete", proof)
+	e.Read("creds/" + enginetest.Uma)
+	if p := e.Callback(back); p.ConnectCode(t) != connectCode {
+		t.Errorf("the callback again shows\n%s", p.HTML)
 	}
-	e.exchanges(1)
-	after = e.happened(after, "session.code_reused "+eve, "session.code_reused "+uma)
+	exchanges(e, 1)
+	after = e.CheckEvents(after, "session.code_reused "+eve, "session.code_reused "+enginetest.Uma)
 
 	// The other way round: a session that is completed is brought the code of one
 	// that waits.
-	waiting := e.begin(udo, nil)
-	code := e.consent(waiting, authpipetest.Consent{User: "udo"})
-	e.callback(code)
-	e.refused("session_used", 409, logical.UpdateOperation, victim.path+"/complete", map[string]any{"actor": "uma", "state": back.Query().Get("state"), "code": code.Query().Get("code")})
-	e.unharmed(victim, "completed")
-	e.failedFor(waiting, "session_used")
-	e.happened(after, "session.code_reused "+uma, "session.code_reused "+udo)
-	e.exchanges(1)
+	waiting := e.Begin(enginetest.Udo, nil)
+	code := e.Consent(waiting, authpipetest.Consent{User: "udo"})
+	e.Callback(code)
+	e.Refused("session_used", 409, logical.UpdateOperation, victim.Path+"/complete", map[string]any{"actor": "uma", "state": back.Query().Get("state"), "code": code.Query().Get("code")})
+	e.CheckSession(victim, "completed")
+	failedFor(e, waiting, "session_used")
+	e.CheckEvents(after, "session.code_reused "+enginetest.Uma, "session.code_reused "+enginetest.Udo)
+	exchanges(e, 1)
 }
 
 // TestCodeSeenFirstByTheThiefFailsTheVictimsSession shows what tells of a theft
 // that nothing could stop: the code was taken before it came to the engine.
 func TestCodeSeenFirstByTheThiefFailsTheVictimsSession(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"require_installation": false})
-	after := e.happened(0, "connection.created "+installation)
-	victim := e.begin(uma, map[string]any{"return_url": returnURL})
-	back := e.consent(victim, authpipetest.Consent{User: "uma"})
-	own, state := e.beginState(eve, nil)
-	e.must(logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
-	p := e.callback(back)
-	if to := p.returned(t); p.status != 400 || to.Query().Get("error") != "session_used" {
-		t.Errorf("the victim's browser sees %d and goes to %s", p.status, to)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"require_installation": false})
+	after := e.CheckEvents(0, "connection.created "+enginetest.Installation)
+	victim := e.Begin(enginetest.Uma, map[string]any{"return_url": enginetest.ReturnURL})
+	back := e.Consent(victim, authpipetest.Consent{User: "uma"})
+	own, state := e.BeginState(eve, nil)
+	e.Must(logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
+	p := e.Callback(back)
+	if to := p.Returned(t); p.Status != 400 || to.Query().Get("error") != "session_used" {
+		t.Errorf("the victim's browser sees %d and goes to %s", p.Status, to)
 	}
-	if again := e.callback(back); again != p {
-		t.Errorf("the same callback again shows %d\n%s", again.status, again.html)
+	if again := e.Callback(back); again != p {
+		t.Errorf("the same callback again shows %d\n%s", again.Status, again.HTML)
 	}
-	e.failedFor(victim, "session_used")
-	e.happened(after, "connection.created "+eve, "session.code_reused "+uma, "session.code_reused "+eve)
+	failedFor(e, victim, "session_used")
+	e.CheckEvents(after, "connection.created "+eve, "session.code_reused "+enginetest.Uma, "session.code_reused "+eve)
 }
 
 func TestCodeReusedWhileItIsRedeemed(t *testing.T) {
 	t.Run("is refused, and the session completes", func(t *testing.T) {
 		e, victim, back, connectCode := parked(t, nil)
-		own, state := e.beginState(eve, nil)
-		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
+		own, state := e.BeginState(eve, nil)
+		e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
 			func() {
-				e.must(logical.UpdateOperation, victim.path+"/complete", map[string]any{"actor": "uma", "connect_code": connectCode})
+				e.Must(logical.UpdateOperation, victim.Path+"/complete", map[string]any{"actor": "uma", "connect_code": connectCode})
 			},
 			func() {
-				e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
+				e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
 			})
-		e.unharmed(victim, "completed")
-		e.failedFor(own, "session_used")
-		e.exchanges(1)
+		e.CheckSession(victim, "completed")
+		failedFor(e, own, "session_used")
+		exchanges(e, 1)
 	})
 	t.Run("is not tried again where the provider does not answer", func(t *testing.T) {
 		e, victim, back, connectCode := parked(t, nil)
 		proof := map[string]any{"actor": "uma", "connect_code": connectCode}
-		own, state := e.beginState(eve, nil)
-		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Status: 500, Error: &authpipetest.GraphError{Code: 2}},
-			func() { e.do(logical.UpdateOperation, victim.path+"/complete", proof) },
+		own, state := e.BeginState(eve, nil)
+		e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Status: 500, Error: &authpipetest.GraphError{Code: 2}},
+			func() { e.Do(logical.UpdateOperation, victim.Path+"/complete", proof) },
 			func() {
-				e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
-				if got := e.read(victim.path)["status"]; got != "redeeming" {
+				e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
+				if got := e.Read(victim.Path)["status"]; got != "redeeming" {
 					t.Errorf("the session is %v", got)
 				}
 			})
-		if got := e.read(victim.path)["status"]; got == "authorized" {
+		if got := e.Read(victim.Path)["status"]; got == "authorized" {
 			t.Errorf("the session is %v", got)
 		}
 	})
 }
 
 func TestCodeOfASessionThatHasEndedIsRefusedElsewhere(t *testing.T) {
-	for name, end := range map[string]func(e *engine, victim session, back *url.URL){
-		"cancelled, then the code came": func(e *engine, victim session, back *url.URL) {
-			e.must(logical.DeleteOperation, victim.path, nil)
-			e.callback(back)
+	for name, end := range map[string]func(e *enginetest.Engine, victim enginetest.Session, back *url.URL){
+		"cancelled, then the code came": func(e *enginetest.Engine, victim enginetest.Session, back *url.URL) {
+			e.Must(logical.DeleteOperation, victim.Path, nil)
+			e.Callback(back)
 		},
-		"the code came, then cancelled": func(e *engine, victim session, back *url.URL) {
-			e.callback(back)
-			e.must(logical.DeleteOperation, victim.path, nil)
+		"the code came, then cancelled": func(e *enginetest.Engine, victim enginetest.Session, back *url.URL) {
+			e.Callback(back)
+			e.Must(logical.DeleteOperation, victim.Path, nil)
 		},
-		"expired, then the code came": func(e *engine, victim session, back *url.URL) {
-			e.clock.Advance(11 * time.Minute)
-			e.callback(back)
+		"expired, then the code came": func(e *enginetest.Engine, victim enginetest.Session, back *url.URL) {
+			e.Clock.Advance(11 * time.Minute)
+			e.Callback(back)
 		},
-		"the code came, then expired": func(e *engine, victim session, back *url.URL) {
-			e.callback(back)
-			e.clock.Advance(9 * time.Minute)
+		"the code came, then expired": func(e *enginetest.Engine, victim enginetest.Session, back *url.URL) {
+			e.Callback(back)
+			e.Clock.Advance(9 * time.Minute)
 		},
-		"relayed by another actor": func(e *engine, victim session, back *url.URL) {
-			e.refused("actor_mismatch", 409, logical.UpdateOperation, victim.path+"/complete", map[string]any{"actor": "alice", "state": back.Query().Get("state"), "code": back.Query().Get("code")})
+		"relayed by another actor": func(e *enginetest.Engine, victim enginetest.Session, back *url.URL) {
+			e.Refused("actor_mismatch", 409, logical.UpdateOperation, victim.Path+"/complete", map[string]any{"actor": "alice", "state": back.Query().Get("state"), "code": back.Query().Get("code")})
 		},
-		"a second code, of a person who approved twice": func(e *engine, victim session, back *url.URL) {
-			e.callback(e.consent(victim, authpipetest.Consent{User: "uma"}))
-			e.callback(back)
+		"a second code, of a person who approved twice": func(e *enginetest.Engine, victim enginetest.Session, back *url.URL) {
+			e.Callback(e.Consent(victim, authpipetest.Consent{User: "uma"}))
+			e.Callback(back)
 		},
-		"after a restart": func(e *engine, victim session, back *url.URL) {
-			e.callback(back)
-			e.restart()
+		"after a restart": func(e *enginetest.Engine, victim enginetest.Session, back *url.URL) {
+			e.Callback(back)
+			e.Restart()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := openid(t, authpipetest.Options{CodeLife: time.Hour})
-			victim := e.begin(uma, nil)
-			back := e.consent(victim, authpipetest.Consent{User: "uma"})
+			victim := e.Begin(enginetest.Uma, nil)
+			back := e.Consent(victim, authpipetest.Consent{User: "uma"})
 			end(e, victim, back)
-			own, state := e.beginState("org_evil/facebook/installation", map[string]any{"actor": "eve"})
-			e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
-			e.exchanges(0)
-			e.checkInvariants(name)
+			own, state := e.BeginState("org_evil/facebook/installation", map[string]any{"actor": "eve"})
+			e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
+			exchanges(e, 0)
+			e.CheckInvariants(name)
 		})
 	}
 }
 
 func TestTwoSessionsWithOneCodeAtOnceExchangeItOnce(t *testing.T) {
 	for i := range 20 {
-		e := newEngine(t, authpipetest.Options{})
-		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"require_installation": false})
-		refs := []string{uma, udo, eve, "org_globex/facebook/users/uma"}
-		code := e.consent(e.begin(uma, nil), authpipetest.Consent{User: "uma"}).Query().Get("code")
-		var sessions []session
+		e := enginetest.New(t, authpipetest.Options{})
+		e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"require_installation": false})
+		refs := []string{enginetest.Uma, enginetest.Udo, eve, "org_globex/facebook/users/uma"}
+		code := e.Consent(e.Begin(enginetest.Uma, nil), authpipetest.Consent{User: "uma"}).Query().Get("code")
+		var sessions []enginetest.Session
 		var states []string
 		for _, ref := range refs {
-			s, state := e.beginState(ref, map[string]any{"actor": "a"})
+			s, state := e.BeginState(ref, map[string]any{"actor": "a"})
 			sessions, states = append(sessions, s), append(states, state)
 		}
 		var at, all sync.WaitGroup
@@ -308,7 +294,7 @@ func TestTwoSessionsWithOneCodeAtOnceExchangeItOnce(t *testing.T) {
 		for j, s := range sessions {
 			all.Go(func() {
 				at.Wait()
-				_, errs[j] = e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "a", "state": states[j], "code": code})
+				_, errs[j] = e.Do(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "a", "state": states[j], "code": code})
 			})
 		}
 		at.Done()
@@ -318,44 +304,44 @@ func TestTwoSessionsWithOneCodeAtOnceExchangeItOnce(t *testing.T) {
 			if err == nil {
 				won++
 			} else {
-				checkCode(t, err, "session_used", 409)
+				enginetest.CheckCode(t, err, "session_used", 409)
 			}
-			if status := e.read(sessions[j].path)["status"]; (status == "completed") != (err == nil) {
+			if status := e.Read(sessions[j].Path)["status"]; (status == "completed") != (err == nil) {
 				t.Errorf("run %d: the session is %v, its caller got %v", i, status, err)
 			}
 		}
-		if n := e.fb.Count(authpipetest.EndpointAccessToken); n != 1 || won != 1 {
+		if n := e.Facebook.Count(authpipetest.EndpointAccessToken); n != 1 || won != 1 {
 			t.Errorf("run %d: the code was sent %d times, and %d sessions completed", i, n, won)
 		}
-		e.checkInvariants(fmt.Sprintf("run %d", i))
+		e.CheckInvariants(fmt.Sprintf("run %d", i))
 	}
 }
 
 func TestCodeRecordsAreDeletedWithTheirSession(t *testing.T) {
-	for name, end := range map[string]func(e *engine, victim session, connectCode string){
-		"completed": func(e *engine, victim session, connectCode string) {
-			e.must(logical.UpdateOperation, victim.path+"/complete", map[string]any{"actor": "uma", "connect_code": connectCode})
+	for name, end := range map[string]func(e *enginetest.Engine, victim enginetest.Session, connectCode string){
+		"completed": func(e *enginetest.Engine, victim enginetest.Session, connectCode string) {
+			e.Must(logical.UpdateOperation, victim.Path+"/complete", map[string]any{"actor": "uma", "connect_code": connectCode})
 		},
-		"never completed": func(*engine, session, string) {},
-		"whose tenant was deleted": func(e *engine, victim session, connectCode string) {
-			e.must(logical.UpdateOperation, victim.path+"/complete", map[string]any{"actor": "uma", "connect_code": connectCode})
-			e.must(logical.DeleteOperation, "tenants/org_acme", map[string]any{"force": true})
+		"never completed": func(*enginetest.Engine, enginetest.Session, string) {},
+		"whose tenant was deleted": func(e *enginetest.Engine, victim enginetest.Session, connectCode string) {
+			e.Must(logical.UpdateOperation, victim.Path+"/complete", map[string]any{"actor": "uma", "connect_code": connectCode})
+			e.Must(logical.DeleteOperation, "tenants/org_acme", map[string]any{"force": true})
 		},
 	} {
 		t.Run("of a session "+name, func(t *testing.T) {
 			e, victim, back, connectCode := parked(t, nil)
 			q := back.Query()
 			for range 20 { // a stranger that has the state
-				q.Set("code", fmt.Sprintf("AQ%d", len(e.codeRecords())))
-				e.callback(&url.URL{RawQuery: q.Encode()})
+				q.Set("code", fmt.Sprintf("AQ%d", len(codeRecords(e))))
+				e.Callback(&url.URL{RawQuery: q.Encode()})
 			}
-			if n := len(e.codeRecords()); n != 2*21 {
+			if n := len(codeRecords(e)); n != 2*21 {
 				t.Errorf("%d records are kept for one session", n)
 			}
 			end(e, victim, connectCode)
-			e.clock.Advance(26 * time.Minute)
-			e.sweep()
-			if keys := e.codeRecords(); len(keys) > 0 {
+			e.Clock.Advance(26 * time.Minute)
+			e.MustSweep()
+			if keys := codeRecords(e); len(keys) > 0 {
 				t.Errorf("%v are left", keys)
 			}
 		})
@@ -369,27 +355,27 @@ func TestNoCodeIsParkedThatIsNotClaimed(t *testing.T) {
 		missed := false
 		for _, afterEffect := range []bool{false, true} {
 			e := openid(t, authpipetest.Options{})
-			victim := e.begin(uma, nil)
-			back := e.consent(victim, authpipetest.Consent{User: "uma"})
+			victim := e.Begin(enginetest.Uma, nil)
+			back := e.Consent(victim, authpipetest.Consent{User: "uma"})
 			c := &crash{operation: n, afterEffect: afterEffect}
-			e.storage.DieAt(n, afterEffect)
-			_, err := e.tryCallback(back)
+			e.Storage.DieAt(n, afterEffect)
+			_, err := e.TryCallback(back)
 			missed = c.misses(e)
-			e.restart()
-			e.checkInvariants(c.String())
-			status := e.read(victim.path)["status"]
+			e.Restart()
+			e.CheckInvariants(c.String())
+			status := e.Read(victim.Path)["status"]
 			if err == nil && status != "authorized" {
 				t.Errorf("%s: the callback was answered, and the session is %v", c, status)
 			}
-			own, state := e.beginState("org_evil/facebook/installation", map[string]any{"actor": "eve"})
-			_, err = e.do(logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
+			own, state := e.BeginState("org_evil/facebook/installation", map[string]any{"actor": "eve"})
+			_, err = e.Do(logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
 			if err == nil && status == "authorized" {
 				t.Errorf("%s: the parked code is taken by another session", c)
 			}
-			e.checkInvariants(c.String() + ", and presented elsewhere")
-			e.clock.Advance(time.Hour)
-			e.sweep()
-			if keys := e.codeRecords(); len(keys) > 0 {
+			e.CheckInvariants(c.String() + ", and presented elsewhere")
+			e.Clock.Advance(time.Hour)
+			e.MustSweep()
+			if keys := codeRecords(e); len(keys) > 0 {
 				t.Errorf("%s: %v are left", c, keys)
 			}
 		}
@@ -404,21 +390,21 @@ func TestNoCodeIsParkedThatIsNotClaimed(t *testing.T) {
 func TestMadeUpCodesDoNotFreeTheRealOne(t *testing.T) {
 	for name, denied := range map[string]bool{"before the person comes back": false, "after a denial": true} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"require_installation": false})
-			victim := e.begin(uma, nil)
-			back := e.consent(victim, authpipetest.Consent{User: "uma"})
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"require_installation": false})
+			victim := e.Begin(enginetest.Uma, nil)
+			back := e.Consent(victim, authpipetest.Consent{User: "uma"})
 			state := back.Query().Get("state")
 			if denied {
-				e.callback(&url.URL{RawQuery: url.Values{"state": {state}, "error": {"access_denied"}}.Encode()})
+				e.Callback(&url.URL{RawQuery: url.Values{"state": {state}, "error": {"access_denied"}}.Encode()})
 			}
 			for i := range 50 {
-				e.callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {fmt.Sprintf("AQmade-up-%d", i)}}.Encode()})
+				e.Callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {fmt.Sprintf("AQmade-up-%d", i)}}.Encode()})
 			}
-			e.callback(back)
-			own, thiefs := e.beginState(eve, map[string]any{"actor": "thief"})
-			e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "thief", "state": thiefs, "code": back.Query().Get("code")})
-			e.refused("not_found", 404, logical.ReadOperation, "creds/"+eve, nil)
+			e.Callback(back)
+			own, thiefs := e.BeginState(eve, map[string]any{"actor": "thief"})
+			e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "thief", "state": thiefs, "code": back.Query().Get("code")})
+			e.Refused("not_found", 404, logical.ReadOperation, "creds/"+eve, nil)
 		})
 	}
 }
@@ -426,14 +412,14 @@ func TestMadeUpCodesDoNotFreeTheRealOne(t *testing.T) {
 // TestCallbacksForAnSDKSessionStoreNothing: the application's page may know its
 // state, and no browser is sent to the callback for it.
 func TestCallbacksForAnSDKSessionStoreNothing(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	before := len(e.codeRecords())
-	_, state := e.beginState(uma, map[string]any{"grant": "sdk"})
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	before := len(codeRecords(e))
+	_, state := e.BeginState(enginetest.Uma, map[string]any{"grant": "sdk"})
 	for i := range 50 {
-		e.callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {fmt.Sprintf("AQ%d", i)}}.Encode()})
+		e.Callback(&url.URL{RawQuery: url.Values{"state": {state}, "code": {fmt.Sprintf("AQ%d", i)}}.Encode()})
 	}
-	if n := len(e.codeRecords()); n != before {
+	if n := len(codeRecords(e)); n != before {
 		t.Errorf("%d records were %d", n, before)
 	}
 }

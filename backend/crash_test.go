@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/longtest"
 )
 
@@ -34,8 +36,8 @@ func (c *crash) String() string {
 
 // misses reports whether e made too few operations to come to this one. There
 // are no later ones then.
-func (c *crash) misses(e *engine) bool {
-	c.missed = len(e.storage.Operations()) < c.operation
+func (c *crash) misses(e *enginetest.Engine) bool {
+	c.missed = len(e.Storage.Operations()) < c.operation
 	return c.missed
 }
 

@@ -7,26 +7,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/google/go-cmp/cmp"
-	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func both(t testing.TB, o authpipetest.Options) *engine {
-	t.Helper()
-	e := newEngine(t, o)
-	e.install()
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	return e
-}
-
 func TestTwoReadsOfATokenAreTheSame(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	first := e.read("creds/" + uma)
-	e.clock.Advance(time.Hour)
-	second := e.read("creds/" + uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	first := e.Read("creds/" + enginetest.Uma)
+	e.Clock.Advance(time.Hour)
+	second := e.Read("creds/" + enginetest.Uma)
 	if first["ttl"].(int64)-second["ttl"].(int64) != 3600 {
 		t.Errorf("ttl goes from %v to %v in an hour", first["ttl"], second["ttl"])
 	}
@@ -38,87 +31,87 @@ func TestTwoReadsOfATokenAreTheSame(t *testing.T) {
 }
 
 func TestAReaderIsToldToComeBackAfterThePlannedRefresh(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	before := e.read("creds/" + uma)
-	e.clock.Advance(time.Duration(before["ttl"].(int64)) * time.Second)
-	e.sweep()
-	after := e.read("creds/" + uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	before := e.Read("creds/" + enginetest.Uma)
+	e.Clock.Advance(time.Duration(before["ttl"].(int64)) * time.Second)
+	e.MustSweep()
+	after := e.Read("creds/" + enginetest.Uma)
 	if after["access_token"] == before["access_token"] {
 		t.Error("the token is still the old one")
 	}
 	if after["last_vault_rotation"] == before["last_vault_rotation"] {
 		t.Error("last_vault_rotation is still the old one")
 	}
-	token, _ := e.fb.Inspect(after["access_token"].(string))
-	if !token.Valid || token.ExpiresAt.Sub(e.clock.Now()) < 59*24*time.Hour {
+	token, _ := e.Facebook.Inspect(after["access_token"].(string))
+	if !token.Valid || token.ExpiresAt.Sub(e.Clock.Now()) < 59*24*time.Hour {
 		t.Errorf("the refreshed token is %+v", token)
 	}
 }
 
 func TestAReadMayDemandLife(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	n := e.fb.Count(authpipetest.EndpointExchangeToken)
-	e.read("creds/" + uma)
-	e.clock.Advance(25 * 24 * time.Hour)
-	before := e.must(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "30d"})
-	if got := e.fb.Count(authpipetest.EndpointExchangeToken); got != n {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	n := e.Facebook.Count(authpipetest.EndpointExchangeToken)
+	e.Read("creds/" + enginetest.Uma)
+	e.Clock.Advance(25 * 24 * time.Hour)
+	before := e.Must(logical.ReadOperation, "creds/"+enginetest.Uma, map[string]any{"min_ttl": "30d"})
+	if got := e.Facebook.Count(authpipetest.EndpointExchangeToken); got != n {
 		t.Errorf("a token with life enough was refreshed %d times", got-n)
 	}
-	after := e.must(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "50d"})
+	after := e.Must(logical.ReadOperation, "creds/"+enginetest.Uma, map[string]any{"min_ttl": "50d"})
 	if before["access_token"] == after["access_token"] {
 		t.Error("the token was not refreshed")
 	}
 	// What the provider did not give just now is not asked for again, and that
 	// is said.
 	for range 3 {
-		resp, err := e.do(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "90d"})
+		resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, map[string]any{"min_ttl": "90d"})
 		if err != nil || len(resp.Warnings) != 1 {
 			t.Fatalf("answered %v, %v", resp, err)
 		}
 	}
-	if got := e.fb.Count(authpipetest.EndpointExchangeToken); got != n+1 {
+	if got := e.Facebook.Count(authpipetest.EndpointExchangeToken); got != n+1 {
 		t.Errorf("refreshed %d times, want 1", got-n)
 	}
-	e.refused("invalid_request", 400, logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "-1s"})
+	e.Refused("invalid_request", 400, logical.ReadOperation, "creds/"+enginetest.Uma, map[string]any{"min_ttl": "-1s"})
 }
 
 func TestARefreshThatDoesNotExtendKeepsTheToken(t *testing.T) {
-	e := both(t, authpipetest.Options{ReexchangeNeverExtends: true})
-	before := e.read("creds/" + uma)
+	e := enginetest.Connected(t, authpipetest.Options{ReexchangeNeverExtends: true})
+	before := e.Read("creds/" + enginetest.Uma)
 	for range 2 { // twice a day
-		if got := e.warnings("connections/"+uma+"/refresh", nil); len(got) != 1 || !strings.Contains(got[0], "was not extended") || !strings.Contains(got[0], before["expires_at"].(string)) {
+		if got := e.Warnings("connections/"+enginetest.Uma+"/refresh", nil); len(got) != 1 || !strings.Contains(got[0], "was not extended") || !strings.Contains(got[0], before["expires_at"].(string)) {
 			t.Errorf("it is answered with the warnings %q", got)
 		}
 	}
-	if after := e.read("creds/" + uma); after["access_token"] != before["access_token"] || after["expires_at"] != before["expires_at"] {
+	if after := e.Read("creds/" + enginetest.Uma); after["access_token"] != before["access_token"] || after["expires_at"] != before["expires_at"] {
 		t.Error("the token was replaced by one that lives no longer")
 	}
-	history := e.read("connections/" + uma)["history"].([]map[string]any)
+	history := e.Read("connections/" + enginetest.Uma)["history"].([]map[string]any)
 	if last := history[len(history)-1]; last["event"] != "not_extended" {
 		t.Errorf("the last outcome is %v", last)
 	}
 }
 
 func TestRefreshThatExtendsIsNotWarnedOf(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	before := e.read("creds/" + uma)
-	e.clock.Advance(2 * day)
-	if got := e.warnings("connections/"+uma+"/refresh", nil); len(got) != 0 || e.read("creds/" + uma)["expires_at"] == before["expires_at"] {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	before := e.Read("creds/" + enginetest.Uma)
+	e.Clock.Advance(2 * enginetest.Day)
+	if got := e.Warnings("connections/"+enginetest.Uma+"/refresh", nil); len(got) != 0 || e.Read("creds/" + enginetest.Uma)["expires_at"] == before["expires_at"] {
 		t.Errorf("it is warned of: %q", got)
 	}
-	e.must(logical.ReadOperation, "creds/"+page777, nil)
-	if got := e.warnings("connections/"+page777+"/refresh", nil); len(got) != 0 {
+	e.Must(logical.ReadOperation, "creds/"+enginetest.Page777, nil)
+	if got := e.Warnings("connections/"+enginetest.Page777+"/refresh", nil); len(got) != 0 {
 		t.Errorf("a page's is warned of: %q", got)
 	}
-	if got := e.warnings("connections/"+uma+"/check", nil); len(got) != 0 {
+	if got := e.Warnings("connections/"+enginetest.Uma+"/check", nil); len(got) != 0 {
 		t.Errorf("a check is warned of: %q", got)
 	}
 }
 
 func TestRefreshOfATokenThatDoesNotExpireIsWarnedOf(t *testing.T) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-	e.install()
-	if got := e.warnings("connections/"+installation+"/refresh", nil); len(got) != 1 || !strings.Contains(got[0], "does not expire") {
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	e.Install()
+	if got := e.Warnings("connections/"+enginetest.Installation+"/refresh", nil); len(got) != 1 || !strings.Contains(got[0], "does not expire") {
 		t.Errorf("it is answered with the warnings %q", got)
 	}
 }
@@ -126,14 +119,14 @@ func TestRefreshOfATokenThatDoesNotExpireIsWarnedOf(t *testing.T) {
 // TestTTLIsThirtySecondsAtLeast reads around the moment of a planned refresh that
 // nobody makes. Vault's clients take a ttl of 0 for "at once", or for "never".
 func TestTTLIsThirtySecondsAtLeast(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	ttl := time.Duration(e.read("creds/" + uma)["ttl"].(int64)) * time.Second
+	e := enginetest.Connected(t, authpipetest.Options{})
+	ttl := time.Duration(e.Read("creds/" + enginetest.Uma)["ttl"].(int64)) * time.Second
 	// It goes a little past the plan.
-	planned := e.clock.Now().Add(ttl - 125*time.Second)
-	for _, past := range []time.Duration{-time.Second, 0, time.Second, 94 * time.Second, 96 * time.Second, 125 * time.Second, 126 * time.Second, time.Hour, day} {
-		e.clock.Set(planned.Add(past))
+	planned := e.Clock.Now().Add(ttl - 125*time.Second)
+	for _, past := range []time.Duration{-time.Second, 0, time.Second, 94 * time.Second, 96 * time.Second, 125 * time.Second, 126 * time.Second, time.Hour, enginetest.Day} {
+		e.Clock.Set(planned.Add(past))
 		for _, path := range []string{"creds/", "connections/"} {
-			if got := e.read(path + uma)["ttl"].(int64); got != max(int64((125*time.Second-past)/time.Second), 30) {
+			if got := e.Read(path + enginetest.Uma)["ttl"].(int64); got != max(int64((125*time.Second-past)/time.Second), 30) {
 				t.Errorf("%v past the planned refresh %s has a ttl of %d", past, path, got)
 			}
 		}
@@ -141,30 +134,30 @@ func TestTTLIsThirtySecondsAtLeast(t *testing.T) {
 }
 
 func TestADeadTokenIsRefusedAndAReconnectBringsItBack(t *testing.T) {
-	for code, kill := range map[string]func(*engine, string){
-		"revoked":      func(e *engine, _ string) { e.fb.RemoveApp(appID, "uma") },
-		"needs_reauth": func(e *engine, token string) { e.fb.KillToken(token, 190, 460, "") },
+	for code, kill := range map[string]func(*enginetest.Engine, string){
+		"revoked":      func(e *enginetest.Engine, _ string) { e.Facebook.RemoveApp(enginetest.AppID, "uma") },
+		"needs_reauth": func(e *enginetest.Engine, token string) { e.Facebook.KillToken(token, 190, 460, "") },
 	} {
 		t.Run(code, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			kill(e, e.read("creds/" + uma)["access_token"].(string))
-			e.refused(code, 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-			text := e.refused(code, 409, logical.ReadOperation, "creds/"+uma, nil)
-			if !strings.Contains(text, "connect/"+uma) {
+			e := enginetest.Connected(t, authpipetest.Options{})
+			kill(e, e.Read("creds/" + enginetest.Uma)["access_token"].(string))
+			e.Refused(code, 409, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+			text := e.Refused(code, 409, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+			if !strings.Contains(text, "connect/"+enginetest.Uma) {
 				t.Errorf("the error names no way out: %s", text)
 			}
-			c := e.read("connections/" + uma)
+			c := e.Read("connections/" + enginetest.Uma)
 			if c["status"] != code || c["last_error"].(map[string]any)["code"] != 190 {
 				t.Errorf("the connection reads %v", c)
 			}
-			if keys, _ := e.storage.Keys(context.Background(), "status/"); len(keys) != 1 || keys[0] != "status/"+code+"/org_acme,facebook,users,uma" {
+			if keys, _ := e.Storage.Keys(context.Background(), "status/"); len(keys) != 1 || keys[0] != "status/"+code+"/org_acme,facebook,users,uma" {
 				t.Errorf("the status index holds %v", keys)
 			}
-			e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-			if got := e.read("creds/" + uma)["status"]; got != "active" {
+			e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+			if got := e.Read("creds/" + enginetest.Uma)["status"]; got != "active" {
 				t.Errorf("after connecting again the status is %v", got)
 			}
-			if keys, _ := e.storage.Keys(context.Background(), "status/"); len(keys) != 0 {
+			if keys, _ := e.Storage.Keys(context.Background(), "status/"); len(keys) != 0 {
 				t.Errorf("the status index still holds %v", keys)
 			}
 		})
@@ -172,31 +165,31 @@ func TestADeadTokenIsRefusedAndAReconnectBringsItBack(t *testing.T) {
 }
 
 func TestAProviderThatIsDownCostsNoLivingToken(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	before := e.read("creds/" + uma)
-	repair := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "<html>down</html>"})
-	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-	resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	before := e.Read("creds/" + enginetest.Uma)
+	repair := e.Facebook.Fail(authpipetest.Fault{Status: 503, Body: "<html>down</html>"})
+	e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
+	resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 	if err != nil || resp.Data["access_token"] != before["access_token"] || len(resp.Warnings) != 1 {
 		t.Errorf("answered %v, %v", resp, err)
 	}
 	repair()
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || len(resp.Warnings) != 1 {
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	if resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err != nil || len(resp.Warnings) != 1 {
 		t.Errorf("after a check: %v, %v", resp, err)
 	}
-	e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || len(resp.Warnings) != 0 {
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
+	if resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err != nil || len(resp.Warnings) != 0 {
 		t.Errorf("after the repair: %v, %v", resp, err)
 	}
 }
 
 func TestListsShowOneLevelAtATime(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
-	e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "ada"})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
+	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "ada"})
 	list := func(path string, data map[string]any) map[string]any {
-		return e.must(logical.ListOperation, path, data)
+		return e.Must(logical.ListOperation, path, data)
 	}
 	for _, prefix := range []string{"creds", "connections"} {
 		for path, want := range map[string][]string{
@@ -220,21 +213,21 @@ func TestListsShowOneLevelAtATime(t *testing.T) {
 		if diff := cmp.Diff([]string{"uma"}, list(prefix+"/org_acme/facebook/users/", map[string]any{"after": "udo"})["keys"]); diff != "" {
 			t.Error("after: " + diff)
 		}
-		e.refused("invalid_request", 400, logical.ListOperation, prefix+"/", map[string]any{"limit": 0})
-		e.refused("invalid_request", 400, logical.ListOperation, prefix+"/", map[string]any{"limit": 10_001})
+		e.Refused("invalid_request", 400, logical.ListOperation, prefix+"/", map[string]any{"limit": 0})
+		e.Refused("invalid_request", 400, logical.ListOperation, prefix+"/", map[string]any{"limit": 10_001})
 	}
 }
 
 func TestADeleteRevokesAtTheProvider(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	token := e.read("creds/" + uma)["access_token"].(string)
-	e.must(logical.DeleteOperation, "creds/"+uma, nil)
-	if known, _ := e.fb.Inspect(token); known.Valid {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	if known, _ := e.Facebook.Inspect(token); known.Valid {
 		t.Error("the token still works")
 	}
-	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
-	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+uma, nil)
-	keys, _ := e.storage.Keys(context.Background(), "")
+	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+	e.Refused("not_found", 404, logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	keys, _ := e.Storage.Keys(context.Background(), "")
 	for _, key := range keys {
 		if slices.Contains(strings.FieldsFunc(key, func(r rune) bool { return r == '/' || r == ',' }), "uma") {
 			t.Errorf("%s is left", key)
@@ -243,145 +236,139 @@ func TestADeleteRevokesAtTheProvider(t *testing.T) {
 }
 
 func TestAFailedRevocationDeletesNothing(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Error: &authpipetest.GraphError{Message: "An unknown error occurred", Code: 1}})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	repair := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Error: &authpipetest.GraphError{Message: "An unknown error occurred", Code: 1}})
 	defer repair()
-	e.refused("unavailable", 502, logical.DeleteOperation, "creds/"+uma, nil)
-	e.read("creds/" + uma)
-	e.refused("unavailable", 502, logical.DeleteOperation, "creds/"+installation, nil)
-	e.read("creds/" + installation)
+	e.Refused("unavailable", 502, logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	e.Read("creds/" + enginetest.Uma)
+	e.Refused("unavailable", 502, logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	e.Read("creds/" + enginetest.Installation)
 
-	resp, err := e.do(logical.DeleteOperation, "creds/"+uma, map[string]any{"force": true})
+	resp, err := e.Do(logical.DeleteOperation, "creds/"+enginetest.Uma, map[string]any{"force": true})
 	if err != nil || len(resp.Warnings) != 1 {
 		t.Errorf("with force: %v, %v", resp, err)
 	}
-	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 }
 
 func TestADeleteMayLeaveTheGrant(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	token := e.read("creds/" + uma)["access_token"].(string)
-	e.must(logical.DeleteOperation, "creds/"+uma, map[string]any{"revoke": false})
-	if known, _ := e.fb.Inspect(token); !known.Valid {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, map[string]any{"revoke": false})
+	if known, _ := e.Facebook.Inspect(token); !known.Valid {
 		t.Error("the grant was revoked")
 	}
 }
 
 func TestAHolderWhoseGrantIsGoneDoesNotKeepAnotherFromRevoking(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
 	const other = "org_globex/facebook/installation"
-	e.fb.RemoveApp(appID, "ada")
-	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+installation+"/check", nil)
-	e.connect(other, "boss", authpipetest.Consent{User: "ada"})
-	token := e.read("creds/" + other)["access_token"].(string)
-	e.must(logical.DeleteOperation, "creds/"+other, nil)
-	if known, _ := e.fb.Inspect(token); known.Valid {
+	e.Facebook.RemoveApp(enginetest.AppID, "ada")
+	e.Refused("revoked", 409, logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
+	e.Connect(other, "boss", authpipetest.Consent{User: "ada"})
+	token := e.Read("creds/" + other)["access_token"].(string)
+	e.Must(logical.DeleteOperation, "creds/"+other, nil)
+	if known, _ := e.Facebook.Inspect(token); known.Valid {
 		t.Error("the grant outlives its last living credential")
 	}
 }
 
 func TestTheLastHolderOfAnAccountRevokes(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
 	const other = "org_globex/facebook/installation"
-	e.connect(other, "boss", authpipetest.Consent{User: "ada"})
-	token := e.read("creds/" + other)["access_token"].(string)
+	e.Connect(other, "boss", authpipetest.Consent{User: "ada"})
+	token := e.Read("creds/" + other)["access_token"].(string)
 
-	resp, err := e.do(logical.DeleteOperation, "creds/"+installation, nil)
+	resp, err := e.Do(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	if err != nil || len(resp.Warnings) != 1 || strings.Contains(resp.Warnings[0], "globex") {
 		t.Fatalf("answered %v, %v", resp, err)
 	}
-	if known, _ := e.fb.Inspect(token); !known.Valid {
+	if known, _ := e.Facebook.Inspect(token); !known.Valid {
 		t.Error("the other tenant's token died along")
 	}
-	e.must(logical.DeleteOperation, "creds/"+other, nil)
-	if known, _ := e.fb.Inspect(token); known.Valid {
+	e.Must(logical.DeleteOperation, "creds/"+other, nil)
+	if known, _ := e.Facebook.Inspect(token); known.Valid {
 		t.Error("the last holder did not revoke")
 	}
 }
 
 func TestWithAnInstallationGoesAllUnderIt(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	const ada = "org_acme/facebook/users/ada"
-	e.connect(ada, "ada", authpipetest.Consent{User: "ada"}) // the admin is a user too
+	e.Connect(ada, "ada", authpipetest.Consent{User: "ada"}) // the admin is a user too
 	var tokens []string
-	for _, ref := range []string{installation, uma, ada} {
-		tokens = append(tokens, e.read("creds/" + ref)["access_token"].(string))
+	for _, ref := range []string{enginetest.Installation, enginetest.Uma, ada} {
+		tokens = append(tokens, e.Read("creds/" + ref)["access_token"].(string))
 	}
-	resp, err := e.do(logical.DeleteOperation, "creds/"+installation, nil)
+	resp, err := e.Do(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	if err != nil || len(resp.Warnings) != 1 {
 		t.Fatalf("answered %v, %v", resp, err)
 	}
-	for _, ref := range []string{installation, uma, ada} {
-		e.refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
+	for _, ref := range []string{enginetest.Installation, enginetest.Uma, ada} {
+		e.Refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
 	}
-	e.refused("not_found", 404, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-	e.refused("pending", 409, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin"})
-	e.refused("pending", 409, logical.UpdateOperation, "connect/"+uma, nil)
-	if c := e.read("connections/" + installation); c["removal"] == nil {
+	e.Refused("not_found", 404, logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
+	e.Refused("pending", 409, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin"})
+	e.Refused("pending", 409, logical.UpdateOperation, "connect/"+enginetest.Uma, nil)
+	if c := e.Read("connections/" + enginetest.Installation); c["removal"] == nil {
 		t.Errorf("the connection tells nothing of its removal: %v", c)
 	}
 
-	repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"})
-	e.clock.Advance(2 * time.Minute)
-	e.sweep()
-	removal := e.read("connections/" + installation)["removal"].(map[string]any)
-	if !slices.Contains(removal["unrevoked"].([]string), uma) || removal["attempts"] != 1 {
+	repair := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"})
+	e.Clock.Advance(2 * time.Minute)
+	e.MustSweep()
+	removal := e.Read("connections/" + enginetest.Installation)["removal"].(map[string]any)
+	if !slices.Contains(removal["unrevoked"].([]string), enginetest.Uma) || removal["attempts"] != 1 {
 		t.Errorf("what could not be revoked reads %v", removal)
 	}
 	repair()
-	e.restart()
-	e.clock.Advance(10 * time.Minute)
-	e.sweep()
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	e.Restart()
+	e.Clock.Advance(10 * time.Minute)
+	e.MustSweep()
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 	for _, token := range tokens {
-		if known, _ := e.fb.Inspect(token); known.Valid {
+		if known, _ := e.Facebook.Inspect(token); known.Valid {
 			t.Errorf("a token of %s still works", known.User)
 		}
 	}
 	for _, prefix := range []string{"cred/", "account/", "status/", "due/"} {
-		keys, _ := e.storage.Keys(context.Background(), prefix)
+		keys, _ := e.Storage.Keys(context.Background(), prefix)
 		for _, key := range keys {
 			if !strings.Contains(key, ",session,") {
 				t.Errorf("%s is left", key)
 			}
 		}
 	}
-	e.install()
+	e.Install()
 }
 
 func TestAStandbyAsksNobody(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.restartOn(standby{})
-	n := e.fb.Count("")
-	e.read("creds/" + uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.RestartOn(enginetest.Standby())
+	n := e.Facebook.Count("")
+	e.Read("creds/" + enginetest.Uma)
 	for _, r := range []struct {
 		op   logical.Operation
 		path string
 		data map[string]any
 	}{
-		{logical.ReadOperation, "creds/" + uma, map[string]any{"min_ttl": "90d"}},
-		{logical.DeleteOperation, "creds/" + uma, nil},
-		{logical.UpdateOperation, "connections/" + uma + "/refresh", nil},
-		{logical.UpdateOperation, "connections/" + uma + "/check", nil},
-		{logical.UpdateOperation, "connect/" + uma, nil},
+		{logical.ReadOperation, "creds/" + enginetest.Uma, map[string]any{"min_ttl": "90d"}},
+		{logical.DeleteOperation, "creds/" + enginetest.Uma, nil},
+		{logical.UpdateOperation, "connections/" + enginetest.Uma + "/refresh", nil},
+		{logical.UpdateOperation, "connections/" + enginetest.Uma + "/check", nil},
+		{logical.UpdateOperation, "connect/" + enginetest.Uma, nil},
 		{logical.ReadOperation, "callback/facebook", nil},
 		{logical.ReadOperation, "sessions/org_acme/x", nil},
 		{logical.UpdateOperation, "sessions/org_acme/x/complete", nil},
 		{logical.UpdateOperation, "config/facebook", nil},
 	} {
-		if _, err := e.do(r.op, r.path, r.data); err != logical.ErrReadOnly {
+		if _, err := e.Do(r.op, r.path, r.data); err != logical.ErrReadOnly {
 			t.Errorf("%s %s: %v, want ErrReadOnly itself", r.op, r.path, err)
 		}
 	}
-	if got := e.fb.Count(""); got != n {
+	if got := e.Facebook.Count(""); got != n {
 		t.Errorf("the provider was called %d times", got-n)
 	}
-}
-
-type standby struct{ logical.StaticSystemView }
-
-func (standby) ReplicationState() consts.ReplicationState {
-	return consts.ReplicationPerformanceStandby
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -15,78 +17,78 @@ import (
 // check come close together.
 
 func TestADeletionTakesWhatWasStoredWhileItWasAskedFor(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	s := e.begin(udo, nil)
-	back := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Udo, nil)
+	back := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
 	var code string
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, AfterEffect: true, Times: 1}, // the last call of all
+	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, AfterEffect: true, Times: 1}, // the last call of all
 		func() {
-			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": back})
+			e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "udo", "connect_code": back})
 		},
 		func() {
-			e.fb.RemoveApp(appID, "udo")
-			code = e.erasing(signed(appSecret, e.request("udo", e.clock.Now())))
-			e.clock.Advance(2 * time.Second)
+			e.Facebook.RemoveApp(enginetest.AppID, "udo")
+			code = e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("udo", e.Clock.Now())))
+			e.Clock.Advance(2 * time.Second)
 		})
 	for range 3 {
-		e.after(2 * time.Minute)
+		e.After(2 * time.Minute)
 	}
-	if _, got := e.dataDeletion(code); got != `{"status":"completed"}` {
+	if _, got := e.Webhooks.DeletionStatus(code); got != `{"status":"completed"}` {
 		t.Errorf("its page says %s", got)
 	}
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+udo, nil)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Udo, nil)
 }
 
 func TestADeletionIsNotRejectedBeforeTheProviderCanKnow(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(time.Hour + 55*time.Second)
-	code := e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
-	e.after(6 * time.Second) // the minute has begun, and the provider's servers do not agree yet
-	e.fb.RemoveApp(appID, "uma")
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(time.Hour + 55*time.Second)
+	code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.After(6 * time.Second) // the minute has begun, and the provider's servers do not agree yet
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
 	for range 3 {
-		e.after(2 * time.Minute)
+		e.After(2 * time.Minute)
 	}
-	if _, got := e.dataDeletion(code); got != `{"status":"completed"}` {
+	if _, got := e.Webhooks.DeletionStatus(code); got != `{"status":"completed"}` {
 		t.Errorf("its page says %s", got)
 	}
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+uma, nil)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Uma, nil)
 }
 
 func TestWhereAGrantStandsADeletionDeletesNothing(t *testing.T) {
-	for _, dead := range []string{uma, "org_globex/facebook/installation"} {
+	for _, dead := range []string{enginetest.Uma, "org_globex/facebook/installation"} {
 		t.Run("but its token at "+dead+" is dead", func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
-			e.clock.Advance(time.Hour)
-			e.fb.ExpireToken(e.read("creds/" + dead)["access_token"].(string))
-			code := e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
-			e.after(2 * time.Minute)
-			if _, got := e.dataDeletion(code); got != `{"status":"rejected"}` {
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
+			e.Clock.Advance(time.Hour)
+			e.Facebook.ExpireToken(e.Read("creds/" + dead)["access_token"].(string))
+			code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+			e.After(2 * time.Minute)
+			if _, got := e.Webhooks.DeletionStatus(code); got != `{"status":"rejected"}` {
 				t.Errorf("its page says %s", got)
 			}
-			e.read("connections/" + uma)
-			e.read("connections/org_globex/facebook/installation")
+			e.Read("connections/" + enginetest.Uma)
+			e.Read("connections/org_globex/facebook/installation")
 		})
 	}
 }
 
 func TestADeletionSparesWhatIsConnectedWhileItIsCarriedOut(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.RemoveApp(appID, "uma")
-	code := e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
-	e.clock.Advance(2 * time.Minute)
-	reached, release := e.hold("list", "cred/"+uma+"/pages/") // it is about to be deleted
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
+	code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.Clock.Advance(2 * time.Minute)
+	reached, release := e.Storage.Hold("list", "cred/"+enginetest.Uma+"/pages/") // it is about to be deleted
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { e.Sweep(context.Background()) })
 	<-reached
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
 	release()
 	sweeping.Wait()
 	for range 2 {
-		e.after(2 * time.Minute)
+		e.After(2 * time.Minute)
 	}
-	e.read("creds/" + uma)
-	if _, got := e.dataDeletion(code); got != `{"status":"completed"}` {
+	e.Read("creds/" + enginetest.Uma)
+	if _, got := e.Webhooks.DeletionStatus(code); got != `{"status":"completed"}` {
 		t.Errorf("its page says %s", got)
 	}
 }

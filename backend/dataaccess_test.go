@@ -7,26 +7,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 // authType begins a session for ref and returns the auth_type of its dialog.
-func (e *engine) authType(ref string, data map[string]any) string {
-	e.t.Helper()
-	u, err := url.Parse(e.begin(ref, data).url)
+func authType(e *enginetest.Engine, ref string, data map[string]any) string {
+	e.T.Helper()
+	u, err := url.Parse(e.Begin(ref, data).URL)
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	return u.Query().Get("auth_type")
 }
 
 // away lets the person be away from the app for longer than Facebook lets an app
 // use their data, while the token is kept alive.
-func (e *engine) away() {
+func away(e *enginetest.Engine) {
 	for range 95 {
-		e.after(day)
+		e.After(enginetest.Day)
 	}
 }
 
@@ -44,26 +46,26 @@ func TestDataAccessEndIsToldOnlyWhereItApplies(t *testing.T) {
 		"instagram":            {"pages_show_list,instagram_basic", true},
 		"leads":                {"pages_show_list,leads_retrieval", true},
 	}
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
 	for name, row := range rows {
-		e.fb.AddUser(authpipetest.User{ID: name})
-		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": row.scopes})
-		e.connect("org_acme/facebook/users/"+name, name, authpipetest.Consent{User: name})
+		e.Facebook.AddUser(authpipetest.User{ID: name})
+		e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": row.scopes})
+		e.Connect("org_acme/facebook/users/"+name, name, authpipetest.Consent{User: name})
 	}
-	e.away()
-	happened, _ := e.events(0)
+	away(e)
+	happened, _ := e.Events(0)
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			ref := "org_acme/facebook/users/" + name
-			resp, err := e.do(logical.ReadOperation, "creds/"+ref, nil)
+			resp, err := e.Do(logical.ReadOperation, "creds/"+ref, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if warned := strings.Contains(strings.Join(resp.Warnings, "\n"), "access to the person's data"); warned != row.told {
 				t.Errorf("warnings are %v", resp.Warnings)
 			}
-			if shown := e.read("connections/" + ref)["data_access_expires_at"] != nil; shown != row.told {
+			if shown := e.Read("connections/" + ref)["data_access_expires_at"] != nil; shown != row.told {
 				t.Errorf("the end is shown: %v", shown)
 			}
 			if expiring := slices.Contains(happened, "connection.expiring "+ref); expiring != row.told {
@@ -75,31 +77,31 @@ func TestDataAccessEndIsToldOnlyWhereItApplies(t *testing.T) {
 
 // TestConnectRenewsDataAccessThatEnds (C5).
 func TestConnectRenewsDataAccessThatEnds(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	if got := e.authType(uma, nil); got != "" {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	if got := authType(e, enginetest.Uma, nil); got != "" {
 		t.Errorf("the first connect sends auth_type=%s", got)
 	}
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	if got := e.authType(uma, nil); got != "" {
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+	if got := authType(e, enginetest.Uma, nil); got != "" {
 		t.Errorf("while data access lasts, auth_type=%s is sent", got)
 	}
 	for range 8 {
-		e.after(10 * day)
+		e.After(10 * enginetest.Day)
 	}
-	e.after(4 * day) // it is the 84th
-	if got := e.authType(uma, nil); got != "reauthorize" {
+	e.After(4 * enginetest.Day) // it is the 84th
+	if got := authType(e, enginetest.Uma, nil); got != "reauthorize" {
 		t.Errorf("six days before the end auth_type is %q", got)
 	}
-	e.after(10 * day)
-	if got := e.authType(uma, nil); got != "reauthorize" {
+	e.After(10 * enginetest.Day)
+	if got := authType(e, enginetest.Uma, nil); got != "reauthorize" {
 		t.Errorf("after the end auth_type is %q", got)
 	}
-	if got := e.authType(uma, map[string]any{"reauthorize": true}); got != "rerequest,reauthorize" {
+	if got := authType(e, enginetest.Uma, map[string]any{"reauthorize": true}); got != "rerequest,reauthorize" {
 		t.Errorf("where it is asked for, auth_type is %q", got)
 	}
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	if got := e.authType(uma, nil); got != "" {
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+	if got := authType(e, enginetest.Uma, nil); got != "" {
 		t.Errorf("connected again, auth_type is %q", got)
 	}
 }
@@ -107,31 +109,31 @@ func TestConnectRenewsDataAccessThatEnds(t *testing.T) {
 // TestPersonUnusedForNinetyDaysIsServedWithAWarning: extend and /me answer
 // 190/493, while debug_token says that the token is valid (F22).
 func TestPersonUnusedForNinetyDaysIsServedWithAWarning(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	inactive := &authpipetest.GraphError{Code: 190, Subcode: 493, Message: "Error validating access token: The user has not used the app in the last 90 days."}
 	for _, endpoint := range []string{authpipetest.EndpointExchangeToken, authpipetest.EndpointMe} {
-		defer e.fb.Fail(authpipetest.Fault{Endpoint: endpoint, Error: inactive})()
+		defer e.Facebook.Fail(authpipetest.Fault{Endpoint: endpoint, Error: inactive})()
 	}
-	_, err := e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	_, err := e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 	if err == nil {
 		t.Fatal("refreshed")
 	}
-	e.is("active", uma)
-	resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil)
+	e.CheckStatus("active", enginetest.Uma)
+	resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 	if err != nil || !strings.Contains(strings.Join(resp.Warnings, "\n"), "access to the person's data expired") {
 		t.Errorf("read: %v, %v", resp, err)
 	}
-	if got := e.authType(uma, nil); got != "reauthorize" {
+	if got := authType(e, enginetest.Uma, nil); got != "reauthorize" {
 		t.Errorf("auth_type is %q", got)
 	}
-	e.after(time.Hour)
-	e.is("active", uma)
+	e.After(time.Hour)
+	e.CheckStatus("active", enginetest.Uma)
 }
 
 // TestDialogOfAConfigurationOverridesTheResponseType (C18, F24).
 func TestDialogOfAConfigurationOverridesTheResponseType(t *testing.T) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-	u, err := url.Parse(e.begin(installation, map[string]any{"actor": "admin"}).url)
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	u, err := url.Parse(e.Begin(enginetest.Installation, map[string]any{"actor": "admin"}).URL)
 	if err != nil {
 		t.Fatal(err)
 	}

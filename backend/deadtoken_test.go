@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -35,36 +37,36 @@ func TestWhatIsSaidOfADeadToken(t *testing.T) {
 		dead := fmt.Sprintf(`{"app_id":"123","type":"USER","is_valid":false,"scopes":[],"error":{"code":%d,"subcode":%d,"message":%q}}`,
 			row.error.Code, row.error.Subcode, row.error.Message)
 		t.Run(name+", at a check", func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.inspectedAs(dead)
-			e.refused(known.code, known.http, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-			e.suffered(uma, ofToken(row.class, row.error), row.error)
-			e.traced(uma)
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Facebook.InspectAs(dead)
+			e.Refused(known.code, known.http, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+			suffered(e, enginetest.Uma, ofToken(row.class, row.error), row.error)
+			traced(e, enginetest.Uma)
 		})
 		t.Run(name+", in a batch", func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.inspectedAs(dead)
-			e.after(day)
-			for _, ref := range []string{uma, installation} {
-				e.suffered(ref, ofToken(row.class, row.error), row.error)
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Facebook.InspectAs(dead)
+			e.After(enginetest.Day)
+			for _, ref := range []string{enginetest.Uma, enginetest.Installation} {
+				suffered(e, ref, ofToken(row.class, row.error), row.error)
 			}
 		})
 		t.Run(name+", of a token that is imported", func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			token := e.obtained("ada")
-			e.inspectedAs(dead)
+			e := enginetest.New(t, authpipetest.Options{})
+			token := e.ObtainToken("ada")
+			e.Facebook.InspectAs(dead)
 			want := want
 			if strings.Contains(row.error.Message, "Cannot parse") {
 				want.code, want.http = "invalid_request", 400 // it is none, or not whole
 			}
-			e.refused(want.code, want.http, logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token})
-			e.refused("not_found", 404, logical.ReadOperation, "creds/"+installation, nil)
+			e.Refused(want.code, want.http, logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": token})
+			e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Installation, nil)
 		})
 		t.Run(name+", of one that a code was exchanged for", func(t *testing.T) {
-			e, s, _, code := authorized(t)
-			e.inspectedAs(dead)
+			e, s, _, code := enginetest.Authorized(t)
+			e.Facebook.InspectAs(dead)
 			class := ofFresh(row.class, row.error)
-			e.completed(s, map[string]any{"actor": "admin", "connect_code": code}, class, consequences[class].session)
+			completed(e, s, map[string]any{"actor": "admin", "connect_code": code}, class, consequences[class].session)
 		})
 	}
 }
@@ -75,37 +77,37 @@ func TestWhatABatchAsAWholeIsAnswered(t *testing.T) {
 	for _, a := range answers() {
 		t.Run(fmt.Sprintf("%d-%d-%s", a.error.Code, a.error.Subcode, a.error.Message), func(t *testing.T) {
 			t.Parallel()
-			e := both(t, authpipetest.Options{})
+			e := enginetest.Connected(t, authpipetest.Options{})
 			a.at(e, authpipetest.EndpointBatch)
-			e.after(day)
-			for _, ref := range []string{uma, installation} {
-				if got := e.read("connections/" + ref)["status"]; got != "active" {
+			e.After(enginetest.Day)
+			for _, ref := range []string{enginetest.Uma, enginetest.Installation} {
+				if got := e.Read("connections/" + ref)["status"]; got != "active" {
 					t.Errorf("%s is %v", ref, got)
 				}
-				e.read("creds/" + ref)
+				e.Read("creds/" + ref)
 			}
 		})
 	}
 }
 
 func TestADeadTokenInABatchIsTraced(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.KillToken(e.read("creds/" + uma)["access_token"].(string), 190, 460, "")
-	e.after(day)
-	if got := e.read("connections/" + uma)["status"]; got != "needs_reauth" {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.KillToken(e.Read("creds/" + enginetest.Uma)["access_token"].(string), 190, 460, "")
+	e.After(enginetest.Day)
+	if got := e.Read("connections/" + enginetest.Uma)["status"]; got != "needs_reauth" {
 		t.Errorf("the credential is %v", got)
 	}
-	e.traced(uma)
+	traced(e, enginetest.Uma)
 }
 
 // TestARefusedBatchRevokesNobody has the whole of it answered as if the app's
 // own token were a person's.
 func TestARefusedBatchRevokesNobody(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: &authpipetest.GraphError{Code: 190, Subcode: 458, Message: "The user has not authorized application 123."}})
-	e.after(day)
-	for _, ref := range []string{uma, installation} {
-		if got := e.read("connections/" + ref)["status"]; got != "active" {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: &authpipetest.GraphError{Code: 190, Subcode: 458, Message: "The user has not authorized application 123."}})
+	e.After(enginetest.Day)
+	for _, ref := range []string{enginetest.Uma, enginetest.Installation} {
+		if got := e.Read("connections/" + ref)["status"]; got != "active" {
 			t.Errorf("%s is %v", ref, got)
 		}
 	}

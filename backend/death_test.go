@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -15,89 +17,77 @@ import (
 // noReason is what Facebook answers in bad hours for good tokens, too (C14).
 const noReason = `{"app_id":"123","type":"USER","is_valid":false,"scopes":[],"error":{"code":190,"message":"Error validating access token"}}`
 
-// outcomesOf returns the events of a ref.
-func (e *engine) outcomesOf(ref string) (types []string) {
-	e.t.Helper()
-	found, _ := e.events(0)
-	for _, event := range found {
-		if strings.HasSuffix(event, " "+ref) {
-			types = append(types, strings.TrimSuffix(event, " "+ref))
-		}
-	}
-	return types
-}
-
 func TestVerdictWithoutReasonIsConfirmedBeforeItIsBelieved(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	wrong := e.inspectedAs(noReason)
-	text := e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	if again := e.clock.Now().Add(time.Minute).Format(time.RFC3339); !strings.Contains(text, again) {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	wrong := e.Facebook.InspectAs(noReason)
+	text := e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	if again := e.Clock.Now().Add(time.Minute).Format(time.RFC3339); !strings.Contains(text, again) {
 		t.Errorf("the answer does not say that it is asked again at %s: %s", again, text)
 	}
-	e.is("active", uma)
-	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || len(resp.Warnings) != 1 {
+	e.CheckStatus("active", enginetest.Uma)
+	if resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err != nil || len(resp.Warnings) != 1 {
 		t.Errorf("it is served as %v, %v", resp, err)
 	}
 	wrong()
-	e.after(time.Minute)
-	e.is("active", uma)
-	c := e.read("connections/" + uma)
-	if c["consecutive_failures"] != 0 || c["checked_at"] != e.clock.Now().Format(time.RFC3339) {
+	e.After(time.Minute)
+	e.CheckStatus("active", enginetest.Uma)
+	c := e.Read("connections/" + enginetest.Uma)
+	if c["consecutive_failures"] != 0 || c["checked_at"] != e.Clock.Now().Format(time.RFC3339) {
 		t.Errorf("a minute later it reads %v", c)
 	}
-	if events := e.outcomesOf(uma); slices.Contains(events, "connection.needs_reauth") {
+	if events := e.EventsOf(enginetest.Uma); slices.Contains(events, "connection.needs_reauth") {
 		t.Errorf("events are %v", events)
 	}
 }
 
 func TestVerdictWithoutReasonIsBelievedAfterAMinute(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.inspectedAs(noReason)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.InspectAs(noReason)
 	for range 5 { // a client that asks again and again confirms nothing
-		e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	}
-	e.is("active", uma)
-	e.after(time.Minute)
-	e.is("needs_reauth", uma)
-	e.refused("needs_reauth", 409, logical.ReadOperation, "creds/"+uma, nil)
+	e.CheckStatus("active", enginetest.Uma)
+	e.After(time.Minute)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
+	e.Refused("needs_reauth", 409, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 	want := []string{"connection.created", "connection.refresh_failed", "connection.needs_reauth"}
-	if events := e.outcomesOf(uma); !slices.Equal(events, want) {
+	if events := e.EventsOf(enginetest.Uma); !slices.Equal(events, want) {
 		t.Errorf("events are %v, want %v", events, want)
 	}
 }
 
 func TestVerdictWithReasonIsBelievedAtOnce(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.KillToken(e.token(uma), 190, 460, "The session has been invalidated because the user changed their password")
-	e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.is("needs_reauth", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.KillToken(e.CheckedToken(enginetest.Uma), 190, 460, "The session has been invalidated because the user changed their password")
+	e.Refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
 }
 
 // TestExpiryThatContradictsTheLastCheckIsConfirmed: the last check said that the
 // token lives for weeks.
 func TestExpiryThatContradictsTheLastCheckIsConfirmed(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.KillToken(e.token(uma), 190, 463, "Session has expired")
-	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.is("active", uma)
-	e.after(time.Minute)
-	e.is("needs_reauth", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.KillToken(e.CheckedToken(enginetest.Uma), 190, 463, "Session has expired")
+	e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.CheckStatus("active", enginetest.Uma)
+	e.After(time.Minute)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
 }
 
 // TestRefusedRefreshOfALivingTokenEndsAsFailed: the token endpoint calls the token
 // dead and debug_token does not. It is served to its end, and no longer.
 func TestRefusedRefreshOfALivingTokenEndsAsFailed(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 190, Message: "Error validating access token"}})
-	end := e.expiry(uma)
-	for e.clock.Now().Before(end.Add(-7 * time.Hour)) {
-		e.after(6 * time.Hour)
-		e.is("active", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 190, Message: "Error validating access token"}})
+	end := e.Expiry(enginetest.Uma)
+	for e.Clock.Now().Before(end.Add(-7 * time.Hour)) {
+		e.After(6 * time.Hour)
+		e.CheckStatus("active", enginetest.Uma)
 	}
-	e.after(8 * time.Hour)
-	e.after(6 * time.Hour)
-	e.is("failed", uma)
-	events := e.outcomesOf(uma)
+	e.After(8 * time.Hour)
+	e.After(6 * time.Hour)
+	e.CheckStatus("failed", enginetest.Uma)
+	events := e.EventsOf(enginetest.Uma)
 	for _, want := range []string{"connection.refresh_failed", "connection.expiring", "connection.failed"} {
 		if !slices.Contains(events, want) {
 			t.Errorf("events are %v, want %s among them", events, want)
@@ -108,113 +98,113 @@ func TestRefusedRefreshOfALivingTokenEndsAsFailed(t *testing.T) {
 // TestDeadCredentialIsAskedAboutForAMonth counts the questions, and has the token
 // live again before one of them.
 func TestDeadCredentialIsAskedAboutForAMonth(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
-	clear := e.inspectedAs(noReason)
-	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	died := e.clock.Now()
-	e.after(time.Minute)
-	e.is("needs_reauth", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	clear := e.Facebook.InspectAs(noReason)
+	e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	died := e.Clock.Now()
+	e.After(time.Minute)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
 	var asked []time.Duration
-	for e.clock.Now().Before(died.Add(31 * day)) {
-		if e.calls(func() { e.after(30 * time.Minute) }) > 0 {
-			asked = append(asked, e.clock.Now().Sub(died).Truncate(time.Hour))
+	for e.Clock.Now().Before(died.Add(31 * enginetest.Day)) {
+		if e.Facebook.CallsDuring(func() { e.After(30 * time.Minute) }) > 0 {
+			asked = append(asked, e.Clock.Now().Sub(died).Truncate(time.Hour))
 		}
 	}
-	if want := []time.Duration{time.Hour, 6 * time.Hour, day, 3 * day, 10 * day, 17 * day, 24 * day}; !slices.Equal(asked, want) {
+	if want := []time.Duration{time.Hour, 6 * time.Hour, enginetest.Day, 3 * enginetest.Day, 10 * enginetest.Day, 17 * enginetest.Day, 24 * enginetest.Day}; !slices.Equal(asked, want) {
 		t.Errorf("it was asked about after %v, want %v", asked, want)
 	}
-	if history := e.read("connections/" + uma)["history"].([]map[string]any); len(history) != 3 {
+	if history := e.Read("connections/" + enginetest.Uma)["history"].([]map[string]any); len(history) != 3 {
 		t.Errorf("the history is %v: each answer is not an outcome of its own", history)
 	}
-	e.checkInvariants("dead for a month")
+	e.CheckInvariants("dead for a month")
 	clear()
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.is("active", uma)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.CheckStatus("active", enginetest.Uma)
 }
 
 func TestDeadCredentialThatLivesAgainRecoversByItself(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	clear := e.inspectedAs(noReason)
-	e.after(day)
-	e.after(time.Minute)
-	e.is("needs_reauth", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	clear := e.Facebook.InspectAs(noReason)
+	e.After(enginetest.Day)
+	e.After(time.Minute)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
 	clear()
-	e.after(time.Hour)
-	e.is("active", uma)
-	e.read("creds/" + uma)
-	if events := e.outcomesOf(uma); events[len(events)-1] != "connection.recovered" {
+	e.After(time.Hour)
+	e.CheckStatus("active", enginetest.Uma)
+	e.Read("creds/" + enginetest.Uma)
+	if events := e.EventsOf(enginetest.Uma); events[len(events)-1] != "connection.recovered" {
 		t.Errorf("events are %v", events)
 	}
-	if c := e.read("connections/" + uma); c["next_due_at"] == nil || c["last_error"] != nil {
+	if c := e.Read("connections/" + enginetest.Uma); c["next_due_at"] == nil || c["last_error"] != nil {
 		t.Errorf("it reads %v", c)
 	}
-	e.checkInvariants("recovered")
+	e.CheckInvariants("recovered")
 }
 
 // TestDeadCredentialIsAskedAboutAfterAnOutage: the question could not be asked at
 // its time.
 func TestDeadCredentialIsAskedAboutAfterAnOutage(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	clear := e.inspectedAs(noReason)
-	e.after(day)
-	e.after(time.Minute)
-	e.is("needs_reauth", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	clear := e.Facebook.InspectAs(noReason)
+	e.After(enginetest.Day)
+	e.After(time.Minute)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
 	clear()
-	back := e.fb.Fail(authpipetest.Fault{Status: 503, Body: "<html>"})
+	back := e.Facebook.Fail(authpipetest.Fault{Status: 503, Body: "<html>"})
 	for range 6 {
-		e.after(30 * time.Minute)
+		e.After(30 * time.Minute)
 	}
-	e.is("needs_reauth", uma)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
 	back()
 	for range 6 {
-		e.after(30 * time.Minute)
+		e.After(30 * time.Minute)
 	}
-	e.is("active", uma)
+	e.CheckStatus("active", enginetest.Uma)
 }
 
 // TestExpiredTokenIsNotAskedAboutAgain: no answer could bring it back.
 func TestExpiredTokenIsNotAskedAboutAgain(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
-	token := e.token(uma)
-	e.fb.SetTokenExpiry(token, e.clock.Now().Add(2*time.Hour))
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.fb.KillToken(token, 190, 460, "changed")
-	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.is("needs_reauth", uma)
-	if calls := e.calls(func() { e.after(90 * time.Minute) }); calls == 0 {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	token := e.CheckedToken(enginetest.Uma)
+	e.Facebook.SetTokenExpiry(token, e.Clock.Now().Add(2*time.Hour))
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.Facebook.KillToken(token, 190, 460, "changed")
+	e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
+	if calls := e.Facebook.CallsDuring(func() { e.After(90 * time.Minute) }); calls == 0 {
 		t.Error("it is not asked about while it may live")
 	}
-	e.after(2 * time.Hour)
-	if c := e.read("connections/" + uma); c["next_due_at"] != nil || c["status"] != "needs_reauth" {
+	e.After(2 * time.Hour)
+	if c := e.Read("connections/" + enginetest.Uma); c["next_due_at"] != nil || c["status"] != "needs_reauth" {
 		t.Errorf("it reads %v", c)
 	}
 }
 
 func TestLostPageRoleEndsThePage(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.read("creds/" + page777)
-	e.fb.RemovePageRole("777", "ada")
-	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+page777+"/check", nil)
-	if _, err := e.do(logical.ReadOperation, "creds/"+page777, nil); err == nil {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	e.Read("creds/" + enginetest.Page777)
+	e.Facebook.RemovePageRole("777", "ada")
+	e.Refused("revoked", 409, logical.UpdateOperation, "connections/"+enginetest.Page777+"/check", nil)
+	if _, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Page777, nil); err == nil {
 		t.Error("the page is served after a check has found that its role is lost")
 	}
-	e.is("active", installation)
+	e.CheckStatus("active", enginetest.Installation)
 }
 
 // TestRevokedGrantIsFoundInEveryTenant: one tenant's check finds that the person
 // has removed the app, and the next sweep finds it for the others.
 func TestRevokedGrantIsFoundInEveryTenant(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	elsewhere := "org_globex/facebook/installation"
-	e.connect(elsewhere, "boss", authpipetest.Consent{User: "uma"})
-	e.fb.RemoveApp(appID, "uma")
-	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.after(time.Minute)
-	e.is("revoked", elsewhere)
-	e.is("active", installation)
+	e.Connect(elsewhere, "boss", authpipetest.Consent{User: "uma"})
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
+	e.Refused("revoked", 409, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.After(time.Minute)
+	e.CheckStatus("revoked", elsewhere)
+	e.CheckStatus("active", enginetest.Installation)
 }
 
 // TestClientRefusedForOneTokenEndsAsFailed: the token endpoint refuses the client
@@ -225,25 +215,25 @@ func TestClientRefusedForOneTokenEndsAsFailed(t *testing.T) {
 		{Code: 3, Message: "Capability"}, {Code: 101, Message: "Error validating application."}, {Code: 1, Message: "Error validating client secret."},
 	} {
 		t.Run(fmt.Sprint(g.Code), func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &g})
-			end := e.expiry(uma)
-			for e.clock.Now().Before(end.Add(day)) {
-				e.after(6 * time.Hour)
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &g})
+			end := e.Expiry(enginetest.Uma)
+			for e.Clock.Now().Before(end.Add(enginetest.Day)) {
+				e.After(6 * time.Hour)
 			}
-			e.is("failed", uma)
-			if last, ok := e.read("connections/" + uma)["last_error"].(map[string]any); !ok || last["class"] != "misconfigured" || last["remedy"] == "person" {
+			e.CheckStatus("failed", enginetest.Uma)
+			if last, ok := e.Read("connections/" + enginetest.Uma)["last_error"].(map[string]any); !ok || last["class"] != "misconfigured" || last["remedy"] == "person" {
 				t.Errorf("last_error is %v", last)
 			}
-			events := e.outcomesOf(uma)
+			events := e.EventsOf(enginetest.Uma)
 			for _, want := range []string{"connection.refresh_failed", "connection.expiring", "connection.failed"} {
 				if !slices.Contains(events, want) {
 					t.Errorf("events are %v, want %s among them", events, want)
 				}
 			}
-			if calls := e.calls(func() {
+			if calls := e.Facebook.CallsDuring(func() {
 				for range 60 {
-					e.after(time.Minute)
+					e.After(time.Minute)
 				}
 			}); calls > 10 {
 				t.Errorf("an hour later it still costs %d calls an hour", calls)
@@ -255,51 +245,51 @@ func TestClientRefusedForOneTokenEndsAsFailed(t *testing.T) {
 // TestUnconfirmedVerdictIsNotAskedAboutEachMinute: the answers that follow say
 // neither that the token lives nor that it is dead.
 func TestUnconfirmedVerdictIsNotAskedAboutEachMinute(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	clear := e.inspectedAs(noReason)
-	e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	clear := e.Facebook.InspectAs(noReason)
+	e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	clear()
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 368, Message: "temporarily blocked"}})
-	if calls := e.calls(func() {
+	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 368, Message: "temporarily blocked"}})
+	if calls := e.Facebook.CallsDuring(func() {
 		for range 12 * 60 {
-			e.after(time.Minute)
+			e.After(time.Minute)
 		}
 	}); calls > 30 {
 		t.Errorf("half a day costs %d calls", calls)
 	}
-	e.is("active", uma)
+	e.CheckStatus("active", enginetest.Uma)
 }
 
 // TestVerdictOfAClockThatWasAheadIsConfirmed after the clock was set right.
 func TestVerdictOfAClockThatWasAheadIsConfirmed(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.inspectedAs(noReason)
-	e.clock.Advance(20 * day)
-	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.clock.Advance(-20 * day)
-	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.clock.Advance(2 * time.Minute)
-	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.is("needs_reauth", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.InspectAs(noReason)
+	e.Clock.Advance(20 * enginetest.Day)
+	e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.Clock.Advance(-20 * enginetest.Day)
+	e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.Clock.Advance(2 * time.Minute)
+	e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.CheckStatus("needs_reauth", enginetest.Uma)
 }
 
 // TestDataAccessThatIsOverStaysOver: debug_token calls the token valid all the
 // while, and must not undo what a call has found (F22).
 func TestDataAccessThatIsOverStaysOver(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 190, Subcode: 493, Message: "not used for 90 days"}})
-	e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.after(day)
-	if got := e.authType(uma, nil); got != "reauthorize" {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 190, Subcode: 493, Message: "not used for 90 days"}})
+	e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.After(enginetest.Day)
+	if got := authType(e, enginetest.Uma, nil); got != "reauthorize" {
 		t.Errorf("the next connect asks for %q", got)
 	}
-	if resp, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err != nil || !strings.Contains(strings.Join(resp.Warnings, "\n"), "access to the person's data") {
+	if resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err != nil || !strings.Contains(strings.Join(resp.Warnings, "\n"), "access to the person's data") {
 		t.Errorf("it is served with %v, %v", resp, err)
 	}
 	clear()
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	if got := e.authType(uma, nil); got == "reauthorize" {
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+	if got := authType(e, enginetest.Uma, nil); got == "reauthorize" {
 		t.Error("after connecting again it is still over")
 	}
 }
@@ -307,37 +297,37 @@ func TestDataAccessThatIsOverStaysOver(t *testing.T) {
 // TestPageWhoseRoleIsLostIsNotServedDuringAnOutage: the list of pages still names
 // it, with the same token, and debug_token fails.
 func TestPageWhoseRoleIsLostIsNotServedDuringAnOutage(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.read("creds/" + page777)
-	lost := e.inspectedAs(`{"app_id":"123","type":"PAGE","is_valid":false,"scopes":[],"error":{"code":190,"subcode":492,"message":"No page role"}}`)
-	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+page777+"/check", nil)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	e.Read("creds/" + enginetest.Page777)
+	lost := e.Facebook.InspectAs(`{"app_id":"123","type":"PAGE","is_valid":false,"scopes":[],"error":{"code":190,"subcode":492,"message":"No page role"}}`)
+	e.Refused("revoked", 409, logical.UpdateOperation, "connections/"+enginetest.Page777+"/check", nil)
 	lost()
-	back := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Status: 500, Error: &authpipetest.GraphError{Code: 2}})
+	back := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Status: 500, Error: &authpipetest.GraphError{Code: 2}})
 	for range 3 {
-		e.refused("revoked", 409, logical.ReadOperation, "creds/"+page777, nil)
-		e.clock.Advance(2 * time.Minute)
+		e.Refused("revoked", 409, logical.ReadOperation, "creds/"+enginetest.Page777, nil)
+		e.Clock.Advance(2 * time.Minute)
 	}
 	back() // and the role is back
-	e.after(2 * time.Minute)
-	e.read("creds/" + page777)
+	e.After(2 * time.Minute)
+	e.Read("creds/" + enginetest.Page777)
 }
 
 // TestConnectInABadHourIsCompletedLater: the code is spent, and the token that it
 // was exchanged for is called dead without a reason (C14).
 func TestConnectInABadHourIsCompletedLater(t *testing.T) {
-	e, s, _, code := authorized(t)
-	clear := e.inspectedAs(noReason)
+	e, s, _, code := enginetest.Authorized(t)
+	clear := e.Facebook.InspectAs(noReason)
 	proof := map[string]any{"actor": "admin", "connect_code": code}
-	e.refused("unavailable", 502, logical.UpdateOperation, s.path+"/complete", proof)
-	if got := e.read(s.path)["status"]; got != "authorized" {
+	e.Refused("unavailable", 502, logical.UpdateOperation, s.Path+"/complete", proof)
+	if got := e.Read(s.Path)["status"]; got != "authorized" {
 		t.Errorf("the session is %v", got)
 	}
 	clear()
-	exchanges := e.fb.Count(authpipetest.EndpointAccessToken)
-	e.must(logical.UpdateOperation, s.path+"/complete", proof)
-	e.read("creds/" + installation)
-	if got := e.fb.Count(authpipetest.EndpointAccessToken); got != exchanges {
+	exchanges := e.Facebook.Count(authpipetest.EndpointAccessToken)
+	e.Must(logical.UpdateOperation, s.Path+"/complete", proof)
+	e.Read("creds/" + enginetest.Installation)
+	if got := e.Facebook.Count(authpipetest.EndpointAccessToken); got != exchanges {
 		t.Error("the code is exchanged twice")
 	}
 }

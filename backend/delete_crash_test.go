@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -16,62 +18,62 @@ import (
 // a rotation and a refresh.
 func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 	for name, said := range map[string]map[string]any{"revoking": nil, "by force": {"force": true}} {
-		request := func(e *engine) { e.do(logical.DeleteOperation, acme, said) }
-		begun := func(e *engine) {
+		request := func(e *enginetest.Engine) { e.Do(logical.DeleteOperation, enginetest.Acme, said) }
+		begun := func(e *enginetest.Engine) {
 			request(e)
-			e.clock.Advance(2 * time.Minute)
+			e.Clock.Advance(2 * time.Minute)
 		}
-		sweep := func(e *engine) { e.Sweep(context.Background()) }
-		steps := map[string][2]func(*engine){
-			"request":                 {func(*engine) {}, request},
-			"request amid a rotation": {func(e *engine) { e.must(logical.UpdateOperation, acme+"/rotate", nil) }, request},
+		sweep := func(e *enginetest.Engine) { e.Sweep(context.Background()) }
+		steps := map[string][2]func(*enginetest.Engine){
+			"request":                 {func(*enginetest.Engine) {}, request},
+			"request amid a rotation": {func(e *enginetest.Engine) { e.Must(logical.UpdateOperation, enginetest.Acme+"/rotate", nil) }, request},
 			"sweep":                   {begun, sweep},
-			"sweep amid a refresh": {func(e *engine) {
-				due, err := time.Parse(time.RFC3339, e.read("connections/" + uma)["next_due_at"].(string))
+			"sweep amid a refresh": {func(e *enginetest.Engine) {
+				due, err := time.Parse(time.RFC3339, e.Read("connections/" + enginetest.Uma)["next_due_at"].(string))
 				if err != nil {
-					e.t.Fatal(err)
+					e.T.Fatal(err)
 				}
-				e.clock.Set(due.Add(-2 * time.Minute))
-				e.sweep() // pass the idle hours
+				e.Clock.Set(due.Add(-2 * time.Minute))
+				e.MustSweep() // pass the idle hours
 				request(e)
-				e.clock.Set(due.Add(2 * time.Minute))
+				e.Clock.Set(due.Add(2 * time.Minute))
 			}, sweep},
 		}
 		for step, act := range steps {
 			t.Run(step+" "+name, func(t *testing.T) {
 				t.Parallel()
 				for c := range eachCrash() {
-					e := both(t, authpipetest.Options{})
-					e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
-					e.read("creds/" + page777)
-					token := e.served(uma)
+					e := enginetest.Connected(t, authpipetest.Options{})
+					e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
+					e.Read("creds/" + enginetest.Page777)
+					token := e.Token(enginetest.Uma)
 					act[0](e)
-					e.storage.DieAt(c.operation, c.afterEffect)
+					e.Storage.DieAt(c.operation, c.afterEffect)
 					act[1](e)
 					if c.misses(e) {
 						continue
 					}
-					e.restart()
+					e.Restart()
 					when := c.String()
-					e.checkDeletion(when)
-					if known, err := e.do(logical.ReadOperation, acme, nil); err == nil && known.Data["deletion"] == nil {
-						e.do(logical.DeleteOperation, acme, said)
+					checkDeletion(e, when)
+					if known, err := e.Do(logical.ReadOperation, enginetest.Acme, nil); err == nil && known.Data["deletion"] == nil {
+						e.Do(logical.DeleteOperation, enginetest.Acme, said)
 					}
-					calls := e.fb.Count(authpipetest.EndpointRevoke)
+					calls := e.Facebook.Count(authpipetest.EndpointRevoke)
 					for range 4 {
-						e.after(2 * time.Minute)
+						e.After(2 * time.Minute)
 					}
-					e.refused("not_found", 404, logical.ReadOperation, acme, nil)
-					if left := e.left("org_acme"); len(left) > 0 {
+					e.Refused("not_found", 404, logical.ReadOperation, enginetest.Acme, nil)
+					if left := e.Storage.LeftOf("org_acme"); len(left) > 0 {
 						t.Errorf("%s, left: %s", when, left)
 					}
-					if said == nil && e.valid(token) {
+					if said == nil && e.Facebook.Valid(token) {
 						t.Errorf("%s, uma's grant lives", when)
 					}
-					if said != nil && e.fb.Count(authpipetest.EndpointRevoke) != calls {
+					if said != nil && e.Facebook.Count(authpipetest.EndpointRevoke) != calls {
 						t.Errorf("%s, a record was opened that should not", when)
 					}
-					e.read("creds/" + globex)
+					e.Read("creds/" + enginetest.Globex)
 				}
 			})
 		}
@@ -80,21 +82,21 @@ func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 
 // checkDeletion checks that a deletion that has begun serves nothing and will
 // be carried on.
-func (e *engine) checkDeletion(when string) {
-	e.t.Helper()
-	known, err := e.do(logical.ReadOperation, acme, nil)
+func checkDeletion(e *enginetest.Engine, when string) {
+	e.T.Helper()
+	known, err := e.Do(logical.ReadOperation, enginetest.Acme, nil)
 	if err != nil {
-		if left := append(e.keys("cred/org_acme/"), e.keys("keyring/tenant/org_acme")...); len(left) > 0 {
-			e.t.Errorf("%s: the tenant is gone, and left: %v", when, left)
+		if left := append(e.Storage.Under("cred/org_acme/"), e.Storage.Under("keyring/tenant/org_acme")...); len(left) > 0 {
+			e.T.Errorf("%s: the tenant is gone, and left: %v", when, left)
 		}
 		return
 	}
 	if known.Data["deletion"] == nil {
-		e.read("creds/" + uma) // whole as yet
+		e.Read("creds/" + enginetest.Uma) // whole as yet
 		return
 	}
-	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
-	if !strings.Contains(strings.Join(e.keys("due/"), "\n")+"\n", ",deletion,org_acme\n") {
-		e.t.Errorf("%s: nothing will go on with %v", when, known.Data["deletion"])
+	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+	if !strings.Contains(strings.Join(e.Storage.Under("due/"), "\n")+"\n", ",deletion,org_acme\n") {
+		e.T.Errorf("%s: nothing will go on with %v", when, known.Data["deletion"])
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -15,16 +17,16 @@ import (
 
 // declined returns an engine and a session of an installation that the person has
 // declined at the provider.
-func declined(t *testing.T, completion string) (e *engine, s session, back *url.URL) {
+func declined(t *testing.T, completion string) (e *enginetest.Engine, s enginetest.Session, back *url.URL) {
 	t.Helper()
-	e = newEngine(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": completion})
-	s = e.begin(installation, map[string]any{"actor": "admin", "return_url": returnURL})
-	back = e.consent(s, authpipetest.Consent{User: "ada", Cancel: true})
-	if p := e.callback(back); p.status != 400 || p.returned(t).Query().Get("error") != "access_denied" {
-		t.Errorf("a person who declines sees %d\n%s", p.status, p.html)
+	e = enginetest.New(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": completion})
+	s = e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})
+	back = e.Consent(s, authpipetest.Consent{User: "ada", Cancel: true})
+	if p := e.Callback(back); p.Status != 400 || p.Returned(t).Query().Get("error") != "access_denied" {
+		t.Errorf("a person who declines sees %d\n%s", p.Status, p.HTML)
 	}
-	e.failedFor(s, "access_denied")
+	failedFor(e, s, "access_denied")
 	return e, s, back
 }
 
@@ -33,91 +35,91 @@ func TestPersonWhoDeclinesAndThenApprovesIsConnected(t *testing.T) {
 	t.Run("by the callback, confirmed by the application", func(t *testing.T) {
 		e, s, denial := declined(t, "confirm")
 		proof := map[string]any{"actor": "admin"}
-		e.refused("access_denied", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA-BBBB-CCCC-DDDD"})
-		approval := e.consent(s, authpipetest.Consent{User: "ada"})
-		p := e.callback(approval)
-		proof["connect_code"] = p.returned(t).Query().Get("connect_code")
-		if got := e.read(s.path); got["status"] != "authorized" || got["error"] != nil || got["error_description"] != nil {
+		e.Refused("access_denied", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA-BBBB-CCCC-DDDD"})
+		approval := e.Consent(s, authpipetest.Consent{User: "ada"})
+		p := e.Callback(approval)
+		proof["connect_code"] = p.Returned(t).Query().Get("connect_code")
+		if got := e.Read(s.Path); got["status"] != "authorized" || got["error"] != nil || got["error_description"] != nil {
 			t.Errorf("the session reads %v", got)
 		}
-		if again := e.callback(approval); again != p {
-			t.Errorf("the approval again shows %d\n%s", again.status, again.html)
+		if again := e.Callback(approval); again != p {
+			t.Errorf("the approval again shows %d\n%s", again.Status, again.HTML)
 		}
-		if old := e.callback(denial); old.status != 400 || strings.Contains(old.html, "refresh") {
-			t.Errorf("the denial that is over shows %d\n%s", old.status, old.html)
+		if old := e.Callback(denial); old.Status != 400 || strings.Contains(old.HTML, "refresh") {
+			t.Errorf("the denial that is over shows %d\n%s", old.Status, old.HTML)
 		}
-		e.must(logical.UpdateOperation, s.path+"/complete", proof)
-		e.unharmed(s, "completed")
-		e.happened(0, "connection.created "+installation)
-		if got := e.read("connections/" + installation)["history"].([]map[string]any); len(got) != 1 || got[0]["event"] != "connected" {
+		e.Must(logical.UpdateOperation, s.Path+"/complete", proof)
+		e.CheckSession(s, "completed")
+		e.CheckEvents(0, "connection.created "+enginetest.Installation)
+		if got := e.Read("connections/" + enginetest.Installation)["history"].([]map[string]any); len(got) != 1 || got[0]["event"] != "connected" {
 			t.Errorf("the history is %v", got)
 		}
-		e.exchanges(1)
-		e.checkInvariants("connected after a denial")
+		exchanges(e, 1)
+		e.CheckInvariants("connected after a denial")
 	})
 	t.Run("by a callback that redeems", func(t *testing.T) {
 		e, s, _ := declined(t, "callback")
-		approval := e.consent(s, authpipetest.Consent{User: "ada"})
-		p := e.callback(approval)
-		if again := e.callback(approval); p.status != 200 || again != p {
-			t.Errorf("the browser sees %d, and %d again\n%s", p.status, again.status, p.html)
+		approval := e.Consent(s, authpipetest.Consent{User: "ada"})
+		p := e.Callback(approval)
+		if again := e.Callback(approval); p.Status != 200 || again != p {
+			t.Errorf("the browser sees %d, and %d again\n%s", p.Status, again.Status, p.HTML)
 		}
-		e.unharmed(s, "completed")
-		e.read("creds/" + installation)
-		e.exchanges(1)
+		e.CheckSession(s, "completed")
+		e.Read("creds/" + enginetest.Installation)
+		exchanges(e, 1)
 	})
-	relay := func(e *engine, s session, c authpipetest.Consent) map[string]any {
+	relay := func(e *enginetest.Engine, s enginetest.Session, c authpipetest.Consent) map[string]any {
 		answer := map[string]any{"actor": "admin"}
-		for name, values := range e.consent(s, c).Query() {
+		for name, values := range e.Consent(s, c).Query() {
 			answer[name] = values[0]
 		}
 		return answer
 	}
 	t.Run("by a relay", func(t *testing.T) {
-		e := newEngine(t, authpipetest.Options{})
-		s := e.begin(installation, map[string]any{"actor": "admin", "redirect_uri": relayURI})
+		e := enginetest.New(t, authpipetest.Options{})
+		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "redirect_uri": enginetest.RelayURI})
 		denial := relay(e, s, authpipetest.Consent{User: "ada", Cancel: true})
 		for range 2 {
-			e.refused("access_denied", 409, logical.UpdateOperation, s.path+"/complete", denial)
+			e.Refused("access_denied", 409, logical.UpdateOperation, s.Path+"/complete", denial)
 		}
-		e.refused("access_denied", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "state": denial["state"], "error_code": "1349126", "error_message": "App not active"})
-		e.failedFor(s, "access_denied")
+		e.Refused("access_denied", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "state": denial["state"], "error_code": "1349126", "error_message": "App not active"})
+		failedFor(e, s, "access_denied")
 		approval := relay(e, s, authpipetest.Consent{User: "ada"})
-		first := e.must(logical.UpdateOperation, s.path+"/complete", approval)
-		if diff := cmp.Diff(first, e.must(logical.UpdateOperation, s.path+"/complete", approval)); diff != "" {
+		first := e.Must(logical.UpdateOperation, s.Path+"/complete", approval)
+		if diff := cmp.Diff(first, e.Must(logical.UpdateOperation, s.Path+"/complete", approval)); diff != "" {
 			t.Error("completed again: " + diff)
 		}
-		e.refused("session_used", 409, logical.UpdateOperation, s.path+"/complete", denial)
-		e.unharmed(s, "completed")
-		e.exchanges(1)
+		e.Refused("session_used", 409, logical.UpdateOperation, s.Path+"/complete", denial)
+		e.CheckSession(s, "completed")
+		exchanges(e, 1)
 	})
 	t.Run("by a relay, after a denial at the callback", func(t *testing.T) {
 		e, s, _ := declined(t, "confirm")
-		e.must(logical.UpdateOperation, s.path+"/complete", relay(e, s, authpipetest.Consent{User: "ada"}))
-		e.unharmed(s, "completed")
+		e.Must(logical.UpdateOperation, s.Path+"/complete", relay(e, s, authpipetest.Consent{User: "ada"}))
+		e.CheckSession(s, "completed")
 	})
 	t.Run("after a restart", func(t *testing.T) {
 		e, s, _ := declined(t, "confirm")
-		e.restart()
-		code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).returned(t).Query().Get("connect_code")
-		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+		e.Restart()
+		code := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).Returned(t).Query().Get("connect_code")
+		e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 	})
 }
 
 func TestDenialThatIsRepeatedShowsTheSamePage(t *testing.T) {
 	for _, completion := range []string{"confirm", "callback"} {
 		e, s, back := declined(t, completion)
-		first := e.callback(back)
-		e.storage.Reset()
+		first := e.Callback(back)
+		e.Storage.Reset()
 		// Cancelled again, in words of its own.
 		other := url.Values{"state": {back.Query().Get("state")}, "error": {"access_denied"}, "error_description": {"Still no"}}
-		if again, more := e.callback(back), e.callback(&url.URL{RawQuery: other.Encode()}); again != first || more != first {
-			t.Errorf("the browser sees %d and %d\n%s", again.status, more.status, more.html)
+		if again, more := e.Callback(back), e.Callback(&url.URL{RawQuery: other.Encode()}); again != first || more != first {
+			t.Errorf("the browser sees %d and %d\n%s", again.Status, more.Status, more.HTML)
 		}
-		if writes := e.storage.Writes(); len(writes) > 0 {
+		if writes := e.Storage.Writes(); len(writes) > 0 {
 			t.Errorf("the same denial writes %v", writes)
 		}
-		e.failedFor(s, "access_denied")
+		failedFor(e, s, "access_denied")
 	}
 }
 
@@ -127,87 +129,82 @@ func TestDenialThatIsRepeatedShowsTheSamePage(t *testing.T) {
 func TestSessionThatFailedOtherwiseIsNotTakenUpAgain(t *testing.T) {
 	for name, row := range map[string]struct {
 		code string
-		fail func(e *engine, s session)
+		fail func(e *enginetest.Engine, s enginetest.Session)
 	}{
-		"five wrong connect codes": {"access_denied", func(e *engine, s session) {
-			e.callback(e.consent(s, authpipetest.Consent{User: "ada"}))
+		"five wrong connect codes": {"access_denied", func(e *enginetest.Engine, s enginetest.Session) {
+			e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"}))
 			for range 5 {
-				e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA-BBBB-CCCC-DDDD"})
+				e.Do(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA-BBBB-CCCC-DDDD"})
 			}
 		}},
-		"another actor": {"actor_mismatch", func(e *engine, s session) {
-			e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": "x"})
+		"another actor": {"actor_mismatch", func(e *enginetest.Engine, s enginetest.Session) {
+			e.Do(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "mallory", "connect_code": "x"})
 		}},
-		"a cancellation": {"cancelled", func(e *engine, s session) { e.must(logical.DeleteOperation, s.path, nil) }},
-		"a denial, then a cancellation": {"cancelled", func(e *engine, s session) {
-			e.callback(e.consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
-			e.must(logical.DeleteOperation, s.path, nil)
+		"a cancellation": {"cancelled", func(e *enginetest.Engine, s enginetest.Session) { e.Must(logical.DeleteOperation, s.Path, nil) }},
+		"a denial, then a cancellation": {"cancelled", func(e *enginetest.Engine, s enginetest.Session) {
+			e.Callback(e.Consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
+			e.Must(logical.DeleteOperation, s.Path, nil)
 		}},
-		"a denial, then the end of its time": {"session_expired", func(e *engine, s session) {
-			e.callback(e.consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
-			e.clock.Advance(10 * time.Minute)
+		"a denial, then the end of its time": {"session_expired", func(e *enginetest.Engine, s enginetest.Session) {
+			e.Callback(e.Consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
+			e.Clock.Advance(10 * time.Minute)
 		}},
-		"a denial, then a code of another session": {"session_used", func(e *engine, s session) {
-			e.callback(e.consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
-			code := e.consent(e.begin(installation, map[string]any{"actor": "boss"}), authpipetest.Consent{User: "ada"})
-			e.callback(code)
-			e.callback(&url.URL{RawQuery: url.Values{"state": {stateIn(s)}, "code": {code.Query().Get("code")}}.Encode()})
+		"a denial, then a code of another session": {"session_used", func(e *enginetest.Engine, s enginetest.Session) {
+			e.Callback(e.Consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
+			code := e.Consent(e.Begin(enginetest.Installation, map[string]any{"actor": "boss"}), authpipetest.Consent{User: "ada"})
+			e.Callback(code)
+			e.Callback(&url.URL{RawQuery: url.Values{"state": {enginetest.StateOf(t, s)}, "code": {code.Query().Get("code")}}.Encode()})
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			s := e.begin(installation, map[string]any{"actor": "admin"})
+			e := enginetest.New(t, authpipetest.Options{})
+			s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
 			row.fail(e, s)
-			back := e.consent(s, authpipetest.Consent{User: "ada"})
-			if p := e.callback(back); p.status != 400 || strings.Contains(p.html, "<code>") {
-				t.Errorf("the browser sees %d\n%s", p.status, p.html)
+			back := e.Consent(s, authpipetest.Consent{User: "ada"})
+			if p := e.Callback(back); p.Status != 400 || strings.Contains(p.HTML, "<code>") {
+				t.Errorf("the browser sees %d\n%s", p.Status, p.HTML)
 			}
-			if _, err := e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "state": back.Query().Get("state"), "code": back.Query().Get("code")}); err == nil {
+			if _, err := e.Do(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "state": back.Query().Get("state"), "code": back.Query().Get("code")}); err == nil {
 				t.Error("it is completed")
 			}
-			e.failedFor(s, row.code)
-			e.exchanges(0)
+			failedFor(e, s, row.code)
+			exchanges(e, 0)
 		})
 	}
 	t.Run("of another actor, after the approval", func(t *testing.T) {
 		e, s, _ := declined(t, "confirm")
-		e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": "x"})
-		code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).returned(t).Query().Get("connect_code")
-		e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": code})
-		e.failedFor(s, "actor_mismatch")
-		e.exchanges(0)
+		e.Refused("actor_mismatch", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "mallory", "connect_code": "x"})
+		code := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).Returned(t).Query().Get("connect_code")
+		e.Refused("actor_mismatch", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "mallory", "connect_code": code})
+		failedFor(e, s, "actor_mismatch")
+		exchanges(e, 0)
 	})
-}
-
-func stateIn(s session) string {
-	u, _ := url.Parse(s.url)
-	return u.Query().Get("state")
 }
 
 func TestFragmentIsStrippedFromWhatIsRelayed(t *testing.T) {
 	for _, fragment := range []string{"#_=_", "#", "#/home?x=y", "#_=_#_=_"} {
 		for _, field := range []string{"state", "code"} {
-			e := newEngine(t, authpipetest.Options{})
-			s := e.begin(installation, map[string]any{"actor": "admin", "redirect_uri": relayURI})
-			q := e.consent(s, authpipetest.Consent{User: "ada"}).Query()
+			e := enginetest.New(t, authpipetest.Options{})
+			s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "redirect_uri": enginetest.RelayURI})
+			q := e.Consent(s, authpipetest.Consent{User: "ada"}).Query()
 			plain := map[string]any{"actor": "admin", "state": q.Get("state"), "code": q.Get("code")}
 			copied := map[string]any{"actor": "admin", "state": q.Get("state"), "code": q.Get("code")}
 			copied[field] = q.Get(field) + fragment
-			first := e.must(logical.UpdateOperation, s.path+"/complete", copied)
-			if diff := cmp.Diff(first, e.must(logical.UpdateOperation, s.path+"/complete", plain)); diff != "" {
+			first := e.Must(logical.UpdateOperation, s.Path+"/complete", copied)
+			if diff := cmp.Diff(first, e.Must(logical.UpdateOperation, s.Path+"/complete", plain)); diff != "" {
 				t.Errorf("%s%s and without: %s", field, fragment, diff)
 			}
-			e.exchanges(1)
+			exchanges(e, 1)
 
 			// The same at the callback, of a URL that was copied and encoded.
-			s = e.begin(installation, map[string]any{"actor": "admin"})
-			q = e.consent(s, authpipetest.Consent{User: "ada"}).Query()
-			code := e.callback(&url.URL{RawQuery: q.Encode()}).code(t)
+			s = e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
+			q = e.Consent(s, authpipetest.Consent{User: "ada"}).Query()
+			code := e.Callback(&url.URL{RawQuery: q.Encode()}).ConnectCode(t)
 			q.Set(field, q.Get(field)+fragment)
-			if again := e.callback(&url.URL{RawQuery: q.Encode()}); again.code(t) != code {
+			if again := e.Callback(&url.URL{RawQuery: q.Encode()}); again.ConnectCode(t) != code {
 				t.Errorf("the callback shows another code for %s%s", field, fragment)
 			}
-			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code + fragment})
+			e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code + fragment})
 		}
 	}
 }
@@ -215,10 +212,10 @@ func TestFragmentIsStrippedFromWhatIsRelayed(t *testing.T) {
 // TestParkedCodeIsRecognizedWithAFragment has a thief append what is stripped.
 func TestParkedCodeIsRecognizedWithAFragment(t *testing.T) {
 	e, victim, back, _ := parked(t, nil)
-	own, state := e.beginState(eve, nil)
-	e.refused("session_used", 409, logical.UpdateOperation, own.path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code") + "#_=_"})
-	e.failedFor(victim, "session_used")
-	e.exchanges(0)
+	own, state := e.BeginState(eve, nil)
+	e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code") + "#_=_"})
+	failedFor(e, victim, "session_used")
+	exchanges(e, 0)
 }
 
 func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
@@ -233,28 +230,28 @@ func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
 		"a message alone":                  {map[string]any{"error_message": "(#200) Nothing works"}, []string{"(#200) Nothing works"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			s := e.begin(installation, map[string]any{"actor": "admin", "redirect_uri": relayURI})
-			row.relayed["actor"], row.relayed["state"] = "admin", stateOf(t, s)
+			e := enginetest.New(t, authpipetest.Options{})
+			s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "redirect_uri": enginetest.RelayURI})
+			row.relayed["actor"], row.relayed["state"] = "admin", enginetest.StateOf(t, s)
 			for range 2 {
-				text := e.refused("access_denied", 409, logical.UpdateOperation, s.path+"/complete", row.relayed)
+				text := e.Refused("access_denied", 409, logical.UpdateOperation, s.Path+"/complete", row.relayed)
 				if strings.Contains(text, "#_=_") {
 					t.Errorf("it is answered %s", text)
 				}
 			}
-			e.failedFor(s, "access_denied")
+			failedFor(e, s, "access_denied")
 			for _, part := range row.parts {
-				if got := e.read(s.path)["error_description"].(string); !strings.Contains(got, part) || strings.Contains(got, "#_=_") {
+				if got := e.Read(s.Path)["error_description"].(string); !strings.Contains(got, part) || strings.Contains(got, "#_=_") {
 					t.Errorf("the session tells %q, want %q in it", got, part)
 				}
 			}
-			e.exchanges(0)
+			exchanges(e, 0)
 		})
 	}
 	t.Run("what no provider sends is refused, and changes nothing", func(t *testing.T) {
-		e := newEngine(t, authpipetest.Options{})
-		s := e.begin(installation, map[string]any{"actor": "admin", "redirect_uri": relayURI})
-		q := e.consent(s, authpipetest.Consent{User: "ada"}).Query()
+		e := enginetest.New(t, authpipetest.Options{})
+		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "redirect_uri": enginetest.RelayURI})
+		q := e.Consent(s, authpipetest.Consent{User: "ada"}).Query()
 		state, code := q.Get("state"), q.Get("code")
 		for name, relayed := range map[string]map[string]any{
 			"code and error":         {"code": code, "error": "access_denied"},
@@ -274,11 +271,11 @@ func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
 			for field, value := range relayed {
 				data[field] = value
 			}
-			if _, err := e.do(logical.UpdateOperation, s.path+"/complete", data); err == nil {
+			if _, err := e.Do(logical.UpdateOperation, s.Path+"/complete", data); err == nil {
 				t.Errorf("%s is taken", name)
 			}
-			e.unharmed(s, "pending")
+			e.CheckSession(s, "pending")
 		}
-		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "state": state, "code": code})
+		e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "state": state, "code": code})
 	})
 }

@@ -5,100 +5,81 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-const clientToken = "client-token-0123456789"
-
-// device returns an engine with a session on a device, and its user code.
-func device(t *testing.T, ref, actor string) (e *engine, s session, userCode string) {
-	t.Helper()
-	return deviceAt(t, authpipetest.Options{}, ref, actor)
-}
-
-func deviceAt(t *testing.T, o authpipetest.Options, ref, actor string) (e *engine, s session, userCode string) {
-	t.Helper()
-	e = newEngine(t, o)
-	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, ClientToken: clientToken, RedirectURIs: []string{mountURL + "/callback/facebook"}})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_token": clientToken})
-	answer := e.must(logical.UpdateOperation, "connect/"+ref, map[string]any{"actor": actor, "grant": "device"})
-	if answer["authorization_url"] != nil || answer["interval"] != int64(5) || !strings.HasPrefix(answer["verification_uri"].(string), "http") {
-		t.Errorf("the session begins with %v", answer)
-	}
-	id := answer["session_id"].(string)
-	return e, session{id: id, path: "sessions/org_acme/" + id}, answer["user_code"].(string)
-}
-
 func TestAPersonLogsInOnADevice(t *testing.T) {
-	e, s, userCode := device(t, installation, "admin")
-	complete, actor := s.path+"/complete", map[string]any{"actor": "admin"}
-	n := e.fb.Count("")
-	e.refused("pending", 409, logical.UpdateOperation, complete, actor)
-	if got := e.fb.Count("") - n; got != 0 {
+	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
+	complete, actor := s.Path+"/complete", map[string]any{"actor": "admin"}
+	n := e.Facebook.Count("")
+	e.Refused("pending", 409, logical.UpdateOperation, complete, actor)
+	if got := e.Facebook.Count("") - n; got != 0 {
 		t.Errorf("before the interval was over the provider was asked %d times", got)
 	}
 	for range 3 {
-		e.clock.Advance(5 * time.Second)
-		e.refused("pending", 409, logical.UpdateOperation, complete, actor)
-		e.refused("pending", 409, logical.UpdateOperation, complete, actor)
+		e.Clock.Advance(5 * time.Second)
+		e.Refused("pending", 409, logical.UpdateOperation, complete, actor)
+		e.Refused("pending", 409, logical.UpdateOperation, complete, actor)
 	}
-	if got := e.fb.Count("") - n; got != 3 {
+	if got := e.Facebook.Count("") - n; got != 3 {
 		t.Errorf("in three intervals the provider was asked %d times", got)
 	}
-	if got := e.read(s.path); got["status"] != "pending" || got["grant"] != "device" {
+	if got := e.Read(s.Path); got["status"] != "pending" || got["grant"] != "device" {
 		t.Errorf("the session reads %v", got)
 	}
-	if err := e.fb.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
+	if err := e.Facebook.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	e.restart()
-	e.clock.Advance(5 * time.Second)
-	e.must(logical.UpdateOperation, complete, actor)
-	e.must(logical.UpdateOperation, complete, actor)
-	c := e.read("creds/" + installation)
-	if known, _ := e.fb.Inspect(c["access_token"].(string)); !known.Valid || known.User != "ada" {
+	e.Restart()
+	e.Clock.Advance(5 * time.Second)
+	e.Must(logical.UpdateOperation, complete, actor)
+	e.Must(logical.UpdateOperation, complete, actor)
+	c := e.Read("creds/" + enginetest.Installation)
+	if known, _ := e.Facebook.Inspect(c["access_token"].(string)); !known.Valid || known.User != "ada" {
 		t.Errorf("served is %+v", known)
 	}
-	if _, ok := e.read("config/facebook")["client_token"]; ok {
+	if _, ok := e.Read("config/facebook")["client_token"]; ok {
 		t.Error("the client token can be read")
 	}
 }
 
 func TestADeviceIsPolledOnlyForItsActor(t *testing.T) {
-	e, s, userCode := device(t, installation, "admin")
-	if err := e.fb.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
+	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
+	if err := e.Facebook.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	e.clock.Advance(5 * time.Second)
-	e.refused("invalid_request", 400, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA"})
-	e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory"})
-	e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
-	e.refused("not_found", 404, logical.ReadOperation, "creds/"+installation, nil)
+	e.Clock.Advance(5 * time.Second)
+	e.Refused("invalid_request", 400, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA"})
+	e.Refused("actor_mismatch", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "mallory"})
+	e.Refused("actor_mismatch", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
+	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Installation, nil)
 }
 
 func TestADeviceLoginEnds(t *testing.T) {
 	t.Run("when its time is over", func(t *testing.T) {
-		e, s, _ := device(t, installation, "admin")
-		e.clock.Advance(420 * time.Second)
-		e.refused("session_expired", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
-		if got := e.read(s.path)["status"]; got != "expired" {
+		e, s, _ := enginetest.Device(t, enginetest.Installation, "admin")
+		e.Clock.Advance(420 * time.Second)
+		e.Refused("session_expired", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
+		if got := e.Read(s.Path)["status"]; got != "expired" {
 			t.Errorf("the session is %v", got)
 		}
 	})
 	t.Run("when the provider says so", func(t *testing.T) {
-		e, s, _ := device(t, installation, "admin")
-		e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Message: "Activation Code Expired", Code: 463, Subcode: 1349152}})
-		e.clock.Advance(5 * time.Second)
-		e.refused("session_expired", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
-		if got := e.read(s.path)["status"]; got != "failed" {
+		e, s, _ := enginetest.Device(t, enginetest.Installation, "admin")
+		e.Facebook.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Message: "Activation Code Expired", Code: 463, Subcode: 1349152}})
+		e.Clock.Advance(5 * time.Second)
+		e.Refused("session_expired", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
+		if got := e.Read(s.Path)["status"]; got != "failed" {
 			t.Errorf("the session is %v", got)
 		}
 	})
 	t.Run("not because the provider is down, or wants to be asked less", func(t *testing.T) {
-		e, s, userCode := device(t, installation, "admin")
+		e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
 		for _, fault := range []struct {
 			authpipetest.Fault
 			code   string
@@ -107,25 +88,25 @@ func TestADeviceLoginEnds(t *testing.T) {
 			{authpipetest.Fault{Times: 1, Status: 503, Body: "<html>"}, "unavailable", 502},
 			{authpipetest.Fault{Times: 1, Error: &authpipetest.GraphError{Code: 17, Subcode: 1349172}}, "pending", 409},
 		} {
-			e.clock.Advance(5 * time.Second)
-			e.fb.Fail(fault.Fault)
-			e.refused(fault.code, fault.status, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
+			e.Clock.Advance(5 * time.Second)
+			e.Facebook.Fail(fault.Fault)
+			e.Refused(fault.code, fault.status, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
 		}
-		if err := e.fb.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
+		if err := e.Facebook.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
 			t.Fatal(err)
 		}
-		e.clock.Advance(5 * time.Second)
-		e.refused("pending", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"}) // slowed down
-		e.clock.Advance(5 * time.Second)
-		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
+		e.Clock.Advance(5 * time.Second)
+		e.Refused("pending", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"}) // slowed down
+		e.Clock.Advance(5 * time.Second)
+		e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
 	})
 }
 
 // interrupt completes the session and dies before what came of it is stored.
-func (e *engine) interrupt(s session) {
-	e.t.Helper()
+func interrupt(e *enginetest.Engine, s enginetest.Session) {
+	e.T.Helper()
 	puts := 0
-	e.storage.Fail(func(_ int, op storagetest.Operation) error {
+	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "put" {
 			if puts++; puts > 1 {
 				return storagetest.ErrStorage
@@ -133,45 +114,45 @@ func (e *engine) interrupt(s session) {
 		}
 		return nil
 	})
-	e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
-	e.restart()
+	e.Do(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
+	e.Restart()
 }
 
 func TestAPollThatWasInterruptedIsRepeated(t *testing.T) {
-	e, s, userCode := device(t, installation, "admin")
-	e.clock.Advance(5 * time.Second)
-	e.interrupt(s)
-	if got := e.read(s.path)["status"]; got != "pending" {
+	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
+	e.Clock.Advance(5 * time.Second)
+	interrupt(e, s)
+	if got := e.Read(s.Path)["status"]; got != "pending" {
 		t.Errorf("the session is %v", got)
 	}
-	if err := e.fb.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
+	if err := e.Facebook.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	e.clock.Advance(5 * time.Second)
-	e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
+	e.Clock.Advance(5 * time.Second)
+	e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
 }
 
 func TestADeviceLoginThatCannotBegin(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	text := e.refused("misconfigured", 424, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "device"})
+	e := enginetest.New(t, authpipetest.Options{})
+	text := e.Refused("misconfigured", 424, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin", "grant": "device"})
 	if !strings.Contains(text, "client_token") {
 		t.Errorf("the error does not say what is missing: %s", text)
 	}
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_token": "wrong"})
-	text = e.refused("misconfigured", 424, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "device"})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_token": "wrong"})
+	text = e.Refused("misconfigured", 424, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin", "grant": "device"})
 	if strings.Contains(text, "wrong") {
 		t.Errorf("the error shows the client token: %s", text)
 	}
-	e.refused("invalid_request", 400, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "device", "return_url": returnURL})
-	e.refused("invalid_request", 400, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "password"})
+	e.Refused("invalid_request", 400, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin", "grant": "device", "return_url": enginetest.ReturnURL})
+	e.Refused("invalid_request", 400, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin", "grant": "password"})
 }
 
 func TestADeviceSessionThatWasInterruptedIsCancelled(t *testing.T) {
-	e, s, _ := device(t, installation, "admin")
-	e.clock.Advance(5 * time.Second)
-	e.interrupt(s)
-	e.must(logical.DeleteOperation, s.path, nil)
-	if got := e.read(s.path); got["status"] != "failed" || got["error"] != "cancelled" {
+	e, s, _ := enginetest.Device(t, enginetest.Installation, "admin")
+	e.Clock.Advance(5 * time.Second)
+	interrupt(e, s)
+	e.Must(logical.DeleteOperation, s.Path, nil)
+	if got := e.Read(s.Path); got["status"] != "failed" || got["error"] != "cancelled" {
 		t.Errorf("the session reads %v", got)
 	}
 }
@@ -191,17 +172,17 @@ func TestADenialOnADeviceIsToldAsFarAsItIsKnown(t *testing.T) {
 		"a code that nobody knows":  {&authpipetest.GraphError{Code: 987654, Message: "?"}, "unavailable", 502, "pending"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, s, userCode := deviceAt(t, authpipetest.Options{DeviceDenied: row.denied}, installation, "admin")
-			if err := e.fb.ApproveDevice(userCode, authpipetest.Consent{User: "ada", Cancel: true}); err != nil {
+			e, s, userCode := enginetest.DeviceWith(t, authpipetest.Options{DeviceDenied: row.denied}, enginetest.Installation, "admin")
+			if err := e.Facebook.ApproveDevice(userCode, authpipetest.Consent{User: "ada", Cancel: true}); err != nil {
 				t.Fatal(err)
 			}
-			e.clock.Advance(5 * time.Second)
-			e.refused(row.code, row.status, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
-			if got := e.read(s.path)["status"]; got != row.session {
+			e.Clock.Advance(5 * time.Second)
+			e.Refused(row.code, row.status, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
+			if got := e.Read(s.Path)["status"]; got != row.session {
 				t.Errorf("the session is %v", got)
 			}
-			e.clock.Advance(10 * time.Minute)
-			if got := e.read(s.path)["status"]; got != "expired" && got != row.session || got == "pending" {
+			e.Clock.Advance(10 * time.Minute)
+			if got := e.Read(s.Path)["status"]; got != "expired" && got != row.session || got == "pending" {
 				t.Errorf("ten minutes later the session is %v", got)
 			}
 		})
@@ -211,21 +192,21 @@ func TestADenialOnADeviceIsToldAsFarAsItIsKnown(t *testing.T) {
 // TestATokenFromADeviceIsNotThrownAway has the provider fail after it gave the
 // token: the device code is spent, and the token is all there is.
 func TestATokenFromADeviceIsNotThrownAway(t *testing.T) {
-	e, s, userCode := device(t, installation, "admin")
-	if err := e.fb.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
+	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
+	if err := e.Facebook.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	e.clock.Advance(5 * time.Second)
-	e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Reset: true})
-	e.refused("unavailable", 502, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
-	if got := e.read(s.path)["status"]; got != "authorized" {
+	e.Clock.Advance(5 * time.Second)
+	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Reset: true})
+	e.Refused("unavailable", 502, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
+	if got := e.Read(s.Path)["status"]; got != "authorized" {
 		t.Errorf("the session is %v", got)
 	}
-	e.restart()
-	n := e.fb.Count(authpipetest.EndpointDeviceStatus)
-	e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin"})
-	if got := e.fb.Count(authpipetest.EndpointDeviceStatus) - n; got != 0 {
+	e.Restart()
+	n := e.Facebook.Count(authpipetest.EndpointDeviceStatus)
+	e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
+	if got := e.Facebook.Count(authpipetest.EndpointDeviceStatus) - n; got != 0 {
 		t.Errorf("the provider was polled %d times more", got)
 	}
-	e.read("creds/" + installation)
+	e.Read("creds/" + enginetest.Installation)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -12,10 +14,10 @@ import (
 
 // checkCalls fails the test if the engine made a call that Meta refuses to apps
 // that were made since 2026-11-04 (C2).
-func (e *engine) checkCalls() {
-	for _, r := range e.fb.Requests() {
+func checkCalls(e *enginetest.Engine) {
+	for _, r := range e.Facebook.Requests() {
 		if r.Discontinued != "" {
-			e.t.Errorf("%s %s uses what new apps may not: %s", r.Method, r.Path, r.Discontinued)
+			e.T.Errorf("%s %s uses what new apps may not: %s", r.Method, r.Path, r.Discontinued)
 		}
 	}
 }
@@ -34,12 +36,12 @@ func TestNewAppNeedsNoMethodOverride(t *testing.T) {
 		for _, kind := range []string{"a person", "a business"} {
 			t.Run(fmt.Sprintf("%s, %s", name, kind), func(t *testing.T) {
 				t.Parallel()
-				e := business(t, o, authpipetest.Business{}, authpipetest.Configuration{})
+				e := enginetest.Business(t, o, authpipetest.Business{}, authpipetest.Configuration{})
 				if kind == "a person" {
-					e.must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_config_id": ""})
+					e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_config_id": ""})
 				}
-				e.live()
-				e.checkCalls()
+				live(e)
+				checkCalls(e)
 			})
 		}
 	}
@@ -49,14 +51,14 @@ func TestNewAppNeedsNoMethodOverride(t *testing.T) {
 // credentials. Meta takes the secrets of /oauth/revoke, which ends one token of
 // a business, in its URL alone.
 func TestNoSecretStandsInAURL(t *testing.T) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-	e.live()
-	for _, r := range e.fb.Requests() {
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	live(e)
+	for _, r := range e.Facebook.Requests() {
 		if r.Batched || r.Endpoint == authpipetest.EndpointDialog {
 			continue // in a body; and what the browser is sent to
 		}
 		query := r.Query.Encode()
-		secret := strings.Contains(query, "EAA") || strings.Contains(query, appSecret) || r.Query.Has("code")
+		secret := strings.Contains(query, "EAA") || strings.Contains(query, enginetest.AppSecret) || r.Query.Has("code")
 		if secret != (r.Endpoint == authpipetest.EndpointRevokeToken) {
 			t.Errorf("%s %s: a secret in the URL: %v", r.Method, r.Path, secret)
 		}

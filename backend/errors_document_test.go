@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
@@ -159,7 +161,7 @@ func TestDocumentOfErrors(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | `%s` (%d) | `%s` | %s | %s | %s | `%s` |\n", class, c.code, c.http, c.status, counted, around.account, around.provider, c.session)
 	}
 
-	if *update {
+	if *enginetest.Update {
 		if err := os.WriteFile(errorsFile, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -162,47 +164,47 @@ func ofPages(class string, g authpipetest.GraphError) string {
 }
 
 // at has the provider answer so at the endpoints.
-func (a answer) at(e *engine, endpoints ...string) {
+func (a answer) at(e *enginetest.Engine, endpoints ...string) {
 	for _, endpoint := range endpoints {
-		e.fb.Fail(authpipetest.Fault{Endpoint: endpoint, Status: a.status, Error: &a.error})
+		e.Facebook.Fail(authpipetest.Fault{Endpoint: endpoint, Status: a.status, Error: &a.error})
 	}
 }
 
 // suffered checks what the answer did to the credential.
-func (e *engine) suffered(ref, class string, a authpipetest.GraphError) {
-	e.t.Helper()
+func suffered(e *enginetest.Engine, ref, class string, a authpipetest.GraphError) {
+	e.T.Helper()
 	want := consequences[class]
-	c := e.read("connections/" + ref)
+	c := e.Read("connections/" + ref)
 	if c["status"] != want.status || c["consecutive_failures"] != want.failures {
-		e.t.Errorf("the credential is %v after %v failures, want %s after %d", c["status"], c["consecutive_failures"], want.status, want.failures)
+		e.T.Errorf("the credential is %v after %v failures, want %s after %d", c["status"], c["consecutive_failures"], want.status, want.failures)
 	}
 	if last, ok := c["last_error"].(map[string]any); ok != (want.failures > 0) ||
 		ok && (last["code"] != a.Code || last["subcode"] != a.Subcode || last["class"] != recorded(class)) {
-		e.t.Errorf("last_error is %v", c["last_error"])
+		e.T.Errorf("last_error is %v", c["last_error"])
 	}
 	if want.status == "active" {
-		e.read("creds/" + ref)
+		e.Read("creds/" + ref)
 	} else {
-		e.refused(want.status, 409, logical.ReadOperation, "creds/"+ref, nil)
+		e.Refused(want.status, 409, logical.ReadOperation, "creds/"+ref, nil)
 	}
 }
 
 // traced checks that what befell the credential can be told to the provider's
 // support desk.
-func (e *engine) traced(ref string) {
-	e.t.Helper()
-	if last, ok := e.read("connections/" + ref)["last_error"].(map[string]any); ok && last["fbtrace_id"] == "" {
-		e.t.Errorf("last_error holds no trace: %v", last)
+func traced(e *enginetest.Engine, ref string) {
+	e.T.Helper()
+	if last, ok := e.Read("connections/" + ref)["last_error"].(map[string]any); ok && last["fbtrace_id"] == "" {
+		e.T.Errorf("last_error holds no trace: %v", last)
 	}
 }
 
 // completed checks what the answer did to the session, whoever completed it.
-func (e *engine) completed(s session, proof map[string]any, class, status string) {
-	e.t.Helper()
+func completed(e *enginetest.Engine, s enginetest.Session, proof map[string]any, class, status string) {
+	e.T.Helper()
 	want := consequences[class]
-	e.refused(want.code, want.http, logical.UpdateOperation, s.path+"/complete", proof)
-	if got := e.read(s.path)["status"]; got != status {
-		e.t.Errorf("the session is %v, want %s", got, status)
+	e.Refused(want.code, want.http, logical.UpdateOperation, s.Path+"/complete", proof)
+	if got := e.Read(s.Path)["status"]; got != status {
+		e.T.Errorf("the session is %v, want %s", got, status)
 	}
 }
 
@@ -233,21 +235,21 @@ func TestWhatEachErrorDoes(t *testing.T) {
 }
 
 func errorAtARefresh(t *testing.T, a answer) {
-	e, class := both(t, authpipetest.Options{}), ofToken(a.tokenEndpoint, a.error)
+	e, class := enginetest.Connected(t, authpipetest.Options{}), ofToken(a.tokenEndpoint, a.error)
 	want := consequences[class]
 	a.at(e, authpipetest.EndpointExchangeToken)
-	e.refused(want.code, want.http, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-	e.suffered(uma, class, a.error)
-	e.traced(uma)
+	e.Refused(want.code, want.http, logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
+	suffered(e, enginetest.Uma, class, a.error)
+	traced(e, enginetest.Uma)
 }
 
 func errorAtAnExchange(t *testing.T, a answer) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	s := e.begin(udo, nil)
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	s := e.Begin(enginetest.Udo, nil)
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
 	a.at(e, authpipetest.EndpointAccessToken)
-	e.completed(s, map[string]any{"actor": "udo", "connect_code": code}, a.tokenEndpoint, consequences[a.tokenEndpoint].session)
+	completed(e, s, map[string]any{"actor": "udo", "connect_code": code}, a.tokenEndpoint, consequences[a.tokenEndpoint].session)
 }
 
 // inspection is the class of the answer to debug_token. A code 100 says nothing
@@ -260,113 +262,113 @@ func (a answer) inspection() string {
 }
 
 func errorAtACheck(t *testing.T, a answer) {
-	e, want := both(t, authpipetest.Options{}), consequences[a.inspection()]
+	e, want := enginetest.Connected(t, authpipetest.Options{}), consequences[a.inspection()]
 	a.at(e, authpipetest.EndpointDebugToken)
-	e.refused(want.code, want.http, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.suffered(uma, a.inspection(), a.error)
-	e.traced(uma)
+	e.Refused(want.code, want.http, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	suffered(e, enginetest.Uma, a.inspection(), a.error)
+	traced(e, enginetest.Uma)
 }
 
 // errorInABatch has it answered to each call in a batch.
 func errorInABatch(t *testing.T, a answer) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	a.at(e, authpipetest.EndpointDebugToken)
-	n := e.fb.Count(authpipetest.EndpointBatch)
-	e.after(day)
+	n := e.Facebook.Count(authpipetest.EndpointBatch)
+	e.After(enginetest.Day)
 	want := 1
 	if a.client == "misconfigured" {
 		want = 2 // the probe is another
 	}
-	if got := e.fb.Count(authpipetest.EndpointBatch) - n; got != want {
+	if got := e.Facebook.Count(authpipetest.EndpointBatch) - n; got != want {
 		t.Fatalf("%d batches were sent, want %d", got, want)
 	}
-	for _, ref := range []string{uma, installation} {
-		e.suffered(ref, a.inspection(), a.error)
-		e.traced(ref)
+	for _, ref := range []string{enginetest.Uma, enginetest.Installation} {
+		suffered(e, ref, a.inspection(), a.error)
+		traced(e, ref)
 	}
 }
 
 // errorAtARevocation deletes nothing, unless it says that there is no grant any
 // more.
 func errorAtARevocation(t *testing.T, a answer) {
-	e, want := both(t, authpipetest.Options{}), consequences[a.client]
+	e, want := enginetest.Connected(t, authpipetest.Options{}), consequences[a.client]
 	a.at(e, authpipetest.EndpointRevoke)
 	if a.client == "revoked" {
-		e.must(logical.DeleteOperation, "creds/"+uma, nil)
-		e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+		e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+		e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 		return
 	}
-	e.refused(want.code, want.http, logical.DeleteOperation, "creds/"+uma, nil)
-	e.untouched([]string{uma})
-	e.read("creds/" + uma)
+	e.Refused(want.code, want.http, logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	e.CheckHealthy([]string{enginetest.Uma})
+	e.Read("creds/" + enginetest.Uma)
 }
 
 // errorAtABusinessRevocation is about the token that is revoked: a dead one is
 // as good as revoked.
 func errorAtABusinessRevocation(t *testing.T, a answer) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-	e.install()
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	e.Install()
 	a.at(e, authpipetest.EndpointRevokeToken)
 	if a.tokenEndpoint == "revoked" || a.tokenEndpoint == "needs_reauth" {
-		e.must(logical.DeleteOperation, "creds/"+installation, nil)
-		e.refused("not_found", 404, logical.ReadOperation, "creds/"+installation, nil)
+		e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+		e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Installation, nil)
 		return
 	}
 	want := consequences[a.tokenEndpoint]
-	e.refused(want.code, want.http, logical.DeleteOperation, "creds/"+installation, nil)
-	e.untouched([]string{installation})
-	e.read("creds/" + installation)
+	e.Refused(want.code, want.http, logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	e.CheckHealthy([]string{enginetest.Installation})
+	e.Read("creds/" + enginetest.Installation)
 }
 
 // errorAtThePages says nothing that is believed of the installation above them:
 // that is asked about, and lives.
 func errorAtThePages(t *testing.T, a answer) {
-	e, want := both(t, authpipetest.Options{}), consequences[ofPages(a.theirs, a.error)]
+	e, want := enginetest.Connected(t, authpipetest.Options{}), consequences[ofPages(a.theirs, a.error)]
 	a.at(e, authpipetest.EndpointAccounts)
-	e.refused(want.code, want.http, logical.ReadOperation, "creds/"+page777, nil)
-	e.untouched([]string{installation})
-	e.read("creds/" + installation)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+page777, nil)
+	e.Refused(want.code, want.http, logical.ReadOperation, "creds/"+enginetest.Page777, nil)
+	e.CheckHealthy([]string{enginetest.Installation})
+	e.Read("creds/" + enginetest.Installation)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Page777, nil)
 }
 
 func errorAtTheBusiness(t *testing.T, a answer) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-	s := e.begin(installation, map[string]any{"actor": "admin"})
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).ConnectCode(t)
 	a.at(e, authpipetest.EndpointMe)
 	class := ofFresh(a.theirs, a.error)
-	e.completed(s, map[string]any{"actor": "admin", "connect_code": code}, class, consequences[class].session)
-	e.refused("not_found", 404, logical.ReadOperation, "creds/"+installation, nil)
+	completed(e, s, map[string]any{"actor": "admin", "connect_code": code}, class, consequences[class].session)
+	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Installation, nil)
 }
 
 // errorAtAPersonsBusiness keeps nobody from connecting who may not ask: a
 // business's token may.
 func errorAtAPersonsBusiness(t *testing.T, a answer) {
-	e := newEngine(t, authpipetest.Options{})
-	s := e.begin(installation, map[string]any{"actor": "admin"})
-	proof := map[string]any{"actor": "admin", "connect_code": e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)}
+	e := enginetest.New(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
+	proof := map[string]any{"actor": "admin", "connect_code": e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).ConnectCode(t)}
 	a.at(e, authpipetest.EndpointMe)
 	if a.theirs == "caller" || a.theirs == "permission" {
-		e.must(logical.UpdateOperation, s.path+"/complete", proof)
-		e.read("creds/" + installation)
+		e.Must(logical.UpdateOperation, s.Path+"/complete", proof)
+		e.Read("creds/" + enginetest.Installation)
 		return
 	}
 	class := ofFresh(a.theirs, a.error)
-	e.completed(s, proof, class, consequences[class].session)
+	completed(e, s, proof, class, consequences[class].session)
 }
 
 func errorAtADevice(t *testing.T, a answer) {
-	e, _, _ := device(t, installation, "admin")
+	e, _, _ := enginetest.Device(t, enginetest.Installation, "admin")
 	want := consequences[a.client]
 	a.at(e, authpipetest.EndpointDeviceLogin)
-	e.refused(want.code, want.http, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin", "grant": "device"})
+	e.Refused(want.code, want.http, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin", "grant": "device"})
 }
 
 // errorAtAPoll ends the login, unless it passes: then the device is polled
 // again.
 func errorAtAPoll(t *testing.T, a answer) {
-	e, s, _ := device(t, installation, "admin")
+	e, s, _ := enginetest.Device(t, enginetest.Installation, "admin")
 	a.at(e, authpipetest.EndpointDeviceStatus)
-	e.clock.Advance(5 * time.Second)
-	e.completed(s, map[string]any{"actor": "admin"}, a.client, strings.Replace(consequences[a.client].session, "authorized", "pending", 1))
+	e.Clock.Advance(5 * time.Second)
+	completed(e, s, map[string]any{"actor": "admin"}, a.client, strings.Replace(consequences[a.client].session, "authorized", "pending", 1))
 }

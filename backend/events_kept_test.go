@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -23,59 +25,51 @@ func TestEventsOfAnotherNodeAreNotWrittenOver(t *testing.T) {
 }
 
 func testEventsOfAnotherNode(t *testing.T, heard bool) {
-	e := both(t, authpipetest.Options{})
-	s := &system{}
-	other := e.node(s)
-	other.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	other.connect(udo, "udo", authpipetest.Consent{User: "udo"}) // other is active
-	s.standby.Store(true)
-	e.clock.Advance(time.Second)
-	other.read("creds/" + uma)
-	e.restart() // e is another node, and active now
-	forget := func() { e.must(logical.DeleteOperation, "creds/"+udo, nil) }
+	e := enginetest.Connected(t, authpipetest.Options{})
+	s := &enginetest.System{}
+	other := e.Node(s)
+	other.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	other.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"}) // other is active
+	s.Standby.Store(true)
+	e.Clock.Advance(time.Second)
+	other.Read("creds/" + enginetest.Uma)
+	e.Restart() // e is another node, and active now
+	forget := func() { e.Must(logical.DeleteOperation, "creds/"+enginetest.Udo, nil) }
 	if heard {
-		e.told2(other, forget)
+		e.PassWrites(other, forget)
 	} else {
 		forget()
-		e.clock.Advance(time.Minute)
+		e.Clock.Advance(time.Minute)
 	}
-	before, _ := e.events(0)
-	s.standby.Store(false)
-	e.clock.Advance(time.Second)
-	other.connect(udo, "udo", authpipetest.Consent{User: "udo"})
-	after, _ := other.events(0)
+	before, _ := e.Events(0)
+	s.Standby.Store(false)
+	e.Clock.Advance(time.Second)
+	other.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
+	after, _ := other.Events(0)
 	if len(after) != len(before)+1 || !slices.Equal(after[:len(before)], before) {
 		t.Errorf("what happened was %q and is %q", before, after)
 	}
-	e.restart()
-}
-
-func (e *engine) told2(other *engine, write func()) {
-	e.storage.Reset()
-	write()
-	for _, op := range e.storage.Writes() {
-		other.InvalidateKey(e.t.Context(), op.Key)
-	}
+	e.Restart()
 }
 
 // A warm read makes no storage call, whatever there is to tell of others.
 func TestAWarmReadWritesNoEvents(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.read("creds/" + installation)
-	e.storage.Fail(func(_ int, op storagetest.Operation) error {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Read("creds/" + enginetest.Installation)
+	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "event/") {
 			return storagetest.ErrStorage
 		}
 		return nil
 	})
-	e.must(logical.DeleteOperation, "creds/"+uma, nil) // and its event waits
-	e.storage.Reset()
-	e.read("creds/" + installation)
-	if ops := e.storage.Operations(); len(ops) > 0 {
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil) // and its event waits
+	e.Storage.Reset()
+	e.Read("creds/" + enginetest.Installation)
+	if ops := e.Storage.Operations(); len(ops) > 0 {
 		t.Errorf("a read made the storage calls %v", ops)
 	}
-	e.sweep()
-	if found, _ := e.events(0); found[len(found)-1] != "connection.deleted "+uma {
+	e.MustSweep()
+	if found, _ := e.Events(0); found[len(found)-1] != "connection.deleted "+enginetest.Uma {
 		t.Errorf("what happened is %q", found)
 	}
 }
@@ -83,16 +77,16 @@ func TestAWarmReadWritesNoEvents(t *testing.T) {
 // One page of events that does not open costs its own events only.
 func TestAPageOfEventsThatDoesNotOpen(t *testing.T) {
 	for _, broken := range []string{"event/000", "event/001"} {
-		e := newEngine(t, authpipetest.Options{})
-		e.install()
+		e := enginetest.New(t, authpipetest.Options{})
+		e.Install()
 		for i := range 250 {
-			e.suspend(i%2 == 0)
+			e.Tenant.Suspend(i%2 == 0)
 		}
-		e.plant(broken, []byte("{"))
+		e.Plant(broken, []byte("{"))
 		found := 0
 		after := any(0)
 		for range 5 {
-			answer, err := e.do(logical.ReadOperation, "events", map[string]any{"after": after, "limit": 1000})
+			answer, err := e.Do(logical.ReadOperation, "events", map[string]any{"after": after, "limit": 1000})
 			if err != nil {
 				t.Errorf("%s: %v", broken, err)
 				break
@@ -108,30 +102,30 @@ func TestAPageOfEventsThatDoesNotOpen(t *testing.T) {
 
 // What is forgotten by force has been deleted.
 func TestAForcedDeleteIsTold(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.plant("cred/"+uma, []byte{1, 2, 3})
-	_, at := e.events(0)
-	e.must(logical.DeleteOperation, "creds/"+uma, map[string]any{"force": true})
-	at = e.happened(at, "connection.unrevoked "+uma, "connection.deleted "+uma)
-	e.plant("cred/"+installation, []byte{1, 2, 3})
-	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
-	e.after(2 * time.Minute)
-	e.happened(at, "connection.unrevoked "+installation, "connection.deleted "+installation)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Plant("cred/"+enginetest.Uma, []byte{1, 2, 3})
+	_, at := e.Events(0)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, map[string]any{"force": true})
+	at = e.CheckEvents(at, "connection.unrevoked "+enginetest.Uma, "connection.deleted "+enginetest.Uma)
+	e.Plant("cred/"+enginetest.Installation, []byte{1, 2, 3})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"force": true})
+	e.After(2 * time.Minute)
+	e.CheckEvents(at, "connection.unrevoked "+enginetest.Installation, "connection.deleted "+enginetest.Installation)
 }
 
 // What a sweep that is killed had to tell is told, but for a little.
 func TestACrashInALongSweepLosesFewEvents(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(400)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(400)
 	for i := range refs {
-		e.fb.ChangePassword(fmt.Sprintf("person-%03d", i))
+		e.Facebook.ChangePassword(fmt.Sprintf("person-%03d", i))
 	}
-	_, at := e.events(0)
-	e.clock.Advance(day)
+	_, at := e.Events(0)
+	e.Clock.Advance(enginetest.Day)
 	// The process dies when all checks are stored, as the lot ends.
 	var dead atomic.Bool
-	e.storage.Fail(func(_ int, op storagetest.Operation) error {
+	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "event/") {
 			dead.Store(true)
 		}
@@ -140,10 +134,10 @@ func TestACrashInALongSweepLosesFewEvents(t *testing.T) {
 		}
 		return nil
 	})
-	e.sweeps(t.Context())
-	e.restart()
-	known := len(e.health("needs_reauth", nil))
-	found, _ := e.events(at)
+	e.SweepRecovering(t.Context())
+	e.Restart()
+	known := len(health(e, "needs_reauth", nil))
+	found, _ := e.Events(at)
 	if known-len(found) > 250 {
 		t.Errorf("%d are known to be dead, and %d events tell of it", known, len(found))
 	}

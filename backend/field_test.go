@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -17,13 +19,13 @@ import (
 
 // everywhere arms the fault at every call that the engine makes of the Graph
 // API.
-func (e *engine) everywhere(fault authpipetest.Fault) {
+func everywhere(e *enginetest.Engine, fault authpipetest.Fault) {
 	for _, endpoint := range []string{
 		authpipetest.EndpointBatch, authpipetest.EndpointDebugToken, authpipetest.EndpointExchangeToken, authpipetest.EndpointAccessToken,
 		authpipetest.EndpointAppToken, authpipetest.EndpointMe, authpipetest.EndpointAccounts, authpipetest.EndpointRevoke,
 	} {
 		fault.Endpoint = endpoint
-		e.fb.Fail(fault)
+		e.Facebook.Fail(fault)
 	}
 }
 
@@ -37,21 +39,21 @@ func TestAppOutOfServiceBlamesNoCredential(t *testing.T) {
 		"another node": {Code: 5, Message: "Unauthorized source IP address"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
-			_, before := e.events(0)
-			e.everywhere(authpipetest.Fault{Status: 400, Error: refused})
-			e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-			e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
+			_, before := e.Events(0)
+			everywhere(e, authpipetest.Fault{Status: 400, Error: refused})
+			e.Refused("misconfigured", 424, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+			e.Refused("misconfigured", 424, logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 			for range 3 {
-				e.after(day)
+				e.After(enginetest.Day)
 			}
-			e.untouched([]string{installation, uma, globex})
-			happened, _ := e.events(before)
+			e.CheckHealthy([]string{enginetest.Installation, enginetest.Uma, enginetest.Globex})
+			happened, _ := e.Events(before)
 			if !slices.Equal(happened, []string{"provider.misconfigured facebook"}) {
 				t.Errorf("what happened is %q", happened)
 			}
-			e.read("creds/" + globex)
+			e.Read("creds/" + enginetest.Globex)
 		})
 	}
 }
@@ -60,20 +62,20 @@ func TestAppOutOfServiceBlamesNoCredential(t *testing.T) {
 // token with code 1 for weeks, and all else works (facebook-node-sdk#82,
 // php-graph-sdk#478).
 func TestPersonWhoseTokenIsNotExtended(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.RefuseExtension(appID, "uma", &authpipetest.GraphError{Code: 1, Type: "OAuthException", Message: "An unknown error occurred"})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.RefuseExtension(enginetest.AppID, "uma", &authpipetest.GraphError{Code: 1, Type: "OAuthException", Message: "An unknown error occurred"})
 	for range 62 {
-		e.after(day)
+		e.After(enginetest.Day)
 	}
-	e.is("failed", uma)
-	e.is("active", installation)
-	if last, _ := e.read("connections/" + uma)["last_error"].(map[string]any); last["code"] != 1 {
+	e.CheckStatus("failed", enginetest.Uma)
+	e.CheckStatus("active", enginetest.Installation)
+	if last, _ := e.Read("connections/" + enginetest.Uma)["last_error"].(map[string]any); last["code"] != 1 {
 		t.Errorf("last_error is %v", last)
 	}
-	happened, _ := e.events(0)
+	happened, _ := e.Events(0)
 	var own []string
 	for _, event := range happened {
-		if kind, ref, _ := strings.Cut(event, " "); ref == uma {
+		if kind, ref, _ := strings.Cut(event, " "); ref == enginetest.Uma {
 			own = append(own, strings.TrimPrefix(kind, "connection."))
 		}
 	}
@@ -92,22 +94,22 @@ func TestErrorThatComesAndGoesIsTriedAgainWithinMinutes(t *testing.T) {
 		"code 1, which is no text's": {Status: 400, Error: &authpipetest.GraphError{Code: 1, Message: "An unknown error has occurred."}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.install()
-			before := e.read("creds/" + installation)
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Install()
+			before := e.Read("creds/" + enginetest.Installation)
 			fault.Endpoint, fault.Times = authpipetest.EndpointExchangeToken, 1
-			defer e.fb.Fail(fault)()
-			e.after(time.Duration(before["ttl"].(int64)) * time.Second)
-			if got := e.read("connections/" + installation)["consecutive_failures"]; got != 1 {
+			defer e.Facebook.Fail(fault)()
+			e.After(time.Duration(before["ttl"].(int64)) * time.Second)
+			if got := e.Read("connections/" + enginetest.Installation)["consecutive_failures"]; got != 1 {
 				t.Fatalf("after %v failures", got)
 			}
 			for range 5 {
-				e.after(time.Minute)
+				e.After(time.Minute)
 			}
-			if e.token(installation) == before["access_token"] {
+			if e.CheckedToken(enginetest.Installation) == before["access_token"] {
 				t.Error("five minutes later it is not refreshed")
 			}
-			e.is("active", installation)
+			e.CheckStatus("active", enginetest.Installation)
 		})
 	}
 }
@@ -120,18 +122,18 @@ func TestCodeExchangeThatFailsForAMomentKeepsTheSession(t *testing.T) {
 		"code 1 with status 500":   {Status: 500, Error: &authpipetest.GraphError{Code: 1, Message: "An unknown error occurred"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.install()
-			s := e.begin(uma, nil)
-			proof := map[string]any{"actor": "uma", "connect_code": e.callback(e.consent(s, authpipetest.Consent{User: "uma"})).code(t)}
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Install()
+			s := e.Begin(enginetest.Uma, nil)
+			proof := map[string]any{"actor": "uma", "connect_code": e.Callback(e.Consent(s, authpipetest.Consent{User: "uma"})).ConnectCode(t)}
 			fault.Endpoint, fault.Times = authpipetest.EndpointAccessToken, 1
-			defer e.fb.Fail(fault)()
-			e.refused("unavailable", 502, logical.UpdateOperation, s.path+"/complete", proof)
-			if got := e.read(s.path)["status"]; got != "authorized" {
+			defer e.Facebook.Fail(fault)()
+			e.Refused("unavailable", 502, logical.UpdateOperation, s.Path+"/complete", proof)
+			if got := e.Read(s.Path)["status"]; got != "authorized" {
 				t.Errorf("the session is %v", got)
 			}
-			e.must(logical.UpdateOperation, s.path+"/complete", proof)
-			e.read("creds/" + uma)
+			e.Must(logical.UpdateOperation, s.Path+"/complete", proof)
+			e.Read("creds/" + enginetest.Uma)
 		})
 	}
 }
@@ -140,12 +142,12 @@ func TestCodeExchangeThatFailsForAMomentKeepsTheSession(t *testing.T) {
 // object (restfb#1276).
 func TestInspectionThatSaysNothingIsNoVerdict(t *testing.T) {
 	for _, body := range []string{`{"data":[]}`, `{"data":null}`, `{"data":{}}`, `{}`, `[]`, `null`, `"x"`, `<html>`} {
-		e := both(t, authpipetest.Options{})
-		clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: body})
-		e.refused("unavailable", 502, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-		e.is("active", uma)
+		e := enginetest.Connected(t, authpipetest.Options{})
+		clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: body})
+		e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+		e.CheckStatus("active", enginetest.Uma)
 		clear()
-		e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	}
 }
 
@@ -153,24 +155,24 @@ func TestInspectionThatSaysNothingIsNoVerdict(t *testing.T) {
 // end, and the granular scopes no pages, which means all (opauth#16,
 // restfb#1191).
 func TestTokenWithoutExpiryAndScopesWithoutTargets(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{CodeOmitsExpiresIn: true, ExchangeOmitsExpiresIn: true})
-	e.install()
-	c := e.read("creds/" + installation)
+	e := enginetest.New(t, authpipetest.Options{CodeOmitsExpiresIn: true, ExchangeOmitsExpiresIn: true})
+	e.Install()
+	c := e.Read("creds/" + enginetest.Installation)
 	if c["expires_at"] == nil || len(fmt.Sprint(c["granular_scopes"])) > len("[]") && c["granular_scopes"] != nil {
 		t.Errorf("it expires at %v, its granular scopes are %v", c["expires_at"], c["granular_scopes"])
 	}
-	e.read("creds/" + page777)
-	e.read("creds/org_acme/facebook/pages/778")
+	e.Read("creds/" + enginetest.Page777)
+	e.Read("creds/org_acme/facebook/pages/778")
 }
 
 // TestKeyOfAnUnknownTypeIsIgnored: the JWKS holds an RSA key and one of a type
 // that came later (go-jose#276, go-oidc#498).
 func TestKeyOfAnUnknownTypeIsIgnored(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{UnknownKeys: true})
-	e.install()
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "openid,email"})
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	e.read("creds/" + uma)
+	e := enginetest.New(t, authpipetest.Options{UnknownKeys: true})
+	e.Install()
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "openid,email"})
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+	e.Read("creds/" + enginetest.Uma)
 }
 
 // TestConfigurationDecidesWhichScopesAreExpected: with a configuration of
@@ -186,18 +188,18 @@ func TestConfigurationDecidesWhichScopesAreExpected(t *testing.T) {
 		"scopes set":  {"ads_read,pages_show_list", []string{"ads_read"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_scopes": row.scopes})
-			e.install()
-			if got := e.read("connections/" + installation)["missing_scopes"]; fmt.Sprint(got) != fmt.Sprint(row.want) {
+			e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_scopes": row.scopes})
+			e.Install()
+			if got := e.Read("connections/" + enginetest.Installation)["missing_scopes"]; fmt.Sprint(got) != fmt.Sprint(row.want) {
 				t.Errorf("connected, it misses %v", got)
 			}
-			token := e.token(installation)
-			e.must(logical.UpdateOperation, "creds/"+globex, map[string]any{"access_token": token})
-			if got := e.read("connections/" + globex)["missing_scopes"]; fmt.Sprint(got) != fmt.Sprint(row.want) {
+			token := e.CheckedToken(enginetest.Installation)
+			e.Must(logical.UpdateOperation, "creds/"+enginetest.Globex, map[string]any{"access_token": token})
+			if got := e.Read("connections/" + enginetest.Globex)["missing_scopes"]; fmt.Sprint(got) != fmt.Sprint(row.want) {
 				t.Errorf("imported, it misses %v", got)
 			}
-			if u := e.begin(installation, map[string]any{"actor": "admin"}).url; strings.Contains(u, "scope=") {
+			if u := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"}).URL; strings.Contains(u, "scope=") {
 				t.Errorf("scopes are sent beside the configuration: %s", u)
 			}
 		})

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -12,35 +14,35 @@ import (
 // TestUnknownFieldOfAReadIsIgnoredWithAWarning: Bank-Vaults sends version=-1 to
 // every path.
 func TestUnknownFieldOfAReadIsIgnoredWithAWarning(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, r := range []struct {
 		op   logical.Operation
 		path string
 	}{
-		{logical.ReadOperation, "creds/" + uma}, {logical.ReadOperation, "connections/" + uma}, {logical.ReadOperation, "config/facebook"},
+		{logical.ReadOperation, "creds/" + enginetest.Uma}, {logical.ReadOperation, "connections/" + enginetest.Uma}, {logical.ReadOperation, "config/facebook"},
 		{logical.ReadOperation, "health"}, {logical.ReadOperation, "events"}, {logical.ReadOperation, "info"}, {logical.ReadOperation, "tenants/org_acme"},
 		{logical.ListOperation, "creds/org_acme/facebook/users/"}, {logical.ListOperation, "tenants/"},
 	} {
-		resp, err := e.do(r.op, r.path, map[string]any{"version": "-1"})
+		resp, err := e.Do(r.op, r.path, map[string]any{"version": "-1"})
 		if err != nil || !strings.Contains(strings.Join(resp.Warnings, "\n"), `"version"`) {
 			t.Errorf("%s %s: %v, %v", r.op, r.path, resp, err)
 		}
 	}
-	if _, err := e.do(logical.DeleteOperation, "creds/"+uma, map[string]any{"version": "-1"}); err != nil {
+	if _, err := e.Do(logical.DeleteOperation, "creds/"+enginetest.Uma, map[string]any{"version": "-1"}); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestUnknownFieldOfAWriteIsRefusedWithTheNearestKnownOne(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	for path, row := range map[string]struct{ field, nearest string }{
-		"config/facebook":               {"cliend_id", "client_id"},
-		"connect/" + uma:                {"return_uri", "return_url"},
-		"settings":                      {"tenant_metadata", "tenant_metadata_key"},
-		"tenants/org_acme":              {"suspend", "suspended"},
-		"connections/" + uma + "/check": {"entirely_different", ""},
+		"config/facebook":                          {"cliend_id", "client_id"},
+		"connect/" + enginetest.Uma:                {"return_uri", "return_url"},
+		"settings":                                 {"tenant_metadata", "tenant_metadata_key"},
+		"tenants/org_acme":                         {"suspend", "suspended"},
+		"connections/" + enginetest.Uma + "/check": {"entirely_different", ""},
 	} {
-		text := e.refused("invalid_request", 400, logical.UpdateOperation, path, map[string]any{row.field: "x"})
+		text := e.Refused("invalid_request", 400, logical.UpdateOperation, path, map[string]any{row.field: "x"})
 		if !strings.Contains(text, row.field) || row.nearest != "" && !strings.Contains(text, "did you mean "+row.nearest+"?") {
 			t.Errorf("%s %s: %s", path, row.field, text)
 		}
@@ -49,9 +51,9 @@ func TestUnknownFieldOfAWriteIsRefusedWithTheNearestKnownOne(t *testing.T) {
 
 // TestOperationThatAPathDoesNotHaveIsUnsupported, whatever its fields are.
 func TestOperationThatAPathDoesNotHaveIsUnsupported(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	for _, path := range []string{"creds/" + uma, "config/facebook", "connections/" + uma, "settings", "health"} {
-		if _, err := e.do(logical.PatchOperation, path, map[string]any{"access_token": 1, "no_field": "x"}); err != logical.ErrUnsupportedOperation {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	for _, path := range []string{"creds/" + enginetest.Uma, "config/facebook", "connections/" + enginetest.Uma, "settings", "health"} {
+		if _, err := e.Do(logical.PatchOperation, path, map[string]any{"access_token": 1, "no_field": "x"}); err != logical.ErrUnsupportedOperation {
 			t.Errorf("patching %s: %v", path, err)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -15,10 +17,10 @@ import (
 )
 
 // naming returns what lies in storage in the clear and has text in its key or value.
-func (e *engine) naming(text string) (found []string) {
-	e.t.Helper()
-	for _, key := range e.keys("") {
-		if entry, err := e.storage.Storage.Get(context.Background(), key); err != nil || strings.Contains(key, text) || strings.Contains(string(entry.Value), text) {
+func naming(e *enginetest.Engine, text string) (found []string) {
+	e.T.Helper()
+	for _, key := range e.Storage.Under("") {
+		if entry, err := e.Storage.Storage.Get(context.Background(), key); err != nil || strings.Contains(key, text) || strings.Contains(string(entry.Value), text) {
 			found = append(found, key)
 		}
 	}
@@ -27,9 +29,9 @@ func (e *engine) naming(text string) (found []string) {
 
 // namedIn returns the types of the events that name text, and how many events there
 // are.
-func (e *engine) namedIn(text string) (types []string, all int) {
-	e.t.Helper()
-	for _, event := range e.read("events")["events"].([]map[string]any) {
+func namedIn(e *enginetest.Engine, text string) (types []string, all int) {
+	e.T.Helper()
+	for _, event := range e.Read("events")["events"].([]map[string]any) {
 		if all++; strings.Contains(fmt.Sprint(event["ref"], event["reason"]), text) {
 			types = append(types, event["type"].(string))
 		}
@@ -42,31 +44,31 @@ func (e *engine) namedIn(text string) (types []string, all int) {
 func TestDeletedTenantIsNamedNowhere(t *testing.T) {
 	for name, said := range map[string]map[string]any{"revoked": nil, "by force": {"force": true}} {
 		t.Run(name, func(t *testing.T) {
-			e := populated(t)
-			e.connect(globexUma, "uma", authpipetest.Consent{User: "udo"})
-			_, before := e.namedIn("")
-			e.must(logical.DeleteOperation, acme, said)
-			e.settled()
-			if types, all := e.namedIn("org_acme"); strings.Join(types, " ") != strings.Repeat("connection.deleted ", len(types)-1)+"tenant.deleted" || all <= before {
+			e := enginetest.Populated(t)
+			e.Connect(globexUma, "uma", authpipetest.Consent{User: "udo"})
+			_, before := namedIn(e, "")
+			e.Must(logical.DeleteOperation, enginetest.Acme, said)
+			e.FinishRemoval()
+			if types, all := namedIn(e, "org_acme"); strings.Join(types, " ") != strings.Repeat("connection.deleted ", len(types)-1)+"tenant.deleted" || all <= before {
 				t.Errorf("of %d events, %v name it", all, types)
 			}
-			if types, _ := e.namedIn(globexUma); len(types) == 0 {
+			if types, _ := namedIn(e, globexUma); len(types) == 0 {
 				t.Error("the events of another tenant are forgotten")
 			}
-			e.after(30 * time.Minute) // its sessions, completed long ago, are reaped
-			for _, key := range e.naming("org_acme") {
+			e.After(30 * time.Minute) // its sessions, completed long ago, are reaped
+			for _, key := range naming(e, "org_acme") {
 				if !strings.HasPrefix(key, "event/") && !strings.Contains(key, ",forgetting,") {
 					t.Errorf("it is named by %s", key)
 				}
 			}
-			e.clock.Advance(7*day + 2*time.Minute)
-			e.sweep()
-			e.settled() // what is noted now is written
-			if left := e.naming("org_acme"); len(left) > 0 {
+			e.Clock.Advance(7*enginetest.Day + 2*time.Minute)
+			e.MustSweep()
+			e.FinishRemoval() // what is noted now is written
+			if left := naming(e, "org_acme"); len(left) > 0 {
 				t.Errorf("a week later it is named by %v", left)
 			}
-			e.connect(newcomer, "boss", authpipetest.Consent{User: "ada"})
-			if types, _ := e.namedIn(newcomer); len(types) == 0 {
+			e.Connect(enginetest.Newcomer, "boss", authpipetest.Consent{User: "ada"})
+			if types, _ := namedIn(e, enginetest.Newcomer); len(types) == 0 {
 				t.Error("no event is told any more")
 			}
 		})
@@ -76,13 +78,13 @@ func TestDeletedTenantIsNamedNowhere(t *testing.T) {
 // TestTenantThatBeginsAnewKeepsItsEvents within the week in which those of before are
 // forgotten.
 func TestTenantThatBeginsAnewKeepsItsEvents(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.DeleteOperation, acme, nil)
-	e.settled()
-	e.install()
-	e.clock.Advance(8 * day)
-	e.sweep()
-	types, _ := e.namedIn("org_acme")
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
+	e.FinishRemoval()
+	e.Install()
+	e.Clock.Advance(8 * enginetest.Day)
+	e.MustSweep()
+	types, _ := namedIn(e, "org_acme")
 	if strings.Contains(fmt.Sprint(types), "deleted") || !strings.Contains(fmt.Sprint(types), "connection.created") {
 		t.Errorf("it is named by %v", types)
 	}
@@ -90,16 +92,16 @@ func TestTenantThatBeginsAnewKeepsItsEvents(t *testing.T) {
 
 // TestEventsOfAProviderStay where a deleted tenant has the provider's name.
 func TestEventsOfAProviderStay(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.connect("facebook/facebook/installation", "boss", authpipetest.Consent{User: "ada"})
-	e.limitOf(4)
-	e.refused("throttled", 429, logical.UpdateOperation, "connections/facebook/facebook/installation/refresh", nil)
-	e.after(10 * time.Minute)
-	e.must(logical.DeleteOperation, "tenants/facebook", nil)
-	e.settled()
-	e.clock.Advance(8 * day)
-	e.sweep()
-	if types, _ := e.namedIn("facebook"); strings.Join(types, " ") != "provider.throttled provider.recovered" {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Connect("facebook/facebook/installation", "boss", authpipetest.Consent{User: "ada"})
+	e.Facebook.LimitOnce(4)
+	e.Refused("throttled", 429, logical.UpdateOperation, "connections/facebook/facebook/installation/refresh", nil)
+	e.After(10 * time.Minute)
+	e.Must(logical.DeleteOperation, "tenants/facebook", nil)
+	e.FinishRemoval()
+	e.Clock.Advance(8 * enginetest.Day)
+	e.MustSweep()
+	if types, _ := namedIn(e, "facebook"); strings.Join(types, " ") != "provider.throttled provider.recovered" {
 		t.Errorf("it is named by %v", types)
 	}
 }
@@ -107,29 +109,29 @@ func TestEventsOfAProviderStay(t *testing.T) {
 // TestDeletedPersonIsNamedNowhere: of a person whose deletion Facebook asks for, the
 // event of the deletion is told for a week.
 func TestDeletedPersonIsNamedNowhere(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
-	e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
-	e.fb.RemoveApp(appID, "uma")
-	code := e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
-	e.after(2 * time.Minute)
-	if _, got := e.dataDeletion(code); got != `{"status":"completed"}` {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
+	code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.After(2 * time.Minute)
+	if _, got := e.Webhooks.DeletionStatus(code); got != `{"status":"completed"}` {
 		t.Fatalf("its page says %s", got)
 	}
-	e.after(2 * time.Minute)
-	if types, _ := e.namedIn(uma); strings.Join(types, " ") != "connection.deleted" {
+	e.After(2 * time.Minute)
+	if types, _ := namedIn(e, enginetest.Uma); strings.Join(types, " ") != "connection.deleted" {
 		t.Errorf("%v name the person", types)
 	}
-	if types, _ := e.namedIn(udo); len(types) == 0 {
+	if types, _ := namedIn(e, enginetest.Udo); len(types) == 0 {
 		t.Error("the events of another person are forgotten")
 	}
-	e.clock.Advance(8 * day)
-	e.sweep()
-	e.after(time.Minute)
-	if left := e.naming("users/uma"); len(left) > 0 {
+	e.Clock.Advance(8 * enginetest.Day)
+	e.MustSweep()
+	e.After(time.Minute)
+	if left := naming(e, "users/uma"); len(left) > 0 {
 		t.Errorf("a week later %v name the person", left)
 	}
-	if left := e.naming("users,uma"); len(left) > 0 {
+	if left := naming(e, "users,uma"); len(left) > 0 {
 		t.Errorf("a week later %v name the person", left)
 	}
 }
@@ -137,48 +139,51 @@ func TestDeletedPersonIsNamedNowhere(t *testing.T) {
 // TestForgettingMayDieAtAnyStorageOperation of a tenant's end, of a person's and of
 // what is done a week later.
 func TestForgettingMayDieAtAnyStorageOperation(t *testing.T) {
-	endOf := func(said map[string]any) func(*engine) {
-		return func(e *engine) { e.must(logical.DeleteOperation, acme, said); e.clock.Advance(2 * time.Minute) }
+	endOf := func(said map[string]any) func(*enginetest.Engine) {
+		return func(e *enginetest.Engine) {
+			e.Must(logical.DeleteOperation, enginetest.Acme, said)
+			e.Clock.Advance(2 * time.Minute)
+		}
 	}
-	for step, prepare := range map[string]func(*engine){
+	for step, prepare := range map[string]func(*enginetest.Engine){
 		"a tenant's end":          endOf(nil),
 		"a tenant's end by force": endOf(map[string]any{"force": true}),
-		"a person's end": func(e *engine) {
+		"a person's end": func(e *enginetest.Engine) {
 			for _, person := range []string{"ada", "uma"} {
-				e.fb.RemoveApp(appID, person)
-				e.erasing(signed(appSecret, e.request(person, e.clock.Now())))
+				e.Facebook.RemoveApp(enginetest.AppID, person)
+				e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request(person, e.Clock.Now())))
 			}
-			e.clock.Advance(2 * time.Minute)
+			e.Clock.Advance(2 * time.Minute)
 		},
-		"a week later": func(e *engine) {
-			e.must(logical.DeleteOperation, acme, nil)
-			e.settled()
-			e.clock.Advance(7*day - 8*time.Minute)
-			e.sweep() // so that few minutes are left to look at
-			e.clock.Advance(5 * time.Minute)
+		"a week later": func(e *enginetest.Engine) {
+			e.Must(logical.DeleteOperation, enginetest.Acme, nil)
+			e.FinishRemoval()
+			e.Clock.Advance(7*enginetest.Day - 8*time.Minute)
+			e.MustSweep() // so that few minutes are left to look at
+			e.Clock.Advance(5 * time.Minute)
 		},
 	} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			for c := range eachCrash() {
-				e := both(t, authpipetest.Options{})
+				e := enginetest.Connected(t, authpipetest.Options{})
 				prepare(e)
-				e.storage.DieAt(c.operation, c.afterEffect)
+				e.Storage.DieAt(c.operation, c.afterEffect)
 				e.Sweep(context.Background())
 				if c.misses(e) {
 					continue
 				}
-				e.restart()
-				e.settled()
-				e.clock.Advance(8 * day)
-				e.sweep()
-				e.after(time.Minute)
-				for _, key := range e.naming("/facebook/") {
+				e.Restart()
+				e.FinishRemoval()
+				e.Clock.Advance(8 * enginetest.Day)
+				e.MustSweep()
+				e.After(time.Minute)
+				for _, key := range naming(e, "/facebook/") {
 					if strings.HasPrefix(key, "event/") {
 						t.Errorf("%s: a ref is named by %s", c, key)
 					}
 				}
-				for _, key := range append(e.keys("account/"), e.keys("due/")...) {
+				for _, key := range append(e.Storage.Under("account/"), e.Storage.Under("due/")...) {
 					if strings.Contains(key, "org_acme") {
 						t.Errorf("%s: left %s", c, key)
 					}
@@ -190,22 +195,22 @@ func TestForgettingMayDieAtAnyStorageOperation(t *testing.T) {
 
 // TestDeletedPersonsPagesAreNamedNowhere: they were reached through the installation.
 func TestDeletedPersonsPagesAreNamedNowhere(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.read("creds/" + page777)
-	e.fb.RemoveApp(appID, "ada")
-	e.erasing(signed(appSecret, e.request("ada", e.clock.Now())))
-	e.after(2 * time.Minute)
-	e.after(2 * time.Minute)
-	if types, _ := e.namedIn("/pages/"); strings.Contains(fmt.Sprint(types), "created") || !strings.Contains(fmt.Sprint(types), "deleted") {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Read("creds/" + enginetest.Page777)
+	e.Facebook.RemoveApp(enginetest.AppID, "ada")
+	e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("ada", e.Clock.Now())))
+	e.After(2 * time.Minute)
+	e.After(2 * time.Minute)
+	if types, _ := namedIn(e, "/pages/"); strings.Contains(fmt.Sprint(types), "created") || !strings.Contains(fmt.Sprint(types), "deleted") {
 		t.Errorf("pages are named by %v", types)
 	}
-	e.clock.Advance(8 * day)
-	e.sweep()
-	e.after(time.Minute)
-	if types, _ := e.namedIn("org_acme/facebook/installation"); len(types) > 0 {
+	e.Clock.Advance(8 * enginetest.Day)
+	e.MustSweep()
+	e.After(time.Minute)
+	if types, _ := namedIn(e, "org_acme/facebook/installation"); len(types) > 0 {
 		t.Errorf("a week later %v name the installation", types)
 	}
-	if types, _ := e.namedIn("/pages/"); len(types) > 0 {
+	if types, _ := namedIn(e, "/pages/"); len(types) > 0 {
 		t.Errorf("a week later %v name pages", types)
 	}
 }
@@ -215,30 +220,30 @@ func TestDeletedPersonsPagesAreNamedNowhere(t *testing.T) {
 func TestReconnectBesideADeletionKeepsItsEvents(t *testing.T) {
 	for name, want := range map[string]string{"before": "connection.created connection.revoked connection.reconnected", "after": "connection.created"} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.fb.RemoveApp(appID, "uma")
-			e.erasing(signed(appSecret, e.request("uma", e.clock.Now())))
-			s := e.begin(uma, nil)
-			code := e.callback(e.consent(s, authpipetest.Consent{User: "uma"})).code(t)
-			e.clock.Advance(2 * time.Minute)
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Facebook.RemoveApp(enginetest.AppID, "uma")
+			e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+			s := e.Begin(enginetest.Uma, nil)
+			code := e.Callback(e.Consent(s, authpipetest.Consent{User: "uma"})).ConnectCode(t)
+			e.Clock.Advance(2 * time.Minute)
 			lists := int64(2) // of the pages, before the record is deleted and after
 			if name == "before" {
 				lists = 1
 			}
-			reached, release := e.holdNth(lists, "list", "cred/"+uma+"/pages/")
+			reached, release := e.Storage.HoldNth(lists, "list", "cred/"+enginetest.Uma+"/pages/")
 			var all sync.WaitGroup
 			all.Go(func() { e.Sweep(context.Background()) })
 			<-reached
-			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
+			e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
 			release()
 			all.Wait()
 			for range 2 {
-				e.settled()
-				e.clock.Advance(8 * day)
-				e.sweep()
+				e.FinishRemoval()
+				e.Clock.Advance(8 * enginetest.Day)
+				e.MustSweep()
 			}
-			e.read("creds/" + uma)
-			if types, _ := e.namedIn(uma); strings.Join(types, " ") != want {
+			e.Read("creds/" + enginetest.Uma)
+			if types, _ := namedIn(e, enginetest.Uma); strings.Join(types, " ") != want {
 				t.Errorf("it is named by %v, want %s", types, want)
 			}
 		})
@@ -248,51 +253,54 @@ func TestReconnectBesideADeletionKeepsItsEvents(t *testing.T) {
 // TestIndexEntriesThatCannotBeDeletedAreDeletedLater: nothing else would meet them before
 // their tenant is deleted.
 func TestIndexEntriesThatCannotBeDeletedAreDeletedLater(t *testing.T) {
-	for name, act := range map[string]func(e *engine, fail func()){
-		"another account": func(e *engine, fail func()) {
-			s := e.begin(uma, map[string]any{"allow_account_change": true})
-			code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	for name, act := range map[string]func(e *enginetest.Engine, fail func()){
+		"another account": func(e *enginetest.Engine, fail func()) {
+			s := e.Begin(enginetest.Uma, map[string]any{"allow_account_change": true})
+			code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
 			fail()
-			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
+			e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "uma", "connect_code": code})
 		},
-		"a credential is deleted": func(e *engine, fail func()) { fail(); e.must(logical.DeleteOperation, "creds/"+uma, nil) },
+		"a credential is deleted": func(e *enginetest.Engine, fail func()) {
+			fail()
+			e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			before := len(e.keys("account/"))
+			e := enginetest.Connected(t, authpipetest.Options{})
+			before := len(e.Storage.Under("account/"))
 			act(e, func() {
-				e.storage.Fail(func(_ int, op storagetest.Operation) error {
+				e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 					if op.Verb == "delete" && strings.HasPrefix(op.Key, "account/") {
 						return storagetest.ErrStorage
 					}
 					return nil
 				})
 			})
-			e.storage.Fail(nil)
-			e.after(2 * time.Minute)
-			if n := len(e.keys("account/")); n > before || name != "another account" && n >= before {
+			e.Storage.Fail(nil)
+			e.After(2 * time.Minute)
+			if n := len(e.Storage.Under("account/")); n > before || name != "another account" && n >= before {
 				t.Errorf("%d entries became %d", before, n)
 			}
-			e.must(logical.DeleteOperation, acme, nil)
-			e.settled()
-			e.deleted(name)
+			e.Must(logical.DeleteOperation, enginetest.Acme, nil)
+			e.FinishRemoval()
+			e.Tenant.CheckDeleted(name)
 		})
 	}
 }
 
 // TestNewLifeKeepsItsEvents, those too that tell of deletions in it.
 func TestNewLifeKeepsItsEvents(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.DeleteOperation, acme, nil)
-	e.settled()
-	e.install()
-	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
-	e.must(logical.DeleteOperation, "creds/"+udo, nil)
-	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
-	e.clock.Advance(8 * day)
-	e.sweep()
-	e.settled()
-	if types, _ := e.namedIn(udo); strings.Join(types, " ") != "connection.created connection.deleted connection.created" {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
+	e.FinishRemoval()
+	e.Install()
+	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Udo, nil)
+	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
+	e.Clock.Advance(8 * enginetest.Day)
+	e.MustSweep()
+	e.FinishRemoval()
+	if types, _ := namedIn(e, enginetest.Udo); strings.Join(types, " ") != "connection.created connection.deleted connection.created" {
 		t.Errorf("it is named by %v", types)
 	}
 }
@@ -303,36 +311,36 @@ func TestAccountWhoseRemovalTakesLongIsForgottenAfterIt(t *testing.T) {
 	for name, person := range map[string]string{"under it": "uma", "itself": "ada"} {
 		for _, days := range []int{3, 10} {
 			t.Run(fmt.Sprintf("%s, %d days", name, days), func(t *testing.T) {
-				e := both(t, authpipetest.Options{})
+				e := enginetest.Connected(t, authpipetest.Options{})
 				if person == "uma" {
-					e.must(logical.DeleteOperation, "creds/"+installation, nil)
+					e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 				}
 				repair := func() {}
 				down := func() {
-					repair = e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"})
+					repair = e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"})
 				}
 				if person == "uma" {
 					down()
 				}
-				e.must(logical.DeleteOperation, "accounts/facebook/"+e.fb.ScopedID(appID, person), nil)
+				e.Must(logical.DeleteOperation, "accounts/facebook/"+e.Facebook.ScopedID(enginetest.AppID, person), nil)
 				if person == "ada" {
 					down()
 				}
-				e.passes(e.clock.Now().Add(time.Duration(days) * day))
+				e.SweepUntil(e.Clock.Now().Add(time.Duration(days) * enginetest.Day))
 				repair()
-				e.passes(e.clock.Now().Add(2 * day))
-				ref := map[string]string{"uma": uma, "ada": installation}[person]
-				e.refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
+				e.SweepUntil(e.Clock.Now().Add(2 * enginetest.Day))
+				ref := map[string]string{"uma": enginetest.Uma, "ada": enginetest.Installation}[person]
+				e.Refused("not_found", 404, logical.ReadOperation, "creds/"+ref, nil)
 				for range 3 {
-					e.clock.Advance(8 * day)
-					e.sweep()
+					e.Clock.Advance(8 * enginetest.Day)
+					e.MustSweep()
 				}
-				e.settled()
-				if types, _ := e.namedIn(ref); len(types) > 0 {
+				e.FinishRemoval()
+				if types, _ := namedIn(e, ref); len(types) > 0 {
 					t.Errorf("it is named by %v", types)
 				}
-				if left := e.naming("forgetting"); len(left) > 0 || strings.Contains(fmt.Sprint(e.keys("due/")), "forgetting") {
-					t.Errorf("the work goes on: %v", e.keys("due/"))
+				if left := naming(e, "forgetting"); len(left) > 0 || strings.Contains(fmt.Sprint(e.Storage.Under("due/")), "forgetting") {
+					t.Errorf("the work goes on: %v", e.Storage.Under("due/"))
 				}
 			})
 		}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -14,27 +16,27 @@ import (
 // and with one. Whatever it is, the answer is a page that shows none of it, and
 // without a state nothing is stored.
 func FuzzCallback(f *testing.F) {
-	for _, text := range append(nasty, "", "access_denied", "AQcode", strings.Repeat("A", 43)) {
+	for _, text := range append(enginetest.NastyTexts, "", "access_denied", "AQcode", strings.Repeat("A", 43)) {
 		f.Add(false, text, text, "", "")
 		f.Add(true, "", text, "", "")
 		f.Add(true, "", "", text, text)
 	}
-	e := newEngine(f, authpipetest.Options{})
+	e := enginetest.New(f, authpipetest.Options{})
 	f.Fuzz(func(t *testing.T, known bool, state, code, failure, description string) {
-		e.t = t
-		defer func() { e.t = f }()
-		var s session
+		e.T = t
+		defer func() { e.T = f }()
+		var s enginetest.Session
 		if known {
-			s = e.begin(installation, map[string]any{"actor": "admin"})
-			u, err := url.Parse(s.url)
+			s = e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
+			u, err := url.Parse(s.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
 			state = u.Query().Get("state")
 		}
-		e.storage.Reset()
+		e.Storage.Reset()
 		data := map[string]any{"state": state, "code": code, "error": failure, "error_description": description}
-		resp, err := e.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.storage, Unauthenticated: true, Data: data})
+		resp, err := e.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.Storage, Unauthenticated: true, Data: data})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,12 +50,12 @@ func FuzzCallback(f *testing.F) {
 			}
 		}
 		if !known {
-			if len(e.storage.Operations()) > 1 || len(e.storage.Writes()) > 0 || status != 400 {
-				t.Errorf("a stranger is answered %v for %v", status, e.storage.Operations())
+			if len(e.Storage.Operations()) > 1 || len(e.Storage.Writes()) > 0 || status != 400 {
+				t.Errorf("a stranger is answered %v for %v", status, e.Storage.Operations())
 			}
 			return
 		}
-		read := e.read(s.path)
+		read := e.Read(s.Path)
 		// A browser may have appended a fragment to either.
 		code, _, _ = strings.Cut(code, "#")
 		failure, _, _ = strings.Cut(failure, "#")
@@ -73,20 +75,20 @@ func FuzzCallback(f *testing.F) {
 // in one way only, and a session returns there and nowhere else.
 func FuzzReturnURL(f *testing.F) {
 	for _, u := range []string{
-		returnURL, "https://app.example.com", "https://app.example.com:8443/a?b=c", "http://127.0.0.1:3000/x", "http://[::1]:80/", "http://localhost/", "https://app.example.com/a;b,c'(d)", "https://app.example.com/?x@evil.example",
+		enginetest.ReturnURL, "https://app.example.com", "https://app.example.com:8443/a?b=c", "http://127.0.0.1:3000/x", "http://[::1]:80/", "http://localhost/", "https://app.example.com/a;b,c'(d)", "https://app.example.com/?x@evil.example",
 		"https://app.example%E3%80%82com/", "https://app.example.com\\@evil.example/", "https://user@app.example.com/", "https:app.example.com", "//app.example.com", "https://a..b/", "https://a:/", "javascript:alert(1)",
 	} {
 		f.Add(u)
 	}
-	e := newEngine(f, authpipetest.Options{})
+	e := enginetest.New(f, authpipetest.Options{})
 	f.Fuzz(func(t *testing.T, u string) {
-		e.t = t
-		defer func() { e.t = f }()
-		if _, err := e.do(logical.UpdateOperation, "config/facebook", map[string]any{"return_urls": []string{u}}); err != nil {
-			checkCode(t, err, "invalid_request", 400)
+		e.T = t
+		defer func() { e.T = f }()
+		if _, err := e.Do(logical.UpdateOperation, "config/facebook", map[string]any{"return_urls": []string{u}}); err != nil {
+			enginetest.CheckCode(t, err, "invalid_request", 400)
 			return
 		}
-		stored := e.read("config/facebook")["return_urls"].([]string)
+		stored := e.Read("config/facebook")["return_urls"].([]string)
 		if len(stored) == 0 {
 			return // blank is none
 		}
@@ -104,13 +106,13 @@ func FuzzReturnURL(f *testing.F) {
 		if !strings.EqualFold(scheme, "https") && !(strings.EqualFold(scheme, "http") && (parsed.Hostname() == "localhost" || parsed.Hostname() == "::1" || strings.HasPrefix(parsed.Hostname(), "127.") || strings.Contains(parsed.Hostname(), ":"))) {
 			t.Fatalf("%q is taken", u)
 		}
-		s := e.begin(installation, map[string]any{"actor": "admin", "return_url": u})
-		state, err := url.Parse(s.url)
+		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": u})
+		state, err := url.Parse(s.URL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		html := e.callback(&url.URL{RawQuery: url.Values{"state": {state.Query().Get("state")}, "error": {"access_denied"}}.Encode()}).html
-		if to := (page{html: html}).returned(t); to.Host != parsed.Host || to.Path != parsed.Path || !to.Query().Has("session_id") {
+		html := e.Callback(&url.URL{RawQuery: url.Values{"state": {state.Query().Get("state")}, "error": {"access_denied"}}.Encode()}).HTML
+		if to := (enginetest.Page{HTML: html}).Returned(t); to.Host != parsed.Host || to.Path != parsed.Path || !to.Query().Has("session_id") {
 			t.Errorf("from %q the browser is returned to %s", u, to)
 		}
 	})

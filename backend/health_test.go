@@ -1,8 +1,9 @@
 package backend_test
 
 import (
-	"slices"
 	"testing"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/helper/consts"
@@ -13,53 +14,36 @@ import (
 
 // revoked returns an engine where these users' grants were taken away, and
 // found to be.
-func revoked(t *testing.T, users ...string) *engine {
+func revoked(t *testing.T, users ...string) *enginetest.Engine {
 	t.Helper()
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, user := range users {
 		ref := "org_acme/facebook/users/" + user
-		e.connect(ref, user, authpipetest.Consent{User: "udo"})
-		e.fb.RemoveApp(appID, "udo")
-		e.refused("revoked", 409, logical.UpdateOperation, "connections/"+ref+"/check", nil)
+		e.Connect(ref, user, authpipetest.Consent{User: "udo"})
+		e.Facebook.RemoveApp(enginetest.AppID, "udo")
+		e.Refused("revoked", 409, logical.UpdateOperation, "connections/"+ref+"/check", nil)
 	}
 	return e
 }
 
-func (e *engine) health(status string, more map[string]any) []string {
-	e.t.Helper()
-	keys, _ := e.must(logical.ListOperation, "health/"+status+"/", more)["keys"].([]string)
+func health(e *enginetest.Engine, status string, more map[string]any) []string {
+	e.T.Helper()
+	keys, _ := e.Must(logical.ListOperation, "health/"+status+"/", more)["keys"].([]string)
 	return keys
-}
-
-func (e *engine) keys(prefix string) []string {
-	e.t.Helper()
-	keys, err := e.storage.Keys(e.t.Context(), prefix)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func (e *engine) put(key string) {
-	e.t.Helper()
-	if err := e.storage.Storage.Put(e.t.Context(), &logical.StorageEntry{Key: key, Value: []byte{1}}); err != nil {
-		e.t.Fatal(err)
-	}
 }
 
 func TestHealthListsWholeRefsSortedByBytes(t *testing.T) {
 	e := revoked(t, "b", "b-2", "a")
-	e.read("creds/" + page777)
-	e.fb.KillToken(e.read("creds/" + page777)["access_token"].(string), 190, 460, "")
-	e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+page777+"/check", nil)
+	e.Read("creds/" + enginetest.Page777)
+	e.Facebook.KillToken(e.Read("creds/" + enginetest.Page777)["access_token"].(string), 190, 460, "")
+	e.Refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+enginetest.Page777+"/check", nil)
 	// Before org_acme, for a hyphen sorts before a slash.
 	const other = "org_acme-2/facebook/installation"
-	e.connect(other, "boss", authpipetest.Consent{User: "udo"})
-	e.fb.RemoveApp(appID, "udo")
-	e.refused("revoked", 409, logical.UpdateOperation, "connections/"+other+"/check", nil)
+	e.Connect(other, "boss", authpipetest.Consent{User: "udo"})
+	e.Facebook.RemoveApp(enginetest.AppID, "udo")
+	e.Refused("revoked", 409, logical.UpdateOperation, "connections/"+other+"/check", nil)
 	const users = "org_acme/facebook/users/"
-	list := e.must(logical.ListOperation, "health/revoked", nil)
+	list := e.Must(logical.ListOperation, "health/revoked", nil)
 	if diff := cmp.Diff([]string{other, users + "a", users + "b", users + "b-2"}, list["keys"]); diff != "" {
 		t.Error(diff)
 	}
@@ -67,17 +51,17 @@ func TestHealthListsWholeRefsSortedByBytes(t *testing.T) {
 	if info["status"] != "revoked" || info["expires_at"] == nil || info["connected_at"] == nil || info["removing"] != nil {
 		t.Errorf("key_info is %v", info)
 	}
-	if diff := cmp.Diff([]string{page777}, e.health("needs_reauth", nil)); diff != "" {
+	if diff := cmp.Diff([]string{enginetest.Page777}, health(e, "needs_reauth", nil)); diff != "" {
 		t.Error(diff)
 	}
-	if got := e.health("failed", nil); len(got) != 0 {
+	if got := health(e, "failed", nil); len(got) != 0 {
 		t.Errorf("failed are %v", got)
 	}
-	e.refused("invalid_request", 400, logical.ListOperation, "health/active/", nil)
-	e.refused("invalid_request", 400, logical.ListOperation, "health/revoked/", map[string]any{"limit": 0})
+	e.Refused("invalid_request", 400, logical.ListOperation, "health/active/", nil)
+	e.Refused("invalid_request", 400, logical.ListOperation, "health/revoked/", map[string]any{"limit": 0})
 
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	info = e.must(logical.ListOperation, "health/revoked/", nil)["key_info"].(map[string]any)[users+"a"].(map[string]any)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	info = e.Must(logical.ListOperation, "health/revoked/", nil)["key_info"].(map[string]any)[users+"a"].(map[string]any)
 	if info["removing"] != true {
 		t.Errorf("while it is being removed key_info is %v", info)
 	}
@@ -86,19 +70,19 @@ func TestHealthListsWholeRefsSortedByBytes(t *testing.T) {
 func TestHealthIsListedByPages(t *testing.T) {
 	e := revoked(t, "a", "b", "c", "d")
 	const users = "org_acme/facebook/users/"
-	e.storage.Reset()
-	if diff := cmp.Diff([]string{users + "a", users + "b"}, e.health("revoked", map[string]any{"limit": 2})); diff != "" {
+	e.Storage.Reset()
+	if diff := cmp.Diff([]string{users + "a", users + "b"}, health(e, "revoked", map[string]any{"limit": 2})); diff != "" {
 		t.Error(diff)
 	}
-	for _, op := range e.storage.Operations() {
+	for _, op := range e.Storage.Operations() {
 		if op.Key == "cred/"+users+"c" || op.Key == "cred/"+users+"d" {
 			t.Errorf("beside the page it makes %v", op)
 		}
 	}
-	if diff := cmp.Diff([]string{users + "c", users + "d"}, e.health("revoked", map[string]any{"after": users + "b", "limit": 2})); diff != "" {
+	if diff := cmp.Diff([]string{users + "c", users + "d"}, health(e, "revoked", map[string]any{"after": users + "b", "limit": 2})); diff != "" {
 		t.Error(diff)
 	}
-	if got := e.health("revoked", map[string]any{"after": users + "d"}); len(got) != 0 {
+	if got := health(e, "revoked", map[string]any{"after": users + "d"}); len(got) != 0 {
 		t.Errorf("after the last come %v", got)
 	}
 }
@@ -109,29 +93,29 @@ func TestWhatTheStatusIndexSaysWronglyIsNotListed(t *testing.T) {
 	outdated := []string{"status/revoked/org_acme,facebook,users,a", "status/revoked/org_acme,facebook,users,uma"}
 	plant := func() {
 		for _, key := range outdated {
-			e.put(key)
+			e.Storage.PutEntry(key)
 		}
 	}
 	plant()
 	// The page is full all the same.
-	if diff := cmp.Diff([]string{users + "b", users + "c"}, e.health("revoked", map[string]any{"limit": 2})); diff != "" {
+	if diff := cmp.Diff([]string{users + "b", users + "c"}, health(e, "revoked", map[string]any{"limit": 2})); diff != "" {
 		t.Error(diff)
 	}
 	// It did not come as far as uma.
-	if diff := cmp.Diff(outdated[1:], missing(e.keys("status/"), "b", "c")); diff != "" {
+	if diff := cmp.Diff(outdated[1:], missing(e.Storage.Under("status/"), "b", "c")); diff != "" {
 		t.Error(diff)
 	}
-	e.health("revoked", nil)
-	if left := missing(e.keys("status/"), "b", "c"); len(left) > 0 {
+	health(e, "revoked", nil)
+	if left := missing(e.Storage.Under("status/"), "b", "c"); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 
 	plant()
-	e.restartOn(&logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby})
-	if diff := cmp.Diff([]string{users + "b", users + "c"}, e.health("revoked", nil)); diff != "" {
+	e.RestartOn(&logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby})
+	if diff := cmp.Diff([]string{users + "b", users + "c"}, health(e, "revoked", nil)); diff != "" {
 		t.Errorf("on a standby: %s", diff)
 	}
-	if writes := e.storage.Writes(); len(writes) > 0 {
+	if writes := e.Storage.Writes(); len(writes) > 0 {
 		t.Errorf("a standby makes %v", writes)
 	}
 }

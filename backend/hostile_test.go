@@ -10,43 +10,37 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// nasty is text that somebody might take for markup, a header, a line of a log
-// or the end of something.
-var nasty = []string{
-	`"><script>alert(1)</script>`, `'><img src=x onerror=alert(1)>`, `</title><h1>hacked`, `</style><script>x</script>`, `javascript:alert(1)`, `{{.Policy}}`,
-	"x\r\nSet-Cookie: a=b", "x\nLocation: https://evil.example", "\x00\x01\x1b[31m", "\xff\xfe", "\u202etxt.exe", "%0d%0aSet-Cookie:%20a=b", `0; url=https://evil.example`, `&quot;&#62;`,
-	"line\u2028line", "a\tb", strings.Repeat("A", 1024),
-}
-
 func TestWhatTheBrowserBringsShowsOnNoPage(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	denied := func(q url.Values) (page, map[string]any) {
+	e := enginetest.New(t, authpipetest.Options{})
+	denied := func(q url.Values) (enginetest.Page, map[string]any) {
 		t.Helper()
-		s := e.begin(installation, map[string]any{"actor": "admin", "return_url": returnURL})
-		q.Set("state", stateOf(t, s))
-		p := e.callback(&url.URL{RawQuery: q.Encode()})
-		p.html = strings.ReplaceAll(p.html, s.id, "SESSION")
-		return p, e.read(s.path)
+		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})
+		q.Set("state", enginetest.StateOf(t, s))
+		p := e.Callback(&url.URL{RawQuery: q.Encode()})
+		p.HTML = strings.ReplaceAll(p.HTML, s.ID, "SESSION")
+		return p, e.Read(s.Path)
 	}
 	plain, _ := denied(url.Values{"error": {"access_denied"}})
-	if to := plain.returned(t); to.Query().Get("error") != "access_denied" {
+	if to := plain.Returned(t); to.Query().Get("error") != "access_denied" {
 		t.Errorf("the browser is returned to %s", to)
 	}
-	for _, text := range nasty {
+	for _, text := range enginetest.NastyTexts {
 		for _, field := range []string{"error", "error_reason", "error_description", "error_code", "error_message", "unheard_of", "<b>"} {
 			q := url.Values{"error": {"access_denied"}}
 			q.Set(field, text)
-			e.log.Reset()
+			e.Log.Reset()
 			p, read := denied(q)
 			if p != plain {
-				t.Errorf("%s=%q changes the page:\n%s", field, text, p.html)
+				t.Errorf("%s=%q changes the page:\n%s", field, text, p.HTML)
 			}
-			said := fmt.Sprint(read["error_description"]) + e.log.String()
+			said := fmt.Sprint(read["error_description"]) + e.Log.String()
 			if strings.ContainsAny(strings.ReplaceAll(said, "\n20", ""), "\r\x00\x1b\u202e\u2028\t") || strings.Contains(said, "\nSet-Cookie") || strings.Contains(said, "\nLocation") {
 				t.Errorf("%s=%q is told as %q", field, text, said)
 			}
@@ -57,39 +51,39 @@ func TestWhatTheBrowserBringsShowsOnNoPage(t *testing.T) {
 // TestTheStateIsNotEchoed has a browser bring the secrets that it knows in
 // places that are shown.
 func TestTheStateIsNotEchoed(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
+	e := enginetest.New(t, authpipetest.Options{})
 	for _, field := range []string{"error", "error_reason", "error_description", "error_code", "error_message"} {
-		s := e.begin(installation, map[string]any{"actor": "admin"})
-		state := stateOf(t, s)
-		e.callback(&url.URL{RawQuery: url.Values{"state": {state}, field: {"x " + state + " y"}}.Encode()})
-		if got := fmt.Sprint(e.read(s.path)); strings.Contains(got, state) {
+		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
+		state := enginetest.StateOf(t, s)
+		e.Callback(&url.URL{RawQuery: url.Values{"state": {state}, field: {"x " + state + " y"}}.Encode()})
+		if got := fmt.Sprint(e.Read(s.Path)); strings.Contains(got, state) {
 			t.Errorf("a state in %s is echoed: %s", field, got)
 		}
 	}
 }
 
 func TestIDsAndNamesBringNoMarkup(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	for _, text := range append(nasty, "a/b", "a,b", "..", "a..b", ".", "-", "a b", "é", "a;b", "a?b", "a#b", "a%b", `a\b`, "a*b", "<", "") {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	for _, text := range append(enginetest.NastyTexts, "a/b", "a,b", "..", "a..b", ".", "-", "a b", "é", "a;b", "a?b", "a#b", "a%b", `a\b`, "a*b", "<", "") {
 		for _, path := range []string{"connect/" + text + "/facebook/installation", "connect/org_acme/facebook/users/" + text, "sessions/org_acme/" + text, "sessions/" + text + "/" + strings.Repeat("A", 43),
 			"creds/org_acme/facebook/users/" + text, "connections/org_acme/facebook/pages/" + text, "callback/" + text,
 		} {
 			for _, op := range []logical.Operation{logical.ReadOperation, logical.UpdateOperation} {
-				e.storage.Reset()
-				resp, err := e.do(op, path, map[string]any{})
+				e.Storage.Reset()
+				resp, err := e.Do(op, path, map[string]any{})
 				if err == nil && resp != nil && resp.Data[logical.HTTPStatusCode] == nil {
 					t.Errorf("%s %q is answered %v", op, path, resp.Data)
 				}
 				if err != nil && len(text) > 3 && strings.Contains(err.Error(), text) {
 					t.Errorf("%s %q is echoed: %v", op, path, err)
 				}
-				if writes := e.storage.Writes(); len(writes) > 0 {
+				if writes := e.Storage.Writes(); len(writes) > 0 {
 					t.Errorf("%s %q writes %v", op, path, writes)
 				}
 			}
 		}
-		if _, err := e.do(logical.UpdateOperation, "connect/"+uma, map[string]any{"actor": text}); err == nil && strings.ContainsAny(text, "\r\n\x00\t\u202e\u2028") {
+		if _, err := e.Do(logical.UpdateOperation, "connect/"+enginetest.Uma, map[string]any{"actor": text}); err == nil && strings.ContainsAny(text, "\r\n\x00\t\u202e\u2028") {
 			t.Errorf("the actor %q is taken", text)
 		}
 	}
@@ -100,16 +94,16 @@ var attribute = regexp.MustCompile(`\s(src|href|action|data|poster|background|sr
 // TestThePageLoadsNothingAndTellsNobodyWhereItWas is about frames and the
 // Referer header (RFC 9700, sections 4.2 and 4.16).
 func TestThePageLoadsNothingAndTellsNobodyWhereItWas(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	shown := e.begin(installation, map[string]any{"actor": "admin"})
-	returned := e.begin(installation, map[string]any{"actor": "admin", "return_url": returnURL})
+	e := enginetest.New(t, authpipetest.Options{})
+	shown := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
+	returned := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})
 	for name, back := range map[string]*url.URL{
-		"that shows a code":   e.consent(shown, authpipetest.Consent{User: "ada"}),
-		"that goes on":        e.consent(returned, authpipetest.Consent{User: "ada"}),
+		"that shows a code":   e.Consent(shown, authpipetest.Consent{User: "ada"}),
+		"that goes on":        e.Consent(returned, authpipetest.Consent{User: "ada"}),
 		"of a stranger":       {RawQuery: "state=x&code=y"},
 		"of an empty request": {},
 	} {
-		html := e.callback(back).html
+		html := e.Callback(back).HTML
 		for _, want := range []string{`<meta name="referrer" content="no-referrer">`, `default-src &#39;none&#39;; base-uri &#39;none&#39;; form-action &#39;none&#39;`} {
 			if !strings.Contains(html, want) {
 				t.Errorf("the page %s lacks %s", name, want)
@@ -148,7 +142,7 @@ func junk(r *rand.Rand) (data map[string]any, operations int) {
 	case 0:
 		return map[string]any{"state": state, "code": text(300, base64url)}, 1 // looked up, and not found
 	case 1:
-		return map[string]any{"state": state, "error": "access_denied", "error_description": nasty[r.IntN(len(nasty))]}, 1
+		return map[string]any{"state": state, "error": "access_denied", "error_description": enginetest.NastyTexts[r.IntN(len(enginetest.NastyTexts))]}, 1
 	case 2:
 		return map[string]any{"state": text(43, "\x00\x01\xff<>\"'/+=%"), "code": "c"}, 0
 	case 3:
@@ -176,15 +170,15 @@ func junk(r *rand.Rand) (data map[string]any, operations int) {
 }
 
 func TestJunkCallbacksChangeNothing(t *testing.T) {
-	e, s, _, code := authorized(t)
+	e, s, _, code := enginetest.Authorized(t)
 	contents := func() string {
 		var b bytes.Buffer
-		keys, err := e.storage.Keys(context.Background(), "")
+		keys, err := e.Storage.Keys(context.Background(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, key := range keys {
-			entry, err := e.storage.Storage.Get(context.Background(), key)
+			entry, err := e.Storage.Storage.Get(context.Background(), key)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,8 +186,8 @@ func TestJunkCallbacksChangeNothing(t *testing.T) {
 		}
 		return b.String()
 	}
-	before, calls := contents(), e.fb.Count("")
-	e.log.Reset()
+	before, calls := contents(), e.Facebook.Count("")
+	e.Log.Reset()
 	r := rand.New(rand.NewPCG(9700, 0))
 	var first []byte
 	n := 1_000
@@ -202,12 +196,12 @@ func TestJunkCallbacksChangeNothing(t *testing.T) {
 	}
 	for range n {
 		data, operations := junk(r)
-		e.storage.Reset()
-		resp, err := e.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.storage, Unauthenticated: true, Data: data})
+		e.Storage.Reset()
+		resp, err := e.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.Storage, Unauthenticated: true, Data: data})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := e.storage.Operations(); len(got) != operations {
+		if got := e.Storage.Operations(); len(got) != operations {
 			t.Fatalf("%.200v costs %v", data, got)
 		}
 		html := resp.Data[logical.HTTPRawBody].([]byte)
@@ -221,11 +215,11 @@ func TestJunkCallbacksChangeNothing(t *testing.T) {
 	if contents() != before {
 		t.Error("storage is not what it was")
 	}
-	if n := e.fb.Count("") - calls; n != 0 {
+	if n := e.Facebook.Count("") - calls; n != 0 {
 		t.Errorf("the provider was called %d times", n)
 	}
-	if e.log.Len() > 0 {
-		t.Errorf("the log was written to: %.300s", e.log.String())
+	if e.Log.Len() > 0 {
+		t.Errorf("the log was written to: %.300s", e.Log.String())
 	}
-	e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+	e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 }

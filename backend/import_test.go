@@ -5,31 +5,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// obtained is a token that another program got from the provider for person.
-func (e *engine) obtained(person string) string {
-	e.t.Helper()
-	const elsewhere = "org_elsewhere/facebook/installation"
-	e.connect(elsewhere, "boss", authpipetest.Consent{User: person}, "allow_account_change", "true")
-	token := e.read("creds/" + elsewhere)["access_token"].(string)
-	e.must(logical.DeleteOperation, "creds/"+elsewhere, map[string]any{"revoke": false})
-	return token
-}
-
 func TestATokenFromElsewhereIsImported(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	token := e.obtained("ada")
-	e.must(logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token, "actor": "admin"})
-	c := e.read("creds/" + installation)
-	if c["access_token"] != token || c["provider_user_id"] != e.fb.ScopedID(appID, "ada") || c["ttl"] == nil {
+	e := enginetest.New(t, authpipetest.Options{})
+	token := e.ObtainToken("ada")
+	e.Must(logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": token, "actor": "admin"})
+	c := e.Read("creds/" + enginetest.Installation)
+	if c["access_token"] != token || c["provider_user_id"] != e.Facebook.ScopedID(enginetest.AppID, "ada") || c["ttl"] == nil {
 		t.Errorf("served is %v", c)
 	}
-	connection := e.read("connections/" + installation)
+	connection := e.Read("connections/" + enginetest.Installation)
 	want := map[string]any{"actor": "admin", "entity_id": "entity-1", "display_name": "token-app"}
 	if diff := cmp.Diff(want, connection["connected_by"]); diff != "" {
 		t.Error(diff)
@@ -37,15 +29,15 @@ func TestATokenFromElsewhereIsImported(t *testing.T) {
 	if history := connection["history"].([]map[string]any); len(history) != 1 || history[0]["event"] != "imported" {
 		t.Errorf("history is %v", history)
 	}
-	e.checkInvariants("after an import")
-	e.refused("account_mismatch", 409, logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": e.obtained("udo")})
-	e.must(logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": e.obtained("udo"), "allow_account_change": true})
+	e.CheckInvariants("after an import")
+	e.Refused("account_mismatch", 409, logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": e.ObtainToken("udo")})
+	e.Must(logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": e.ObtainToken("udo"), "allow_account_change": true})
 }
 
 func TestWhatCannotBeImported(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.refused("installation_required", 409, logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": "EAA"})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Refused("installation_required", 409, logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": "EAA"})
+	e.Install()
 	for name, row := range map[string]struct {
 		token  string
 		code   string
@@ -55,48 +47,48 @@ func TestWhatCannotBeImported(t *testing.T) {
 		"a token with a line feed": {"EAA\nB", "invalid_request", 400},
 		"a token that is too long": {strings.Repeat("A", 5000), "invalid_request", 400},
 		"no token of Facebook's":   {"EAAnever", "invalid_request", 400},
-		"the app's own token":      {appID + "|" + appSecret, "invalid_request", 400},
+		"the app's own token":      {enginetest.AppID + "|" + enginetest.AppSecret, "invalid_request", 400},
 	} {
-		_, err := e.do(logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": row.token})
+		_, err := e.Do(logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": row.token})
 		if err == nil {
 			t.Errorf("imported: %s", name)
 			continue
 		}
-		checkCode(t, err, row.code, row.status)
+		enginetest.CheckCode(t, err, row.code, row.status)
 		if len(row.token) > 5 && len(row.token) < 100 && strings.Contains(err.Error(), row.token) {
 			t.Errorf("%s: the error shows it: %v", name, err)
 		}
 	}
-	token := e.obtained("uma")
+	token := e.ObtainToken("uma")
 	for name, prepare := range map[string]func() (undo func()){
 		"another app's": func() func() {
-			e.fb.AddApp(authpipetest.App{ID: "124", Secret: appSecret})
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": "124", "force": true})
+			e.Facebook.AddApp(authpipetest.App{ID: "124", Secret: enginetest.AppSecret})
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": "124", "force": true})
 			return func() {
-				e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": appID, "force": true})
+				e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": enginetest.AppID, "force": true})
 			}
 		},
 		"one that the provider cannot be asked about": func() func() {
-			return e.fb.Fail(authpipetest.Fault{Reset: true})
+			return e.Facebook.Fail(authpipetest.Fault{Reset: true})
 		},
 	} {
 		undo := prepare()
-		if _, err := e.do(logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token}); err == nil {
+		if _, err := e.Do(logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": token}); err == nil {
 			t.Errorf("imported: %s", name)
 		}
 		undo()
-		e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
+		e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 	}
-	e.must(logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
+	e.Must(logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": token})
 }
 
 // TestWhatComesFromAFileHasALinesEnd has it no part of a token or a secret.
 func TestWhatComesFromAFileHasALinesEnd(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": appSecret + "\n", "client_id": " " + appID + "\r\n"})
-	token := e.obtained("ada")
-	e.must(logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token + "\n"})
-	if got := e.served(installation); got != token {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.AppSecret + "\n", "client_id": " " + enginetest.AppID + "\r\n"})
+	token := e.ObtainToken("ada")
+	e.Must(logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": token + "\n"})
+	if got := e.Token(enginetest.Installation); got != token {
 		t.Errorf("served is %q", got)
 	}
 }
@@ -104,11 +96,11 @@ func TestWhatComesFromAFileHasALinesEnd(t *testing.T) {
 // TestRefusedImportSaysWhatIsWrongWithTheToken brings tokens that were changed
 // on their way, that are another app's, and that are dead.
 func TestRefusedImportSaysWhatIsWrongWithTheToken(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	token := e.obtained("ada")
-	e.fb.AddApp(authpipetest.App{ID: "124", Secret: "other-" + appSecret, RedirectURIs: []string{mountURL + "/callback/facebook"}})
+	e := enginetest.New(t, authpipetest.Options{})
+	token := e.ObtainToken("ada")
+	e.Facebook.AddApp(authpipetest.App{ID: "124", Secret: "other-" + enginetest.AppSecret, RedirectURIs: []string{enginetest.MountURL + "/callback/facebook"}})
 	dead := func(subcode int) func() {
-		return e.inspectedAs(fmt.Sprintf(`{"app_id":"123","type":"USER","is_valid":false,"error":{"code":190,"subcode":%d,"message":"Error validating access token"}}`, subcode))
+		return e.Facebook.InspectAs(fmt.Sprintf(`{"app_id":"123","type":"USER","is_valid":false,"error":{"code":190,"subcode":%d,"message":"Error validating access token"}}`, subcode))
 	}
 	for name, row := range map[string]struct {
 		token   string
@@ -130,9 +122,9 @@ func TestRefusedImportSaysWhatIsWrongWithTheToken(t *testing.T) {
 		"Instagram's":         {token: "IGAA" + token, code: "invalid_request", status: 400, says: "Instagram"},
 		"from a URL":          {token: token + "%3D", code: "invalid_request", status: 400, says: "percent"},
 		"another app's": {token: token, prepare: func() func() {
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": "124", "client_secret": "other-" + appSecret, "force": true})
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": "124", "client_secret": "other-" + enginetest.AppSecret, "force": true})
 			return func() {
-				e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": appID, "client_secret": appSecret, "force": true})
+				e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_id": enginetest.AppID, "client_secret": enginetest.AppSecret, "force": true})
 			}
 		}, code: "invalid_request", status: 400, says: "another app's"},
 		"expired":             {token: token, prepare: func() func() { return dead(463) }, code: "needs_reauth", status: 409, says: "it is dead: it has expired"},
@@ -140,21 +132,21 @@ func TestRefusedImportSaysWhatIsWrongWithTheToken(t *testing.T) {
 		"a removed app":       {token: token, prepare: func() func() { return dead(458) }, code: "revoked", status: 409, says: "the person has removed the app"},
 		"dead without reason": {token: token, prepare: func() func() { return dead(0) }, code: "needs_reauth", status: 409, says: "Facebook does not say why"},
 		"an outage": {token: token, prepare: func() func() {
-			return e.fb.Fail(authpipetest.Fault{Status: 500, Error: &authpipetest.GraphError{Code: 2, Message: "Service temporarily unavailable"}})
+			return e.Facebook.Fail(authpipetest.Fault{Status: 500, Error: &authpipetest.GraphError{Code: 2, Message: "Service temporarily unavailable"}})
 		}, code: "unavailable", status: 502, says: "try again"},
 	} {
 		undo := func() {}
 		if row.prepare != nil {
 			undo = row.prepare()
 		}
-		text := e.refused(row.code, row.status, logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": row.token})
+		text := e.Refused(row.code, row.status, logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": row.token})
 		undo()
 		if !strings.Contains(text, row.says) {
 			t.Errorf("%s: %s", name, text)
 		}
-		if strings.Contains(text, token[3:20]) || strings.Contains(text, appSecret) {
+		if strings.Contains(text, token[3:20]) || strings.Contains(text, enginetest.AppSecret) {
 			t.Errorf("%s: the error shows the token or the secret: %s", name, text)
 		}
 	}
-	e.must(logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token})
+	e.Must(logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": token})
 }

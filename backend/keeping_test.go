@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -20,29 +22,32 @@ import (
 
 // A tenant's former token may be another's.
 func TestAFormerTokenThatAnotherTenantHolds(t *testing.T) {
-	for name, act := range map[string]func(*engine){
-		"delete": func(e *engine) { e.must(logical.DeleteOperation, "creds/"+installation, nil); e.after(2 * time.Minute) },
-		"refresh again": func(e *engine) {
-			e.clock.Advance(2 * day)
-			e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+	for name, act := range map[string]func(*enginetest.Engine){
+		"delete": func(e *enginetest.Engine) {
+			e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+			e.After(2 * time.Minute)
 		},
-		"connect again": func(e *engine) { e.install() },
+		"refresh again": func(e *enginetest.Engine) {
+			e.Clock.Advance(2 * enginetest.Day)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/refresh", nil)
+		},
+		"connect again": func(e *enginetest.Engine) { e.Install() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
-			e.install()
-			shared := e.read("creds/" + installation)["access_token"].(string)
-			e.must(logical.UpdateOperation, "creds/"+globex, map[string]any{"access_token": shared})
-			if e.read("creds/" + globex)["access_token"] != shared {
+			e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
+			e.Install()
+			shared := e.Read("creds/" + enginetest.Installation)["access_token"].(string)
+			e.Must(logical.UpdateOperation, "creds/"+enginetest.Globex, map[string]any{"access_token": shared})
+			if e.Read("creds/" + enginetest.Globex)["access_token"] != shared {
 				t.Fatal("the import trades it")
 			}
-			e.clock.Advance(10 * day)
-			e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
-			if e.read("creds/" + installation)["access_token"] == shared {
+			e.Clock.Advance(10 * enginetest.Day)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/refresh", nil)
+			if e.Read("creds/" + enginetest.Installation)["access_token"] == shared {
 				t.Fatal("not refreshed")
 			}
 			act(e)
-			if !e.alive(globex) {
+			if !e.Alive(enginetest.Globex) {
 				t.Error("another tenant's token was revoked")
 			}
 		})
@@ -53,18 +58,18 @@ func TestAFormerTokenThatAnotherTenantHolds(t *testing.T) {
 func TestChecksThatAreTurnedOnAgain(t *testing.T) {
 	for name, reindex := range map[string]bool{"by themselves": false, "with a reindex": true} {
 		t.Run(name, func(t *testing.T) {
-			e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
-			e.install()
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "24h"})
+			e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+			e.Install()
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "24h"})
 			if reindex {
-				e.must(logical.UpdateOperation, "tenants/org_acme/reindex", nil)
+				e.Must(logical.UpdateOperation, "tenants/org_acme/reindex", nil)
 			}
-			e.fb.RemoveIntegration(appID, businessID)
+			e.Facebook.RemoveIntegration(enginetest.AppID, enginetest.BusinessID)
 			for range 30 {
-				e.after(day)
+				e.After(enginetest.Day)
 			}
-			if c := e.read("connections/" + installation); c["status"] != "revoked" {
+			if c := e.Read("connections/" + enginetest.Installation); c["status"] != "revoked" {
 				t.Errorf("dead for 30 days, it is %v; next due %v", c["status"], c["next_due_at"])
 			}
 		})
@@ -73,40 +78,40 @@ func TestChecksThatAreTurnedOnAgain(t *testing.T) {
 
 // A shorter interval holds for what is there, within what it was before.
 func TestAShorterIntervalHoldsForWhatIsThere(t *testing.T) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "2400h"})
-	e.install()
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "24h"})
-	e.fb.RemoveIntegration(appID, businessID)
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "2400h"})
+	e.Install()
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "24h"})
+	e.Facebook.RemoveIntegration(enginetest.AppID, enginetest.BusinessID)
 	for range 10 {
-		e.after(day)
+		e.After(enginetest.Day)
 	}
-	if c := e.read("connections/" + installation); c["status"] != "revoked" {
+	if c := e.Read("connections/" + enginetest.Installation); c["status"] != "revoked" {
 		t.Errorf("dead for 10 days, it is %v; next due %v", c["status"], c["next_due_at"])
 	}
 }
 
 func TestChangedCheckIntervalPlansChecksAnew(t *testing.T) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{}) // nothing but checks comes due
-	e.install()
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{}) // nothing but checks comes due
+	e.Install()
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
 	for _, interval := range []time.Duration{2 * time.Hour, 48 * time.Hour, 30 * time.Minute} {
-		e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": int(interval.Seconds())})
-		e.after(2 * time.Minute) // it is done in the background
-		for _, ref := range []string{installation, uma} {
-			due, err := time.Parse(time.RFC3339, e.read("connections/" + ref)["next_due_at"].(string))
-			if in := due.Sub(e.clock.Now()); err != nil || in > interval {
+		e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": int(interval.Seconds())})
+		e.After(2 * time.Minute) // it is done in the background
+		for _, ref := range []string{enginetest.Installation, enginetest.Uma} {
+			due, err := time.Parse(time.RFC3339, e.Read("connections/" + ref)["next_due_at"].(string))
+			if in := due.Sub(e.Clock.Now()); err != nil || in > interval {
 				t.Errorf("checked each %v, %s is due in %v", interval, ref, in)
 			}
 		}
 	}
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
-	e.after(2 * time.Minute)
-	n := e.fb.Count(authpipetest.EndpointDebugToken)
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	e.After(2 * time.Minute)
+	n := e.Facebook.Count(authpipetest.EndpointDebugToken)
 	for range 5 {
-		e.after(day)
+		e.After(enginetest.Day)
 	}
-	if got := e.fb.Count(authpipetest.EndpointDebugToken); got != n {
+	if got := e.Facebook.Count(authpipetest.EndpointDebugToken); got != n {
 		t.Errorf("turned off, %d checks were made", got-n)
 	}
 }
@@ -114,44 +119,44 @@ func TestChangedCheckIntervalPlansChecksAnew(t *testing.T) {
 // "Stored only if birth and generation are what it started from": a check
 // changes neither, and must not cost the fresh token.
 func TestACheckDoesNotCostARefresh(t *testing.T) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
-	e.install()
-	e.clock.Advance(10 * day)
-	before := e.read("creds/" + installation)["access_token"]
-	n := e.fb.Count(authpipetest.EndpointExchangeToken)
-	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Hang: true, Times: 1})
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
+	e.Install()
+	e.Clock.Advance(10 * enginetest.Day)
+	before := e.Read("creds/" + enginetest.Installation)["access_token"]
+	n := e.Facebook.Count(authpipetest.EndpointExchangeToken)
+	clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Hang: true, Times: 1})
 	done := make(chan error)
 	go func() {
-		_, err := e.do(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+		_, err := e.Do(logical.UpdateOperation, "connections/"+enginetest.Installation+"/refresh", nil)
 		done <- err
 	}()
-	e.awaitCalls(authpipetest.EndpointExchangeToken, n+1)
-	e.must(logical.UpdateOperation, "connections/"+installation+"/check", nil)
+	e.Facebook.AwaitCalls(authpipetest.EndpointExchangeToken, n+1)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
 	clear()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if c := e.read("creds/" + installation); c["access_token"] == before {
+	if c := e.Read("creds/" + enginetest.Installation); c["access_token"] == before {
 		t.Error("the fresh token was thrown away, lives on unknown, and the refresh was answered as done")
 	}
 }
 
 // Each end is told twice, not at the other end's times, too.
 func TestEachEndIsToldTwice(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654}})()
-	token := e.read("creds/" + uma)["access_token"].(string)
-	e.fb.SetTokenExpiry(token, e.clock.Now().Add(86*day))
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	defer e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654}})()
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
+	e.Facebook.SetTokenExpiry(token, e.Clock.Now().Add(86*enginetest.Day))
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	told := map[string]int{}
 	var at any = 0
 	for range 4 * 86 {
-		e.clock.Advance(6 * time.Hour)
-		e.sweeps(t.Context())
-		answer := e.must(logical.ReadOperation, "events", map[string]any{"after": at})
+		e.Clock.Advance(6 * time.Hour)
+		e.SweepRecovering(t.Context())
+		answer := e.Must(logical.ReadOperation, "events", map[string]any{"after": at})
 		at = answer["after"]
 		for _, event := range answer["events"].([]map[string]any) {
-			if event["type"] == "connection.expiring" && event["ref"] == uma {
+			if event["type"] == "connection.expiring" && event["ref"] == enginetest.Uma {
 				what := "the token"
 				if strings.Contains(event["reason"].(string), "data") {
 					what = "the data"
@@ -169,58 +174,58 @@ func TestEachEndIsToldTwice(t *testing.T) {
 // A clock that stands ahead makes a token look expired that lives, and that
 // the provider does not extend: it is not asked about each minute.
 func TestAFastClockAsksNotEachMinute(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	token := e.read("creds/" + uma)["access_token"].(string)
-	e.fb.SetTokenExpiry(token, e.clock.Now().Add(20*time.Hour))
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
+	e.Facebook.SetTokenExpiry(token, e.Clock.Now().Add(20*time.Hour))
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	skew := 22 * time.Hour
-	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: e.storage, System: logicalSystem(), Logger: hclog.NewNullLogger()},
-		backend.Options{Now: func() time.Time { return e.clock.Now().Add(skew) }, Transport: unhurried{http.DefaultTransport}})
+	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: e.Storage, System: enginetest.SystemView(), Logger: hclog.NewNullLogger()},
+		backend.Options{Now: func() time.Time { return e.Clock.Now().Add(skew) }, Transport: enginetest.Unhurried{RoundTripper: http.DefaultTransport}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.Backend = b
-	defer e.restart()
+	defer e.Restart()
 	// On one day Facebook gives the same token again.
 	body := fmt.Sprintf(`{"access_token":%q,"token_type":"bearer","expires_in":%d}`, token, 20*3600)
-	defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Body: body})()
-	n := e.fb.Count(authpipetest.EndpointExchangeToken)
+	defer e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Body: body})()
+	n := e.Facebook.Count(authpipetest.EndpointExchangeToken)
 	for range 60 {
-		e.clock.Advance(time.Minute)
-		e.sweeps(t.Context())
+		e.Clock.Advance(time.Minute)
+		e.SweepRecovering(t.Context())
 	}
-	if got := e.fb.Count(authpipetest.EndpointExchangeToken) - n; got > 6 {
+	if got := e.Facebook.Count(authpipetest.EndpointExchangeToken) - n; got > 6 {
 		t.Errorf("in an hour the provider is asked %d times", got)
 	}
 }
 
 // A config that is gone costs no write each quarter of an hour.
 func TestADeletedConfigCostsNothing(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.crowd(20)
-	e.must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true})
-	e.clock.Advance(day)
-	e.sweeps(t.Context())
-	e.storage.Reset()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	e.ConnectMany(20)
+	e.Must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true})
+	e.Clock.Advance(enginetest.Day)
+	e.SweepRecovering(t.Context())
+	e.Storage.Reset()
 	for range 24 * 60 / 5 {
-		e.clock.Advance(5 * time.Minute)
-		e.sweeps(t.Context())
+		e.Clock.Advance(5 * time.Minute)
+		e.SweepRecovering(t.Context())
 	}
-	if n := len(e.storage.Writes()); n > 21*4*5 {
+	if n := len(e.Storage.Writes()); n > 21*4*5 {
 		t.Errorf("a day without a configuration costs %d storage writes for 21 credentials", n)
 	}
 }
 
 // What a person is told of a dead credential is why it died.
 func TestAFailedCheckDoesNotRewriteWhyItDied(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.ChangePassword("uma")
-	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	before := e.read("connections/" + uma)
-	defer e.fb.Fail(authpipetest.Fault{Status: 503, Body: "down"})()
-	e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	after := e.read("connections/" + uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.ChangePassword("uma")
+	e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	before := e.Read("connections/" + enginetest.Uma)
+	defer e.Facebook.Fail(authpipetest.Fault{Status: 503, Body: "down"})()
+	e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	after := e.Read("connections/" + enginetest.Uma)
 	if after["status"] != before["status"] || fmt.Sprint(after["last_error"]) != fmt.Sprint(before["last_error"]) || fmt.Sprint(after["history"]) != fmt.Sprint(before["history"]) {
 		t.Errorf("before %v %v\nafter %v %v", before["last_error"], before["history"], after["last_error"], after["history"])
 	}
@@ -228,23 +233,23 @@ func TestAFailedCheckDoesNotRewriteWhyItDied(t *testing.T) {
 
 // A record that does not open costs the sweeps nothing for good.
 func TestACorruptRecordDoesNotFailEverySweep(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.plant("cred/"+uma, []byte{1, 2, 3})
-	e.clock.Advance(day)
-	e.sweeps(t.Context())
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Plant("cred/"+enginetest.Uma, []byte{1, 2, 3})
+	e.Clock.Advance(enginetest.Day)
+	e.SweepRecovering(t.Context())
 	failed, ops := 0, 0
 	for range 10 {
-		e.clock.Advance(time.Minute)
-		e.storage.Reset()
-		if e.sweeps(t.Context()) != nil {
+		e.Clock.Advance(time.Minute)
+		e.Storage.Reset()
+		if e.SweepRecovering(t.Context()) != nil {
 			failed++
 		}
-		ops += len(e.storage.Operations())
+		ops += len(e.Storage.Operations())
 	}
 	if failed > 1 || ops > 30 {
 		t.Errorf("of ten sweeps %d fail, and they make %d storage calls", failed, ops)
 	}
-	e.must(logical.DeleteOperation, "creds/"+uma, map[string]any{"force": true})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, map[string]any{"force": true})
 }
 
 // The background work at a removal is within the budget, too.
@@ -253,58 +258,58 @@ func TestARemovalIsPaced(t *testing.T) {
 }
 
 func removalIsPaced(t *testing.T) {
-	e := newBubbleEngine(t, authpipetest.Options{})
-	e.paced(50)
-	e.install()
-	e.crowd(150)
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	e.clock.Advance(2 * time.Minute)
-	begun, n := time.Now(), e.fb.Count("")
-	e.sweeps(t.Context())
+	e := enginetest.NewInBubble(t, authpipetest.Options{})
+	paced(e, 50)
+	e.Install()
+	e.ConnectMany(150)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	e.Clock.Advance(2 * time.Minute)
+	begun, n := time.Now(), e.Facebook.Count("")
+	e.SweepRecovering(t.Context())
 	// As many as in a second may go at once. (The pace is a fraction, so that the last one may come a nanosecond early.)
-	if took, calls := time.Since(begun), e.fb.Count("")-n; calls <= 100 || took.Round(time.Millisecond) < time.Duration(calls-50)*time.Second/50 {
+	if took, calls := time.Since(begun), e.Facebook.Count("")-n; calls <= 100 || took.Round(time.Millisecond) < time.Duration(calls-50)*time.Second/50 {
 		t.Errorf("%d calls in %v, with a budget of 50 a second", calls, took)
 	}
 }
 
 // paced replaces the engine by one over the same storage that makes so many
 // calls a second in the background.
-func (e *engine) paced(callsPerSecond int) {
-	e.t.Helper()
+func paced(e *enginetest.Engine, callsPerSecond int) {
+	e.T.Helper()
 	e.Cleanup(context.Background())
-	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: e.storage, System: logicalSystem(), Logger: hclog.NewNullLogger()},
-		backend.Options{Now: e.clock.Now, Transport: e.fb.Transport(), CallsPerSecond: callsPerSecond})
+	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: e.Storage, System: enginetest.SystemView(), Logger: hclog.NewNullLogger()},
+		backend.Options{Now: e.Clock.Now, Transport: e.Facebook.Transport(), CallsPerSecond: callsPerSecond})
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	e.Backend = b
 }
 
 // A watermark that does not open is made anew; the mount goes on.
 func TestAWatermarkThatDoesNotOpen(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.plant("watermark", []byte("x"))
-	e.restart()
-	if _, err := e.do(logical.UpdateOperation, "connect/"+udo, nil); err != nil {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Plant("watermark", []byte("x"))
+	e.Restart()
+	if _, err := e.Do(logical.UpdateOperation, "connect/"+enginetest.Udo, nil); err != nil {
 		t.Errorf("connecting: %v", err)
 	}
-	if err := e.sweeps(t.Context()); err != nil {
+	if err := e.SweepRecovering(t.Context()); err != nil {
 		t.Errorf("sweeping: %v", err)
 	}
-	e.plant("watermark", []byte("1"))
+	e.Plant("watermark", []byte("1"))
 }
 
 // A page's scopes do not change with each fetch.
 func TestAPagesScopesDoNotFlap(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.read("creds/" + page777)
-	_, at := e.events(0)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Read("creds/" + enginetest.Page777)
+	_, at := e.Events(0)
 	for range 3 {
-		e.clock.Advance(day)
-		e.must(logical.UpdateOperation, "connections/"+page777+"/refresh", nil)
-		e.read("creds/" + page777)
+		e.Clock.Advance(enginetest.Day)
+		e.Must(logical.UpdateOperation, "connections/"+enginetest.Page777+"/refresh", nil)
+		e.Read("creds/" + enginetest.Page777)
 	}
-	found, _ := e.events(at)
+	found, _ := e.Events(at)
 	for _, event := range found {
 		if strings.HasPrefix(event, "scopes.changed") {
 			t.Errorf("what happened is %q", found)
@@ -320,17 +325,17 @@ func TestBackgroundCallsArePaced(t *testing.T) {
 }
 
 func backgroundCallsArePaced(t *testing.T) {
-	e := newBubbleEngine(t, authpipetest.Options{})
-	e.install()
-	e.crowd(60)
-	e.paced(10)               // it takes fifty for the least
-	e.clock.Advance(48 * day) // all refreshes are due
-	before := e.fb.Count("")
+	e := enginetest.NewInBubble(t, authpipetest.Options{})
+	e.Install()
+	e.ConnectMany(60)
+	paced(e, 10)                         // it takes fifty for the least
+	e.Clock.Advance(48 * enginetest.Day) // all refreshes are due
+	before := e.Facebook.Count("")
 	var sweeping sync.WaitGroup
-	sweeping.Go(func() { e.sweeps(t.Context()) })
+	sweeping.Go(func() { e.SweepRecovering(t.Context()) })
 	synctest.Wait()
 	// A batch's worth goes at once, and of 122 no more.
-	if calls := e.fb.Count("") - before; calls < 8 || calls > 70 {
+	if calls := e.Facebook.Count("") - before; calls < 8 || calls > 70 {
 		t.Errorf("%d calls were made at once, with a budget of 50 a second", calls)
 	}
 	sweeping.Wait()
@@ -340,23 +345,23 @@ func backgroundCallsArePaced(t *testing.T) {
 // for long: what falls due is put off for six hours and spread over a seventh,
 // and never beyond half of what a token has left.
 func TestWhatWaitsForAProviderComesBackSpread(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	refs := e.crowd(20)
-	e.clock.Advance(10 * time.Hour)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	refs := e.ConnectMany(20)
+	e.Clock.Advance(10 * time.Hour)
 	dying := refs[0]
-	e.fb.SetTokenExpiry(e.read("creds/" + dying)["access_token"].(string), e.clock.Now().Add(17*time.Hour))
-	e.must(logical.UpdateOperation, "connections/"+dying+"/check", nil)
-	e.fb.SetAppSecret(appID, newSecret)
-	e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+dying+"/check", nil)
-	e.clock.Advance(14 * time.Hour)
-	e.sweep()
+	e.Facebook.SetTokenExpiry(e.Read("creds/" + dying)["access_token"].(string), e.Clock.Now().Add(17*time.Hour))
+	e.Must(logical.UpdateOperation, "connections/"+dying+"/check", nil)
+	e.Facebook.SetAppSecret(enginetest.AppID, enginetest.NewSecret)
+	e.Refused("misconfigured", 424, logical.UpdateOperation, "connections/"+dying+"/check", nil)
+	e.Clock.Advance(14 * time.Hour)
+	e.MustSweep()
 	wait := func(ref string) time.Duration {
-		due, err := time.Parse(time.RFC3339, e.read("connections/" + ref)["next_due_at"].(string))
+		due, err := time.Parse(time.RFC3339, e.Read("connections/" + ref)["next_due_at"].(string))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return due.Sub(e.clock.Now())
+		return due.Sub(e.Clock.Now())
 	}
 	waits := map[time.Duration]bool{}
 	for _, ref := range refs[1:] {
@@ -377,20 +382,20 @@ func TestWhatWaitsForAProviderComesBackSpread(t *testing.T) {
 // TestATokenThatIsNotExtendedIsTradedOnceADay covers Facebook's bad days: it
 // gives no more life, and a token that still has some is not worn out.
 func TestATokenThatIsNotExtendedIsTradedOnceADay(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{ReexchangeNeverExtends: true})
-	e.install()
-	e.clock.Advance(48 * day)
-	e.sweep()
+	e := enginetest.New(t, authpipetest.Options{ReexchangeNeverExtends: true})
+	e.Install()
+	e.Clock.Advance(48 * enginetest.Day)
+	e.MustSweep()
 	for range 5 {
-		n := e.fb.Count(authpipetest.EndpointExchangeToken)
+		n := e.Facebook.Count(authpipetest.EndpointExchangeToken)
 		for range 24 {
-			e.after(time.Hour)
+			e.After(time.Hour)
 		}
-		if got := e.fb.Count(authpipetest.EndpointExchangeToken) - n; got != 1 {
+		if got := e.Facebook.Count(authpipetest.EndpointExchangeToken) - n; got != 1 {
 			t.Errorf("on one day it was traded %d times", got)
 		}
 	}
-	if c := e.read("creds/" + installation); c["status"] != "active" {
+	if c := e.Read("creds/" + enginetest.Installation); c["status"] != "active" {
 		t.Errorf("what is served is %v", c)
 	}
 }
@@ -399,58 +404,58 @@ func TestATokenThatIsNotExtendedIsTradedOnceADay(t *testing.T) {
 // the readers that it was given to, and then connects again: each token lives for
 // the ttl that its readers were given (F11), and no longer.
 func TestReconnectRevokesReplacedTokens(t *testing.T) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
-	e.install()
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
+	e.Install()
 	var tokens []string
 	next := func() {
-		tokens = append(tokens, e.read("creds/" + installation)["access_token"].(string))
+		tokens = append(tokens, e.Read("creds/" + enginetest.Installation)["access_token"].(string))
 	}
 	next()
 	for range 2 {
-		e.clock.Advance(10 * day)
-		e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+		e.Clock.Advance(10 * enginetest.Day)
+		e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/refresh", nil)
 		next()
 	}
 	lives := func(when string, want ...bool) {
 		t.Helper()
 		for i, token := range tokens {
-			if known, _ := e.fb.Inspect(token); known.Valid != want[i] {
+			if known, _ := e.Facebook.Inspect(token); known.Valid != want[i] {
 				t.Errorf("%s, token %d lives: %v", when, i, known.Valid)
 			}
 		}
 	}
 	lives("refreshed twice", true, true, true)
-	_, until := e.promised()
-	e.install()
+	_, until := promised(e)
+	e.Install()
 	next()
 	lives("connected again", true, true, true, true)
-	e.passes(until.Add(time.Hour))
+	e.SweepUntil(until.Add(time.Hour))
 	tokens = tokens[:3] // the last one's plan ends then, too
 	lives("after the promised time", false, false, false)
-	if !e.alive(installation) {
+	if !e.Alive(enginetest.Installation) {
 		t.Error("the credential's own token does not live")
 	}
 }
 
 // TestAStandbyDoesNoWork has a node that may not write be mounted and ticked.
 func TestAStandbyDoesNoWork(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(2 * day)
-	e.restartOn(&logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby})
-	e.storage.Reset()
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(2 * enginetest.Day)
+	e.RestartOn(&logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby})
+	e.Storage.Reset()
 	if err := e.Initialize(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if calls := e.calls(func() {
-		e.do(logical.RollbackOperation, "", nil)
+	if calls := e.Facebook.CallsDuring(func() {
+		e.Do(logical.RollbackOperation, "", nil)
 		e.Cleanup(context.Background())
-	}); calls != 0 || len(e.storage.Writes()) != 0 {
-		t.Errorf("%d calls, %v", calls, e.storage.Writes())
+	}); calls != 0 || len(e.Storage.Writes()) != 0 {
+		t.Errorf("%d calls, %v", calls, e.Storage.Writes())
 	}
-	for _, op := range e.storage.Operations() {
+	for _, op := range e.Storage.Operations() {
 		if op.Verb == "list" {
 			t.Errorf("what is due was listed: %v", op)
 		}
 	}
-	e.restart()
+	e.Restart()
 }

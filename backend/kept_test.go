@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -31,26 +33,26 @@ const checkInterval = 24 * time.Hour // the default
 
 // day says how far the world has come.
 func (w *world) day() string {
-	passed := w.clock.Now().Sub(w.begun)
+	passed := w.Clock.Now().Sub(w.begun)
 	return fmt.Sprintf("day %d, %02d:00", int(passed/(24*time.Hour)), int(passed/time.Hour)%24)
 }
 
 // wrong reports what must not be.
 func (w *world) wrong(format string, args ...any) {
-	w.t.Helper()
-	w.t.Errorf("%s: %s", w.day(), fmt.Sprintf(format, args...))
+	w.T.Helper()
+	w.T.Errorf("%s: %s", w.day(), fmt.Sprintf(format, args...))
 	if w.wrongs++; w.wrongs >= 20 {
-		w.t.Fatalf("that is enough; seed %d shows it again", w.seed)
+		w.T.Fatalf("that is enough; seed %d shows it again", w.seed)
 	}
 }
 
 // join has a person connect the ref, or connect it again.
 func (w *world) join(k *kept) {
-	w.t.Helper()
-	w.fb.AddUser(authpipetest.User{ID: k.person, Name: k.person})
+	w.T.Helper()
+	w.Facebook.AddUser(authpipetest.User{ID: k.person, Name: k.person})
 	data := map[string]any{"actor": k.person}
-	if p := w.callback(w.consent(w.begin(k.ref, data), authpipetest.Consent{User: k.person})); p.status != 200 {
-		w.t.Fatalf("%s: connecting %s: %s", w.day(), k.ref, p.html)
+	if p := w.Callback(w.Consent(w.Begin(k.ref, data), authpipetest.Consent{User: k.person})); p.Status != 200 {
+		w.T.Fatalf("%s: connecting %s: %s", w.day(), k.ref, p.HTML)
 	}
 	w.budget.connected()
 	k.died, k.status, k.calm, k.noticed = time.Time{}, "", 0, false
@@ -61,34 +63,34 @@ var endings = []struct {
 	status string
 	end    func(w *world, k *kept, token string)
 }{
-	{"revoked", func(w *world, k *kept, _ string) { w.fb.RemoveApp(appID, k.person) }},
-	{"revoked", func(w *world, k *kept, _ string) { w.fb.RemoveApp(appID, k.person) }},
-	{"needs_reauth", func(w *world, k *kept, _ string) { w.fb.ChangePassword(k.person) }},
+	{"revoked", func(w *world, k *kept, _ string) { w.Facebook.RemoveApp(enginetest.AppID, k.person) }},
+	{"revoked", func(w *world, k *kept, _ string) { w.Facebook.RemoveApp(enginetest.AppID, k.person) }},
+	{"needs_reauth", func(w *world, k *kept, _ string) { w.Facebook.ChangePassword(k.person) }},
 	{"needs_reauth", func(w *world, _ *kept, token string) {
-		w.fb.KillToken(token, 190, authpipetest.SubcodeLoggedOut, "")
+		w.Facebook.KillToken(token, 190, authpipetest.SubcodeLoggedOut, "")
 	}},
-	{"needs_reauth", func(w *world, _ *kept, token string) { w.fb.ExpireToken(token) }},
+	{"needs_reauth", func(w *world, _ *kept, token string) { w.Facebook.ExpireToken(token) }},
 }
 
 // lose ends a grant at the provider, where nobody tells the engine.
 func (w *world) lose(k *kept) {
-	w.t.Helper()
+	w.T.Helper()
 	ending := endings[w.rand.IntN(len(endings))]
 	token, ok := w.served(k)
 	if !ok {
 		ending = endings[0] // nobody is there to say which token it is
 	}
 	ending.end(w, k, token)
-	k.died, k.status = w.clock.Now(), ending.status
+	k.died, k.status = w.Clock.Now(), ending.status
 }
 
 // served returns the token that a reader gets, unless there is no engine.
 func (w *world) served(k *kept) (token string, ok bool) {
-	w.t.Helper()
+	w.T.Helper()
 	if w.in(standstill) {
 		return "", false
 	}
-	c, err := w.do(logical.ReadOperation, "creds/"+k.ref, nil)
+	c, err := w.Do(logical.ReadOperation, "creds/"+k.ref, nil)
 	if err == nil {
 		return c.Data["access_token"].(string), true
 	}
@@ -100,12 +102,12 @@ func (w *world) served(k *kept) (token string, ok bool) {
 
 // remove has an operator delete the credential, whatever the world is like.
 func (w *world) remove(k *kept) {
-	w.t.Helper()
+	w.T.Helper()
 	token, ok := w.served(k)
 	if !ok {
 		return
 	}
-	_, err := w.do(logical.DeleteOperation, "creds/"+k.ref, nil)
+	_, err := w.Do(logical.DeleteOperation, "creds/"+k.ref, nil)
 	w.budget.connected()
 	if err == nil {
 		w.forgotten(k, token)
@@ -120,8 +122,8 @@ func (w *world) remove(k *kept) {
 // fell takes in that a delete which failed had its effect at the provider all
 // the same.
 func (w *world) fell(k *kept) {
-	if known, _ := w.fb.Inspect(k.deleting); !known.Valid && k.died.IsZero() {
-		k.died, k.status = w.clock.Now(), "revoked"
+	if known, _ := w.Facebook.Inspect(k.deleting); !known.Valid && k.died.IsZero() {
+		k.died, k.status = w.Clock.Now(), "revoked"
 	}
 }
 
@@ -132,8 +134,8 @@ func (w *world) forgotten(k *kept, token string) {
 
 // look holds what the engine says of a credential against the books.
 func (w *world) look(k *kept) {
-	w.t.Helper()
-	c, err := w.do(logical.ReadOperation, "connections/"+k.ref, nil)
+	w.T.Helper()
+	c, err := w.Do(logical.ReadOperation, "connections/"+k.ref, nil)
 	var coded logical.HTTPCodedError
 	if k.deleting != "" && errors.As(err, &coded) && coded.Code() == 404 {
 		w.forgotten(k, k.deleting)
@@ -148,7 +150,7 @@ func (w *world) look(k *kept) {
 		w.lookAlive(k, status, c.Data)
 	case status == k.status:
 		k.noticed = true
-		_, err := w.do(logical.ReadOperation, "creds/"+k.ref, nil)
+		_, err := w.Do(logical.ReadOperation, "creds/"+k.ref, nil)
 		if err == nil || !strings.HasPrefix(err.Error(), status+": ") {
 			w.wrong("%s is %s, and a reader gets %v", k.ref, status, err)
 		}
@@ -160,17 +162,17 @@ func (w *world) look(k *kept) {
 }
 
 func (w *world) lookAlive(k *kept, status string, connection map[string]any) {
-	w.t.Helper()
+	w.T.Helper()
 	if status != "active" {
 		w.wrong("%s was lost: it lives, and the engine says %s (%v)", k.ref, status, connection["last_error"])
 		return
 	}
-	c, err := w.do(logical.ReadOperation, "creds/"+k.ref, nil)
+	c, err := w.Do(logical.ReadOperation, "creds/"+k.ref, nil)
 	if err != nil {
 		w.wrong("%s lives and is not served: %v", k.ref, err)
 		return
 	}
-	if known, _ := w.fb.Inspect(c.Data["access_token"].(string)); !known.Valid {
+	if known, _ := w.Facebook.Inspect(c.Data["access_token"].(string)); !known.Valid {
 		w.wrong("%s is served with a dead token: %v", k.ref, known.Error)
 	}
 	text, planned := connection["next_due_at"].(string)
@@ -180,7 +182,7 @@ func (w *world) lookAlive(k *kept, status string, connection map[string]any) {
 	}
 	due, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	// Due work waits for the first minute that has begun by then, and for a sweep.
 	if w.calm() && due.Before(w.now().Add(-2*time.Minute)) {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -26,15 +28,15 @@ func TestTheLogTellsOfWhatIsChanged(t *testing.T) {
 		"an API key is written":       {logical.UpdateOperation, "creds/org_acme/mailer/static/key", map[string]any{"credential": "s3cret-of-ours", "credential_type": "api_key"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.log.Reset()
-			_, _ = e.do(row.operation, row.path, map[string]any{"no_such_field": "x"})
-			if log := e.log.String(); strings.Contains(log, "[INFO]") {
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Log.Reset()
+			_, _ = e.Do(row.operation, row.path, map[string]any{"no_such_field": "x"})
+			if log := e.Log.String(); strings.Contains(log, "[INFO]") {
 				t.Errorf("of what was refused the log says\n%s", log)
 			}
-			e.log.Reset()
-			e.must(row.operation, row.path, row.data)
-			log := e.log.String()
+			e.Log.Reset()
+			e.Must(row.operation, row.path, row.data)
+			log := e.Log.String()
 			if strings.Count(log, "[INFO]") != 1 || !strings.Contains(log, "path="+row.path) {
 				t.Errorf("the log says\n%s", log)
 			}
@@ -46,18 +48,18 @@ func TestTheLogTellsOfWhatIsChanged(t *testing.T) {
 }
 
 func TestTheLogIsSilentWhereNothingIsChanged(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.sweep()
-	e.log.Reset()
-	e.read("creds/" + uma)
-	e.read("health")
-	e.read("events")
-	e.read("config/facebook")
-	e.metrics()
-	e.must(logical.UpdateOperation, "config/facebook/verify", nil)
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.sweep()
-	if log := e.log.String(); strings.Contains(log, "[INFO]") || strings.Contains(log, "[WARN]") {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.MustSweep()
+	e.Log.Reset()
+	e.Read("creds/" + enginetest.Uma)
+	e.Read("health")
+	e.Read("events")
+	e.Read("config/facebook")
+	e.Metrics()
+	e.Must(logical.UpdateOperation, "config/facebook/verify", nil)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.MustSweep()
+	if log := e.Log.String(); strings.Contains(log, "[INFO]") || strings.Contains(log, "[WARN]") {
 		t.Errorf("the log says\n%s", log)
 	}
 }

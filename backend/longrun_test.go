@@ -78,13 +78,13 @@ type plan struct {
 
 // run lives through days with n credentials, which come on the first.
 func (w *world) run(n, days int, plans []plan) {
-	w.t.Helper()
+	w.T.Helper()
 	hours := days * 24
 	strikes := w.schedule(plans, hours)
 	for hour := range hours {
 		// Anew each hour: what one more draw changes is over with the hour.
 		w.rand = rand.New(rand.NewPCG(w.seed, uint64(hour)))
-		w.clock.Advance(sweepEvery)
+		w.Clock.Advance(sweepEvery)
 		w.pass()
 		for _, p := range strikes[hour] {
 			w.strike(p.what, p.lasts)
@@ -134,7 +134,7 @@ func org(i int) string { return fmt.Sprintf("org_%02d", i%tenants) }
 
 // settle has n people connect, in the hour of the first day.
 func (w *world) settle(n, hour int) {
-	w.t.Helper()
+	w.T.Helper()
 	for i := range n {
 		id := hour*n + i
 		org := org(id)
@@ -149,7 +149,7 @@ func (w *world) settle(n, hour int) {
 
 // happen is what people do in an hour.
 func (w *world) happen(hours int) {
-	w.t.Helper()
+	w.T.Helper()
 	if w.in(crashing) {
 		w.doom()
 	}
@@ -174,19 +174,19 @@ func (w *world) happen(hours int) {
 // leave has an operator remove what is to be uninstalled, and try again if that
 // was not taken in.
 func (w *world) leave() {
-	w.t.Helper()
+	w.T.Helper()
 	w.uninstall = slices.DeleteFunc(w.uninstall, func(org string) bool {
 		installation := "creds/" + org + "/facebook/installation"
 		tokens := map[*kept]string{}
 		for _, k := range w.kept {
 			if strings.HasPrefix(k.ref, org+"/") && !k.gone {
-				if c, err := w.do(logical.ReadOperation, "creds/"+k.ref, nil); err == nil {
+				if c, err := w.Do(logical.ReadOperation, "creds/"+k.ref, nil); err == nil {
 					tokens[k] = c.Data["access_token"].(string)
 				}
 			}
 		}
-		w.do(logical.DeleteOperation, installation, nil)
-		if c, err := w.do(logical.ReadOperation, "connections/"+org+"/facebook/installation", nil); err != nil && w.life.dead.Load() || err == nil && c.Data["removal"] == nil {
+		w.Do(logical.DeleteOperation, installation, nil)
+		if c, err := w.Do(logical.ReadOperation, "connections/"+org+"/facebook/installation", nil); err != nil && w.life.dead.Load() || err == nil && c.Data["removal"] == nil {
 			for k, token := range tokens {
 				if strings.HasSuffix(k.ref, "/installation") {
 					k.deleting = token // its grant may have gone, and only the answer been lost
@@ -205,7 +205,7 @@ func (w *world) leave() {
 
 // work is the engine's hour: a sweep, and readers beside it.
 func (w *world) work() {
-	w.t.Helper()
+	w.T.Helper()
 	w.budget.pass(w, sweepEvery)
 	w.budget.sweep(w)
 	if w.in(standstill) {
@@ -217,14 +217,14 @@ func (w *world) work() {
 	var readers sync.WaitGroup
 	for _, k := range w.some(2) {
 		// What they get is looked at in observe; here they are in the way.
-		readers.Go(func() { w.do(logical.ReadOperation, "creds/"+k.ref, nil) })
+		readers.Go(func() { w.Do(logical.ReadOperation, "creds/"+k.ref, nil) })
 	}
-	err := w.Sweep(w.t.Context())
+	err := w.Sweep(w.T.Context())
 	readers.Wait()
 	if err != nil && !w.in(failing) && !w.life.dead.Load() {
 		w.wrong("the sweep: %v", err)
 	}
-	w.storage.Reset()
+	w.Storage.Reset()
 	if w.life.dead.Load() {
 		w.start()
 	}
@@ -247,7 +247,7 @@ func (w *world) some(n int) (some []*kept) {
 // observe looks at some credentials, or all, and at each that is dead and was
 // not noticed yet.
 func (w *world) observe(all bool) {
-	w.t.Helper()
+	w.T.Helper()
 	calm := w.calm()
 	for _, k := range w.kept {
 		if k.deleting != "" && !k.gone {
@@ -274,15 +274,15 @@ func (w *world) observe(all bool) {
 
 // checkLeftovers looks at what lies in storage after quiet days.
 func (w *world) checkLeftovers() {
-	w.t.Helper()
-	w.checkInvariants("at the end")
-	entries, err := w.storage.Keys(w.t.Context(), "due/")
+	w.T.Helper()
+	w.CheckInvariants("at the end")
+	entries, err := w.Storage.Keys(w.T.Context(), "due/")
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	n := w.living()
 	for _, k := range w.kept {
-		if !k.gone && k.noticed && w.read("connections/" + k.ref)["next_due_at"] != nil {
+		if !k.gone && k.noticed && w.Read("connections/" + k.ref)["next_due_at"] != nil {
 			n++ // it is dead, and asked about for a month
 		}
 	}
@@ -290,9 +290,9 @@ func (w *world) checkLeftovers() {
 		w.wrong("%d credentials have %d entries in the due index", n, len(entries))
 	}
 	for ref, token := range w.gone {
-		if known, _ := w.fb.Inspect(token); known.Valid {
+		if known, _ := w.Facebook.Inspect(token); known.Valid {
 			w.wrong("%s was deleted, and its grant lives", ref)
 		}
-		w.refused("not_found", 404, logical.ReadOperation, "connections/"+ref, nil)
+		w.Refused("not_found", 404, logical.ReadOperation, "connections/"+ref, nil)
 	}
 }

@@ -5,27 +5,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-const newcomer = "org_new/facebook/installation"
-
 func TestUnfinishedConnectLeavesNothingOfATenant(t *testing.T) {
-	for name, end := range map[string]func(e *engine, s session){
-		"the person never comes back": func(*engine, session) {},
-		"the person declines": func(e *engine, s session) {
-			e.callback(e.consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
+	for name, end := range map[string]func(e *enginetest.Engine, s enginetest.Session){
+		"the person never comes back": func(*enginetest.Engine, enginetest.Session) {},
+		"the person declines": func(e *enginetest.Engine, s enginetest.Session) {
+			e.Callback(e.Consent(s, authpipetest.Consent{User: "ada", Cancel: true}))
 		},
-		"the session is cancelled": func(e *engine, s session) { e.must(logical.DeleteOperation, s.path, nil) },
+		"the session is cancelled": func(e *enginetest.Engine, s enginetest.Session) { e.Must(logical.DeleteOperation, s.Path, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			end(e, e.begin(newcomer, map[string]any{"actor": "admin"}))
-			e.clock.Advance(26 * time.Minute)
-			e.sweep()
-			if left := append(e.left("org_new"), e.keys("open/")...); len(left) > 0 {
+			e := enginetest.New(t, authpipetest.Options{})
+			end(e, e.Begin(enginetest.Newcomer, map[string]any{"actor": "admin"}))
+			e.Clock.Advance(26 * time.Minute)
+			e.MustSweep()
+			if left := append(e.Storage.LeftOf("org_new"), e.Storage.Under("open/")...); len(left) > 0 {
 				t.Errorf("left: %v", left)
 			}
 		})
@@ -35,59 +35,59 @@ func TestUnfinishedConnectLeavesNothingOfATenant(t *testing.T) {
 // TestLaterSessionKeepsTheKeyring: it was sealed with the keyring that the first
 // session brought.
 func TestLaterSessionKeepsTheKeyring(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.begin(newcomer, map[string]any{"actor": "admin"})
-	e.clock.Advance(20 * time.Minute)
-	later := e.begin(newcomer, map[string]any{"actor": "another"})
-	e.clock.Advance(6 * time.Minute)
-	e.sweep()
-	code := e.callback(e.consent(later, authpipetest.Consent{User: "ada"})).code(t)
-	e.must(logical.UpdateOperation, later.path+"/complete", map[string]any{"actor": "another", "connect_code": code})
-	e.after(time.Hour)
-	e.read("creds/" + newcomer)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Begin(enginetest.Newcomer, map[string]any{"actor": "admin"})
+	e.Clock.Advance(20 * time.Minute)
+	later := e.Begin(enginetest.Newcomer, map[string]any{"actor": "another"})
+	e.Clock.Advance(6 * time.Minute)
+	e.MustSweep()
+	code := e.Callback(e.Consent(later, authpipetest.Consent{User: "ada"})).ConnectCode(t)
+	e.Must(logical.UpdateOperation, later.Path+"/complete", map[string]any{"actor": "another", "connect_code": code})
+	e.After(time.Hour)
+	e.Read("creds/" + enginetest.Newcomer)
 }
 
 func TestReapingASessionKeepsTheKeyringOfATenantThatHasBegun(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.begin(newcomer, map[string]any{"actor": "admin"})
-	e.connect(newcomer, "boss", authpipetest.Consent{User: "ada"})
-	e.must(logical.DeleteOperation, "creds/"+newcomer, nil)
-	e.clock.Advance(26 * time.Minute)
-	e.sweep()
-	if len(e.keys("keyring/tenant/org_new")) == 0 {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Begin(enginetest.Newcomer, map[string]any{"actor": "admin"})
+	e.Connect(enginetest.Newcomer, "boss", authpipetest.Consent{User: "ada"})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Newcomer, nil)
+	e.Clock.Advance(26 * time.Minute)
+	e.MustSweep()
+	if len(e.Storage.Under("keyring/tenant/org_new")) == 0 {
 		t.Error("it is gone, and the tenant is not")
 	}
-	if left := e.keys("new-tenant/"); len(left) > 0 {
+	if left := e.Storage.Under("new-tenant/"); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	e.connect(newcomer, "boss", authpipetest.Consent{User: "ada"})
+	e.Connect(enginetest.Newcomer, "boss", authpipetest.Consent{User: "ada"})
 }
 
 // TestUnfinishedConnectMayDieAtAnyStorageOperation, and so may its reaping.
 func TestUnfinishedConnectMayDieAtAnyStorageOperation(t *testing.T) {
-	for step, acts := range map[string][2]func(e *engine){
-		"begin": {func(*engine) {}, func(e *engine) {
-			e.do(logical.UpdateOperation, "connect/"+newcomer, map[string]any{"actor": "admin"})
+	for step, acts := range map[string][2]func(e *enginetest.Engine){
+		"begin": {func(*enginetest.Engine) {}, func(e *enginetest.Engine) {
+			e.Do(logical.UpdateOperation, "connect/"+enginetest.Newcomer, map[string]any{"actor": "admin"})
 		}},
-		"reap": {func(e *engine) {
-			e.begin(newcomer, map[string]any{"actor": "admin"})
-			e.clock.Advance(26 * time.Minute)
-		}, func(e *engine) { e.Sweep(context.Background()) }},
+		"reap": {func(e *enginetest.Engine) {
+			e.Begin(enginetest.Newcomer, map[string]any{"actor": "admin"})
+			e.Clock.Advance(26 * time.Minute)
+		}, func(e *enginetest.Engine) { e.Sweep(context.Background()) }},
 	} {
 		t.Run(step, func(t *testing.T) {
 			for c := range eachCrash() {
-				e := newEngine(t, authpipetest.Options{})
+				e := enginetest.New(t, authpipetest.Options{})
 				acts[0](e)
-				e.storage.DieAt(c.operation, c.afterEffect)
+				e.Storage.DieAt(c.operation, c.afterEffect)
 				acts[1](e)
 				if c.misses(e) {
 					continue
 				}
-				e.restart()
-				e.clock.Advance(time.Hour)
-				e.sweep()
-				e.after(time.Hour)
-				if left := e.left("org_new"); len(left) > 0 {
+				e.Restart()
+				e.Clock.Advance(time.Hour)
+				e.MustSweep()
+				e.After(time.Hour)
+				if left := e.Storage.LeftOf("org_new"); len(left) > 0 {
 					t.Errorf("%s, left: %v", c, left)
 				}
 			}

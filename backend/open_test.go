@@ -7,26 +7,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 // beginMany begins n sessions of the installation for the actor, a second apart.
-func (e *engine) beginMany(actor string, n int) (sessions []session) {
-	e.t.Helper()
+func beginMany(e *enginetest.Engine, actor string, n int) (sessions []enginetest.Session) {
+	e.T.Helper()
 	for range n {
-		s, _ := e.beginState(installation, map[string]any{"actor": actor})
+		s, _ := e.BeginState(enginetest.Installation, map[string]any{"actor": actor})
 		sessions = append(sessions, s)
-		e.clock.Advance(time.Second)
+		e.Clock.Advance(time.Second)
 	}
 	return sessions
 }
 
-func (e *engine) countOpen(sessions []session) (n int) {
-	e.t.Helper()
+func countOpen(e *enginetest.Engine, sessions []enginetest.Session) (n int) {
+	e.T.Helper()
 	for _, s := range sessions {
-		if e.read(s.path)["status"] == "pending" {
+		if e.Read(s.Path)["status"] == "pending" {
 			n++
 		}
 	}
@@ -34,107 +36,107 @@ func (e *engine) countOpen(sessions []session) (n int) {
 }
 
 func TestOldestOfTooManyOpenSessionsIsCancelled(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"session_ttl": "1h", "require_installation": false})
-	others := e.beginMany("another admin", 2)
-	user, _ := e.beginState(uma, map[string]any{"actor": "admin"})
-	sessions := e.beginMany("admin", 100)
-	if n := e.countOpen(sessions); n != 100 {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"session_ttl": "1h", "require_installation": false})
+	others := beginMany(e, "another admin", 2)
+	user, _ := e.BeginState(enginetest.Uma, map[string]any{"actor": "admin"})
+	sessions := beginMany(e, "admin", 100)
+	if n := countOpen(e, sessions); n != 100 {
 		t.Fatalf("%d of 100 are open", n)
 	}
-	e.restart()
-	more := e.beginMany("admin", 2)
+	e.Restart()
+	more := beginMany(e, "admin", 2)
 	for _, s := range sessions[:2] {
-		e.failedFor(s, "cancelled")
+		failedFor(e, s, "cancelled")
 	}
-	if n := e.countOpen(append(sessions, more...)); n != 100 {
+	if n := countOpen(e, append(sessions, more...)); n != 100 {
 		t.Errorf("%d are open", n)
 	}
-	if n := e.countOpen(append(others, user)); n != 3 {
+	if n := countOpen(e, append(others, user)); n != 3 {
 		t.Errorf("of those of another actor and of another ref %d are open", n)
 	}
-	e.refused("session_used", 409, logical.UpdateOperation, sessions[0].path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA-BBBB-CCCC-DDDD"})
-	e.checkInvariants("with too many sessions")
+	e.Refused("session_used", 409, logical.UpdateOperation, sessions[0].Path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA-BBBB-CCCC-DDDD"})
+	e.CheckInvariants("with too many sessions")
 }
 
 func TestSessionThatHasEndedIsNotCountedAsOpen(t *testing.T) {
-	for name, end := range map[string]func(e *engine, s session){
-		"cancelled": func(e *engine, s session) { e.must(logical.DeleteOperation, s.path, nil) },
-		"failed": func(e *engine, s session) {
-			e.do(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "mallory", "connect_code": "x"})
+	for name, end := range map[string]func(e *enginetest.Engine, s enginetest.Session){
+		"cancelled": func(e *enginetest.Engine, s enginetest.Session) { e.Must(logical.DeleteOperation, s.Path, nil) },
+		"failed": func(e *enginetest.Engine, s enginetest.Session) {
+			e.Do(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "mallory", "connect_code": "x"})
 		},
-		"completed": func(e *engine, s session) {
-			code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(e.t)
-			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+		"completed": func(e *enginetest.Engine, s enginetest.Session) {
+			code := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).ConnectCode(e.T)
+			e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"session_ttl": "1h"})
-			first := e.beginMany("admin", 1)
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"session_ttl": "1h"})
+			first := beginMany(e, "admin", 1)
 			for range 110 {
-				end(e, e.beginMany("admin", 1)[0])
+				end(e, beginMany(e, "admin", 1)[0])
 			}
-			if n := e.countOpen(first); n != 1 {
+			if n := countOpen(e, first); n != 1 {
 				t.Error("the first session was cancelled")
 			}
 		})
 	}
 	t.Run("expired", func(t *testing.T) {
-		e := newEngine(t, authpipetest.Options{})
-		e.beginMany("admin", 60)
-		e.clock.Advance(10 * time.Minute)
-		second := e.beginMany("admin", 60)
-		if n := e.countOpen(second); n != 60 {
+		e := enginetest.New(t, authpipetest.Options{})
+		beginMany(e, "admin", 60)
+		e.Clock.Advance(10 * time.Minute)
+		second := beginMany(e, "admin", 60)
+		if n := countOpen(e, second); n != 60 {
 			t.Errorf("%d of 60 are open", n)
 		}
 	})
 }
 
 func TestOpenSessionThatIsRedeemedIsNotCancelled(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	first := e.beginMany("admin", 1)[0]
-	code := e.callback(e.consent(first, authpipetest.Consent{User: "ada"})).code(t)
-	e.beginMany("admin", 99)
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
+	e := enginetest.New(t, authpipetest.Options{})
+	first := beginMany(e, "admin", 1)[0]
+	code := e.Callback(e.Consent(first, authpipetest.Consent{User: "ada"})).ConnectCode(t)
+	beginMany(e, "admin", 99)
+	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
 		func() {
-			e.must(logical.UpdateOperation, first.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+			e.Must(logical.UpdateOperation, first.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 		},
-		func() { e.beginMany("admin", 1) })
-	e.unharmed(first, "completed")
+		func() { beginMany(e, "admin", 1) })
+	e.CheckSession(first, "completed")
 }
 
 func TestSessionsBegunAtOnceAreNotTooMany(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	sessions := e.beginMany("admin", 95)
+	e := enginetest.New(t, authpipetest.Options{})
+	sessions := beginMany(e, "admin", 95)
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	for range 20 {
 		all.Go(func() {
-			s, _ := e.beginState(installation, map[string]any{"actor": "admin"})
+			s, _ := e.BeginState(enginetest.Installation, map[string]any{"actor": "admin"})
 			mu.Lock()
 			defer mu.Unlock()
 			sessions = append(sessions, s)
 		})
 	}
 	all.Wait()
-	if n := e.countOpen(sessions); n != 100 {
+	if n := countOpen(e, sessions); n != 100 {
 		t.Errorf("%d are open", n)
 	}
 }
 
 func TestBeginningASessionCostsTheSameHoweverManyOthersAreOpen(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install() // of a tenant without a record, the first session of a minute costs more
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install() // of a tenant without a record, the first session of a minute costs more
 	cost := func() int {
-		e.storage.Reset()
-		e.beginMany("admin", 1)
-		return len(e.storage.Operations())
+		e.Storage.Reset()
+		beginMany(e, "admin", 1)
+		return len(e.Storage.Operations())
 	}
 	cost() // makes the tenant's keys
 	alone := cost()
 	for i := range 150 {
-		e.beginMany(fmt.Sprint("admin ", i), 1)
+		beginMany(e, fmt.Sprint("admin ", i), 1)
 	}
 	if among := cost(); among != alone {
 		t.Errorf("it costs %d storage operations, and %d among others", alone, among)
@@ -142,18 +144,20 @@ func TestBeginningASessionCostsTheSameHoweverManyOthersAreOpen(t *testing.T) {
 }
 
 func TestIndexOfOpenSessionsIsEmptyOnceTheyAreReaped(t *testing.T) {
-	for name, end := range map[string]func(e *engine){
-		"by themselves":            func(*engine) {},
-		"after a restart":          func(e *engine) { e.restart() },
-		"of a tenant that is gone": func(e *engine) { e.do(logical.DeleteOperation, "tenants/org_acme", map[string]any{"force": true}) },
+	for name, end := range map[string]func(e *enginetest.Engine){
+		"by themselves":   func(*enginetest.Engine) {},
+		"after a restart": func(e *enginetest.Engine) { e.Restart() },
+		"of a tenant that is gone": func(e *enginetest.Engine) {
+			e.Do(logical.DeleteOperation, "tenants/org_acme", map[string]any{"force": true})
+		},
 	} {
-		e := newEngine(t, authpipetest.Options{})
-		e.beginMany("admin", 3)
+		e := enginetest.New(t, authpipetest.Options{})
+		beginMany(e, "admin", 3)
 		end(e)
-		e.clock.Advance(time.Hour)
-		e.sweep()
+		e.Clock.Advance(time.Hour)
+		e.MustSweep()
 		for _, prefix := range []string{"open/", "session/", "due/"} {
-			keys, err := e.storage.Keys(context.Background(), prefix)
+			keys, err := e.Storage.Keys(context.Background(), prefix)
 			if err != nil || len(keys) > 0 {
 				t.Errorf("%s: %v are left, %v", name, keys, err)
 			}

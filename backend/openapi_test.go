@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/framework"
@@ -18,8 +19,6 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 )
-
-var update = flag.Bool("update", false, "write the OpenAPI document anew")
 
 const openAPIFile = "../testdata/openapi.json"
 
@@ -73,7 +72,7 @@ func TestTheOpenAPIDocumentIsTheGoldenOne(t *testing.T) {
 	if err := encoder.Encode(doc); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
+	if *enginetest.Update {
 		if err := os.WriteFile(openAPIFile, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}

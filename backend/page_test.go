@@ -8,20 +8,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 func TestThePageIsSafeToShow(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	s := e.begin(installation, map[string]any{"actor": "admin", "return_url": returnURL})
-	back := e.consent(s, authpipetest.Consent{User: "ada", Cancel: true})
+	e := enginetest.New(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})
+	back := e.Consent(s, authpipetest.Consent{User: "ada", Cancel: true})
 	q := back.Query()
 	q.Set("error_description", `"><script>alert(1)</script>`)
 	q.Set("error_reason", "x\r\nSet-Cookie: a=b")
 	resp, err := e.HandleRequest(t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.storage, Unauthenticated: true,
+		Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.Storage, Unauthenticated: true,
 		Data: map[string]any{"state": q.Get("state"), "error": q.Get("error"), "error_description": q.Get("error_description"), "error_reason": q.Get("error_reason"), "unheard_of": "x"},
 	})
 	if err != nil {
@@ -45,26 +47,26 @@ func TestThePageIsSafeToShow(t *testing.T) {
 			t.Errorf("%s is %v", name, got)
 		}
 	}
-	if got := e.read(s.path)["error_description"].(string); strings.ContainsAny(got, "\r\n") || !strings.Contains(got, "access_denied") {
+	if got := e.Read(s.Path)["error_description"].(string); strings.ContainsAny(got, "\r\n") || !strings.Contains(got, "access_denied") {
 		t.Errorf("the session tells %q", got)
 	}
-	u, err := url.Parse(page{html: html}.returned(t).String())
+	u, err := url.Parse(enginetest.Page{HTML: html}.Returned(t).String())
 	if err != nil || u.Host != "app.example.com" || u.Query().Get("error") != "access_denied" {
 		t.Errorf("the browser is returned to %v, %v", u, err)
 	}
 }
 
 func TestThePageIsNotWrapped(t *testing.T) {
-	e, _, back, _ := authorized(t)
+	e, _, back, _ := enginetest.Authorized(t)
 	_, err := e.HandleRequest(t.Context(), &logical.Request{
-		Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.storage, Unauthenticated: true,
+		Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.Storage, Unauthenticated: true,
 		Data: map[string]any{"state": back.Query().Get("state"), "code": "c"}, WrapInfo: &logical.RequestWrapInfo{TTL: time.Hour},
 	})
-	checkCode(t, err, "invalid_request", 400)
+	enginetest.CheckCode(t, err, "invalid_request", 400)
 }
 
 func TestWhateverComesToTheCallbackIsAnsweredWithAPage(t *testing.T) {
-	e, _, back, _ := authorized(t)
+	e, _, back, _ := enginetest.Authorized(t)
 	state := back.Query().Get("state")
 	for name, data := range map[string]map[string]any{
 		"a parameter twice":       {"state": []any{state, state}, "code": "c"},
@@ -73,7 +75,7 @@ func TestWhateverComesToTheCallbackIsAnsweredWithAPage(t *testing.T) {
 		"what stands in the path": {"provider": "google", "state": state, "code": "c"},
 		"nothing":                 {},
 	} {
-		resp, err := e.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.storage, Unauthenticated: true, Data: data})
+		resp, err := e.HandleRequest(t.Context(), &logical.Request{Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.Storage, Unauthenticated: true, Data: data})
 		if err != nil || resp.IsError() || resp.Data[logical.HTTPStatusCode] != 400 {
 			t.Errorf("%s is answered %v, %v", name, resp, err)
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -14,53 +16,53 @@ import (
 
 // proves reports whether the provider accepts the proof that uma's token is
 // served with.
-func (e *engine) proves() bool {
-	e.t.Helper()
-	c := e.read("creds/" + uma)
+func proves(e *enginetest.Engine) bool {
+	e.T.Helper()
+	c := e.Read("creds/" + enginetest.Uma)
 	q := url.Values{"access_token": {c["access_token"].(string)}, "appsecret_proof": {c["appsecret_proof"].(string)}}
-	return e.get("/v27.0/me?"+q.Encode()) == 200
+	return e.Facebook.Get("/v27.0/me?"+q.Encode()) == 200
 }
 
 func TestAProofIsMadeOfTheServedToken(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{mountURL + "/callback/facebook"}})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Facebook.AddApp(authpipetest.App{ID: enginetest.AppID, Secret: enginetest.AppSecret, RequireAppSecret: true, RedirectURIs: []string{enginetest.MountURL + "/callback/facebook"}})
+	e.Install()
 	for _, data := range []map[string]any{nil, {"proof": "now"}} {
-		c := e.must(logical.ReadOperation, "creds/"+installation, data)
+		c := e.Must(logical.ReadOperation, "creds/"+enginetest.Installation, data)
 		q := url.Values{"access_token": {c["access_token"].(string)}, "appsecret_proof": {c["appsecret_proof"].(string)}}
 		if data != nil {
 			q.Set("appsecret_time", fmt.Sprint(c["appsecret_time"]))
 		}
-		if status := e.get("/v27.0/me?" + q.Encode()); status != 200 {
+		if status := e.Facebook.Get("/v27.0/me?" + q.Encode()); status != 200 {
 			t.Errorf("with the proof of %v the provider answers %d", data, status)
 		}
 		q.Set("appsecret_proof", strings.Repeat("0", 64))
-		if status := e.get("/v27.0/me?" + q.Encode()); status != 400 {
+		if status := e.Facebook.Get("/v27.0/me?" + q.Encode()); status != 400 {
 			t.Errorf("with a wrong proof the provider answers %d", status)
 		}
 	}
-	e.refused("invalid_request", 400, logical.ReadOperation, "creds/"+installation, map[string]any{"proof": "later"})
+	e.Refused("invalid_request", 400, logical.ReadOperation, "creds/"+enginetest.Installation, map[string]any{"proof": "later"})
 }
 
 // TestEveryCallWithATokenIsProven looks at what the engine sends in its life
 // with a business, its page and a person, with their tokens and the app's own.
 // The verification that asks for nothing without a token is none of these.
 func TestEveryCallWithATokenIsProven(t *testing.T) {
-	e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
-	e.install()
-	e.read("creds/" + page777)
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	e.clock.Advance(10 * day)
-	for _, ref := range []string{installation, uma, page777} {
-		e.must(logical.UpdateOperation, "connections/"+ref+"/check", nil)
-		e.must(logical.UpdateOperation, "connections/"+ref+"/refresh", nil)
+	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
+	e.Install()
+	e.Read("creds/" + enginetest.Page777)
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+	e.Clock.Advance(10 * enginetest.Day)
+	for _, ref := range []string{enginetest.Installation, enginetest.Uma, enginetest.Page777} {
+		e.Must(logical.UpdateOperation, "connections/"+ref+"/check", nil)
+		e.Must(logical.UpdateOperation, "connections/"+ref+"/refresh", nil)
 	}
-	e.after(2 * day)
-	e.must(logical.DeleteOperation, "creds/"+uma, nil)
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	e.after(2 * time.Minute)
+	e.After(2 * enginetest.Day)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	e.After(2 * time.Minute)
 	proven := map[string]bool{}
-	for _, r := range e.fb.Requests() {
+	for _, r := range e.Facebook.Requests() {
 		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ") + r.Form.Get("access_token") + r.Query.Get("access_token")
 		if token == "" || r.Batched { // an entry of a batch is proven by the batch
 			continue

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -54,21 +56,21 @@ func next(t *testing.T, from chan told) told {
 	select {
 	case got := <-from:
 		return got
-	case <-time.After(patience):
-		t.Fatalf("Vault was sent nothing more in %v", patience)
+	case <-time.After(enginetest.Patience):
+		t.Fatalf("Vault was sent nothing more in %v", enginetest.Patience)
 		return told{}
 	}
 }
 
 // publishing returns an engine with an installation, Uma and a Vault that takes events.
-func publishing(t *testing.T, take func(context.Context) error) (*engine, vaultBus) {
+func publishing(t *testing.T, take func(context.Context) error) (*enginetest.Engine, vaultBus) {
 	t.Helper()
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	v := vaultBus{make(chan told, 10_000), make(chan told, 10_000), take}
 	b, err := backend.New(t.Context(), &logical.BackendConfig{
-		StorageView: e.storage, System: logicalSystem(), EventsSender: v, ObservationRecorder: v,
-		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.log}),
-	}, backend.Options{Now: e.clock.Now, Transport: unhurried{http.DefaultTransport}})
+		StorageView: e.Storage, System: enginetest.SystemView(), EventsSender: v, ObservationRecorder: v,
+		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.Log}),
+	}, backend.Options{Now: e.Clock.Now, Transport: enginetest.Unhurried{RoundTripper: http.DefaultTransport}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,41 +82,41 @@ func listens(context.Context) error { return nil }
 
 func TestEventsArePublishedToVault(t *testing.T) {
 	for name, row := range map[string]struct {
-		act  func(*engine)
+		act  func(*enginetest.Engine)
 		kind string
 		want map[string]any
 		seen told
 	}{
 		"a person is connected": {
-			func(e *engine) { e.connect(udo, "udo", authpipetest.Consent{User: "udo"}) }, "connection-created",
-			map[string]any{"path": "connections/" + udo, "data_path": "creds/" + udo, "modified": "true", "ref": udo},
-			told{"connection/created", map[string]any{"path": "connections/" + udo, "ref": udo, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "user"}},
+			func(e *enginetest.Engine) { e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"}) }, "connection-created",
+			map[string]any{"path": "connections/" + enginetest.Udo, "data_path": "creds/" + enginetest.Udo, "modified": "true", "ref": enginetest.Udo},
+			told{"connection/created", map[string]any{"path": "connections/" + enginetest.Udo, "ref": enginetest.Udo, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "user"}},
 		},
 		"a token is refreshed": {
-			func(e *engine) {
-				e.clock.Advance(30 * day)
-				e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			func(e *enginetest.Engine) {
+				e.Clock.Advance(30 * enginetest.Day)
+				e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 			}, "connection-refreshed",
-			map[string]any{"path": "connections/" + uma, "data_path": "creds/" + uma, "modified": "true", "ref": uma},
-			told{"connection/refreshed", map[string]any{"path": "connections/" + uma, "ref": uma, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "user"}},
+			map[string]any{"path": "connections/" + enginetest.Uma, "data_path": "creds/" + enginetest.Uma, "modified": "true", "ref": enginetest.Uma},
+			told{"connection/refreshed", map[string]any{"path": "connections/" + enginetest.Uma, "ref": enginetest.Uma, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "user"}},
 		},
 		"a refresh fails": {
-			func(e *engine) {
-				defer e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654}})()
-				_, _ = e.do(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+			func(e *enginetest.Engine) {
+				defer e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654}})()
+				_, _ = e.Do(logical.UpdateOperation, "connections/"+enginetest.Installation+"/refresh", nil)
 			}, "connection-refresh-fail",
-			map[string]any{"path": "connections/" + installation, "data_path": "creds/" + installation, "modified": "false", "ref": installation},
-			told{"connection/refresh-failed", map[string]any{"path": "connections/" + installation, "ref": installation, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "installation"}},
+			map[string]any{"path": "connections/" + enginetest.Installation, "data_path": "creds/" + enginetest.Installation, "modified": "false", "ref": enginetest.Installation},
+			told{"connection/refresh-failed", map[string]any{"path": "connections/" + enginetest.Installation, "ref": enginetest.Installation, "tenant_id": "org_acme", "provider": "facebook", "credential_for": "installation"}},
 		},
 		"a tenant is suspended": {
-			func(e *engine) { e.suspend(true) }, "tenant-suspended",
+			func(e *enginetest.Engine) { e.Tenant.Suspend(true) }, "tenant-suspended",
 			map[string]any{"path": "tenants/org_acme", "data_path": "tenants/org_acme", "modified": "true", "ref": "org_acme"},
 			told{"tenant/suspended", map[string]any{"path": "tenants/org_acme", "ref": "org_acme", "tenant_id": "org_acme"}},
 		},
 		"a provider throttles": {
-			func(e *engine) {
-				defer e.fb.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4}})()
-				_, _ = e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			func(e *enginetest.Engine) {
+				defer e.Facebook.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 4}})()
+				_, _ = e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 			}, "provider-throttled",
 			map[string]any{"path": "config/facebook", "data_path": "health", "modified": "true", "ref": "facebook"},
 			told{"provider/throttled", map[string]any{"path": "config/facebook", "ref": "facebook"}},
@@ -132,7 +134,7 @@ func TestEventsArePublishedToVault(t *testing.T) {
 				t.Error(diff)
 			}
 			seen := next(t, v.observations)
-			row.seen.data["event_id"], row.seen.data["at"] = int64(3), e.clock.Now().Format(time.RFC3339)
+			row.seen.data["event_id"], row.seen.data["at"] = int64(3), e.Clock.Now().Format(time.RFC3339)
 			if diff := cmp.Diff(row.seen.data, seen.data); seen.name != "authpipe/"+row.seen.name || diff != "" {
 				t.Errorf("observed is %s, %s", seen.name, diff)
 			}
@@ -157,10 +159,10 @@ func TestRequestsDoNotWaitForPublishing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, _ := publishing(t, row.take)
-			e.suspend(true)
+			e.Tenant.Suspend(true)
 			<-reached
-			e.suspend(false)
-			e.read("creds/" + uma)
+			e.Tenant.Suspend(false)
+			e.Read("creds/" + enginetest.Uma)
 			if row.outcome != "" {
 				for range 3 { // of two events by two media
 					<-reached
@@ -168,11 +170,11 @@ func TestRequestsDoNotWaitForPublishing(t *testing.T) {
 			}
 			e.Cleanup(t.Context())
 			if row.outcome != "" {
-				if got := e.metrics()[`authpipe_announcements_total{medium="event_bus",outcome="`+row.outcome+`"}`]; got < 1 {
+				if got := e.Metrics()[`authpipe_announcements_total{medium="event_bus",outcome="`+row.outcome+`"}`]; got < 1 {
 					t.Errorf("%v are counted", got)
 				}
 			}
-			if log := e.log.String(); strings.Contains(log, "[WARN]  an event") || strings.Contains(log, "[ERROR]") {
+			if log := e.Log.String(); strings.Contains(log, "[WARN]  an event") || strings.Contains(log, "[ERROR]") {
 				t.Errorf("the log is noisy:\n%s", log)
 			}
 		})
@@ -190,7 +192,7 @@ func TestPublishingTimesOut(t *testing.T) {
 		bounds <- time.Until(until)
 		return nil
 	})
-	e.suspend(true)
+	e.Tenant.Suspend(true)
 	if bound := <-bounds; bound > 10*time.Second {
 		t.Errorf("it has %v", bound)
 	}
@@ -203,7 +205,7 @@ func TestAbsentSinkIsCalledOnce(t *testing.T) {
 		return status.Error(codes.Unimplemented, "unknown service pb.Events")
 	})
 	for i := range 10 {
-		e.suspend(i%2 == 0)
+		e.Tenant.Suspend(i%2 == 0)
 	}
 	<-asked
 	<-asked
@@ -211,7 +213,7 @@ func TestAbsentSinkIsCalledOnce(t *testing.T) {
 	if n := len(asked); n > 0 || len(v.events) > 0 {
 		t.Errorf("it is asked %d times more", n)
 	}
-	for name := range e.metrics() {
+	for name := range e.Metrics() {
 		if strings.HasPrefix(name, "authpipe_announcements_total") {
 			t.Errorf("%s is told where nobody is", name)
 		}
@@ -219,10 +221,10 @@ func TestAbsentSinkIsCalledOnce(t *testing.T) {
 }
 
 func TestEngineWorksWithoutSinks(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{}) // whose Vault has neither
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{}) // whose Vault has neither
+	e.Install()
 	e.Cleanup(t.Context())
-	e.read("creds/" + installation)
+	e.Read("creds/" + enginetest.Installation)
 }
 
 // TestEventsBeyondTheBoundAreDropped has more happen than is kept, while Vault
@@ -231,12 +233,12 @@ func TestEventsBeyondTheBoundAreDropped(t *testing.T) {
 	reached, release := make(chan bool, 10_000), make(chan bool)
 	e, v := publishing(t, func(context.Context) error { reached <- true; <-release; return nil })
 	for i := range 5000 {
-		e.suspend(i%2 == 0)
+		e.Tenant.Suspend(i%2 == 0)
 		if i == 0 {
 			<-reached
 		}
 	}
-	dropped := e.metrics()[`authpipe_announcements_total{medium="event_bus",outcome="dropped"}`]
+	dropped := e.Metrics()[`authpipe_announcements_total{medium="event_bus",outcome="dropped"}`]
 	if dropped != 4999-4096 {
 		t.Errorf("%v are dropped", dropped)
 	}
@@ -254,16 +256,16 @@ func TestEventsBeyondTheBoundAreDropped(t *testing.T) {
 func TestPublishedEventsHoldNoSecret(t *testing.T) {
 	e, v := publishing(t, listens)
 	var search canary.Search
-	search.Plant("app secret", appSecret)
-	search.Plant("token", e.token(uma))
-	echo := authpipetest.GraphError{Code: 987654, Message: "echo " + e.token(uma) + " " + appSecret}
-	mend := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &echo})
-	_, _ = e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+	search.Plant("app secret", enginetest.AppSecret)
+	search.Plant("token", e.CheckedToken(enginetest.Uma))
+	echo := authpipetest.GraphError{Code: 987654, Message: "echo " + e.CheckedToken(enginetest.Uma) + " " + enginetest.AppSecret}
+	mend := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &echo})
+	_, _ = e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 	mend()
-	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
-	search.Plant("token", e.token(udo))
-	e.fb.RemoveApp(appID, "udo")
-	_, _ = e.do(logical.UpdateOperation, "connections/"+udo+"/check", nil)
+	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
+	search.Plant("token", e.CheckedToken(enginetest.Udo))
+	e.Facebook.RemoveApp(enginetest.AppID, "udo")
+	_, _ = e.Do(logical.UpdateOperation, "connections/"+enginetest.Udo+"/check", nil)
 	for range 3 {
 		text := fmt.Sprint(next(t, v.events), next(t, v.observations))
 		for _, found := range search.Find([]byte(text)) {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -16,23 +18,23 @@ import (
 
 // throng plants n users of org_acme, each with a page of their own. What is
 // planted opens nowhere.
-func (e *engine) throng(n int) {
-	e.t.Helper()
-	record := e.raw("cred/" + installation)
+func throng(e *enginetest.Engine, n int) {
+	e.T.Helper()
+	record := e.Storage.Raw("cred/" + enginetest.Installation)
 	for i := range n {
 		user := fmt.Sprintf("cred/org_acme/facebook/users/%05d", i)
-		e.plant(user, record)
-		e.plant(user+"/pages/1", record)
+		e.Plant(user, record)
+		e.Plant(user+"/pages/1", record)
 	}
 }
 
 func TestToUninstallForManyHoldsNoRequest(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.throng(100)
-	e.storage.Reset()
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	if n := len(e.storage.Operations()); n > 40 {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	throng(e, 100)
+	e.Storage.Reset()
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	if n := len(e.Storage.Operations()); n > 40 {
 		t.Errorf("the request makes %d storage calls", n)
 	}
 }
@@ -40,22 +42,22 @@ func TestToUninstallForManyHoldsNoRequest(t *testing.T) {
 // TestARemovalOfManyComesToItsEndHoweverSlowStorageIs has each storage call take
 // a second.
 func TestARemovalOfManyComesToItsEndHoweverSlowStorageIs(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	e.throng(30)
-	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	throng(e, 30)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"force": true})
 	for range 100 {
-		e.storage.Fail(func(_ int, op storagetest.Operation) error {
+		e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 			if strings.Contains(op.Key, "cred/org_acme/") {
-				e.clock.Advance(time.Second)
+				e.Clock.Advance(time.Second)
 			}
 			return nil
 		})
-		e.clock.Advance(2 * time.Minute)
+		e.Clock.Advance(2 * time.Minute)
 		e.Sweep(t.Context())
 	}
-	e.storage.Reset()
-	if left := e.keys("cred/org_acme/"); len(left) > 0 {
+	e.Storage.Reset()
+	if left := e.Storage.Under("cred/org_acme/"); len(left) > 0 {
 		t.Errorf("after 100 sweeps %d records are left", len(left))
 	}
 }
@@ -64,56 +66,56 @@ func TestARemovalOfManyComesToItsEndHoweverSlowStorageIs(t *testing.T) {
 // told of all.
 func TestARemovalRevokesSeveralAtOnce(t *testing.T) {
 	const users = 10
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
 	for i := range users {
 		user := fmt.Sprintf("u%02d", i)
-		e.fb.AddUser(authpipetest.User{ID: user})
-		e.connect("org_acme/facebook/users/"+user, user, authpipetest.Consent{User: user})
+		e.Facebook.AddUser(authpipetest.User{ID: user})
+		e.Connect("org_acme/facebook/users/"+user, user, authpipetest.Consent{User: user})
 	}
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	e.clock.Advance(2 * time.Minute)
-	n := e.fb.Count(authpipetest.EndpointRevoke)
-	release := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Hang: true})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	e.Clock.Advance(2 * time.Minute)
+	n := e.Facebook.Count(authpipetest.EndpointRevoke)
+	release := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Hang: true})
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { e.Sweep(t.Context()) })
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+	ctx, stop := context.WithTimeout(t.Context(), enginetest.Patience)
 	defer stop()
-	if err := e.fb.AwaitCount(ctx, authpipetest.EndpointRevoke, n+users); err != nil {
-		t.Errorf("of %d grants %d are revoked at once", n+users, e.fb.Count(authpipetest.EndpointRevoke)-n)
+	if err := e.Facebook.AwaitCount(ctx, authpipetest.EndpointRevoke, n+users); err != nil {
+		t.Errorf("of %d grants %d are revoked at once", n+users, e.Facebook.Count(authpipetest.EndpointRevoke)-n)
 	}
 	release()
 	sweeping.Wait()
-	e.after(2 * time.Minute)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	e.After(2 * time.Minute)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
 // TestWhileTheProviderIsLeftAloneARemovalDoesNotGoThroughAllItHas: it would hear
 // the same answer from memory of each. It goes on where it stopped.
 func TestWhileTheProviderIsLeftAloneARemovalDoesNotGoThroughAllItHas(t *testing.T) {
 	const users = 60
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
 	for i := range users {
 		user := fmt.Sprintf("u%02d", i)
-		e.fb.AddUser(authpipetest.User{ID: user})
-		e.connect("org_acme/facebook/users/"+user, user, authpipetest.Consent{User: user})
+		e.Facebook.AddUser(authpipetest.User{ID: user})
+		e.Connect("org_acme/facebook/users/"+user, user, authpipetest.Consent{User: user})
 	}
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	up := e.fb.Fail(authpipetest.Fault{Status: 500, Body: "<html>down</html>"})
-	e.clock.Advance(2 * time.Minute)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	up := e.Facebook.Fail(authpipetest.Fault{Status: 500, Body: "<html>down</html>"})
+	e.Clock.Advance(2 * time.Minute)
 	e.Sweep(t.Context()) // finds the provider down
-	e.clock.Advance(10 * time.Minute)
-	e.log.Reset()
-	e.storage.Reset()
+	e.Clock.Advance(10 * time.Minute)
+	e.Log.Reset()
+	e.Storage.Reset()
 	e.Sweep(t.Context())
-	lines := strings.Count(e.log.String(), "removing failed")
-	if n := len(e.storage.Operations()); n > users || lines > 1 {
+	lines := strings.Count(e.Log.String(), "removing failed")
+	if n := len(e.Storage.Operations()); n > users || lines > 1 {
 		t.Errorf("an attempt makes %d storage calls and writes %d lines", n, lines)
 	}
 	up()
 	for range 5 {
-		e.after(10 * time.Minute)
+		e.After(10 * time.Minute)
 	}
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }

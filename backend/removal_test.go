@@ -6,161 +6,146 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-var down = authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Body: "<html>down</html>"}
-
-func (e *engine) removal() map[string]any {
-	e.t.Helper()
-	removal, ok := e.read("connections/" + installation)["removal"].(map[string]any)
-	if !ok {
-		e.t.Fatalf("the installation is not being removed: %v", e.read("connections/"+installation))
-	}
-	return removal
-}
-
-func (e *engine) after(d time.Duration) {
-	e.t.Helper()
-	e.clock.Advance(d)
-	e.sweep()
-}
-
 func TestWhatCannotBeRevokedIsNotForgotten(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	token := e.read("creds/" + uma)["access_token"].(string)
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	if got := e.read("connections/" + uma); got["removal"] == nil {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	if got := e.Read("connections/" + enginetest.Uma); got["removal"] == nil {
 		t.Errorf("who stands under it reads %v", got)
 	}
-	repair := e.fb.Fail(down)
+	repair := e.Facebook.Fail(enginetest.RevokeDown)
 	for range 12 {
-		e.after(7 * time.Hour)
+		e.After(7 * time.Hour)
 	}
-	if got := e.removal(); got["unrevoked_count"] != 1 || got["attempts"] != 12 {
+	if got := e.Tenant.Removal(); got["unrevoked_count"] != 1 || got["attempts"] != 12 {
 		t.Errorf("the removal reads %v", got)
 	}
-	e.after(2 * time.Minute)
-	if got := e.removal(); got["attempts"] != 12 {
+	e.After(2 * time.Minute)
+	if got := e.Tenant.Removal(); got["attempts"] != 12 {
 		t.Errorf("it is not let rest: %v", got)
 	}
 	repair()
-	e.after(7 * time.Hour)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
-	if known, _ := e.fb.Inspect(token); known.Valid {
+	e.After(7 * time.Hour)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
+	if known, _ := e.Facebook.Inspect(token); known.Valid {
 		t.Error("uma's grant was forgotten, not revoked")
 	}
 }
 
 func TestOneUserWhoCannotBeRevokedDoesNotKeepTheOthers(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
-	tokens := map[string]string{uma: e.served(uma), udo: e.served(udo)}
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	fault := down
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
+	tokens := map[string]string{enginetest.Uma: e.Token(enginetest.Uma), enginetest.Udo: e.Token(enginetest.Udo)}
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	fault := enginetest.RevokeDown
 	fault.Times = 1 // one of them, at the first attempt
-	e.fb.Fail(fault)
-	e.after(2 * time.Minute)
-	if e.valid(tokens[uma]) == e.valid(tokens[udo]) {
+	e.Facebook.Fail(fault)
+	e.After(2 * time.Minute)
+	if e.Facebook.Valid(tokens[enginetest.Uma]) == e.Facebook.Valid(tokens[enginetest.Udo]) {
 		t.Error("not one of them was revoked")
 	}
-	if got := e.removal(); got["removed"] != 1 || got["unrevoked_count"] != 1 || !e.valid(tokens[got["unrevoked"].([]string)[0]]) {
+	if got := e.Tenant.Removal(); got["removed"] != 1 || got["unrevoked_count"] != 1 || !e.Facebook.Valid(tokens[got["unrevoked"].([]string)[0]]) {
 		t.Errorf("the removal reads %v", got)
 	}
-	e.after(10 * time.Minute)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	e.After(10 * time.Minute)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
 func TestARemovalIsForced(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	defer e.fb.Fail(down)()
-	e.after(2 * time.Minute)
-	e.refused("not_found", 404, logical.DeleteOperation, "creds/"+installation, nil)
-	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
-	e.log.Reset()
-	_, at := e.events(0)
-	e.after(2 * time.Minute)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
-	if log := e.log.String(); !strings.Contains(log, "forgotten without revoking") || !strings.Contains(log, uma) {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	defer e.Facebook.Fail(enginetest.RevokeDown)()
+	e.After(2 * time.Minute)
+	e.Refused("not_found", 404, logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"force": true})
+	e.Log.Reset()
+	_, at := e.Events(0)
+	e.After(2 * time.Minute)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
+	if log := e.Log.String(); !strings.Contains(log, "forgotten without revoking") || !strings.Contains(log, enginetest.Uma) {
 		t.Errorf("the log does not say what was forgotten: %s", log)
 	}
 	// Nor does it end with the removal who was left with a grant.
-	e.happened(at, "connection.unrevoked "+uma, "connection.deleted "+uma, "connection.deleted "+installation)
+	e.CheckEvents(at, "connection.unrevoked "+enginetest.Uma, "connection.deleted "+enginetest.Uma, "connection.deleted "+enginetest.Installation)
 }
 
 func TestAnInstallationIsRevokedAfterItsUsers(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	const ada = "org_acme/facebook/users/ada"
-	e.connect(ada, "ada", authpipetest.Consent{User: "ada"}) // so its grant is not told at once
-	token := e.read("creds/" + installation)["access_token"].(string)
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	repair := e.fb.Fail(down)
-	e.after(2 * time.Minute)
+	e.Connect(ada, "ada", authpipetest.Consent{User: "ada"}) // so its grant is not told at once
+	token := e.Read("creds/" + enginetest.Installation)["access_token"].(string)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	repair := e.Facebook.Fail(enginetest.RevokeDown)
+	e.After(2 * time.Minute)
 	repair()
 	for range 5 {
-		e.after(7 * time.Hour)
+		e.After(7 * time.Hour)
 	}
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
-	if known, _ := e.fb.Inspect(token); known.Valid {
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
+	if known, _ := e.Facebook.Inspect(token); known.Valid {
 		t.Error("the installation is gone, and its grant lives")
 	}
 }
 
 func TestNobodyIsServedWithoutTheInstallationThatWentAlong(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
-	e.storage.Fail(func(_ int, op storagetest.Operation) error {
-		if op.Verb == "delete" && op.Key == "cred/"+uma {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"force": true})
+	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
+		if op.Verb == "delete" && op.Key == "cred/"+enginetest.Uma {
 			return storagetest.ErrStorage
 		}
 		return nil
 	})
 	for range 8 {
-		e.after(7 * time.Hour)
+		e.After(7 * time.Hour)
 	}
-	e.storage.Reset()
-	e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
-	e.removal() // stands until the user is gone
-	e.after(7 * time.Hour)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+uma, nil)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	e.Storage.Reset()
+	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+	e.Tenant.Removal() // stands until the user is gone
+	e.After(7 * time.Hour)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Uma, nil)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
 func TestAReconnectDuringAnUninstallIsRevokedToo(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	s := e.begin(installation, map[string]any{"actor": "admin", "allow_account_change": true})
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "allow_account_change": true})
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
 	var token string
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke},
-		func() { e.must(logical.DeleteOperation, "creds/"+installation, nil) },
+	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke},
+		func() { e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil) },
 		func() {
-			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
-			token = e.read("creds/" + installation)["access_token"].(string)
+			e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+			token = e.Read("creds/" + enginetest.Installation)["access_token"].(string)
 		})
-	e.after(2 * time.Minute)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
-	if known, _ := e.fb.Inspect(token); known.Valid {
+	e.After(2 * time.Minute)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
+	if known, _ := e.Facebook.Inspect(token); known.Valid {
 		t.Error("udo's grant lives")
 	}
 }
 
 func TestALateRequestDoesNotRemoveANewInstallation(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	reached, release := e.hold("list", "cred/org_acme/facebook/users/")
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	reached, release := e.Storage.Hold("list", "cred/org_acme/facebook/users/")
 	var deleting sync.WaitGroup
-	deleting.Go(func() { e.must(logical.DeleteOperation, "creds/"+installation, nil) })
+	deleting.Go(func() { e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil) })
 	<-reached
-	e.after(time.Minute) // the worker is done with it
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
-	e.install()
+	e.After(time.Minute) // the worker is done with it
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
+	e.Install()
 	release()
 	deleting.Wait()
-	if !e.alive(installation) {
+	if !e.Alive(enginetest.Installation) {
 		t.Error("the new installation's grant was revoked")
 	}
 }
@@ -168,174 +153,174 @@ func TestALateRequestDoesNotRemoveANewInstallation(t *testing.T) {
 // TestAConnectionIsStoredBeforeItsInstallationGoesOrNotAtAll has the removal
 // come while a user's connection is being put.
 func TestAConnectionIsStoredBeforeItsInstallationGoesOrNotAtAll(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.install()
-	s := e.begin(udo, nil)
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
-	reached, release := e.hold("put", "cred/"+udo)
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	s := e.Begin(enginetest.Udo, nil)
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
+	reached, release := e.Storage.Hold("put", "cred/"+enginetest.Udo)
 	var both sync.WaitGroup
 	both.Go(func() {
-		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+		e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
 	})
 	<-reached
 	both.Go(func() {
-		e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"revoke": false})
+		e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"revoke": false})
 	})
-	e.settle()
+	e.Storage.AwaitQuiet()
 	release()
 	both.Wait()
-	e.after(2 * time.Minute)
-	e.after(2 * time.Minute)
-	if left := e.keys("cred/org_acme/"); len(left) > 0 {
+	e.After(2 * time.Minute)
+	e.After(2 * time.Minute)
+	if left := e.Storage.Under("cred/org_acme/"); len(left) > 0 {
 		t.Errorf("left without an installation: %v", left)
 	}
 }
 
 func TestACodeIsNotSpentOnWhatCannotBeConnected(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	s := e.begin(udo, nil)
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Udo, nil)
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
 	proof := map[string]any{"actor": "udo", "connect_code": code}
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	n := e.fb.Count(authpipetest.EndpointAccessToken)
-	e.refused("pending", 409, logical.UpdateOperation, s.path+"/complete", proof)
-	e.after(2 * time.Minute)
-	e.refused("installation_required", 409, logical.UpdateOperation, s.path+"/complete", proof)
-	if got := e.fb.Count(authpipetest.EndpointAccessToken) - n; got != 0 {
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	n := e.Facebook.Count(authpipetest.EndpointAccessToken)
+	e.Refused("pending", 409, logical.UpdateOperation, s.Path+"/complete", proof)
+	e.After(2 * time.Minute)
+	e.Refused("installation_required", 409, logical.UpdateOperation, s.Path+"/complete", proof)
+	if got := e.Facebook.Count(authpipetest.EndpointAccessToken) - n; got != 0 {
 		t.Errorf("the code was sent %d times", got)
 	}
-	e.install()
-	e.must(logical.UpdateOperation, s.path+"/complete", proof)
-	e.read("creds/" + udo)
+	e.Install()
+	e.Must(logical.UpdateOperation, s.Path+"/complete", proof)
+	e.Read("creds/" + enginetest.Udo)
 }
 
 func TestARemovalBeginsWhateverTheClockDid(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.after(48 * time.Hour)
-	e.clock.Advance(-48 * time.Hour)
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	e.after(2 * time.Minute)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.After(48 * time.Hour)
+	e.Clock.Advance(-48 * time.Hour)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	e.After(2 * time.Minute)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
 func TestAListSaysWhatIsBeingRemoved(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	info := e.must(logical.ListOperation, "creds/org_acme/facebook/users/", nil)["key_info"].(map[string]any)["uma"].(map[string]any)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	info := e.Must(logical.ListOperation, "creds/org_acme/facebook/users/", nil)["key_info"].(map[string]any)["uma"].(map[string]any)
 	if info["removing"] != true {
 		t.Errorf("key_info is %v", info)
 	}
 }
 
 func TestOneBadRecordKeepsNothingElseFromBeingDone(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	entry, err := e.storage.Storage.Get(t.Context(), "cred/"+installation)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	entry, err := e.Storage.Storage.Get(t.Context(), "cred/"+enginetest.Installation)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.plant("cred/"+uma, entry.Value)                            // does not open there
-	e.plant("due/0029923922/0000000000,unheard-of,x", []byte{1}) // another release's
-	e.plant("due/0029923923/no entry at all", []byte{1})
-	checked := e.read("connections/" + installation)["checked_at"]
-	e.clock.Advance(25 * time.Hour)
+	e.Plant("cred/"+enginetest.Uma, entry.Value)                 // does not open there
+	e.Plant("due/0029923922/0000000000,unheard-of,x", []byte{1}) // another release's
+	e.Plant("due/0029923923/no entry at all", []byte{1})
+	checked := e.Read("connections/" + enginetest.Installation)["checked_at"]
+	e.Clock.Advance(25 * time.Hour)
 	if err := e.Sweep(t.Context()); err == nil {
 		t.Error("the sweep does not tell of what could not be done")
 	}
-	if e.read("connections/" + installation)["checked_at"] == checked {
+	if e.Read("connections/" + enginetest.Installation)["checked_at"] == checked {
 		t.Error("the good record was not checked")
 	}
-	e.clock.Advance(time.Minute)
-	e.storage.Reset()
+	e.Clock.Advance(time.Minute)
+	e.Storage.Reset()
 	e.Sweep(t.Context())
-	if n := len(e.storage.Operations()); n > 20 {
+	if n := len(e.Storage.Operations()); n > 20 {
 		t.Errorf("a sweep with three bad entries makes %d storage calls", n)
 	}
 }
 
 func TestForceIsHeardWhileTheWorkerIsAtIt(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
-	repair := e.fb.Fail(down)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
+	repair := e.Facebook.Fail(enginetest.RevokeDown)
 	for range 8 {
-		e.after(7 * time.Hour)
+		e.After(7 * time.Hour)
 	}
 	repair()
-	e.clock.Advance(7 * time.Hour)
-	e.during(down,
+	e.Clock.Advance(7 * time.Hour)
+	e.Facebook.During(enginetest.RevokeDown,
 		func() { e.Sweep(t.Context()) },
 		func() {
-			e.fb.Fail(down)
-			e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
+			e.Facebook.Fail(enginetest.RevokeDown)
+			e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"force": true})
 		})
-	e.after(2 * time.Minute)
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
+	e.After(2 * time.Minute)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
 func TestWhatWasLeftUndoneSurvivesAClockStep(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	due, err := time.Parse(time.RFC3339, e.read("connections/" + uma)["next_due_at"].(string))
+	e := enginetest.Connected(t, authpipetest.Options{})
+	due, err := time.Parse(time.RFC3339, e.Read("connections/" + enginetest.Uma)["next_due_at"].(string))
 	if err != nil {
 		t.Fatal(err)
 	}
 	failing := func(_ int, op storagetest.Operation) error {
-		if op.Verb == "put" && op.Key == "cred/"+uma {
+		if op.Verb == "put" && op.Key == "cred/"+enginetest.Uma {
 			return storagetest.ErrStorage
 		}
 		return nil
 	}
-	e.clock.Set(due.Add(2 * time.Minute))
+	e.Clock.Set(due.Add(2 * time.Minute))
 	for range 2 {
-		e.storage.Fail(failing)
+		e.Storage.Fail(failing)
 		e.Sweep(t.Context())
-		e.clock.Advance(10 * time.Minute)
+		e.Clock.Advance(10 * time.Minute)
 	}
-	e.storage.Reset()
-	e.clock.Advance(-20 * time.Minute)
-	before := e.read("connections/" + uma)["checked_at"]
-	e.after(time.Minute)
-	if after := e.read("connections/" + uma)["checked_at"]; after == before {
-		t.Errorf("it is not checked: due at %v, now %v", due, e.clock.Now())
+	e.Storage.Reset()
+	e.Clock.Advance(-20 * time.Minute)
+	before := e.Read("connections/" + enginetest.Uma)["checked_at"]
+	e.After(time.Minute)
+	if after := e.Read("connections/" + enginetest.Uma)["checked_at"]; after == before {
+		t.Errorf("it is not checked: due at %v, now %v", due, e.Clock.Now())
 	}
 }
 
 func TestARecordThatDoesNotOpenCanBeGotRidOf(t *testing.T) {
-	spoiled := func(ref, with string) *engine {
-		e := both(t, authpipetest.Options{})
-		entry, err := e.storage.Storage.Get(t.Context(), "cred/"+with)
+	spoiled := func(ref, with string) *enginetest.Engine {
+		e := enginetest.Connected(t, authpipetest.Options{})
+		entry, err := e.Storage.Storage.Get(t.Context(), "cred/"+with)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.plant("cred/"+ref, entry.Value)
-		if _, err := e.do(logical.DeleteOperation, "creds/"+ref, nil); err == nil {
+		e.Plant("cred/"+ref, entry.Value)
+		if _, err := e.Do(logical.DeleteOperation, "creds/"+ref, nil); err == nil {
 			t.Error("without force it is deleted")
 		}
 		return e
 	}
 	t.Run("by force", func(t *testing.T) {
-		e := spoiled(uma, installation)
-		if resp, err := e.do(logical.DeleteOperation, "creds/"+uma, map[string]any{"force": true}); err != nil || len(resp.Warnings) != 1 {
+		e := spoiled(enginetest.Uma, enginetest.Installation)
+		if resp, err := e.Do(logical.DeleteOperation, "creds/"+enginetest.Uma, map[string]any{"force": true}); err != nil || len(resp.Warnings) != 1 {
 			t.Errorf("answered %v, %v", resp, err)
 		}
-		e.refused("not_found", 404, logical.ReadOperation, "creds/"+uma, nil)
-		e.after(48 * time.Hour) // its due entry is found outdated
+		e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+		e.After(48 * time.Hour) // its due entry is found outdated
 	})
 	t.Run("by connecting again", func(t *testing.T) {
-		e := spoiled(uma, installation)
-		e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-		e.read("creds/" + uma)
+		e := spoiled(enginetest.Uma, enginetest.Installation)
+		e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+		e.Read("creds/" + enginetest.Uma)
 	})
 	t.Run("with its installation", func(t *testing.T) {
-		e := spoiled(uma, installation)
-		e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
-		e.after(2 * time.Minute)
-		e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
-		e.refused("not_found", 404, logical.ReadOperation, "connections/"+uma, nil)
+		e := spoiled(enginetest.Uma, enginetest.Installation)
+		e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"force": true})
+		e.After(2 * time.Minute)
+		e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
+		e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Uma, nil)
 	})
 	t.Run("an installation", func(t *testing.T) {
-		e := spoiled(installation, uma)
-		e.must(logical.DeleteOperation, "creds/"+installation, map[string]any{"force": true})
-		e.after(2 * time.Minute)
-		e.refused("not_found", 404, logical.ReadOperation, "connections/"+installation, nil)
-		e.install()
+		e := spoiled(enginetest.Installation, enginetest.Uma)
+		e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"force": true})
+		e.After(2 * time.Minute)
+		e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
+		e.Install()
 	})
 }

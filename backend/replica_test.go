@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -19,7 +21,7 @@ import (
 // read and is behind the active node's, and of each write it is told some time
 // after that has arrived.
 type replica struct {
-	*engine
+	*enginetest.Engine
 	journal *journal
 	arrived int // how much of the journal is in the replica's storage
 	told    int // of how much of it the engine was told
@@ -54,37 +56,37 @@ func (j *journal) Delete(ctx context.Context, key string) error {
 
 // newReplica returns a standby with what is stored now. From now on it hears of
 // what happens at e by arrive and tell.
-func newReplica(e *engine) *replica {
-	e.t.Helper()
-	j, ok := e.storage.Storage.(*journal)
+func newReplica(e *enginetest.Engine) *replica {
+	e.T.Helper()
+	j, ok := e.Storage.Storage.(*journal)
 	if !ok {
-		j = &journal{Storage: e.storage.Storage}
-		e.storage.Storage = j
+		j = &journal{Storage: e.Storage.Storage}
+		e.Storage.Storage = j
 	}
 	n := len(j.writes)
-	r := &replica{&engine{t: e.t, storage: storagetest.New(), fb: e.fb, clock: e.clock, base: e.base, log: e.log}, j, n, n}
+	storage := storagetest.New()
 	ctx := context.Background()
-	keys, err := e.storage.Keys(ctx, "")
+	keys, err := e.Storage.Keys(ctx, "")
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	for _, key := range keys {
 		entry, err := j.Get(ctx, key)
 		if err == nil {
-			err = r.storage.Storage.Put(ctx, entry)
+			err = storage.Storage.Put(ctx, entry)
 		}
 		if err != nil {
-			e.t.Fatal(err)
+			e.T.Fatal(err)
 		}
 	}
-	r.restartOn(standing())
+	r := &replica{e.Over(storage, enginetest.Standby()), j, n, n}
 	r.readOnly()
 	return r
 }
 
 // readOnly has the storage refuse to be written, as a standby's does.
 func (r *replica) readOnly() {
-	r.storage.Fail(func(_ int, op storagetest.Operation) error {
+	r.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Verb == "put" || op.Verb == "delete" {
 			return logical.ErrReadOnly
 		}
@@ -101,19 +103,19 @@ func (r *replica) behind() int {
 
 // arrive has the next n writes arrive in the replica's storage.
 func (r *replica) arrive(n int) {
-	r.t.Helper()
+	r.T.Helper()
 	r.journal.mu.Lock()
 	defer r.journal.mu.Unlock()
 	ctx := context.Background()
 	for range n {
 		w := r.journal.writes[r.arrived]
 		r.arrived++
-		err := r.storage.Storage.Delete(ctx, w.key)
+		err := r.Storage.Storage.Delete(ctx, w.key)
 		if w.entry != nil {
-			err = r.storage.Storage.Put(ctx, w.entry)
+			err = r.Storage.Storage.Put(ctx, w.entry)
 		}
 		if err != nil {
-			r.t.Fatal(err)
+			r.T.Fatal(err)
 		}
 	}
 }
@@ -131,7 +133,7 @@ func (r *replica) tell() {
 
 // catchUp has everything arrive, and be told.
 func (r *replica) catchUp() {
-	r.t.Helper()
+	r.T.Helper()
 	r.arrive(r.behind())
 	r.tell()
 }
@@ -141,14 +143,14 @@ var looked = []struct {
 	op   logical.Operation
 	path string
 }{
-	{logical.ReadOperation, "creds/" + installation},
-	{logical.ReadOperation, "creds/" + uma},
-	{logical.ReadOperation, "creds/" + udo},
-	{logical.ReadOperation, "creds/" + page777},
+	{logical.ReadOperation, "creds/" + enginetest.Installation},
+	{logical.ReadOperation, "creds/" + enginetest.Uma},
+	{logical.ReadOperation, "creds/" + enginetest.Udo},
+	{logical.ReadOperation, "creds/" + enginetest.Page777},
 	{logical.ReadOperation, "creds/org_acme/stripe/static/billing"},
-	{logical.ReadOperation, "connections/" + installation},
-	{logical.ReadOperation, "connections/" + uma},
-	{logical.ReadOperation, "connections/" + udo},
+	{logical.ReadOperation, "connections/" + enginetest.Installation},
+	{logical.ReadOperation, "connections/" + enginetest.Uma},
+	{logical.ReadOperation, "connections/" + enginetest.Udo},
 	{logical.ListOperation, "connections/org_acme/facebook/users/"},
 	{logical.ReadOperation, "config/facebook"},
 	{logical.ReadOperation, "settings"},
@@ -163,22 +165,22 @@ var looked = []struct {
 // itself. It fails the test for an error of the replica's own: that it may not
 // write is the only one which has the active node asked instead.
 func (r *replica) look(when string) map[string]*logical.Response {
-	r.t.Helper()
+	r.T.Helper()
 	answers := map[string]*logical.Response{}
 	for _, l := range looked {
-		resp, err := r.do(l.op, l.path, nil)
+		resp, err := r.Do(l.op, l.path, nil)
 		switch {
 		case err == nil:
 			answers[l.path] = resp
 		case !errors.Is(err, logical.ErrReadOnly):
-			r.t.Errorf("%s: %s %s: %v", when, l.op, l.path, err)
+			r.T.Errorf("%s: %s %s: %v", when, l.op, l.path, err)
 		}
 	}
 	return answers
 }
 
 // happenings are what the active node does, in this order.
-func happenings(e *engine) []struct {
+func happenings(e *enginetest.Engine) []struct {
 	what string
 	do   func()
 } {
@@ -186,42 +188,45 @@ func happenings(e *engine) []struct {
 		what string
 		do   func()
 	}{
-		{"a user is connected", func() { e.connect(udo, "udo", authpipetest.Consent{User: "udo"}) }},
-		{"a page is read", func() { e.read("creds/" + page777) }},
+		{"a user is connected", func() { e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"}) }},
+		{"a page is read", func() { e.Read("creds/" + enginetest.Page777) }},
 		{"a static credential is written", func() {
-			e.must(logical.UpdateOperation, "creds/org_acme/stripe/static/billing", map[string]any{"credential": "x", "credential_type": "api_key"})
+			e.Must(logical.UpdateOperation, "creds/org_acme/stripe/static/billing", map[string]any{"credential": "x", "credential_type": "api_key"})
 		}},
 		{"it is replaced", func() {
-			e.must(logical.UpdateOperation, "creds/org_acme/stripe/static/billing", map[string]any{"credential": "y", "credential_type": "api_key"})
+			e.Must(logical.UpdateOperation, "creds/org_acme/stripe/static/billing", map[string]any{"credential": "y", "credential_type": "api_key"})
 		}},
 		{"a token is refreshed", func() {
-			e.clock.Advance(20 * day)
-			e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+			e.Clock.Advance(20 * enginetest.Day)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 		}},
-		{"the configuration is changed", func() { e.must(logical.UpdateOperation, "config/facebook", map[string]any{"session_ttl": 300}) }},
+		{"the configuration is changed", func() { e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"session_ttl": 300}) }},
 		{"the app secret is replaced", func() {
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
-			e.fb.SetAppSecret(appID, newSecret)
-			e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
+			e.Facebook.SetAppSecret(enginetest.AppID, enginetest.NewSecret)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 		}},
-		{"a setting is changed", func() { e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"}) }},
-		{"the tenant gets a new key", func() { e.must(logical.UpdateOperation, acme+"/rotate", nil) }},
-		{"that seals", func() { e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil) }},
-		{"everything is sealed anew and the former key destroyed", func() { e.after(3 * day); e.after(2 * day) }},
-		{"the tenant is suspended", func() { e.suspend(true) }},
-		{"that is lifted", func() { e.suspend(false) }},
+		{"a setting is changed", func() { e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"}) }},
+		{"the tenant gets a new key", func() { e.Must(logical.UpdateOperation, enginetest.Acme+"/rotate", nil) }},
+		{"that seals", func() { e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil) }},
+		{"everything is sealed anew and the former key destroyed", func() { e.After(3 * enginetest.Day); e.After(2 * enginetest.Day) }},
+		{"the tenant is suspended", func() { e.Tenant.Suspend(true) }},
+		{"that is lifted", func() { e.Tenant.Suspend(false) }},
 		{"a grant is taken away", func() {
-			e.fb.RemoveApp(appID, "uma")
-			e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			e.Facebook.RemoveApp(enginetest.AppID, "uma")
+			e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 		}},
-		{"it is given again", func() { e.connect(uma, "uma", authpipetest.Consent{User: "uma"}) }},
+		{"it is given again", func() { e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"}) }},
 		{"the provider throttles", func() {
-			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}, Times: 1})
-			e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+			e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}, Times: 1})
+			e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 		}},
-		{"a user is deleted", func() { e.clock.Advance(day); e.must(logical.DeleteOperation, "creds/"+udo, nil) }},
-		{"the tenant is deleted", func() { e.must(logical.DeleteOperation, acme, map[string]any{"force": true}); e.after(day) }},
-		{"it begins anew", func() { e.install(); e.connect(uma, "uma", authpipetest.Consent{User: "uma"}) }},
+		{"a user is deleted", func() { e.Clock.Advance(enginetest.Day); e.Must(logical.DeleteOperation, "creds/"+enginetest.Udo, nil) }},
+		{"the tenant is deleted", func() {
+			e.Must(logical.DeleteOperation, enginetest.Acme, map[string]any{"force": true})
+			e.After(enginetest.Day)
+		}},
+		{"it begins anew", func() { e.Install(); e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"}) }},
 	}
 }
 
@@ -231,12 +236,12 @@ func happenings(e *engine) []struct {
 // its own mistrust does not help. Its own mistakes would be others than to be
 // behind.
 func TestAReplicaAnswersAsItsStorageDoes(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	r := newReplica(e)
 	r.look("at first")
 	for _, h := range happenings(e) {
 		h.do()
-		n := e.fb.Count("")
+		n := e.Facebook.Count("")
 		for i := 0; r.behind() > 0; i++ {
 			// The write is there, and the word of it is not.
 			r.arrive(1)
@@ -247,7 +252,7 @@ func TestAReplicaAnswersAsItsStorageDoes(t *testing.T) {
 			}
 		}
 		r.tell()
-		if calls, writes := e.fb.Count("")-n, r.storage.Writes(); calls != 0 || len(writes) != 0 {
+		if calls, writes := e.Facebook.Count("")-n, r.Storage.Writes(); calls != 0 || len(writes) != 0 {
 			t.Errorf("%s: the replica makes %d calls of the provider and %v", h.what, calls, writes)
 		}
 		r.readOnly()
@@ -256,7 +261,7 @@ func TestAReplicaAnswersAsItsStorageDoes(t *testing.T) {
 			t.Errorf("%s, and the replica remembers what was before: %s", h.what, diff)
 		}
 	}
-	if log := e.log.String(); strings.Contains(log, "panic") {
+	if log := e.Log.String(); strings.Contains(log, "panic") {
 		t.Error("something panicked")
 	}
 }
@@ -264,21 +269,21 @@ func TestAReplicaAnswersAsItsStorageDoes(t *testing.T) {
 // TestAReplicaRefusesNothingByItself has a person connect and read through
 // different nodes. What a standby has not heard of yet, it does not deny.
 func TestAReplicaRefusesNothingByItself(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	r := newReplica(e)
 	for _, h := range []struct {
 		what string
 		do   func()
 	}{
-		{"connected", func() { e.connect(udo, "udo", authpipetest.Consent{User: "udo"}) }},
-		{"suspended", func() { e.suspend(true) }},
-		{"resumed", func() { e.suspend(false) }},
-		{"disconnected", func() { e.must(logical.DeleteOperation, "creds/"+udo, nil) }},
+		{"connected", func() { e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"}) }},
+		{"suspended", func() { e.Tenant.Suspend(true) }},
+		{"resumed", func() { e.Tenant.Suspend(false) }},
+		{"disconnected", func() { e.Must(logical.DeleteOperation, "creds/"+enginetest.Udo, nil) }},
 	} {
 		h.do()
 		for range 2 {
-			for _, path := range []string{"creds/" + udo, "connections/" + udo} {
-				if _, err := r.do(logical.ReadOperation, path, nil); err != nil && err != logical.ErrReadOnly {
+			for _, path := range []string{"creds/" + enginetest.Udo, "connections/" + enginetest.Udo} {
+				if _, err := r.Do(logical.ReadOperation, path, nil); err != nil && err != logical.ErrReadOnly {
 					t.Errorf("%s: a standby refuses %s: %v", h.what, path, err)
 				}
 			}

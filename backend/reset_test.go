@@ -3,6 +3,8 @@ package backend_test
 import (
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -12,38 +14,43 @@ import (
 // reset in the dashboard just before it.
 func TestNoCallFailsForAResetSecret(t *testing.T) {
 	// A step prepares the engine and returns what must not fail.
-	steps := map[string]func(e *engine) (act func()){
-		"an installation is connected": func(e *engine) func() { return func() { e.install() } },
-		"a page is read":               func(e *engine) func() { e.install(); return func() { e.read("creds/" + page777) } },
-		"a business is deleted": func(e *engine) func() {
-			e.install()
-			return func() { e.must(logical.DeleteOperation, "creds/"+installation, nil) }
+	steps := map[string]func(e *enginetest.Engine) (act func()){
+		"an installation is connected": func(e *enginetest.Engine) func() { return func() { e.Install() } },
+		"a page is read": func(e *enginetest.Engine) func() {
+			e.Install()
+			return func() { e.Read("creds/" + enginetest.Page777) }
 		},
-		"a user is deleted": func(e *engine) func() {
-			e.install()
-			e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-			return func() { e.must(logical.DeleteOperation, "creds/"+uma, nil) }
+		"a business is deleted": func(e *enginetest.Engine) func() {
+			e.Install()
+			return func() { e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil) }
 		},
-		"a token is imported": func(e *engine) func() {
-			token := e.obtained("ada")
-			return func() { e.must(logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token}) }
+		"a user is deleted": func(e *enginetest.Engine) func() {
+			e.Install()
+			e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+			return func() { e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil) }
 		},
-		"a challenge is dropped": func(e *engine) func() {
-			e.install()
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"pkce": "always"})
-			return func() { e.connect(uma, "uma", authpipetest.Consent{User: "uma"}) }
-		},
-		"an ID token is asked for": func(e *engine) func() {
-			e.install()
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "openid,email"})
-			return func() { e.connect(uma, "uma", authpipetest.Consent{User: "uma"}) }
-		},
-		"what is due is checked in a batch": func(e *engine) func() {
-			e.install()
-			e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
+		"a token is imported": func(e *enginetest.Engine) func() {
+			token := e.ObtainToken("ada")
 			return func() {
-				e.after(day)
-				e.untouched([]string{installation, uma})
+				e.Must(logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": token})
+			}
+		},
+		"a challenge is dropped": func(e *enginetest.Engine) func() {
+			e.Install()
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"pkce": "always"})
+			return func() { e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"}) }
+		},
+		"an ID token is asked for": func(e *enginetest.Engine) func() {
+			e.Install()
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "openid,email"})
+			return func() { e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"}) }
+		},
+		"what is due is checked in a batch": func(e *enginetest.Engine) func() {
+			e.Install()
+			e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+			return func() {
+				e.After(enginetest.Day)
+				e.CheckHealthy([]string{enginetest.Installation, enginetest.Uma})
 			}
 		},
 	}
@@ -52,11 +59,11 @@ func TestNoCallFailsForAResetSecret(t *testing.T) {
 	} {
 		for step, prepare := range steps {
 			t.Run(step+" at a Facebook "+facebook, func(t *testing.T) {
-				e := business(t, o, authpipetest.Business{}, authpipetest.Configuration{})
-				e.fb.AddApp(authpipetest.App{ID: appID, Secret: appSecret, RequireAppSecret: true, RedirectURIs: []string{mountURL + "/callback/facebook", "https://app.example.com/oauth"}})
+				e := enginetest.Business(t, o, authpipetest.Business{}, authpipetest.Configuration{})
+				e.Facebook.AddApp(authpipetest.App{ID: enginetest.AppID, Secret: enginetest.AppSecret, RequireAppSecret: true, RedirectURIs: []string{enginetest.MountURL + "/callback/facebook", "https://app.example.com/oauth"}})
 				act := prepare(e)
-				e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
-				e.fb.SetAppSecret(appID, newSecret)
+				e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
+				e.Facebook.SetAppSecret(enginetest.AppID, enginetest.NewSecret)
 				act()
 			})
 		}

@@ -6,23 +6,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // copied returns a copy of the storage as it is.
-func (e *engine) copied() *storagetest.Storage {
-	e.t.Helper()
-	to := storagetest.New()
-	for _, key := range e.keys("") {
-		entry, err := e.storage.Storage.Get(e.t.Context(), key)
+func copied(e *enginetest.Engine) logical.Storage {
+	e.T.Helper()
+	to := &logical.InmemStorage{}
+	for _, key := range e.Storage.Under("") {
+		entry, err := e.Storage.Storage.Get(e.T.Context(), key)
 		if err != nil {
-			e.t.Fatal(err)
+			e.T.Fatal(err)
 		}
-		if err := to.Put(e.t.Context(), entry); err != nil {
-			e.t.Fatal(err)
+		if err := to.Put(e.T.Context(), entry); err != nil {
+			e.T.Fatal(err)
 		}
 	}
 	return to
@@ -31,46 +32,46 @@ func (e *engine) copied() *storagetest.Storage {
 // TestARestoredSnapshotCatchesUpByItself goes back, at day 40, to the storage
 // of day 0: its tokens live until day 60, and all that was due since is done.
 func TestARestoredSnapshotCatchesUpByItself(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.connect(udo, "udo", authpipetest.Consent{User: "udo"})
-	e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "udo"})
-	e.read("creds/" + page777)
-	refs := []string{installation, uma, udo, globex}
-	snapshot, first := e.copied(), e.expiry(uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
+	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "udo"})
+	e.Read("creds/" + enginetest.Page777)
+	refs := []string{enginetest.Installation, enginetest.Uma, enginetest.Udo, enginetest.Globex}
+	snapshot, first := copied(e), e.Expiry(enginetest.Uma)
 	for range 4 * 40 {
-		e.after(6 * time.Hour)
+		e.After(6 * time.Hour)
 	}
 	for _, ref := range refs {
-		e.must(logical.UpdateOperation, "connections/"+ref+"/refresh", nil)
+		e.Must(logical.UpdateOperation, "connections/"+ref+"/refresh", nil)
 	}
-	if !e.expiry(uma).After(first) {
+	if !e.Expiry(enginetest.Uma).After(first) {
 		t.Fatal("nothing was refreshed in 40 days")
 	}
 
-	e.storage = snapshot
-	e.restart()
-	if !e.expiry(uma).Equal(first) {
+	e.Storage.Storage = snapshot
+	e.Restart()
+	if !e.Expiry(enginetest.Uma).Equal(first) {
 		t.Fatal("the snapshot is not of day 0")
 	}
-	restored := e.clock.Now()
-	e.sweep()
-	for _, ref := range append(refs, page777) {
-		if e.expiry(ref); e.read("connections/" + ref)["status"] != "active" {
-			t.Errorf("%s is %v", ref, e.read("connections/" + ref)["status"])
+	restored := e.Clock.Now()
+	e.MustSweep()
+	for _, ref := range append(refs, enginetest.Page777) {
+		if e.Expiry(ref); e.Read("connections/" + ref)["status"] != "active" {
+			t.Errorf("%s is %v", ref, e.Read("connections/" + ref)["status"])
 		}
-		if at := e.read("connections/" + ref)["checked_at"]; at != restored.Format(time.RFC3339) {
+		if at := e.Read("connections/" + ref)["checked_at"]; at != restored.Format(time.RFC3339) {
 			t.Errorf("%s was checked at %v and not since", ref, at)
 		}
 	}
-	e.after(2 * time.Minute)
-	e.checkDue(append(refs, page777))
-	e.checkInvariants("caught up")
+	e.After(2 * time.Minute)
+	checkDue(e, append(refs, enginetest.Page777))
+	e.CheckInvariants("caught up")
 
 	for range 4 * 35 {
-		e.after(6 * time.Hour)
+		e.After(6 * time.Hour)
 	}
 	for _, ref := range refs {
-		if left := e.expiry(ref).Sub(e.clock.Now()); left < 10*24*time.Hour {
+		if left := e.Expiry(ref).Sub(e.Clock.Now()); left < 10*24*time.Hour {
 			t.Errorf("35 days later the token of %s has %v left", ref, left)
 		}
 	}
@@ -78,19 +79,19 @@ func TestARestoredSnapshotCatchesUpByItself(t *testing.T) {
 
 // checkDue checks that each of refs is due once, in the future, and nothing
 // else is left from the past.
-func (e *engine) checkDue(refs []string) {
-	e.t.Helper()
+func checkDue(e *enginetest.Engine, refs []string) {
+	e.T.Helper()
 	entries := map[string]int{}
-	for _, key := range e.keys("due/") {
+	for _, key := range e.Storage.Under("due/") {
 		part := strings.SplitN(key, ",", 3)
 		entries[strings.ReplaceAll(part[2], ",", "/")]++
-		if minute := strings.Split(key, "/")[1]; minute <= minuteName(e.clock.Now()) {
-			e.t.Errorf("stuck: %s", key)
+		if minute := strings.Split(key, "/")[1]; minute <= minuteName(e.Clock.Now()) {
+			e.T.Errorf("stuck: %s", key)
 		}
 	}
 	for _, ref := range refs {
 		if entries[ref] != 1 {
-			e.t.Errorf("%s is due %d times", ref, entries[ref])
+			e.T.Errorf("%s is due %d times", ref, entries[ref])
 		}
 	}
 }
@@ -102,23 +103,23 @@ func minuteName(t time.Time) string { return fmt.Sprintf("%010d", t.Unix()/60) }
 // by who cannot wait a day: naming the interval that is set already would bring
 // no check forward.
 func TestAllAreCheckedSoonWhenTheIntervalIsShort(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.RemoveApp(appID, "uma")
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "10m"})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "10m"})
 	for range 12 {
-		e.after(time.Minute)
+		e.After(time.Minute)
 	}
-	if status := e.read("connections/" + uma)["status"]; status != "revoked" {
+	if status := e.Read("connections/" + enginetest.Uma)["status"]; status != "revoked" {
 		t.Errorf("who took the grant away is %v", status)
 	}
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "24h"})
-	e.after(time.Minute)
-	e.after(11 * time.Minute)
-	checked := e.read("connections/" + installation)["checked_at"]
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "24h"})
+	e.After(time.Minute)
+	e.After(11 * time.Minute)
+	checked := e.Read("connections/" + enginetest.Installation)["checked_at"]
 	for range 60 {
-		e.after(time.Minute)
+		e.After(time.Minute)
 	}
-	if at := e.read("connections/" + installation)["checked_at"]; at != checked {
+	if at := e.Read("connections/" + enginetest.Installation)["checked_at"]; at != checked {
 		t.Errorf("set back, it is checked at %v and at %v", checked, at)
 	}
 }

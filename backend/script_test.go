@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -32,44 +34,44 @@ var names = map[string]string{
 func TestNameInAnyScriptIsKeptToTheByte(t *testing.T) {
 	for script, name := range names {
 		t.Run(script, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.fb.AddPage(authpipetest.Page{ID: "777", Name: name})
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Facebook.AddPage(authpipetest.Page{ID: "777", Name: name})
 			begun, err := e.HandleRequest(t.Context(), &logical.Request{
-				Operation: logical.UpdateOperation, Path: "connect/" + installation, Storage: e.storage, DisplayName: "token-" + name, Data: map[string]any{"actor": name},
+				Operation: logical.UpdateOperation, Path: "connect/" + enginetest.Installation, Storage: e.Storage, DisplayName: "token-" + name, Data: map[string]any{"actor": name},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := session{begun.Data["session_id"].(string), begun.Data["authorization_url"].(string), "sessions/org_acme/" + begun.Data["session_id"].(string)}
-			if got := e.read(s.path)["actor"]; got != name {
+			s := enginetest.Session{ID: begun.Data["session_id"].(string), URL: begun.Data["authorization_url"].(string), Path: "sessions/org_acme/" + begun.Data["session_id"].(string)}
+			if got := e.Read(s.Path)["actor"]; got != name {
 				t.Errorf("the session is of %q", got)
 			}
-			p := e.callback(e.consent(s, authpipetest.Consent{User: "ada"}))
-			got := e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": name, "connect_code": p.code(t)})
+			p := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"}))
+			got := e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": name, "connect_code": p.ConnectCode(t)})
 			if by := got["connected_by"].(map[string]any); by["actor"] != name || by["display_name"] != "token-"+name {
 				t.Errorf("it was connected by %q", by)
 			}
-			e.read("creds/" + page777)
-			pages := e.must(logical.ListOperation, "connections/org_acme/facebook/pages/", nil)["key_info"].(map[string]any)
+			e.Read("creds/" + enginetest.Page777)
+			pages := e.Must(logical.ListOperation, "connections/org_acme/facebook/pages/", nil)["key_info"].(map[string]any)
 			if got := pages["777"].(map[string]any)["name"]; got != name {
 				t.Errorf("the page is called %q", got)
 			}
 
-			declined := e.begin(installation, map[string]any{"actor": name})
-			q := url.Values{"state": {stateOf(t, declined)}, "error": {"access_denied"}, "error_description": {name}}
-			e.callback(&url.URL{RawQuery: q.Encode()})
-			if got := e.read(declined.path)["error_description"].(string); !strings.Contains(got, name) {
+			declined := e.Begin(enginetest.Installation, map[string]any{"actor": name})
+			q := url.Values{"state": {enginetest.StateOf(t, declined)}, "error": {"access_denied"}, "error_description": {name}}
+			e.Callback(&url.URL{RawQuery: q.Encode()})
+			if got := e.Read(declined.Path)["error_description"].(string); !strings.Contains(got, name) {
 				t.Errorf("the denial reads %q", got)
 			}
 
-			_, after := e.events(0)
-			clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654, Message: name}})
-			e.do(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
+			_, after := e.Events(0)
+			clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654, Message: name}})
+			e.Do(logical.UpdateOperation, "connections/"+enginetest.Installation+"/refresh", nil)
 			clear()
-			if got := fmt.Sprint(e.read("connections/" + installation)["last_error"]); !strings.Contains(got, name) {
+			if got := fmt.Sprint(e.Read("connections/" + enginetest.Installation)["last_error"]); !strings.Contains(got, name) {
 				t.Errorf("the error reads %q", got)
 			}
-			events := e.must(logical.ReadOperation, "events", map[string]any{"after": after})["events"].([]map[string]any)
+			events := e.Must(logical.ReadOperation, "events", map[string]any{"after": after})["events"].([]map[string]any)
 			if len(events) != 1 || !strings.Contains(events[0]["reason"].(string), name) {
 				t.Errorf("what happened is %q", events)
 			}
@@ -78,16 +80,16 @@ func TestNameInAnyScriptIsKeptToTheByte(t *testing.T) {
 }
 
 func TestActorOfAnotherNormalFormIsAnother(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	s := e.begin(installation, map[string]any{"actor": names["composed"]})
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
-	e.refused("actor_mismatch", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": names["decomposed"], "connect_code": code})
+	e := enginetest.New(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Installation, map[string]any{"actor": names["composed"]})
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).ConnectCode(t)
+	e.Refused("actor_mismatch", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": names["decomposed"], "connect_code": code})
 }
 
 func TestActorWithControlCharactersIsRefused(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
+	e := enginetest.New(t, authpipetest.Options{})
 	for _, control := range []string{"\x00", "\t", "\n", "\r", "\x1b", "\x7f", "\u0085", "\u009b", "\u2028", "\u2029", "\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"} {
-		text := e.refused("invalid_request", 400, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "ad" + control + "a"})
+		text := e.Refused("invalid_request", 400, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "ad" + control + "a"})
 		if !strings.Contains(text, `"actor"`) || strings.Contains(text, control) {
 			t.Errorf("%q is answered %q", control, text)
 		}
@@ -95,11 +97,11 @@ func TestActorWithControlCharactersIsRefused(t *testing.T) {
 }
 
 func TestReasonIsCutBetweenCharacters(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	s := e.begin(installation, map[string]any{"actor": "admin"})
+	e := enginetest.New(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
 	long := strings.Repeat("\u0e19\u0e49\u0e33", 100)
-	e.callback(&url.URL{RawQuery: url.Values{"state": {stateOf(t, s)}, "error_description": {long}, "error": {"access_denied"}}.Encode()})
-	if got := e.read(s.path)["error_description"].(string); !strings.Contains(got, ", "+string([]rune(long)[:100])+")") {
+	e.Callback(&url.URL{RawQuery: url.Values{"state": {enginetest.StateOf(t, s)}, "error_description": {long}, "error": {"access_denied"}}.Encode()})
+	if got := e.Read(s.Path)["error_description"].(string); !strings.Contains(got, ", "+string([]rune(long)[:100])+")") {
 		t.Errorf("the session reads %q", got)
 	}
 }

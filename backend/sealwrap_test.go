@@ -4,11 +4,13 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 func TestVaultIsToldWhatToWrapWithItsSeal(t *testing.T) {
-	special := newEngine(t, authpipetest.Options{}).SpecialPaths()
+	special := enginetest.New(t, authpipetest.Options{}).SpecialPaths()
 	if got := special.SealWrapStorage; !slices.Equal(got, []string{"keyring/", "config/"}) {
 		t.Errorf("it is told %v", got)
 	}

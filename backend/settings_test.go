@@ -1,15 +1,15 @@
 package backend_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/helper/consts"
@@ -20,60 +20,14 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/paths"
 )
 
-// A directory is a system view that knows entities by their metadata.
-type directory struct {
-	logical.StaticSystemView
-	mu       sync.Mutex
-	metadata map[string]map[string]string
-	err      error
-	asked    int
-}
-
-func (d *directory) EntityInfo(id string) (*logical.Entity, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.asked++
-	if metadata, ok := d.metadata[id]; ok && d.err == nil {
-		return &logical.Entity{ID: id, Metadata: metadata}, nil
-	}
-	return nil, d.err
-}
-
-func (d *directory) set(id, tenant string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.metadata[id] = map[string]string{"tenant": tenant}
-}
-
 // A standbyOf is a directory's node that may not write.
-type standbyOf struct{ *directory }
+type standbyOf struct{ *enginetest.Directory }
 
 func (standbyOf) ReplicationState() consts.ReplicationState {
 	return consts.ReplicationPerformanceStandby
 }
 
-// scoped returns an engine whose callers are bound by the metadata "tenant":
-// "acme" is to org_acme, "free" has other metadata, and "entity-1", which the
-// harness calls as, has none.
-func scoped(t *testing.T) (*engine, *directory) {
-	t.Helper()
-	e := newEngine(t, authpipetest.Options{})
-	d := &directory{metadata: map[string]map[string]string{
-		"entity-1": nil, "free": {"team": "org_acme"}, "acme": {"tenant": "org_acme", "team": "org_globex"},
-	}}
-	e.restartOn(d)
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
-	return e, d
-}
-
-// as is do, for another caller. "" is one without an entity.
-func (e *engine) as(entity string, op logical.Operation, path string, data map[string]any) (*logical.Response, error) {
-	return e.HandleRequest(context.Background(), &logical.Request{
-		Operation: op, Path: path, Data: data, Storage: e.storage, EntityID: entity, DisplayName: "token-app",
-	})
-}
-
-func denied(err error) bool { return err == logical.ErrPermissionDenied } // as it is: Vault knows it by identity
+// as it is: Vault knows it by identity
 
 // A scope is what a path means to a caller who is bound to a tenant.
 type scope string
@@ -151,7 +105,7 @@ func example(template, tenant string) string {
 // engine, by each of its operations, in the name of a caller who is bound to
 // org_acme. A path that is added must be decided upon in scopes.
 func TestACallerWhoIsBoundToATenantTouchesNothingElse(t *testing.T) {
-	e, _ := scoped(t)
+	e, _ := enginetest.Scoped(t)
 	for _, p := range e.Paths {
 		name := template(p.Pattern)
 		scope, decided := scopes[name]
@@ -177,50 +131,50 @@ func TestACallerWhoIsBoundToATenantTouchesNothingElse(t *testing.T) {
 			} {
 				for i, path := range []string{own, others} {
 					for _, path := range []string{path, path + "/"} {
-						if _, err := e.as(entity, op, path, nil); denied(err) != want[i] {
+						if _, err := e.DoAs(entity, op, path, nil); enginetest.Denied(err) != want[i] {
 							t.Errorf("%s %s as %q: %v", op, path, entity, err)
 						}
 					}
 				}
 			}
-			if _, err := e.as("acme", logical.HelpOperation, others, nil); err != nil {
+			if _, err := e.DoAs("acme", logical.HelpOperation, others, nil); err != nil {
 				t.Errorf("help for %s: %v", others, err)
 			}
 			if scope == public {
 				// Vault names the entity even there, if the browser brings a token.
-				_, err := e.HandleRequest(t.Context(), &logical.Request{Operation: op, Path: own, Storage: e.storage, EntityID: "acme", Unauthenticated: true})
-				if denied(err) || !slices.Contains(paths.Unauthenticated, strings.ReplaceAll(name, "<provider>", "+")) {
+				_, err := e.HandleRequest(t.Context(), &logical.Request{Operation: op, Path: own, Storage: e.Storage, EntityID: "acme", Unauthenticated: true})
+				if enginetest.Denied(err) || !slices.Contains(paths.Unauthenticated, strings.ReplaceAll(name, "<provider>", "+")) {
 					t.Errorf("%s is not public: %v", own, err)
 				}
 			}
 		}
 	}
 	for _, path := range []string{"", "/", "org_acme", "creds//org_acme", "creds/../org_acme", "CREDS/org_acme", "other/org_acme", "creds/org_acme%2f", "/creds/org_acme", "creds/org_acme\n"} {
-		if _, err := e.as("acme", logical.ReadOperation, path, nil); !denied(err) {
+		if _, err := e.DoAs("acme", logical.ReadOperation, path, nil); !enginetest.Denied(err) {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
 }
 
 func TestABoundCallerWorksWithinItsTenant(t *testing.T) {
-	e, _ := scoped(t)
-	e.install()
-	e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
+	e, _ := enginetest.Scoped(t)
+	e.Install()
+	e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
 	read := func(path string) map[string]any {
 		t.Helper()
-		resp, err := e.as("acme", logical.ReadOperation, path, nil)
+		resp, err := e.DoAs("acme", logical.ReadOperation, path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return resp.Data
 	}
-	if got := read("creds/" + installation); got["access_token"] == nil {
+	if got := read("creds/" + enginetest.Installation); got["access_token"] == nil {
 		t.Errorf("its installation reads %v", got)
 	}
-	if _, err := e.as("acme", logical.ListOperation, "creds/org_acme/", nil); err != nil {
+	if _, err := e.DoAs("acme", logical.ListOperation, "creds/org_acme/", nil); err != nil {
 		t.Error(err)
 	}
-	begun, err := e.as("acme", logical.UpdateOperation, "connect/"+uma, nil)
+	begun, err := e.DoAs("acme", logical.UpdateOperation, "connect/"+enginetest.Uma, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,19 +183,19 @@ func TestABoundCallerWorksWithinItsTenant(t *testing.T) {
 		t.Errorf("its session reads %v", got)
 	}
 	// Nor does its own prefix open another tenant's session.
-	other := e.begin(globex, map[string]any{"actor": "boss"})
-	if _, err := e.as("acme", logical.ReadOperation, "sessions/org_acme/"+other.id, nil); err == nil {
+	other := e.Begin(enginetest.Globex, map[string]any{"actor": "boss"})
+	if _, err := e.DoAs("acme", logical.ReadOperation, "sessions/org_acme/"+other.ID, nil); err == nil {
 		t.Error("it reads another tenant's session")
 	}
 }
 
 func TestMetadataThatNamesNoTenantOpensNothing(t *testing.T) {
-	e, d := scoped(t)
+	e, d := enginetest.Scoped(t)
 	for i, value := range []string{"", "+", "*", "org_acme/", "org_acme/facebook", "/", "..", ".", "org*", "org_+", " org_acme", "org_acme ", "org_acme\x00", "org_globex,org_acme", strings.Repeat("a", 65)} {
 		entity := fmt.Sprint("odd", i)
-		d.set(entity, value)
-		for _, path := range []string{"creds/" + installation, "creds/" + value + "/facebook/installation", "creds/" + value, "connections/+/facebook/installation", "tenants/" + value, "tenants/org_acme"} {
-			if _, err := e.as(entity, logical.ReadOperation, path, nil); !denied(err) {
+		d.Set(entity, value)
+		for _, path := range []string{"creds/" + enginetest.Installation, "creds/" + value + "/facebook/installation", "creds/" + value, "connections/+/facebook/installation", "tenants/" + value, "tenants/org_acme"} {
+			if _, err := e.DoAs(entity, logical.ReadOperation, path, nil); !enginetest.Denied(err) {
 				t.Errorf("%s is read with the metadata %q: %v", path, value, err)
 			}
 		}
@@ -249,87 +203,87 @@ func TestMetadataThatNamesNoTenantOpensNothing(t *testing.T) {
 }
 
 func TestWithoutTheSettingVaultIsNotAsked(t *testing.T) {
-	e, d := scoped(t)
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
-	d.asked, d.err = 0, errors.New("asked")
-	if _, err := e.as("acme", logical.ListOperation, "tenants/", nil); err != nil {
+	e, d := enginetest.Scoped(t)
+	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	d.Asked, d.Err = 0, errors.New("asked")
+	if _, err := e.DoAs("acme", logical.ListOperation, "tenants/", nil); err != nil {
 		t.Error(err)
 	}
-	e.restartOn(d) // where no settings are remembered
-	e.must(logical.ListOperation, "tenants/", nil)
-	if d.asked != 0 {
-		t.Errorf("asked %d times", d.asked)
+	e.RestartOn(d) // where no settings are remembered
+	e.Must(logical.ListOperation, "tenants/", nil)
+	if d.Asked != 0 {
+		t.Errorf("asked %d times", d.Asked)
 	}
 }
 
 func TestVaultIsAskedOfACallerOnceInAWhile(t *testing.T) {
-	e, d := scoped(t)
-	e.install()
-	d.asked = 0
+	e, d := enginetest.Scoped(t)
+	e.Install()
+	d.Asked = 0
 	for range 100 {
-		if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+		if _, err := e.DoAs("acme", logical.ReadOperation, "creds/"+enginetest.Installation, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if d.asked != 1 {
-		t.Errorf("asked %d times", d.asked)
+	if d.Asked != 1 {
+		t.Errorf("asked %d times", d.Asked)
 	}
-	d.set("acme", "org_globex")
-	e.clock.Advance(2*time.Second - time.Nanosecond)
-	if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+	d.Set("acme", "org_globex")
+	e.Clock.Advance(2*time.Second - time.Nanosecond)
+	if _, err := e.DoAs("acme", logical.ReadOperation, "creds/"+enginetest.Installation, nil); err != nil {
 		t.Errorf("before two seconds are over: %v", err)
 	}
-	e.clock.Advance(time.Nanosecond)
-	if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); !denied(err) {
+	e.Clock.Advance(time.Nanosecond)
+	if _, err := e.DoAs("acme", logical.ReadOperation, "creds/"+enginetest.Installation, nil); !enginetest.Denied(err) {
 		t.Errorf("two seconds after it was bound to another tenant: %v", err)
 	}
-	d.set("acme", "org_acme")
-	e.clock.Advance(-time.Hour)
-	if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+	d.Set("acme", "org_acme")
+	e.Clock.Advance(-time.Hour)
+	if _, err := e.DoAs("acme", logical.ReadOperation, "creds/"+enginetest.Installation, nil); err != nil {
 		t.Errorf("an hour earlier, nobody knows how old that is: %v", err)
 	}
 	// What is remembered is of one key.
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "team"})
-	d.metadata["acme"] = map[string]string{"team": "org_globex"}
-	if _, err := e.as("acme", logical.ReadOperation, "creds/"+installation, nil); !denied(err) {
+	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "team"})
+	d.Metadata["acme"] = map[string]string{"team": "org_globex"}
+	if _, err := e.DoAs("acme", logical.ReadOperation, "creds/"+enginetest.Installation, nil); !enginetest.Denied(err) {
 		t.Errorf("with another key: %v", err)
 	}
 }
 
 func TestWhereVaultDoesNotTellOfTheCallerNothingIsServed(t *testing.T) {
-	e, d := scoped(t)
-	e.install()
-	d.err = errors.New("connection is closing")
+	e, d := enginetest.Scoped(t)
+	e.Install()
+	d.Err = errors.New("connection is closing")
 	for _, entity := range []string{"acme", "free"} {
-		_, err := e.as(entity, logical.ReadOperation, "creds/"+installation, nil)
-		checkCode(t, err, "unavailable", 502)
-		if strings.Contains(err.Error(), "closing") || !strings.Contains(e.log.String(), "connection is closing") {
+		_, err := e.DoAs(entity, logical.ReadOperation, "creds/"+enginetest.Installation, nil)
+		enginetest.CheckCode(t, err, "unavailable", 502)
+		if strings.Contains(err.Error(), "closing") || !strings.Contains(e.Log.String(), "connection is closing") {
 			t.Errorf("the log does not say what the error does not: %v", err)
 		}
 	}
-	if _, err := e.as("", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+	if _, err := e.DoAs("", logical.ReadOperation, "creds/"+enginetest.Installation, nil); err != nil {
 		t.Errorf("without an entity: %v", err)
 	}
-	d.err = nil
-	if _, err := e.as("free", logical.ReadOperation, "creds/"+installation, nil); err != nil {
+	d.Err = nil
+	if _, err := e.DoAs("free", logical.ReadOperation, "creds/"+enginetest.Installation, nil); err != nil {
 		t.Errorf("a failure is remembered: %v", err)
 	}
 }
 
 func TestSettingsAreReadAndWritten(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
+	e := enginetest.New(t, authpipetest.Options{})
 	want := map[string]any{"tenant_metadata_key": "", "unbound_callers": "allow", "key_rotation_period": int64(0)}
-	if diff := cmp.Diff(want, e.read("settings")); diff != "" {
+	if diff := cmp.Diff(want, e.Read("settings")); diff != "" {
 		t.Errorf("where none were written: %s", diff)
 	}
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
+	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
 	want["tenant_metadata_key"] = "tenant"
-	e.must(logical.UpdateOperation, "settings", nil) // names nothing, and changes nothing
+	e.Must(logical.UpdateOperation, "settings", nil) // names nothing, and changes nothing
 	for _, restart := range []bool{false, true} {
 		if restart {
-			e.restart()
+			e.Restart()
 		}
-		if diff := cmp.Diff(want, e.read("settings")); diff != "" {
+		if diff := cmp.Diff(want, e.Read("settings")); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -342,15 +296,15 @@ func TestSettingsAreReadAndWritten(t *testing.T) {
 		"a key with a line feed":    {"tenant_metadata_key": "tenant\n"},
 		"a key that is too long":    {"tenant_metadata_key": strings.Repeat("k", 129)},
 	} {
-		if text := e.refused("invalid_request", 400, logical.UpdateOperation, "settings", data); !strings.Contains(text, "tenant_metadata") {
+		if text := e.Refused("invalid_request", 400, logical.UpdateOperation, "settings", data); !strings.Contains(text, "tenant_metadata") {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
-	if diff := cmp.Diff(want, e.read("settings")); diff != "" {
+	if diff := cmp.Diff(want, e.Read("settings")); diff != "" {
 		t.Errorf("what was refused: %s", diff)
 	}
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
-	if got := e.read("settings")["tenant_metadata_key"]; got != "" {
+	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	if got := e.Read("settings")["tenant_metadata_key"]; got != "" {
 		t.Errorf("reset it reads %q", got)
 	}
 }
@@ -358,106 +312,106 @@ func TestSettingsAreReadAndWritten(t *testing.T) {
 func TestSettingsCostAWarmReadNoStorageCall(t *testing.T) {
 	for name, data := range map[string]map[string]any{"never written": nil, "written": {"tenant_metadata_key": "tenant"}, "reset": {"tenant_metadata_key": ""}} {
 		t.Run(name, func(t *testing.T) {
-			e := newEngine(t, authpipetest.Options{})
-			e.install()
+			e := enginetest.New(t, authpipetest.Options{})
+			e.Install()
 			if data != nil {
-				e.must(logical.UpdateOperation, "settings", data)
+				e.Must(logical.UpdateOperation, "settings", data)
 			}
-			e.read("creds/" + installation)
-			e.warm(installation, nil)
-			e.restart()
-			e.read("creds/" + installation)
-			e.warm(installation, nil)
+			e.Read("creds/" + enginetest.Installation)
+			e.ReadWarm(enginetest.Installation, nil)
+			e.Restart()
+			e.Read("creds/" + enginetest.Installation)
+			e.ReadWarm(enginetest.Installation, nil)
 		})
 	}
 }
 
 func TestSettingsThatAnotherNodeWroteHoldAsSoonAsVaultTells(t *testing.T) {
-	e, d := scoped(t)
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
-	if _, err := e.as("acme", logical.ListOperation, "tenants/", nil); err != nil {
+	e, d := enginetest.Scoped(t)
+	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	if _, err := e.DoAs("acme", logical.ListOperation, "tenants/", nil); err != nil {
 		t.Fatal(err)
 	}
-	e.told(func(other *engine) {
-		other.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
+	e.WrittenByOther(func(other *enginetest.Engine) {
+		other.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
 	})
-	if _, err := e.as("acme", logical.ListOperation, "tenants/", nil); !denied(err) {
+	if _, err := e.DoAs("acme", logical.ListOperation, "tenants/", nil); !enginetest.Denied(err) {
 		t.Errorf("told: %v", err)
 	}
 	// A standby that nobody tells believes for half a minute what it has read,
 	// that there is nothing included.
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
-	e.remove("settings")
-	quiet := e.node(standbyOf{d})
-	if _, err := quiet.as("acme", logical.ListOperation, "tenants/", nil); err != nil {
+	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	e.Storage.Remove("settings")
+	quiet := e.Node(standbyOf{d})
+	if _, err := quiet.DoAs("acme", logical.ListOperation, "tenants/", nil); err != nil {
 		t.Fatal(err)
 	}
-	e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
-	e.clock.Advance(30 * time.Second)
-	if _, err := quiet.as("acme", logical.ListOperation, "tenants/", nil); !denied(err) {
+	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"})
+	e.Clock.Advance(30 * time.Second)
+	if _, err := quiet.DoAs("acme", logical.ListOperation, "tenants/", nil); !enginetest.Denied(err) {
 		t.Errorf("half a minute later: %v", err)
 	}
 }
 
 func TestSettingsThatCannotBeReadShutOut(t *testing.T) {
-	e, d := scoped(t)
+	e, d := enginetest.Scoped(t)
 	for name, planted := range map[string]string{"no JSON": "{", "a later version's": `{"version":2,"tenant_metadata_key":"other"}`, "of no version": "{}"} {
-		e.plant("settings", []byte(planted))
+		e.Plant("settings", []byte(planted))
 		for _, entity := range []string{"acme", "free", "entity-1"} {
-			if _, err := e.as(entity, logical.ReadOperation, "config/facebook", nil); err == nil {
+			if _, err := e.DoAs(entity, logical.ReadOperation, "config/facebook", nil); err == nil {
 				t.Errorf("%s: %s reads", name, entity)
 			}
 		}
-		if _, err := e.as("", logical.ReadOperation, "config/facebook", nil); err != nil {
+		if _, err := e.DoAs("", logical.ReadOperation, "config/facebook", nil); err != nil {
 			t.Errorf("%s: without an entity: %v", name, err)
 		}
-		if _, err := e.as("", logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"}); err != nil {
+		if _, err := e.DoAs("", logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "tenant"}); err != nil {
 			t.Errorf("%s: they cannot be written anew: %v", name, err)
 		}
-		if _, err := e.as("acme", logical.ReadOperation, "config/facebook", nil); !denied(err) {
+		if _, err := e.DoAs("acme", logical.ReadOperation, "config/facebook", nil); !enginetest.Denied(err) {
 			t.Errorf("%s, written anew: %v", name, err)
 		}
 	}
-	e.restartOn(d)
-	e.storage.Fail(func(_ int, op storagetest.Operation) error {
+	e.RestartOn(d)
+	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		if op.Key == "settings" {
 			return storagetest.ErrStorage
 		}
 		return nil
 	})
 	for _, entity := range []string{"acme", "free"} {
-		if _, err := e.as(entity, logical.ReadOperation, "tenants/org_acme", nil); !errors.Is(err, storagetest.ErrStorage) {
+		if _, err := e.DoAs(entity, logical.ReadOperation, "tenants/org_acme", nil); !errors.Is(err, storagetest.ErrStorage) {
 			t.Errorf("where storage fails: %v", err)
 		}
 	}
 	// A write must know what it keeps.
-	e.storage.Fail(func(n int, op storagetest.Operation) error {
+	e.Storage.Fail(func(n int, op storagetest.Operation) error {
 		if n == 1 {
 			return storagetest.ErrStorage
 		}
 		return nil
 	})
-	if _, err := e.as("", logical.UpdateOperation, "settings", nil); err == nil || e.read("settings")["tenant_metadata_key"] != "tenant" {
+	if _, err := e.DoAs("", logical.UpdateOperation, "settings", nil); err == nil || e.Read("settings")["tenant_metadata_key"] != "tenant" {
 		t.Errorf("written where storage fails once: %v", err)
 	}
-	e.storage.Reset()
+	e.Storage.Reset()
 }
 
 func TestAWriteOfSettingsThatDiesLeavesTheOldOrTheNew(t *testing.T) {
 	for _, afterEffect := range []bool{false, true} {
 		for k := 1; ; k++ {
-			e, d := scoped(t)
-			e.storage.DieAt(k, afterEffect)
-			_, err := e.do(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
-			if len(e.storage.Operations()) < k {
+			e, d := enginetest.Scoped(t)
+			e.Storage.DieAt(k, afterEffect)
+			_, err := e.Do(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+			if len(e.Storage.Operations()) < k {
 				break
 			}
-			e.restartOn(d)
-			got := e.read("settings")["tenant_metadata_key"]
+			e.RestartOn(d)
+			got := e.Read("settings")["tenant_metadata_key"]
 			if err == nil && got != "" || got != "" && got != "tenant" {
 				t.Errorf("killed at operation %d, after effect %v: answered %v, it reads %v", k, afterEffect, err, got)
 			}
-			e.must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "team"})
+			e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "team"})
 		}
 	}
 }

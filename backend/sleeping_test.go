@@ -5,26 +5,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
 // sleepers stores n credentials at which nothing is due for a hundred days.
-func (e *engine) sleepers(n int) {
-	e.t.Helper()
-	s := store.New(store.Options{Storage: e.storage, Now: e.clock.Now})
-	pattern, err := s.Credentials.Read(e.t.Context(), tenant.Ref{Tenant: "org_acme", Provider: "facebook"})
+func sleepers(e *enginetest.Engine, n int) {
+	e.T.Helper()
+	s := store.New(store.Options{Storage: e.Storage, Now: e.Clock.Now})
+	pattern, err := s.Credentials.Read(e.T.Context(), tenant.Ref{Tenant: "org_acme", Provider: "facebook"})
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	pattern.Due, pattern.NextRefresh, pattern.NextNotice = "", time.Time{}, time.Time{}
 	for i := range n {
 		c := pattern
-		c.NextCheck = e.clock.Now().Add(100*day + time.Duration(i)*time.Second)
+		c.NextCheck = e.Clock.Now().Add(100*enginetest.Day + time.Duration(i)*time.Second)
 		ref := tenant.Ref{Tenant: "org_acme", Provider: "facebook", User: fmt.Sprint("sleeper-", i)}
-		if _, err := s.Credentials.Update(e.t.Context(), ref, func(*store.Credential) (store.Credential, error) { return c, nil }); err != nil {
-			e.t.Fatal(err)
+		if _, err := s.Credentials.Update(e.T.Context(), ref, func(*store.Credential) (store.Credential, error) { return c, nil }); err != nil {
+			e.T.Fatal(err)
 		}
 	}
 }
@@ -36,19 +38,19 @@ func TestWhatSleepsCostsNothing(t *testing.T) {
 	const few, many = 10, 1000
 	most := map[int]int{}
 	for _, n := range []int{few, many} {
-		e := newEngine(t, authpipetest.Options{})
-		e.install()
-		e.sleepers(n)
-		e.restart() // who put them there told nobody
+		e := enginetest.New(t, authpipetest.Options{})
+		e.Install()
+		sleepers(e, n)
+		e.Restart() // who put them there told nobody
 		for range 24 {
-			e.after(time.Hour)
+			e.After(time.Hour)
 		}
-		e.after(2 * day) // the installation's check, and its next comes in more than half a day
+		e.After(2 * enginetest.Day) // the installation's check, and its next comes in more than half a day
 		for range 12 * 60 {
-			e.clock.Advance(time.Minute)
-			e.storage.Reset()
-			e.sweep()
-			most[n] = max(most[n], len(e.storage.Operations()))
+			e.Clock.Advance(time.Minute)
+			e.Storage.Reset()
+			e.MustSweep()
+			most[n] = max(most[n], len(e.Storage.Operations()))
 		}
 	}
 	if most[few] != most[many] || most[many] > 3 {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -13,12 +15,12 @@ import (
 // TestRefreshesOfOneDayAreSpread connects people whose ids differ in their
 // last two digits, as those of one import do.
 func TestRefreshesOfOneDayAreSpread(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
-	e.install()
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
+	e.Install()
 	var due []time.Time
-	for _, ref := range e.crowd(100) {
-		at, err := time.Parse(time.RFC3339, e.read("connections/" + ref)["next_due_at"].(string))
+	for _, ref := range e.ConnectMany(100) {
+		at, err := time.Parse(time.RFC3339, e.Read("connections/" + ref)["next_due_at"].(string))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/framework"
-	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -52,8 +53,8 @@ var (
 )
 
 // ways returns every operation at every path.
-func (e *engine) ways() (all []way) {
-	e.t.Helper()
+func ways(e *enginetest.Engine) (all []way) {
+	e.T.Helper()
 	example := func(p *framework.Path, i int) string {
 		path := segment.ReplaceAllStringFunc(p.Pattern, func(s string) string { return examples[segment.FindStringSubmatch(s)[1]][i] })
 		return strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(path, "^"), "$"), "/?")
@@ -61,7 +62,7 @@ func (e *engine) ways() (all []way) {
 	for _, p := range e.Paths {
 		name, path := example(p, 0), example(p, 1)
 		if strings.ContainsAny(path, `()?[]\`) || e.Route(path) == nil {
-			e.t.Fatalf("no example of the path %s: %s", p.Pattern, path)
+			e.T.Fatalf("no example of the path %s: %s", p.Pattern, path)
 		}
 		for _, op := range slices.Sorted(maps.Keys(p.Operations)) {
 			all = append(all, way{op, string(op) + " " + name, path})
@@ -74,20 +75,20 @@ func (e *engine) ways() (all []way) {
 // handler until its first write failed would have its calls made twice: Vault
 // carries the whole request out again on the node that may write.
 func TestAStandbyPassesOnWhatHasAnEffect(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "creds/org_acme/facebook/static/billing", map[string]any{"credential": "x", "credential_type": "api_key"})
-	e.read("creds/" + page777)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "creds/org_acme/facebook/static/billing", map[string]any{"credential": "x", "credential_type": "api_key"})
+	e.Read("creds/" + enginetest.Page777)
 	var here []string
-	for _, w := range e.ways() {
+	for _, w := range ways(e) {
 		other := newReplica(e)
-		other.read("settings") // which is looked at before any request
+		other.Read("settings") // which is looked at before any request
 		other.readOnly()
-		n := e.fb.Count("")
-		_, err := other.do(w.op, w.path, nil)
-		if err != logical.ErrReadOnly || len(other.storage.Operations()) != 0 {
+		n := e.Facebook.Count("")
+		_, err := other.Do(w.op, w.path, nil)
+		if err != logical.ErrReadOnly || len(other.Storage.Operations()) != 0 {
 			here = append(here, w.name)
 		}
-		if calls, writes := e.fb.Count("")-n, other.storage.Writes(); calls != 0 || len(writes) != 0 {
+		if calls, writes := e.Facebook.Count("")-n, other.Storage.Writes(); calls != 0 || len(writes) != 0 {
 			t.Errorf("%s: %d calls of the provider, %v", w.name, calls, writes)
 		}
 	}
@@ -101,59 +102,54 @@ func TestAStandbyPassesOnWhatHasAnEffect(t *testing.T) {
 // something of the provider.
 func TestAStandbyPassesOnAReadThatNeedsACall(t *testing.T) {
 	for name, c := range map[string]struct {
-		happens func(*engine)
+		happens func(*enginetest.Engine)
 		path    string
 		data    map[string]any
 	}{
-		"more life is wanted than the token has":    {nil, "creds/" + uma, map[string]any{"min_ttl": "90d"}},
-		"a page's token was never fetched":          {nil, "creds/" + page777, nil},
-		"the credential above a page's has changed": {func(e *engine) { e.read("creds/" + page777); e.install() }, "creds/" + page777, nil},
-		"the token has expired and nobody noticed":  {func(e *engine) { e.clock.Advance(61 * day) }, "creds/" + uma, nil},
+		"more life is wanted than the token has":    {nil, "creds/" + enginetest.Uma, map[string]any{"min_ttl": "90d"}},
+		"a page's token was never fetched":          {nil, "creds/" + enginetest.Page777, nil},
+		"the credential above a page's has changed": {func(e *enginetest.Engine) { e.Read("creds/" + enginetest.Page777); e.Install() }, "creds/" + enginetest.Page777, nil},
+		"the token has expired and nobody noticed":  {func(e *enginetest.Engine) { e.Clock.Advance(61 * enginetest.Day) }, "creds/" + enginetest.Uma, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
+			e := enginetest.Connected(t, authpipetest.Options{})
 			if c.happens != nil {
 				c.happens(e)
 			}
 			other := newReplica(e)
-			n := e.fb.Count("")
-			if _, err := other.do(logical.ReadOperation, c.path, c.data); err != logical.ErrReadOnly {
+			n := e.Facebook.Count("")
+			if _, err := other.Do(logical.ReadOperation, c.path, c.data); err != logical.ErrReadOnly {
 				t.Errorf("%v, want ErrReadOnly itself", err)
 			}
-			if calls, writes := e.fb.Count("")-n, other.storage.Writes(); calls != 0 || len(writes) != 0 {
+			if calls, writes := e.Facebook.Count("")-n, other.Storage.Writes(); calls != 0 || len(writes) != 0 {
 				t.Errorf("%d calls of the provider, %v", calls, writes)
 			}
 		})
 	}
 }
 
-// standing is the system view of a node that may not write.
-func standing() logical.SystemView {
-	return &logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby, EntityVal: &logical.Entity{ID: "entity-1"}}
-}
-
 // TestAStandbysTickDoesNothing has everything be due at a node that may not
 // write.
 func TestAStandbysTickDoesNothing(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, acme+"/reindex", nil)
-	e.begin(udo, nil)
-	e.clock.Advance(30 * day)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, enginetest.Acme+"/reindex", nil)
+	e.Begin(enginetest.Udo, nil)
+	e.Clock.Advance(30 * enginetest.Day)
 	other := newReplica(e)
-	n := e.fb.Count("")
-	if err := other.Initialize(context.Background(), &logical.InitializationRequest{Storage: other.storage}); err != nil {
+	n := e.Facebook.Count("")
+	if err := other.Initialize(context.Background(), &logical.InitializationRequest{Storage: other.Storage}); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, err := other.HandleRequest(context.Background(), &logical.Request{Operation: logical.RollbackOperation, Storage: other.storage}); err != nil {
+		if _, err := other.HandleRequest(context.Background(), &logical.Request{Operation: logical.RollbackOperation, Storage: other.Storage}); err != nil {
 			t.Errorf("ticked, it answers %v", err)
 		}
 	}
 	other.Cleanup(context.Background()) // which waits for what was begun
-	for _, op := range other.storage.Operations() {
+	for _, op := range other.Storage.Operations() {
 		t.Errorf("it touches storage: %v", op)
 	}
-	if calls := e.fb.Count("") - n; calls != 0 {
+	if calls := e.Facebook.Count("") - n; calls != 0 {
 		t.Errorf("%d calls of the provider", calls)
 	}
 }

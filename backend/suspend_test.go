@@ -7,158 +7,153 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-const acme = "tenants/org_acme"
-
-func (e *engine) suspend(suspended bool) {
-	e.t.Helper()
-	e.must(logical.UpdateOperation, acme, map[string]any{"suspended": suspended})
-}
-
 func TestNothingOfASuspendedTenantIsServedOrConnected(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.connect(globex, "boss", authpipetest.Consent{User: "udo"})
-	e.read("creds/" + page777)
-	s := e.begin(udo, nil)
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
-	token := e.read("creds/" + uma)["access_token"]
-	e.deposit(hook, "webhook_secret", apiKey)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
+	e.Read("creds/" + enginetest.Page777)
+	s := e.Begin(enginetest.Udo, nil)
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
+	token := e.Read("creds/" + enginetest.Uma)["access_token"]
+	e.WriteStatic(enginetest.StaticHook, "webhook_secret", enginetest.APIKey)
 
-	e.suspend(true)
-	calls := e.fb.Count("")
-	for _, ref := range []string{installation, uma, page777, hook} {
-		e.refused("suspended", 409, logical.ReadOperation, "creds/"+ref, nil)
+	e.Tenant.Suspend(true)
+	calls := e.Facebook.Count("")
+	for _, ref := range []string{enginetest.Installation, enginetest.Uma, enginetest.Page777, enginetest.StaticHook} {
+		e.Refused("suspended", 409, logical.ReadOperation, "creds/"+ref, nil)
 	}
-	e.refused("suspended", 409, logical.UpdateOperation, "connect/"+udo, nil)
-	e.refused("suspended", 409, logical.UpdateOperation, "connect/"+installation, map[string]any{"actor": "admin"})
-	e.refused("suspended", 409, logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
-	e.refused("suspended", 409, logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
-	e.refused("suspended", 409, logical.UpdateOperation, "creds/"+hook, map[string]any{"credential": "other", "credential_type": "api_key"})
-	if n := e.fb.Count("") - calls; n > 0 {
+	e.Refused("suspended", 409, logical.UpdateOperation, "connect/"+enginetest.Udo, nil)
+	e.Refused("suspended", 409, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin"})
+	e.Refused("suspended", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+	e.Refused("suspended", 409, logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": token})
+	e.Refused("suspended", 409, logical.UpdateOperation, "creds/"+enginetest.StaticHook, map[string]any{"credential": "other", "credential_type": "api_key"})
+	if n := e.Facebook.Count("") - calls; n > 0 {
 		t.Errorf("the provider was asked %d times", n)
 	}
-	if got := e.read("connections/" + uma)["status"]; got != "active" {
+	if got := e.Read("connections/" + enginetest.Uma)["status"]; got != "active" {
 		t.Errorf("its connection reads %v", got)
 	}
-	if got := e.read(acme); got["suspended"] != true || got["suspended_at"] == nil {
+	if got := e.Read(enginetest.Acme); got["suspended"] != true || got["suspended_at"] == nil {
 		t.Errorf("the tenant reads %v", got)
 	}
-	e.read("creds/" + globex) // another tenant's
+	e.Read("creds/" + enginetest.Globex) // another tenant's
 
-	e.suspend(false)
-	if e.read("creds/" + uma)["access_token"] != token {
+	e.Tenant.Suspend(false)
+	if e.Read("creds/" + enginetest.Uma)["access_token"] != token {
 		t.Error("the token is another when the suspension is lifted")
 	}
-	e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
-	e.read("creds/" + udo)
+	e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+	e.Read("creds/" + enginetest.Udo)
 }
 
 func TestTheGrantsOfASuspendedTenantAreKeptAlive(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.suspend(true)
-	e.restart()
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Tenant.Suspend(true)
+	e.Restart()
 	for range 70 {
-		e.after(24 * time.Hour)
+		e.After(24 * time.Hour)
 	}
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	e.refused("suspended", 409, logical.ReadOperation, "creds/"+uma, nil)
-	e.suspend(false)
-	if left := e.expiry(uma).Sub(e.clock.Now()); left < 10*24*time.Hour {
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	e.Refused("suspended", 409, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+	e.Tenant.Suspend(false)
+	if left := e.Expiry(enginetest.Uma).Sub(e.Clock.Now()); left < 10*24*time.Hour {
 		t.Errorf("after 70 days the token has %v left", left)
 	}
 }
 
 func TestASuspensionIsRightOnAnotherNodeOnceThatIsTold(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	other := e.node(standby{})
-	other.read("creds/" + uma)
-	e.suspend(true)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	other := e.Node(enginetest.Standby())
+	other.Read("creds/" + enginetest.Uma)
+	e.Tenant.Suspend(true)
 	other.InvalidateKey(t.Context(), "tenant/org_acme")
-	if _, err := other.do(logical.ReadOperation, "creds/"+uma, nil); err != logical.ErrReadOnly { // the active node says so
+	if _, err := other.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err != logical.ErrReadOnly { // the active node says so
 		t.Errorf("it answers %v", err)
 	}
-	e.suspend(false)
-	e.clock.Advance(31 * time.Second) // the word is lost
-	other.read("creds/" + uma)
+	e.Tenant.Suspend(false)
+	e.Clock.Advance(31 * time.Second) // the word is lost
+	other.Read("creds/" + enginetest.Uma)
 }
 
 func TestASuspensionThatComesWhileACodeIsRedeemedWins(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	s := e.begin(udo, nil)
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Udo, nil)
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
 	proof := map[string]any{"actor": "udo", "connect_code": code}
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
+	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
 		func() {
-			_, err := e.do(logical.UpdateOperation, s.path+"/complete", proof)
-			checkCode(e.t, err, "suspended", 409)
+			_, err := e.Do(logical.UpdateOperation, s.Path+"/complete", proof)
+			enginetest.CheckCode(e.T, err, "suspended", 409)
 		},
-		func() { e.suspend(true) })
-	e.refused("not_found", 404, logical.ReadOperation, "connections/"+udo, nil)
+		func() { e.Tenant.Suspend(true) })
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Udo, nil)
 	// The code is spent, and its token parked.
-	e.suspend(false)
-	n := e.fb.Count(authpipetest.EndpointAccessToken)
-	e.must(logical.UpdateOperation, s.path+"/complete", proof)
-	if e.fb.Count(authpipetest.EndpointAccessToken) != n {
+	e.Tenant.Suspend(false)
+	n := e.Facebook.Count(authpipetest.EndpointAccessToken)
+	e.Must(logical.UpdateOperation, s.Path+"/complete", proof)
+	if e.Facebook.Count(authpipetest.EndpointAccessToken) != n {
 		t.Error("the code was sent again")
 	}
-	e.read("creds/" + udo)
+	e.Read("creds/" + enginetest.Udo)
 }
 
 func TestAReadThatWaitsForARefreshIsSuspendedToo(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(50 * 24 * time.Hour)
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Times: 1},
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(50 * 24 * time.Hour)
+	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Times: 1},
 		func() {
-			_, err := e.do(logical.ReadOperation, "creds/"+uma, map[string]any{"min_ttl": "480h"})
-			checkCode(t, err, "suspended", 409)
+			_, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, map[string]any{"min_ttl": "480h"})
+			enginetest.CheckCode(t, err, "suspended", 409)
 		},
-		func() { e.suspend(true) })
+		func() { e.Tenant.Suspend(true) })
 }
 
 func TestAReadThatWaitsForPagesIsSuspendedToo(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Times: 1},
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Times: 1},
 		func() {
-			_, err := e.do(logical.ReadOperation, "creds/"+page777, nil)
-			checkCode(t, err, "suspended", 409)
+			_, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Page777, nil)
+			enginetest.CheckCode(t, err, "suspended", 409)
 		},
-		func() { e.suspend(true) })
+		func() { e.Tenant.Suspend(true) })
 }
 
 // TestAConnectionIsStoredBeforeASuspensionOrNotAtAll has the suspension come
 // while the connection is being put.
 func TestAConnectionIsStoredBeforeASuspensionOrNotAtAll(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	s := e.begin(udo, nil)
-	code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
-	reached, release := e.hold("put", "cred/"+udo)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	s := e.Begin(enginetest.Udo, nil)
+	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
+	reached, release := e.Storage.Hold("put", "cred/"+enginetest.Udo)
 	var both sync.WaitGroup
 	both.Go(func() {
-		e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+		e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
 	})
 	<-reached
-	both.Go(func() { e.suspend(true) })
-	e.settle()
-	if slices.Contains(e.storage.Writes(), storagetest.Operation{Verb: "put", Key: "tenant/org_acme"}) {
+	both.Go(func() { e.Tenant.Suspend(true) })
+	e.Storage.AwaitQuiet()
+	if slices.Contains(e.Storage.Writes(), storagetest.Operation{Verb: "put", Key: "tenant/org_acme"}) {
 		t.Error("the tenant is suspended, and a connection still being stored")
 	}
 	release()
 	both.Wait()
-	e.refused("suspended", 409, logical.ReadOperation, "creds/"+udo, nil)
+	e.Refused("suspended", 409, logical.ReadOperation, "creds/"+enginetest.Udo, nil)
 }
 
 func TestASuspensionAndItsEndAreEvents(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.suspend(true)
-	e.suspend(true) // says nothing new
-	e.suspend(false)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Tenant.Suspend(true)
+	e.Tenant.Suspend(true) // says nothing new
+	e.Tenant.Suspend(false)
 	var got []string
-	for _, event := range e.read("events")["events"].([]map[string]any) {
+	for _, event := range e.Read("events")["events"].([]map[string]any) {
 		if event["ref"] == "org_acme" {
 			got = append(got, event["type"].(string))
 		}
@@ -169,11 +164,11 @@ func TestASuspensionAndItsEndAreEvents(t *testing.T) {
 }
 
 func TestASuspensionNamesATenant(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.refused("not_found", 404, logical.UpdateOperation, "tenants/org_none", map[string]any{"suspended": true})
-	e.refused("invalid_request", 400, logical.UpdateOperation, acme, nil)
-	e.refused("invalid_request", 400, logical.UpdateOperation, acme, map[string]any{"suspended": "perhaps"})
-	if keys := e.keys("tenant/org_none"); len(keys) > 0 {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Refused("not_found", 404, logical.UpdateOperation, "tenants/org_none", map[string]any{"suspended": true})
+	e.Refused("invalid_request", 400, logical.UpdateOperation, enginetest.Acme, nil)
+	e.Refused("invalid_request", 400, logical.UpdateOperation, enginetest.Acme, map[string]any{"suspended": "perhaps"})
+	if keys := e.Storage.Under("tenant/org_none"); len(keys) > 0 {
 		t.Errorf("left: %v", keys)
 	}
 }
@@ -181,17 +176,17 @@ func TestASuspensionNamesATenant(t *testing.T) {
 // TestPagesOfASuspendedTenantAreListedWithoutACall: the list would otherwise fetch
 // them, whoever reads it.
 func TestPagesOfASuspendedTenantAreListedWithoutACall(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	dir := "connections/org_acme/facebook/pages/"
-	e.must(logical.ListOperation, dir, nil)
-	e.must(logical.UpdateOperation, "connections/"+installation+"/refresh", nil)
-	e.connect(installation, "admin", authpipetest.Consent{User: "ada"}) // its pages are to be fetched anew
-	e.suspend(true)
-	if calls := e.calls(func() { e.do(logical.ListOperation, dir, nil) }); calls != 0 {
+	e.Must(logical.ListOperation, dir, nil)
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/refresh", nil)
+	e.Connect(enginetest.Installation, "admin", authpipetest.Consent{User: "ada"}) // its pages are to be fetched anew
+	e.Tenant.Suspend(true)
+	if calls := e.Facebook.CallsDuring(func() { e.Do(logical.ListOperation, dir, nil) }); calls != 0 {
 		t.Errorf("listing them makes %d calls", calls)
 	}
-	e.suspend(false)
-	if calls := e.calls(func() { e.must(logical.ListOperation, dir, nil) }); calls == 0 {
+	e.Tenant.Suspend(false)
+	if calls := e.Facebook.CallsDuring(func() { e.Must(logical.ListOperation, dir, nil) }); calls == 0 {
 		t.Error("they are not fetched afterwards")
 	}
 }

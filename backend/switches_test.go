@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -49,12 +51,12 @@ func TestTheEngineWorksWhicheverWayFacebookDecides(t *testing.T) {
 			}
 			t.Run(name+", for "+c.kind+", with pkce "+c.pkce, func(t *testing.T) {
 				t.Parallel()
-				e := business(t, decisions[name], authpipetest.Business{}, authpipetest.Configuration{})
+				e := enginetest.Business(t, decisions[name], authpipetest.Business{}, authpipetest.Configuration{})
 				if c.kind == "a person" {
-					e.must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_config_id": ""})
+					e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"installation_config_id": ""})
 				}
-				e.must(logical.UpdateOperation, "config/facebook", map[string]any{"pkce": c.pkce, "user_scopes": "openid,email"})
-				e.live()
+				e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"pkce": c.pkce, "user_scopes": "openid,email"})
+				live(e)
 			})
 		}
 	}
@@ -62,30 +64,30 @@ func TestTheEngineWorksWhicheverWayFacebookDecides(t *testing.T) {
 
 // live connects an installation and a user, keeps them alive, and parts with
 // them.
-func (e *engine) live() {
-	e.t.Helper()
-	e.install()
-	e.read("creds/" + page777)
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	if ok, found := e.findings(); !ok {
-		e.t.Errorf("found is %v", found)
+func live(e *enginetest.Engine) {
+	e.T.Helper()
+	e.Install()
+	e.Read("creds/" + enginetest.Page777)
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+	if ok, found := findings(e); !ok {
+		e.T.Errorf("found is %v", found)
 	}
 	for _, question := range []string{"refresh", "check"} {
-		e.must(logical.UpdateOperation, "connections/"+uma+"/"+question, nil)
-		e.must(logical.UpdateOperation, "connections/"+installation+"/"+question, nil)
+		e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/"+question, nil)
+		e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/"+question, nil)
 	}
-	e.after(day) // checks come in a batch
-	e.untouched([]string{installation, uma})
-	stop := e.fb.Throttle(authpipetest.Throttle{CallCount: 100})
-	e.refused("throttled", 429, logical.UpdateOperation, "connections/"+uma+"/check", nil)
+	e.After(enginetest.Day) // checks come in a batch
+	e.CheckHealthy([]string{enginetest.Installation, enginetest.Uma})
+	stop := e.Facebook.Throttle(authpipetest.Throttle{CallCount: 100})
+	e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	stop()
-	e.clock.Advance(time.Hour) // the provider is not asked again before
-	tokens := []any{e.read("creds/" + uma)["access_token"], e.read("creds/" + installation)["access_token"]}
-	e.must(logical.DeleteOperation, "creds/"+uma, nil)
-	e.must(logical.DeleteOperation, "creds/"+installation, nil)
+	e.Clock.Advance(time.Hour) // the provider is not asked again before
+	tokens := []any{e.Read("creds/" + enginetest.Uma)["access_token"], e.Read("creds/" + enginetest.Installation)["access_token"]}
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	for _, token := range tokens {
-		if known, _ := e.fb.Inspect(token.(string)); known.Valid {
-			e.t.Errorf("it lives on: %+v", known)
+		if known, _ := e.Facebook.Inspect(token.(string)); known.Valid {
+			e.T.Errorf("it lives on: %+v", known)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -11,82 +13,84 @@ import (
 )
 
 func TestNotifiedCredentialIsCheckedLessAndLess(t *testing.T) {
-	for name, ail := range map[string]func(e *engine){
-		"the provider does not answer about this token": func(e *engine) {
-			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
+	for name, ail := range map[string]func(e *enginetest.Engine){
+		"the provider does not answer about this token": func(e *enginetest.Engine) {
+			e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
 		},
-		"its answer is not understood": func(e *engine) {
-			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Nobody knows.", Code: 4242}})
+		"its answer is not understood": func(e *enginetest.Engine) {
+			e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Nobody knows.", Code: 4242}})
 		},
-		"there is no client any more": func(e *engine) { e.must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true}) },
+		"there is no client any more": func(e *enginetest.Engine) {
+			e.Must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
 			ail(e)
-			calls, writes := e.fb.Count(authpipetest.EndpointDebugToken), 0
+			calls, writes := e.Facebook.Count(authpipetest.EndpointDebugToken), 0
 			for range 60 {
-				e.clock.Advance(time.Minute)
-				e.storage.Reset()
+				e.Clock.Advance(time.Minute)
+				e.Storage.Reset()
 				e.Sweep(t.Context())
-				writes += len(e.storage.Writes())
+				writes += len(e.Storage.Writes())
 			}
-			if n := e.fb.Count(authpipetest.EndpointDebugToken) - calls; n > 5 {
+			if n := e.Facebook.Count(authpipetest.EndpointDebugToken) - calls; n > 5 {
 				t.Errorf("within an hour it is asked about %d times", n)
 			}
 			if writes > 30 {
 				t.Errorf("within an hour that makes %d writes", writes)
 			}
-			e.is("revoked", uma)
+			e.CheckStatus("revoked", enginetest.Uma)
 		})
 	}
 }
 
 func TestNotificationIsComparedWithTheCredential(t *testing.T) {
 	for name, row := range map[string]struct {
-		act  func(e *engine) (word string)
+		act  func(e *enginetest.Engine) (word string)
 		want string
 	}{
-		"in the second of the connection it is about that": {func(e *engine) string {
-			e.clock.Advance(500 * time.Millisecond)
-			e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-			return signed(appSecret, e.request("uma", e.clock.Now()))
+		"in the second of the connection it is about that": {func(e *enginetest.Engine) string {
+			e.Clock.Advance(500 * time.Millisecond)
+			e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+			return enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
 		}, "revoked"},
-		"before a token was imported it may be about another connection": {func(e *engine) string {
-			e.must(logical.DeleteOperation, "creds/"+uma, map[string]any{"revoke": false})
-			token := e.obtained("uma")
-			e.clock.Advance(time.Minute)
-			word := signed(appSecret, e.request("uma", e.clock.Now()))
-			e.clock.Advance(30 * time.Second)
-			e.must(logical.UpdateOperation, "creds/"+uma, map[string]any{"access_token": token})
+		"before a token was imported it may be about another connection": {func(e *enginetest.Engine) string {
+			e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, map[string]any{"revoke": false})
+			token := e.ObtainToken("uma")
+			e.Clock.Advance(time.Minute)
+			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+			e.Clock.Advance(30 * time.Second)
+			e.Must(logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": token})
 			return word
 		}, "active"},
-		"before a refresh it is about the connection all the same": {func(e *engine) string {
-			e.clock.Advance(20 * day)
-			word := signed(appSecret, e.request("uma", e.clock.Now()))
-			e.clock.Advance(30 * time.Second)
-			e.must(logical.UpdateOperation, "connections/"+uma+"/refresh", nil)
+		"before a refresh it is about the connection all the same": {func(e *enginetest.Engine) string {
+			e.Clock.Advance(20 * enginetest.Day)
+			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+			e.Clock.Advance(30 * time.Second)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 			return word
 		}, "revoked"},
-		"a check of the same minute does not refute it": {func(e *engine) string {
-			e.clock.Advance(time.Hour)
-			word := signed(appSecret, e.request("uma", e.clock.Now()))
-			e.clock.Advance(59 * time.Second)
-			e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		"a check of the same minute does not refute it": {func(e *enginetest.Engine) string {
+			e.Clock.Advance(time.Hour)
+			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+			e.Clock.Advance(59 * time.Second)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 			return word
 		}, "revoked"},
-		"a check of a minute later does": {func(e *engine) string {
-			e.clock.Advance(time.Hour)
-			word := signed(appSecret, e.request("uma", e.clock.Now()))
-			e.clock.Advance(61 * time.Second)
-			e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		"a check of a minute later does": {func(e *enginetest.Engine) string {
+			e.Clock.Advance(time.Hour)
+			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+			e.Clock.Advance(61 * time.Second)
+			e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 			return word
 		}, "active"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.hears(deauthorize, row.act(e))
-			e.is(row.want, uma)
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Webhooks.MustPost(enginetest.DeauthorizePath, row.act(e))
+			e.CheckStatus(row.want, enginetest.Uma)
 		})
 	}
 }
@@ -94,60 +98,60 @@ func TestNotificationIsComparedWithTheCredential(t *testing.T) {
 // TestWhatAiledATokenBeforeDoesNotPutOffItsCheck has the check that a word
 // queues fail once.
 func TestWhatAiledATokenBeforeDoesNotPutOffItsCheck(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	repair := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
 	for range 6 {
-		e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil)
+		e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	}
-	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-	e.after(2 * time.Minute)
-	e.is("revoked", uma)
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.After(2 * time.Minute)
+	e.CheckStatus("revoked", enginetest.Uma)
 	repair()
-	e.after(3 * time.Minute)
-	e.is("active", uma)
+	e.After(3 * time.Minute)
+	e.CheckStatus("active", enginetest.Uma)
 }
 
 // TestNotificationIsBelievedForAMinute has the check come with a minute
 // that begins a moment after the word.
 func TestNotificationIsBelievedForAMinute(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(time.Hour + 55*time.Second)
-	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-	e.after(6 * time.Second) // the provider's servers do not agree yet
-	e.is("revoked", uma)
-	e.fb.RemoveApp(appID, "uma")
-	e.after(2 * time.Minute)
-	e.is("revoked", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(time.Hour + 55*time.Second)
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.After(6 * time.Second) // the provider's servers do not agree yet
+	e.CheckStatus("revoked", enginetest.Uma)
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
+	e.After(2 * time.Minute)
+	e.CheckStatus("revoked", enginetest.Uma)
 }
 
 func TestATenantThatDoesNotOpenKeepsNoOtherFromBeingMarked(t *testing.T) {
-	for name, plant := range map[string]func(e *engine){
-		"its record":           func(e *engine) { e.plant("tenant/org_acme", []byte("{")) },
-		"its keyring":          func(e *engine) { e.plant("keyring/tenant/org_acme", []byte("{")) },
-		"the credential's own": func(e *engine) { e.plant("cred/"+uma, []byte("{")) },
+	for name, plant := range map[string]func(e *enginetest.Engine){
+		"its record":           func(e *enginetest.Engine) { e.Plant("tenant/org_acme", []byte("{")) },
+		"its keyring":          func(e *enginetest.Engine) { e.Plant("keyring/tenant/org_acme", []byte("{")) },
+		"the credential's own": func(e *enginetest.Engine) { e.Plant("cred/"+enginetest.Uma, []byte("{")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
 			plant(e)
-			e.posted(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-			e.refused("revoked", 409, logical.ReadOperation, "creds/org_globex/facebook/installation", nil)
+			e.Webhooks.Post(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+			e.Refused("revoked", 409, logical.ReadOperation, "creds/org_globex/facebook/installation", nil)
 		})
 	}
 }
 
 func TestAStorageErrorAtOneKeepsNoOtherFromBeingMarked(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
-	e.storage.Fail(func(_ int, op storagetest.Operation) error {
-		if op.Verb == "put" && op.Key == "cred/"+uma {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
+	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
+		if op.Verb == "put" && op.Key == "cred/"+enginetest.Uma {
 			return storagetest.ErrStorage
 		}
 		return nil
 	})
-	if status, body := e.posted(deauthorize, signed(appSecret, e.request("uma", e.clock.Now()))); status == 200 {
+	if status, body := e.Webhooks.Post(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))); status == 200 {
 		t.Errorf("answered %d %s", status, body)
 	}
-	e.storage.Fail(nil)
-	e.refused("revoked", 409, logical.ReadOperation, "creds/org_globex/facebook/installation", nil)
+	e.Storage.Fail(nil)
+	e.Refused("revoked", 409, logical.ReadOperation, "creds/org_globex/facebook/installation", nil)
 }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -51,12 +53,12 @@ const (
 
 // strike brings a trouble about for d.
 func (w *world) strike(what trouble, d time.Duration) {
-	w.t.Helper()
-	w.t.Logf("%s: for %v, %s", w.day(), d, what)
+	w.T.Helper()
+	w.T.Logf("%s: for %v, %s", w.day(), d, what)
 	if mend := w.mends[what]; mend != nil {
 		mend()
 	}
-	w.until[what] = w.clock.Now().Add(d)
+	w.until[what] = w.Clock.Now().Add(d)
 	w.mends[what] = w.cause(what)
 	w.budget.lose()
 }
@@ -64,13 +66,13 @@ func (w *world) strike(what trouble, d time.Duration) {
 func (w *world) cause(what trouble) (mend func()) {
 	switch what {
 	case outage:
-		return w.fb.Fail(authpipetest.Fault{Status: http.StatusServiceUnavailable, Body: "<html>down</html>"})
+		return w.Facebook.Fail(authpipetest.Fault{Status: http.StatusServiceUnavailable, Body: "<html>down</html>"})
 	case broken:
-		return w.fb.Fail(authpipetest.Fault{Reset: true})
+		return w.Facebook.Fail(authpipetest.Fault{Reset: true})
 	case lostAnswers:
-		return w.fb.Fail(authpipetest.Fault{AfterEffect: true, Truncate: true})
+		return w.Facebook.Fail(authpipetest.Fault{AfterEffect: true, Truncate: true})
 	case throttling:
-		return w.fb.Throttle(authpipetest.Throttle{App: appID, CallCount: 100})
+		return w.Facebook.Throttle(authpipetest.Throttle{App: enginetest.AppID, CallCount: 100})
 	case wrongSecret:
 		return w.resetSecret()
 	case fast, slow:
@@ -92,23 +94,23 @@ func (w *world) step(by time.Duration) {
 // resetSecret is what happens where somebody resets the app's secret in the
 // dashboard and tells the operator of the mount a day later.
 func (w *world) resetSecret() (mend func()) {
-	secret := "s3cr3t-number-" + w.clock.Now().Format(time.DateOnly) + "-0123456789"
-	w.fb.SetAppSecret(appID, secret)
+	secret := "s3cr3t-number-" + w.Clock.Now().Format(time.DateOnly) + "-0123456789"
+	w.Facebook.SetAppSecret(enginetest.AppID, secret)
 	return func() {
-		w.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": secret})
+		w.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": secret})
 	}
 }
 
 // pass ends the troubles that are over. An engine that was not there runs
 // again first.
 func (w *world) pass() {
-	w.t.Helper()
-	if w.in(standstill) && !w.clock.Now().Before(w.until[standstill]) {
+	w.T.Helper()
+	if w.in(standstill) && !w.Clock.Now().Before(w.until[standstill]) {
 		w.end(standstill)
 		w.start()
 	}
 	for what, at := range w.until {
-		if !w.clock.Now().Before(at) && w.mends[what] != nil && !(what == wrongSecret && w.in(standstill)) {
+		if !w.Clock.Now().Before(at) && w.mends[what] != nil && !(what == wrongSecret && w.in(standstill)) {
 			w.end(what)
 		}
 	}
@@ -117,7 +119,7 @@ func (w *world) pass() {
 func (w *world) end(what trouble) {
 	w.mends[what]()
 	w.mends[what] = nil
-	w.until[what] = w.clock.Now().Add(echo[what]) // kept, for calm
+	w.until[what] = w.Clock.Now().Add(echo[what]) // kept, for calm
 }
 
 // in reports whether a trouble is there.
@@ -126,7 +128,7 @@ func (w *world) in(what trouble) bool { return w.mends[what] != nil }
 // calm reports whether there is no trouble, and none is felt any more.
 func (w *world) calm() bool {
 	for _, until := range w.until {
-		if w.clock.Now().Before(until) {
+		if w.Clock.Now().Before(until) {
 			return false
 		}
 	}

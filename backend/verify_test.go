@@ -5,15 +5,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
 // findings returns what verify finds, by check.
-func (e *engine) findings() (ok bool, found map[string]map[string]any) {
-	e.t.Helper()
-	answer := e.must(logical.UpdateOperation, "config/facebook/verify", nil)
+func findings(e *enginetest.Engine) (ok bool, found map[string]map[string]any) {
+	e.T.Helper()
+	answer := e.Must(logical.UpdateOperation, "config/facebook/verify", nil)
 	found = map[string]map[string]any{}
 	for _, f := range answer["findings"].([]map[string]any) {
 		if check := f["check"].(string); found[check] == nil || found[check]["ok"] == true { // of several redirect URIs, one with trouble
@@ -24,33 +26,33 @@ func (e *engine) findings() (ok bool, found map[string]map[string]any) {
 }
 
 func TestAConfigurationIsVerified(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	if ok, found := e.findings(); !ok || len(found) != 5 || !strings.Contains(found["app_mode"]["detail"].(string), "does not tell") {
+	e := enginetest.New(t, authpipetest.Options{})
+	if ok, found := findings(e); !ok || len(found) != 5 || !strings.Contains(found["app_mode"]["detail"].(string), "does not tell") {
 		t.Errorf("all is well, and found is %v", found)
 	}
 	for check, row := range map[string]struct {
-		trouble func(*engine)
+		trouble func(*enginetest.Engine)
 		says    string
 	}{
-		"client_secret": {func(e *engine) { e.fb.SetAppSecret(appID, newSecret) }, "client secret"},
-		"former_client_secret": {func(e *engine) {
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
-			e.fb.SetAppSecret(appID, newSecret)
+		"client_secret": {func(e *enginetest.Engine) { e.Facebook.SetAppSecret(enginetest.AppID, enginetest.NewSecret) }, "client secret"},
+		"former_client_secret": {func(e *enginetest.Engine) {
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
+			e.Facebook.SetAppSecret(enginetest.AppID, enginetest.NewSecret)
 		}, "client secret"},
-		"graph_version": {func(e *engine) {
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v97.0"})
+		"graph_version": {func(e *enginetest.Engine) {
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v97.0"})
 		}, "not known"},
-		"redirect_uri": {func(e *engine) {
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": mountURL + "/callback/facebook," + mountURL + "/callback/facebook/"})
-		}, mountURL + "/callback/facebook/ is not registered"},
-		"clock_skew": {func(e *engine) {
-			e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Status: 400, Error: &authpipetest.GraphError{Code: 2500, Message: "An active access token must be used"},
+		"redirect_uri": {func(e *enginetest.Engine) {
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": enginetest.MountURL + "/callback/facebook," + enginetest.MountURL + "/callback/facebook/"})
+		}, enginetest.MountURL + "/callback/facebook/ is not registered"},
+		"clock_skew": {func(e *enginetest.Engine) {
+			e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Status: 400, Error: &authpipetest.GraphError{Code: 2500, Message: "An active access token must be used"},
 				Header: map[string][]string{"Date": {"Mon, 23 Nov 2026 11:50:00 GMT"}}})
 		}, "10m"},
 	} {
-		e := newEngine(t, authpipetest.Options{})
+		e := enginetest.New(t, authpipetest.Options{})
 		row.trouble(e)
-		ok, found := e.findings()
+		ok, found := findings(e)
 		// Of two secrets one is not accepted: that is as it should be.
 		if ok != (check == "former_client_secret") || found[check]["ok"] != false || !strings.Contains(found[check]["detail"].(string), row.says) {
 			t.Errorf("%s: found is %v", check, found)
@@ -62,7 +64,7 @@ func TestAConfigurationIsVerified(t *testing.T) {
 			if other != check && f["ok"] != true {
 				t.Errorf("with trouble in %s, %s is %v", check, other, f)
 			}
-			if detail := f["detail"].(string); strings.Contains(detail, appSecret) || strings.Contains(detail, newSecret) {
+			if detail := f["detail"].(string); strings.Contains(detail, enginetest.AppSecret) || strings.Contains(detail, enginetest.NewSecret) {
 				t.Errorf("%s shows a secret: %s", other, detail)
 			}
 		}
@@ -70,96 +72,96 @@ func TestAConfigurationIsVerified(t *testing.T) {
 }
 
 func TestAVersionTellsHowLongItLives(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v22.0"})
-	if _, found := e.findings(); found["graph_version"]["ok"] != true || !strings.Contains(found["graph_version"]["detail"].(string), "2027-05-20") {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v22.0"})
+	if _, found := findings(e); found["graph_version"]["ok"] != true || !strings.Contains(found["graph_version"]["detail"].(string), "2027-05-20") {
 		t.Errorf("found is %v", found["graph_version"])
 	}
-	e.clock.Set(time.Date(2027, time.June, 1, 0, 0, 0, 0, time.UTC))
-	if _, found := e.findings(); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
+	e.Clock.Set(time.Date(2027, time.June, 1, 0, 0, 0, 0, time.UTC))
+	if _, found := findings(e); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
 		t.Errorf("after its end, found is %v", found["graph_version"])
 	}
-	clear := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Status: 200, Body: "{}", Header: map[string][]string{"Facebook-Api-Version": {""}}})
-	if _, found := e.findings(); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "graph_url") {
+	clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Status: 200, Body: "{}", Header: map[string][]string{"Facebook-Api-Version": {""}}})
+	if _, found := findings(e); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "graph_url") {
 		t.Errorf("with an answer of nobody knows whom, found is %v", found["graph_version"])
 	}
 	clear()
-	e.fb.Fail(authpipetest.Fault{Reset: true})
-	if ok, found := e.findings(); ok || found["graph_version"]["ok"] != false || found["client_secret"]["ok"] != false {
+	e.Facebook.Fail(authpipetest.Fault{Reset: true})
+	if ok, found := findings(e); ok || found["graph_version"]["ok"] != false || found["client_secret"]["ok"] != false {
 		t.Errorf("with the provider down, found is %v", found)
 	}
-	e.refused("not_found", 404, logical.UpdateOperation, "config/google/verify", nil)
+	e.Refused("not_found", 404, logical.UpdateOperation, "config/google/verify", nil)
 }
 
 // TestAnOverlapIsNoTrouble looks at a client with two secrets, of which the
 // provider accepts one: which one, is what verifying finds out and remembers.
 func TestAnOverlapIsNoTrouble(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 	found := func(ok, fresh, former bool) {
 		t.Helper()
-		got, found := e.findings()
+		got, found := findings(e)
 		if got != ok || found["client_secret"]["ok"] != fresh || found["former_client_secret"]["ok"] != former {
 			t.Errorf("ok is %v, and found is %v", got, found)
 		}
 	}
 	found(true, false, true)
-	if !e.proves() {
+	if !proves(e) {
 		t.Error("before the provider knows the new secret, a proof is made with it")
 	}
-	e.fb.SetAppSecret(appID, newSecret)
+	e.Facebook.SetAppSecret(enginetest.AppID, enginetest.NewSecret)
 	found(true, true, false)
-	if !e.proves() {
+	if !proves(e) {
 		t.Error("verifying saw the former secret refused, and proofs are still made with it")
 	}
-	e.fb.SetAppSecret(appID, "none of them")
+	e.Facebook.SetAppSecret(enginetest.AppID, "none of them")
 	found(false, false, false)
 }
 
 func TestAnUnknownVersionIsNoRiddle(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v97.0"})
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v97.0"})
 	for _, question := range []string{"check", "refresh"} {
-		if text := e.refused("misconfigured", 424, logical.UpdateOperation, "connections/"+uma+"/"+question, nil); !strings.Contains(text, "graph_version v97.0") {
+		if text := e.Refused("misconfigured", 424, logical.UpdateOperation, "connections/"+enginetest.Uma+"/"+question, nil); !strings.Contains(text, "graph_version v97.0") {
 			t.Errorf("a %s does not name the version: %s", question, text)
 		}
 	}
-	e.untouched([]string{uma})
+	e.CheckHealthy([]string{enginetest.Uma})
 	// One that has ended is served by another, which verifying alone tells.
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v18.0"})
-	e.must(logical.UpdateOperation, "connections/"+uma+"/check", nil)
-	if ok, found := e.findings(); ok || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v18.0"})
+	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+	if ok, found := findings(e); ok || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
 		t.Errorf("found is %v", found["graph_version"])
 	}
 }
 
 // redirects returns what verify finds of redirect URIs, by what is configured.
-func (e *engine) redirects(uris ...string) map[string]map[string]any {
-	e.t.Helper()
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": uris})
+func redirects(e *enginetest.Engine, uris ...string) map[string]map[string]any {
+	e.T.Helper()
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": uris})
 	found, i := map[string]map[string]any{}, 0
-	for _, f := range e.must(logical.UpdateOperation, "config/facebook/verify", nil)["findings"].([]map[string]any) {
+	for _, f := range e.Must(logical.UpdateOperation, "config/facebook/verify", nil)["findings"].([]map[string]any) {
 		if f["check"] == "redirect_uri" {
 			found[uris[i]] = f
 			i++
 		}
 	}
 	if i != len(uris) {
-		e.t.Errorf("%d of %d redirect URIs are looked at", i, len(uris))
+		e.T.Errorf("%d of %d redirect URIs are looked at", i, len(uris))
 	}
 	return found
 }
 
 func TestVerifyTellsWhichRedirectURIsAreRegistered(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	const (
-		registered = mountURL + "/callback/facebook"
+		registered = enginetest.MountURL + "/callback/facebook"
 		other      = "https://elsewhere.example.com/callback/facebook"
 		loopback   = "http://127.0.0.1:8200/v1/authpipe/callback/facebook"
 	)
 	var events []string
-	events, _ = e.events(0)
-	found := e.redirects(registered, other, loopback)
+	events, _ = e.Events(0)
+	found := redirects(e, registered, other, loopback)
 	for uri, want := range map[string]struct {
 		ok   bool
 		says string
@@ -170,17 +172,17 @@ func TestVerifyTellsWhichRedirectURIsAreRegistered(t *testing.T) {
 		}
 	}
 	// Nothing but the answer says so: no credential and no provider has a failure.
-	e.untouched([]string{installation, uma})
-	if after, _ := e.events(0); len(after) != len(events) {
+	e.CheckHealthy([]string{enginetest.Installation, enginetest.Uma})
+	if after, _ := e.Events(0); len(after) != len(events) {
 		t.Errorf("events: %v", after[len(events):])
 	}
-	if state := e.read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["state"]; state != "ok" {
+	if state := e.Read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["state"]; state != "ok" {
 		t.Errorf("the provider is %v", state)
 	}
 }
 
 func TestVerifyReadsEachAnswerAboutARedirectURI(t *testing.T) {
-	const uri = mountURL + "/callback/facebook"
+	const uri = enginetest.MountURL + "/callback/facebook"
 	for name, row := range map[string]struct {
 		fault authpipetest.Fault
 		ok    bool
@@ -197,14 +199,14 @@ func TestVerifyReadsEachAnswerAboutARedirectURI(t *testing.T) {
 		"the answer is a page of somebody else": {authpipetest.Fault{Status: 200, Body: `<html>`}, false, "cannot be told"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
+			e := enginetest.Connected(t, authpipetest.Options{})
 			row.fault.Endpoint = authpipetest.EndpointAccessToken
-			e.fb.Fail(row.fault)
-			found := e.redirects(uri)[uri]
+			e.Facebook.Fail(row.fault)
+			found := redirects(e, uri)[uri]
 			if found["ok"] != row.ok || !strings.Contains(found["detail"].(string), row.says) || strings.Contains(found["detail"].(string), "EAAnobodys") {
 				t.Errorf("it finds %v", found)
 			}
-			e.untouched([]string{installation, uma})
+			e.CheckHealthy([]string{enginetest.Installation, enginetest.Uma})
 		})
 	}
 }

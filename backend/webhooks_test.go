@@ -2,17 +2,14 @@ package backend_test
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -21,195 +18,135 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-const (
-	deauthorize  = "webhooks/facebook/deauthorize"
-	dataDeletion = "webhooks/facebook/data-deletion"
-	notify       = "webhooks/facebook/notify"
-)
-
-// signed returns a signed request as Facebook makes them.
-func signed(secret string, payload any) string {
-	b, _ := json.Marshal(payload)
-	encoded := base64.RawURLEncoding.EncodeToString(b)
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(encoded))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) + "." + encoded
-}
-
-// request is the payload of a signed request about a person, made at a time.
-func (e *engine) request(person string, at time.Time) map[string]any {
-	return map[string]any{"user_id": e.fb.ScopedID(appID, person), "algorithm": "HMAC-SHA256", "issued_at": at.Unix()}
-}
-
-// posted posts to a public path as a stranger does, and returns the answer's
-// status and body as Vault writes them.
-func (e *engine) posted(path, signedRequest string) (status int, body string) {
-	e.t.Helper()
-	return e.public(logical.UpdateOperation, path, map[string]any{"signed_request": signedRequest})
-}
-
-func (e *engine) public(op logical.Operation, path string, data map[string]any) (status int, body string) {
-	e.t.Helper()
-	resp, err := e.HandleRequest(context.Background(), &logical.Request{Operation: op, Path: path, Data: data, Storage: e.storage, Unauthenticated: true})
-	if err != nil {
-		var coded logical.HTTPCodedError
-		if !errors.As(err, &coded) {
-			return http.StatusInternalServerError, err.Error()
-		}
-		return coded.Code(), err.Error()
-	}
-	raw, _ := resp.Data[logical.HTTPRawBody].([]byte)
-	return resp.Data[logical.HTTPStatusCode].(int), string(raw)
-}
-
-// hears has Facebook's word arrive and expects that it is taken.
-func (e *engine) hears(path, signedRequest string) (body string) {
-	e.t.Helper()
-	status, body := e.posted(path, signedRequest)
-	if status != http.StatusOK {
-		e.t.Fatalf("%s answers %d %s", path, status, body)
-	}
-	return body
-}
-
-func (e *engine) is(status, ref string) {
-	e.t.Helper()
-	if got := e.read("connections/" + ref)["status"]; got != status {
-		e.t.Errorf("%s is %v, want %s", ref, got, status)
-	}
-}
-
-var disconnected = map[string]any{"field": "connected", "value": map[string]any{"verb": "revoked"}}
-
 func TestADeauthorizationIsNoticedWithinTheRequest(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
-	_, at := e.events(0)
-	e.fb.RemoveApp(appID, "uma")
-	calls := e.fb.Count("")
-	if body := e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now()))); body != "" {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
+	_, at := e.Events(0)
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
+	calls := e.Facebook.Count("")
+	if body := e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))); body != "" {
 		t.Errorf("the answer is %q", body)
 	}
-	e.refused("revoked", 409, logical.ReadOperation, "creds/"+uma, nil)
-	e.refused("revoked", 409, logical.ReadOperation, "creds/org_globex/facebook/installation", nil)
-	e.read("creds/" + installation) // Ada's
-	if n := e.fb.Count("") - calls; n != 0 {
+	e.Refused("revoked", 409, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+	e.Refused("revoked", 409, logical.ReadOperation, "creds/org_globex/facebook/installation", nil)
+	e.Read("creds/" + enginetest.Installation) // Ada's
+	if n := e.Facebook.Count("") - calls; n != 0 {
 		t.Errorf("the request made %d calls of the provider", n)
 	}
-	at = e.happened(at, "connection.revoked org_acme/facebook/users/uma", "connection.revoked org_globex/facebook/installation")
-	e.after(2 * time.Minute)
-	e.refused("revoked", 409, logical.ReadOperation, "creds/"+uma, nil)
-	e.happened(at)
-	if next := e.read("connections/" + uma)["next_due_at"]; next != nil {
+	at = e.CheckEvents(at, "connection.revoked org_acme/facebook/users/uma", "connection.revoked org_globex/facebook/installation")
+	e.After(2 * time.Minute)
+	e.Refused("revoked", 409, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
+	e.CheckEvents(at)
+	if next := e.Read("connections/" + enginetest.Uma)["next_due_at"]; next != nil {
 		t.Errorf("it is checked again, at %v", next)
 	}
 }
 
 func TestPagesGoWithWhatIsAboveThem(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.read("creds/" + page777)
-	e.fb.RemoveApp(appID, "ada")
-	e.hears(deauthorize, signed(appSecret, e.request("ada", e.clock.Now())))
-	e.refused("revoked", 409, logical.ReadOperation, "creds/"+page777, nil)
-	e.read("creds/" + uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Read("creds/" + enginetest.Page777)
+	e.Facebook.RemoveApp(enginetest.AppID, "ada")
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("ada", e.Clock.Now())))
+	e.Refused("revoked", 409, logical.ReadOperation, "creds/"+enginetest.Page777, nil)
+	e.Read("creds/" + enginetest.Uma)
 }
 
 func TestALivingTokenIsBroughtBack(t *testing.T) {
 	for name, checks := range map[string]any{"": "24h", ", with checks turned off": 0} {
 		t.Run("by the check that the word has queued"+name, func(t *testing.T) {
-			e := both(t, authpipetest.Options{})
-			e.must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": checks})
-			e.clock.Advance(time.Hour)
-			word := signed(appSecret, e.request("uma", e.clock.Now()))
-			e.hears(deauthorize, word)
-			e.is("revoked", uma)
-			e.after(2 * time.Minute)
-			e.read("creds/" + uma)
-			if next := e.read("connections/" + uma)["next_due_at"]; next == nil {
+			e := enginetest.Connected(t, authpipetest.Options{})
+			e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": checks})
+			e.Clock.Advance(time.Hour)
+			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+			e.Webhooks.MustPost(enginetest.DeauthorizePath, word)
+			e.CheckStatus("revoked", enginetest.Uma)
+			e.After(2 * time.Minute)
+			e.Read("creds/" + enginetest.Uma)
+			if next := e.Read("connections/" + enginetest.Uma)["next_due_at"]; next == nil {
 				t.Error("nothing will refresh it any more")
 			}
-			e.hears(deauthorize, word)
-			e.read("creds/" + uma) // it was refuted
-			e.after(2 * time.Minute)
-			e.read("creds/" + uma)
-			e.fb.ChangePassword("uma")
-			e.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+uma+"/check", nil)
-			e.is("needs_reauth", uma)
+			e.Webhooks.MustPost(enginetest.DeauthorizePath, word)
+			e.Read("creds/" + enginetest.Uma) // it was refuted
+			e.After(2 * time.Minute)
+			e.Read("creds/" + enginetest.Uma)
+			e.Facebook.ChangePassword("uma")
+			e.Refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+			e.CheckStatus("needs_reauth", enginetest.Uma)
 		})
 	}
 	t.Run("when the provider answers again", func(t *testing.T) {
-		e := both(t, authpipetest.Options{})
-		e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-		repair := e.fb.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Status: 500, Body: "<html>"})
+		e := enginetest.Connected(t, authpipetest.Options{})
+		e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+		repair := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Status: 500, Body: "<html>"})
 		for range 3 {
-			e.after(7 * time.Minute)
-			e.is("revoked", uma)
+			e.After(7 * time.Minute)
+			e.CheckStatus("revoked", enginetest.Uma)
 		}
 		repair()
 		for range 4 {
-			e.after(30 * time.Minute)
+			e.After(30 * time.Minute)
 		}
-		e.read("creds/" + uma)
+		e.Read("creds/" + enginetest.Uma)
 	})
 	t.Run("when a throttling is over", func(t *testing.T) {
-		e := both(t, authpipetest.Options{})
-		e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-		repair := e.fb.Throttle(authpipetest.Throttle{CallCount: 100})
-		e.do(logical.UpdateOperation, "connections/"+installation+"/check", nil)
-		e.after(2 * time.Minute)
-		e.is("revoked", uma)
+		e := enginetest.Connected(t, authpipetest.Options{})
+		e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+		repair := e.Facebook.Throttle(authpipetest.Throttle{CallCount: 100})
+		e.Do(logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
+		e.After(2 * time.Minute)
+		e.CheckStatus("revoked", enginetest.Uma)
 		repair()
 		for range 12 {
-			e.after(30 * time.Minute)
+			e.After(30 * time.Minute)
 		}
-		e.read("creds/" + uma)
+		e.Read("creds/" + enginetest.Uma)
 	})
 }
 
 func TestATokenThatIsDeadOtherwiseStaysRevoked(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.ChangePassword("uma")
-	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-	e.after(2 * time.Minute)
-	e.is("revoked", uma)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.ChangePassword("uma")
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.After(2 * time.Minute)
+	e.CheckStatus("revoked", enginetest.Uma)
 }
 
 func TestNotificationOlderThanTheConnectionChangesNothing(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(time.Hour)
-	e.fb.RemoveApp(appID, "uma")
-	word := signed(appSecret, e.request("uma", e.clock.Now()))
-	body := e.permissions("uma", e.clock.Now(), disconnected)
-	e.clock.Advance(time.Second)
-	e.connect(uma, "uma", authpipetest.Consent{User: "uma"})
-	before := e.read("connections/" + uma)
-	e.storage.Reset()
-	e.hears(deauthorize, word)
-	if marked := e.notified(body); marked != 0 {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(time.Hour)
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
+	word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+	body := e.Webhooks.Permissions("uma", e.Clock.Now(), enginetest.Disconnected)
+	e.Clock.Advance(time.Second)
+	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
+	before := e.Read("connections/" + enginetest.Uma)
+	e.Storage.Reset()
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, word)
+	if marked := e.Webhooks.Notify(body); marked != 0 {
 		t.Errorf("marked %d", marked)
 	}
-	if writes := e.storage.Writes(); len(writes) != 0 {
+	if writes := e.Storage.Writes(); len(writes) != 0 {
 		t.Errorf("written was %v", writes)
 	}
-	if after := e.read("connections/" + uma); fmt.Sprint(after) != fmt.Sprint(before) {
+	if after := e.Read("connections/" + enginetest.Uma); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("it was %v and is %v", before, after)
 	}
 }
 
 func TestNotificationIsAppliedOnce(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.fb.RemoveApp(appID, "uma")
-	word, body := signed(appSecret, e.request("uma", e.clock.Now())), e.permissions("uma", e.clock.Now(), disconnected)
-	e.hears(deauthorize, word)
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Facebook.RemoveApp(enginetest.AppID, "uma")
+	word, body := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())), e.Webhooks.Permissions("uma", e.Clock.Now(), enginetest.Disconnected)
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, word)
 	for range 2 {
-		e.storage.Reset()
-		e.hears(deauthorize, word)
-		if marked := e.notified(body); marked != 0 || len(e.storage.Writes()) != 0 {
-			t.Errorf("again it marks %d and writes %v", marked, e.storage.Writes())
+		e.Storage.Reset()
+		e.Webhooks.MustPost(enginetest.DeauthorizePath, word)
+		if marked := e.Webhooks.Notify(body); marked != 0 || len(e.Storage.Writes()) != 0 {
+			t.Errorf("again it marks %d and writes %v", marked, e.Storage.Writes())
 		}
-		e.after(2 * time.Minute)
+		e.After(2 * time.Minute)
 	}
-	history := e.read("connections/" + uma)["history"].([]map[string]any)
+	history := e.Read("connections/" + enginetest.Uma)["history"].([]map[string]any)
 	if n := len(history); n != 3 { // connected, told, confirmed
 		t.Errorf("the history is %v", history)
 	}
@@ -218,22 +155,22 @@ func TestNotificationIsAppliedOnce(t *testing.T) {
 // TestWhatDoesNotVerifyChangesNothing sends each kind of forgery, and ten
 // thousand more, and looks at storage and provider.
 func TestWhatDoesNotVerifyChangesNothing(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.clock.Advance(25 * time.Hour)
-	now := e.clock.Now()
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Clock.Advance(25 * time.Hour)
+	now := e.Clock.Now()
 	with := func(name string, value any) map[string]any {
-		payload := e.request("uma", now)
+		payload := e.Webhooks.Request("uma", now)
 		if payload[name] = value; value == nil {
 			delete(payload, name)
 		}
 		return payload
 	}
-	good := signed(appSecret, e.request("uma", now))
+	good := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", now))
 	forged := map[string]string{
-		"nothing": "", "a dot": ".", "junk": "junk", "another secret": signed("another", e.request("uma", now)),
-		"too old": signed(appSecret, e.request("uma", now.Add(-24*time.Hour-time.Second))), "of the future": signed(appSecret, e.request("uma", now.Add(5*time.Minute+time.Second))),
-		"no time": signed(appSecret, with("issued_at", nil)), "a browser's code": signed(appSecret, with("code", "AQ")), "a browser's token": signed(appSecret, with("oauth_token", "")),
-		"another algorithm": signed(appSecret, with("algorithm", "none")), "nobody": signed(appSecret, with("user_id", nil)),
+		"nothing": "", "a dot": ".", "junk": "junk", "another secret": enginetest.SignedRequest("another", e.Webhooks.Request("uma", now)),
+		"too old": enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", now.Add(-24*time.Hour-time.Second))), "of the future": enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", now.Add(5*time.Minute+time.Second))),
+		"no time": enginetest.SignedRequest(enginetest.AppSecret, with("issued_at", nil)), "a browser's code": enginetest.SignedRequest(enginetest.AppSecret, with("code", "AQ")), "a browser's token": enginetest.SignedRequest(enginetest.AppSecret, with("oauth_token", "")),
+		"another algorithm": enginetest.SignedRequest(enginetest.AppSecret, with("algorithm", "none")), "nobody": enginetest.SignedRequest(enginetest.AppSecret, with("user_id", nil)),
 		"twice": good + "," + good, "long": strings.Repeat(good, 1000),
 	}
 	forgeries := 1_000
@@ -241,301 +178,287 @@ func TestWhatDoesNotVerifyChangesNothing(t *testing.T) {
 		forgeries = 10_000
 	}
 	for i := range forgeries {
-		forged[fmt.Sprint(i)] = signed(fmt.Sprint(i), e.request("uma", now))
+		forged[fmt.Sprint(i)] = enginetest.SignedRequest(fmt.Sprint(i), e.Webhooks.Request("uma", now))
 	}
-	before, calls := e.snapshot(), e.fb.Count("")
-	e.storage.Reset()
+	before, calls := e.Storage.Snapshot(), e.Facebook.Count("")
+	e.Storage.Reset()
 	refusals := map[string]bool{}
 	for name, word := range forged {
-		for _, path := range []string{deauthorize, dataDeletion} {
-			status, body := e.posted(path, word)
+		for _, path := range []string{enginetest.DeauthorizePath, enginetest.DataDeletionPath} {
+			status, body := e.Webhooks.Post(path, word)
 			if refusals[body] = true; status != http.StatusBadRequest {
 				t.Errorf("%s: %s answers %d %s", name, path, status, body)
 			}
 		}
 	}
 	for _, path := range []string{"webhooks/myspace/deauthorize", "webhooks/myspace/data-deletion"} {
-		_, body := e.posted(path, good)
+		_, body := e.Webhooks.Post(path, good)
 		refusals[body] = true
 	}
 	if len(refusals) != 1 {
 		t.Errorf("the refusals are %v", refusals)
 	}
-	if ops := e.storage.Operations(); len(ops) != 0 {
+	if ops := e.Storage.Operations(); len(ops) != 0 {
 		t.Errorf("that costs %v", ops)
 	}
-	if after := e.snapshot(); after != before || e.fb.Count("") != calls {
+	if after := e.Storage.Snapshot(); after != before || e.Facebook.Count("") != calls {
 		t.Error("it changed something")
 	}
-	e.read("creds/" + uma)
-	e.hears(deauthorize, good)
-	e.is("revoked", uma)
-}
-
-// snapshot is everything that is stored.
-func (e *engine) snapshot() string {
-	e.t.Helper()
-	keys, err := e.storage.Keys(context.Background(), "")
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	var all strings.Builder
-	for _, key := range keys {
-		entry, err := e.storage.Storage.Get(context.Background(), key)
-		if err != nil {
-			e.t.Fatal(err)
-		}
-		fmt.Fprintf(&all, "%s %x\n", key, entry.Value)
-	}
-	return all.String()
+	e.Read("creds/" + enginetest.Uma)
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, good)
+	e.CheckStatus("revoked", enginetest.Uma)
 }
 
 func TestBothSecretsSignWithinTheOverlap(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": newSecret})
-	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-	e.is("revoked", uma)
-	e.hears(deauthorize, signed(newSecret, e.request("ada", e.clock.Now())))
-	e.is("revoked", installation)
-	e.clock.Advance(24*time.Hour + time.Minute)
-	if status, _ := e.posted(deauthorize, signed(appSecret, e.request("uma", e.clock.Now()))); status != http.StatusBadRequest {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.CheckStatus("revoked", enginetest.Uma)
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.NewSecret, e.Webhooks.Request("ada", e.Clock.Now())))
+	e.CheckStatus("revoked", enginetest.Installation)
+	e.Clock.Advance(24*time.Hour + time.Minute)
+	if status, _ := e.Webhooks.Post(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))); status != http.StatusBadRequest {
 		t.Errorf("after the overlap the former secret is answered %d", status)
 	}
-	e.hears(deauthorize, signed(newSecret, e.request("uma", e.clock.Now())))
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.NewSecret, e.Webhooks.Request("uma", e.Clock.Now())))
 }
 
 func TestWithoutAConfigurationNothingVerifies(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	e.must(logical.UpdateOperation, "config/facebook", map[string]any{"enabled": false})
-	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-	e.is("revoked", uma) // no new sessions: what is there goes on
-	e.must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true})
-	if status, body := e.posted(deauthorize, signed(appSecret, e.request("ada", e.clock.Now()))); status != http.StatusBadRequest {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"enabled": false})
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.CheckStatus("revoked", enginetest.Uma) // no new sessions: what is there goes on
+	e.Must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true})
+	if status, body := e.Webhooks.Post(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("ada", e.Clock.Now()))); status != http.StatusBadRequest {
 		t.Errorf("answered %d %s", status, body)
 	}
-	e.is("active", installation)
+	e.CheckStatus("active", enginetest.Installation)
 }
 
 func TestAPlainGETOfAPublicWebhookAnswers200(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	for _, path := range []string{deauthorize, dataDeletion} {
-		if status, body := e.public(logical.ReadOperation, path, nil); status != http.StatusOK || body != "" {
+	e := enginetest.New(t, authpipetest.Options{})
+	for _, path := range []string{enginetest.DeauthorizePath, enginetest.DataDeletionPath} {
+		if status, body := e.Webhooks.Public(logical.ReadOperation, path, nil); status != http.StatusOK || body != "" {
 			t.Errorf("%s answers %d %q", path, status, body)
 		}
 	}
-	e.hears(deauthorize, signed(appSecret, map[string]any{"user_id": "0", "algorithm": "HMAC-SHA256", "issued_at": e.clock.Now().Unix()})) // the dashboard's button
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, map[string]any{"user_id": "0", "algorithm": "HMAC-SHA256", "issued_at": e.Clock.Now().Unix()})) // the dashboard's button
 }
 
 func TestNobodyCanHaveAPublicAnswerWrapped(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, op := range []logical.Operation{logical.ReadOperation, logical.UpdateOperation} {
-		for _, path := range []string{deauthorize, dataDeletion} {
+		for _, path := range []string{enginetest.DeauthorizePath, enginetest.DataDeletionPath} {
 			_, err := e.HandleRequest(t.Context(), &logical.Request{
-				Operation: op, Path: path, Storage: e.storage, Unauthenticated: true, WrapInfo: &logical.RequestWrapInfo{TTL: time.Hour},
-				Data: map[string]any{"signed_request": signed(appSecret, e.request("uma", e.clock.Now()))},
+				Operation: op, Path: path, Storage: e.Storage, Unauthenticated: true, WrapInfo: &logical.RequestWrapInfo{TTL: time.Hour},
+				Data: map[string]any{"signed_request": enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))},
 			})
-			checkCode(t, err, "invalid_request", 400)
+			enginetest.CheckCode(t, err, "invalid_request", 400)
 		}
 	}
 }
 
 func TestAPublicWebhookIsPassedOnByAStandby(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, state := range []consts.ReplicationState{consts.ReplicationPerformanceStandby, consts.ReplicationDRSecondary} {
-		standby := e.node(&logical.StaticSystemView{ReplicationStateVal: state})
-		for _, word := range []string{"junk", signed(appSecret, e.request("uma", e.clock.Now()))} {
-			for _, path := range []string{deauthorize, dataDeletion} {
-				if _, err := standby.do(logical.UpdateOperation, path, map[string]any{"signed_request": word}); err != logical.ErrReadOnly {
+		standby := e.Node(&logical.StaticSystemView{ReplicationStateVal: state})
+		for _, word := range []string{"junk", enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))} {
+			for _, path := range []string{enginetest.DeauthorizePath, enginetest.DataDeletionPath} {
+				if _, err := standby.Do(logical.UpdateOperation, path, map[string]any{"signed_request": word}); err != logical.ErrReadOnly {
 					t.Errorf("%s: %v", path, err)
 				}
 			}
 		}
-		if _, err := standby.do(logical.UpdateOperation, notify, delivery(appSecret, e.permissions("uma", e.clock.Now(), disconnected))); err != logical.ErrReadOnly {
+		if _, err := standby.Do(logical.UpdateOperation, enginetest.NotifyPath, enginetest.Delivery(enginetest.AppSecret, e.Webhooks.Permissions("uma", e.Clock.Now(), enginetest.Disconnected))); err != logical.ErrReadOnly {
 			t.Errorf("notify: %v", err)
 		}
 	}
-	e.is("active", uma)
+	e.CheckStatus("active", enginetest.Uma)
 }
 
 func TestNotificationWinsOverCallsUnderWay(t *testing.T) {
 	t.Run("a check that was answered before", func(t *testing.T) {
-		e := both(t, authpipetest.Options{})
-		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, AfterEffect: true, Times: 1},
-			func() { e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil) },
+		e := enginetest.Connected(t, authpipetest.Options{})
+		e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, AfterEffect: true, Times: 1},
+			func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil) },
 			func() {
-				e.fb.RemoveApp(appID, "uma")
-				e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
+				e.Facebook.RemoveApp(enginetest.AppID, "uma")
+				e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
 			})
-		e.is("revoked", uma)
-		e.after(2 * time.Minute)
-		e.is("revoked", uma)
+		e.CheckStatus("revoked", enginetest.Uma)
+		e.After(2 * time.Minute)
+		e.CheckStatus("revoked", enginetest.Uma)
 	})
 	t.Run("a refresh", func(t *testing.T) {
-		e := both(t, authpipetest.Options{})
-		e.clock.Advance(20 * day)
-		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken},
-			func() { e.do(logical.UpdateOperation, "connections/"+uma+"/refresh", nil) },
-			func() { e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now()))) })
-		e.is("revoked", uma)
-		e.after(2 * time.Minute)
-		e.is("active", uma) // Facebook had not heard of it
+		e := enginetest.Connected(t, authpipetest.Options{})
+		e.Clock.Advance(20 * enginetest.Day)
+		e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken},
+			func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil) },
+			func() {
+				e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+			})
+		e.CheckStatus("revoked", enginetest.Uma)
+		e.After(2 * time.Minute)
+		e.CheckStatus("active", enginetest.Uma) // Facebook had not heard of it
 	})
 	t.Run("a connection, which is checked at once", func(t *testing.T) {
-		e := both(t, authpipetest.Options{})
-		s := e.begin(udo, nil)
-		code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
-		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, AfterEffect: true, Times: 1}, // the last call of all
+		e := enginetest.Connected(t, authpipetest.Options{})
+		s := e.Begin(enginetest.Udo, nil)
+		code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
+		e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, AfterEffect: true, Times: 1}, // the last call of all
 			func() {
-				e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+				e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
 			},
 			func() {
-				e.fb.RemoveApp(appID, "udo")
-				e.hears(deauthorize, signed(appSecret, e.request("udo", e.clock.Now())))
-				e.clock.Advance(2 * time.Second)
+				e.Facebook.RemoveApp(enginetest.AppID, "udo")
+				e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("udo", e.Clock.Now())))
+				e.Clock.Advance(2 * time.Second)
 			})
-		e.after(2 * time.Minute)
-		e.is("revoked", udo)
+		e.After(2 * time.Minute)
+		e.CheckStatus("revoked", enginetest.Udo)
 	})
 	t.Run("a business's connection, which is checked at once", func(t *testing.T) {
-		e := business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
-		s := e.begin(installation, map[string]any{"actor": "admin"})
-		code := e.callback(e.consent(s, authpipetest.Consent{User: "ada"})).code(t)
-		body := map[string]any{"object": "application", "entry": []any{map[string]any{"id": appID, "time": e.clock.Now().Unix(), "changes": []any{
-			map[string]any{"field": "business_integration_uninstall", "value": map[string]any{"business_manager_id": businessID}},
+		e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
+		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
+		code := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).ConnectCode(t)
+		body := map[string]any{"object": "application", "entry": []any{map[string]any{"id": enginetest.AppID, "time": e.Clock.Now().Unix(), "changes": []any{
+			map[string]any{"field": "business_integration_uninstall", "value": map[string]any{"business_manager_id": enginetest.BusinessID}},
 		}}}}
-		e.during(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, AfterEffect: true, Times: 1},
+		e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, AfterEffect: true, Times: 1},
 			func() {
-				e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
+				e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 			},
 			func() {
-				e.fb.RemoveIntegration(appID, businessID)
-				e.notified(body)
-				e.clock.Advance(2 * time.Second)
+				e.Facebook.RemoveIntegration(enginetest.AppID, enginetest.BusinessID)
+				e.Webhooks.Notify(body)
+				e.Clock.Advance(2 * time.Second)
 			})
-		e.after(2 * time.Minute)
-		if got := e.read("connections/" + installation)["status"]; got == "active" {
+		e.After(2 * time.Minute)
+		if got := e.Read("connections/" + enginetest.Installation)["status"]; got == "active" {
 			t.Errorf("the installation is %v", got)
 		}
 	})
 	t.Run("a connection that is just being stored", func(t *testing.T) {
-		e := both(t, authpipetest.Options{})
-		s := e.begin(udo, nil)
-		code := e.callback(e.consent(s, authpipetest.Consent{User: "udo"})).code(t)
-		reached, release := e.hold("put", "cred/"+udo)
+		e := enginetest.Connected(t, authpipetest.Options{})
+		s := e.Begin(enginetest.Udo, nil)
+		code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
+		reached, release := e.Storage.Hold("put", "cred/"+enginetest.Udo)
 		var all sync.WaitGroup
 		all.Go(func() {
-			e.must(logical.UpdateOperation, s.path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
+			e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})
 		})
 		<-reached
-		all.Go(func() { e.hears(deauthorize, signed(appSecret, e.request("udo", e.clock.Now()))) })
-		e.settle()
+		all.Go(func() {
+			e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("udo", e.Clock.Now())))
+		})
+		e.Storage.AwaitQuiet()
 		release()
 		all.Wait()
-		e.is("revoked", udo)
+		e.CheckStatus("revoked", enginetest.Udo)
 	})
 	t.Run("many at once", func(t *testing.T) {
-		e := both(t, authpipetest.Options{})
-		word, body := signed(appSecret, e.request("uma", e.clock.Now())), e.permissions("uma", e.clock.Now(), disconnected)
-		e.fb.RemoveApp(appID, "uma")
+		e := enginetest.Connected(t, authpipetest.Options{})
+		word, body := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())), e.Webhooks.Permissions("uma", e.Clock.Now(), enginetest.Disconnected)
+		e.Facebook.RemoveApp(enginetest.AppID, "uma")
 		var all sync.WaitGroup
 		for range 10 {
-			all.Go(func() { e.hears(deauthorize, word) })
-			all.Go(func() { e.hears(dataDeletion, word) })
-			all.Go(func() { e.notified(body) })
-			all.Go(func() { e.do(logical.UpdateOperation, "connections/"+uma+"/check", nil) })
-			all.Go(func() { e.do(logical.ReadOperation, "creds/"+uma, nil) })
+			all.Go(func() { e.Webhooks.MustPost(enginetest.DeauthorizePath, word) })
+			all.Go(func() { e.Webhooks.MustPost(enginetest.DataDeletionPath, word) })
+			all.Go(func() { e.Webhooks.Notify(body) })
+			all.Go(func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil) })
+			all.Go(func() { e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil) })
 		}
 		all.Wait()
-		e.is("revoked", uma)
-		e.after(2 * time.Minute)
-		e.refused("not_found", 404, logical.ReadOperation, "connections/"+uma, nil)
+		e.CheckStatus("revoked", enginetest.Uma)
+		e.After(2 * time.Minute)
+		e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Uma, nil)
 	})
 }
 
 func TestImportIsCheckedAfterAnyNotification(t *testing.T) {
-	e := newEngine(t, authpipetest.Options{})
-	token := e.obtained("ada")
-	e.clock.Advance(time.Minute)
-	word := signed(appSecret, e.request("ada", e.clock.Now()))
-	e.clock.Advance(time.Minute)
-	e.must(logical.UpdateOperation, "creds/"+installation, map[string]any{"access_token": token})
-	e.hears(deauthorize, word)
-	e.read("creds/" + installation)
-	checked := e.read("connections/" + installation)["checked_at"]
-	e.after(2 * time.Minute)
-	if e.read("connections/" + installation)["checked_at"] == checked {
+	e := enginetest.New(t, authpipetest.Options{})
+	token := e.ObtainToken("ada")
+	e.Clock.Advance(time.Minute)
+	word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("ada", e.Clock.Now()))
+	e.Clock.Advance(time.Minute)
+	e.Must(logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": token})
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, word)
+	e.Read("creds/" + enginetest.Installation)
+	checked := e.Read("connections/" + enginetest.Installation)["checked_at"]
+	e.After(2 * time.Minute)
+	if e.Read("connections/" + enginetest.Installation)["checked_at"] == checked {
 		t.Error("it was not checked")
 	}
 }
 
 func TestNotifiedCredentialIsRevokedWhenDeleted(t *testing.T) {
-	e := both(t, authpipetest.Options{})
-	token := e.read("creds/" + uma)["access_token"].(string)
-	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-	e.must(logical.DeleteOperation, "creds/"+uma, nil)
-	if known, _ := e.fb.Inspect(token); known.Valid {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	if known, _ := e.Facebook.Inspect(token); known.Valid {
 		t.Error("a living grant was forgotten")
 	}
 }
 
 func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
-	for name, act := range map[string]func(e *engine) func() error{
-		"a deauthorization": func(e *engine) func() error {
-			word := signed(appSecret, e.request("uma", e.clock.Now()))
-			return func() error { return e.tried(deauthorize, word) }
+	for name, act := range map[string]func(e *enginetest.Engine) func() error{
+		"a deauthorization": func(e *enginetest.Engine) func() error {
+			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+			return func() error { return e.Webhooks.TryPost(enginetest.DeauthorizePath, word) }
 		},
-		"a deletion": func(e *engine) func() error {
-			word := signed(appSecret, e.request("uma", e.clock.Now()))
-			return func() error { return e.tried(dataDeletion, word) }
+		"a deletion": func(e *enginetest.Engine) func() error {
+			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+			return func() error { return e.Webhooks.TryPost(enginetest.DataDeletionPath, word) }
 		},
-		"a delivery": func(e *engine) func() error {
-			data := delivery(appSecret, e.permissions("uma", e.clock.Now(), disconnected))
-			return func() error { _, err := e.do(logical.UpdateOperation, notify, data); return err }
+		"a delivery": func(e *enginetest.Engine) func() error {
+			data := enginetest.Delivery(enginetest.AppSecret, e.Webhooks.Permissions("uma", e.Clock.Now(), enginetest.Disconnected))
+			return func() error { _, err := e.Do(logical.UpdateOperation, enginetest.NotifyPath, data); return err }
 		},
-		"the deletion's end": func(e *engine) func() error {
-			word := signed(appSecret, e.request("uma", e.clock.Now()))
-			e.hears(dataDeletion, word)
-			e.clock.Advance(2 * time.Minute)
+		"the deletion's end": func(e *enginetest.Engine) func() error {
+			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+			e.Webhooks.MustPost(enginetest.DataDeletionPath, word)
+			e.Clock.Advance(2 * time.Minute)
 			return func() error {
 				if err := e.Sweep(context.Background()); err != nil {
 					return err
 				}
-				return e.tried(dataDeletion, word)
+				return e.Webhooks.TryPost(enginetest.DataDeletionPath, word)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for c := range eachCrash() {
-				e := both(t, authpipetest.Options{})
-				e.fb.RemoveApp(appID, "uma")
+				e := enginetest.Connected(t, authpipetest.Options{})
+				e.Facebook.RemoveApp(enginetest.AppID, "uma")
 				act := act(e)
-				e.storage.DieAt(c.operation, c.afterEffect)
+				e.Storage.DieAt(c.operation, c.afterEffect)
 				err := act()
 				if c.misses(e) {
 					continue
 				}
 				when := c.String()
-				e.restart()
-				e.checkInvariants(when)
+				e.Restart()
+				e.CheckInvariants(when)
 				if err == nil && !c.afterEffect && name != "the deletion's end" {
-					if _, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err == nil {
+					if _, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err == nil {
 						t.Errorf("%s: it was taken, and uma is served", when)
 					}
 				}
 				if err := act(); err != nil {
 					t.Errorf("%s: again: %v", when, err)
 				}
-				if _, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err == nil {
+				if _, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err == nil {
 					t.Errorf("%s: it was taken again, and uma is served", when)
 				}
 				for range 3 {
-					e.after(10 * time.Minute)
+					e.After(10 * time.Minute)
 				}
-				if _, err := e.do(logical.ReadOperation, "creds/"+uma, nil); err == nil {
+				if _, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err == nil {
 					t.Errorf("%s: uma is served", when)
 				}
-				_, err = e.do(logical.ReadOperation, "connections/"+uma, nil)
+				_, err = e.Do(logical.ReadOperation, "connections/"+enginetest.Uma, nil)
 				if gone := err != nil; gone != strings.Contains(name, "deletion") {
 					t.Errorf("%s: that uma's record is gone is %v", when, gone)
 				}
@@ -545,27 +468,20 @@ func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
 }
 
 func TestWhoTellsMayGoAway(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	ctx, leave := context.WithCancel(t.Context())
-	word := signed(appSecret, e.request("uma", e.clock.Now()))
-	e.storage.Fail(func(int, storagetest.Operation) error { leave(); return nil })
-	e.HandleRequest(ctx, &logical.Request{Operation: logical.UpdateOperation, Path: deauthorize, Data: map[string]any{"signed_request": word}, Storage: e.storage, Unauthenticated: true})
-	e.is("revoked", uma)
-}
-
-func (e *engine) tried(path, signedRequest string) error {
-	if status, body := e.posted(path, signedRequest); status != http.StatusOK {
-		return fmt.Errorf("%d %s", status, body)
-	}
-	return nil
+	word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
+	e.Storage.Fail(func(int, storagetest.Operation) error { leave(); return nil })
+	e.HandleRequest(ctx, &logical.Request{Operation: logical.UpdateOperation, Path: enginetest.DeauthorizePath, Data: map[string]any{"signed_request": word}, Storage: e.Storage, Unauthenticated: true})
+	e.CheckStatus("revoked", enginetest.Uma)
 }
 
 func TestNotifiedCredentialsShareTheirGrant(t *testing.T) {
-	e := both(t, authpipetest.Options{})
+	e := enginetest.Connected(t, authpipetest.Options{})
 	const other = "org_globex/facebook/installation"
-	e.connect(other, "boss", authpipetest.Consent{User: "uma"})
-	e.hears(deauthorize, signed(appSecret, e.request("uma", e.clock.Now())))
-	e.must(logical.DeleteOperation, "creds/"+uma, nil)
-	e.after(2 * time.Minute)
-	e.read("creds/" + other) // it was not so, and the grant was not ended for the other
+	e.Connect(other, "boss", authpipetest.Consent{User: "uma"})
+	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
+	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
+	e.After(2 * time.Minute)
+	e.Read("creds/" + other) // it was not so, and the grant was not ended for the other
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
+
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -28,7 +30,7 @@ import (
 // story again; in which order the engine's goroutines run within a sweep it
 // does not say.
 type world struct {
-	*engine
+	*enginetest.Engine
 	seed uint64
 	rand *rand.Rand
 	// skew is by how much the engine's clock is ahead of e.clock, which is
@@ -58,34 +60,34 @@ const sweepEvery = time.Hour
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	w := &world{
-		engine: newEngine(t, authpipetest.Options{LogLimit: 1000}), seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
+		Engine: enginetest.New(t, authpipetest.Options{LogLimit: 1000}), seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
 		until: map[trouble]time.Time{}, mends: map[trouble]func(){}, gone: map[string]string{},
 	}
-	w.begun = w.clock.Now()
+	w.begun = w.Clock.Now()
 	w.start()
 	// The person's browser is not what is on trial here.
-	w.must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback"})
+	w.Must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback"})
 	return w
 }
 
 // now is what the engine takes the time to be.
-func (w *world) now() time.Time { return w.clock.Now().Add(time.Duration(w.skew.Load())) }
+func (w *world) now() time.Time { return w.Clock.Now().Add(time.Duration(w.skew.Load())) }
 
 // start makes an engine over what the last one left behind. That one's calls
 // under way reach Facebook only now.
 func (w *world) start() {
-	w.t.Helper()
-	w.storage.Reset()
+	w.T.Helper()
+	w.Storage.Reset()
 	w.life = &life{w: w}
 	b, err := backend.New(context.Background(), &logical.BackendConfig{
-		StorageView: mortal{w.storage, w.life}, System: logicalSystem(), Logger: hclog.NewNullLogger(),
+		StorageView: mortal{w.Storage, w.life}, System: enginetest.SystemView(), Logger: hclog.NewNullLogger(),
 	}, backend.Options{Now: w.now, Transport: wire{w.life}, CallsPerSecond: 1_000_000})
 	if err != nil {
-		w.t.Fatalf("making the engine: %v", err)
+		w.T.Fatalf("making the engine: %v", err)
 	}
 	w.Backend = b
 	for _, r := range w.late {
-		if resp, err := w.fb.Transport().RoundTrip(r); err == nil {
+		if resp, err := w.Facebook.Transport().RoundTrip(r); err == nil {
 			resp.Body.Close()
 		}
 	}
@@ -119,7 +121,7 @@ func (l *life) last(left *atomic.Int64) bool {
 
 // mortal is the storage as one process sees it.
 type mortal struct {
-	*storagetest.Storage
+	*enginetest.Storage
 	life *life
 }
 
@@ -165,7 +167,7 @@ func (t wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errKilled
 	}
 	if !t.life.last(&t.life.calls) {
-		return unhurried{t.life.w.fb.Transport()}.RoundTrip(r)
+		return enginetest.Unhurried{RoundTripper: t.life.w.Facebook.Transport()}.RoundTrip(r)
 	}
 	// It was sent: it takes effect, whether anybody hears the answer or not.
 	sent := r.Clone(context.Background())
@@ -182,7 +184,7 @@ func (t wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.life.w.late = append(t.life.w.late, sent)
 		return nil, errKilled
 	}
-	if resp, err := (unhurried{t.life.w.fb.Transport()}).RoundTrip(sent); err == nil {
+	if resp, err := (enginetest.Unhurried{RoundTripper: t.life.w.Facebook.Transport()}).RoundTrip(sent); err == nil {
 		resp.Body.Close()
 	}
 	return nil, errKilled
@@ -204,7 +206,7 @@ func (w *world) failStorage(p float64) {
 	var mu sync.Mutex
 	came := map[storagetest.Operation]int{}
 	salt := w.rand.Uint64()
-	w.storage.Fail(func(_ int, op storagetest.Operation) error {
+	w.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		mu.Lock()
 		came[op]++
 		n := came[op]

@@ -23,7 +23,7 @@ func engineTypes(t *testing.T) (structs []structType) {
 	t.Helper()
 	for _, dir := range []string{".", "../paths", "../backend"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "canary") || strings.HasPrefix(path, "vaulttest") {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "canary") || strings.HasPrefix(path, "vaulttest") || strings.HasPrefix(path, "enginetest") {
 				return err
 			}
 			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)

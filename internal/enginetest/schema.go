@@ -1,4 +1,4 @@
-package backend_test
+package enginetest
 
 import (
 	"context"
@@ -21,11 +21,11 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 )
 
-// HandleRequest asks the engine as Vault does. All tests ask here, and every
-// answer is held to the schema that the engine documents for it.
-func (e *engine) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
+// HandleRequest makes a request as Vault does. All requests of tests come here,
+// and each answer is checked against the schema that the engine documents for it.
+func (e *Engine) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
 	resp, err := e.Backend.HandleRequest(ctx, req)
-	t, ok := e.t.(*testing.T)
+	t, ok := e.T.(*testing.T)
 	if route := e.Route(req.Path); ok && err == nil && !resp.IsError() && route != nil && route.Operations[req.Operation] != nil {
 		t.Helper()
 		checkAnswer(t, route, req.Operation, resp)
@@ -112,23 +112,23 @@ func bodyOf(t *testing.T, resp *logical.Response) (body map[string]any) {
 	return body
 }
 
-// answered are the fields and the statuses that some test was answered.
+// answered are the fields and statuses that some answer had.
 var answered sync.Map
 
-// TestMain looks in the end whether the schemas promise what no test was ever
-// answered.
-func TestMain(m *testing.M) {
+// Main runs a package's tests, and checks in the end that the answers to them had
+// everything that the schemas promise.
+func Main(m *testing.M) {
 	code := m.Run()
 	if code == 0 && everyTest() {
 		for _, promise := range unanswered() {
-			fmt.Fprintln(os.Stderr, "documented, and answered to no test:", promise)
+			fmt.Fprintln(os.Stderr, "documented, and in no answer to any test:", promise)
 			code = 1
 		}
 	}
 	os.Exit(code)
 }
 
-// everyTest reports whether no test was left out.
+// everyTest reports whether the run leaves no test out.
 func everyTest() bool {
 	for _, name := range []string{"run", "skip", "list", "fuzz", "bench"} {
 		if flag.Lookup("test."+name).Value.String() != "" {
@@ -138,8 +138,9 @@ func everyTest() bool {
 	return !testing.Short()
 }
 
+// unanswered returns what the schemas promise and no answer had.
 func unanswered() []string {
-	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: &logical.InmemStorage{}, System: logicalSystem()}, backend.Options{})
+	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: &logical.InmemStorage{}, System: SystemView()}, backend.Options{})
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -164,8 +165,8 @@ func unanswered() []string {
 	return slices.Sorted(maps.Keys(missing))
 }
 
-// promise names a status of an operation. The framework anchors patterns when
-// it is first asked.
+// promise names a status of an operation. The framework anchors patterns at their
+// first use.
 func promise(op logical.Operation, p *framework.Path, status int) string {
 	return fmt.Sprintf("%s %s, status %d", op, strings.Trim(p.Pattern, "^$"), status)
 }
