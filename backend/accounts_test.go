@@ -188,16 +188,17 @@ func TestAccountDeletionMayDieAtAnyStorageOperation(t *testing.T) {
 	for name, said := range map[string]map[string]any{"revoking": nil, "leaving the grant": {"revoke": false}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for c := range eachCrash() {
-				e, account := spread(t, authpipetest.Options{})
-				token := e.Token(enginetest.Uma)
-				e.Storage.DieAt(c.operation, c.afterEffect)
-				e.Do(logical.DeleteOperation, "accounts/facebook/"+account, said)
-				if c.misses(e) {
-					continue
-				}
-				e.Restart()
-				when := c.String()
+			var account, token string
+			setup := func() (e *enginetest.Engine) {
+				e, account = spread(t, authpipetest.Options{})
+				token = e.Token(enginetest.Uma)
+				return e
+			}
+			remove := func(e *enginetest.Engine) error {
+				return e.Try(logical.DeleteOperation, "accounts/facebook/"+account, said)
+			}
+			enginetest.EachCrash(setup, remove, func(e *enginetest.Engine, f enginetest.Failure) {
+				when := f.String()
 				if _, err := e.Do(logical.DeleteOperation, "accounts/facebook/"+account, said); err != nil {
 					enginetest.CheckCode(t, err, "not_found", 404)
 				}
@@ -211,7 +212,7 @@ func TestAccountDeletionMayDieAtAnyStorageOperation(t *testing.T) {
 				}
 				e.Read("creds/" + enginetest.Installation)
 				e.CheckInvariants(when)
-			}
+			})
 		})
 	}
 }

@@ -2,7 +2,6 @@ package backend_test
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -110,24 +109,17 @@ func TestWhatIsDoneAtATenantIsDoneOrNotWhereStorageGoesAway(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for c := range eachCrash() {
-				e := enginetest.Connected(t, authpipetest.Options{})
-				when := fmt.Sprintf("storage goes away at operation %d, after effect %v", c.operation, c.afterEffect)
-				e.Storage.DieAt(c.operation, c.afterEffect)
-				_, err := e.Do(r.op, r.path, r.data)
-				missed := c.misses(e)
-				e.Storage.Reset()
-				if missed {
-					continue
-				}
+			setup := func() *enginetest.Engine { return enginetest.Connected(t, authpipetest.Options{}) }
+			act := func(e *enginetest.Engine) error { return e.Try(r.op, r.path, r.data) }
+			enginetest.EachOutage(setup, act, func(e *enginetest.Engine, f enginetest.Failure) {
 				e.CheckMemory()
-				if err != nil {
-					if _, err := e.Do(r.op, r.path, r.data); err != nil {
-						t.Logf("%s: again: %v", when, err)
+				if f.Err != nil {
+					if err := act(e); err != nil {
+						t.Logf("%s: again: %v", f, err)
 					}
 				}
-				r.end(e, when)
-			}
+				r.end(e, f.String())
+			})
 		})
 	}
 }

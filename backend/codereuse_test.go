@@ -351,38 +351,33 @@ func TestCodeRecordsAreDeletedWithTheirSession(t *testing.T) {
 // TestNoCodeIsParkedThatIsNotClaimed kills the engine at each storage operation
 // of a callback: where the code is parked afterwards, no other session takes it.
 func TestNoCodeIsParkedThatIsNotClaimed(t *testing.T) {
-	for n := 1; ; n++ {
-		missed := false
-		for _, afterEffect := range []bool{false, true} {
-			e := openid(t, authpipetest.Options{})
-			victim := e.Begin(enginetest.Uma, nil)
-			back := e.Consent(victim, authpipetest.Consent{User: "uma"})
-			c := &crash{operation: n, afterEffect: afterEffect}
-			e.Storage.DieAt(n, afterEffect)
-			_, err := e.TryCallback(back)
-			missed = c.misses(e)
-			e.Restart()
-			e.CheckInvariants(c.String())
-			status := e.Read(victim.Path)["status"]
-			if err == nil && status != "authorized" {
-				t.Errorf("%s: the callback was answered, and the session is %v", c, status)
-			}
-			own, state := e.BeginState("org_evil/facebook/installation", map[string]any{"actor": "eve"})
-			_, err = e.Do(logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
-			if err == nil && status == "authorized" {
-				t.Errorf("%s: the parked code is taken by another session", c)
-			}
-			e.CheckInvariants(c.String() + ", and presented elsewhere")
-			e.Clock.Advance(time.Hour)
-			e.MustSweep()
-			if keys := codeRecords(e); len(keys) > 0 {
-				t.Errorf("%s: %v are left", c, keys)
-			}
-		}
-		if missed {
-			return
-		}
+	var victim enginetest.Session
+	var back *url.URL
+	setup := func() *enginetest.Engine {
+		e := openid(t, authpipetest.Options{})
+		victim = e.Begin(enginetest.Uma, nil)
+		back = e.Consent(victim, authpipetest.Consent{User: "uma"})
+		return e
 	}
+	callback := func(e *enginetest.Engine) error { _, err := e.TryCallback(back); return err }
+	enginetest.EachCrash(setup, callback, func(e *enginetest.Engine, f enginetest.Failure) {
+		e.CheckInvariants(f.String())
+		status := e.Read(victim.Path)["status"]
+		if f.Err == nil && status != "authorized" {
+			t.Errorf("%s: the session is %v", f, status)
+		}
+		own, state := e.BeginState("org_evil/facebook/installation", map[string]any{"actor": "eve"})
+		err := e.Try(logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code")})
+		if err == nil && status == "authorized" {
+			t.Errorf("%s: the parked code is taken by another session", f)
+		}
+		e.CheckInvariants(f.String() + ", and presented elsewhere")
+		e.Clock.Advance(time.Hour)
+		e.MustSweep()
+		if keys := codeRecords(e); len(keys) > 0 {
+			t.Errorf("%s: %v are left", f, keys)
+		}
+	})
 }
 
 // TestMadeUpCodesDoNotFreeTheRealOne: a thief that has the victim's state brings

@@ -155,7 +155,7 @@ func TestADeletionNeedsAnAddressToBeReadAt(t *testing.T) {
 }
 
 func TestNoPageIsLeftBehindByADeletion(t *testing.T) {
-	for k := 1; ; k++ {
+	setup := func() *enginetest.Engine {
 		e := enginetest.New(t, authpipetest.Options{})
 		e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
 		e.Install()
@@ -163,17 +163,14 @@ func TestNoPageIsLeftBehindByADeletion(t *testing.T) {
 		e.Facebook.RemoveApp(enginetest.AppID, "ada")
 		e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("ada", e.Clock.Now())))
 		e.Clock.Advance(2 * time.Minute)
-		e.Storage.DieAt(k, true)
-		e.Sweep(t.Context())
-		if len(e.Storage.Operations()) < k {
-			break
-		}
-		e.Restart()
+		return e
+	}
+	enginetest.EachCrash(setup, (*enginetest.Engine).TrySweep, func(e *enginetest.Engine, f enginetest.Failure) {
 		for range 3 {
 			e.After(10 * time.Minute)
 		}
 		if keys, err := e.Storage.Keys(t.Context(), "cred/"); err != nil || len(keys) != 0 {
-			t.Errorf("killed at operation %d: left is %v, %v", k, keys, err)
+			t.Errorf("%s: left is %v, %v", f, keys, err)
 		}
-	}
+	})
 }

@@ -1,7 +1,6 @@
 package backend_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -18,13 +17,16 @@ import (
 // a rotation and a refresh.
 func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 	for name, said := range map[string]map[string]any{"revoking": nil, "by force": {"force": true}} {
-		request := func(e *enginetest.Engine) { e.Do(logical.DeleteOperation, enginetest.Acme, said) }
+		request := func(e *enginetest.Engine) error { return e.Try(logical.DeleteOperation, enginetest.Acme, said) }
 		begun := func(e *enginetest.Engine) {
 			request(e)
 			e.Clock.Advance(2 * time.Minute)
 		}
-		sweep := func(e *enginetest.Engine) { e.Sweep(context.Background()) }
-		steps := map[string][2]func(*enginetest.Engine){
+		sweep := (*enginetest.Engine).TrySweep
+		steps := map[string]struct {
+			before func(*enginetest.Engine)
+			act    func(*enginetest.Engine) error
+		}{
 			"request":                 {func(*enginetest.Engine) {}, request},
 			"request amid a rotation": {func(e *enginetest.Engine) { e.Must(logical.UpdateOperation, enginetest.Acme+"/rotate", nil) }, request},
 			"sweep":                   {begun, sweep},
@@ -39,22 +41,20 @@ func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 				e.Clock.Set(due.Add(2 * time.Minute))
 			}, sweep},
 		}
-		for step, act := range steps {
-			t.Run(step+" "+name, func(t *testing.T) {
+		for stepName, step := range steps {
+			t.Run(stepName+" "+name, func(t *testing.T) {
 				t.Parallel()
-				for c := range eachCrash() {
+				var token string
+				setup := func() *enginetest.Engine {
 					e := enginetest.Connected(t, authpipetest.Options{})
 					e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
 					e.Read("creds/" + enginetest.Page777)
-					token := e.Token(enginetest.Uma)
-					act[0](e)
-					e.Storage.DieAt(c.operation, c.afterEffect)
-					act[1](e)
-					if c.misses(e) {
-						continue
-					}
-					e.Restart()
-					when := c.String()
+					token = e.Token(enginetest.Uma)
+					step.before(e)
+					return e
+				}
+				enginetest.EachCrash(setup, step.act, func(e *enginetest.Engine, f enginetest.Failure) {
+					when := f.String()
 					checkDeletion(e, when)
 					if known, err := e.Do(logical.ReadOperation, enginetest.Acme, nil); err == nil && known.Data["deletion"] == nil {
 						e.Do(logical.DeleteOperation, enginetest.Acme, said)
@@ -74,7 +74,7 @@ func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
 						t.Errorf("%s, a record was opened that should not", when)
 					}
 					e.Read("creds/" + enginetest.Globex)
-				}
+				})
 			})
 		}
 	}

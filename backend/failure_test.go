@@ -115,21 +115,19 @@ func TestTheProcessMayDieAtAnyStorageOperation(t *testing.T) {
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			for c := range eachCrash() {
+			var act func() error
+			setup := func() *enginetest.Engine {
 				e := enginetest.New(t, authpipetest.Options{})
 				e.Install()
-				act := s.setUp(e)
-				e.Storage.DieAt(c.operation, c.afterEffect)
-				act() // may fail or not: it must not lie, see below
-				if c.misses(e) {
-					continue
-				}
-				e.Restart()
-				e.CheckInvariants(c.String())
-				if err := s.again(e); err != nil {
-					t.Errorf("%s: %v", c, err)
-				}
+				act = s.setUp(e)
+				return e
 			}
+			enginetest.EachCrash(setup, func(*enginetest.Engine) error { return act() }, func(e *enginetest.Engine, f enginetest.Failure) {
+				e.CheckInvariants(f.String())
+				if err := s.again(e); err != nil {
+					t.Errorf("%s: %v", f, err)
+				}
+			})
 		})
 	}
 }

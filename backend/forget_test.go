@@ -165,30 +165,27 @@ func TestForgettingMayDieAtAnyStorageOperation(t *testing.T) {
 	} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
-			for c := range eachCrash() {
+			setup := func() *enginetest.Engine {
 				e := enginetest.Connected(t, authpipetest.Options{})
 				prepare(e)
-				e.Storage.DieAt(c.operation, c.afterEffect)
-				e.Sweep(context.Background())
-				if c.misses(e) {
-					continue
-				}
-				e.Restart()
+				return e
+			}
+			enginetest.EachCrash(setup, (*enginetest.Engine).TrySweep, func(e *enginetest.Engine, f enginetest.Failure) {
 				e.FinishRemoval()
 				e.Clock.Advance(8 * enginetest.Day)
 				e.MustSweep()
 				e.After(time.Minute)
 				for _, key := range naming(e, "/facebook/") {
 					if strings.HasPrefix(key, "event/") {
-						t.Errorf("%s: a ref is named by %s", c, key)
+						t.Errorf("%s: a ref is named by %s", f, key)
 					}
 				}
 				for _, key := range append(e.Storage.Under("account/"), e.Storage.Under("due/")...) {
 					if strings.Contains(key, "org_acme") {
-						t.Errorf("%s: left %s", c, key)
+						t.Errorf("%s: left %s", f, key)
 					}
 				}
-			}
+			})
 		})
 	}
 }

@@ -201,26 +201,26 @@ func TestReplacedTokenOfASecondHolderIsLeftAlone(t *testing.T) {
 }
 
 func TestRevokingAReplacedTokenMayDieAtAnyStorageOperation(t *testing.T) {
-	for c := range eachCrash() {
+	var first string
+	var until time.Time
+	setup := func() *enginetest.Engine {
 		e := expiring(t, authpipetest.Options{})
-		first, until := promised(e)
+		first, until = promised(e)
 		e.Clock.Advance(time.Minute)
 		again(e)
 		e.SweepUntil(until.Add(-5 * time.Minute))
 		e.Clock.Set(until.Add(time.Minute))
-		e.Storage.DieAt(c.operation, c.afterEffect)
-		e.SweepRecovering(t.Context())
-		if c.misses(e) {
-			continue
-		}
-		e.Restart()
+		return e
+	}
+	sweep := func(e *enginetest.Engine) error { return e.SweepRecovering(t.Context()) }
+	enginetest.EachCrash(setup, sweep, func(e *enginetest.Engine, f enginetest.Failure) {
 		e.SweepUntil(until.Add(3 * time.Hour))
 		if e.Facebook.Valid(first) {
-			t.Errorf("%s, it lives on", c)
+			t.Errorf("%s, it lives on", f)
 		}
 		e.Token(enginetest.Installation)
-		e.CheckInvariants(c.String())
-	}
+		e.CheckInvariants(f.String())
+	})
 }
 
 // TestRefreshThatIsOvertakenLeavesNoTokenBehind: the credential is deleted, or

@@ -191,7 +191,7 @@ func TestJunkCallbacksChangeNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(9700, 0))
 	var first []byte
 	n := 1_000
-	if full {
+	if enginetest.Full {
 		n = 10_000
 	}
 	for range n {

@@ -1,7 +1,6 @@
 package backend_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -246,34 +245,34 @@ func TestLostPlanOfARotationIsMended(t *testing.T) {
 // TestRotationByAgeMayDieAtAnyStorageOperation kills the engine while it plans, and
 // while it begins what was planned.
 func TestRotationByAgeMayDieAtAnyStorageOperation(t *testing.T) {
-	for step, acts := range map[string][2]func(e *enginetest.Engine){
-		"plan": {func(*enginetest.Engine) {}, func(e *enginetest.Engine) {
-			e.Do(logical.UpdateOperation, "settings", map[string]any{"key_rotation_period": "240h"})
+	for name, step := range map[string]struct {
+		before func(*enginetest.Engine)
+		act    func(*enginetest.Engine) error
+	}{
+		"plan": {func(*enginetest.Engine) {}, func(e *enginetest.Engine) error {
+			return e.Try(logical.UpdateOperation, "settings", map[string]any{"key_rotation_period": "240h"})
 		}},
 		"begin": {func(e *enginetest.Engine) {
 			rotateEvery(e, "240h")
 			e.SweepUntil(nextRotation(e, enginetest.Acme).Add(-time.Minute))
 			e.Clock.Advance(2 * time.Minute)
-		}, func(e *enginetest.Engine) { e.Sweep(context.Background()) }},
+		}, (*enginetest.Engine).TrySweep},
 		"first credential": {func(e *enginetest.Engine) {
 			rotateEvery(e, "240h")
 			e.Must(logical.DeleteOperation, enginetest.Acme, nil)
 			e.FinishRemoval()
-		}, func(e *enginetest.Engine) {
-			e.Do(logical.UpdateOperation, "creds/"+enginetest.StaticStripe, map[string]any{"api_key": enginetest.APIKey})
+		}, func(e *enginetest.Engine) error {
+			return e.Try(logical.UpdateOperation, "creds/"+enginetest.StaticStripe, map[string]any{"credential": enginetest.APIKey, "credential_type": "api_key"})
 		}},
 	} {
-		t.Run(step, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for c := range eachCrash() {
+			setup := func() *enginetest.Engine {
 				e := enginetest.Connected(t, authpipetest.Options{})
-				acts[0](e)
-				e.Storage.DieAt(c.operation, c.afterEffect)
-				acts[1](e)
-				if c.misses(e) {
-					continue
-				}
-				e.Restart()
+				step.before(e)
+				return e
+			}
+			enginetest.EachCrash(setup, step.act, func(e *enginetest.Engine, f enginetest.Failure) {
 				rotateEvery(e, "240h") // as whoever got no answer does
 				e.WriteStatic(enginetest.StaticStripe, "api_key", enginetest.APIKey)
 				e.After(10 * time.Minute)
@@ -281,12 +280,12 @@ func TestRotationByAgeMayDieAtAnyStorageOperation(t *testing.T) {
 					e.SweepUntil(nextRotation(e, enginetest.Acme).Add(2 * time.Minute))
 				}
 				if v := keyVersion(e); v != 2 {
-					t.Errorf("%s: within a period the key comes to version %d", c, v)
+					t.Errorf("%s: within a period the key comes to version %d", f, v)
 				}
 				if plans := strings.Count(fmt.Sprint(e.Storage.Under("due/")), ",key-age,org_acme"); plans != 1 {
-					t.Errorf("%s: %d rotations are planned", c, plans)
+					t.Errorf("%s: %d rotations are planned", f, plans)
 				}
-			}
+			})
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package backend_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -65,32 +64,32 @@ func TestReapingASessionKeepsTheKeyringOfATenantThatHasBegun(t *testing.T) {
 
 // TestUnfinishedConnectMayDieAtAnyStorageOperation, and so may its reaping.
 func TestUnfinishedConnectMayDieAtAnyStorageOperation(t *testing.T) {
-	for step, acts := range map[string][2]func(e *enginetest.Engine){
-		"begin": {func(*enginetest.Engine) {}, func(e *enginetest.Engine) {
-			e.Do(logical.UpdateOperation, "connect/"+enginetest.Newcomer, map[string]any{"actor": "admin"})
+	for name, step := range map[string]struct {
+		before func(*enginetest.Engine)
+		act    func(*enginetest.Engine) error
+	}{
+		"begin": {func(*enginetest.Engine) {}, func(e *enginetest.Engine) error {
+			return e.Try(logical.UpdateOperation, "connect/"+enginetest.Newcomer, map[string]any{"actor": "admin"})
 		}},
 		"reap": {func(e *enginetest.Engine) {
 			e.Begin(enginetest.Newcomer, map[string]any{"actor": "admin"})
 			e.Clock.Advance(26 * time.Minute)
-		}, func(e *enginetest.Engine) { e.Sweep(context.Background()) }},
+		}, (*enginetest.Engine).TrySweep},
 	} {
-		t.Run(step, func(t *testing.T) {
-			for c := range eachCrash() {
+		t.Run(name, func(t *testing.T) {
+			setup := func() *enginetest.Engine {
 				e := enginetest.New(t, authpipetest.Options{})
-				acts[0](e)
-				e.Storage.DieAt(c.operation, c.afterEffect)
-				acts[1](e)
-				if c.misses(e) {
-					continue
-				}
-				e.Restart()
+				step.before(e)
+				return e
+			}
+			enginetest.EachCrash(setup, step.act, func(e *enginetest.Engine, f enginetest.Failure) {
 				e.Clock.Advance(time.Hour)
 				e.MustSweep()
 				e.After(time.Hour)
 				if left := e.Storage.LeftOf("org_new"); len(left) > 0 {
-					t.Errorf("%s, left: %v", c, left)
+					t.Errorf("%s, left: %v", f, left)
 				}
-			}
+			})
 		})
 	}
 }

@@ -173,15 +173,17 @@ func TestAReindexGoesOnWhereItStopped(t *testing.T) {
 // the request and of the sweep after it. Whatever had been true of a whole
 // tenant stays true, and a later sweep makes a broken one whole.
 func TestAReindexMayDieAtAnyStorageOperation(t *testing.T) {
-	request := func(e *enginetest.Engine) { e.Do(logical.UpdateOperation, "tenants/org_acme/reindex", nil) }
-	sweep := func(e *enginetest.Engine) { e.Sweep(context.Background()) }
+	request := func(e *enginetest.Engine) error {
+		return e.Try(logical.UpdateOperation, "tenants/org_acme/reindex", nil)
+	}
 	for name, broken := range map[string]bool{"of a whole tenant": false, "of one that lost its indexes": true} {
-		for step, act := range map[string]func(*enginetest.Engine){"request": request, "sweep": sweep} {
+		for step, act := range map[string]func(*enginetest.Engine) error{"request": request, "sweep": (*enginetest.Engine).TrySweep} {
 			t.Run(step+" "+name, func(t *testing.T) {
 				t.Parallel()
-				for c := range eachCrash() {
+				var whole []string
+				setup := func() *enginetest.Engine {
 					e := enginetest.Populated(t)
-					whole := e.Tenant.Index("org_acme")
+					whole = e.Tenant.Index("org_acme")
 					if broken {
 						e.Tenant.LoseIndex("org_acme")
 						e.After(25 * time.Hour) // so that records must name other entries
@@ -191,13 +193,10 @@ func TestAReindexMayDieAtAnyStorageOperation(t *testing.T) {
 						request(e)
 						e.Clock.Advance(2 * time.Minute)
 					}
-					e.Storage.DieAt(c.operation, c.afterEffect)
-					act(e)
-					if c.misses(e) {
-						continue
-					}
-					e.Restart()
-					when := c.String()
+					return e
+				}
+				enginetest.EachCrash(setup, act, func(e *enginetest.Engine, f enginetest.Failure) {
+					when := f.String()
 					if !broken {
 						e.CheckInvariants(when)
 					}
@@ -212,7 +211,7 @@ func TestAReindexMayDieAtAnyStorageOperation(t *testing.T) {
 					if diff := cmp.Diff(whole, e.Tenant.Index("org_acme")); diff != "" || e.Tenant.Reindex()["finished_at"] == nil {
 						t.Errorf("%s, and swept: %v %s", when, e.Tenant.Reindex(), diff)
 					}
-				}
+				})
 			})
 		}
 	}

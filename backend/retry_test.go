@@ -348,15 +348,6 @@ func passed(err error, code string) error {
 	return err
 }
 
-// A failure of storage, and whether the process outlives it.
-var storageFailures = []struct {
-	name        string
-	afterEffect bool
-	dies        bool
-}{
-	{"fails", false, false}, {"is not answered", true, false}, {"is not made, for the process dies", false, true}, {"is the last of the process", true, true},
-}
-
 // TestEachStorageOperationMayFail has one operation of each path that writes
 // fail, in turn, before and after its effect, and the process live on or not. A
 // success is one; after a failure the request, made again, is.
@@ -364,34 +355,24 @@ func TestEachStorageOperationMayFail(t *testing.T) {
 	for name, w := range writes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i, failure := range storageFailures {
-				for c := range crashesFrom(i, failure.afterEffect) {
-					e := enginetest.Connected(t, authpipetest.Options{})
-					act := w.act(e)
-					if failure.dies {
-						e.Storage.DieAt(c.operation, c.afterEffect)
-					} else {
-						e.Storage.FailAt(c.operation, c.afterEffect)
-					}
-					err := act()
-					if c.misses(e) {
-						continue
-					}
-					when := fmt.Sprintf("operation %d (%v) %s, answered %v", c.operation, e.Storage.Operations()[c.operation-1], failure.name, err)
-					if e.Storage.Reset(); failure.dies {
-						e.Restart()
-					}
-					if err != nil {
-						err = act()
-					}
-					if passed(err, "session_used") != nil {
-						t.Errorf("%s; again: %v", when, err)
-					}
-					if err == nil { // a code may be lost with the process that redeemed it: the person begins again
-						w.done(e, when)
-					}
-				}
+			var act func() error
+			setup := func() *enginetest.Engine {
+				e := enginetest.Connected(t, authpipetest.Options{})
+				act = w.act(e)
+				return e
 			}
+			enginetest.EachFailure(setup, func(*enginetest.Engine) error { return act() }, func(e *enginetest.Engine, f enginetest.Failure) {
+				err := f.Err
+				if err != nil {
+					err = act()
+				}
+				if passed(err, "session_used") != nil {
+					t.Errorf("%s; again: %v", f, err)
+				}
+				if err == nil { // a code may be lost with the process that redeemed it: the person begins again
+					w.done(e, f.String())
+				}
+			})
 		})
 	}
 }

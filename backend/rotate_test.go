@@ -162,11 +162,13 @@ func TestARotationDestroysNoKeyThatARecordNeeds(t *testing.T) {
 // the request, of its first walk and of the one that ends it, with a refresh or
 // a connect beside it.
 func TestARotationMayDieAtAnyStorageOperation(t *testing.T) {
-	request := func(e *enginetest.Engine) { e.Do(logical.UpdateOperation, enginetest.Acme+"/rotate", nil) }
-	sweep := func(e *enginetest.Engine) { e.Sweep(context.Background()) }
+	request := func(e *enginetest.Engine) error {
+		return e.Try(logical.UpdateOperation, enginetest.Acme+"/rotate", nil)
+	}
+	sweep := (*enginetest.Engine).TrySweep
 	steps := map[string]struct {
 		before func(*enginetest.Engine)
-		act    func(*enginetest.Engine)
+		act    func(*enginetest.Engine) error
 	}{
 		"request": {func(*enginetest.Engine) {}, request},
 		"first walk": {func(e *enginetest.Engine) {
@@ -185,26 +187,24 @@ func TestARotationMayDieAtAnyStorageOperation(t *testing.T) {
 			e.After(20 * 24 * time.Hour)
 			request(e)
 			e.Clock.Advance(2 * time.Minute)
-		}, func(e *enginetest.Engine) {
+		}, func(e *enginetest.Engine) error {
 			e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
 			e.Do(logical.UpdateOperation, "connect/"+enginetest.Udo, nil)
-			e.Sweep(context.Background())
+			return sweep(e)
 		}},
 	}
 	for name, step := range steps {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for c := range eachCrash() {
+			var former uint32
+			setup := func() *enginetest.Engine {
 				e := enginetest.Connected(t, authpipetest.Options{})
-				former := e.Tenant.PrimaryKey("org_acme")
+				former = e.Tenant.PrimaryKey("org_acme")
 				step.before(e)
-				e.Storage.DieAt(c.operation, c.afterEffect)
-				step.act(e)
-				if c.misses(e) {
-					continue
-				}
-				e.Restart()
-				when := c.String()
+				return e
+			}
+			enginetest.EachCrash(setup, step.act, func(e *enginetest.Engine, f enginetest.Failure) {
+				when := f.String()
 				e.CheckInvariants(when)
 				e.Read("creds/" + enginetest.Uma)
 				if e.Read(enginetest.Acme)["rotation"] == nil {
@@ -219,7 +219,7 @@ func TestARotationMayDieAtAnyStorageOperation(t *testing.T) {
 					t.Errorf("%s: the key's version is %v", when, got)
 				}
 				e.Read("creds/" + enginetest.Uma)
-			}
+			})
 		})
 	}
 }

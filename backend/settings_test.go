@@ -398,20 +398,20 @@ func TestSettingsThatCannotBeReadShutOut(t *testing.T) {
 }
 
 func TestAWriteOfSettingsThatDiesLeavesTheOldOrTheNew(t *testing.T) {
-	for _, afterEffect := range []bool{false, true} {
-		for k := 1; ; k++ {
-			e, d := enginetest.Scoped(t)
-			e.Storage.DieAt(k, afterEffect)
-			_, err := e.Do(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
-			if len(e.Storage.Operations()) < k {
-				break
-			}
-			e.RestartOn(d)
-			got := e.Read("settings")["tenant_metadata_key"]
-			if err == nil && got != "" || got != "" && got != "tenant" {
-				t.Errorf("killed at operation %d, after effect %v: answered %v, it reads %v", k, afterEffect, err, got)
-			}
-			e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "team"})
-		}
+	var d *enginetest.Directory
+	setup := func() (e *enginetest.Engine) {
+		e, d = enginetest.Scoped(t)
+		return e
 	}
+	write := func(e *enginetest.Engine) error {
+		return e.Try(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
+	}
+	enginetest.EachCrash(setup, write, func(e *enginetest.Engine, f enginetest.Failure) {
+		e.RestartOn(d)
+		got := e.Read("settings")["tenant_metadata_key"]
+		if f.Err == nil && got != "" || got != "" && got != "tenant" {
+			t.Errorf("%s: it reads %v", f, got)
+		}
+		e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": "team"})
+	})
 }

@@ -304,8 +304,7 @@ func TestAStaticWriteThatDiesDoesNotLie(t *testing.T) {
 		}
 	}
 	remove := func(e *enginetest.Engine) error {
-		_, err := e.Do(logical.DeleteOperation, "creds/"+enginetest.StaticStripe, nil)
-		return err
+		return e.Try(logical.DeleteOperation, "creds/"+enginetest.StaticStripe, nil)
 	}
 	for name, row := range map[string]struct {
 		before        func(*enginetest.Engine) error
@@ -318,35 +317,29 @@ func TestAStaticWriteThatDiesDoesNotLie(t *testing.T) {
 		"one that is taken away": {put(first), remove, first, nil, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, afterEffect := range []bool{false, true} {
-				for k := 1; ; k++ {
-					e := enginetest.New(t, authpipetest.Options{})
-					if err := row.before(e); err != nil {
-						t.Fatal(err)
-					}
-					e.Restart() // knows nothing
-					e.Storage.DieAt(k, afterEffect)
-					acted := row.act(e)
-					if len(e.Storage.Operations()) < k {
-						if k <= row.leastOfDeaths {
-							t.Errorf("it makes only %d operations", k-1)
-						}
-						break
-					}
-					e.Restart()
-					when := fmt.Sprintf("killed at operation %d, after effect %v", k, afterEffect)
-					e.CheckInvariants(when)
-					var got any
-					if resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.StaticStripe, nil); err == nil {
-						got = resp.Data["credential"]
-					}
-					if got != row.will && (acted == nil || got != row.was) {
-						t.Errorf("%s: answered %v, it reads %v", when, acted, got)
-					}
-					if err := put("again")(e); err != nil || e.Read("creds/" + enginetest.StaticStripe)["credential"] != "again" {
-						t.Errorf("%s: written again it answers %v", when, err)
-					}
+			setup := func() *enginetest.Engine {
+				e := enginetest.New(t, authpipetest.Options{})
+				if err := row.before(e); err != nil {
+					t.Fatal(err)
 				}
+				e.Restart() // knows nothing
+				return e
+			}
+			n := enginetest.EachCrash(setup, row.act, func(e *enginetest.Engine, f enginetest.Failure) {
+				e.CheckInvariants(f.String())
+				var got any
+				if resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.StaticStripe, nil); err == nil {
+					got = resp.Data["credential"]
+				}
+				if got != row.will && (f.Err == nil || got != row.was) {
+					t.Errorf("%s: it reads %v", f, got)
+				}
+				if err := put("again")(e); err != nil || e.Read("creds/" + enginetest.StaticStripe)["credential"] != "again" {
+					t.Errorf("%s: written again it answers %v", f, err)
+				}
+			})
+			if n < row.leastOfDeaths {
+				t.Errorf("it makes only %d operations", n)
 			}
 		})
 	}

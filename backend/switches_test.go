@@ -46,7 +46,7 @@ func TestTheEngineWorksWhicheverWayFacebookDecides(t *testing.T) {
 	}
 	for i, name := range slices.Sorted(maps.Keys(decisions)) {
 		for n, c := range combinations {
-			if !full && n != i%len(combinations) {
+			if !enginetest.Full && n != i%len(combinations) {
 				continue // one for each decision, and each with several
 			}
 			t.Run(name+", for "+c.kind+", with pkce "+c.pkce, func(t *testing.T) {

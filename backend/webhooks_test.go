@@ -174,7 +174,7 @@ func TestWhatDoesNotVerifyChangesNothing(t *testing.T) {
 		"twice": good + "," + good, "long": strings.Repeat(good, 1000),
 	}
 	forgeries := 1_000
-	if full {
+	if enginetest.Full {
 		forgeries = 10_000
 	}
 	for i := range forgeries {
@@ -402,7 +402,7 @@ func TestNotifiedCredentialIsRevokedWhenDeleted(t *testing.T) {
 }
 
 func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
-	for name, act := range map[string]func(e *enginetest.Engine) func() error{
+	for name, prepare := range map[string]func(e *enginetest.Engine) func() error{
 		"a deauthorization": func(e *enginetest.Engine) func() error {
 			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
 			return func() error { return e.Webhooks.TryPost(enginetest.DeauthorizePath, word) }
@@ -429,19 +429,17 @@ func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for c := range eachCrash() {
+			var act func() error
+			setup := func() *enginetest.Engine {
 				e := enginetest.Connected(t, authpipetest.Options{})
 				e.Facebook.RemoveApp(enginetest.AppID, "uma")
-				act := act(e)
-				e.Storage.DieAt(c.operation, c.afterEffect)
-				err := act()
-				if c.misses(e) {
-					continue
-				}
-				when := c.String()
-				e.Restart()
+				act = prepare(e)
+				return e
+			}
+			enginetest.EachCrash(setup, func(*enginetest.Engine) error { return act() }, func(e *enginetest.Engine, f enginetest.Failure) {
+				when := f.String()
 				e.CheckInvariants(when)
-				if err == nil && !c.afterEffect && name != "the deletion's end" {
+				if f.Err == nil && !f.AfterEffect && name != "the deletion's end" {
 					if _, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err == nil {
 						t.Errorf("%s: it was taken, and uma is served", when)
 					}
@@ -458,11 +456,10 @@ func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
 				if _, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil); err == nil {
 					t.Errorf("%s: uma is served", when)
 				}
-				_, err = e.Do(logical.ReadOperation, "connections/"+enginetest.Uma, nil)
-				if gone := err != nil; gone != strings.Contains(name, "deletion") {
+				if gone := e.Try(logical.ReadOperation, "connections/"+enginetest.Uma, nil) != nil; gone != strings.Contains(name, "deletion") {
 					t.Errorf("%s: that uma's record is gone is %v", when, gone)
 				}
-			}
+			})
 		})
 	}
 }
