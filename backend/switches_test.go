@@ -69,7 +69,7 @@ func live(e *enginetest.Engine) {
 	e.Install()
 	e.Read("creds/" + enginetest.Page777)
 	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
-	if ok, found := findings(e); !ok {
+	if ok, found := e.Findings(); !ok {
 		e.T.Errorf("found is %v", found)
 	}
 	for _, question := range []string{"refresh", "check"} {

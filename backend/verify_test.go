@@ -12,22 +12,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// findings returns what verify finds, by check.
-func findings(e *enginetest.Engine) (ok bool, found map[string]map[string]any) {
-	e.T.Helper()
-	answer := e.Must(logical.UpdateOperation, "config/facebook/verify", nil)
-	found = map[string]map[string]any{}
-	for _, f := range answer["findings"].([]map[string]any) {
-		if check := f["check"].(string); found[check] == nil || found[check]["ok"] == true { // of several redirect URIs, one with trouble
-			found[check] = f
-		}
-	}
-	return answer["ok"].(bool), found
-}
-
 func TestAConfigurationIsVerified(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
-	if ok, found := findings(e); !ok || len(found) != 5 || !strings.Contains(found["app_mode"]["detail"].(string), "does not tell") {
+	if ok, found := e.Findings(); !ok || len(found) != 5 || !strings.Contains(found["app_mode"]["detail"].(string), "does not tell") {
 		t.Errorf("all is well, and found is %v", found)
 	}
 	for check, row := range map[string]struct {
@@ -52,7 +39,7 @@ func TestAConfigurationIsVerified(t *testing.T) {
 	} {
 		e := enginetest.New(t, authpipetest.Options{})
 		row.trouble(e)
-		ok, found := findings(e)
+		ok, found := e.Findings()
 		// Of two secrets one is not accepted: that is as it should be.
 		if ok != (check == "former_client_secret") || found[check]["ok"] != false || !strings.Contains(found[check]["detail"].(string), row.says) {
 			t.Errorf("%s: found is %v", check, found)
@@ -74,20 +61,20 @@ func TestAConfigurationIsVerified(t *testing.T) {
 func TestAVersionTellsHowLongItLives(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v22.0"})
-	if _, found := findings(e); found["graph_version"]["ok"] != true || !strings.Contains(found["graph_version"]["detail"].(string), "2027-05-20") {
+	if _, found := e.Findings(); found["graph_version"]["ok"] != true || !strings.Contains(found["graph_version"]["detail"].(string), "2027-05-20") {
 		t.Errorf("found is %v", found["graph_version"])
 	}
 	e.Clock.Set(time.Date(2027, time.June, 1, 0, 0, 0, 0, time.UTC))
-	if _, found := findings(e); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
+	if _, found := e.Findings(); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
 		t.Errorf("after its end, found is %v", found["graph_version"])
 	}
 	clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointMe, Status: 200, Body: "{}", Header: map[string][]string{"Facebook-Api-Version": {""}}})
-	if _, found := findings(e); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "graph_url") {
+	if _, found := e.Findings(); found["graph_version"]["ok"] != false || !strings.Contains(found["graph_version"]["detail"].(string), "graph_url") {
 		t.Errorf("with an answer of nobody knows whom, found is %v", found["graph_version"])
 	}
 	clear()
 	e.Facebook.Fail(authpipetest.Fault{Reset: true})
-	if ok, found := findings(e); ok || found["graph_version"]["ok"] != false || found["client_secret"]["ok"] != false {
+	if ok, found := e.Findings(); ok || found["graph_version"]["ok"] != false || found["client_secret"]["ok"] != false {
 		t.Errorf("with the provider down, found is %v", found)
 	}
 	e.Refused("not_found", 404, logical.UpdateOperation, "config/google/verify", nil)
@@ -100,7 +87,7 @@ func TestAnOverlapIsNoTrouble(t *testing.T) {
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 	found := func(ok, fresh, former bool) {
 		t.Helper()
-		got, found := findings(e)
+		got, found := e.Findings()
 		if got != ok || found["client_secret"]["ok"] != fresh || found["former_client_secret"]["ok"] != former {
 			t.Errorf("ok is %v, and found is %v", got, found)
 		}
@@ -130,7 +117,7 @@ func TestAnUnknownVersionIsNoRiddle(t *testing.T) {
 	// One that has ended is served by another, which verifying alone tells.
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v18.0"})
 	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
-	if ok, found := findings(e); ok || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
+	if ok, found := e.Findings(); ok || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {
 		t.Errorf("found is %v", found["graph_version"])
 	}
 }

@@ -132,3 +132,16 @@ func (e *Engine) SlowReads() (reads func(key string) int) {
 		return count[key]
 	}
 }
+
+// Findings returns what verify finds, by check.
+func (e *Engine) Findings() (ok bool, found map[string]map[string]any) {
+	e.T.Helper()
+	answer := e.Must(logical.UpdateOperation, "config/facebook/verify", nil)
+	found = map[string]map[string]any{}
+	for _, f := range answer["findings"].([]map[string]any) {
+		if check := f["check"].(string); found[check] == nil || found[check]["ok"] == true { // of several redirect URIs, one with trouble
+			found[check] = f
+		}
+	}
+	return answer["ok"].(bool), found
+}
