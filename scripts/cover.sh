@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 profile=$(mktemp)
 trap 'rm -f "$profile"' EXIT
 packages=$(go list ./internal/... ./paths ./backend | grep -v -e /internal/vaulttest -e /internal/longtest -e /internal/canary -e /internal/enginetest | paste -sd,)
-go test -timeout 30m -coverpkg="$packages" -coverprofile="$profile" ./backend ./internal/... >/dev/null
+go test -timeout 30m -coverpkg="$packages" -coverprofile="$profile" ./backend ./paths ./internal/... >/dev/null
 
 # Each test binary reports all statements. One counts as run if any binary ran it.
 awk -F '[: ]' 'NR > 1 {

@@ -47,6 +47,9 @@ func everyPackage(ctx context.Context) ([]string, error) {
 // withVault lists the packages whose tests run a Vault and wait for it.
 var withVault = only(module+"/cmd/vault-plugin-secrets-authpipe", module+"/client/authpipe")
 
+// withEngine lists the packages whose tests drive the engine through its harness.
+var withEngine = only("./backend", "./internal/breaker")
+
 // withoutVault lists all others.
 func withoutVault(ctx context.Context) ([]string, error) {
 	packages, err := everyPackage(ctx)

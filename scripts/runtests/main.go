@@ -38,7 +38,7 @@ var parts = []part{
 	{name: "go", run: goTest{packages: withoutVault, race: true, keep: true}.run},
 	{name: "fuzz", run: runFuzz},
 	{name: "browser", run: runBrowser, alone: true},
-	{name: "full", run: goTest{verb: "test-full", race: true, packages: only("./backend"),
+	{name: "full", run: goTest{verb: "test-full", race: true, packages: withEngine,
 		match: "MayFail|MayDie|DoneOrNot|WhicheverWay|JunkCallbacks|OneTrouble"}.run},
 	{name: "days", run: func(ctx context.Context, r *report) {
 		goTest{verb: "test-days", packages: only("./backend"), match: "TestMonthsOfTrouble",

@@ -1,4 +1,4 @@
-package backend_test
+package breaker_test
 
 import (
 	"strings"
