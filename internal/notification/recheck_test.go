@@ -1,4 +1,4 @@
-package backend_test
+package notification_test
 
 import (
 	"testing"
