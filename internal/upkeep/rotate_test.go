@@ -1,4 +1,4 @@
-package backend_test
+package upkeep_test
 
 import (
 	"bytes"
