@@ -1,4 +1,4 @@
-package backend_test
+package removal_test
 
 import (
 	"context"
