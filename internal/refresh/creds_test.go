@@ -1,4 +1,4 @@
-package backend_test
+package refresh_test
 
 import (
 	"context"
