@@ -1,4 +1,4 @@
-package backend_test
+package metric_test
 
 import (
 	"os"
@@ -84,7 +84,7 @@ func anyMatches(told map[string]float64, series *regexp.Regexp) bool {
 // alerts are the expressions of the documented rules, by their names.
 func alerts(t *testing.T) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile("../docs/prometheus-alerts.yml")
+	text, err := os.ReadFile("../../docs/prometheus-alerts.yml")
 	if err != nil {
 		t.Fatal(err)
 	}

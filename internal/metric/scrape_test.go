@@ -1,4 +1,4 @@
-package backend_test
+package metric_test
 
 import (
 	"context"
