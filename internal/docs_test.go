@@ -53,7 +53,7 @@ func TestTheThreatModelNamesTestsThatExist(t *testing.T) {
 	}
 	for name, path := range exists {
 		switch path {
-		case "../internal/flow/attack_test.go", "../backend/hostile_test.go", "../backend/page_test.go", "../internal/flow/mixup_test.go":
+		case "../internal/flow/attack_test.go", "../paths/hostile_test.go", "../paths/page_test.go", "../internal/flow/mixup_test.go":
 			if !named[name] {
 				t.Errorf("%s is in %s and not in the document", name, path)
 			}
