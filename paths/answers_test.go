@@ -17,23 +17,6 @@ import (
 
 func TestMain(m *testing.M) { enginetest.Main(m) }
 
-func TestListsAnswerOnEachLevel(t *testing.T) {
-	e := enginetest.Connected(t, authpipetest.Options{})
-	const ada = "org_acme/facebook/users/ada"
-	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "pages_show_list"})
-	e.Connect(ada, "ada", authpipetest.Consent{User: "ada"})
-	e.Read("creds/" + enginetest.Page777)
-	e.Read("creds/" + ada + "/pages/778")
-	e.WriteStatic(enginetest.StaticStripe, "api_key", enginetest.APIKey)
-	for _, tree := range []string{"creds/", "connections/"} {
-		for _, list := range []string{"", "org_acme/", "org_acme/facebook/", "org_acme/facebook/users/", "org_acme/facebook/pages/", "org_acme/stripe/static/", ada + "/pages/"} {
-			if keys, _ := e.Must(logical.ListOperation, tree+list, nil)["keys"].([]string); len(keys) == 0 {
-				t.Errorf("%s%s lists nothing", tree, list)
-			}
-		}
-	}
-}
-
 func TestPageOfAUserAnswersAsACredential(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	const ada = "org_acme/facebook/users/ada"

@@ -2,6 +2,7 @@ package paths_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 
@@ -132,4 +133,69 @@ func missing(hints []string, users ...string) (others []string) {
 		}
 	}
 	return others
+}
+
+func TestHealthTellsHowTheMountIs(t *testing.T) {
+	e := enginetest.New(t, authpipetest.Options{})
+	if h := e.Read("health"); h["last_sweep"] != nil || h["overdue"] != 0 || h["providers"].(map[string]any)["facebook"].(map[string]any)["state"] != "ok" {
+		t.Errorf("a mount that has done nothing reads %v", h)
+	}
+	e.Install()
+	refs := e.ConnectMany(5)
+	e.After(time.Hour) // their sessions are reaped
+	e.Facebook.RemoveApp(enginetest.AppID, "person-001")
+	e.Facebook.ChangePassword("person-002")
+	e.Clock.Advance(enginetest.Day)
+	if h := e.Read("health"); h["overdue"] != 6 || h["overdue_all_counted"] != true {
+		t.Errorf("before the sweep it reads %v", h)
+	}
+	e.MustSweep()
+	h := e.Read("health")
+	if counts := h["counts"].(map[string]any); counts["revoked"] != 1 || counts["needs_reauth"] != 1 || counts["failed"] != 0 || h["overdue"] != 0 {
+		t.Errorf("after the sweep it reads %v", h)
+	}
+	if last := h["last_sweep"].(map[string]any); last["at"] != e.Clock.Now().Format(time.RFC3339) || last["due"] != 6 || last["failed"] != false {
+		t.Errorf("the last sweep is %v", last)
+	}
+	defer e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
+	e.Do(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
+	facebook := e.Read("health")["providers"].(map[string]any)["facebook"].(map[string]any)
+	if facebook["state"] != "throttled" || facebook["until"] != e.Clock.Now().Add(90*time.Minute).Format(time.RFC3339) || facebook["clock_skew"] != int64(0) ||
+		facebook["error"].(map[string]any)["code"] != 80001 {
+		t.Errorf("the provider reads %v", facebook)
+	}
+}
+
+// TestAHealthyMountIsReadForLittle has many that are well and one that is not.
+func TestAHealthyMountIsReadForLittle(t *testing.T) {
+	e := enginetest.New(t, authpipetest.Options{})
+	e.Install()
+	cost := func() int {
+		e.Read("health")
+		e.Storage.Reset()
+		e.Read("health")
+		return len(e.Storage.Operations())
+	}
+	before := cost()
+	e.ConnectMany(50)
+	if after := cost(); after != before {
+		t.Errorf("with 50 more that are well it costs %d storage calls, before %d", after, before)
+	}
+}
+
+// TestAnEndedVersionShowsInHealth has the configured version end: Facebook
+// answers by the oldest that has not, without a word.
+func TestAnEndedVersionShowsInHealth(t *testing.T) {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	served := func() any {
+		e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
+		return e.Read("health")["providers"].(map[string]any)["facebook"].(map[string]any)["served_version"]
+	}
+	if got := served(); got != nil {
+		t.Errorf("served by %v, which is as configured", got)
+	}
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v19.0"})
+	if got := served(); got != "v21.0" {
+		t.Errorf("served by %v", got)
+	}
 }

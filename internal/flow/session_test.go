@@ -446,3 +446,24 @@ func TestAnInterruptedRedemption(t *testing.T) {
 		e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 	})
 }
+
+func TestTwoCompletionsOfWhichOneIsHeldInItsStep(t *testing.T) {
+	e, s, _, code := enginetest.Authorized(t)
+	proof := map[string]any{"actor": "admin", "connect_code": code}
+	e.InvalidateKey(t.Context(), "config/facebook")
+	reached, release := e.Storage.Hold("get", "config/facebook")
+	var completing sync.WaitGroup
+	for range 2 {
+		completing.Go(func() { e.Must(logical.UpdateOperation, s.Path+"/complete", proof) })
+	}
+	<-reached
+	e.Storage.AwaitQuiet()
+	release()
+	completing.Wait()
+	if n := e.Facebook.Count(authpipetest.EndpointAccessToken); n != 1 {
+		t.Errorf("the code was sent %d times", n)
+	}
+	if got := e.Read("connections/" + enginetest.Installation)["generation"]; got != uint64(1) {
+		t.Errorf("generation is %v", got)
+	}
+}
