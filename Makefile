@@ -77,7 +77,7 @@ fmt: ## format all Go files
 	go fmt ./...
 
 reference: ## update testdata/openapi.json, docs/facebook-errors.md, docs/reference.md (with the notes in paths/*.md) and the table of attacks
-	go test -run "TestTheOpenAPIDocument|TestDocumentOfErrors|TestTableOfAttacks" ./backend ./paths -update
+	go test -run "TestOpenAPIDocument|TestDocumentOfErrors|TestTableOfAttacks" ./backend ./paths -update
 	go test -run TestReferenceIsUpToDate ./internal/reference -update
 
 clean: ## remove all build products, Vault included

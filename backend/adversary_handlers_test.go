@@ -98,42 +98,42 @@ var handlerMoves = []namedMove{
 var otherMoves = []namedMove{
 	{
 		name: "writes a URL that some reader takes for a configured one", section: "4.1", stops: "redirect and return URLs are matched to the letter, when a session begins and when the browser is back, and none is configured that two readers might read differently",
-		tests: []string{"TestTheBrowserIsReturnedNowhereElse", "TestAnAddressThatWasWithdrawnGetsNoConnectCode", "TestAURLThatIsReadInTwoWaysIsNotConfigured"},
+		tests: []string{"TestBrowserReturnsToConfiguredURLOnly", "TestWithdrawnReturnURLGetsNoConnectCode", "TestAmbiguousURLIsNotConfigured"},
 	},
 	{
 		name: "reads code and state in a `Referer`, or in the browser's history", section: "4.2, 4.3", stops: "the page loads nothing, and its head says `no-referrer`, that it is not cached and not indexed",
 		remains: "code and state stay in the browser's history, spent. The connect code stands in the return URL",
-		tests:   []string{"TestThePageLoadsNothingAndTellsNobodyWhereItWas"},
+		tests:   []string{"TestCallbackPageLoadsNothingAndSendsNoReferrer"},
 	},
 	{
 		name: "runs one of two providers, and has the other's answer come to its callback", section: "4.4", stops: "each has a redirect URI of its own, and a session knows its provider",
-		tests: []string{"TestTheAnswerOfOneProviderIsNoneOfAnothers", "TestASessionIsSwappedBetweenNoMountsAndNoProviders"},
+		tests: []string{"TestCallbackIsBoundToItsProvider", "TestSessionIsBoundToItsMountAndProvider"},
 	},
 	{
 		name: "imports the app's own token, or a dead one, or nothing that is a token", section: "4.6, 4.15", stops: "the token is inspected: it must be a living one of this client, of a person or a system user",
-		tests: []string{"TestWhatCannotBeImported", "TestAnAnswerForAnotherAccountIsNotTakenIn"},
+		tests: []string{"TestImportRefusesBadTokens", "TestAnswerForAnotherAccountIsRefused"},
 	},
 	{
 		name: "uses a token that it has stolen where it is used", section: "4.9, 4.10", stops: "each of the engine's calls proves the app secret, and an app that requires the proof has tokens that are worth nothing without it",
 		remains: "who reads `creds/` is given token and proof. Nothing binds a token of Facebook's to its reader",
-		tests:   []string{"TestEveryCallWithATokenIsProven"},
+		tests:   []string{"TestEveryCallWithTokenSendsProof"},
 	},
 	{
 		name: "has a 307 redirect repeat a person's form", section: "4.12", stops: "the browser is moved on by a page, never by a redirect, and the page has no form",
-		tests: []string{"TestThePageLoadsNothingAndTellsNobodyWhereItWas"},
+		tests: []string{"TestCallbackPageLoadsNothingAndSendsNoReferrer"},
 	},
 	{
 		name: "slips a header past a proxy that ends TLS", section: "4.13", stops: "the engine reads one header of a request, `Accept-Language`, and chooses only the callback page's language by it",
 		remains: "[hardening.md](hardening.md) says what the proxy must remove",
-		tests:   []string{"TestThePageIsNotWrapped", "TestNobodyCanHaveAPublicAnswerWrapped"},
+		tests:   []string{"TestCallbackPageIsNotWrapped", "TestPublicAnswerIsNeverWrapped"},
 	},
 	{
 		name: "steals a refresh token", section: "4.14", stops: "Facebook issues none: a token's life is extended with the token and the app secret",
-		tests: []string{"TestEveryCallWithATokenIsProven"},
+		tests: []string{"TestEveryCallWithTokenSendsProof"},
 	},
 	{
 		name: "frames the callback page", section: "4.16", stops: "the page has no script and no form. Framed, it offers one link or, without a `return_url`, a code behind a click",
 		remains: "only a header can say that a page may not be framed, and Vault drops it on an untuned mount",
-		tests:   []string{"TestThePageLoadsNothingAndTellsNobodyWhereItWas", "TestThePageIsNotWrapped", "TestCallbackPageNamesWhatThePersonJoins"},
+		tests:   []string{"TestCallbackPageLoadsNothingAndSendsNoReferrer", "TestCallbackPageIsNotWrapped", "TestCallbackPageNamesTenantAndRef"},
 	},
 }

@@ -76,9 +76,9 @@ func throughWire(e *enginetest.Engine, search *canary.Search) {
 	}
 }
 
-// TestNoCanaryGetsOut runs through all that a credential lives through, well
+// TestNoCanaryLeaks runs through all that a credential lives through, well
 // and badly, and then searches what has left the engine.
-func TestNoCanaryGetsOut(t *testing.T) {
+func TestNoCanaryLeaks(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	var search canary.Search
 	const clientToken = "client-token-0123456789abcdef"
@@ -161,8 +161,8 @@ func TestNoCanaryGetsOut(t *testing.T) {
 	}
 }
 
-// TestTheSearchFindsWhatTheEngineLeaks leaks on purpose, in each place.
-func TestTheSearchFindsWhatTheEngineLeaks(t *testing.T) {
+// TestSearchFindsPlantedLeaks leaks on purpose, in each place.
+func TestSearchFindsPlantedLeaks(t *testing.T) {
 	const secret = "EAAleaked-on-purpose"
 	var search canary.Search
 	search.Plant("token", secret)

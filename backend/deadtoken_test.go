@@ -12,9 +12,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestWhatIsSaidOfADeadToken covers the answers of debug_token with status 200,
+// TestCheckClassifiesDebugTokenErrors covers the answers of debug_token with status 200,
 // which are about the token that it was asked about and not about the client.
-func TestWhatIsSaidOfADeadToken(t *testing.T) {
+func TestCheckClassifiesDebugTokenErrors(t *testing.T) {
 	type graph = authpipetest.GraphError
 	for name, row := range map[string]struct {
 		error graph
@@ -71,9 +71,9 @@ func TestWhatIsSaidOfADeadToken(t *testing.T) {
 	}
 }
 
-// TestWhatABatchAsAWholeIsAnswered has it refused as such: that says nothing of
-// any one token in it.
-func TestWhatABatchAsAWholeIsAnswered(t *testing.T) {
+// TestRefusedBatchMarksNoCredential: the error of a whole batch says nothing of any one
+// token in it.
+func TestRefusedBatchMarksNoCredential(t *testing.T) {
 	for _, a := range answers() {
 		t.Run(fmt.Sprintf("%d-%d-%s", a.error.Code, a.error.Subcode, a.error.Message), func(t *testing.T) {
 			t.Parallel()
@@ -90,7 +90,7 @@ func TestWhatABatchAsAWholeIsAnswered(t *testing.T) {
 	}
 }
 
-func TestADeadTokenInABatchIsTraced(t *testing.T) {
+func TestBatchFindsDeadToken(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.KillToken(e.Read("creds/" + enginetest.Uma)["access_token"].(string), 190, 460, "")
 	e.After(enginetest.Day)
@@ -100,9 +100,9 @@ func TestADeadTokenInABatchIsTraced(t *testing.T) {
 	traced(e, enginetest.Uma)
 }
 
-// TestARefusedBatchRevokesNobody has the whole of it answered as if the app's
+// TestRefusedBatchRevokesNoCredential has the whole of it answered as if the app's
 // own token were a person's.
-func TestARefusedBatchRevokesNobody(t *testing.T) {
+func TestRefusedBatchRevokesNoCredential(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointBatch, Error: &authpipetest.GraphError{Code: 190, Subcode: 458, Message: "The user has not authorized application 123."}})
 	e.After(enginetest.Day)

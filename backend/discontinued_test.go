@@ -47,10 +47,10 @@ func TestNewAppNeedsNoMethodOverride(t *testing.T) {
 	}
 }
 
-// TestNoSecretStandsInAURL looks at the URLs of all calls in a life of
+// TestURLsHoldNoSecret looks at the URLs of all calls in a life of
 // credentials. Meta takes the secrets of /oauth/revoke, which ends one token of
 // a business, in its URL alone.
-func TestNoSecretStandsInAURL(t *testing.T) {
+func TestURLsHoldNoSecret(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	live(e)
 	for _, r := range e.Facebook.Requests() {

@@ -15,7 +15,7 @@ import (
 )
 
 // errorsFile is generated from [answers] and [consequences], which
-// TestWhatEachErrorDoes holds the engine to, and from the rules of
+// TestErrorDecidesCredentialStatus holds the engine to, and from the rules of
 // internal/provider/facebook.
 const errorsFile = "../docs/facebook-errors.md"
 
@@ -176,7 +176,7 @@ func TestDocumentOfErrors(t *testing.T) {
 }
 
 // surroundings is what an error of a class does beyond the credential: see
-// TestLimitPausesWhomItConcerns, TestHealthSaysSuspectedFromTheFirstFailureOn.
+// TestLimitPausesItsOwner, TestHealthShowsSuspectedFromFirstFailure.
 var surroundings = map[string]struct{ account, provider string }{
 	"caller":        {"–", "works"},
 	"doubtful":      {"–", "works"},

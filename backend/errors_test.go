@@ -208,10 +208,10 @@ func completed(e *enginetest.Engine, s enginetest.Session, proof map[string]any,
 	}
 }
 
-// TestWhatEachErrorDoes has the provider answer every error that is known to
+// TestErrorDecidesCredentialStatus has the provider answer every error that is known to
 // every call that the engine makes. Each has an engine to itself: after some of
 // the errors the provider is left alone.
-func TestWhatEachErrorDoes(t *testing.T) {
+func TestErrorDecidesCredentialStatus(t *testing.T) {
 	for call, test := range map[string]func(*testing.T, answer){
 		"a refresh":                            errorAtARefresh,
 		"the exchange of a code":               errorAtAnExchange,

@@ -17,11 +17,11 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-// TestTheProcessMayDieAtAnyStorageOperation stops the world before and after
+// TestWriteSurvivesCrash stops the world before and after
 // the effect of each storage operation of each path that writes, restarts, and
 // holds the storage against the invariants; then what was interrupted is done
 // again and must succeed.
-func TestTheProcessMayDieAtAnyStorageOperation(t *testing.T) {
+func TestWriteSurvivesCrash(t *testing.T) {
 	type step struct {
 		name  string
 		setUp func(*enginetest.Engine) func() error
@@ -132,7 +132,7 @@ func TestTheProcessMayDieAtAnyStorageOperation(t *testing.T) {
 	}
 }
 
-func TestAPanicIsAnErrorAndALogLine(t *testing.T) {
+func TestPanicBecomesErrorAndLogLine(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v99.9"})
 	for _, r := range []struct {
@@ -165,7 +165,7 @@ func TestAPanicIsAnErrorAndALogLine(t *testing.T) {
 	}
 }
 
-func TestARecordOpensOnlyWhereItLies(t *testing.T) {
+func TestRecordOpensOnlyUnderItsKey(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "udo"})
 	ctx := context.Background()
@@ -190,7 +190,7 @@ func TestARecordOpensOnlyWhereItLies(t *testing.T) {
 	e.Read("creds/" + enginetest.Installation)
 }
 
-func TestAnIdleSweepCostsOneStorageCall(t *testing.T) {
+func TestIdleSweepMakesOneStorageCall(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(time.Hour) // past the sessions
 	e.MustSweep()
@@ -202,7 +202,7 @@ func TestAnIdleSweepCostsOneStorageCall(t *testing.T) {
 	}
 }
 
-func TestNothingIsLoggedWhileNothingHappens(t *testing.T) {
+func TestIdleSweepLogsNothing(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.After(time.Hour)
 	e.Log.Reset()
@@ -216,7 +216,7 @@ func TestNothingIsLoggedWhileNothingHappens(t *testing.T) {
 	}
 }
 
-func TestAStorageErrorIsReturnedAsItIs(t *testing.T) {
+func TestStorageErrorIsReturnedUnwrapped(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, verb := range []string{"get", "put"} {
 		e.Restart() // knows nothing
@@ -232,9 +232,9 @@ func TestAStorageErrorIsReturnedAsItIs(t *testing.T) {
 	}
 }
 
-// TestAHandlerThatPanicsAnswers has what storage calls panic in the midst of a
+// TestPanickingHandlerAnswers has what storage calls panic in the midst of a
 // request, where every lock of it is held.
-func TestAHandlerThatPanicsAnswers(t *testing.T) {
+func TestPanickingHandlerAnswers(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, r := range []struct {
 		op     logical.Operation

@@ -29,10 +29,10 @@ func everywhere(e *enginetest.Engine, fault authpipetest.Fault) {
 	}
 }
 
-// TestAppOutOfServiceBlamesNoCredential: Facebook has deactivated the app
+// TestAppOutOfServiceMarksNoCredential: Facebook has deactivated the app
 // (trufflehog#1921, WP-Instagram-API#6), or does not take calls from the address
 // of a node after a failover (passport-facebook#36, koala#607).
-func TestAppOutOfServiceBlamesNoCredential(t *testing.T) {
+func TestAppOutOfServiceMarksNoCredential(t *testing.T) {
 	for name, refused := range map[string]*authpipetest.GraphError{
 		"deactivated":  {Code: 200, Message: "API access deactivated. To reactivate, go to the app dashboard."},
 		"not active":   {Code: 200, Message: "Access to this data is temporarily disabled for non-active apps or apps that have not recently accessed this data due to changes we are making to the Facebook Platform."},
@@ -58,10 +58,10 @@ func TestAppOutOfServiceBlamesNoCredential(t *testing.T) {
 	}
 }
 
-// TestPersonWhoseTokenIsNotExtended: fb_exchange_token refuses one person's
+// TestTokenThatIsNotExtendedIsServed: fb_exchange_token refuses one person's
 // token with code 1 for weeks, and all else works (facebook-node-sdk#82,
 // php-graph-sdk#478).
-func TestPersonWhoseTokenIsNotExtended(t *testing.T) {
+func TestTokenThatIsNotExtendedIsServed(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.RefuseExtension(enginetest.AppID, "uma", &authpipetest.GraphError{Code: 1, Type: "OAuthException", Message: "An unknown error occurred"})
 	for range 62 {
@@ -138,9 +138,9 @@ func TestCodeExchangeThatFailsForAMomentKeepsTheSession(t *testing.T) {
 	}
 }
 
-// TestInspectionThatSaysNothingIsNoVerdict: debug_token answers without its
+// TestEmptyInspectionMarksNoCredential: debug_token answers without its
 // object (restfb#1276).
-func TestInspectionThatSaysNothingIsNoVerdict(t *testing.T) {
+func TestEmptyInspectionMarksNoCredential(t *testing.T) {
 	for _, body := range []string{`{"data":[]}`, `{"data":null}`, `{"data":{}}`, `{}`, `[]`, `null`, `"x"`, `<html>`} {
 		e := enginetest.Connected(t, authpipetest.Options{})
 		clear := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Body: body})
@@ -165,9 +165,9 @@ func TestTokenWithoutExpiryAndScopesWithoutTargets(t *testing.T) {
 	e.Read("creds/org_acme/facebook/pages/778")
 }
 
-// TestKeyOfAnUnknownTypeIsIgnored: the JWKS holds an RSA key and one of a type
+// TestUnknownKeyTypeIsIgnored: the JWKS holds an RSA key and one of a type
 // that came later (go-jose#276, go-oidc#498).
-func TestKeyOfAnUnknownTypeIsIgnored(t *testing.T) {
+func TestUnknownKeyTypeIsIgnored(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{UnknownKeys: true})
 	e.Install()
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "openid,email"})

@@ -11,10 +11,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestTheLogTellsOfWhatIsChanged has an operator, or whoever has taken an
+// TestLogNamesChanges has an operator, or whoever has taken an
 // operator's token, do what matters afterwards. Who it was stands in Vault's
 // audit log; when, in this one.
-func TestTheLogTellsOfWhatIsChanged(t *testing.T) {
+func TestLogNamesChanges(t *testing.T) {
 	for name, row := range map[string]struct {
 		operation logical.Operation
 		path      string
@@ -47,7 +47,7 @@ func TestTheLogTellsOfWhatIsChanged(t *testing.T) {
 	}
 }
 
-func TestTheLogIsSilentWhereNothingIsChanged(t *testing.T) {
+func TestLogIsSilentWithoutChange(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.MustSweep()
 	e.Log.Reset()

@@ -43,9 +43,9 @@ func TestMonthsOfTrouble(t *testing.T) {
 	})
 }
 
-// TestOneTroubleAtATime has each trouble alone, and often, while the first
+// TestEachTroubleAlone has each trouble alone, and often, while the first
 // refreshes of all fall due: what fails here says what is not borne.
-func TestOneTroubleAtATime(t *testing.T) {
+func TestEachTroubleAlone(t *testing.T) {
 	longtest.Only(t, "test-full")
 	seed := cmp.Or(*longrunSeed, rand.Uint64())
 	for _, p := range []plan{

@@ -230,12 +230,12 @@ func happenings(e *enginetest.Engine) []struct {
 	}
 }
 
-// TestAReplicaAnswersAsItsStorageDoes has a standby be told of the writes behind
+// TestReplicaAnswersFromItsStorage has a standby be told of the writes behind
 // what happens late and one by one, and be asked for everything in between. It
 // remembers nothing longer than it is told: time stands still for it, so that
 // its own mistrust does not help. Its own mistakes would be others than to be
 // behind.
-func TestAReplicaAnswersAsItsStorageDoes(t *testing.T) {
+func TestReplicaAnswersFromItsStorage(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	r := newReplica(e)
 	r.look("at first")
@@ -266,9 +266,9 @@ func TestAReplicaAnswersAsItsStorageDoes(t *testing.T) {
 	}
 }
 
-// TestAReplicaRefusesNothingByItself has a person connect and read through
+// TestReplicaRefusesNothingByItself has a person connect and read through
 // different nodes. What a standby has not heard of yet, it does not deny.
-func TestAReplicaRefusesNothingByItself(t *testing.T) {
+func TestReplicaRefusesNothingByItself(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	r := newReplica(e)
 	for _, h := range []struct {

@@ -348,10 +348,10 @@ func passed(err error, code string) error {
 	return err
 }
 
-// TestEachStorageOperationMayFail has one operation of each path that writes
+// TestWriteSurvivesStorageFailure has one operation of each path that writes
 // fail, in turn, before and after its effect, and the process live on or not. A
 // success is one; after a failure the request, made again, is.
-func TestEachStorageOperationMayFail(t *testing.T) {
+func TestWriteSurvivesStorageFailure(t *testing.T) {
 	for name, w := range writes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -377,9 +377,9 @@ func TestEachStorageOperationMayFail(t *testing.T) {
 	}
 }
 
-// TestASessionWhoseTakingWasNotAnsweredIsNotLost: the write that takes a session for redemption takes effect, and only its
+// TestSessionSurvivesUnansweredWrite: the write that takes a session for redemption takes effect, and only its
 // answer is lost. The process lives, and has sent nothing: the code is good.
-func TestASessionWhoseTakingWasNotAnsweredIsNotLost(t *testing.T) {
+func TestSessionSurvivesUnansweredWrite(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Udo, nil)
 	proof := map[string]any{"actor": "udo", "connect_code": e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)}

@@ -11,7 +11,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestVaultIsAskedForTheRoleOnceASecond(t *testing.T) {
+func TestRoleIsReadOnceASecond(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := &enginetest.System{}
 	e.RestartOn(s)

@@ -9,7 +9,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestVaultIsToldWhatToWrapWithItsSeal(t *testing.T) {
+func TestSealWrapPathsAreDeclared(t *testing.T) {
 	special := enginetest.New(t, authpipetest.Options{}).SpecialPaths()
 	if got := special.SealWrapStorage; !slices.Equal(got, []string{"keyring/", "config/"}) {
 		t.Errorf("it is told %v", got)

@@ -101,10 +101,10 @@ func example(template, tenant string) string {
 	return placeholder.ReplaceAllString(path, "777")
 }
 
-// TestACallerWhoIsBoundToATenantTouchesNothingElse asks for every path of the
+// TestBoundCallerReachesItsTenantOnly asks for every path of the
 // engine, by each of its operations, in the name of a caller who is bound to
 // org_acme. A path that is added must be decided upon in scopes.
-func TestACallerWhoIsBoundToATenantTouchesNothingElse(t *testing.T) {
+func TestBoundCallerReachesItsTenantOnly(t *testing.T) {
 	e, _ := enginetest.Scoped(t)
 	for _, p := range e.Paths {
 		name := template(p.Pattern)
@@ -156,7 +156,7 @@ func TestACallerWhoIsBoundToATenantTouchesNothingElse(t *testing.T) {
 	}
 }
 
-func TestABoundCallerWorksWithinItsTenant(t *testing.T) {
+func TestBoundCallerWorksWithinItsTenant(t *testing.T) {
 	e, _ := enginetest.Scoped(t)
 	e.Install()
 	e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
@@ -189,7 +189,7 @@ func TestABoundCallerWorksWithinItsTenant(t *testing.T) {
 	}
 }
 
-func TestMetadataThatNamesNoTenantOpensNothing(t *testing.T) {
+func TestMetadataWithoutTenantDeniesCaller(t *testing.T) {
 	e, d := enginetest.Scoped(t)
 	for i, value := range []string{"", "+", "*", "org_acme/", "org_acme/facebook", "/", "..", ".", "org*", "org_+", " org_acme", "org_acme ", "org_acme\x00", "org_globex,org_acme", strings.Repeat("a", 65)} {
 		entity := fmt.Sprint("odd", i)
@@ -202,7 +202,7 @@ func TestMetadataThatNamesNoTenantOpensNothing(t *testing.T) {
 	}
 }
 
-func TestWithoutTheSettingVaultIsNotAsked(t *testing.T) {
+func TestEntityIsNotReadWithoutSetting(t *testing.T) {
 	e, d := enginetest.Scoped(t)
 	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
 	d.Asked, d.Err = 0, errors.New("asked")
@@ -216,7 +216,7 @@ func TestWithoutTheSettingVaultIsNotAsked(t *testing.T) {
 	}
 }
 
-func TestVaultIsAskedOfACallerOnceInAWhile(t *testing.T) {
+func TestEntityIsReadOncePerPeriod(t *testing.T) {
 	e, d := enginetest.Scoped(t)
 	e.Install()
 	d.Asked = 0
@@ -250,7 +250,7 @@ func TestVaultIsAskedOfACallerOnceInAWhile(t *testing.T) {
 	}
 }
 
-func TestWhereVaultDoesNotTellOfTheCallerNothingIsServed(t *testing.T) {
+func TestCallerIsDeniedIfItsEntityCannotBeRead(t *testing.T) {
 	e, d := enginetest.Scoped(t)
 	e.Install()
 	d.Err = errors.New("connection is closing")
@@ -309,7 +309,7 @@ func TestSettingsAreReadAndWritten(t *testing.T) {
 	}
 }
 
-func TestSettingsCostAWarmReadNoStorageCall(t *testing.T) {
+func TestSettingsCostWarmReadNoStorageCall(t *testing.T) {
 	for name, data := range map[string]map[string]any{"never written": nil, "written": {"tenant_metadata_key": "tenant"}, "reset": {"tenant_metadata_key": ""}} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.New(t, authpipetest.Options{})
@@ -326,7 +326,7 @@ func TestSettingsCostAWarmReadNoStorageCall(t *testing.T) {
 	}
 }
 
-func TestSettingsThatAnotherNodeWroteHoldAsSoonAsVaultTells(t *testing.T) {
+func TestSettingsOfAnotherNodeApplyOnInvalidation(t *testing.T) {
 	e, d := enginetest.Scoped(t)
 	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
 	if _, err := e.DoAs("acme", logical.ListOperation, "tenants/", nil); err != nil {
@@ -353,7 +353,7 @@ func TestSettingsThatAnotherNodeWroteHoldAsSoonAsVaultTells(t *testing.T) {
 	}
 }
 
-func TestSettingsThatCannotBeReadShutOut(t *testing.T) {
+func TestUnreadableSettingsDenyCallers(t *testing.T) {
 	e, d := enginetest.Scoped(t)
 	for name, planted := range map[string]string{"no JSON": "{", "a later version's": `{"version":2,"tenant_metadata_key":"other"}`, "of no version": "{}"} {
 		e.Plant("settings", []byte(planted))
@@ -397,7 +397,7 @@ func TestSettingsThatCannotBeReadShutOut(t *testing.T) {
 	e.Storage.Reset()
 }
 
-func TestAWriteOfSettingsThatDiesLeavesTheOldOrTheNew(t *testing.T) {
+func TestSettingsSurviveCrash(t *testing.T) {
 	var d *enginetest.Directory
 	setup := func() (e *enginetest.Engine) {
 		e, d = enginetest.Scoped(t)

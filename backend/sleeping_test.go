@@ -31,10 +31,10 @@ func sleepers(e *enginetest.Engine, n int) {
 	}
 }
 
-// TestWhatSleepsCostsNothing counts the storage calls of a sweep, from tick to
+// TestIdleCredentialsCostNothing counts the storage calls of a sweep, from tick to
 // idle, on a mount that has had due work, over a day after a day: they are the
 // same with many that sleep as with few.
-func TestWhatSleepsCostsNothing(t *testing.T) {
+func TestIdleCredentialsCostNothing(t *testing.T) {
 	const few, many = 10, 1000
 	most := map[int]int{}
 	for _, n := range []int{few, many} {

@@ -71,10 +71,10 @@ func ways(e *enginetest.Engine) (all []way) {
 	return all
 }
 
-// TestAStandbyPassesOnWhatHasAnEffect walks every path. A node that ran a
+// TestStandbyForwardsWrites walks every path. A node that ran a
 // handler until its first write failed would have its calls made twice: Vault
 // carries the whole request out again on the node that may write.
-func TestAStandbyPassesOnWhatHasAnEffect(t *testing.T) {
+func TestStandbyForwardsWrites(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "creds/org_acme/facebook/static/billing", map[string]any{"credential": "x", "credential_type": "api_key"})
 	e.Read("creds/" + enginetest.Page777)
@@ -98,9 +98,9 @@ func TestAStandbyPassesOnWhatHasAnEffect(t *testing.T) {
 	}
 }
 
-// TestAStandbyPassesOnAReadThatNeedsACall has reads that any node serves need
+// TestStandbyForwardsReadThatNeedsACall has reads that any node serves need
 // something of the provider.
-func TestAStandbyPassesOnAReadThatNeedsACall(t *testing.T) {
+func TestStandbyForwardsReadThatNeedsACall(t *testing.T) {
 	for name, c := range map[string]struct {
 		happens func(*enginetest.Engine)
 		path    string
@@ -128,9 +128,9 @@ func TestAStandbyPassesOnAReadThatNeedsACall(t *testing.T) {
 	}
 }
 
-// TestAStandbysTickDoesNothing has everything be due at a node that may not
+// TestStandbyDoesNothingPeriodically has everything be due at a node that may not
 // write.
-func TestAStandbysTickDoesNothing(t *testing.T) {
+func TestStandbyDoesNothingPeriodically(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, enginetest.Acme+"/reindex", nil)
 	e.Begin(enginetest.Udo, nil)

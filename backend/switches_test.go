@@ -13,9 +13,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestTheEngineWorksWhicheverWayFacebookDecides plays a life of credentials at
+// TestEngineWorksWithEachFacebookDecision plays a life of credentials at
 // a Facebook that does the other thing, wherever it is not known what it does.
-func TestTheEngineWorksWhicheverWayFacebookDecides(t *testing.T) {
+func TestEngineWorksWithEachFacebookDecision(t *testing.T) {
 	decisions := map[string]authpipetest.Options{
 		"a repeated exchange omits expires_in":        {RepeatOmitsExpiresIn: true},
 		"an exchange omits expires_in":                {ExchangeOmitsExpiresIn: true},

@@ -10,9 +10,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestUnboundCallersAreDeniedWhatBelongsToATenant: a token without an entity, such as
+// TestUnboundCallerIsDeniedTenantPaths: a token without an entity, such as
 // an orphan made through a token role, must not escape the binding of its maker.
-func TestUnboundCallersAreDeniedWhatBelongsToATenant(t *testing.T) {
+func TestUnboundCallerIsDeniedTenantPaths(t *testing.T) {
 	e, _ := enginetest.Scoped(t)
 	e.Install()
 	e.Must(logical.UpdateOperation, "settings", map[string]any{"unbound_callers": "deny"})
@@ -58,8 +58,8 @@ func TestUnboundCallersAreDeniedWhatBelongsToATenant(t *testing.T) {
 	}
 }
 
-// TestDenyNeedsAKeyToBindBy: otherwise one write would shut out every caller.
-func TestDenyNeedsAKeyToBindBy(t *testing.T) {
+// TestUnboundDenyNeedsMetadataKey: otherwise one write would shut out every caller.
+func TestUnboundDenyNeedsMetadataKey(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Refused("invalid_request", 400, logical.UpdateOperation, "settings", map[string]any{"unbound_callers": "deny"})
 	e.Refused("invalid_request", 400, logical.UpdateOperation, "settings", map[string]any{"unbound_callers": "refuse", "tenant_metadata_key": "tenant"})

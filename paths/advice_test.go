@@ -11,7 +11,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestUnknownScopeIsWarnedOfWithTheNearest(t *testing.T) {
+func TestUnknownScopeWarnsWithNearest(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, row := range []struct{ scope, says string }{
 		{"pages_manage_post", "did you mean pages_manage_posts?"},
@@ -37,7 +37,7 @@ func TestUnknownScopeIsWarnedOfWithTheNearest(t *testing.T) {
 	}
 }
 
-func TestKnownScopesAreNotWarnedOf(t *testing.T) {
+func TestKnownScopesDoNotWarn(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	known := []string{"openid", "public_profile", "email", "pages_manage_posts", "business_management", "instagram_content_publish", "whatsapp_business_messaging", "leads_retrieval"}
 	if got := e.Warnings("connect/"+enginetest.Uma, map[string]any{"scopes": known}); len(got) != 0 {
@@ -51,7 +51,7 @@ func TestKnownScopesAreNotWarnedOf(t *testing.T) {
 	}
 }
 
-func TestNewClientSecretIsWarnedOfUntilItIsVerified(t *testing.T) {
+func TestNewClientSecretWarnsUntilVerified(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	got := e.Warnings("config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 	if len(got) != 1 || !strings.Contains(got[0], "config/facebook/verify has not been run") || strings.Contains(got[0], enginetest.NewSecret) {
@@ -71,7 +71,7 @@ func TestNewClientSecretIsWarnedOfUntilItIsVerified(t *testing.T) {
 	}
 }
 
-func TestClientIDThatIsNotDecimalIsRefused(t *testing.T) {
+func TestNonDecimalClientIDIsRefused(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for _, id := range []string{"my-app", "123456789012345a", "0x1f", "１２３", "-1", "1.5", strings.Repeat("1", 33)} {
 		text := e.Refused("invalid_request", 400, logical.UpdateOperation, "config/facebook", map[string]any{"client_id": id})

@@ -11,9 +11,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
-// TestCallbackPageNamesWhatThePersonJoins: in a session fixation the victim follows
+// TestCallbackPageNamesTenantAndRef: in a session fixation the victim follows
 // the attacker's link and is asked for the code. The page must not help with that.
-func TestCallbackPageNamesWhatThePersonJoins(t *testing.T) {
+func TestCallbackPageNamesTenantAndRef(t *testing.T) {
 	for name, row := range map[string]struct{ app, want string }{
 		"with the application's name":    {"Blumen & Söhne <GmbH>", "Your account at <bdi>Facebook</bdi> is about to be used by <bdi>Blumen &amp; Söhne &lt;GmbH&gt;</bdi> for the organization <bdi>org_evil</bdi>."},
 		"without the application's name": {"", "Your account at <bdi>Facebook</bdi> is about to be used for the organization <bdi>org_evil</bdi>."},
@@ -93,7 +93,7 @@ func TestCallbackPageIsInTheBrowsersLanguage(t *testing.T) {
 	}
 }
 
-func TestAppNameOfAnyScriptSurvives(t *testing.T) {
+func TestAppNameKeepsAnyScript(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for _, name := range []string{"مخبز", "บริษัท", "👩‍👩‍👧 & Co.", strings.Repeat("ü", 64), ""} {
 		e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"app_name": name})

@@ -13,7 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestAConfigurationReadsBackWithoutItsSecret(t *testing.T) {
+func TestConfigReadsBackWithoutSecret(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	want := map[string]any{
 		"client_id":              enginetest.AppID,
@@ -44,7 +44,7 @@ func TestAConfigurationReadsBackWithoutItsSecret(t *testing.T) {
 	}
 }
 
-func TestAWriteChangesTheFieldsThatItNames(t *testing.T) {
+func TestConfigWriteChangesOnlyNamedFields(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	before := e.Read("config/facebook")
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{
@@ -66,7 +66,7 @@ func TestAWriteChangesTheFieldsThatItNames(t *testing.T) {
 	e.Install() // the secret was kept
 }
 
-func TestABadConfigurationIsRefusedAndChangesNothing(t *testing.T) {
+func TestBadConfigIsRefusedAndChangesNothing(t *testing.T) {
 	for name, data := range map[string]map[string]any{
 		"client_id":           {"client_id": ""},
 		"client_secret":       {"client_secret": "with space"},
@@ -108,7 +108,7 @@ func or(a, b any) any {
 	return a
 }
 
-func TestURLsThatTwoReadersReadDifferently(t *testing.T) {
+func TestAmbiguousURLIsRefused(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for _, u := range []string{
 		"", "https:", "https://", "https:///x", "https:app.example.com", "//app.example.com/", "/connected", "javascript:alert(1)", "data:text/html,x",
@@ -121,7 +121,7 @@ func TestURLsThatTwoReadersReadDifferently(t *testing.T) {
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"return_urls": []string{"http://127.0.0.1:3000/x", "http://localhost/", "http://[::1]:80/", "https://app.example.com:8443/a?b=c"}})
 }
 
-func TestAConfigurationInUse(t *testing.T) {
+func TestConfigInUseKeepsItsClient(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Refused("invalid_request", 400, logical.DeleteOperation, "config/facebook", nil)
@@ -137,7 +137,7 @@ func TestAConfigurationInUse(t *testing.T) {
 	e.Refused("not_found", 404, logical.UpdateOperation, "config/google", map[string]any{"client_id": "1"})
 }
 
-func TestADisabledProviderTakesNoNewSessions(t *testing.T) {
+func TestDisabledProviderTakesNoNewSessions(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"enabled": false})
@@ -145,7 +145,7 @@ func TestADisabledProviderTakesNoNewSessions(t *testing.T) {
 	e.Read("creds/" + enginetest.Installation)
 }
 
-func TestAFieldOfAnotherOperationIsRefused(t *testing.T) {
+func TestFieldOfAnotherOperationIsRefused(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, r := range []struct {
 		op    logical.Operation
@@ -165,7 +165,7 @@ func TestAFieldOfAnotherOperationIsRefused(t *testing.T) {
 	}
 }
 
-func TestBadRequestsNameTheField(t *testing.T) {
+func TestBadRequestNamesField(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	for _, r := range []struct {

@@ -18,7 +18,7 @@ import (
 
 // A node that was active before does not write over what was told since, whether
 // or not it has heard of it.
-func TestEventsOfAnotherNodeAreNotWrittenOver(t *testing.T) {
+func TestEventsOfAnotherNodeAreNotOverwritten(t *testing.T) {
 	for name, heard := range map[string]bool{"the node was told": true, "the word of it was lost": false} {
 		t.Run(name, func(t *testing.T) { testEventsOfAnotherNode(t, heard) })
 	}
@@ -53,7 +53,7 @@ func testEventsOfAnotherNode(t *testing.T, heard bool) {
 }
 
 // A warm read makes no storage call, whatever there is to tell of others.
-func TestAWarmReadWritesNoEvents(t *testing.T) {
+func TestWarmReadWritesNoEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Read("creds/" + enginetest.Installation)
 	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
@@ -75,7 +75,7 @@ func TestAWarmReadWritesNoEvents(t *testing.T) {
 }
 
 // One page of events that does not open costs its own events only.
-func TestAPageOfEventsThatDoesNotOpen(t *testing.T) {
+func TestUnreadableEventsDoNotHideOthers(t *testing.T) {
 	for _, broken := range []string{"event/000", "event/001"} {
 		e := enginetest.New(t, authpipetest.Options{})
 		e.Install()
@@ -101,7 +101,7 @@ func TestAPageOfEventsThatDoesNotOpen(t *testing.T) {
 }
 
 // What is forgotten by force has been deleted.
-func TestAForcedDeleteIsTold(t *testing.T) {
+func TestForcedDeleteRecordsEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Plant("cred/"+enginetest.Uma, []byte{1, 2, 3})
 	_, at := e.Events(0)
@@ -114,7 +114,7 @@ func TestAForcedDeleteIsTold(t *testing.T) {
 }
 
 // What a sweep that is killed had to tell is told, but for a little.
-func TestACrashInALongSweepLosesFewEvents(t *testing.T) {
+func TestCrashInLongSweepLosesFewEvents(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := e.ConnectMany(400)

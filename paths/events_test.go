@@ -14,7 +14,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestEventsTellAConnectionsLife(t *testing.T) {
+func TestEventsCoverConnectionLife(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
@@ -56,9 +56,9 @@ func TestEventsTellAConnectionsLife(t *testing.T) {
 	e.CheckEvents(at, "provider.misconfigured facebook", "provider.recovered facebook", "provider.throttled facebook")
 }
 
-// TestTheEndIsToldBeforeItComes covers what cannot be extended: data access
+// TestExpiringEventPrecedesExpiry covers what cannot be extended: data access
 // never, and a token whose refreshes fail.
-func TestTheEndIsToldBeforeItComes(t *testing.T) {
+func TestExpiringEventPrecedesExpiry(t *testing.T) {
 	for name, row := range map[string]struct {
 		fault authpipetest.Fault
 		end   time.Duration // from the connection
@@ -89,7 +89,7 @@ func TestTheEndIsToldBeforeItComes(t *testing.T) {
 	}
 }
 
-func TestAHealthyConnectionIsNotSaidToEnd(t *testing.T) {
+func TestHealthyConnectionHasNoExpiringEvent(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for range 80 {
 		e.After(enginetest.Day)
@@ -99,7 +99,7 @@ func TestAHealthyConnectionIsNotSaidToEnd(t *testing.T) {
 	}
 }
 
-func TestEventsSurviveARestartAndCountOn(t *testing.T) {
+func TestEventsSurviveRestart(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	for i := range 230 {
@@ -132,9 +132,9 @@ func TestEventsSurviveARestartAndCountOn(t *testing.T) {
 	}
 }
 
-// TestAnEventThatCannotBeWrittenCostsNoRequest has storage fail where events
+// TestUnwritableEventFailsNoRequest has storage fail where events
 // lie: what was asked for is done, and the event is written later.
-func TestAnEventThatCannotBeWrittenCostsNoRequest(t *testing.T) {
+func TestUnwritableEventFailsNoRequest(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "event/") {

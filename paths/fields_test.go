@@ -11,9 +11,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestUnknownFieldOfAReadIsIgnoredWithAWarning: Bank-Vaults sends version=-1 to
+// TestUnknownFieldOfReadWarns: Bank-Vaults sends version=-1 to
 // every path.
-func TestUnknownFieldOfAReadIsIgnoredWithAWarning(t *testing.T) {
+func TestUnknownFieldOfReadWarns(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, r := range []struct {
 		op   logical.Operation
@@ -33,7 +33,7 @@ func TestUnknownFieldOfAReadIsIgnoredWithAWarning(t *testing.T) {
 	}
 }
 
-func TestUnknownFieldOfAWriteIsRefusedWithTheNearestKnownOne(t *testing.T) {
+func TestUnknownFieldOfWriteIsRefused(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for path, row := range map[string]struct{ field, nearest string }{
 		"config/facebook":                          {"cliend_id", "client_id"},
@@ -49,8 +49,8 @@ func TestUnknownFieldOfAWriteIsRefusedWithTheNearestKnownOne(t *testing.T) {
 	}
 }
 
-// TestOperationThatAPathDoesNotHaveIsUnsupported, whatever its fields are.
-func TestOperationThatAPathDoesNotHaveIsUnsupported(t *testing.T) {
+// TestMissingOperationIsUnsupported with any fields.
+func TestMissingOperationIsUnsupported(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, path := range []string{"creds/" + enginetest.Uma, "config/facebook", "connections/" + enginetest.Uma, "settings", "health"} {
 		if _, err := e.Do(logical.PatchOperation, path, map[string]any{"access_token": 1, "no_field": "x"}); err != logical.ErrUnsupportedOperation {

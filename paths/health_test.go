@@ -33,7 +33,7 @@ func health(e *enginetest.Engine, status string, more map[string]any) []string {
 	return keys
 }
 
-func TestHealthListsWholeRefsSortedByBytes(t *testing.T) {
+func TestHealthListsRefsSortedByBytes(t *testing.T) {
 	e := revoked(t, "b", "b-2", "a")
 	e.Read("creds/" + enginetest.Page777)
 	e.Facebook.KillToken(e.Read("creds/" + enginetest.Page777)["access_token"].(string), 190, 460, "")
@@ -88,7 +88,7 @@ func TestHealthIsListedByPages(t *testing.T) {
 	}
 }
 
-func TestWhatTheStatusIndexSaysWronglyIsNotListed(t *testing.T) {
+func TestHealthSkipsStaleIndexEntries(t *testing.T) {
 	e := revoked(t, "b", "c")
 	const users = "org_acme/facebook/users/"
 	outdated := []string{"status/revoked/org_acme,facebook,users,a", "status/revoked/org_acme,facebook,users,uma"}
@@ -135,7 +135,7 @@ func missing(hints []string, users ...string) (others []string) {
 	return others
 }
 
-func TestHealthTellsHowTheMountIs(t *testing.T) {
+func TestHealthSummarizesMount(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	if h := e.Read("health"); h["last_sweep"] != nil || h["overdue"] != 0 || h["providers"].(map[string]any)["facebook"].(map[string]any)["state"] != "ok" {
 		t.Errorf("a mount that has done nothing reads %v", h)
@@ -166,8 +166,8 @@ func TestHealthTellsHowTheMountIs(t *testing.T) {
 	}
 }
 
-// TestAHealthyMountIsReadForLittle has many that are well and one that is not.
-func TestAHealthyMountIsReadForLittle(t *testing.T) {
+// TestHealthOfHealthyMountCostsFewStorageCalls has many that are well and one that is not.
+func TestHealthOfHealthyMountCostsFewStorageCalls(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	cost := func() int {
@@ -183,9 +183,9 @@ func TestAHealthyMountIsReadForLittle(t *testing.T) {
 	}
 }
 
-// TestAnEndedVersionShowsInHealth has the configured version end: Facebook
+// TestEndedVersionShowsInHealth has the configured version end: Facebook
 // answers by the oldest that has not, without a word.
-func TestAnEndedVersionShowsInHealth(t *testing.T) {
+func TestEndedVersionShowsInHealth(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	served := func() any {
 		e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)

@@ -17,7 +17,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestWhatTheBrowserBringsShowsOnNoPage(t *testing.T) {
+func TestCallbackPageShowsNoBrowserInput(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	denied := func(q url.Values) (enginetest.Page, map[string]any) {
 		t.Helper()
@@ -48,9 +48,9 @@ func TestWhatTheBrowserBringsShowsOnNoPage(t *testing.T) {
 	}
 }
 
-// TestTheStateIsNotEchoed has a browser bring the secrets that it knows in
+// TestCallbackPageDoesNotEchoState has a browser bring the secrets that it knows in
 // places that are shown.
-func TestTheStateIsNotEchoed(t *testing.T) {
+func TestCallbackPageDoesNotEchoState(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for _, field := range []string{"error", "error_reason", "error_description", "error_code", "error_message"} {
 		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
@@ -62,7 +62,7 @@ func TestTheStateIsNotEchoed(t *testing.T) {
 	}
 }
 
-func TestIDsAndNamesBringNoMarkup(t *testing.T) {
+func TestCallbackPageEscapesIDsAndNames(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	for _, text := range append(enginetest.NastyTexts, "a/b", "a,b", "..", "a..b", ".", "-", "a b", "é", "a;b", "a?b", "a#b", "a%b", `a\b`, "a*b", "<", "") {
@@ -91,9 +91,9 @@ func TestIDsAndNamesBringNoMarkup(t *testing.T) {
 
 var attribute = regexp.MustCompile(`\s(src|href|action|data|poster|background|srcset|ping|formaction|on[a-z]+)\s*=`)
 
-// TestThePageLoadsNothingAndTellsNobodyWhereItWas is about frames and the
+// TestCallbackPageLoadsNothingAndSendsNoReferrer is about frames and the
 // Referer header (RFC 9700, sections 4.2 and 4.16).
-func TestThePageLoadsNothingAndTellsNobodyWhereItWas(t *testing.T) {
+func TestCallbackPageLoadsNothingAndSendsNoReferrer(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	shown := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
 	returned := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})

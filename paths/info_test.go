@@ -9,7 +9,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestInfoTellsTheBuild(t *testing.T) {
+func TestInfoNamesBuild(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	info := e.Read("info")
 	for field, want := range map[string]any{"version": "v1.2.3", "commit": "c0ffee", "build_date": "2026-12-01T08:00:00Z", "go_version": "go1.99"} {

@@ -10,7 +10,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
-func TestListsShowOneLevelAtATime(t *testing.T) {
+func TestListsShowOneLevel(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
 	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "ada"})

@@ -63,7 +63,7 @@ func help(t *testing.T, b *backend.Backend, path string) (string, *framework.OAS
 	return resp.Data["help"].(string), doc
 }
 
-func TestTheOpenAPIDocumentIsTheGoldenOne(t *testing.T) {
+func TestOpenAPIDocumentMatchesGoldenFile(t *testing.T) {
 	_, doc := help(t, documented(t), "")
 	var got bytes.Buffer
 	encoder := json.NewEncoder(&got)
@@ -88,7 +88,7 @@ func TestTheOpenAPIDocumentIsTheGoldenOne(t *testing.T) {
 
 var operationID = regexp.MustCompile(`^authpipe-[a-z]+(-[a-z]+)*$`)
 
-func TestEachOperationHasAnIDOfItsOwn(t *testing.T) {
+func TestOperationIDsAreUnique(t *testing.T) {
 	b := documented(t)
 	_, doc := help(t, b, "")
 	seen := map[string]string{}
@@ -115,7 +115,7 @@ func TestEachOperationHasAnIDOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestWritesTakeTheFieldsThatAreDocumented(t *testing.T) {
+func TestWritesTakeDocumentedFields(t *testing.T) {
 	b := documented(t)
 	_, doc := help(t, b, "")
 	taken := 0

@@ -15,7 +15,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestThePageIsSafeToShow(t *testing.T) {
+func TestCallbackPageHeadersAreSafe(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})
 	back := e.Consent(s, authpipetest.Consent{User: "ada", Cancel: true})
@@ -56,7 +56,7 @@ func TestThePageIsSafeToShow(t *testing.T) {
 	}
 }
 
-func TestThePageIsNotWrapped(t *testing.T) {
+func TestCallbackPageIsNotWrapped(t *testing.T) {
 	e, _, back, _ := enginetest.Authorized(t)
 	_, err := e.HandleRequest(t.Context(), &logical.Request{
 		Operation: logical.ReadOperation, Path: "callback/facebook", Storage: e.Storage, Unauthenticated: true,
@@ -65,7 +65,7 @@ func TestThePageIsNotWrapped(t *testing.T) {
 	enginetest.CheckCode(t, err, "invalid_request", 400)
 }
 
-func TestWhateverComesToTheCallbackIsAnsweredWithAPage(t *testing.T) {
+func TestCallbackAlwaysAnswersWithAPage(t *testing.T) {
 	e, _, back, _ := enginetest.Authorized(t)
 	state := back.Query().Get("state")
 	for name, data := range map[string]map[string]any{

@@ -23,7 +23,7 @@ func proves(e *enginetest.Engine) bool {
 	return e.Facebook.Get("/v27.0/me?"+q.Encode()) == 200
 }
 
-func TestAProofIsMadeOfTheServedToken(t *testing.T) {
+func TestProofIsOfServedToken(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Facebook.AddApp(authpipetest.App{ID: enginetest.AppID, Secret: enginetest.AppSecret, RequireAppSecret: true, RedirectURIs: []string{enginetest.MountURL + "/callback/facebook"}})
 	e.Install()
@@ -44,10 +44,10 @@ func TestAProofIsMadeOfTheServedToken(t *testing.T) {
 	e.Refused("invalid_request", 400, logical.ReadOperation, "creds/"+enginetest.Installation, map[string]any{"proof": "later"})
 }
 
-// TestEveryCallWithATokenIsProven looks at what the engine sends in its life
+// TestEveryCallWithTokenSendsProof looks at what the engine sends in its life
 // with a business, its page and a person, with their tokens and the app's own.
 // The verification that asks for nothing without a token is none of these.
-func TestEveryCallWithATokenIsProven(t *testing.T) {
+func TestEveryCallWithTokenSendsProof(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
 	e.Install()
 	e.Read("creds/" + enginetest.Page777)

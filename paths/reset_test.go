@@ -10,9 +10,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestNoCallFailsForAResetSecret has each kind of call meet a secret that was
+// TestCallsSucceedAfterSecretReset has each kind of call meet a secret that was
 // reset in the dashboard just before it.
-func TestNoCallFailsForAResetSecret(t *testing.T) {
+func TestCallsSucceedAfterSecretReset(t *testing.T) {
 	// A step prepares the engine and returns what must not fail.
 	steps := map[string]func(e *enginetest.Engine) (act func()){
 		"an installation is connected": func(e *enginetest.Engine) func() { return func() { e.Install() } },

@@ -13,7 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestASecretIsReplacedWithoutOneFailedCall(t *testing.T) {
+func TestSecretIsReplacedWithoutFailedCall(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 	if e.Read("config/facebook")["former_secret_until"] != "2026-11-24T12:00:00Z" {
@@ -67,7 +67,7 @@ func TestASecretIsReplacedWithoutOneFailedCall(t *testing.T) {
 	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 }
 
-func TestAReplacedSecretIsNotKeptForEver(t *testing.T) {
+func TestReplacedSecretIsDropped(t *testing.T) {
 	for name, change := range map[string]map[string]any{
 		"its overlap is over":       {"client_secret": enginetest.NewSecret, "client_secret_overlap": "1h"},
 		"the operator wants none":   {"client_secret": enginetest.NewSecret, "client_secret_overlap": 0},
@@ -90,7 +90,7 @@ func TestAReplacedSecretIsNotKeptForEver(t *testing.T) {
 	}
 }
 
-func TestOfThreeSecretsTheLastAcceptedIsKept(t *testing.T) {
+func TestLastAcceptedSecretIsStored(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for i := range 3 {
 		// Written before the provider ever accepted the ones between.
@@ -107,7 +107,7 @@ func TestOfThreeSecretsTheLastAcceptedIsKept(t *testing.T) {
 	}
 }
 
-func TestAFormerSecretIsForgottenAtOnce(t *testing.T) {
+func TestFormerSecretIsDroppedAtOnceOnRequest(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret_overlap": 0})
@@ -116,7 +116,7 @@ func TestAFormerSecretIsForgottenAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheSecretOfAnotherClientIsNotKept(t *testing.T) {
+func TestSecretOfAnotherClientIsDropped(t *testing.T) {
 	secret := map[string]any{"client_secret": enginetest.NewSecret}
 	for name, writes := range map[string][]map[string]any{
 		"the secret comes with its client":      {{"client_id": "124", "force": true, "client_secret": enginetest.NewSecret}},
@@ -134,7 +134,7 @@ func TestTheSecretOfAnotherClientIsNotKept(t *testing.T) {
 	}
 }
 
-func TestASecretThatWasNeverAcceptedMakesNoProof(t *testing.T) {
+func TestUnacceptedSecretMakesNoProof(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": "wrong-secret-0123456789", "client_secret_overlap": "1h"})
 	e.Clock.Advance(2 * time.Hour) // the good one is forgotten
@@ -145,9 +145,9 @@ func TestASecretThatWasNeverAcceptedMakesNoProof(t *testing.T) {
 	}
 }
 
-// TestALateAnswerChoosesNoSecret has a call find out that a secret is accepted
+// TestLateAnswerSelectsNoSecret has a call find out that a secret is accepted
 // which is replaced before it is told.
-func TestALateAnswerChoosesNoSecret(t *testing.T) {
+func TestLateAnswerSelectsNoSecret(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 	n := e.Facebook.Count(authpipetest.EndpointDebugToken)

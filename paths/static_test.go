@@ -16,7 +16,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestAStaticCredentialIsServedAsItWasWritten(t *testing.T) {
+func TestStaticCredentialIsServedAsWritten(t *testing.T) {
 	for name, value := range map[string]string{
 		"a word":               enginetest.APIKey,
 		"JSON, in lines":       "{\n\t\"private_key\": \"-----BEGIN\\n<&>\"\n}\n",
@@ -49,7 +49,7 @@ func TestAStaticCredentialIsServedAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestAStaticCredentialAsksNobodyAndIsNeverDue(t *testing.T) {
+func TestStaticCredentialMakesNoCallAndIsNeverDue(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, "config/facebook", nil)
 	e.WriteStatic(enginetest.StaticHook, "webhook_secret", enginetest.APIKey) // there is no configuration, and no installation
@@ -87,7 +87,7 @@ func TestAStaticCredentialAsksNobodyAndIsNeverDue(t *testing.T) {
 	e.Refused("not_found", 404, logical.DeleteOperation, "creds/"+enginetest.StaticHook, nil)
 }
 
-func TestAWarmReadOfAStaticCredentialMakesNoStorageCall(t *testing.T) {
+func TestWarmReadOfStaticCredentialMakesNoStorageCall(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.WriteStatic(enginetest.StaticStripe, "api_key", enginetest.APIKey)
 	e.ReadWarm(enginetest.StaticStripe, nil)
@@ -100,7 +100,7 @@ func TestAWarmReadOfAStaticCredentialMakesNoStorageCall(t *testing.T) {
 	}
 }
 
-func TestAStaticCredentialIsReplaced(t *testing.T) {
+func TestStaticCredentialIsReplaced(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	_, last := e.Events(0)
 	e.WriteStatic(enginetest.StaticStripe, "api_key", enginetest.APIKey)
@@ -163,7 +163,7 @@ func TestStaticReadIgnoresTheFieldsOfTokens(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoStaticCredentialIsRefused(t *testing.T) {
+func TestBadStaticCredentialIsRefused(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	for name, row := range map[string]struct {
@@ -210,7 +210,7 @@ func TestWhatIsNoStaticCredentialIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhiteSpaceAroundAStaticCredentialIsKeptAndWarnedOf(t *testing.T) {
+func TestStaticCredentialKeepsWhiteSpaceAndWarns(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for value, warned := range map[string]bool{enginetest.APIKey: false, "two words": false, enginetest.APIKey + "\n": true, " " + enginetest.APIKey: true} {
 		resp, err := e.Do(logical.UpdateOperation, "creds/"+enginetest.StaticHook, map[string]any{"credential": value, "credential_type": "api_key"})
@@ -223,7 +223,7 @@ func TestWhiteSpaceAroundAStaticCredentialIsKeptAndWarnedOf(t *testing.T) {
 	}
 }
 
-func TestAStaticCredentialOutlivesItsInstallation(t *testing.T) {
+func TestStaticCredentialOutlivesInstallation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.WriteStatic(enginetest.StaticHook, "webhook_secret", enginetest.APIKey)
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
@@ -240,7 +240,7 @@ func TestAStaticCredentialOutlivesItsInstallation(t *testing.T) {
 	}
 }
 
-func TestAReindexBearsStaticCredentials(t *testing.T) {
+func TestReindexSkipsStaticCredentials(t *testing.T) {
 	e := enginetest.Populated(t)
 	e.WriteStatic(enginetest.StaticHook, "webhook_secret", enginetest.APIKey)
 	index := e.Tenant.Index("org_acme")
@@ -256,7 +256,7 @@ func TestAReindexBearsStaticCredentials(t *testing.T) {
 	}
 }
 
-func TestAStaticCredentialIsSealedUnderItsTenantsKey(t *testing.T) {
+func TestStaticCredentialIsSealedUnderTenantKey(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.WriteStatic(enginetest.StaticStripe, "api_key", enginetest.APIKey)
 	e.WriteStatic("org_globex/stripe/static/billing", "api_key", "another")
@@ -292,10 +292,10 @@ func TestAStaticCredentialIsSealedUnderItsTenantsKey(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "creds/org_globex/stripe/static/billing", nil)
 }
 
-// TestAStaticWriteThatDiesDoesNotLie stops the world before and after the
+// TestStaticWriteSurvivesCrash stops the world before and after the
 // effect of each storage operation of a write and of a delete: what was
 // answered is so, and what was not is whole, the old or the new.
-func TestAStaticWriteThatDiesDoesNotLie(t *testing.T) {
+func TestStaticWriteSurvivesCrash(t *testing.T) {
 	const first, second = "first-value", "second-value"
 	put := func(value string) func(*enginetest.Engine) error {
 		return func(e *enginetest.Engine) error {

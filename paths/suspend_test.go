@@ -15,7 +15,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestNothingOfASuspendedTenantIsServedOrConnected(t *testing.T) {
+func TestSuspendedTenantIsNotServedOrConnected(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
 	e.Read("creds/" + enginetest.Page777)
@@ -53,7 +53,7 @@ func TestNothingOfASuspendedTenantIsServedOrConnected(t *testing.T) {
 	e.Read("creds/" + enginetest.Udo)
 }
 
-func TestTheGrantsOfASuspendedTenantAreKeptAlive(t *testing.T) {
+func TestGrantsOfSuspendedTenantAreRefreshed(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Tenant.Suspend(true)
 	e.Restart()
@@ -68,7 +68,7 @@ func TestTheGrantsOfASuspendedTenantAreKeptAlive(t *testing.T) {
 	}
 }
 
-func TestASuspensionIsRightOnAnotherNodeOnceThatIsTold(t *testing.T) {
+func TestSuspensionAppliesOnInvalidation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	other := e.Node(enginetest.Standby())
 	other.Read("creds/" + enginetest.Uma)
@@ -82,7 +82,7 @@ func TestASuspensionIsRightOnAnotherNodeOnceThatIsTold(t *testing.T) {
 	other.Read("creds/" + enginetest.Uma)
 }
 
-func TestASuspensionThatComesWhileACodeIsRedeemedWins(t *testing.T) {
+func TestSuspensionWinsOverRedemption(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Udo, nil)
 	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
@@ -104,7 +104,7 @@ func TestASuspensionThatComesWhileACodeIsRedeemedWins(t *testing.T) {
 	e.Read("creds/" + enginetest.Udo)
 }
 
-func TestAReadThatWaitsForARefreshIsSuspendedToo(t *testing.T) {
+func TestSuspensionWinsOverReadThatWaitsForRefresh(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(50 * 24 * time.Hour)
 	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Times: 1},
@@ -115,7 +115,7 @@ func TestAReadThatWaitsForARefreshIsSuspendedToo(t *testing.T) {
 		func() { e.Tenant.Suspend(true) })
 }
 
-func TestAReadThatWaitsForPagesIsSuspendedToo(t *testing.T) {
+func TestSuspensionWinsOverReadThatWaitsForPages(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, Times: 1},
 		func() {
@@ -125,9 +125,9 @@ func TestAReadThatWaitsForPagesIsSuspendedToo(t *testing.T) {
 		func() { e.Tenant.Suspend(true) })
 }
 
-// TestAConnectionIsStoredBeforeASuspensionOrNotAtAll has the suspension come
+// TestConnectionIsNotStoredAfterSuspension has the suspension come
 // while the connection is being put.
-func TestAConnectionIsStoredBeforeASuspensionOrNotAtAll(t *testing.T) {
+func TestConnectionIsNotStoredAfterSuspension(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Udo, nil)
 	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
@@ -147,7 +147,7 @@ func TestAConnectionIsStoredBeforeASuspensionOrNotAtAll(t *testing.T) {
 	e.Refused("suspended", 409, logical.ReadOperation, "creds/"+enginetest.Udo, nil)
 }
 
-func TestASuspensionAndItsEndAreEvents(t *testing.T) {
+func TestSuspensionRecordsEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Tenant.Suspend(true)
 	e.Tenant.Suspend(true) // says nothing new
@@ -163,7 +163,7 @@ func TestASuspensionAndItsEndAreEvents(t *testing.T) {
 	}
 }
 
-func TestASuspensionNamesATenant(t *testing.T) {
+func TestSuspensionNeedsKnownTenant(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Refused("not_found", 404, logical.UpdateOperation, "tenants/org_none", map[string]any{"suspended": true})
 	e.Refused("invalid_request", 400, logical.UpdateOperation, enginetest.Acme, nil)
@@ -173,9 +173,9 @@ func TestASuspensionNamesATenant(t *testing.T) {
 	}
 }
 
-// TestPagesOfASuspendedTenantAreListedWithoutACall: the list would otherwise fetch
+// TestPagesOfSuspendedTenantAreListedWithoutACall: the list would otherwise fetch
 // them, whoever reads it.
-func TestPagesOfASuspendedTenantAreListedWithoutACall(t *testing.T) {
+func TestPagesOfSuspendedTenantAreListedWithoutACall(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	dir := "connections/org_acme/facebook/pages/"
 	e.Must(logical.ListOperation, dir, nil)

@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestAConfigurationIsVerified(t *testing.T) {
+func TestVerifyChecksConfig(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	if ok, found := e.Findings(); !ok || len(found) != 5 || !strings.Contains(found["app_mode"]["detail"].(string), "does not tell") {
 		t.Errorf("all is well, and found is %v", found)
@@ -58,7 +58,7 @@ func TestAConfigurationIsVerified(t *testing.T) {
 	}
 }
 
-func TestAVersionTellsHowLongItLives(t *testing.T) {
+func TestVerifyNamesEndOfVersion(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v22.0"})
 	if _, found := e.Findings(); found["graph_version"]["ok"] != true || !strings.Contains(found["graph_version"]["detail"].(string), "2027-05-20") {
@@ -80,9 +80,9 @@ func TestAVersionTellsHowLongItLives(t *testing.T) {
 	e.Refused("not_found", 404, logical.UpdateOperation, "config/google/verify", nil)
 }
 
-// TestAnOverlapIsNoTrouble looks at a client with two secrets, of which the
+// TestVerifySelectsAcceptedSecretDuringOverlap looks at a client with two secrets, of which the
 // provider accepts one: which one, is what verifying finds out and remembers.
-func TestAnOverlapIsNoTrouble(t *testing.T) {
+func TestVerifySelectsAcceptedSecretDuringOverlap(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 	found := func(ok, fresh, former bool) {
@@ -105,7 +105,7 @@ func TestAnOverlapIsNoTrouble(t *testing.T) {
 	found(false, false, false)
 }
 
-func TestAnUnknownVersionIsNoRiddle(t *testing.T) {
+func TestUnknownVersionIsNamedInErrors(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v97.0"})
 	for _, question := range []string{"check", "refresh"} {
@@ -139,7 +139,7 @@ func redirects(e *enginetest.Engine, uris ...string) map[string]map[string]any {
 	return found
 }
 
-func TestVerifyTellsWhichRedirectURIsAreRegistered(t *testing.T) {
+func TestVerifyListsRegisteredRedirectURIs(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	const (
 		registered = enginetest.MountURL + "/callback/facebook"

@@ -55,9 +55,9 @@ func TestThrottledProviderIsNotCalled(t *testing.T) {
 	e.Must(logical.UpdateOperation, "connections/"+refs[1]+"/check", nil)
 }
 
-// TestDueWorkIsPutOffWhileCallsArePaused has the checks of a day fall
+// TestPausePostponesDueWork has the checks of a day fall
 // into a pause: they are moved behind it, and not looked at by every sweep.
-func TestDueWorkIsPutOffWhileCallsArePaused(t *testing.T) {
+func TestPausePostponesDueWork(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := e.ConnectMany(60)
@@ -209,7 +209,7 @@ func TestFailuresOfOneCredentialOpenNoCircuit(t *testing.T) {
 	}
 }
 
-func TestChecksAreAskedForInBatches(t *testing.T) {
+func TestChecksRunInBatches(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := e.ConnectMany(119) // and the installation
@@ -230,9 +230,9 @@ func TestChecksAreAskedForInBatches(t *testing.T) {
 	}
 }
 
-// TestAPauseDoesNotOutlastAClockThatIsSetRight has the clock stand a day ahead
+// TestPauseEndsWhenClockIsCorrected has the clock stand a day ahead
 // when the provider asks for a pause.
-func TestAPauseDoesNotOutlastAClockThatIsSetRight(t *testing.T) {
+func TestPauseEndsWhenClockIsCorrected(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(enginetest.Day)
 	clear := e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))
@@ -242,9 +242,9 @@ func TestAPauseDoesNotOutlastAClockThatIsSetRight(t *testing.T) {
 	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 }
 
-// TestATokenAboutToExpireIsRefreshedByTheNextSweep has the provider shorten the
+// TestExpiringTokenIsRefreshedByNextSweep has the provider shorten the
 // life of a token to minutes.
-func TestATokenAboutToExpireIsRefreshedByTheNextSweep(t *testing.T) {
+func TestExpiringTokenIsRefreshedByNextSweep(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(2 * enginetest.Day)
 	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)

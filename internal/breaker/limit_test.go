@@ -14,9 +14,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestLimitPausesWhomItConcerns covers the limits that Facebook documents, by
+// TestLimitPausesItsOwner covers the limits that Facebook documents, by
 // their owners (C11).
-func TestLimitPausesWhomItConcerns(t *testing.T) {
+func TestLimitPausesItsOwner(t *testing.T) {
 	for code, app := range map[int]bool{
 		4: true, 341: true, 613: true,
 		17: false, 32: false, 80000: false, 80001: false, 80002: false, 80004: false, 80014: false,

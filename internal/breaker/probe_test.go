@@ -40,7 +40,7 @@ func sweepEnds(e *enginetest.Engine) {
 }
 
 // A provider that was down throttles the probe and names no time.
-func TestAProbeThatIsThrottledWithoutATime(t *testing.T) {
+func TestThrottledProbeWithoutTimePauses(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := e.ConnectMany(6)
@@ -57,7 +57,7 @@ func TestAProbeThatIsThrottledWithoutATime(t *testing.T) {
 }
 
 // Two are throttled at once; the first is told until when, the other not.
-func TestThrottledWithAndWithoutATime(t *testing.T) {
+func TestLaterLimitWithoutTimeKeepsPause(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(enginetest.Day) // checks are due: one batch
 	first := enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`)
@@ -83,7 +83,7 @@ func TestThrottledWithAndWithoutATime(t *testing.T) {
 }
 
 // The provider's code panics in the probe, too: what was taken is landed.
-func TestAProbeThatPanics(t *testing.T) {
+func TestPanickingProbeIsRepeated(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v99.9"})
 	for range 6 {
@@ -162,7 +162,7 @@ func TestCancelledCallerOpensNoCircuit(t *testing.T) {
 }
 
 // A request that joins another's probe ends within its own ten seconds.
-func TestAProbeOfOthersDoesNotOutlastARequest(t *testing.T) {
+func TestRequestDoesNotOutlastItsProbe(t *testing.T) {
 	synctest.Test(t, probeOfOthersDoesNotOutlastARequest)
 }
 
@@ -193,7 +193,7 @@ func probeOfOthersDoesNotOutlastARequest(t *testing.T) {
 }
 
 // The pause that the provider asked for is kept, whatever is written.
-func TestAConfigWriteDoesNotEndAPause(t *testing.T) {
+func TestConfigWriteDoesNotEndPause(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	defer e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))()
 	e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -204,7 +204,7 @@ func TestAConfigWriteDoesNotEndAPause(t *testing.T) {
 }
 
 // Who are throttled at the same time are one event.
-func TestManyThrottledAreOneEvent(t *testing.T) {
+func TestThrottledCallsRecordOneEvent(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := e.ConnectMany(6)
@@ -281,7 +281,7 @@ func TestBlockedAppMarksNoCredential(t *testing.T) {
 	e.Must(logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
 }
 
-func TestAnOutageThatBecomesABlock(t *testing.T) {
+func TestBlockReplacesOutage(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := e.ConnectMany(5)
@@ -300,7 +300,7 @@ func TestAnOutageThatBecomesABlock(t *testing.T) {
 }
 
 // An outage of before a restart is probed by the tick.
-func TestAnOutageIsProbedAfterARestart(t *testing.T) {
+func TestOutageIsProbedAfterRestart(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := e.ConnectMany(5)
@@ -341,7 +341,7 @@ func TestUnreadableConfigurationClosesNoCircuit(t *testing.T) {
 }
 
 // What was not landed stops the sweep, and with it everything, for good.
-func TestOneThatIsNotLandedStopsNoSweep(t *testing.T) {
+func TestPanickingCallStopsNoSweep(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v99.9"})
 	for range 6 {

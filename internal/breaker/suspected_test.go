@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestHealthSaysSuspectedFromTheFirstFailureOn(t *testing.T) {
+func TestHealthShowsSuspectedFromFirstFailure(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Status: 500, Error: &authpipetest.GraphError{Code: 2, Message: "Service temporarily unavailable"}})
 	first := e.Clock.Now().Format(time.RFC3339)
@@ -33,8 +33,8 @@ func TestHealthSaysSuspectedFromTheFirstFailureOn(t *testing.T) {
 	}
 }
 
-// TestSuspicionEndsByItself: no caller makes a call, so the next tick does.
-func TestSuspicionEndsByItself(t *testing.T) {
+// TestSuspectedEndsByItself: no caller makes a call, so the next tick does.
+func TestSuspectedEndsByItself(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Status: 500, Error: &authpipetest.GraphError{Code: 2}})
 	e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -44,9 +44,9 @@ func TestSuspicionEndsByItself(t *testing.T) {
 	}
 }
 
-// TestOutageIsToldWithItsRealTimes: it began with the first of the five calls that
+// TestOutageEventsHaveItsTimes: it began with the first of the five calls that
 // failed, and ended when the provider answered again.
-func TestOutageIsToldWithItsRealTimes(t *testing.T) {
+func TestOutageEventsHaveItsTimes(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	began := e.Clock.Now().UTC().Format(time.RFC3339)
 	back := e.Facebook.Fail(authpipetest.Fault{Status: 503, Body: "<html>"})
@@ -73,9 +73,9 @@ func TestOutageIsToldWithItsRealTimes(t *testing.T) {
 	}
 }
 
-// TestRefusalOfOneCallIsNoReasonToSuspectTheProvider: an error that the provider
+// TestRefusedCallDoesNotSuspectProvider: an error that the provider
 // tells apart says that it works.
-func TestRefusalOfOneCallIsNoReasonToSuspectTheProvider(t *testing.T) {
+func TestRefusedCallDoesNotSuspectProvider(t *testing.T) {
 	for _, g := range []authpipetest.GraphError{
 		{Code: 987654, Message: "nobody knows"}, {Code: 368, Message: "Blocked"}, {Code: 200, Message: "missing"}, {Code: 190, Subcode: 460},
 	} {
@@ -90,8 +90,8 @@ func TestRefusalOfOneCallIsNoReasonToSuspectTheProvider(t *testing.T) {
 	}
 }
 
-// TestUnknownErrorOfEveryCallIsTheProviders: the probe gets it, too.
-func TestUnknownErrorOfEveryCallIsTheProviders(t *testing.T) {
+// TestUnknownErrorOfEveryCallOpensCircuit: the probe gets it, too.
+func TestUnknownErrorOfEveryCallOpensCircuit(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	back := e.Facebook.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Code: 987654, Message: "nobody knows"}})
 	for range 5 {

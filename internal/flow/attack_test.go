@@ -20,7 +20,7 @@ import (
 // The tests of this file are attacks: those of RFC 9700, of its update on
 // cross-user session fixation, and what else docs/threat-model.md names.
 
-func TestTheProofOfOneSessionIsNoneForAnother(t *testing.T) {
+func TestProofIsBoundToItsSession(t *testing.T) {
 	e, first, back, code := enginetest.Authorized(t)
 	second := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
 	secondBack := e.Consent(second, authpipetest.Consent{User: "udo"})
@@ -54,7 +54,7 @@ func TestTheProofOfOneSessionIsNoneForAnother(t *testing.T) {
 	failedFor(e, second, "session_used")
 }
 
-func TestASessionIsSwappedBetweenNoTenants(t *testing.T) {
+func TestSessionIsBoundToItsTenant(t *testing.T) {
 	e, s, back, code := enginetest.Authorized(t)
 	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "udo"})
 	for _, tenant := range []string{"org_globex", "org_acm", "org_acme2", "ORG_ACME"} {
@@ -80,7 +80,7 @@ func TestASessionIsSwappedBetweenNoTenants(t *testing.T) {
 	e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 }
 
-func TestASessionIsSwappedBetweenNoMountsAndNoProviders(t *testing.T) {
+func TestSessionIsBoundToItsMountAndProvider(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	other := enginetest.New(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
@@ -106,9 +106,9 @@ func TestASessionIsSwappedBetweenNoMountsAndNoProviders(t *testing.T) {
 	}
 }
 
-// TestAStolenCode injects the code that was meant for a victim's session into
+// TestStolenCodeIsRefused injects the code that was meant for a victim's session into
 // the attacker's own (RFC 9700, section 4.5).
-func TestAStolenCode(t *testing.T) {
+func TestStolenCodeIsRefused(t *testing.T) {
 	steal := func(e *enginetest.Engine, victim, attacker map[string]any) (enginetest.Session, map[string]any) {
 		t.Helper()
 		e.Install()
@@ -179,10 +179,10 @@ func TestAStolenCode(t *testing.T) {
 	})
 }
 
-// TestALinkThatSomebodyElseFollowsConnectsNothing is cross-user session
+// TestLinkFollowedByAnotherPersonConnectsNothing is cross-user session
 // fixation: whoever's browser does what in between, one of the two ends names
 // another actor.
-func TestALinkThatSomebodyElseFollowsConnectsNothing(t *testing.T) {
+func TestLinkFollowedByAnotherPersonConnectsNothing(t *testing.T) {
 	for name, a := range map[string]struct{ began, consented, completed string }{
 		"mallory begins, alice consents and lands in the application":            {"mallory", "uma", "alice"},
 		"mallory begins and consents, alice's browser is sent to the return URL": {"mallory", "udo", "alice"},
@@ -212,7 +212,7 @@ func TestALinkThatSomebodyElseFollowsConnectsNothing(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatComesTwiceAtOnceConnectsOnce(t *testing.T) {
+func TestConcurrentCallbacksConnectOnce(t *testing.T) {
 	for i := range 20 {
 		e := enginetest.New(t, authpipetest.Options{})
 		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "redirect_uri": enginetest.RelayURI})
@@ -258,7 +258,7 @@ func TestAnAnswerThatComesTwiceAtOnceConnectsOnce(t *testing.T) {
 	}
 }
 
-func TestAnotherActorAtOnceNeverWins(t *testing.T) {
+func TestConcurrentActorNeverWins(t *testing.T) {
 	for i := range 20 {
 		e, s, _, code := enginetest.Authorized(t)
 		var both sync.WaitGroup
@@ -277,7 +277,7 @@ func TestAnotherActorAtOnceNeverWins(t *testing.T) {
 	}
 }
 
-func TestGuessesAtOnceAreCountedEach(t *testing.T) {
+func TestConcurrentGuessesAreCountedEach(t *testing.T) {
 	e, s, _, code := enginetest.Authorized(t)
 	var all sync.WaitGroup
 	var told atomic.Int32
@@ -298,7 +298,7 @@ func TestGuessesAtOnceAreCountedEach(t *testing.T) {
 	e.Refused("access_denied", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 }
 
-func TestAConnectCodeTellsNothingOfAnother(t *testing.T) {
+func TestConnectCodesAreIndependent(t *testing.T) {
 	form := regexp.MustCompile(`^([A-Z2-7]{4}-){3}[A-Z2-7]{4}$`) // 80 bits
 	seen := map[string]bool{}
 	for range 50 {
@@ -314,9 +314,9 @@ func TestAConnectCodeTellsNothingOfAnother(t *testing.T) {
 	}
 }
 
-// TestTheBrowserIsReturnedNowhereElse tries, for a return URL that is
+// TestBrowserReturnsToConfiguredURLOnly tries, for a return URL that is
 // configured, all that a reader might take for it.
-func TestTheBrowserIsReturnedNowhereElse(t *testing.T) {
+func TestBrowserReturnsToConfiguredURLOnly(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for _, u := range []string{
 		"https://evil.example/", "//evil.example/", "/connected", "\\\\evil.example", "javascript:alert(1)", "data:text/html,x",
@@ -350,9 +350,9 @@ func TestTheBrowserIsReturnedNowhereElse(t *testing.T) {
 	}
 }
 
-// TestAURLThatIsReadInTwoWaysIsNotConfigured is about the operator's own
+// TestAmbiguousURLIsNotConfigured is about the operator's own
 // mistakes, which are an attacker's chances.
-func TestAURLThatIsReadInTwoWaysIsNotConfigured(t *testing.T) {
+func TestAmbiguousURLIsNotConfigured(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for _, u := range []string{
 		"https://app.example%E3%80%82com/", "https://app.example.com%2f.evil.example/", "https://app.example.com%40evil.example/", "https://%61pp.example.com/", "https://app.example.com:/", "https://:443/",
@@ -367,9 +367,9 @@ func TestAURLThatIsReadInTwoWaysIsNotConfigured(t *testing.T) {
 	}
 }
 
-// TestAnAddressThatWasWithdrawnGetsNoConnectCode: it was withdrawn, perhaps,
+// TestWithdrawnReturnURLGetsNoConnectCode: it was withdrawn, perhaps,
 // because it is in somebody else's hands.
-func TestAnAddressThatWasWithdrawnGetsNoConnectCode(t *testing.T) {
+func TestWithdrawnReturnURLGetsNoConnectCode(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"return_urls": "https://app.example.com/elsewhere"})

@@ -13,7 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestABusinessInstallsTheApp(t *testing.T) {
+func TestBusinessInstallsApp(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
 	u, err := url.Parse(s.URL)
@@ -41,7 +41,7 @@ func TestABusinessInstallsTheApp(t *testing.T) {
 	}
 }
 
-func TestABusinessMayWantTokensThatExpire(t *testing.T) {
+func TestBusinessTokenMayExpire(t *testing.T) {
 	for name, e := range map[string]*enginetest.Engine{
 		"the configuration says so": enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true}),
 		"the business does":         enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{RequireExpiringTokens: true}, authpipetest.Configuration{}),
@@ -61,7 +61,7 @@ func TestABusinessMayWantTokensThatExpire(t *testing.T) {
 	}
 }
 
-func TestABusinessTakesTheAppAway(t *testing.T) {
+func TestBusinessRemovesApp(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Install()
 	before := e.Read("creds/" + enginetest.Installation)["provider_user_id"]
@@ -74,7 +74,7 @@ func TestABusinessTakesTheAppAway(t *testing.T) {
 	}
 }
 
-func TestAnotherTokenOfABusinessLeavesNoneBehind(t *testing.T) {
+func TestReconnectRevokesFormerBusinessToken(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Install()
 	first := e.Read("creds/" + enginetest.Installation)["access_token"].(string)
@@ -99,9 +99,9 @@ func TestAnotherTokenOfABusinessLeavesNoneBehind(t *testing.T) {
 	alive(false, false, false)
 }
 
-// TestTheCallsOfOneRequestShareTheirTime reconnects a business: the code's
+// TestCallsOfOneRequestShareADeadline reconnects a business: the code's
 // exchange, two questions and the former token's revocation are one request.
-func TestTheCallsOfOneRequestShareTheirTime(t *testing.T) {
+func TestCallsOfOneRequestShareADeadline(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Install()
 	n := e.Facebook.Count("")
@@ -117,7 +117,7 @@ func TestTheCallsOfOneRequestShareTheirTime(t *testing.T) {
 	}
 }
 
-func TestTwoTenantsOfOneBusinessAreTold(t *testing.T) {
+func TestConnectWarnsOfAnotherTenantOfTheBusiness(t *testing.T) {
 	// twice completes a session, and once more, and returns the warnings of both.
 	twice := func(e *enginetest.Engine, ref string) (warnings []string) {
 		t.Helper()
@@ -148,7 +148,7 @@ func TestTwoTenantsOfOneBusinessAreTold(t *testing.T) {
 	}
 }
 
-func TestWhoseInstallationIsRevokedWarnsNobody(t *testing.T) {
+func TestConnectDoesNotWarnOfRevokedInstallation(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Install()
 	e.Facebook.RemoveIntegration(enginetest.AppID, enginetest.BusinessID)
@@ -161,7 +161,7 @@ func TestWhoseInstallationIsRevokedWarnsNobody(t *testing.T) {
 	}
 }
 
-func TestARefreshedTokenOfABusinessLeavesNoneBehind(t *testing.T) {
+func TestRefreshRevokesFormerBusinessToken(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
 	e.Install()
 	former := e.Read("creds/" + enginetest.Installation)["access_token"].(string)
@@ -174,9 +174,9 @@ func TestARefreshedTokenOfABusinessLeavesNoneBehind(t *testing.T) {
 	}
 }
 
-// TestATokenThatTwoTenantsHoldIsNotRevokedByOne has a tenant import the very
+// TestTokenOfTwoTenantsIsNotRevokedByOne has a tenant import the very
 // token that another got, and that one replace it.
-func TestATokenThatTwoTenantsHoldIsNotRevokedByOne(t *testing.T) {
+func TestTokenOfTwoTenantsIsNotRevokedByOne(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Install()
 	shared := e.Read("creds/" + enginetest.Installation)["access_token"].(string)
@@ -195,9 +195,9 @@ func TestATokenThatTwoTenantsHoldIsNotRevokedByOne(t *testing.T) {
 	}
 }
 
-// TestABusinessTokenMayBeCalledAPersons has debug_token call it USER: it lives
+// TestBusinessTokenOfUserTypeConnects has debug_token call it USER: it lives
 // and dies as a business's all the same.
-func TestABusinessTokenMayBeCalledAPersons(t *testing.T) {
+func TestBusinessTokenOfUserTypeConnects(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{IntegrationTokenType: authpipetest.KindUser}, authpipetest.Business{RequireExpiringTokens: true}, authpipetest.Configuration{})
 	e.Install()
 	s := e.Begin(enginetest.Globex, map[string]any{"actor": "admin"})

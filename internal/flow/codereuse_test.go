@@ -117,7 +117,7 @@ func TestParkedCodeIsRefusedInAnySessionOfAThief(t *testing.T) {
 	}
 }
 
-func TestOpenIDIsNotChosenAway(t *testing.T) {
+func TestScopesAlwaysIncludeOpenID(t *testing.T) {
 	e := openid(t, authpipetest.Options{})
 	for _, scopes := range []string{"pages_show_list", "email,public_profile", "openid,email"} {
 		s := e.Begin(enginetest.Uma, map[string]any{"scopes": scopes})
@@ -146,7 +146,7 @@ func TestOpenIDIsNotChosenAway(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+eve, nil)
 }
 
-func TestCompletedSessionIsServedThoughItsCodeIsReused(t *testing.T) {
+func TestCodeReuseDoesNotRevokeCompletedSession(t *testing.T) {
 	e, victim, back, connectCode := parked(t, nil)
 	proof := map[string]any{"actor": "uma", "connect_code": connectCode}
 	e.Must(logical.UpdateOperation, victim.Path+"/complete", proof)
@@ -178,9 +178,9 @@ func TestCompletedSessionIsServedThoughItsCodeIsReused(t *testing.T) {
 	exchanges(e, 1)
 }
 
-// TestCodeSeenFirstByTheThiefFailsTheVictimsSession shows what tells of a theft
+// TestCodePresentedFirstElsewhereFailsItsSession shows what tells of a theft
 // that nothing could stop: the code was taken before it came to the engine.
-func TestCodeSeenFirstByTheThiefFailsTheVictimsSession(t *testing.T) {
+func TestCodePresentedFirstElsewhereFailsItsSession(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"require_installation": false})
@@ -348,9 +348,9 @@ func TestCodeRecordsAreDeletedWithTheirSession(t *testing.T) {
 	}
 }
 
-// TestNoCodeIsParkedThatIsNotClaimed kills the engine at each storage operation
+// TestParkedCodeSurvivesCrash kills the engine at each storage operation
 // of a callback: where the code is parked afterwards, no other session takes it.
-func TestNoCodeIsParkedThatIsNotClaimed(t *testing.T) {
+func TestParkedCodeSurvivesCrash(t *testing.T) {
 	var victim enginetest.Session
 	var back *url.URL
 	setup := func() *enginetest.Engine {
@@ -380,9 +380,9 @@ func TestNoCodeIsParkedThatIsNotClaimed(t *testing.T) {
 	})
 }
 
-// TestMadeUpCodesDoNotFreeTheRealOne: a thief that has the victim's state brings
+// TestMadeUpCodesDoNotReleaseRealOne: a thief that has the victim's state brings
 // codes of its own first, so that the victim's would come too late to be recorded.
-func TestMadeUpCodesDoNotFreeTheRealOne(t *testing.T) {
+func TestMadeUpCodesDoNotReleaseRealOne(t *testing.T) {
 	for name, denied := range map[string]bool{"before the person comes back": false, "after a denial": true} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.New(t, authpipetest.Options{})

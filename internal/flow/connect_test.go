@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestAnInstallationAndAUserAreConnectedAndServed(t *testing.T) {
+func TestInstallationAndUserAreConnectedAndServed(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	connection := e.Install()
 	want := map[string]any{"actor": "admin", "entity_id": "entity-1", "display_name": "token-app"}
@@ -48,7 +48,7 @@ func TestAnInstallationAndAUserAreConnectedAndServed(t *testing.T) {
 	}
 }
 
-func TestAShortLivedTokenIsExtendedAtConnect(t *testing.T) {
+func TestConnectExtendsShortLivedToken(t *testing.T) {
 	for name, o := range map[string]authpipetest.Options{
 		"the code brings a short-lived token":    {CodeTokenLife: authpipetest.ShortLife},
 		"the code's token says no expires_in":    {CodeOmitsExpiresIn: true},
@@ -78,7 +78,7 @@ func TestAShortLivedTokenIsExtendedAtConnect(t *testing.T) {
 	})
 }
 
-func TestAPartialGrantShowsWhatIsMissing(t *testing.T) {
+func TestPartialGrantShowsMissingScopes(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma", Decline: []string{"email"}})
@@ -87,7 +87,7 @@ func TestAPartialGrantShowsWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestADenialFailsTheSession(t *testing.T) {
+func TestDenialFailsSession(t *testing.T) {
 	for name, c := range map[string]authpipetest.Consent{
 		"the person says no":               {User: "ada", Cancel: true},
 		"the platform refuses without why": {User: "ada", ErrorCode: 1349126, ErrorMessage: "App not active"},
@@ -107,7 +107,7 @@ func TestADenialFailsTheSession(t *testing.T) {
 	}
 }
 
-func TestAReturnURLIsGivenTheConnectCode(t *testing.T) {
+func TestReturnURLGetsConnectCode(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})
 	p := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"}))
@@ -118,7 +118,7 @@ func TestAReturnURLIsGivenTheConnectCode(t *testing.T) {
 	e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": q.Get("connect_code")})
 }
 
-func TestAnApplicationRelaysWhatTheProviderSent(t *testing.T) {
+func TestApplicationRelaysCallback(t *testing.T) {
 	relay := func(e *enginetest.Engine, c authpipetest.Consent) (enginetest.Session, map[string]any) {
 		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "redirect_uri": "https://app.example.com/oauth"})
 		answer := map[string]any{"actor": "admin"}
@@ -155,7 +155,7 @@ func TestAnApplicationRelaysWhatTheProviderSent(t *testing.T) {
 	})
 }
 
-func TestACallbackRedeemsByItselfWhereTheOperatorSaysSo(t *testing.T) {
+func TestCallbackCompletesByItselfIfConfigured(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback"})
 	s := e.Begin(enginetest.Installation, nil)
@@ -178,7 +178,7 @@ func TestACallbackRedeemsByItselfWhereTheOperatorSaysSo(t *testing.T) {
 	e.Refused("invalid_request", 400, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"completion": "callback", "actor": "admin"})
 }
 
-func TestAUserNeedsAnInstallation(t *testing.T) {
+func TestUserNeedsInstallation(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Refused("installation_required", 409, logical.UpdateOperation, "connect/"+enginetest.Uma, nil)
 
@@ -192,7 +192,7 @@ func TestAUserNeedsAnInstallation(t *testing.T) {
 	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
 }
 
-func TestAnotherAccountDoesNotTakeARefOver(t *testing.T) {
+func TestAnotherAccountDoesNotTakeOverRef(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})
@@ -212,10 +212,10 @@ func TestAnotherAccountDoesNotTakeARefOver(t *testing.T) {
 	}
 }
 
-// TestScopesAreUpgradedByConnectingAgain has a person who is connected asked
+// TestReconnectUpgradesScopes has a person who is connected asked
 // for one scope more. Until the new token is stored the old one is served, and
 // for good if they refuse.
-func TestScopesAreUpgradedByConnectingAgain(t *testing.T) {
+func TestReconnectUpgradesScopes(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})

@@ -123,10 +123,10 @@ func TestDenialThatIsRepeatedShowsTheSamePage(t *testing.T) {
 	}
 }
 
-// TestSessionThatFailedOtherwiseIsNotTakenUpAgain brings an approval to sessions
+// TestFailedSessionDoesNotResume brings an approval to sessions
 // that failed, some of them by access_denied too, and not because the person
 // declined.
-func TestSessionThatFailedOtherwiseIsNotTakenUpAgain(t *testing.T) {
+func TestFailedSessionDoesNotResume(t *testing.T) {
 	for name, row := range map[string]struct {
 		code string
 		fail func(e *enginetest.Engine, s enginetest.Session)
@@ -181,7 +181,7 @@ func TestSessionThatFailedOtherwiseIsNotTakenUpAgain(t *testing.T) {
 	})
 }
 
-func TestFragmentIsStrippedFromWhatIsRelayed(t *testing.T) {
+func TestRelayedURLLosesFragment(t *testing.T) {
 	for _, fragment := range []string{"#_=_", "#", "#/home?x=y", "#_=_#_=_"} {
 		for _, field := range []string{"state", "code"} {
 			e := enginetest.New(t, authpipetest.Options{})
@@ -209,8 +209,8 @@ func TestFragmentIsStrippedFromWhatIsRelayed(t *testing.T) {
 	}
 }
 
-// TestParkedCodeIsRecognizedWithAFragment has a thief append what is stripped.
-func TestParkedCodeIsRecognizedWithAFragment(t *testing.T) {
+// TestParkedCodeIsRecognizedWithFragment has a thief append what is stripped.
+func TestParkedCodeIsRecognizedWithFragment(t *testing.T) {
 	e, victim, back, _ := parked(t, nil)
 	own, state := e.BeginState(eve, nil)
 	e.Refused("session_used", 409, logical.UpdateOperation, own.Path+"/complete", map[string]any{"actor": "eve", "state": state, "code": back.Query().Get("code") + "#_=_"})
@@ -218,7 +218,7 @@ func TestParkedCodeIsRecognizedWithAFragment(t *testing.T) {
 	exchanges(e, 0)
 }
 
-func TestRelayedDenialIsReadAsFacebookSendsIt(t *testing.T) {
+func TestRelayedDenialFailsSession(t *testing.T) {
 	for name, row := range map[string]struct {
 		relayed map[string]any
 		parts   []string

@@ -13,7 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestAPersonLogsInOnADevice(t *testing.T) {
+func TestDeviceLoginConnects(t *testing.T) {
 	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
 	complete, actor := s.Path+"/complete", map[string]any{"actor": "admin"}
 	n := e.Facebook.Count("")
@@ -48,7 +48,7 @@ func TestAPersonLogsInOnADevice(t *testing.T) {
 	}
 }
 
-func TestADeviceIsPolledOnlyForItsActor(t *testing.T) {
+func TestDeviceIsPolledOnlyForItsActor(t *testing.T) {
 	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
 	if err := e.Facebook.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestADeviceIsPolledOnlyForItsActor(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Installation, nil)
 }
 
-func TestADeviceLoginEnds(t *testing.T) {
+func TestDeviceLoginEnds(t *testing.T) {
 	t.Run("when its time is over", func(t *testing.T) {
 		e, s, _ := enginetest.Device(t, enginetest.Installation, "admin")
 		e.Clock.Advance(420 * time.Second)
@@ -118,7 +118,7 @@ func interrupt(e *enginetest.Engine, s enginetest.Session) {
 	e.Restart()
 }
 
-func TestAPollThatWasInterruptedIsRepeated(t *testing.T) {
+func TestInterruptedPollIsRepeated(t *testing.T) {
 	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
 	e.Clock.Advance(5 * time.Second)
 	interrupt(e, s)
@@ -132,7 +132,7 @@ func TestAPollThatWasInterruptedIsRepeated(t *testing.T) {
 	e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin"})
 }
 
-func TestADeviceLoginThatCannotBegin(t *testing.T) {
+func TestDeviceLoginThatCannotBeginIsRefused(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	text := e.Refused("misconfigured", 424, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin", "grant": "device"})
 	if !strings.Contains(text, "client_token") {
@@ -147,7 +147,7 @@ func TestADeviceLoginThatCannotBegin(t *testing.T) {
 	e.Refused("invalid_request", 400, logical.UpdateOperation, "connect/"+enginetest.Installation, map[string]any{"actor": "admin", "grant": "password"})
 }
 
-func TestADeviceSessionThatWasInterruptedIsCancelled(t *testing.T) {
+func TestInterruptedDeviceSessionIsCancelled(t *testing.T) {
 	e, s, _ := enginetest.Device(t, enginetest.Installation, "admin")
 	e.Clock.Advance(5 * time.Second)
 	interrupt(e, s)
@@ -157,9 +157,9 @@ func TestADeviceSessionThatWasInterruptedIsCancelled(t *testing.T) {
 	}
 }
 
-// TestADenialOnADeviceIsToldAsFarAsItIsKnown covers what a device may hear when
+// TestDeviceDenialFailsSession covers what a device may hear when
 // the person says no, which is not written down.
-func TestADenialOnADeviceIsToldAsFarAsItIsKnown(t *testing.T) {
+func TestDeviceDenialFailsSession(t *testing.T) {
 	for name, row := range map[string]struct {
 		denied  *authpipetest.GraphError
 		code    string
@@ -189,9 +189,9 @@ func TestADenialOnADeviceIsToldAsFarAsItIsKnown(t *testing.T) {
 	}
 }
 
-// TestATokenFromADeviceIsNotThrownAway has the provider fail after it gave the
+// TestDeviceTokenSurvivesFailure has the provider fail after it gave the
 // token: the device code is spent, and the token is all there is.
-func TestATokenFromADeviceIsNotThrownAway(t *testing.T) {
+func TestDeviceTokenSurvivesFailure(t *testing.T) {
 	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
 	if err := e.Facebook.ApproveDevice(userCode, authpipetest.Consent{User: "ada"}); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestATokenFromElsewhereIsImported(t *testing.T) {
+func TestTokenFromElsewhereIsImported(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	token := e.ObtainToken("ada")
 	e.Must(logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": token, "actor": "admin"})
@@ -34,7 +34,7 @@ func TestATokenFromElsewhereIsImported(t *testing.T) {
 	e.Must(logical.UpdateOperation, "creds/"+enginetest.Installation, map[string]any{"access_token": e.ObtainToken("udo"), "allow_account_change": true})
 }
 
-func TestWhatCannotBeImported(t *testing.T) {
+func TestImportRefusesBadTokens(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Refused("installation_required", 409, logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": "EAA"})
 	e.Install()
@@ -82,8 +82,9 @@ func TestWhatCannotBeImported(t *testing.T) {
 	e.Must(logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": token})
 }
 
-// TestWhatComesFromAFileHasALinesEnd has it no part of a token or a secret.
-func TestWhatComesFromAFileHasALinesEnd(t *testing.T) {
+// TestImportTrimsLineEnd: a value from a file ends with a line's end, which is no part
+// of a token or a secret.
+func TestImportTrimsLineEnd(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.AppSecret + "\n", "client_id": " " + enginetest.AppID + "\r\n"})
 	token := e.ObtainToken("ada")
@@ -93,9 +94,9 @@ func TestWhatComesFromAFileHasALinesEnd(t *testing.T) {
 	}
 }
 
-// TestRefusedImportSaysWhatIsWrongWithTheToken brings tokens that were changed
+// TestRefusedImportNamesTokenError brings tokens that were changed
 // on their way, that are another app's, and that are dead.
-func TestRefusedImportSaysWhatIsWrongWithTheToken(t *testing.T) {
+func TestRefusedImportNamesTokenError(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	token := e.ObtainToken("ada")
 	e.Facebook.AddApp(authpipetest.App{ID: "124", Secret: "other-" + enginetest.AppSecret, RedirectURIs: []string{enginetest.MountURL + "/callback/facebook"}})

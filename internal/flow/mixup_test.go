@@ -20,11 +20,11 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// TestTheAnswerOfOneProviderIsNoneOfAnothers is the mix-up attack (RFC 9700,
+// TestCallbackIsBoundToItsProvider is the mix-up attack (RFC 9700,
 // section 4.4): of two providers one is the attacker's, who has the other's
 // answer come to its callback. Each has a redirect URI of its own, and a
 // session knows its provider.
-func TestTheAnswerOfOneProviderIsNoneOfAnothers(t *testing.T) {
+func TestCallbackIsBoundToItsProvider(t *testing.T) {
 	honest, evil := authpipetest.NewFacebook(authpipetest.Options{}), authpipetest.NewFacebook(authpipetest.Options{})
 	f := newFlow(t, map[string]*authpipetest.Facebook{"honest": honest, "evil": evil})
 	ctx := t.Context()

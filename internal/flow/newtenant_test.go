@@ -11,7 +11,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestUnfinishedConnectLeavesNothingOfATenant(t *testing.T) {
+func TestUnfinishedConnectLeavesNoTenant(t *testing.T) {
 	for name, end := range map[string]func(e *enginetest.Engine, s enginetest.Session){
 		"the person never comes back": func(*enginetest.Engine, enginetest.Session) {},
 		"the person declines": func(e *enginetest.Engine, s enginetest.Session) {
@@ -31,9 +31,9 @@ func TestUnfinishedConnectLeavesNothingOfATenant(t *testing.T) {
 	}
 }
 
-// TestLaterSessionKeepsTheKeyring: it was sealed with the keyring that the first
+// TestLaterSessionKeepsKeyring: it was sealed with the keyring that the first
 // session brought.
-func TestLaterSessionKeepsTheKeyring(t *testing.T) {
+func TestLaterSessionKeepsKeyring(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Begin(enginetest.Newcomer, map[string]any{"actor": "admin"})
 	e.Clock.Advance(20 * time.Minute)
@@ -46,7 +46,7 @@ func TestLaterSessionKeepsTheKeyring(t *testing.T) {
 	e.Read("creds/" + enginetest.Newcomer)
 }
 
-func TestReapingASessionKeepsTheKeyringOfATenantThatHasBegun(t *testing.T) {
+func TestSessionExpiryKeepsKeyringOfTenant(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Begin(enginetest.Newcomer, map[string]any{"actor": "admin"})
 	e.Connect(enginetest.Newcomer, "boss", authpipetest.Consent{User: "ada"})
@@ -62,8 +62,9 @@ func TestReapingASessionKeepsTheKeyringOfATenantThatHasBegun(t *testing.T) {
 	e.Connect(enginetest.Newcomer, "boss", authpipetest.Consent{User: "ada"})
 }
 
-// TestUnfinishedConnectMayDieAtAnyStorageOperation, and so may its reaping.
-func TestUnfinishedConnectMayDieAtAnyStorageOperation(t *testing.T) {
+// TestUnfinishedConnectSurvivesCrash kills the engine while it begins a session, and
+// while it deletes the expired one.
+func TestUnfinishedConnectSurvivesCrash(t *testing.T) {
 	for name, step := range map[string]struct {
 		before func(*enginetest.Engine)
 		act    func(*enginetest.Engine) error

@@ -106,7 +106,7 @@ func TestOpenSessionThatIsRedeemedIsNotCancelled(t *testing.T) {
 	e.CheckSession(first, "completed")
 }
 
-func TestSessionsBegunAtOnceAreNotTooMany(t *testing.T) {
+func TestConcurrentSessionsStayWithinLimit(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	sessions := beginMany(e, "admin", 95)
 	var all sync.WaitGroup
@@ -125,7 +125,7 @@ func TestSessionsBegunAtOnceAreNotTooMany(t *testing.T) {
 	}
 }
 
-func TestBeginningASessionCostsTheSameHoweverManyOthersAreOpen(t *testing.T) {
+func TestBeginCostsTheSameForAnyNumberOfOpenSessions(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install() // of a tenant without a record, the first session of a minute costs more
 	cost := func() int {
@@ -143,7 +143,7 @@ func TestBeginningASessionCostsTheSameHoweverManyOthersAreOpen(t *testing.T) {
 	}
 }
 
-func TestIndexOfOpenSessionsIsEmptyOnceTheyAreReaped(t *testing.T) {
+func TestOpenSessionIndexIsEmptyAfterExpiry(t *testing.T) {
 	for name, end := range map[string]func(e *enginetest.Engine){
 		"by themselves":   func(*enginetest.Engine) {},
 		"after a restart": func(e *enginetest.Engine) { e.Restart() },

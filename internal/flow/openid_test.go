@@ -19,7 +19,7 @@ func openid(t *testing.T, o authpipetest.Options) *enginetest.Engine {
 	return e
 }
 
-func TestAnIDTokenIsAskedForAndVerified(t *testing.T) {
+func TestIDTokenIsVerified(t *testing.T) {
 	e := openid(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Uma, nil)
 	u, err := url.Parse(s.URL)
@@ -34,7 +34,7 @@ func TestAnIDTokenIsAskedForAndVerified(t *testing.T) {
 	e.Read("creds/" + enginetest.Uma)
 }
 
-func TestAnIDTokenThatIsNotForUsIsRefused(t *testing.T) {
+func TestIDTokenOfAnotherClientIsRefused(t *testing.T) {
 	for name, row := range map[string]struct {
 		options authpipetest.Options
 		spoil   func(*enginetest.Engine, *enginetest.Session)
@@ -67,7 +67,7 @@ func TestAnIDTokenThatIsNotForUsIsRefused(t *testing.T) {
 	}
 }
 
-func TestKeysThatCannotBeFetchedSpendNoCode(t *testing.T) {
+func TestUnfetchableKeysSpendNoCode(t *testing.T) {
 	e := openid(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Uma, nil)
 	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "uma"})).ConnectCode(t)

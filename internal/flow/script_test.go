@@ -31,7 +31,7 @@ var names = map[string]string{
 	"markup":                          "<b>Ada</b> & \"Co\"",
 }
 
-func TestNameInAnyScriptIsKeptToTheByte(t *testing.T) {
+func TestNameKeepsAnyScript(t *testing.T) {
 	for script, name := range names {
 		t.Run(script, func(t *testing.T) {
 			e := enginetest.New(t, authpipetest.Options{})
@@ -79,7 +79,7 @@ func TestNameInAnyScriptIsKeptToTheByte(t *testing.T) {
 	}
 }
 
-func TestActorOfAnotherNormalFormIsAnother(t *testing.T) {
+func TestActorIsComparedByBytes(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": names["composed"]})
 	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).ConnectCode(t)

@@ -68,7 +68,7 @@ func TestSDKSessionConnectsABusiness(t *testing.T) {
 	}
 }
 
-func TestSDKSessionNamesWhatItCannotHave(t *testing.T) {
+func TestSDKSessionRefusesBrowserFields(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"completion": "callback"})
 	for field, value := range map[string]string{"redirect_uri": enginetest.RelayURI, "return_url": enginetest.ReturnURL, "completion": "callback"} {
@@ -109,9 +109,9 @@ func TestSDKSessionTakesNoCallbackAndNoConnectCode(t *testing.T) {
 	}
 }
 
-// TestCodeOfTheOtherWayToLogInIsRefusedWithAdvice swaps the codes of the dialog
+// TestCodeOfAnotherGrantIsRefusedWithAdvice swaps the codes of the dialog
 // and of the SDK.
-func TestCodeOfTheOtherWayToLogInIsRefusedWithAdvice(t *testing.T) {
+func TestCodeOfAnotherGrantIsRefusedWithAdvice(t *testing.T) {
 	t.Run("one of the SDK, in an ordinary session", func(t *testing.T) {
 		e := enginetest.New(t, authpipetest.Options{})
 		s, state := e.BeginState(enginetest.Installation, map[string]any{"actor": "admin", "redirect_uri": enginetest.RelayURI})
@@ -141,7 +141,7 @@ func TestCodeOfTheOtherWayToLogInIsRefusedWithAdvice(t *testing.T) {
 	})
 }
 
-func TestSDKCodeMayBeTriedAgainWhereTheProviderDidNotAnswer(t *testing.T) {
+func TestSDKCodeMayBeRetriedAfterOutage(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	s, state := e.BeginState(enginetest.Installation, map[string]any{"actor": "admin", "grant": "sdk"})
 	proof := map[string]any{"actor": "admin", "state": state, "code": sdkCode(e, "ada")}

@@ -18,7 +18,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestASessionTellsHowFarItHasCome(t *testing.T) {
+func TestSessionShowsItsProgress(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
 	status := func(want string) {
@@ -57,7 +57,7 @@ func TestOnlyTheActorCompletes(t *testing.T) {
 	e.Read("creds/" + enginetest.Installation)
 }
 
-func TestAnotherActorComesTooLateToSpoilASession(t *testing.T) {
+func TestLateActorDoesNotFailSession(t *testing.T) {
 	t.Run("that is being completed", func(t *testing.T) {
 		e, s, _, code := enginetest.Authorized(t)
 		e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken},
@@ -83,7 +83,7 @@ func TestAnotherActorComesTooLateToSpoilASession(t *testing.T) {
 	})
 }
 
-func TestFiveWrongConnectCodesFailTheSession(t *testing.T) {
+func TestFiveWrongConnectCodesFailSession(t *testing.T) {
 	e, s, _, code := enginetest.Authorized(t)
 	for range 4 {
 		e.Refused("invalid_request", 400, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": "AAAA-BBBB-CCCC-DDDD"})
@@ -93,7 +93,7 @@ func TestFiveWrongConnectCodesFailTheSession(t *testing.T) {
 	e.Refused("access_denied", 409, logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 }
 
-func TestACompletionMayBeRepeated(t *testing.T) {
+func TestCompletionMayBeRepeated(t *testing.T) {
 	e, s, back, code := enginetest.Authorized(t)
 	proof := map[string]any{"actor": "admin", "connect_code": code}
 	first := e.Must(logical.UpdateOperation, s.Path+"/complete", proof)
@@ -110,7 +110,7 @@ func TestACompletionMayBeRepeated(t *testing.T) {
 	}
 }
 
-func TestStrangersAtTheCallbackAreToldNothing(t *testing.T) {
+func TestCallbackRevealsNothingToStrangers(t *testing.T) {
 	e, s, back, _ := enginetest.Authorized(t)
 	fresh := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})
 	with := func(u *url.URL, name, value string) *url.URL {
@@ -160,7 +160,7 @@ func TestStrangersAtTheCallbackAreToldNothing(t *testing.T) {
 	}
 }
 
-func TestASessionExpires(t *testing.T) {
+func TestSessionExpires(t *testing.T) {
 	t.Run("before the person comes back", func(t *testing.T) {
 		e := enginetest.New(t, authpipetest.Options{})
 		s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "return_url": enginetest.ReturnURL})
@@ -199,7 +199,7 @@ func TestASessionExpires(t *testing.T) {
 	})
 }
 
-func TestABrowserDoesNotReviveASessionThatHasEnded(t *testing.T) {
+func TestCallbackDoesNotReviveEndedSession(t *testing.T) {
 	for name, end := range map[string]func(e *enginetest.Engine, s enginetest.Session){
 		"cancelled": func(e *enginetest.Engine, s enginetest.Session) { e.Must(logical.DeleteOperation, s.Path, nil) },
 		"completed by somebody else": func(e *enginetest.Engine, s enginetest.Session) {
@@ -228,7 +228,7 @@ func TestABrowserDoesNotReviveASessionThatHasEnded(t *testing.T) {
 	}
 }
 
-func TestAnUnfinishedSessionIsCancelled(t *testing.T) {
+func TestUnfinishedSessionIsCancelled(t *testing.T) {
 	e, s, back, code := enginetest.Authorized(t)
 	e.Must(logical.DeleteOperation, s.Path, nil)
 	if got := e.Read(s.Path); got["status"] != "failed" || got["error"] != "cancelled" {
@@ -239,7 +239,7 @@ func TestAnUnfinishedSessionIsCancelled(t *testing.T) {
 	e.Must(logical.DeleteOperation, s.Path, nil)
 }
 
-func TestSessionsAreReaped(t *testing.T) {
+func TestSessionsAreDeletedAfterExpiry(t *testing.T) {
 	e, s, _, code := enginetest.Authorized(t)
 	e.Must(logical.UpdateOperation, s.Path+"/complete", map[string]any{"actor": "admin", "connect_code": code})
 	e.MustSweep()
@@ -257,9 +257,9 @@ func TestSessionsAreReaped(t *testing.T) {
 	}
 }
 
-// TestTwoAtOnce holds the first exchange at the provider until the second has
+// TestConcurrentCompletionsExchangeOnce holds the first exchange at the provider until the second has
 // come: only one may send the code, and both are told the same.
-func TestTwoAtOnce(t *testing.T) {
+func TestConcurrentCompletionsExchangeOnce(t *testing.T) {
 	race := func(t *testing.T, e *enginetest.Engine, step func() any) {
 		release := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Hang: true})
 		defer release()
@@ -312,7 +312,7 @@ func TestTwoAtOnce(t *testing.T) {
 	})
 }
 
-func TestTheProviderCannotBeReached(t *testing.T) {
+func TestCompletionRetriesUnreachableProvider(t *testing.T) {
 	down := &authpipetest.GraphError{Message: "Service temporarily unavailable", Code: 2}
 	for name, endpoint := range map[string]string{
 		"when the code is exchanged":  authpipetest.EndpointAccessToken,
@@ -384,7 +384,7 @@ func TestTheProviderCannotBeReached(t *testing.T) {
 	})
 }
 
-func TestTheProviderRefuses(t *testing.T) {
+func TestRefusedExchangeFailsSession(t *testing.T) {
 	t.Run("the client", func(t *testing.T) {
 		e, s, _, code := enginetest.Authorized(t)
 		e.Facebook.SetAppSecret(enginetest.AppID, "another")
@@ -406,7 +406,7 @@ func TestTheProviderRefuses(t *testing.T) {
 	})
 }
 
-func TestAnInterruptedRedemption(t *testing.T) {
+func TestInterruptedRedemptionFailsSession(t *testing.T) {
 	e, s, _, code := enginetest.Authorized(t)
 	proof := map[string]any{"actor": "admin", "connect_code": code}
 	// Puts of a completion: the session as redeeming, then the credential with
@@ -447,7 +447,7 @@ func TestAnInterruptedRedemption(t *testing.T) {
 	})
 }
 
-func TestTwoCompletionsOfWhichOneIsHeldInItsStep(t *testing.T) {
+func TestConcurrentCompletionsRedeemOnce(t *testing.T) {
 	e, s, _, code := enginetest.Authorized(t)
 	proof := map[string]any{"actor": "admin", "connect_code": code}
 	e.InvalidateKey(t.Context(), "config/facebook")

@@ -18,10 +18,10 @@ var (
 	matcher         = regexp.MustCompile(`([a-z]+)(=~|=)"([^"]*)"`)
 )
 
-// TestWhatIsAlertedOfBeginsAtZero holds the alert rules to what a new process
+// TestAlertedSeriesBeginAtZero holds the alert rules to what a new process
 // tells: of a series that begins at thirty Prometheus sees no increase, and of
 // the night in which all are lost nobody would hear.
-func TestWhatIsAlertedOfBeginsAtZero(t *testing.T) {
+func TestAlertedSeriesBeginAtZero(t *testing.T) {
 	told := enginetest.New(t, authpipetest.Options{}).Metrics()
 	checked := 0
 	for name, expression := range alerts(t) {
@@ -44,7 +44,7 @@ func TestWhatIsAlertedOfBeginsAtZero(t *testing.T) {
 
 // A session that fails is told by how: what the rule leaves out are the ends
 // that are nobody's fault.
-func TestEachEndOfASessionBeginsAtZero(t *testing.T) {
+func TestSessionOutcomesBeginAtZero(t *testing.T) {
 	told := enginetest.New(t, authpipetest.Options{}).Metrics()
 	for _, outcome := range []string{"completed", "access_denied", "cancelled", "actor_mismatch", "account_mismatch", "session_expired", "session_used", "interrupted", "misconfigured"} {
 		if _, is := told[ofFacebook("sessions_ended_total", `outcome="`+outcome+`",facebook`)]; !is {
@@ -53,10 +53,10 @@ func TestEachEndOfASessionBeginsAtZero(t *testing.T) {
 	}
 }
 
-// TestAProcessThatNeverSweepsIsAlertedOf has one that is asked for its metrics
+// TestProcessThatNeverSweepsAlerts has one that is asked for its metrics
 // and that nobody wakes: of the time of its last sweep there is no series, and
 // what is over that alone stays silent.
-func TestAProcessThatNeverSweepsIsAlertedOf(t *testing.T) {
+func TestProcessThatNeverSweepsAlerts(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Clock.Advance(enginetest.Day)
 	if _, told := e.Metrics()["authpipe_last_sweep_timestamp_seconds"]; told {

@@ -36,8 +36,8 @@ func ofFacebook(name, labels string) string {
 	return "authpipe_" + name + "{" + strings.ReplaceAll(labels, "facebook", `provider="facebook"`) + "}"
 }
 
-// TestWhatHappensIsCounted has each thing happen that is counted, once.
-func TestWhatHappensIsCounted(t *testing.T) {
+// TestMetricsCountRequestsAndCalls has each thing happen that is counted, once.
+func TestMetricsCountRequestsAndCalls(t *testing.T) {
 	check, refresh := "connections/"+enginetest.Uma+"/check", "connections/"+enginetest.Uma+"/refresh"
 	for name, row := range map[string]struct {
 		act  func(*enginetest.Engine)
@@ -183,7 +183,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	}
 }
 
-func TestADeviceIsCounted(t *testing.T) {
+func TestMetricsCountDeviceLogins(t *testing.T) {
 	e, s, userCode := enginetest.Device(t, enginetest.Installation, "admin")
 	complete := func() {
 		e.Clock.Advance(5 * time.Second)
@@ -207,9 +207,9 @@ func TestADeviceIsCounted(t *testing.T) {
 	}
 }
 
-// TestMetricsTellHowTheMountIs moves the clock for each look: what storage tells
+// TestMetricsShowMountState moves the clock for each look: what storage tells
 // is looked up once a minute.
-func TestMetricsTellHowTheMountIs(t *testing.T) {
+func TestMetricsShowMountState(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	is := func(when string, want map[string]float64) {
 		t.Helper()

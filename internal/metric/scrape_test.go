@@ -22,9 +22,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 )
 
-// TestAScrapeCostsAHandfulOfStorageCalls, however many credentials there are
+// TestScrapeMakesFewStorageCalls, however many credentials there are
 // and however often somebody asks, and writes nothing.
-func TestAScrapeCostsAHandfulOfStorageCalls(t *testing.T) {
+func TestScrapeMakesFewStorageCalls(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.MustSweep()
 	cost := func() int {
@@ -54,7 +54,7 @@ func TestAScrapeCostsAHandfulOfStorageCalls(t *testing.T) {
 	}
 }
 
-func TestStorageIsCountedAsItIsUsed(t *testing.T) {
+func TestMetricsCountStorageCalls(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Metrics()
 	before := e.Metrics()
@@ -80,7 +80,7 @@ func TestStorageIsCountedAsItIsUsed(t *testing.T) {
 }
 
 // What is due has some minutes, in which nobody needs to know.
-func TestWhatIsDueIsNotOverdueAtOnce(t *testing.T) {
+func TestDueWorkIsNotOverdueAtOnce(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
@@ -106,7 +106,7 @@ func TestWhatIsDueIsNotOverdueAtOnce(t *testing.T) {
 
 // A caller who leaves is no failure of storage's, of which somebody would be
 // woken.
-func TestACallerWhoLeavesIsNoFailureOfStorage(t *testing.T) {
+func TestCancelledCallerIsNoStorageFailure(t *testing.T) {
 	for name, left := range map[string]error{"as Go says it": context.Canceled, "as it comes from Vault": status.Error(codes.Canceled, "context canceled")} {
 		e := enginetest.Connected(t, authpipetest.Options{})
 		e.Restart()
@@ -121,7 +121,7 @@ func TestACallerWhoLeavesIsNoFailureOfStorage(t *testing.T) {
 }
 
 // Two who scrape at once are both answered. (It is for the race detector.)
-func TestTwoScrapesAtOnce(t *testing.T) {
+func TestConcurrentScrapesAreAnswered(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	var all sync.WaitGroup
 	for range 4 {
@@ -153,9 +153,9 @@ func TestMetricsAreServedWhileStorageFails(t *testing.T) {
 	}
 }
 
-// TestNoLabelTellsOfAnybody asks for all that may be asked for, in names that
+// TestLabelsNameNoTenantOrPerson asks for all that may be asked for, in names that
 // anybody may choose.
-func TestNoLabelTellsOfAnybody(t *testing.T) {
+func TestLabelsNameNoTenantOrPerson(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.WriteStatic("org_acme/stripe/static/primary", "api_key", "sk_1")
 	e.Read("creds/org_acme/stripe/static/primary")
@@ -191,13 +191,13 @@ func TestNoLabelTellsOfAnybody(t *testing.T) {
 	}
 }
 
-// TestTwoMountsCountApart has two engines in one process, as Vault may.
-func TestTwoMountsCountApart(t *testing.T) {
+// TestMountsCountSeparately has two engines in one process, as Vault may.
+func TestMountsCountSeparately(t *testing.T) {
 	one, other := enginetest.New(t, authpipetest.Options{}), enginetest.New(t, authpipetest.Options{})
 	counted(one, func() { other.Install() }, map[string]float64{ofFacebook("sessions_begun_total", "facebook"): 0, requests("update", "connect", "ok"): 0})
 }
 
-func TestAStandbyTellsOfItself(t *testing.T) {
+func TestStandbyReportsItsOwnMetrics(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	other := e.Node(&logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby, EntityVal: &logical.Entity{ID: "entity-1"}})
 	e.Storage.Reset()
@@ -218,7 +218,7 @@ func TestAStandbyTellsOfItself(t *testing.T) {
 	}
 }
 
-func TestACallerWhoIsBoundToAnotherTenantIsCounted(t *testing.T) {
+func TestMetricsCountDeniedCallers(t *testing.T) {
 	e, _ := enginetest.Scoped(t)
 	counted(e, func() { _, _ = e.DoAs("acme", logical.ReadOperation, "creds/org_globex/facebook/installation", nil) }, map[string]float64{requests("read", "creds", "denied"): 1})
 }
@@ -234,7 +234,7 @@ func (s dawdler) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(r)
 }
 
-func TestHowLongAProviderTakesIsTold(t *testing.T) {
+func TestMetricsMeasureProviderCalls(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	b, err := backend.New(context.Background(), &logical.BackendConfig{StorageView: e.Storage, System: enginetest.SystemView(), Logger: hclog.NewNullLogger()},
 		backend.Options{Now: e.Clock.Now, Transport: dawdler{e.Clock, enginetest.Unhurried{RoundTripper: http.DefaultTransport}}})

@@ -18,7 +18,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestADeliveryMarksWhatItNames(t *testing.T) {
+func TestDeliveryMarksNamedCredentials(t *testing.T) {
 	for name, row := range map[string]struct {
 		body           func(e *enginetest.Engine) any
 		marked         int
@@ -104,7 +104,7 @@ func TestADeliveryMarksWhatItNames(t *testing.T) {
 	}
 }
 
-func TestADeliveryThatDoesNotVerifyIsRefused(t *testing.T) {
+func TestUnverifiedDeliveryIsRefused(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	now := e.Clock.Now()
 	good := enginetest.Delivery(enginetest.AppSecret, e.Webhooks.Permissions("uma", now, enginetest.Disconnected))
@@ -133,7 +133,7 @@ func TestADeliveryThatDoesNotVerifyIsRefused(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "creds/org_none/facebook/installation", nil)
 }
 
-func TestAFullBatchIsTakenIn(t *testing.T) {
+func TestFullBatchIsAccepted(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	entries := make([]any, 1000)
 	for i := range entries {
@@ -156,9 +156,9 @@ func TestAFullBatchIsTakenIn(t *testing.T) {
 	}
 }
 
-// TestFacebookTellsTheEngine has the simulator's own deliveries arrive: its
+// TestSimulatorDeliveriesAreApplied has the simulator's own deliveries arrive: its
 // posts at the engine, and its webhooks by way of an application that relays.
-func TestFacebookTellsTheEngine(t *testing.T) {
+func TestSimulatorDeliveriesAreApplied(t *testing.T) {
 	for name, o := range map[string]authpipetest.Options{"as it is": {}, "with the verb of connected beside": {ConnectedVerbBeside: true}} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.Business(t, o, authpipetest.Business{}, authpipetest.Configuration{})

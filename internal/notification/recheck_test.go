@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestNotifiedCredentialIsCheckedLessAndLess(t *testing.T) {
+func TestNotifiedCredentialIsCheckedLessOften(t *testing.T) {
 	for name, ail := range map[string]func(e *enginetest.Engine){
 		"the provider does not answer about this token": func(e *enginetest.Engine) {
 			e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
@@ -46,7 +46,7 @@ func TestNotifiedCredentialIsCheckedLessAndLess(t *testing.T) {
 	}
 }
 
-func TestNotificationIsComparedWithTheCredential(t *testing.T) {
+func TestNotificationAppliesByTimeAndAccount(t *testing.T) {
 	for name, row := range map[string]struct {
 		act  func(e *enginetest.Engine) (word string)
 		want string
@@ -95,9 +95,9 @@ func TestNotificationIsComparedWithTheCredential(t *testing.T) {
 	}
 }
 
-// TestWhatAiledATokenBeforeDoesNotPutOffItsCheck has the check that a word
+// TestEarlierFailureDoesNotPostponeCheckOfNotification has the check that a word
 // queues fail once.
-func TestWhatAiledATokenBeforeDoesNotPutOffItsCheck(t *testing.T) {
+func TestEarlierFailureDoesNotPostponeCheckOfNotification(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	repair := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Message: "Unsupported get request.", Code: 100}})
 	for range 6 {
@@ -111,9 +111,9 @@ func TestWhatAiledATokenBeforeDoesNotPutOffItsCheck(t *testing.T) {
 	e.CheckStatus("active", enginetest.Uma)
 }
 
-// TestNotificationIsBelievedForAMinute has the check come with a minute
+// TestNotificationIsNotCheckedForAMinute has the check come with a minute
 // that begins a moment after the word.
-func TestNotificationIsBelievedForAMinute(t *testing.T) {
+func TestNotificationIsNotCheckedForAMinute(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(time.Hour + 55*time.Second)
 	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
@@ -124,7 +124,7 @@ func TestNotificationIsBelievedForAMinute(t *testing.T) {
 	e.CheckStatus("revoked", enginetest.Uma)
 }
 
-func TestATenantThatDoesNotOpenKeepsNoOtherFromBeingMarked(t *testing.T) {
+func TestNotificationSkipsUnreadableTenant(t *testing.T) {
 	for name, plant := range map[string]func(e *enginetest.Engine){
 		"its record":           func(e *enginetest.Engine) { e.Plant("tenant/org_acme", []byte("{")) },
 		"its keyring":          func(e *enginetest.Engine) { e.Plant("keyring/tenant/org_acme", []byte("{")) },
@@ -140,7 +140,7 @@ func TestATenantThatDoesNotOpenKeepsNoOtherFromBeingMarked(t *testing.T) {
 	}
 }
 
-func TestAStorageErrorAtOneKeepsNoOtherFromBeingMarked(t *testing.T) {
+func TestNotificationMarksOthersDespiteStorageError(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
 	e.Storage.Fail(func(_ int, op storagetest.Operation) error {

@@ -18,7 +18,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestADeauthorizationIsNoticedWithinTheRequest(t *testing.T) {
+func TestDeauthorizationAppliesWithinRequest(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "uma"})
 	_, at := e.Events(0)
@@ -42,7 +42,7 @@ func TestADeauthorizationIsNoticedWithinTheRequest(t *testing.T) {
 	}
 }
 
-func TestPagesGoWithWhatIsAboveThem(t *testing.T) {
+func TestDeauthorizationRevokesPages(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Read("creds/" + enginetest.Page777)
 	e.Facebook.RemoveApp(enginetest.AppID, "ada")
@@ -51,7 +51,7 @@ func TestPagesGoWithWhatIsAboveThem(t *testing.T) {
 	e.Read("creds/" + enginetest.Uma)
 }
 
-func TestALivingTokenIsBroughtBack(t *testing.T) {
+func TestCheckRestoresLivingToken(t *testing.T) {
 	for name, checks := range map[string]any{"": "24h", ", with checks turned off": 0} {
 		t.Run("by the check that the word has queued"+name, func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})
@@ -103,7 +103,7 @@ func TestALivingTokenIsBroughtBack(t *testing.T) {
 	})
 }
 
-func TestATokenThatIsDeadOtherwiseStaysRevoked(t *testing.T) {
+func TestRevokedTokenOfAnotherErrorStaysRevoked(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.ChangePassword("uma")
 	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
@@ -152,9 +152,9 @@ func TestNotificationIsAppliedOnce(t *testing.T) {
 	}
 }
 
-// TestWhatDoesNotVerifyChangesNothing sends each kind of forgery, and ten
+// TestUnverifiedRequestChangesNothing sends each kind of forgery, and ten
 // thousand more, and looks at storage and provider.
-func TestWhatDoesNotVerifyChangesNothing(t *testing.T) {
+func TestUnverifiedRequestChangesNothing(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(25 * time.Hour)
 	now := e.Clock.Now()
@@ -209,7 +209,7 @@ func TestWhatDoesNotVerifyChangesNothing(t *testing.T) {
 	e.CheckStatus("revoked", enginetest.Uma)
 }
 
-func TestBothSecretsSignWithinTheOverlap(t *testing.T) {
+func TestBothSecretsSignDuringOverlap(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})
 	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
@@ -223,7 +223,7 @@ func TestBothSecretsSignWithinTheOverlap(t *testing.T) {
 	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.NewSecret, e.Webhooks.Request("uma", e.Clock.Now())))
 }
 
-func TestWithoutAConfigurationNothingVerifies(t *testing.T) {
+func TestNothingVerifiesWithoutConfig(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"enabled": false})
 	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
@@ -235,7 +235,7 @@ func TestWithoutAConfigurationNothingVerifies(t *testing.T) {
 	e.CheckStatus("active", enginetest.Installation)
 }
 
-func TestAPlainGETOfAPublicWebhookAnswers200(t *testing.T) {
+func TestPlainGETOfPublicWebhookAnswers200(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for _, path := range []string{enginetest.DeauthorizePath, enginetest.DataDeletionPath} {
 		if status, body := e.Webhooks.Public(logical.ReadOperation, path, nil); status != http.StatusOK || body != "" {
@@ -245,7 +245,7 @@ func TestAPlainGETOfAPublicWebhookAnswers200(t *testing.T) {
 	e.Webhooks.MustPost(enginetest.DeauthorizePath, enginetest.SignedRequest(enginetest.AppSecret, map[string]any{"user_id": "0", "algorithm": "HMAC-SHA256", "issued_at": e.Clock.Now().Unix()})) // the dashboard's button
 }
 
-func TestNobodyCanHaveAPublicAnswerWrapped(t *testing.T) {
+func TestPublicAnswerIsNeverWrapped(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, op := range []logical.Operation{logical.ReadOperation, logical.UpdateOperation} {
 		for _, path := range []string{enginetest.DeauthorizePath, enginetest.DataDeletionPath} {
@@ -258,7 +258,7 @@ func TestNobodyCanHaveAPublicAnswerWrapped(t *testing.T) {
 	}
 }
 
-func TestAPublicWebhookIsPassedOnByAStandby(t *testing.T) {
+func TestStandbyForwardsPublicWebhook(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, state := range []consts.ReplicationState{consts.ReplicationPerformanceStandby, consts.ReplicationDRSecondary} {
 		standby := e.Node(&logical.StaticSystemView{ReplicationStateVal: state})
@@ -401,7 +401,7 @@ func TestNotifiedCredentialIsRevokedWhenDeleted(t *testing.T) {
 	}
 }
 
-func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
+func TestNotificationSurvivesCrash(t *testing.T) {
 	for name, prepare := range map[string]func(e *enginetest.Engine) func() error{
 		"a deauthorization": func(e *enginetest.Engine) func() error {
 			word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))
@@ -464,7 +464,7 @@ func TestTheProcessMayDieWhileTheProviderTells(t *testing.T) {
 	}
 }
 
-func TestWhoTellsMayGoAway(t *testing.T) {
+func TestNotificationOutlivesItsCaller(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	ctx, leave := context.WithCancel(t.Context())
 	word := enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now()))

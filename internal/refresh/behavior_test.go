@@ -22,9 +22,9 @@ func behave(e *enginetest.Engine, name string) (stop func()) {
 	return stop
 }
 
-// TestBadHourEndsNoCredential: for a moment Facebook calls all tokens dead, and gives
+// TestOutageEndsNoCredential: for a moment Facebook calls all tokens dead, and gives
 // no reason (C14).
-func TestBadHourEndsNoCredential(t *testing.T) {
+func TestOutageEndsNoCredential(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := append(e.ConnectMany(60), enginetest.Installation)
@@ -64,8 +64,8 @@ func TestMissingPermissionEndsNoCredential(t *testing.T) {
 	}
 }
 
-// TestSubcodeAsACodeIsRead: codes 450 to 468 are the subcodes of 190 (C8).
-func TestSubcodeAsACodeIsRead(t *testing.T) {
+// TestSubcodeInCodeFieldIsRead: codes 450 to 468 are the subcodes of 190 (C8).
+func TestSubcodeInCodeFieldIsRead(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	behave(e, "session-code")
 	e.Refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+enginetest.Uma+"/refresh", nil)
@@ -75,8 +75,8 @@ func TestSubcodeAsACodeIsRead(t *testing.T) {
 	}
 }
 
-// TestProofThatIsRefusedIsTheClients, however the text spells it (C9).
-func TestProofThatIsRefusedIsTheClients(t *testing.T) {
+// TestRefusedProofMarksNoCredential, however the text spells it (C9).
+func TestRefusedProofMarksNoCredential(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	behave(e, "proof-refused")
 	e.Refused("misconfigured", 424, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -86,9 +86,9 @@ func TestProofThatIsRefusedIsTheClients(t *testing.T) {
 	}
 }
 
-// TestOddFormsOfAnInspectionAreRead: ids may be numbers, issued_at absent, and a
+// TestOddInspectionsAreRead: ids may be numbers, issued_at absent, and a
 // granular scope without targets, which means all (C19).
-func TestOddFormsOfAnInspectionAreRead(t *testing.T) {
+func TestOddInspectionsAreRead(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for _, name := range []string{"ids-as-numbers", "issued-at-left-out", "targets-left-out"} {
 		behave(e, name)
@@ -104,8 +104,8 @@ func TestOddFormsOfAnInspectionAreRead(t *testing.T) {
 	}
 }
 
-// TestLimitsAsTheyComePauseTheirOwners goes by the behaviors of the control page (C11).
-func TestLimitsAsTheyComePauseTheirOwners(t *testing.T) {
+// TestRealLimitsPauseTheirOwners goes by the behaviors of the control page (C11).
+func TestRealLimitsPauseTheirOwners(t *testing.T) {
 	for name, state := range map[string]string{"app-limit": "throttled", "person-limit": "ok", "page-limit": "ok", "business-limit": "ok"} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})
@@ -125,10 +125,10 @@ func TestLimitsAsTheyComePauseTheirOwners(t *testing.T) {
 	}
 }
 
-// TestInstallationOfABusinessIsTold has Facebook's webhook say that a business has
+// TestBusinessInstallationIsNotified has Facebook's webhook say that a business has
 // installed the app again, by which configuration, or changed what it shares (C19):
 // the installation is checked, and nothing is believed.
-func TestInstallationOfABusinessIsTold(t *testing.T) {
+func TestBusinessInstallationIsNotified(t *testing.T) {
 	for field, value := range map[string]map[string]any{
 		"business_integration_install": {"business_manager_id": enginetest.BusinessID, "tp_config_id": "31"},
 		"business_integration_update":  {"business_manager_id": enginetest.BusinessID},

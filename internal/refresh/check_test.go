@@ -14,9 +14,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestACheckLearnsWhatTheProviderKnows has debug_token tell other things of the
+// TestCheckStoresInspection has debug_token tell other things of the
 // token than it did when that was obtained.
-func TestACheckLearnsWhatTheProviderKnows(t *testing.T) {
+func TestCheckStoresInspection(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	before := e.Read("creds/" + enginetest.Installation)
@@ -44,8 +44,8 @@ func TestACheckLearnsWhatTheProviderKnows(t *testing.T) {
 	}
 }
 
-// TestAnAnswerForAnotherAccountIsNotTakenIn has the provider mix two people up.
-func TestAnAnswerForAnotherAccountIsNotTakenIn(t *testing.T) {
+// TestAnswerForAnotherAccountIsRefused has the provider mix two people up.
+func TestAnswerForAnotherAccountIsRefused(t *testing.T) {
 	for _, question := range []string{"refresh", "check"} {
 		t.Run("at a "+question, func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})
@@ -69,7 +69,7 @@ func TestAnAnswerForAnotherAccountIsNotTakenIn(t *testing.T) {
 	}
 }
 
-func TestACheckBringsBackWhatWasTakenForDead(t *testing.T) {
+func TestCheckRestoresCredential(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Body: `{"data":{"is_valid":false,"error":{"code":190,"subcode":459,"message":"checkpoint"}}}`})
 	e.Refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -82,9 +82,9 @@ func TestACheckBringsBackWhatWasTakenForDead(t *testing.T) {
 	e.CheckInvariants("after a recovery")
 }
 
-// TestTheEndOfDataAccessIsWarnedOf refreshes a person's token for longer than
+// TestEndOfDataAccessWarns refreshes a person's token for longer than
 // the provider lets the app have their data.
-func TestTheEndOfDataAccessIsWarnedOf(t *testing.T) {
+func TestEndOfDataAccessWarns(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	until, err := time.Parse(time.RFC3339, e.Read("creds/" + enginetest.Uma)["data_access_expires_at"].(string))
 	if err != nil {

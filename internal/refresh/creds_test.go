@@ -14,7 +14,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestTwoReadsOfATokenAreTheSame(t *testing.T) {
+func TestReadsOfATokenAreEqual(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	first := e.Read("creds/" + enginetest.Uma)
 	e.Clock.Advance(time.Hour)
@@ -29,7 +29,7 @@ func TestTwoReadsOfATokenAreTheSame(t *testing.T) {
 	}
 }
 
-func TestAReaderIsToldToComeBackAfterThePlannedRefresh(t *testing.T) {
+func TestTTLEndsAfterPlannedRefresh(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	before := e.Read("creds/" + enginetest.Uma)
 	e.Clock.Advance(time.Duration(before["ttl"].(int64)) * time.Second)
@@ -47,7 +47,7 @@ func TestAReaderIsToldToComeBackAfterThePlannedRefresh(t *testing.T) {
 	}
 }
 
-func TestAReadMayDemandLife(t *testing.T) {
+func TestMinTTLRefreshesToken(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	n := e.Facebook.Count(authpipetest.EndpointExchangeToken)
 	e.Read("creds/" + enginetest.Uma)
@@ -74,7 +74,7 @@ func TestAReadMayDemandLife(t *testing.T) {
 	e.Refused("invalid_request", 400, logical.ReadOperation, "creds/"+enginetest.Uma, map[string]any{"min_ttl": "-1s"})
 }
 
-func TestARefreshThatDoesNotExtendKeepsTheToken(t *testing.T) {
+func TestRefreshThatDoesNotExtendKeepsToken(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{ReexchangeNeverExtends: true})
 	before := e.Read("creds/" + enginetest.Uma)
 	for range 2 { // twice a day
@@ -91,7 +91,7 @@ func TestARefreshThatDoesNotExtendKeepsTheToken(t *testing.T) {
 	}
 }
 
-func TestRefreshThatExtendsIsNotWarnedOf(t *testing.T) {
+func TestRefreshThatExtendsDoesNotWarn(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	before := e.Read("creds/" + enginetest.Uma)
 	e.Clock.Advance(2 * enginetest.Day)
@@ -107,7 +107,7 @@ func TestRefreshThatExtendsIsNotWarnedOf(t *testing.T) {
 	}
 }
 
-func TestRefreshOfATokenThatDoesNotExpireIsWarnedOf(t *testing.T) {
+func TestRefreshOfTokenWithoutExpiryWarns(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Install()
 	if got := e.Warnings("connections/"+enginetest.Installation+"/refresh", nil); len(got) != 1 || !strings.Contains(got[0], "does not expire") {
@@ -115,9 +115,9 @@ func TestRefreshOfATokenThatDoesNotExpireIsWarnedOf(t *testing.T) {
 	}
 }
 
-// TestTTLIsThirtySecondsAtLeast reads around the moment of a planned refresh that
+// TestTTLIsAtLeastThirtySeconds reads around the moment of a planned refresh that
 // nobody makes. Vault's clients take a ttl of 0 for "at once", or for "never".
-func TestTTLIsThirtySecondsAtLeast(t *testing.T) {
+func TestTTLIsAtLeastThirtySeconds(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	ttl := time.Duration(e.Read("creds/" + enginetest.Uma)["ttl"].(int64)) * time.Second
 	// It goes a little past the plan.
@@ -132,7 +132,7 @@ func TestTTLIsThirtySecondsAtLeast(t *testing.T) {
 	}
 }
 
-func TestADeadTokenIsRefusedAndAReconnectBringsItBack(t *testing.T) {
+func TestDeadTokenIsRefusedUntilReconnect(t *testing.T) {
 	for code, kill := range map[string]func(*enginetest.Engine, string){
 		"revoked":      func(e *enginetest.Engine, _ string) { e.Facebook.RemoveApp(enginetest.AppID, "uma") },
 		"needs_reauth": func(e *enginetest.Engine, token string) { e.Facebook.KillToken(token, 190, 460, "") },
@@ -163,7 +163,7 @@ func TestADeadTokenIsRefusedAndAReconnectBringsItBack(t *testing.T) {
 	}
 }
 
-func TestAProviderThatIsDownCostsNoLivingToken(t *testing.T) {
+func TestReadServesLiveTokenDuringOutage(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	before := e.Read("creds/" + enginetest.Uma)
 	repair := e.Facebook.Fail(authpipetest.Fault{Status: 503, Body: "<html>down</html>"})
@@ -183,7 +183,7 @@ func TestAProviderThatIsDownCostsNoLivingToken(t *testing.T) {
 	}
 }
 
-func TestAStandbyAsksNobody(t *testing.T) {
+func TestStandbyMakesNoCall(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.RestartOn(enginetest.Standby())
 	n := e.Facebook.Count("")

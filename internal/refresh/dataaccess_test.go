@@ -32,9 +32,9 @@ func away(e *enginetest.Engine) {
 	}
 }
 
-// TestDataAccessEndIsToldOnlyWhereItApplies: the 90 days do not apply to the
+// TestDataAccessEndShowsOnlyWhereItApplies: the 90 days do not apply to the
 // permissions of pages, ads and businesses (C4).
-func TestDataAccessEndIsToldOnlyWhereItApplies(t *testing.T) {
+func TestDataAccessEndShowsOnlyWhereItApplies(t *testing.T) {
 	rows := map[string]struct {
 		scopes string
 		told   bool

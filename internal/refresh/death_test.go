@@ -17,7 +17,7 @@ import (
 // noReason is what Facebook answers in bad hours for good tokens, too (C14).
 const noReason = `{"app_id":"123","type":"USER","is_valid":false,"scopes":[],"error":{"code":190,"message":"Error validating access token"}}`
 
-func TestVerdictWithoutReasonIsConfirmedBeforeItIsBelieved(t *testing.T) {
+func TestVerdictWithoutReasonIsConfirmed(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	wrong := e.Facebook.InspectAs(noReason)
 	text := e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -40,7 +40,7 @@ func TestVerdictWithoutReasonIsConfirmedBeforeItIsBelieved(t *testing.T) {
 	}
 }
 
-func TestVerdictWithoutReasonIsBelievedAfterAMinute(t *testing.T) {
+func TestVerdictWithoutReasonAppliesAfterAMinute(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.InspectAs(noReason)
 	for range 5 { // a client that asks again and again confirms nothing
@@ -56,7 +56,7 @@ func TestVerdictWithoutReasonIsBelievedAfterAMinute(t *testing.T) {
 	}
 }
 
-func TestVerdictWithReasonIsBelievedAtOnce(t *testing.T) {
+func TestVerdictWithReasonAppliesAtOnce(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.KillToken(e.CheckedToken(enginetest.Uma), 190, 460, "The session has been invalidated because the user changed their password")
 	e.Refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -95,9 +95,9 @@ func TestRefusedRefreshOfALivingTokenEndsAsFailed(t *testing.T) {
 	}
 }
 
-// TestDeadCredentialIsAskedAboutForAMonth counts the questions, and has the token
+// TestDeadCredentialIsCheckedForAMonth counts the questions, and has the token
 // live again before one of them.
-func TestDeadCredentialIsAskedAboutForAMonth(t *testing.T) {
+func TestDeadCredentialIsCheckedForAMonth(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
 	clear := e.Facebook.InspectAs(noReason)
@@ -123,7 +123,7 @@ func TestDeadCredentialIsAskedAboutForAMonth(t *testing.T) {
 	e.CheckStatus("active", enginetest.Uma)
 }
 
-func TestDeadCredentialThatLivesAgainRecoversByItself(t *testing.T) {
+func TestDeadCredentialRecovers(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	clear := e.Facebook.InspectAs(noReason)
 	e.After(enginetest.Day)
@@ -142,9 +142,9 @@ func TestDeadCredentialThatLivesAgainRecoversByItself(t *testing.T) {
 	e.CheckInvariants("recovered")
 }
 
-// TestDeadCredentialIsAskedAboutAfterAnOutage: the question could not be asked at
+// TestDeadCredentialIsCheckedAfterOutage: the question could not be asked at
 // its time.
-func TestDeadCredentialIsAskedAboutAfterAnOutage(t *testing.T) {
+func TestDeadCredentialIsCheckedAfterOutage(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	clear := e.Facebook.InspectAs(noReason)
 	e.After(enginetest.Day)
@@ -163,8 +163,8 @@ func TestDeadCredentialIsAskedAboutAfterAnOutage(t *testing.T) {
 	e.CheckStatus("active", enginetest.Uma)
 }
 
-// TestExpiredTokenIsNotAskedAboutAgain: no answer could bring it back.
-func TestExpiredTokenIsNotAskedAboutAgain(t *testing.T) {
+// TestExpiredTokenIsNotChecked: no answer could bring it back.
+func TestExpiredTokenIsNotChecked(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
 	token := e.CheckedToken(enginetest.Uma)
@@ -242,9 +242,9 @@ func TestClientRefusedForOneTokenEndsAsFailed(t *testing.T) {
 	}
 }
 
-// TestUnconfirmedVerdictIsNotAskedAboutEachMinute: the answers that follow say
+// TestUnconfirmedVerdictIsNotCheckedEachMinute: the answers that follow say
 // neither that the token lives nor that it is dead.
-func TestUnconfirmedVerdictIsNotAskedAboutEachMinute(t *testing.T) {
+func TestUnconfirmedVerdictIsNotCheckedEachMinute(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	clear := e.Facebook.InspectAs(noReason)
 	e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -313,9 +313,9 @@ func TestPageWhoseRoleIsLostIsNotServedDuringAnOutage(t *testing.T) {
 	e.Read("creds/" + enginetest.Page777)
 }
 
-// TestConnectInABadHourIsCompletedLater: the code is spent, and the token that it
+// TestConnectDuringOutageIsCompletedLater: the code is spent, and the token that it
 // was exchanged for is called dead without a reason (C14).
-func TestConnectInABadHourIsCompletedLater(t *testing.T) {
+func TestConnectDuringOutageIsCompletedLater(t *testing.T) {
 	e, s, _, code := enginetest.Authorized(t)
 	clear := e.Facebook.InspectAs(noReason)
 	proof := map[string]any{"actor": "admin", "connect_code": code}

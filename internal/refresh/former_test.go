@@ -200,7 +200,7 @@ func TestReplacedTokenOfASecondHolderIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestRevokingAReplacedTokenMayDieAtAnyStorageOperation(t *testing.T) {
+func TestRevocationOfReplacedTokenSurvivesCrash(t *testing.T) {
 	var first string
 	var until time.Time
 	setup := func() *enginetest.Engine {
@@ -223,9 +223,9 @@ func TestRevokingAReplacedTokenMayDieAtAnyStorageOperation(t *testing.T) {
 	})
 }
 
-// TestRefreshThatIsOvertakenLeavesNoTokenBehind: the credential is deleted, or
+// TestSupersededRefreshRevokesItsToken: the credential is deleted, or
 // connected again, while a refresh is on its way, and no record has what it brings.
-func TestRefreshThatIsOvertakenLeavesNoTokenBehind(t *testing.T) {
+func TestSupersededRefreshRevokesItsToken(t *testing.T) {
 	for name, overtake := range map[string]func(*enginetest.Engine){
 		"by a delete":    func(e *enginetest.Engine) { e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil) },
 		"by a reconnect": func(e *enginetest.Engine) { e.Install() },
@@ -262,9 +262,9 @@ func TestRefreshThatIsOvertakenLeavesNoTokenBehind(t *testing.T) {
 	}
 }
 
-// TestTokenThatWasKeptIsNotRevokedByACallUnderWay: with revoke=false the token may live on
+// TestStoredTokenIsNotRevokedByCallUnderWay: with revoke=false the token may live on
 // in another cluster. A check answers with that very token.
-func TestTokenThatWasKeptIsNotRevokedByACallUnderWay(t *testing.T) {
+func TestStoredTokenIsNotRevokedByCallUnderWay(t *testing.T) {
 	request := func(name string) func(e *enginetest.Engine) {
 		return func(e *enginetest.Engine) {
 			e.Do(logical.UpdateOperation, "connections/"+enginetest.Installation+"/"+name, nil)

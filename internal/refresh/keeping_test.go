@@ -21,7 +21,7 @@ import (
 )
 
 // A tenant's former token may be another's.
-func TestAFormerTokenThatAnotherTenantHolds(t *testing.T) {
+func TestFormerTokenOfAnotherTenantIsNotRevoked(t *testing.T) {
 	for name, act := range map[string]func(*enginetest.Engine){
 		"delete": func(e *enginetest.Engine) {
 			e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
@@ -55,7 +55,7 @@ func TestAFormerTokenThatAnotherTenantHolds(t *testing.T) {
 }
 
 // Checks that are turned on again are made.
-func TestChecksThatAreTurnedOnAgain(t *testing.T) {
+func TestChecksResumeWhenTurnedOn(t *testing.T) {
 	for name, reindex := range map[string]bool{"by themselves": false, "with a reindex": true} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
@@ -77,7 +77,7 @@ func TestChecksThatAreTurnedOnAgain(t *testing.T) {
 }
 
 // A shorter interval holds for what is there, within what it was before.
-func TestAShorterIntervalHoldsForWhatIsThere(t *testing.T) {
+func TestShorterIntervalAppliesToExistingCredentials(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "2400h"})
 	e.Install()
@@ -118,7 +118,7 @@ func TestChangedCheckIntervalPlansChecksAnew(t *testing.T) {
 
 // "Stored only if birth and generation are what it started from": a check
 // changes neither, and must not cost the fresh token.
-func TestACheckDoesNotCostARefresh(t *testing.T) {
+func TestCheckDoesNotPostponeRefresh(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{ExpiresIn60Days: true})
 	e.Install()
 	e.Clock.Advance(10 * enginetest.Day)
@@ -142,7 +142,7 @@ func TestACheckDoesNotCostARefresh(t *testing.T) {
 }
 
 // Each end is told twice, not at the other end's times, too.
-func TestEachEndIsToldTwice(t *testing.T) {
+func TestEachExpiryHasTwoEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	defer e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654}})()
 	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
@@ -173,7 +173,7 @@ func TestEachEndIsToldTwice(t *testing.T) {
 
 // A clock that stands ahead makes a token look expired that lives, and that
 // the provider does not extend: it is not asked about each minute.
-func TestAFastClockAsksNotEachMinute(t *testing.T) {
+func TestFastClockDoesNotCallEachMinute(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
 	e.Facebook.SetTokenExpiry(token, e.Clock.Now().Add(20*time.Hour))
@@ -200,7 +200,7 @@ func TestAFastClockAsksNotEachMinute(t *testing.T) {
 }
 
 // A config that is gone costs no write each quarter of an hour.
-func TestADeletedConfigCostsNothing(t *testing.T) {
+func TestDeletedConfigMakesNoCall(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.ConnectMany(20)
@@ -218,7 +218,7 @@ func TestADeletedConfigCostsNothing(t *testing.T) {
 }
 
 // What a person is told of a dead credential is why it died.
-func TestAFailedCheckDoesNotRewriteWhyItDied(t *testing.T) {
+func TestFailedCheckKeepsReasonOfDeath(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.ChangePassword("uma")
 	e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -232,7 +232,7 @@ func TestAFailedCheckDoesNotRewriteWhyItDied(t *testing.T) {
 }
 
 // A record that does not open costs the sweeps nothing for good.
-func TestACorruptRecordDoesNotFailEverySweep(t *testing.T) {
+func TestUnreadableRecordDoesNotFailEverySweep(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Plant("cred/"+enginetest.Uma, []byte{1, 2, 3})
 	e.Clock.Advance(enginetest.Day)
@@ -253,7 +253,7 @@ func TestACorruptRecordDoesNotFailEverySweep(t *testing.T) {
 }
 
 // The background work at a removal is within the budget, too.
-func TestARemovalIsPaced(t *testing.T) {
+func TestRemovalIsPaced(t *testing.T) {
 	synctest.Test(t, removalIsPaced)
 }
 
@@ -286,7 +286,7 @@ func paced(e *enginetest.Engine, callsPerSecond int) {
 }
 
 // A watermark that does not open is made anew; the mount goes on.
-func TestAWatermarkThatDoesNotOpen(t *testing.T) {
+func TestUnreadableWatermarkIsRestored(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Plant("watermark", []byte("x"))
 	e.Restart()
@@ -300,7 +300,7 @@ func TestAWatermarkThatDoesNotOpen(t *testing.T) {
 }
 
 // A page's scopes do not change with each fetch.
-func TestAPagesScopesDoNotFlap(t *testing.T) {
+func TestPageScopesStayEqual(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Read("creds/" + enginetest.Page777)
 	_, at := e.Events(0)
@@ -341,10 +341,10 @@ func backgroundCallsArePaced(t *testing.T) {
 	sweeping.Wait()
 }
 
-// TestWhatWaitsForAProviderComesBackSpread has the provider refuse the client
+// TestPostponedWorkIsSpread has the provider refuse the client
 // for long: what falls due is put off for six hours and spread over a seventh,
 // and never beyond half of what a token has left.
-func TestWhatWaitsForAProviderComesBackSpread(t *testing.T) {
+func TestPostponedWorkIsSpread(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	refs := e.ConnectMany(20)
@@ -379,9 +379,9 @@ func TestWhatWaitsForAProviderComesBackSpread(t *testing.T) {
 	}
 }
 
-// TestATokenThatIsNotExtendedIsTradedOnceADay covers Facebook's bad days: it
+// TestUnextendedTokenIsExchangedOnceADay covers Facebook's bad days: it
 // gives no more life, and a token that still has some is not worn out.
-func TestATokenThatIsNotExtendedIsTradedOnceADay(t *testing.T) {
+func TestUnextendedTokenIsExchangedOnceADay(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{ReexchangeNeverExtends: true})
 	e.Install()
 	e.Clock.Advance(48 * enginetest.Day)
@@ -437,8 +437,8 @@ func TestReconnectRevokesReplacedTokens(t *testing.T) {
 	}
 }
 
-// TestAStandbyDoesNoWork has a node that may not write be mounted and ticked.
-func TestAStandbyDoesNoWork(t *testing.T) {
+// TestStandbyDoesNoWork has a node that may not write be mounted and ticked.
+func TestStandbyDoesNoWork(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(2 * enginetest.Day)
 	e.RestartOn(&logical.StaticSystemView{ReplicationStateVal: consts.ReplicationPerformanceStandby})

@@ -16,7 +16,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestAPageHasATokenOfItsOwn(t *testing.T) {
+func TestPageHasItsOwnToken(t *testing.T) {
 	for name, above := range map[string]string{"through the installation": "org_acme/facebook/", "through a user": "org_acme/facebook/users/ada/"} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.New(t, authpipetest.Options{})
@@ -101,7 +101,7 @@ func TestGranularScopesNameTheirTargets(t *testing.T) {
 	}
 }
 
-func TestAPageLivesAndDiesWithWhatIsAboveIt(t *testing.T) {
+func TestPageFollowsItsParent(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	before := e.Read("creds/" + enginetest.Page777)["access_token"]
@@ -134,7 +134,7 @@ func TestAPageLivesAndDiesWithWhatIsAboveIt(t *testing.T) {
 	}
 }
 
-func TestAUsersPagesGoWithTheUser(t *testing.T) {
+func TestUserDeleteDeletesItsPages(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "pages_show_list", "require_installation": false})
 	const ada = "org_acme/facebook/users/ada"
@@ -153,7 +153,7 @@ func TestAUsersPagesGoWithTheUser(t *testing.T) {
 	}
 }
 
-func TestAUsersPagesAreListedRefreshedAndChecked(t *testing.T) {
+func TestUserPagesAreListedRefreshedAndChecked(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "pages_show_list,pages_read_engagement", "require_installation": false})
 	const ada = "org_acme/facebook/users/ada"
@@ -174,7 +174,7 @@ func TestAUsersPagesAreListedRefreshedAndChecked(t *testing.T) {
 	}
 }
 
-func TestManyPagesAreListedWhole(t *testing.T) {
+func TestManyPagesAreListed(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	var ids []string
 	for i := range 250 {
@@ -203,7 +203,7 @@ func post(e *enginetest.Engine, path string, form url.Values) int {
 	return resp.StatusCode
 }
 
-func TestAPageThatWasBeingFetchedGoesToo(t *testing.T) {
+func TestPageFetchedDuringDeleteIsDeleted(t *testing.T) {
 	for name, part := range map[string]func(e *enginetest.Engine){
 		"with a deletion that the provider asked for": func(e *enginetest.Engine) {
 			e.Facebook.RemoveApp(enginetest.AppID, "uma")

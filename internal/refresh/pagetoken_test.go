@@ -13,9 +13,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestAPageIsAskedAboutBeforeItIsServed has the list of pages hold one whose
+// TestPageIsCheckedBeforeItIsServed has the list of pages hold one whose
 // token is dead: every reader is told that, and the provider is asked once.
-func TestAPageIsAskedAboutBeforeItIsServed(t *testing.T) {
+func TestPageIsCheckedBeforeItIsServed(t *testing.T) {
 	for name, row := range map[string]struct{ subcode, code string }{
 		"the role is lost":   {"492", "revoked"},
 		"the token is dead":  {"460", "needs_reauth"},
@@ -36,7 +36,7 @@ func TestAPageIsAskedAboutBeforeItIsServed(t *testing.T) {
 	}
 }
 
-func TestALostPageRoleIsNoExpiry(t *testing.T) {
+func TestLostPageRoleIsNoExpiry(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Read("creds/" + enginetest.Page777)
@@ -51,7 +51,7 @@ func TestALostPageRoleIsNoExpiry(t *testing.T) {
 	e.Read("creds/org_acme/facebook/pages/778")
 }
 
-func TestAPageThatDiedAloneIsFetchedAnew(t *testing.T) {
+func TestDeadPageTokenIsFetchedAnew(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Facebook.KillToken(e.Read("creds/" + enginetest.Page777)["access_token"].(string), 190, 460, "")
@@ -63,7 +63,7 @@ func TestAPageThatDiedAloneIsFetchedAnew(t *testing.T) {
 	}
 }
 
-func TestADeadPageTokenIsNotAskedForAtEachRead(t *testing.T) {
+func TestDeadPageTokenIsNotFetchedAtEachRead(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Read("creds/" + enginetest.Page777)
@@ -78,9 +78,9 @@ func TestADeadPageTokenIsNotAskedForAtEachRead(t *testing.T) {
 	}
 }
 
-// TestAPagesTokenIsFetchedAndNeverExchanged has a page's token expire, which
+// TestPageTokenIsNeverExchanged has a page's token expire, which
 // one of a short-lived token does: the one above it is asked for another.
-func TestAPagesTokenIsFetchedAndNeverExchanged(t *testing.T) {
+func TestPageTokenIsNeverExchanged(t *testing.T) {
 	expiring := func(t *testing.T) (e *enginetest.Engine, token string) {
 		e = enginetest.New(t, authpipetest.Options{})
 		e.Install()
@@ -112,7 +112,7 @@ func TestAPagesTokenIsFetchedAndNeverExchanged(t *testing.T) {
 	})
 }
 
-func TestPagesSurviveAnAnswerThatIsNoList(t *testing.T) {
+func TestPagesSurviveMalformedList(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	before := e.Read("creds/" + enginetest.Page777)["access_token"]
@@ -125,7 +125,7 @@ func TestPagesSurviveAnAnswerThatIsNoList(t *testing.T) {
 	}
 }
 
-func TestThePageOfAFormerAccountIsNotServed(t *testing.T) {
+func TestPageOfFormerAccountIsNotServed(t *testing.T) {
 	eve := func(e *enginetest.Engine) {
 		e.Facebook.AddUser(authpipetest.User{ID: "eve", Pages: []string{"777"}})
 	}
@@ -164,9 +164,9 @@ func TestThePageOfAFormerAccountIsNotServed(t *testing.T) {
 	})
 }
 
-// TestAPageThatWasFetchedWithWhatIsNoMoreIsNotKept has the one above it change
+// TestPageFetchedWithReplacedTokenIsNotStored has the one above it change
 // while the pages are fetched, and the provider fail when they are fetched anew.
-func TestAPageThatWasFetchedWithWhatIsNoMoreIsNotKept(t *testing.T) {
+func TestPageFetchedWithReplacedTokenIsNotStored(t *testing.T) {
 	for name, change := range map[string]func(*enginetest.Engine){
 		"it is connected with another account": func(e *enginetest.Engine) {
 			e.Connect(enginetest.Installation, "admin", authpipetest.Consent{User: "eve"}, "allow_account_change", "true")
@@ -192,7 +192,7 @@ func TestAPageThatWasFetchedWithWhatIsNoMoreIsNotKept(t *testing.T) {
 	}
 }
 
-func TestPagesAreNotStoredUnderWhatIsGone(t *testing.T) {
+func TestPagesAreNotStoredUnderDeletedParent(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointAccounts, AfterEffect: true},
@@ -203,16 +203,16 @@ func TestPagesAreNotStoredUnderWhatIsGone(t *testing.T) {
 	}
 }
 
-func TestAPagesTokenIsNoPersons(t *testing.T) {
+func TestPageTokenIsNotImportedAsUser(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	token := e.Read("creds/" + enginetest.Page777)["access_token"].(string)
 	e.Refused("invalid_request", 400, logical.UpdateOperation, "creds/"+enginetest.Uma, map[string]any{"access_token": token})
 }
 
-// TestAPageIsServedWhateverIsRefreshedMeanwhile has the token above it be
+// TestPageIsServedDuringRefresh has the token above it be
 // replaced each time that the pages are fetched.
-func TestAPageIsServedWhateverIsRefreshedMeanwhile(t *testing.T) {
+func TestPageIsServedDuringRefresh(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	var releases []func()

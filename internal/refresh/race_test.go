@@ -16,7 +16,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestAnOldAnswerDoesNotBringTheDeadBack(t *testing.T) {
+func TestLateAnswerDoesNotReviveCredential(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, AfterEffect: true, Times: 1},
 		func() { e.Do(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil) },
@@ -29,7 +29,7 @@ func TestAnOldAnswerDoesNotBringTheDeadBack(t *testing.T) {
 	}
 }
 
-func TestADeleteWinsOverARefreshThatBeganBefore(t *testing.T) {
+func TestDeleteWinsOverEarlierRefresh(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(20 * 24 * time.Hour)
 	e.Facebook.During(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken},
@@ -41,7 +41,7 @@ func TestADeleteWinsOverARefreshThatBeganBefore(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 }
 
-func TestManyReadersShareOneRefresh(t *testing.T) {
+func TestReadersShareOneRefresh(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(20 * 24 * time.Hour)
 	n := e.Facebook.Count(authpipetest.EndpointExchangeToken)
@@ -55,7 +55,7 @@ func TestManyReadersShareOneRefresh(t *testing.T) {
 	}
 }
 
-func TestReadersOfALivingTokenDoNotWearTheProviderOut(t *testing.T) {
+func TestReadersOfLiveTokenMakeFewCalls(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	expiry, err := time.Parse(time.RFC3339, e.Read("creds/" + enginetest.Uma)["expires_at"].(string))
 	if err != nil {
@@ -85,7 +85,7 @@ func TestReadersOfALivingTokenDoNotWearTheProviderOut(t *testing.T) {
 	}
 }
 
-func TestAfterADayOfRiddlesTheTokenItselfIsAskedAbout(t *testing.T) {
+func TestTokenIsInspectedAfterADayOfUnknownErrors(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
 	e.Install()
@@ -109,7 +109,7 @@ func TestAfterADayOfRiddlesTheTokenItselfIsAskedAbout(t *testing.T) {
 	e.Refused("revoked", 409, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 }
 
-func TestADayOfRiddlesAboutALivingTokenIsNotForgotten(t *testing.T) {
+func TestUnknownErrorsOfLiveTokenStayCounted(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	due, err := time.Parse(time.RFC3339, e.Read("creds/" + enginetest.Uma)["last_vault_rotation"].(string))
 	if err != nil {
@@ -133,7 +133,7 @@ func TestADayOfRiddlesAboutALivingTokenIsNotForgotten(t *testing.T) {
 	}
 }
 
-func TestAnExpiredTokenIsNotServedAndTheProviderIsAskedOnce(t *testing.T) {
+func TestExpiredTokenIsNotServed(t *testing.T) {
 	type answer struct {
 		code   string
 		status int
@@ -159,7 +159,7 @@ func TestAnExpiredTokenIsNotServedAndTheProviderIsAskedOnce(t *testing.T) {
 	}
 }
 
-func TestAMissingPermissionCostsNoLivingToken(t *testing.T) {
+func TestMissingPermissionKeepsLiveToken(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(20 * 24 * time.Hour)
 	defer e.Facebook.Fail(authpipetest.Fault{Error: &authpipetest.GraphError{Message: "(#10) Application does not have permission for this action", Code: 10}})()
@@ -169,7 +169,7 @@ func TestAMissingPermissionCostsNoLivingToken(t *testing.T) {
 	}
 }
 
-func TestStorageTroubleIsNotBlamedOnTheCredential(t *testing.T) {
+func TestStorageErrorMarksNoCredential(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Restart() // knows nothing
 	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
@@ -187,7 +187,7 @@ func TestStorageTroubleIsNotBlamedOnTheCredential(t *testing.T) {
 	}
 }
 
-func TestACredentialWhoseConfigurationIsGoneIsServed(t *testing.T) {
+func TestCredentialIsServedWithoutConfig(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, "config/facebook", map[string]any{"force": true})
 	resp, err := e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil)
@@ -196,7 +196,7 @@ func TestACredentialWhoseConfigurationIsGoneIsServed(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheMountEndsWhatRuns(t *testing.T) {
+func TestShutdownEndsCalls(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	if err := e.Initialize(context.Background(), nil); err != nil {
 		t.Fatal(err)
@@ -219,9 +219,9 @@ func TestTheEndOfTheMountEndsWhatRuns(t *testing.T) {
 	}
 }
 
-// TestTheCallerGoesAway has the caller of each path that calls out leave while
+// TestCallOutlivesItsCaller has the caller of each path that calls out leave while
 // the provider is at it: what was begun is carried through.
-func TestTheCallerGoesAway(t *testing.T) {
+func TestCallOutlivesItsCaller(t *testing.T) {
 	leaving := func(e *enginetest.Engine, endpoint string, op logical.Operation, path string, data map[string]any) {
 		ctx, leave := context.WithCancel(t.Context())
 		e.Facebook.During(authpipetest.Fault{Endpoint: endpoint},
@@ -270,7 +270,7 @@ func TestTheCallerGoesAway(t *testing.T) {
 	})
 }
 
-func TestAPanicInTheSweepDoesNotEndTheWorker(t *testing.T) {
+func TestPanicInSweepDoesNotEndWorker(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	if err := e.Initialize(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -302,9 +302,9 @@ func TestAPanicInTheSweepDoesNotEndTheWorker(t *testing.T) {
 	<-swept
 }
 
-// TestChecksDoNotPutTheRefreshOff lives through a token's days with its daily
+// TestChecksDoNotPostponeRefresh lives through a token's days with its daily
 // checks: it is refreshed when it was planned, and not when it is nearly over.
-func TestChecksDoNotPutTheRefreshOff(t *testing.T) {
+func TestChecksDoNotPostponeRefresh(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	before := e.Read("creds/" + enginetest.Uma)
 	planned := time.Duration(before["ttl"].(int64)) * time.Second

@@ -30,7 +30,7 @@ func lead(e *enginetest.Engine, ahead time.Duration) {
 
 // A token that has half a day left, and a clock that says that it has expired:
 // what fails then is not the token's end.
-func TestAClockThatStoodAheadEndsNoLivingToken(t *testing.T) {
+func TestFastClockEndsNoLivingToken(t *testing.T) {
 	for name, touch := range map[string]func(*enginetest.Engine){
 		"a sweep": func(e *enginetest.Engine) { e.SweepRecovering(e.T.Context()) },
 		"a read":  func(e *enginetest.Engine) { e.Do(logical.ReadOperation, "creds/"+enginetest.Uma, nil) },
@@ -61,7 +61,7 @@ func TestAClockThatStoodAheadEndsNoLivingToken(t *testing.T) {
 
 // A person connects while the clock stands a day ahead, and asks to be deleted
 // after it was set right.
-func TestWhatWasConnectedByAClockThatStoodAheadIsDeleted(t *testing.T) {
+func TestCredentialConnectedByFastClockIsDeleted(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	lead(e, enginetest.Day)
 	e.Install()
@@ -79,8 +79,8 @@ func TestWhatWasConnectedByAClockThatStoodAheadIsDeleted(t *testing.T) {
 	}
 }
 
-// TestAClockThatStoodAheadForgetsNoTokenThatNobodyReads is as TestAClockThatStoodAheadEndsNoLivingToken, and nobody reads.
-func TestAClockThatStoodAheadForgetsNoTokenThatNobodyReads(t *testing.T) {
+// TestFastClockKeepsUnreadToken is as TestFastClockEndsNoLivingToken, and nobody reads.
+func TestFastClockKeepsUnreadToken(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.SetTokenExpiry(e.Token(enginetest.Uma), e.Clock.Now().Add(enginetest.Day/2))
 	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)

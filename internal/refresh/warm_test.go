@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestAWarmReadMakesNoStorageCall(t *testing.T) {
+func TestWarmReadMakesNoStorageCall(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	const ada = "org_acme/facebook/users/ada"
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "pages_show_list"})
@@ -34,9 +34,9 @@ func TestAWarmReadMakesNoStorageCall(t *testing.T) {
 	}
 }
 
-// TestAReadAfterAWriteIsRight does to uma's credential, while it is warm, what
+// TestReadAfterWriteIsCurrent does to uma's credential, while it is warm, what
 // may be done to it, and reads again.
-func TestAReadAfterAWriteIsRight(t *testing.T) {
+func TestReadAfterWriteIsCurrent(t *testing.T) {
 	for name, row := range map[string]struct {
 		write func(*enginetest.Engine)
 		same  []string // of "access_token" and "appsecret_proof"
@@ -108,7 +108,7 @@ func TestAReadAfterAWriteIsRight(t *testing.T) {
 	}
 }
 
-func TestWhatAnotherNodeWroteIsServedAsSoonAsVaultTells(t *testing.T) {
+func TestWriteOfAnotherNodeIsServedOnInvalidation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Read("creds/" + enginetest.Page777)
 	e.Clock.Advance(20 * 24 * time.Hour)
@@ -133,7 +133,7 @@ func TestWhatAnotherNodeWroteIsServedAsSoonAsVaultTells(t *testing.T) {
 	}
 }
 
-func TestAStandbyThatNobodyTellsServesNothingOlderThanAMinute(t *testing.T) {
+func TestStandbyCacheLastsAMinute(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(20 * 24 * time.Hour)
 	other := e.Node(enginetest.Standby())
@@ -148,7 +148,7 @@ func TestAStandbyThatNobodyTellsServesNothingOlderThanAMinute(t *testing.T) {
 	}
 }
 
-func TestAStandbyThatBecomesActiveForgets(t *testing.T) {
+func TestStandbyDropsCacheWhenActive(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(20 * 24 * time.Hour)
 	s := &enginetest.System{}

@@ -47,7 +47,7 @@ func TestAccountListsItsRefsInEveryTenant(t *testing.T) {
 	}
 }
 
-func TestAccountIsRefused(t *testing.T) {
+func TestBadAccountIsRefused(t *testing.T) {
 	e, account := spread(t, authpipetest.Options{})
 	for _, op := range []logical.Operation{logical.ReadOperation, logical.DeleteOperation} {
 		e.Refused("not_found", 404, op, "accounts/facebook/4711", nil)
@@ -142,7 +142,7 @@ func TestAccountDeletionNeedsForceForAnUnreadableRecord(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "accounts/facebook/"+account, nil)
 }
 
-func TestAccountDeletionTakesPagesAlong(t *testing.T) {
+func TestAccountDeletionDeletesPages(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Read("creds/" + enginetest.Page777)
 	account := e.Read("creds/" + enginetest.Installation)["provider_user_id"].(string)
@@ -157,7 +157,7 @@ func TestAccountDeletionTakesPagesAlong(t *testing.T) {
 	}
 }
 
-func TestBusinessIsFoundAndDisconnectedByItsID(t *testing.T) {
+func TestBusinessIsDisconnectedByItsID(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Install()
 	e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "ada"})
@@ -182,9 +182,9 @@ func TestBusinessIsFoundAndDisconnectedByItsID(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "accounts/facebook/"+enginetest.BusinessID, nil)
 }
 
-// TestAccountDeletionMayDieAtAnyStorageOperation repeats a delete that was cut
+// TestAccountDeletionSurvivesCrash repeats a delete that was cut
 // short at each storage operation.
-func TestAccountDeletionMayDieAtAnyStorageOperation(t *testing.T) {
+func TestAccountDeletionSurvivesCrash(t *testing.T) {
 	for name, said := range map[string]map[string]any{"revoking": nil, "leaving the grant": {"revoke": false}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -217,9 +217,9 @@ func TestAccountDeletionMayDieAtAnyStorageOperation(t *testing.T) {
 	}
 }
 
-// TestAccountIsClosedToACallerOfOneTenant binds a caller to a tenant that has a
+// TestAccountIsDeniedToBoundCaller binds a caller to a tenant that has a
 // ref of the account.
-func TestAccountIsClosedToACallerOfOneTenant(t *testing.T) {
+func TestAccountIsDeniedToBoundCaller(t *testing.T) {
 	e, _ := enginetest.Scoped(t)
 	e.Install()
 	account := e.Read("creds/" + enginetest.Installation)["provider_user_id"].(string)

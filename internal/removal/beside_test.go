@@ -13,9 +13,9 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestWhateverRunsBesideItATenantEndsDeleted has all that may be done at a
+// TestDeletionCompletesBesideOtherRequests has all that may be done at a
 // tenant be done at once, twice each.
-func TestWhateverRunsBesideItATenantEndsDeleted(t *testing.T) {
+func TestDeletionCompletesBesideOtherRequests(t *testing.T) {
 	for i := range 6 {
 		e := enginetest.Connected(t, authpipetest.Options{})
 		e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
@@ -68,10 +68,10 @@ func TestWhateverRunsBesideItATenantEndsDeleted(t *testing.T) {
 	}
 }
 
-// TestWhatIsDoneAtATenantIsDoneOrNotWhereStorageGoesAway has storage be gone
+// TestTenantOperationSurvivesStorageOutage has storage be gone
 // from each operation on for the rest of the request, and come back to the same
 // process.
-func TestWhatIsDoneAtATenantIsDoneOrNotWhereStorageGoesAway(t *testing.T) {
+func TestTenantOperationSurvivesStorageOutage(t *testing.T) {
 	type row struct {
 		op   logical.Operation
 		path string

@@ -50,9 +50,9 @@ func TestImportOfARemovedBusinessTokenIsRefused(t *testing.T) {
 	}
 }
 
-// TestDebugTokenThatFailsForALivingTokenCostsNothing has debug_token answer code
+// TestFailingDebugTokenMarksNoLivingToken has debug_token answer code
 // 100 for a token that /me accepts.
-func TestDebugTokenThatFailsForALivingTokenCostsNothing(t *testing.T) {
+func TestFailingDebugTokenMarksNoLivingToken(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	defer e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Error: &authpipetest.GraphError{Code: 100, Type: "GraphMethodException", Message: "(#100) Unsupported request"}})()
 	e.Refused("unavailable", 502, logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
@@ -60,9 +60,9 @@ func TestDebugTokenThatFailsForALivingTokenCostsNothing(t *testing.T) {
 	e.Read("creds/" + enginetest.Uma)
 }
 
-// TestBusinessTokenThatOutlivesItsRevocationIsNotForgotten: Facebook may report
+// TestBusinessTokenThatOutlivesRevocationIsNotDeleted: Facebook may report
 // success and leave the token of a client's business alive (C6).
-func TestBusinessTokenThatOutlivesItsRevocationIsNotForgotten(t *testing.T) {
+func TestBusinessTokenThatOutlivesRevocationIsNotDeleted(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{RevokeSparesIntegrations: true}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "ada"})
 	_, err := e.Do(logical.DeleteOperation, "creds/"+enginetest.Globex, nil)
@@ -85,7 +85,7 @@ func TestBusinessTokenThatOutlivesItsRevocationIsNotForgotten(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Globex, nil)
 }
 
-func TestBusinessTokenThatOutlivesItsRevocationIsForgottenByForce(t *testing.T) {
+func TestBusinessTokenThatOutlivesRevocationIsDeletedByForce(t *testing.T) {
 	e := enginetest.Business(t, authpipetest.Options{RevokeSparesIntegrations: true}, authpipetest.Business{}, authpipetest.Configuration{})
 	e.Install()
 	e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"})

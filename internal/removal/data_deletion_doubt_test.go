@@ -16,7 +16,7 @@ import (
 // The tests of this file are about deletions whose request, connection and
 // check come close together.
 
-func TestADeletionTakesWhatWasStoredWhileItWasAskedFor(t *testing.T) {
+func TestDataDeletionIncludesCredentialStoredMeanwhile(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Udo, nil)
 	back := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
@@ -39,7 +39,7 @@ func TestADeletionTakesWhatWasStoredWhileItWasAskedFor(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Udo, nil)
 }
 
-func TestADeletionIsNotRejectedBeforeTheProviderCanKnow(t *testing.T) {
+func TestDataDeletionIsNotRejectedAtOnce(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(time.Hour + 55*time.Second)
 	code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
@@ -54,7 +54,7 @@ func TestADeletionIsNotRejectedBeforeTheProviderCanKnow(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Uma, nil)
 }
 
-func TestWhereAGrantStandsADeletionDeletesNothing(t *testing.T) {
+func TestDataDeletionSparesLivingGrant(t *testing.T) {
 	for _, dead := range []string{enginetest.Uma, "org_globex/facebook/installation"} {
 		t.Run("but its token at "+dead+" is dead", func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})
@@ -72,7 +72,7 @@ func TestWhereAGrantStandsADeletionDeletesNothing(t *testing.T) {
 	}
 }
 
-func TestADeletionSparesWhatIsConnectedWhileItIsCarriedOut(t *testing.T) {
+func TestDataDeletionSparesCredentialConnectedMeanwhile(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.RemoveApp(enginetest.AppID, "uma")
 	code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))

@@ -16,7 +16,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-func TestADeletionIsCarriedOutAndCanBeReadOf(t *testing.T) {
+func TestDataDeletionCompletesWithReadableStatus(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "ada"})
 	e.Read("creds/" + enginetest.Page777)
@@ -56,7 +56,7 @@ func TestADeletionIsCarriedOutAndCanBeReadOf(t *testing.T) {
 	}
 }
 
-func TestADeletionTellsNobodyWithoutItsCode(t *testing.T) {
+func TestDataDeletionStatusNeedsItsCode(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
 	if len(code) != 32 || strings.Contains(e.Storage.Snapshot(), code) {
@@ -78,7 +78,7 @@ func TestADeletionTellsNobodyWithoutItsCode(t *testing.T) {
 	}
 }
 
-func TestALivingGrantKeepsItsCredential(t *testing.T) {
+func TestDataDeletionKeepsCredentialOfLivingGrant(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(time.Hour)
 	code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
@@ -89,7 +89,7 @@ func TestALivingGrantKeepsItsCredential(t *testing.T) {
 	e.Read("creds/" + enginetest.Uma)
 }
 
-func TestADeletionWaitsForTheProvider(t *testing.T) {
+func TestDataDeletionWaitsForProvider(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.RemoveApp(enginetest.AppID, "uma")
 	repair := e.Facebook.Fail(authpipetest.Fault{Status: 500, Body: "<html>down</html>"})
@@ -110,7 +110,7 @@ func TestADeletionWaitsForTheProvider(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Uma, nil)
 }
 
-func TestADeletionSparesWhatWasConnectedSince(t *testing.T) {
+func TestDataDeletionSparesLaterConnection(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.RemoveApp(enginetest.AppID, "uma")
 	code := e.Webhooks.RequestDeletion(enginetest.SignedRequest(enginetest.AppSecret, e.Webhooks.Request("uma", e.Clock.Now())))
@@ -123,7 +123,7 @@ func TestADeletionSparesWhatWasConnectedSince(t *testing.T) {
 	}
 }
 
-func TestADeletionIsForgottenAfterNinetyDays(t *testing.T) {
+func TestDataDeletionRecordExpiresAfterNinetyDays(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})
 	e.Facebook.RemoveApp(enginetest.AppID, "uma")
@@ -139,7 +139,7 @@ func TestADeletionIsForgottenAfterNinetyDays(t *testing.T) {
 	}
 }
 
-func TestADeletionNeedsAnAddressToBeReadAt(t *testing.T) {
+func TestDataDeletionNeedsStatusURL(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"redirect_uris": "https://app.example.com/oauth"})
 	e.Facebook.RemoveApp(enginetest.AppID, "uma")
@@ -154,7 +154,7 @@ func TestADeletionNeedsAnAddressToBeReadAt(t *testing.T) {
 	}
 }
 
-func TestNoPageIsLeftBehindByADeletion(t *testing.T) {
+func TestDataDeletionOfPagesSurvivesCrash(t *testing.T) {
 	setup := func() *enginetest.Engine {
 		e := enginetest.New(t, authpipetest.Options{})
 		e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": 0})

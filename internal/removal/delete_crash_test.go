@@ -12,10 +12,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestADeletionMayDieAtAnyStorageOperation stops the world at each operation of
+// TestTenantDeletionSurvivesCrash stops the world at each operation of
 // the request and of the sweep that carries it out, by force and without, amid
 // a rotation and a refresh.
-func TestADeletionMayDieAtAnyStorageOperation(t *testing.T) {
+func TestTenantDeletionSurvivesCrash(t *testing.T) {
 	for name, said := range map[string]map[string]any{"revoking": nil, "by force": {"force": true}} {
 		request := func(e *enginetest.Engine) error { return e.Try(logical.DeleteOperation, enginetest.Acme, said) }
 		begun := func(e *enginetest.Engine) {

@@ -13,10 +13,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// TestWhatWasUnderWayIsNotStoredForATenantThatWasDeleted has each way to store a
+// TestCallUnderWayStoresNothingForDeletedTenant has each way to store a
 // credential hang at the provider while its tenant is deleted, is gone, and
 // has begun anew.
-func TestWhatWasUnderWayIsNotStoredForATenantThatWasDeleted(t *testing.T) {
+func TestCallUnderWayStoresNothingForDeletedTenant(t *testing.T) {
 	complete := func(e *enginetest.Engine) (string, func() error) {
 		s := e.Begin(enginetest.Udo, nil)
 		code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(e.T)
@@ -78,7 +78,7 @@ func TestWhatWasUnderWayIsNotStoredForATenantThatWasDeleted(t *testing.T) {
 	}
 }
 
-func TestATenantThatIsDeletedWhileItsFirstConnectionIsMadeDoesNotBegin(t *testing.T) {
+func TestTenantDeletionWinsOverFirstConnection(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	s := e.Begin("org_new/facebook/installation", map[string]any{"actor": "boss"})
 	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "ada"})).ConnectCode(t)
@@ -94,9 +94,9 @@ func TestATenantThatIsDeletedWhileItsFirstConnectionIsMadeDoesNotBegin(t *testin
 	}
 }
 
-// TestASessionThatIsBeingTakenIsNotStoredForTheNextLife has a completion be
+// TestSessionUnderWayIsNotStoredForNewTenant has a completion be
 // kept from its step while its tenant is deleted and begins anew.
-func TestASessionThatIsBeingTakenIsNotStoredForTheNextLife(t *testing.T) {
+func TestSessionUnderWayIsNotStoredForNewTenant(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Udo, nil)
 	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
@@ -123,7 +123,7 @@ func TestASessionThatIsBeingTakenIsNotStoredForTheNextLife(t *testing.T) {
 	}
 }
 
-func TestALoginOnADeviceDoesNotBeginForATenantThatWasDeletedMeanwhile(t *testing.T) {
+func TestDeviceLoginDoesNotBeginForDeletedTenant(t *testing.T) {
 	e, _, _ := enginetest.Device(t, enginetest.Installation, "admin")
 	e.Connect(enginetest.Globex, "boss", authpipetest.Consent{User: "udo"})
 	e.Install()

@@ -25,7 +25,7 @@ func deletion(e *enginetest.Engine) map[string]any {
 	return deletion
 }
 
-func TestATenantIsRevokedAndRemovedWithAllThatItHas(t *testing.T) {
+func TestTenantDeletionRevokesAndRemovesAll(t *testing.T) {
 	e := enginetest.Populated(t) // org_globex holds uma's account
 	e.Connect("org_acme/facebook/users/ada", "ada", authpipetest.Consent{User: "ada"})
 	e.WriteStatic(enginetest.StaticHook, "webhook_secret", enginetest.APIKey)
@@ -81,7 +81,7 @@ func TestATenantIsRevokedAndRemovedWithAllThatItHas(t *testing.T) {
 	e.InvalidateKey(t.Context(), "cred/"+enginetest.Uma)
 }
 
-func TestAListSaysThatATenantIsBeingDeleted(t *testing.T) {
+func TestListShowsTenantDeletion(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
 	info := e.Must(logical.ListOperation, "creds/org_acme/facebook/users/", nil)["key_info"].(map[string]any)["uma"].(map[string]any)
@@ -90,7 +90,7 @@ func TestAListSaysThatATenantIsBeingDeleted(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeRevokedKeepsItsTenant(t *testing.T) {
+func TestTenantDeletionWaitsForRevocation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	token := e.Token(enginetest.Uma)
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
@@ -110,9 +110,9 @@ func TestWhatCannotBeRevokedKeepsItsTenant(t *testing.T) {
 	e.Tenant.CheckDeleted("at the end")
 }
 
-// TestManyWhoCannotBeRevokedKeepNoneFromTheirTurn has more fail than a record
+// TestFailingRevocationsDelayNoOthers has more fail than a record
 // names, in slices of one.
-func TestManyWhoCannotBeRevokedKeepNoneFromTheirTurn(t *testing.T) {
+func TestFailingRevocationsDelayNoOthers(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	record := e.Storage.Raw("cred/" + enginetest.Uma)
 	for i := range 105 {
@@ -138,7 +138,7 @@ func TestManyWhoCannotBeRevokedKeepNoneFromTheirTurn(t *testing.T) {
 	e.Tenant.CheckDeleted("by force")
 }
 
-func TestADeletionTakesMoreSaidLater(t *testing.T) {
+func TestTenantDeletionTakesLaterOptions(t *testing.T) {
 	for name, said := range map[string]map[string]any{"force": {"force": true}, "no revoking": {"revoke": false}} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})
@@ -160,7 +160,7 @@ func TestADeletionTakesMoreSaidLater(t *testing.T) {
 	}
 }
 
-func TestMoreIsHeardWhileTheWorkerIsAtIt(t *testing.T) {
+func TestTenantDeletionTakesOptionsDuringSweep(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
 	e.Clock.Advance(2 * time.Minute)
@@ -174,7 +174,7 @@ func TestMoreIsHeardWhileTheWorkerIsAtIt(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, enginetest.Acme, nil)
 }
 
-func TestByForceTheKeysGoAtOnce(t *testing.T) {
+func TestForcedTenantDeletionPurgesKeysAtOnce(t *testing.T) {
 	e := enginetest.Populated(t)
 	other := e.Node(enginetest.Standby())
 	other.Read("creds/" + enginetest.Uma)
@@ -202,7 +202,7 @@ func TestByForceTheKeysGoAtOnce(t *testing.T) {
 	}
 }
 
-func TestByForceAllIsRemoved(t *testing.T) {
+func TestForcedTenantDeletionRemovesAll(t *testing.T) {
 	e := enginetest.Populated(t)
 	n := e.Facebook.Count("")
 	e.Must(logical.DeleteOperation, enginetest.Acme, map[string]any{"force": true})
@@ -227,7 +227,7 @@ func TestByForceAllIsRemoved(t *testing.T) {
 	}
 }
 
-func TestAGrantIsRevokedThatOnlyAShreddedTenantHeldToo(t *testing.T) {
+func TestGrantSharedWithPurgedTenantIsRevoked(t *testing.T) {
 	e := enginetest.Populated(t)
 	token := e.Token(enginetest.Globex)
 	e.Must(logical.DeleteOperation, enginetest.Acme, map[string]any{"force": true})
@@ -239,7 +239,7 @@ func TestAGrantIsRevokedThatOnlyAShreddedTenantHeldToo(t *testing.T) {
 	}
 }
 
-func TestTwoTenantsOfOneAccountThatAreDeletedTogetherRevokeIt(t *testing.T) {
+func TestLastOfTwoTenantDeletionsRevokesAccount(t *testing.T) {
 	e := enginetest.Populated(t)
 	token := e.Token(enginetest.Globex)
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
@@ -253,7 +253,7 @@ func TestTwoTenantsOfOneAccountThatAreDeletedTogetherRevokeIt(t *testing.T) {
 	}
 }
 
-func TestWithoutRevokingTheProviderIsNotTold(t *testing.T) {
+func TestTenantDeletionWithoutRevokeMakesNoCall(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	token, n := e.Token(enginetest.Uma), e.Facebook.Count("")
 	e.Must(logical.DeleteOperation, enginetest.Acme, map[string]any{"revoke": false})
@@ -264,7 +264,7 @@ func TestWithoutRevokingTheProviderIsNotTold(t *testing.T) {
 	e.Tenant.CheckDeleted("at the end")
 }
 
-func TestASessionOfADeletedTenantIsNone(t *testing.T) {
+func TestSessionOfDeletedTenantIsNotFound(t *testing.T) {
 	for name, at := range map[string]struct{ deleted, again bool }{
 		"while it is being deleted": {}, "when it is gone": {deleted: true}, "when it has begun anew": {true, true},
 	} {
@@ -298,7 +298,7 @@ func TestASessionOfADeletedTenantIsNone(t *testing.T) {
 	}
 }
 
-func TestADeletionTakesARemovalAndARotationOver(t *testing.T) {
+func TestTenantDeletionReplacesRemovalAndRotation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	repair := e.Facebook.Fail(enginetest.RevokeDown)
 	e.Connect("org_acme/facebook/users/ada", "ada", authpipetest.Consent{User: "ada"}) // so that the installation is not told
@@ -318,9 +318,9 @@ func TestADeletionTakesARemovalAndARotationOver(t *testing.T) {
 	e.Tenant.CheckDeleted("at the end")
 }
 
-// TestADeletionDuringAWalkWins has a tenant be deleted while its last record is
+// TestTenantDeletionWinsOverScan has a tenant be deleted while its last record is
 // being written by a reindex or a rotation.
-func TestADeletionDuringAWalkWins(t *testing.T) {
+func TestTenantDeletionWinsOverScan(t *testing.T) {
 	for _, walk := range []string{"/rotate", "/reindex"} {
 		t.Run(walk, func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})
@@ -347,7 +347,7 @@ func TestADeletionDuringAWalkWins(t *testing.T) {
 	}
 }
 
-func TestADeletionIsCarriedOnWhereItsEntryWasLost(t *testing.T) {
+func TestTenantDeletionContinuesWithoutItsEntry(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
 	e.Tenant.LoseIndex("org_acme")
@@ -358,8 +358,8 @@ func TestADeletionIsCarriedOnWhereItsEntryWasLost(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, enginetest.Acme, nil)
 }
 
-// TestATenantOfManyIsDeletedInSlices has each slice be over after a lot of records.
-func TestATenantOfManyIsDeletedInSlices(t *testing.T) {
+// TestLargeTenantIsDeletedInSlices has each slice be over after a lot of records.
+func TestLargeTenantIsDeletedInSlices(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for i := range 100 {
 		user := fmt.Sprintf("u%02d", i)
@@ -388,7 +388,7 @@ func TestATenantOfManyIsDeletedInSlices(t *testing.T) {
 	e.Tenant.CheckDeleted("at the end")
 }
 
-func TestADeletionNamesATenant(t *testing.T) {
+func TestDeletionNeedsKnownTenant(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Refused("not_found", 404, logical.DeleteOperation, "tenants/org_none", nil)
 	e.Refused("not_found", 404, logical.DeleteOperation, "tenants/org_none", map[string]any{"force": true})

@@ -14,7 +14,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
-func TestADeleteRevokesAtTheProvider(t *testing.T) {
+func TestDeleteRevokesGrant(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, nil)
@@ -31,7 +31,7 @@ func TestADeleteRevokesAtTheProvider(t *testing.T) {
 	}
 }
 
-func TestAFailedRevocationDeletesNothing(t *testing.T) {
+func TestFailedRevocationDeletesNothing(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	repair := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointRevoke, Status: 500, Error: &authpipetest.GraphError{Message: "An unknown error occurred", Code: 1}})
 	defer repair()
@@ -47,7 +47,7 @@ func TestAFailedRevocationDeletesNothing(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Uma, nil)
 }
 
-func TestADeleteMayLeaveTheGrant(t *testing.T) {
+func TestDeleteMayLeaveGrant(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Uma, map[string]any{"revoke": false})
@@ -56,7 +56,7 @@ func TestADeleteMayLeaveTheGrant(t *testing.T) {
 	}
 }
 
-func TestAHolderWhoseGrantIsGoneDoesNotKeepAnotherFromRevoking(t *testing.T) {
+func TestDeadHolderDoesNotPreventRevocation(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	const other = "org_globex/facebook/installation"
@@ -70,7 +70,7 @@ func TestAHolderWhoseGrantIsGoneDoesNotKeepAnotherFromRevoking(t *testing.T) {
 	}
 }
 
-func TestTheLastHolderOfAnAccountRevokes(t *testing.T) {
+func TestLastHolderOfAccountRevokes(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	const other = "org_globex/facebook/installation"
@@ -90,7 +90,7 @@ func TestTheLastHolderOfAnAccountRevokes(t *testing.T) {
 	}
 }
 
-func TestWithAnInstallationGoesAllUnderIt(t *testing.T) {
+func TestInstallationDeleteDeletesAllUnderIt(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	const ada = "org_acme/facebook/users/ada"
 	e.Connect(ada, "ada", authpipetest.Consent{User: "ada"}) // the admin is a user too
@@ -140,7 +140,7 @@ func TestWithAnInstallationGoesAllUnderIt(t *testing.T) {
 	e.Install()
 }
 
-func TestAConnectWinsOverADeleteThatBeganBefore(t *testing.T) {
+func TestConnectWinsOverEarlierDelete(t *testing.T) {
 	t.Run("of another account, while the provider revokes", func(t *testing.T) {
 		e := enginetest.Connected(t, authpipetest.Options{})
 		s := e.Begin(enginetest.Uma, map[string]any{"allow_account_change": true})
@@ -191,7 +191,7 @@ func TestAConnectWinsOverADeleteThatBeganBefore(t *testing.T) {
 	})
 }
 
-func TestOfTwoWhoGoTogetherTheLastRevokes(t *testing.T) {
+func TestLastOfConcurrentDeletesRevokes(t *testing.T) {
 	const other = "org_globex/facebook/installation"
 	t.Run("two requests", func(t *testing.T) {
 		e := enginetest.New(t, authpipetest.Options{})
@@ -233,7 +233,7 @@ func TestOfTwoWhoGoTogetherTheLastRevokes(t *testing.T) {
 	})
 }
 
-func TestWhatIsStoredAfterItsGrantWasRevokedIsCheckedAtOnce(t *testing.T) {
+func TestCredentialStoredAfterRevocationIsCheckedAtOnce(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	const other = "org_globex/facebook/installation"
 	s := e.Begin(other, map[string]any{"actor": "boss"})
@@ -257,7 +257,7 @@ func TestWhatIsStoredAfterItsGrantWasRevokedIsCheckedAtOnce(t *testing.T) {
 	e.Refused("revoked", 409, logical.ReadOperation, "creds/"+other, nil)
 }
 
-func TestARevocationWhoseAnswerIsLostIsLookedInto(t *testing.T) {
+func TestUnansweredRevocationIsChecked(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	fault := enginetest.RevokeDown
 	fault.AfterEffect, fault.Times = true, 1

@@ -75,9 +75,9 @@ func TestDeletedTenantIsNamedNowhere(t *testing.T) {
 	}
 }
 
-// TestTenantThatBeginsAnewKeepsItsEvents within the week in which those of before are
+// TestNewTenantOfSameNameKeepsItsEvents within the week in which those of before are
 // forgotten.
-func TestTenantThatBeginsAnewKeepsItsEvents(t *testing.T) {
+func TestNewTenantOfSameNameKeepsItsEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
 	e.FinishRemoval()
@@ -90,8 +90,8 @@ func TestTenantThatBeginsAnewKeepsItsEvents(t *testing.T) {
 	}
 }
 
-// TestEventsOfAProviderStay where a deleted tenant has the provider's name.
-func TestEventsOfAProviderStay(t *testing.T) {
+// TestEventsOfProviderStay where a deleted tenant has the provider's name.
+func TestEventsOfProviderStay(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Connect("facebook/facebook/installation", "boss", authpipetest.Consent{User: "ada"})
 	e.Facebook.LimitOnce(4)
@@ -136,9 +136,9 @@ func TestDeletedPersonIsNamedNowhere(t *testing.T) {
 	}
 }
 
-// TestForgettingMayDieAtAnyStorageOperation of a tenant's end, of a person's and of
-// what is done a week later.
-func TestForgettingMayDieAtAnyStorageOperation(t *testing.T) {
+// TestForgettingSurvivesCrash kills the engine as it deletes a tenant or a person, and
+// a week later.
+func TestForgettingSurvivesCrash(t *testing.T) {
 	endOf := func(said map[string]any) func(*enginetest.Engine) {
 		return func(e *enginetest.Engine) {
 			e.Must(logical.DeleteOperation, enginetest.Acme, said)
@@ -212,9 +212,9 @@ func TestDeletedPersonsPagesAreNamedNowhere(t *testing.T) {
 	}
 }
 
-// TestReconnectBesideADeletionKeepsItsEvents: the person is connected again before their
+// TestReconnectDuringDeletionKeepsItsEvents: the person is connected again before their
 // deletion is carried out, or just after.
-func TestReconnectBesideADeletionKeepsItsEvents(t *testing.T) {
+func TestReconnectDuringDeletionKeepsItsEvents(t *testing.T) {
 	for name, want := range map[string]string{"before": "connection.created connection.revoked connection.reconnected", "after": "connection.created"} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})
@@ -285,8 +285,8 @@ func TestIndexEntriesThatCannotBeDeletedAreDeletedLater(t *testing.T) {
 	}
 }
 
-// TestNewLifeKeepsItsEvents, those too that tell of deletions in it.
-func TestNewLifeKeepsItsEvents(t *testing.T) {
+// TestReconnectedRefKeepsItsEvents, those too that tell of deletions in it.
+func TestReconnectedRefKeepsItsEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
 	e.FinishRemoval()

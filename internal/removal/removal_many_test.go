@@ -28,7 +28,7 @@ func throng(e *enginetest.Engine, n int) {
 	}
 }
 
-func TestToUninstallForManyHoldsNoRequest(t *testing.T) {
+func TestRemovalOfManyReturnsAtOnce(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	throng(e, 100)
@@ -39,9 +39,9 @@ func TestToUninstallForManyHoldsNoRequest(t *testing.T) {
 	}
 }
 
-// TestARemovalOfManyComesToItsEndHoweverSlowStorageIs has each storage call take
+// TestRemovalOfManyEndsOnSlowStorage has each storage call take
 // a second.
-func TestARemovalOfManyComesToItsEndHoweverSlowStorageIs(t *testing.T) {
+func TestRemovalOfManyEndsOnSlowStorage(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	throng(e, 30)
@@ -62,9 +62,9 @@ func TestARemovalOfManyComesToItsEndHoweverSlowStorageIs(t *testing.T) {
 	}
 }
 
-// TestARemovalRevokesSeveralAtOnce has the provider not answer before it was
+// TestRemovalRevokesSeveralAtOnce has the provider not answer before it was
 // told of all.
-func TestARemovalRevokesSeveralAtOnce(t *testing.T) {
+func TestRemovalRevokesSeveralAtOnce(t *testing.T) {
 	const users = 10
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
@@ -90,9 +90,9 @@ func TestARemovalRevokesSeveralAtOnce(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
-// TestWhileTheProviderIsLeftAloneARemovalDoesNotGoThroughAllItHas: it would hear
+// TestRemovalWaitsForOpenCircuit: it would hear
 // the same answer from memory of each. It goes on where it stopped.
-func TestWhileTheProviderIsLeftAloneARemovalDoesNotGoThroughAllItHas(t *testing.T) {
+func TestRemovalWaitsForOpenCircuit(t *testing.T) {
 	const users = 60
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()

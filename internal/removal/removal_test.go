@@ -14,7 +14,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
-func TestWhatCannotBeRevokedIsNotForgotten(t *testing.T) {
+func TestRemovalKeepsUnrevokedCredential(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
@@ -40,7 +40,7 @@ func TestWhatCannotBeRevokedIsNotForgotten(t *testing.T) {
 	}
 }
 
-func TestOneUserWhoCannotBeRevokedDoesNotKeepTheOthers(t *testing.T) {
+func TestFailingRevocationOfOneUserDelaysNoOthers(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
 	tokens := map[string]string{enginetest.Uma: e.Token(enginetest.Uma), enginetest.Udo: e.Token(enginetest.Udo)}
@@ -59,7 +59,7 @@ func TestOneUserWhoCannotBeRevokedDoesNotKeepTheOthers(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
-func TestARemovalIsForced(t *testing.T) {
+func TestRemovalIsForced(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	defer e.Facebook.Fail(enginetest.RevokeDown)()
@@ -77,7 +77,7 @@ func TestARemovalIsForced(t *testing.T) {
 	e.CheckEvents(at, "connection.unrevoked "+enginetest.Uma, "connection.deleted "+enginetest.Uma, "connection.deleted "+enginetest.Installation)
 }
 
-func TestAnInstallationIsRevokedAfterItsUsers(t *testing.T) {
+func TestInstallationIsRevokedAfterItsUsers(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	const ada = "org_acme/facebook/users/ada"
 	e.Connect(ada, "ada", authpipetest.Consent{User: "ada"}) // so its grant is not told at once
@@ -95,7 +95,7 @@ func TestAnInstallationIsRevokedAfterItsUsers(t *testing.T) {
 	}
 }
 
-func TestNobodyIsServedWithoutTheInstallationThatWentAlong(t *testing.T) {
+func TestUsersAreNotServedDuringRemoval(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, map[string]any{"force": true})
 	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
@@ -115,7 +115,7 @@ func TestNobodyIsServedWithoutTheInstallationThatWentAlong(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
-func TestAReconnectDuringAnUninstallIsRevokedToo(t *testing.T) {
+func TestRemovalRevokesReconnectDuringIt(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin", "allow_account_change": true})
 	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
@@ -133,7 +133,7 @@ func TestAReconnectDuringAnUninstallIsRevokedToo(t *testing.T) {
 	}
 }
 
-func TestALateRequestDoesNotRemoveANewInstallation(t *testing.T) {
+func TestLateRequestDoesNotRemoveNewInstallation(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	reached, release := e.Storage.Hold("list", "cred/org_acme/facebook/users/")
@@ -150,9 +150,9 @@ func TestALateRequestDoesNotRemoveANewInstallation(t *testing.T) {
 	}
 }
 
-// TestAConnectionIsStoredBeforeItsInstallationGoesOrNotAtAll has the removal
+// TestConnectionIsNotStoredAfterRemovalBegins has the removal
 // come while a user's connection is being put.
-func TestAConnectionIsStoredBeforeItsInstallationGoesOrNotAtAll(t *testing.T) {
+func TestConnectionIsNotStoredAfterRemovalBegins(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
 	s := e.Begin(enginetest.Udo, nil)
@@ -176,7 +176,7 @@ func TestAConnectionIsStoredBeforeItsInstallationGoesOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestACodeIsNotSpentOnWhatCannotBeConnected(t *testing.T) {
+func TestCodeIsNotSentForRefBeingRemoved(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Udo, nil)
 	code := e.Callback(e.Consent(s, authpipetest.Consent{User: "udo"})).ConnectCode(t)
@@ -194,7 +194,7 @@ func TestACodeIsNotSpentOnWhatCannotBeConnected(t *testing.T) {
 	e.Read("creds/" + enginetest.Udo)
 }
 
-func TestARemovalBeginsWhateverTheClockDid(t *testing.T) {
+func TestRemovalBeginsAfterClockStep(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.After(48 * time.Hour)
 	e.Clock.Advance(-48 * time.Hour)
@@ -203,7 +203,7 @@ func TestARemovalBeginsWhateverTheClockDid(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
-func TestAListSaysWhatIsBeingRemoved(t *testing.T) {
+func TestListShowsRemoval(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	info := e.Must(logical.ListOperation, "creds/org_acme/facebook/users/", nil)["key_info"].(map[string]any)["uma"].(map[string]any)
@@ -212,7 +212,7 @@ func TestAListSaysWhatIsBeingRemoved(t *testing.T) {
 	}
 }
 
-func TestOneBadRecordKeepsNothingElseFromBeingDone(t *testing.T) {
+func TestSweepSkipsUnreadableRecord(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	entry, err := e.Storage.Storage.Get(t.Context(), "cred/"+enginetest.Installation)
 	if err != nil {
@@ -237,7 +237,7 @@ func TestOneBadRecordKeepsNothingElseFromBeingDone(t *testing.T) {
 	}
 }
 
-func TestForceIsHeardWhileTheWorkerIsAtIt(t *testing.T) {
+func TestRemovalTakesForceDuringSweep(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	repair := e.Facebook.Fail(enginetest.RevokeDown)
@@ -256,7 +256,7 @@ func TestForceIsHeardWhileTheWorkerIsAtIt(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
 }
 
-func TestWhatWasLeftUndoneSurvivesAClockStep(t *testing.T) {
+func TestFailedWorkSurvivesClockStep(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	due, err := time.Parse(time.RFC3339, e.Read("connections/" + enginetest.Uma)["next_due_at"].(string))
 	if err != nil {
@@ -283,7 +283,7 @@ func TestWhatWasLeftUndoneSurvivesAClockStep(t *testing.T) {
 	}
 }
 
-func TestARecordThatDoesNotOpenCanBeGotRidOf(t *testing.T) {
+func TestUnreadableRecordCanBeDeleted(t *testing.T) {
 	spoiled := func(ref, with string) *enginetest.Engine {
 		e := enginetest.Connected(t, authpipetest.Options{})
 		entry, err := e.Storage.Storage.Get(t.Context(), "cred/"+with)

@@ -66,7 +66,7 @@ func TestKeysAreRotatedByAge(t *testing.T) {
 	}
 }
 
-func TestRotationByHandPutsTheNextOff(t *testing.T) {
+func TestManualRotationPostponesNext(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	rotateEvery(e, "720h")
 	e.Clock.Advance(20 * enginetest.Day)
@@ -76,8 +76,8 @@ func TestRotationByHandPutsTheNextOff(t *testing.T) {
 	}
 }
 
-// TestRotationByHandAtItsTimeIsEnough: its plan may be what a crash has left.
-func TestRotationByHandAtItsTimeIsEnough(t *testing.T) {
+// TestManualRotationAtDueTimeReplacesIt: its plan may be what a crash has left.
+func TestManualRotationAtDueTimeReplacesIt(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	rotateEvery(e, "720h")
 	at := nextRotation(e, enginetest.Acme)
@@ -111,9 +111,9 @@ func TestRotationByHandAtItsTimeIsEnough(t *testing.T) {
 	}
 }
 
-// TestSettingThePeriodAgainPutsNothingOff: between the planned time and the sweep, and
+// TestSettingSamePeriodPostponesNothing: between the planned time and the sweep, and
 // after an outage.
-func TestSettingThePeriodAgainPutsNothingOff(t *testing.T) {
+func TestSettingSamePeriodPostponesNothing(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	rotateEvery(e, "720h")
 	e.SweepUntil(nextRotation(e, enginetest.Acme).Add(-time.Minute))
@@ -126,8 +126,8 @@ func TestSettingThePeriodAgainPutsNothingOff(t *testing.T) {
 	}
 }
 
-// TestSameSettingsCostNoWrites of tenants that are planned so already.
-func TestSameSettingsCostNoWrites(t *testing.T) {
+// TestSameSettingsWriteNothing: the tenants are planned so already.
+func TestSameSettingsWriteNothing(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	for i := range 30 {
 		e.Connect(fmt.Sprintf("org_%02d/facebook/installation", i), "boss", authpipetest.Consent{User: "ada"})
@@ -147,8 +147,8 @@ func TestSameSettingsCostNoWrites(t *testing.T) {
 	}
 }
 
-// TestTenantBornWhileThePeriodIsSetIsPlanned.
-func TestTenantBornWhileThePeriodIsSetIsPlanned(t *testing.T) {
+// TestNewTenantIsPlannedForRotation.
+func TestNewTenantIsPlannedForRotation(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	reached, release := e.Storage.Hold("put", "tenant/org_new")
 	s := e.Begin(enginetest.Newcomer, map[string]any{"actor": "admin"})
@@ -167,7 +167,7 @@ func TestTenantBornWhileThePeriodIsSetIsPlanned(t *testing.T) {
 	}
 }
 
-func TestOldKeysAreRotatedOneAfterTheOther(t *testing.T) {
+func TestOldKeysAreRotatedOneAtATime(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	const n = 40
 	for i := range n {
@@ -219,7 +219,7 @@ func TestKeyRotationPeriodIsChecked(t *testing.T) {
 	}
 }
 
-func TestPlannedRotationGoesWithItsTenant(t *testing.T) {
+func TestPlannedRotationIsDeletedWithTenant(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	rotateEvery(e, "720h")
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)
@@ -227,7 +227,7 @@ func TestPlannedRotationGoesWithItsTenant(t *testing.T) {
 	e.Tenant.CheckDeleted("with a rotation planned")
 }
 
-func TestLostPlanOfARotationIsMended(t *testing.T) {
+func TestLostRotationPlanIsRestored(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	rotateEvery(e, "720h")
 	for _, key := range e.Storage.Under("due/") {
@@ -242,9 +242,9 @@ func TestLostPlanOfARotationIsMended(t *testing.T) {
 	}
 }
 
-// TestRotationByAgeMayDieAtAnyStorageOperation kills the engine while it plans, and
+// TestRotationByAgeSurvivesCrash kills the engine while it plans, and
 // while it begins what was planned.
-func TestRotationByAgeMayDieAtAnyStorageOperation(t *testing.T) {
+func TestRotationByAgeSurvivesCrash(t *testing.T) {
 	for name, step := range map[string]struct {
 		before func(*enginetest.Engine)
 		act    func(*enginetest.Engine) error

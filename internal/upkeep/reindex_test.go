@@ -15,7 +15,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestATenantThatLostItsIndexesIsWholeAfterAReindex(t *testing.T) {
+func TestReindexRestoresLostIndexes(t *testing.T) {
 	for name, restart := range map[string]bool{"in the engine that saw them": false, "in a new engine": true} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.Populated(t)
@@ -55,7 +55,7 @@ func TestATenantThatLostItsIndexesIsWholeAfterAReindex(t *testing.T) {
 	}
 }
 
-func TestAReindexOfAWholeTenantWritesOnlyItsOwnProgress(t *testing.T) {
+func TestReindexOfWholeTenantWritesOnlyProgress(t *testing.T) {
 	e := enginetest.Populated(t)
 	e.Must(logical.UpdateOperation, "tenants/org_acme/reindex", nil)
 	e.Clock.Advance(2 * time.Minute)
@@ -71,7 +71,7 @@ func TestAReindexOfAWholeTenantWritesOnlyItsOwnProgress(t *testing.T) {
 	}
 }
 
-func TestAReindexDropsWhatTheStatusIndexSaysWrongly(t *testing.T) {
+func TestReindexDeletesStaleStatusEntries(t *testing.T) {
 	e := enginetest.Populated(t)
 	const gone = "org_acme,facebook,users,gone"
 	e.Storage.PutEntry("status/failed/org_acme,facebook,users,uma")
@@ -89,9 +89,9 @@ func TestAReindexDropsWhatTheStatusIndexSaysWrongly(t *testing.T) {
 	}
 }
 
-// TestADueEntryInAMinuteThatWasPassedIsLost has an entry lie where no sweep
+// TestReindexRestoresDueEntryBehindWatermark has an entry lie where no sweep
 // will come to again.
-func TestADueEntryInAMinuteThatWasPassedIsLost(t *testing.T) {
+func TestReindexRestoresDueEntryBehindWatermark(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	due := dueOf(e, enginetest.Uma)
 	e.Storage.Remove(due)
@@ -126,7 +126,7 @@ func dueOf(e *enginetest.Engine, ref string) string {
 	return ""
 }
 
-func TestAReindexGoesOnWhereItStopped(t *testing.T) {
+func TestReindexContinuesAtItsCursor(t *testing.T) {
 	e := enginetest.Populated(t)
 	whole := e.Tenant.Index("org_acme")
 	e.Tenant.LoseIndex("org_acme")
@@ -169,10 +169,10 @@ func TestAReindexGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-// TestAReindexMayDieAtAnyStorageOperation stops the world at each operation of
+// TestReindexSurvivesCrash stops the world at each operation of
 // the request and of the sweep after it. Whatever had been true of a whole
 // tenant stays true, and a later sweep makes a broken one whole.
-func TestAReindexMayDieAtAnyStorageOperation(t *testing.T) {
+func TestReindexSurvivesCrash(t *testing.T) {
 	request := func(e *enginetest.Engine) error {
 		return e.Try(logical.UpdateOperation, "tenants/org_acme/reindex", nil)
 	}
@@ -227,7 +227,7 @@ func checkProgress(e *enginetest.Engine, when string) {
 	}
 }
 
-func TestARefreshThatIsUnderWayOutlivesAReindex(t *testing.T) {
+func TestRefreshSurvivesReindex(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.After(20 * 24 * time.Hour)
 	before := e.Read("connections/" + enginetest.Uma)["generation"].(uint64)
@@ -244,7 +244,7 @@ func TestARefreshThatIsUnderWayOutlivesAReindex(t *testing.T) {
 	e.CheckInvariants("refreshed meanwhile")
 }
 
-func TestADeleteDuringAReindexWins(t *testing.T) {
+func TestDeleteWinsOverReindex(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Tenant.LoseIndex("org_acme")
 	e.After(25 * time.Hour) // so that the record must name another entry
@@ -269,7 +269,7 @@ func TestADeleteDuringAReindexWins(t *testing.T) {
 	}
 }
 
-func TestAReindexTakesUpARemovalThatLostItsEntry(t *testing.T) {
+func TestReindexResumesRemoval(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	e.Tenant.LoseIndex("org_acme")
@@ -288,7 +288,7 @@ func TestAReindexTakesUpARemovalThatLostItsEntry(t *testing.T) {
 	}
 }
 
-func TestAReindexEndsQuietlyWhereItsTenantIsGone(t *testing.T) {
+func TestReindexEndsWithDeletedTenant(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "tenants/org_acme/reindex", nil)
 	e.Storage.Remove(e.Storage.Under("cred/")...)
@@ -302,7 +302,7 @@ func TestAReindexEndsQuietlyWhereItsTenantIsGone(t *testing.T) {
 	}
 }
 
-func TestAReindexPassesOverARecordThatDoesNotOpen(t *testing.T) {
+func TestReindexSkipsUnreadableRecord(t *testing.T) {
 	e := enginetest.Populated(t)
 	entry, err := e.Storage.Storage.Get(t.Context(), "cred/"+enginetest.Installation)
 	if err != nil {

@@ -29,9 +29,9 @@ func copied(e *enginetest.Engine) logical.Storage {
 	return to
 }
 
-// TestARestoredSnapshotCatchesUpByItself goes back, at day 40, to the storage
+// TestRestoredSnapshotCatchesUp goes back, at day 40, to the storage
 // of day 0: its tokens live until day 60, and all that was due since is done.
-func TestARestoredSnapshotCatchesUpByItself(t *testing.T) {
+func TestRestoredSnapshotCatchesUp(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
 	e.Connect("org_globex/facebook/installation", "boss", authpipetest.Consent{User: "udo"})
@@ -99,10 +99,10 @@ func checkDue(e *enginetest.Engine, refs []string) {
 // minuteName is how the due index writes the minute of t.
 func minuteName(t time.Time) string { return fmt.Sprintf("%010d", t.Unix()/60) }
 
-// TestAllAreCheckedSoonWhenTheIntervalIsShort is what operations.md says to do
+// TestShortIntervalChecksAllSoon is what operations.md says to do
 // by who cannot wait a day: naming the interval that is set already would bring
 // no check forward.
-func TestAllAreCheckedSoonWhenTheIntervalIsShort(t *testing.T) {
+func TestShortIntervalChecksAllSoon(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.RemoveApp(enginetest.AppID, "uma")
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "10m"})

@@ -16,7 +16,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-func TestARotationSealsEveryRecordAnewAndDestroysTheFormerKey(t *testing.T) {
+func TestRotationResealsRecordsAndDestroysFormerKey(t *testing.T) {
 	e := enginetest.Populated(t)
 	e.WriteStatic(enginetest.StaticHook, "webhook_secret", enginetest.APIKey)
 	former, others := e.Tenant.PrimaryKey("org_acme"), e.Storage.Raw("keyring/tenant/org_globex")
@@ -75,9 +75,9 @@ func TestARotationSealsEveryRecordAnewAndDestroysTheFormerKey(t *testing.T) {
 	}
 }
 
-// TestASessionOutlivesARotation has a session begin before a rotation and end as
+// TestSessionSurvivesRotation has a session begin before a rotation and end as
 // late as one can.
-func TestASessionOutlivesARotation(t *testing.T) {
+func TestSessionSurvivesRotation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"session_ttl": "1h"})
 	s, last := e.Begin(enginetest.Udo, nil), e.Begin("org_acme/facebook/users/ute", nil)
@@ -100,7 +100,7 @@ func TestASessionOutlivesARotation(t *testing.T) {
 	e.Read("creds/" + enginetest.Udo)
 }
 
-func TestASecondRotationWaitsForTheFirst(t *testing.T) {
+func TestSecondRotationWaitsForFirst(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, enginetest.Acme+"/rotate", nil)
 	key := e.Tenant.PrimaryKey("org_acme")
@@ -125,7 +125,7 @@ func TestASecondRotationWaitsForTheFirst(t *testing.T) {
 	e.Refused("not_found", 404, logical.UpdateOperation, "tenants/org_none/rotate", nil)
 }
 
-func TestARotationGoesOnWhereItStopped(t *testing.T) {
+func TestRotationContinuesAtItsCursor(t *testing.T) {
 	e := enginetest.Populated(t)
 	e.Must(logical.UpdateOperation, enginetest.Acme+"/rotate", nil)
 	for i, ref := range []string{enginetest.Installation, enginetest.Page777, enginetest.Udo, enginetest.Uma} {
@@ -143,7 +143,7 @@ func TestARotationGoesOnWhereItStopped(t *testing.T) {
 	e.Tenant.FinishRotation("at the end")
 }
 
-func TestARotationDestroysNoKeyThatARecordNeeds(t *testing.T) {
+func TestRotationDestroysNoKeyInUse(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	old := e.Storage.Raw("cred/" + enginetest.Uma)
 	e.Must(logical.UpdateOperation, enginetest.Acme+"/rotate", nil)
@@ -158,10 +158,10 @@ func TestARotationDestroysNoKeyThatARecordNeeds(t *testing.T) {
 	e.Read("creds/" + enginetest.Uma)
 }
 
-// TestARotationMayDieAtAnyStorageOperation stops the world at each operation of
+// TestRotationSurvivesCrash stops the world at each operation of
 // the request, of its first walk and of the one that ends it, with a refresh or
 // a connect beside it.
-func TestARotationMayDieAtAnyStorageOperation(t *testing.T) {
+func TestRotationSurvivesCrash(t *testing.T) {
 	request := func(e *enginetest.Engine) error {
 		return e.Try(logical.UpdateOperation, enginetest.Acme+"/rotate", nil)
 	}
@@ -224,7 +224,7 @@ func TestARotationMayDieAtAnyStorageOperation(t *testing.T) {
 	}
 }
 
-func TestARefreshThatIsUnderWayOutlivesARotation(t *testing.T) {
+func TestRefreshSurvivesRotation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.After(20 * 24 * time.Hour)
 	before := e.Read("connections/" + enginetest.Uma)["generation"].(uint64)
@@ -240,7 +240,7 @@ func TestARefreshThatIsUnderWayOutlivesARotation(t *testing.T) {
 	e.Tenant.FinishRotation("at the end")
 }
 
-func TestADeleteDuringARotationWins(t *testing.T) {
+func TestDeleteWinsOverRotation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, enginetest.Acme+"/rotate", nil)
 	e.Clock.Advance(2 * time.Minute)
@@ -260,7 +260,7 @@ func TestADeleteDuringARotationWins(t *testing.T) {
 	e.Tenant.FinishRotation("at the end")
 }
 
-func TestAStandbyThatHasNotHeardOfAKeyLooksForIt(t *testing.T) {
+func TestStandbyReloadsUnknownKey(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(20 * 24 * time.Hour)
 	other := e.Node(enginetest.Standby())
@@ -273,10 +273,10 @@ func TestAStandbyThatHasNotHeardOfAKeyLooksForIt(t *testing.T) {
 	}
 }
 
-// TestKeysThatAreDestroyedDuringARotationStayDestroyed has a tenant be deleted
+// TestKeysDestroyedDuringRotationStayDestroyed has a tenant be deleted
 // by force while its new key is being put, and while the former one is taken
 // out.
-func TestKeysThatAreDestroyedDuringARotationStayDestroyed(t *testing.T) {
+func TestKeysDestroyedDuringRotationStayDestroyed(t *testing.T) {
 	for name, at := range map[string]int64{"at its beginning": 1, "at its end": 2} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})

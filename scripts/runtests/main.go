@@ -30,6 +30,10 @@ type part struct {
 	alone bool
 }
 
+// full matches the tests that try each storage operation or combination with
+// make test-full, and some of them without.
+const full = "Survives?(Crash|Storage)|EachFacebookDecision|EachTrouble|JunkCallbacks|UnverifiedRequest"
+
 // parts are in the order in which they run. Sizes that are not the tests'
 // defaults are set only here.
 var parts = []part{
@@ -39,7 +43,7 @@ var parts = []part{
 	{name: "fuzz", run: runFuzz},
 	{name: "browser", run: runBrowser, alone: true},
 	{name: "full", run: goTest{verb: "test-full", race: true, packages: withEngine,
-		match: "MayFail|MayDie|DoneOrNot|WhicheverWay|JunkCallbacks|OneTrouble"}.run},
+		match: full}.run},
 	{name: "days", run: func(ctx context.Context, r *report) {
 		goTest{verb: "test-days", packages: only("./backend"), match: "TestMonthsOfTrouble",
 			args: []string{"-longrun.credentials=2000", "-longrun.days=200"}}.run(ctx, r)

@@ -2,6 +2,11 @@ package main
 
 import (
 	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,5 +100,42 @@ ok 3 - later # SKIP no network
 	}
 	if len(r.failed) != 1 || r.failed[0] != "judges: js: arctic - logs in" || len(r.skipped) != 1 || r.skipped[0] != "judges: js: later: no network" {
 		t.Errorf("failed %q, skipped %q", r.failed, r.skipped)
+	}
+}
+
+// TestFullSelectsAllLongTests looks at the tests of the engine: those that do more with
+// make test-full must be among those that it runs.
+func TestFullSelectsAllLongTests(t *testing.T) {
+	long := regexp.MustCompile(`enginetest\.(Each(Crash|Outage|Failure)\(|Full\b)|"test-full"`)
+	function := regexp.MustCompile(`(?ms)^func (Test\w+)\(.*?^}$`)
+	run := regexp.MustCompile(full)
+	packages, _ := withEngine(t.Context())
+	selected := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "node_modules" {
+			return filepath.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") || d.Name() == "main_test.go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		dir := "./" + filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../../"))
+		if bytes.Contains(text, []byte("/internal/enginetest\"")) && !slices.Contains(packages, dir) {
+			t.Errorf("%s uses the engine's harness: name it in withEngine", dir)
+		}
+		for _, found := range function.FindAllSubmatch(text, -1) {
+			if long.Match(found[0]) {
+				if selected++; !run.Match(found[1]) {
+					t.Errorf("make test-full does not run %s of %s", found[1], path)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || selected < 20 {
+		t.Errorf("only %d tests were found: %v", selected, err)
 	}
 }
