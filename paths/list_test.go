@@ -44,6 +44,27 @@ func TestListsShowOneLevel(t *testing.T) {
 	}
 }
 
+// TestListsShowTenantWithoutCredentials deletes all of a tenant's credentials: the tenant
+// still exists, and the lists cost one storage call whatever lies below it.
+func TestListsShowTenantWithoutCredentials(t *testing.T) {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	for _, ref := range []string{enginetest.Uma, enginetest.Installation} {
+		e.Must(logical.DeleteOperation, "creds/"+ref, nil)
+	}
+	e.MustSweep()
+	for _, prefix := range []string{"creds/", "connections/"} {
+		e.Storage.Reset()
+		if diff := cmp.Diff([]string{"org_acme/"}, e.Must(logical.ListOperation, prefix, nil)["keys"]); diff != "" {
+			t.Errorf("%s: %s", prefix, diff)
+		}
+		for _, op := range e.Storage.Operations() {
+			if op.Verb == "list" && op.Key != "tenant/" {
+				t.Errorf("%s lists %s in storage", prefix, op.Key)
+			}
+		}
+	}
+}
+
 func TestListsAnswerOnEachLevel(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	const ada = "org_acme/facebook/users/ada"
