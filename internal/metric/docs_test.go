@@ -79,7 +79,7 @@ func TestDocumentListsAllMetrics(t *testing.T) {
 	}
 }
 
-func TestAlertsAreOverMetricsThatExist(t *testing.T) {
+func TestAlertsUseExistingMetrics(t *testing.T) {
 	var file struct {
 		Groups []struct {
 			Name  string
@@ -115,7 +115,7 @@ func TestAlertsAreOverMetricsThatExist(t *testing.T) {
 	}
 }
 
-func TestDashboardIsOverMetricsThatExist(t *testing.T) {
+func TestDashboardUsesExistingMetrics(t *testing.T) {
 	var dashboard struct {
 		Panels []struct {
 			ID      int
@@ -226,7 +226,7 @@ func parse(expression string) (metrics, labels, values []string) {
 	return metrics, labels, values
 }
 
-func TestExpressionIsTakenApart(t *testing.T) {
+func TestParseFindsMetricsLabelsAndValues(t *testing.T) {
 	for expression, want := range map[string]string{
 		`up{job="x"} == 0`: "[up] [job] []",
 		`sum by (mount, le) (rate(a_total{outcome=~"b|c",d!="e"}[5m])) / on (mount) group_left () f > 0.05 and bool`: "[a_total f] [mount le outcome d mount] [b|c e]",
