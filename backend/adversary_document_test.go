@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
 const (

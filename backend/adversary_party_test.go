@@ -10,11 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 )
 

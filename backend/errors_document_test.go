@@ -7,10 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 )
 

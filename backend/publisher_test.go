@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -20,6 +18,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/canary"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
 // A told is what Vault was told.

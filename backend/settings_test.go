@@ -9,14 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/paths"
 )
 

@@ -3,11 +3,10 @@ package backend_test
 import (
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
 // TestUnboundCallerIsDeniedTenantPaths: a token without an entity, such as

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
-
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // A Failure is a storage operation at which storage fails, and how.

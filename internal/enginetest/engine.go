@@ -12,12 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
-
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
 )
 
@@ -67,7 +66,7 @@ func NewInBubble(t testing.TB, o authpipetest.Options) *Engine {
 	e := NewOver(t, o, func(fb *authpipetest.Facebook) (string, http.RoundTripper) {
 		return "https://graph.example.com", fb.Transport()
 	})
-	t.Cleanup(func() { e.Cleanup(context.Background()) }) // before checkMemory
+	t.Cleanup(func() { e.Cleanup(context.Background()) }) // before CheckMemory
 	return e
 }
 

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
-
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 // Token returns the token that is served for ref.

@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
-
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 )
 
 type counted = storagetest.Storage // embedded by another name: Storage.Storage is what lies below the counting

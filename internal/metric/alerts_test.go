@@ -6,11 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"gopkg.in/yaml.v3"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
 var (

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -20,6 +18,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest/storagetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
 // TestScrapeMakesFewStorageCalls, however many credentials there are

@@ -10,14 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
-
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/backend"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
 // A tenant's former token may be another's.
