@@ -13,84 +13,84 @@ var handlerMoves = []namedMove{
 		remains: "with `completion=callback` the callback completes the session before the handler can refuse it",
 		tests: []string{
 			"TestConnectHandlerRefusesInstallationWithoutMayInstall", "TestConnectHandlerChecksMayInstallAtReturn",
-			unitTest + "of an installation is for who may install", unitTest + "that onStart turns into an installation needs mayInstall",
-			unitTest + "of who may not install any more cancels the session", contractTest + "an admin installs, and who is none does not",
+			unitTest + "of an installation needs mayInstall", unitTest + "that onStart turns into an installation needs mayInstall",
+			unitTest + "of a person who may not install any more cancels the session", contractTest + "an admin installs, and a person who is none is refused",
 		},
 	},
 	{
 		name: "chooses scopes", section: "4.8", has: "a browser that is signed in",
 		stops: "a browser may ask only for scopes that the application lists",
-		tests: []string{"TestConnectHandlerRefusesUnlistedScopes", unitTest + "takes scopes from a page only where the application lists them: %s"},
+		tests: []string{"TestConnectHandlerRefusesUnlistedScopes", unitTest + "takes scopes from a page only if the application lists them: %s"},
 	},
 	{
 		name: "names another tenant, user, actor, return URL, redirect URI, grant or completion at the start", section: "4.1, 4.11", has: "a browser that is signed in",
 		stops: "all of them come from the application's own session and configuration",
 		tests: []string{
 			"TestConnectHandlerTakesOnlyScopesFromTheForm", "TestConnectHandlerKeepsActorAndTenantFromBegin",
-			unitTest + "begins a session in the name of who is signed in, whatever the page says", unitTest + "may be changed and refused by the application, but for who begins it",
+			unitTest + "begins a session for the person who is signed in, whatever the page says", unitTest + "may be changed and refused by the application, except for the person who begins it",
 		},
 	},
 	{
 		name: "has another site's page start a connection, or disconnect", section: "4.7, update 2.3", has: "a page that the victim opens",
 		stops: "starts are refused to other origins, and to GET",
 		tests: []string{
-			"TestConnectHandlerRefusesForeignAndUnsignedRequests", unitTest + "whose other header says otherwise is refused",
-			unitTest + "GET %s is %i", unitTest + "disconnecting is for who may, from a page of the application, and may be repeated",
+			"TestConnectHandlerRefusesForeignAndUnsignedRequests", unitTest + "with a contradicting header is refused",
+			unitTest + "GET %s is %i", unitTest + "disconnects with the right to, from a page of the application, and may be repeated",
 		},
 	},
 	{
 		name: "has the victim follow its link, or open its return URL", section: "4.7, update 2.3", has: "a session of its own",
 		stops: "the return names the person who is signed in: `actor_mismatch`, and the engine destroys the code",
 		tests: []string{
-			"TestConnectHandlerRefusesOtherActorAtReturn", unitTest + "of somebody else is for the engine to refuse: it is asked in their name",
-			unitTest + "of somebody else to an installation is for the engine to refuse, too, and not only for who may not install",
-			contractTest + "who finishes somebody else's session is refused by the engine, and its code is destroyed",
+			"TestConnectHandlerRefusesOtherActorAtReturn", unitTest + "of another person is refused by the engine, which receives that person as the actor",
+			unitTest + "of another person to an installation is refused by the engine, even if they may install",
+			contractTest + "that finishes another person's session is refused by the engine, and the code is destroyed",
 		},
 	},
 	{
 		name: "completes, or asks about, a session of another tenant or person", section: "4.5", has: "the session's id or return URL",
 		stops: "`not_found`, and `actor_mismatch` within a tenant",
 		tests: []string{
-			"TestConnectHandlerRefusesForgedReturnURL", unitTest + "of somebody of another tenant says nothing of the session", unitTest + "a session is told to who began it",
-			contractTest + "of another tenant is told nothing, and nobody is told of their session",
+			"TestConnectHandlerRefusesForgedReturnURL", unitTest + "of a person of another tenant shows nothing of the session", unitTest + "answers a session only to the person who began it",
+			contractTest + "of another tenant learns nothing, and shows nothing of their session",
 		},
 	},
 	{
 		name: "opens a return URL that was used", section: "4.5", has: "the URL, from " + string(appLog),
 		stops: "another person gets `actor_mismatch`. The same person gets the same connection, and no code is sent twice",
-		tests: []string{"TestReplayedReturnURLConnectsNothing", contractTest + "a return URL that another person replays connects nothing", contractTest + "a page that is reloaded says the same"},
+		tests: []string{"TestReplayedReturnURLConnectsNothing", contractTest + "a return URL that another person replays connects nothing", contractTest + "a reloaded return page shows the same"},
 	},
 	{
 		name: "writes an outcome into a return URL", section: "4.7", has: "a victim that opens it",
 		stops: "the engine is asked how the session is; the URL is no evidence",
-		tests: []string{"TestConnectHandlerRefusesForgedReturnURL", unitTest + "without a code goes by what the engine says, not by the URL: it %s", contractTest + "who declines has cancelled, whatever the URL says"},
+		tests: []string{"TestConnectHandlerRefusesForgedReturnURL", unitTest + "without a code has the engine's outcome, not the URL's: the session %s", contractTest + "a person who declines has cancelled, whatever the URL says"},
 	},
 	{
 		name: "returns without being signed in, or under an empty id", section: "4.7", has: "a return URL",
 		stops: "the request is refused, and the engine is not asked",
-		tests: []string{"TestConnectHandlerRefusesForeignAndUnsignedRequests", unitTest + "of nobody asks the engine nothing", unitTest + "somebody %s is nobody"},
+		tests: []string{"TestConnectHandlerRefusesForeignAndUnsignedRequests", unitTest + "without a signed-in person sends the engine no request", unitTest + "a person %s is not signed in"},
 	},
 	{
 		name: "has the browser sent to another origin after the return", section: "4.11", has: "the start's `returnTo`, its cookie, the return URL",
 		stops: "`returnTo` is a path of the application, in a cookie of its session, looked at again when it is read. The Go handler takes none: `Done` decides",
 		tests: []string{
-			"TestConnectHandlerTakesOnlyScopesFromTheForm", unitTest + "is not believed of a cookie %s", unitTest + "is not believed of the URL",
-			unitTest + "is refused if it is no path of the application: %j", unitTest + "has no own origin that is \"null\": %s",
+			"TestConnectHandlerTakesOnlyScopesFromTheForm", unitTest + "is not taken from a cookie %s", unitTest + "is not taken from the URL",
+			unitTest + "is refused if it is not a path of the application: %j", unitTest + "refuses an own origin that is \"null\": %s",
 		},
 	},
 	{
 		name: "puts markup into the return page", section: "4.16", has: "ids and messages that the page shows",
 		stops: "text is escaped, data cannot end its element, and the page's policy runs its own script alone, in no frame",
 		tests: []string{
-			unitTest + "with something else in the place of a session's id shows nothing of it", unitTest + "does not end the page's data early: %s",
-			unitTest + "shows a page that runs nothing but its own script, and is told to nobody",
+			unitTest + "with an invalid session id does not show it", unitTest + "does not end the page's data early: %s",
+			unitTest + "shows a page that runs only its own script, and sends no referrer",
 		},
 	},
 	{
 		name: "posts a message to the window that waits", section: "4.17", has: "a reference to that window",
 		stops:   "`@authpipe/react` believes a message only from its own origin, from the window that it opened, about the session that it began. None holds a token",
 		remains: "the provider's page has a reference to the window that opened it, and could send it elsewhere",
-		tests:   []string{"react/test/message.test.tsx: a message is left alone that %s"},
+		tests:   []string{"react/test/message.test.tsx: a message is ignored that %s"},
 	},
 }
 

@@ -50,7 +50,7 @@ async function api(options: AppOptions, request: Request, what: string): Promise
       return answer({ person: person ?? null, people, control: options.control });
     case 'POST sign-in': {
       const chosen = people.find((each) => each.id === body['person']);
-      return chosen ? answer({}, { headers: { 'Set-Cookie': signIn(request, chosen) } }) : refused(400, 'nobody of that name');
+      return chosen ? answer({}, { headers: { 'Set-Cookie': signIn(request, chosen) } }) : refused(400, 'no person has that name');
     }
     case 'POST sign-out':
       return answer({}, { headers: { 'Set-Cookie': signOut(request) } });

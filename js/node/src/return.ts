@@ -55,7 +55,7 @@ async function outcome(context: ReturnContext, id: string): Promise<Outcome> {
     const who = await signedIn(context);
     session = await context.client.session(who.tenantId, id);
     const connection = await completed(context, who, session);
-    await told(context, connection, who);
+    await notify(context, connection, who);
     return { status: 200, outcome: 'connected', connection, session };
   } catch (error) {
     report(context, error);
@@ -67,8 +67,8 @@ async function outcome(context: ReturnContext, id: string): Promise<Outcome> {
   }
 }
 
-/** told calls the application's onConnected. An error there goes to onError only: the connection is stored already. */
-async function told(context: Context, connection: Connection, who: SignedIn): Promise<void> {
+/** notify calls the application's onConnected. An error there goes to onError only: the connection is stored already. */
+async function notify(context: Context, connection: Connection, who: SignedIn): Promise<void> {
   try {
     await context.options.onConnected?.(connection, who);
   } catch (error) {

@@ -2,7 +2,7 @@ import { act } from 'react';
 import { describe, expect, it, test, vi } from 'vitest';
 import { ConnectButton, InstallButton } from '../src/index.js';
 import { connected } from './handler.js';
-import { button, note, page, post, press, state, told } from './page.js';
+import { button, note, page, post, press, state, messageOf } from './page.js';
 
 const install = <InstallButton provider="facebook" />;
 
@@ -67,8 +67,8 @@ describe('an attempt', () => {
     const shown = await page.show(<InstallButton provider="facebook" onInstall={onInstall} />);
     await press(button(shown));
     expect([state(shown), note(shown)]).toEqual(['waiting', 'Waiting for you to finish in the Facebook window.']);
-    await post(told('connected', { connection: connected() }));
-    await post(told('connected', { connection: connected() }));
+    await post(messageOf('connected', { connection: connected() }));
+    await post(messageOf('connected', { connection: connected() }));
     expect(state(shown)).toBe('connected');
     expect(onInstall.mock.calls).toEqual([[connected()]]);
     expect(page.popups[0]?.closed).toBe(true);
@@ -80,7 +80,7 @@ describe('an attempt', () => {
     const shown = await page.show(<ConnectButton provider="facebook" onConnect={onConnect} />);
     await press(button(shown));
     page.handler.connection = connected('user');
-    await post(told('connected', { for: 'user' }));
+    await post(messageOf('connected', { for: 'user' }));
     expect(onConnect.mock.calls).toEqual([[connected('user')]]);
   });
 
@@ -88,7 +88,7 @@ describe('an attempt', () => {
     const onCancel = vi.fn();
     const shown = await page.show(<InstallButton provider="facebook" onCancel={onCancel} />);
     await press(button(shown));
-    await post(told('cancelled'));
+    await post(messageOf('cancelled'));
     expect([state(shown), note(shown), button(shown).textContent]).toEqual(['cancelled', 'Cancelled. Nothing was changed.', 'Install with Facebook']);
     expect(onCancel).toHaveBeenCalledOnce();
   });
@@ -96,12 +96,12 @@ describe('an attempt', () => {
   test.each([
     ['somebody else came back', 'actor_mismatch', 'Somebody else finished this connection, so it was refused.'],
     ['an account that is another than before', 'account_mismatch', 'That is another Facebook account than before. Use the same one, or disconnect first.'],
-    ['what nobody knows', 'what_ever', 'That did not work, and nothing was changed. Try again.'],
+    ['an unknown code', 'what_ever', 'That did not work, and nothing was changed. Try again.'],
   ])('ends failed, with its reason: %s', async (_, code, said) => {
     const onError = vi.fn();
     const shown = await page.show(<InstallButton provider="facebook" onError={onError} />);
     await press(button(shown));
-    await post(told('failed', { error: { code, message: 'for the log' } }));
+    await post(messageOf('failed', { error: { code, message: 'for the log' } }));
     expect([state(shown), note(shown), button(shown).textContent]).toEqual(['failed', said, 'Try again']);
     expect(onError.mock.calls[0]?.[0]).toMatchObject({ code, message: 'for the log' });
   });
@@ -126,7 +126,7 @@ describe('an attempt', () => {
     await press(button(shown));
     await press(shown.querySelector('.authpipe-cancel'));
     expect([state(shown), page.popups[0]?.closed]).toEqual(['cancelled', true]);
-    await post(told('connected', { connection: connected() }));
+    await post(messageOf('connected', { connection: connected() }));
     expect(state(shown)).toBe('cancelled');
   });
 
@@ -135,7 +135,7 @@ describe('an attempt', () => {
     const shown = await page.show(install);
     await press(button(shown));
     expect(page.handler.asked.at(-1)?.body).toMatchObject({ reauthorize: true });
-    await post(told('cancelled'));
+    await post(messageOf('cancelled'));
     expect([state(shown), note(shown)]).toEqual(['connected', 'Installed with Facebook, but without a.']);
   });
 
@@ -143,10 +143,10 @@ describe('an attempt', () => {
     page.handler.connection = connected('installation', { status: 'revoked', needsReauth: true });
     const shown = await page.show(install);
     await press(button(shown));
-    await post(told('cancelled'));
+    await post(messageOf('cancelled'));
     expect([state(shown), button(shown).textContent]).toEqual(['cancelled', 'Reconnect Facebook']);
     await press(button(shown));
-    await post(told('connected', { connection: connected() }));
+    await post(messageOf('connected', { connection: connected() }));
     expect([state(shown), button(shown).textContent]).toEqual(['connected', 'Installed']);
   });
 });

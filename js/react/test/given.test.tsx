@@ -2,7 +2,7 @@ import { act, type ComponentProps } from 'react';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
 import { InstallButton, useConnection, type UseConnection, type WordChanges } from '../src/index.js';
 import { connected } from './handler.js';
-import { button, note, page, post, press, state, told } from './page.js';
+import { button, note, page, post, press, state, messageOf } from './page.js';
 
 let held: UseConnection;
 
@@ -73,7 +73,7 @@ describe('callbacks that throw', () => {
       const onInstall = vi.fn();
       const shown = await page.show(<><InstallButton provider="facebook" onInstall={broken} /><InstallButton provider="facebook" onInstall={onInstall} /></>);
       await press(button(shown));
-      await post(told('connected', { connection: connected() }));
+      await post(messageOf('connected', { connection: connected() }));
       expect([state(shown), onInstall.mock.calls.length]).toEqual(['connected', 1]);
     }));
 
@@ -102,7 +102,7 @@ describe('words', () => {
   test.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])('an error named like a member of Object.prototype has the default text: %s', async (code) => {
     const shown = await page.show(<InstallButton provider="facebook" />);
     await press(button(shown));
-    await post(told('failed', { error: { code, message: '' } }));
+    await post(messageOf('failed', { error: { code, message: '' } }));
     expect(note(shown)).toBe('That did not work, and nothing was changed. Try again.');
   });
 
@@ -129,7 +129,7 @@ describe('the keyboard\'s focus', () => {
     const shown = await page.show(<InstallButton provider="facebook" />);
     await press(button(shown));
     shown.querySelector<HTMLElement>('.authpipe-cancel')?.focus();
-    await post(told('connected', { connection: connected() }));
+    await post(messageOf('connected', { connection: connected() }));
     expect(document.activeElement).toBe(button(shown));
   });
 
@@ -137,7 +137,7 @@ describe('the keyboard\'s focus', () => {
     const shown = await page.show(<><input /><InstallButton provider="facebook" /></>);
     await press(button(shown));
     shown.querySelector('input')?.focus();
-    await post(told('connected', { connection: connected() }));
+    await post(messageOf('connected', { connection: connected() }));
     expect(document.activeElement?.tagName).toBe('INPUT');
   });
 });
@@ -151,6 +151,6 @@ it('works without a channel if the browser refuses one', async () => {
   const shown = await page.show(<InstallButton provider="facebook" />);
   await press(button(shown));
   expect(state(shown)).toBe('waiting');
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   expect(state(shown)).toBe('connected');
 });

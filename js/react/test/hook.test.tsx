@@ -3,7 +3,7 @@ import { expect, it, vi } from 'vitest';
 import { Client } from '../src/client.js';
 import { AuthpipeError, AuthpipeProvider, InstallButton, useConnection, type UseConnection } from '../src/index.js';
 import { connected } from './handler.js';
-import { button, note, page, post, press, state, told } from './page.js';
+import { button, note, page, post, press, state, messageOf } from './page.js';
 
 let held: UseConnection;
 
@@ -15,7 +15,7 @@ function Hold() {
 it('is shared by all components with the same connection, and read once', async () => {
   const shown = await page.show(<><Hold /><InstallButton provider="facebook" /><Hold /></>);
   await press(button(shown));
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   expect([...shown.querySelectorAll('output')].map((each) => each.textContent)).toEqual(['connected', 'connected']);
   expect(held.connection).toEqual(connected());
   expect(page.handler.count('status')).toBe(1);
@@ -27,7 +27,7 @@ it('calls all buttons\' callbacks at the end of an attempt of one of them', asyn
     <><InstallButton provider="facebook" onInstall={heard[0]} /><InstallButton provider="facebook" onInstall={heard[1]} /></>,
   );
   await press(button(shown));
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   expect(heard.map((each) => each.mock.calls.length)).toEqual([1, 1]);
 });
 
@@ -49,7 +49,7 @@ it('disconnecting ends an attempt that is under way', async () => {
   const shown = await page.show(<><Hold /><InstallButton provider="facebook" /></>);
   await press(button(shown));
   await act(() => held.disconnect());
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   expect([held.state, page.popups[0]?.closed]).toEqual(['idle', true]);
 });
 
@@ -71,7 +71,7 @@ it('is not undone by the answer to an older request', async () => {
   slow = true;
   await act(async () => void window.dispatchEvent(new Event('focus')));
   await press(button(shown));
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   await act(async () => answer(Response.json({ connection: null })));
   expect(state(shown)).toBe('connected');
 });
@@ -106,7 +106,7 @@ it('is one button for the keyboard, in every state, and one live line', async ()
   await press(shown.querySelector('.authpipe-cancel'));
   expect(document.activeElement).toBe(first);
   await press(first);
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   expect([document.activeElement, button(shown), first.getAttribute('aria-disabled')]).toEqual([first, first, 'true']);
   await press(first);
   expect(page.popups).toHaveLength(2);

@@ -2,7 +2,7 @@ import { act, type ReactNode, useState } from 'react';
 import { describe, expect, it, vi } from 'vitest';
 import { AuthpipeProvider, InstallButton } from '../src/index.js';
 import { connected } from './handler.js';
-import { broadcast, button, page, post, press, state, told } from './page.js';
+import { broadcast, button, page, post, press, state, messageOf } from './page.js';
 
 let set: (shown: ReactNode) => void;
 
@@ -24,7 +24,7 @@ describe('a button that is removed while its window is open', () => {
     const timers = vi.getTimerCount(); // React's own timers
     await press(button(shown));
     await change(null);
-    expect(await broadcast(told('connected'))).toBe(0);
+    expect(await broadcast(messageOf('connected'))).toBe(0);
     await page.pass(0); // jsdom has some, too
     expect(vi.getTimerCount()).toBe(timers);
     expect(page.popups[0]?.closed).toBe(false);
@@ -60,7 +60,7 @@ describe('a button that is removed while its window is open', () => {
     await press(button(shown));
     page.handler.connection = connected();
     page.handler.sessions.set('session-1', { status: 'completed' });
-    await post(told('connected'));
+    await post(messageOf('connected'));
     page.popups[0]?.close(); // as the return page does
     await change(null);
     await act(async () => answer());
@@ -82,10 +82,10 @@ describe('a button that is removed while its window is open', () => {
     await change(null);
     await act(async () => go());
     expect(page.popups[0]?.visited).toHaveLength(1);
-    expect(await broadcast(told('connected'))).toBe(0);
+    expect(await broadcast(messageOf('connected'))).toBe(0);
     await change(install);
     expect(state(shown)).toBe('waiting');
-    await post(told('connected', { connection: connected() }));
+    await post(messageOf('connected', { connection: connected() }));
     expect(state(shown)).toBe('connected');
   });
 });
@@ -95,7 +95,7 @@ it('the newest callback is called', async () => {
   const shown = await page.show(<Changing first={<InstallButton provider="facebook" onInstall={older} />} />);
   await press(button(shown));
   await change(<InstallButton provider="facebook" onInstall={newer} />);
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   expect([older.mock.calls.length, newer.mock.calls.length]).toEqual([0, 1]);
 });
 
@@ -113,7 +113,7 @@ it('a removed button sends no request when the person comes back', async () => {
 it('an attempt that is over does not listen any more', async () => {
   const shown = await page.show(<InstallButton provider="facebook" />);
   await press(button(shown));
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   const read = vi.fn(() => window.location.origin);
   window.dispatchEvent(Object.defineProperty(new Event('message'), 'origin', { get: read }));
   expect(read).not.toHaveBeenCalled();
@@ -155,7 +155,7 @@ it('inline functions of the provider do not replace its client', async () => {
   const shown = await page.show(<Changing first={again('first')} />);
   await press(button(shown));
   await change(again('second'));
-  await post(told('connected', { connection: connected('installation', { missingScopes: ['a'] }) }));
+  await post(messageOf('connected', { connection: connected('installation', { missingScopes: ['a'] }) }));
   expect([state(shown), page.handler.count('status'), page.popups[0]?.closed]).toEqual(['connected', 1, true]);
   page.blocked = true;
   await press(button(shown));

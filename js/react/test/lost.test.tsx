@@ -2,7 +2,7 @@ import { act } from 'react';
 import { describe, expect, it, vi } from 'vitest';
 import { InstallButton } from '../src/index.js';
 import { connected } from './handler.js';
-import { button, note, page, post, press, state, told } from './page.js';
+import { button, note, page, post, press, state, messageOf } from './page.js';
 
 const onInstall = vi.fn();
 const onCancel = vi.fn();
@@ -157,7 +157,7 @@ describe('a page that is reloaded while the window is open', () => {
     const shown = await page.reload(install);
     await page.pass(5000);
     expect(state(shown)).toBe('waiting');
-    await post(told('connected', { connection: connected() }));
+    await post(messageOf('connected', { connection: connected() }));
     expect([state(shown), onInstall.mock.calls]).toEqual(['connected', [[connected()]]]);
   });
 
@@ -172,7 +172,7 @@ describe('a page that is reloaded while the window is open', () => {
   it('ignores a message about another session', async () => {
     await begun();
     const shown = await page.reload(install);
-    await post(told('connected', { sessionId: 'session-9' }));
+    await post(messageOf('connected', { sessionId: 'session-9' }));
     expect(state(shown)).toBe('waiting');
   });
 

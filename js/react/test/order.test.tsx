@@ -2,7 +2,7 @@ import { act } from 'react';
 import { expect, it, vi } from 'vitest';
 import { AuthpipeProvider, ConnectButton, InstallButton, useConnection, type UseConnection } from '../src/index.js';
 import { connected } from './handler.js';
-import { button, note, page, post, press, state, told } from './page.js';
+import { button, note, page, post, press, state, messageOf } from './page.js';
 
 let held: UseConnection;
 
@@ -80,10 +80,10 @@ it('and after an installation, but not after a person\'s own connection', async 
   const shown = await page.show(<><ConnectButton provider="facebook" /><InstallButton provider="facebook" /></>);
   expect(page.handler.count('status')).toBe(2);
   await press(button(shown));
-  await post(told('connected', { for: 'user', connection: connected('user') }));
+  await post(messageOf('connected', { for: 'user', connection: connected('user') }));
   expect(page.handler.count('status')).toBe(2);
   await press(shown.querySelectorAll('.authpipe-button')[1] ?? null);
-  await post(told('connected', { connection: connected() }));
+  await post(messageOf('connected', { connection: connected() }));
   expect(page.handler.count('status')).toBe(3);
 });
 
@@ -153,7 +153,7 @@ it('a connection that is disconnected during a read stays disconnected', async (
   await answer(0);
   await press(button(shown));
   page.handler.connection = connected();
-  await post(told('connected'));
+  await post(messageOf('connected'));
   await act(() => held.disconnect());
   await answer(1);
   expect(state(shown)).toBe('idle');

@@ -128,7 +128,7 @@ export async function broadcast(data: unknown): Promise<number> {
   return listening.length;
 }
 
-export const told = (outcome: string, more: object = {}) => ({
+export const messageOf = (outcome: string, more: object = {}) => ({
   source: 'authpipe', sessionId: `session-${page.handler.sessions.size}`, provider: 'facebook', for: 'installation', outcome, ...more,
 });
 

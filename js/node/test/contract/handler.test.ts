@@ -47,13 +47,13 @@ test('a person connects and disconnects', async () => {
   expect(await status('user')).toEqual({ connection: null });
   const started = await starts('user');
   expect(await session(started.sessionId)).toEqual({ status: 'pending' });
-  const told = await returns(started);
-  expect(told).toMatchObject({
+  const message = await returns(started);
+  expect(message).toMatchObject({
     source: 'authpipe', sessionId: started.sessionId, provider: 'facebook', for: 'user', outcome: 'connected',
     connection: { status: 'active', for: 'user', scopes: ['email', 'public_profile'], missingScopes: [], needsReauth: false },
   });
   expect(await session(started.sessionId)).toEqual({ status: 'completed' });
-  expect(await status('user')).toEqual({ connection: told.connection });
+  expect(await status('user')).toEqual({ connection: message.connection });
   expect((await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' })).status).toBe(204);
   expect(await status('user')).toEqual({ connection: null });
   expect((await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' })).status).toBe(204);
@@ -113,8 +113,8 @@ test('a person who declines has cancelled, whatever the URL says', async () => {
 test('a person who grants in part is connected, with missing scopes', async () => {
   await breaks('remove', { app: stage.appId, user: 'uma' }); // the simulator keeps earlier grants
 
-  const told = await returns(await starts('user', { reauthorize: true }), { declines: 'email' });
-  expect(told).toMatchObject({ outcome: 'connected', connection: { scopes: ['public_profile'], missingScopes: ['email'] } });
+  const message = await returns(await starts('user', { reauthorize: true }), { declines: 'email' });
+  expect(message).toMatchObject({ outcome: 'connected', connection: { scopes: ['public_profile'], missingScopes: ['email'] } });
   await post('/authpipe/disconnect', { provider: 'facebook', for: 'user' });
 });
 

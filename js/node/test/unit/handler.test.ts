@@ -115,7 +115,7 @@ describe('a start', () => {
   test.each([
     ['another site\'s page', { 'Sec-Fetch-Site': 'cross-site', Origin: 'https://evil.test' }, 403],
     ['a sibling\'s page', { 'Sec-Fetch-Site': 'same-site', Origin: 'https://other.example.com' }, 403],
-    ['nobody says what', { 'Sec-Fetch-Site': '' }, 403],
+    ['an unknown source', { 'Sec-Fetch-Site': '' }, 403],
     ['an older browser\'s other page', { 'Sec-Fetch-Site': '', Origin: 'https://evil.test' }, 403],
     ['an older browser\'s own page', { 'Sec-Fetch-Site': '', Origin: own }, 200],
     ['a form', { 'Content-Type': 'text/plain' }, 403],
@@ -239,8 +239,8 @@ describe('a return', () => {
   });
 
   test('completes the session for the person who is signed in now, without a token in the page', async () => {
-    const told: unknown[] = [];
-    const { status, message } = await comes(undefined, { onConnected: (made, by) => { told.push(made.ref, by.userId); } });
+    const received: unknown[] = [];
+    const { status, message } = await comes(undefined, { onConnected: (made, by) => { received.push(made.ref, by.userId); } });
     expect(status).toBe(200);
     expect(message).toEqual({
       source: 'authpipe', sessionId: id, provider: 'facebook', for: 'user', outcome: 'connected',
@@ -248,7 +248,7 @@ describe('a return', () => {
         connectedAt: '2026-11-23T12:00:00.000Z', expiresAt: '2027-01-22T12:00:00.000Z', providerUserId: '7', needsReauth: false },
     });
     expect(written.at(-1)).toEqual({ actor: 'bob', connect_code: 'CODE-1' });
-    expect(told).toEqual([bobs, 'bob']);
+    expect(received).toEqual([bobs, 'bob']);
   });
 
   test('of another person is refused by the engine, which receives that person as the actor', async () => {

@@ -97,9 +97,9 @@ test('a delivery that onVerified refuses is sent again', async () => {
 });
 
 test('a separate client may relay', async () => {
-  const told: string[] = [];
-  const relay = { notify: (provider: string) => { told.push(provider); return Promise.resolve(1); } };
+  const received: string[] = [];
+  const relay = { notify: (provider: string) => { received.push(provider); return Promise.resolve(1); } };
   expect((await serve({ relay })(delivers())).status).toBe(200);
-  expect(told).toEqual(['facebook']);
+  expect(received).toEqual(['facebook']);
   expect(notified).toEqual([]);
 });
