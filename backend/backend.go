@@ -18,9 +18,11 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/breaker"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/call"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/metric"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/pages"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
@@ -153,9 +155,14 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Store: b.store, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState,
 	})
 	budget := rate.NewLimiter(rate.Limit(o.CallsPerSecond), o.CallsPerSecond)
+	tokenCalls := call.New(call.Options{
+		Store: b.store, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Context: life, Ended: b.metrics.CallEnded,
+	})
+	pageReader := pages.New(pages.Options{
+		Store: b.store, Breaker: calls, Calls: tokenCalls, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Context: life,
+	})
 	refresher := refresh.New(refresh.Options{
-		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Life: life,
-		Writable: b.WriteSafeReplicationState, Budget: budget, CallEnded: b.metrics.CallEnded,
+		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Calls: tokenCalls, Pages: pageReader, Now: o.Now, Log: b.Logger(), Budget: budget,
 	})
 	remover := removal.New(removal.Options{
 		Store: b.store, Providers: providers, Revoker: revoker, Refresh: refresher, Notifications: notifications,
@@ -167,7 +174,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	})
 	scans := upkeep.New(upkeep.Options{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
 	b.worker = sweep.New(sweep.Options{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.reconsider(ctx, scans) }, Works: map[string]sweep.Work{
-		store.DueCredential:   refresher.Keep,
+		store.DueCredential:   refresher.RefreshDue,
 		store.DueRemoval:      sweep.Each(remover.Remove),
 		store.DueReindex:      sweep.Each(scans.Reindex),
 		store.DueRecheck:      sweep.Each(scans.Recheck),
@@ -183,7 +190,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	}, Now: o.Now, Log: b.Logger(), Context: life, Done: b.metrics.Swept})
 	b.metrics.Watch(b.store, calls, b.worker)
 	b.Paths = paths.All(paths.Deps{
-		Store: b.store, Flow: sessions, Refresh: refresher, Removal: remover, Notifications: notifications, Upkeep: scans, Breaker: calls, Worker: b.worker,
+		Store: b.store, Flow: sessions, Pages: pageReader, Refresh: refresher, Removal: remover, Notifications: notifications, Upkeep: scans, Breaker: calls, Worker: b.worker,
 		Providers: names, Versions: func() map[string][]string { return versions(providers) },
 		Metrics: paths.Metrics{ContentType: metric.ContentType, Text: b.metrics.Text}, Build: o.Build, Now: o.Now,
 	})

@@ -37,7 +37,7 @@ type accountPaths struct {
 }
 
 func accounts(d Deps) []*framework.Path {
-	a := accountPaths{d.Removal, tree{store: d.Store, refresh: d.Refresh}, d.Providers}
+	a := accountPaths{d.Removal, tree{store: d.Store, pages: d.Pages}, d.Providers}
 	return []*framework.Path{{
 		Pattern:      "accounts/" + providerSegment + "/" + accountSegment,
 		Fields:       fields(accountFields, "provider", "account"),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/pages"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
@@ -22,12 +23,12 @@ type connectionPaths struct {
 	now     func() time.Time
 }
 
-func connections(s *store.Store, r *refresh.Refresher, now func() time.Time) []*framework.Path {
+func connections(s *store.Store, r *refresh.Refresher, p *pages.Pages, now func() time.Time) []*framework.Path {
 	c := connectionPaths{s, r, now}
-	all := append(tree{s, r, "connections", "connection"}.paths(), c.static(),
+	all := append(tree{s, p, "connections", "connection"}.paths(), c.static(),
 		c.staticRefused("refresh", "a static credential has nothing to refresh; write a new value to creds/%s"),
 		c.staticRefused("check", "no provider knows a static credential, so none can be asked about it; read it at creds/%s"))
-	for _, leaf := range append(slices.Clone(connectable), pages...) {
+	for _, leaf := range append(slices.Clone(connectable), pageRefs...) {
 		all = append(all, c.state(leaf), c.refreshing(leaf), c.checking(leaf))
 	}
 	return all

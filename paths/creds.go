@@ -11,6 +11,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/pages"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
@@ -34,16 +35,16 @@ type credsPaths struct {
 	now     func() time.Time
 }
 
-func creds(s *store.Store, r *refresh.Refresher, m *removal.Remover, keep func(context.Context, flow.Import) (store.Credential, string, error), now func() time.Time) []*framework.Path {
+func creds(s *store.Store, r *refresh.Refresher, p *pages.Pages, m *removal.Remover, keep func(context.Context, flow.Import) (store.Credential, string, error), now func() time.Time) []*framework.Path {
 	c := credsPaths{r, m, keep, now}
 	var all []*framework.Path
 	for _, leaf := range connectable {
 		all = append(all, c.connectable(leaf))
 	}
-	for _, leaf := range pages {
+	for _, leaf := range pageRefs {
 		all = append(all, c.page(leaf))
 	}
-	return append(all, tree{s, r, "creds", "credential"}.paths()...)
+	return append(all, tree{s, p, "creds", "credential"}.paths()...)
 }
 
 func (c credsPaths) connectable(l leaf) *framework.Path {

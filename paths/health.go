@@ -29,7 +29,7 @@ type healthPaths struct {
 }
 
 func health(d Deps) []*framework.Path {
-	h := healthPaths{d, tree{store: d.Store, refresh: d.Refresh}}
+	h := healthPaths{d, tree{store: d.Store, pages: d.Pages}}
 	return []*framework.Path{h.mount(), h.inStatus()}
 }
 
@@ -185,7 +185,7 @@ func (h healthPaths) shown(ctx context.Context, status store.Status, refs []tena
 // drop lets go of an outdated hint, where this node may. One that stays is
 // harmless, and met again.
 func (h healthPaths) drop(ctx context.Context, ref tenant.Ref, status store.Status) {
-	if h.Refresh.Writable() {
+	if h.Breaker.Writable() {
 		_ = h.Store.Credentials.DeleteStaleStatus(ctx, ref, status)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/pages"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
@@ -68,10 +68,10 @@ var refsAnswer = joined(namesAnswer, answer{
 // tree lists refs one level at a time, below prefix. Its noun stands in the ids
 // of operations.
 type tree struct {
-	store   *store.Store
-	refresh *refresh.Refresher
-	prefix  string
-	noun    string
+	store  *store.Store
+	pages  *pages.Pages
+	prefix string
+	noun   string
 }
 
 func (t tree) paths() []*framework.Path {
@@ -81,8 +81,8 @@ func (t tree) paths() []*framework.Path {
 		t.level("/"+refPrefix, "provider-", "tenant", "provider"),
 		t.level("/"+refPrefix+"/users", "user-", "tenant", "provider"),
 		t.level("/"+refPrefix+"/static", "static-", "tenant", "provider"),
-		t.pages("/pages", "installation-page-", "tenant", "provider"),
-		t.pages("/users/"+userSegment+"/pages", "user-page-", "tenant", "provider", "user"),
+		t.pageLevel("/pages", "installation-page-", "tenant", "provider"),
+		t.pageLevel("/users/"+userSegment+"/pages", "user-page-", "tenant", "provider", "user"),
 	}
 }
 
@@ -103,9 +103,9 @@ func (t tree) level(pattern, of string, names ...string) *framework.Path {
 	}
 }
 
-// pages is the list of the pages under a credential, which the provider may
+// pageLevel is the list of the pages under a credential, which the provider may
 // have to be asked for.
-func (t tree) pages(pattern, of string, names ...string) *framework.Path {
+func (t tree) pageLevel(pattern, of string, names ...string) *framework.Path {
 	return &framework.Path{
 		Pattern:      t.prefix + "/" + refPrefix + pattern + "/?$",
 		Fields:       fields(listFields, names...),
@@ -125,7 +125,7 @@ func (t tree) listPages(ctx context.Context, req *logical.Request, d *framework.
 	if err != nil {
 		return nil, err
 	}
-	if err := t.refresh.Pages(ctx, ref); err != nil {
+	if err := t.pages.Update(ctx, ref); err != nil {
 		return nil, err
 	}
 	return t.list(ctx, req, d)

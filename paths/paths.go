@@ -20,6 +20,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/pages"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/removal"
@@ -34,6 +35,7 @@ import (
 type Deps struct {
 	Store         *store.Store
 	Flow          *flow.Flow
+	Pages         *pages.Pages
 	Refresh       *refresh.Refresher
 	Removal       *removal.Remover
 	Upkeep        *upkeep.Upkeep
@@ -53,13 +55,13 @@ type Deps struct {
 // tries one pattern after the other, so what is read most comes first.
 func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
-		creds(d.Store, d.Refresh, d.Removal, d.Flow.Import, d.Now),
+		creds(d.Store, d.Refresh, d.Pages, d.Removal, d.Flow.Import, d.Now),
 		static(d.Refresh, d.Removal, d.Flow.ImportStatic, d.Now),
 		config(d.Store, d.Breaker, d.Refresh, d.Upkeep, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),
-		connections(d.Store, d.Refresh, d.Now),
+		connections(d.Store, d.Refresh, d.Pages, d.Now),
 		accounts(d),
 		events(d.Store),
 		tenants(d.Store, d.Removal, d.Upkeep),
@@ -102,8 +104,8 @@ var (
 		{"/installation", "installation", []string{"tenant", "provider"}},
 		{"/users/" + userSegment, "user", []string{"tenant", "provider", "user"}},
 	}
-	// pages are the refs of pages, reached through those.
-	pages = []leaf{
+	// pageRefs are the refs of pages, which are reached through those.
+	pageRefs = []leaf{
 		{"/pages/" + pageSegment, "installation-page", []string{"tenant", "provider", "page"}},
 		{"/users/" + userSegment + "/pages/" + pageSegment, "user-page", []string{"tenant", "provider", "user", "page"}},
 	}

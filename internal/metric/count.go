@@ -9,9 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/call"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store/event"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/sweep"
 )
@@ -96,9 +96,9 @@ func (c *counters) zero(providers []string) {
 		for _, outcome := range ends {
 			c.ended.WithLabelValues(p, outcome)
 		}
-		for name, call := range c.outcomes {
-			for _, outcome := range append([]string{refresh.Succeeded(name), "error"}, classes...) {
-				call.WithLabelValues(p, outcome)
+		for name, outcomes := range c.outcomes {
+			for _, outcome := range append([]string{call.Succeeded(name), "error"}, classes...) {
+				outcomes.WithLabelValues(p, outcome)
 			}
 		}
 	}
@@ -149,8 +149,8 @@ func callOutcome(err error) string {
 }
 
 // CallEnded counts a refresh or a check of a credential.
-func (m *Metrics) CallEnded(name, call, outcome string) {
-	m.outcomes[call].WithLabelValues(m.known(name), outcome).Inc()
+func (m *Metrics) CallEnded(name, operation, outcome string) {
+	m.outcomes[operation].WithLabelValues(m.known(name), outcome).Inc()
 }
 
 // Begun counts a new session.

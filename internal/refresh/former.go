@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/call"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -15,12 +16,12 @@ import (
 // retryRevoking is when the revocation of a former token is repeated.
 const retryRevoking = time.Hour
 
-// revokeFormers revokes the former tokens of the credential whose time is over,
-// and returns the credential without them. One that has expired, or that another
-// credential lives by, is only dropped. So is one that the provider refuses to
-// revoke: it lives until it expires.
+// revokeFormers revokes the credential's former tokens that are due, and returns the
+// credential without them. It does not revoke one that has expired, that another
+// credential holds, or that the provider refuses to revoke: such a token lives until it
+// expires.
 func (r *Refresher) revokeFormers(ctx context.Context, ref tenant.Ref, c store.Credential) (store.Credential, error) {
-	dropped, later := map[oauth.Secret]bool{}, r.Now().UTC().Add(retryRevoking)
+	done, later := map[oauth.Secret]bool{}, r.Now().UTC().Add(retryRevoking)
 	for _, former := range c.Formers {
 		if !r.formerDue(former) {
 			continue
@@ -29,26 +30,26 @@ func (r *Refresher) revokeFormers(ctx context.Context, ref tenant.Ref, c store.C
 		if err != nil {
 			return c, err
 		}
-		dropped[former.AccessToken] = !again
+		done[former.AccessToken] = !again
 	}
 	stored, err := r.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Birth != c.Birth {
-			return store.Credential{}, errSuperseded
+			return store.Credential{}, call.ErrSuperseded
 		}
 		left := *old
 		left.Formers = nil
 		for _, former := range old.Formers {
-			drop, tried := dropped[former.AccessToken]
-			if tried && !drop {
+			delete, tried := done[former.AccessToken]
+			if tried && !delete {
 				former.RevokeAt = later
 			}
-			if !drop {
+			if !delete {
 				left.Formers = append(left.Formers, former)
 			}
 		}
 		return left, nil
 	})
-	if errors.Is(err, errSuperseded) || store.Gone(err) {
+	if errors.Is(err, call.ErrSuperseded) || store.Gone(err) {
 		return c, nil
 	}
 	return stored, err
@@ -63,8 +64,8 @@ func (r *Refresher) formerDue(f store.Former) bool {
 	return !f.RevokeAt.IsZero() && !r.Now().Before(f.RevokeAt)
 }
 
-// revokeFormer revokes one former token of the credential. again says that it is
-// to be tried again. The error is one of storage.
+// revokeFormer revokes one former token of the credential. again says that it must be
+// repeated. The error is one of storage.
 func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Credential, former store.Former) (again bool, err error) {
 	if _, ok := r.Providers[ref.Provider].(provider.Revoker); !ok || !former.ExpiresAt.IsZero() && !r.Now().Before(former.ExpiresAt) {
 		return false, nil
@@ -72,7 +73,7 @@ func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Cr
 	token := c.Token
 	token.AccessToken = former.AccessToken
 	if held, err := r.Revoker.HeldBeyond(ctx, ref, token); held || err != nil {
-		return false, err // another tenant lives by it
+		return false, err
 	}
 	if err := r.Budget.Wait(ctx); err != nil {
 		return false, err

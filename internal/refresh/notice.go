@@ -9,7 +9,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// notify publishes what of the credential is about to end, and plans the next notice.
+// notify publishes that the credential's token or its access to data is about to end, and
+// plans the next notice.
 func (r *Refresher) notify(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
 	var reasons []string
 	c, err := r.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {

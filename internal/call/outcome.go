@@ -1,4 +1,4 @@
-package refresh
+package call
 
 import (
 	"errors"
@@ -12,11 +12,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// refreshed takes in the answer to a refresh. livesOn says that the token that
-// is replaced lives on beside the fresh one. The provider may have given a
-// token that lasts no longer than the one it was given: then that one stays.
-func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token, livesOn bool) {
-	now := r.Now().UTC()
+// refreshed applies the answer to a refresh. A provider may return a token that lasts no
+// longer than the one that it was sent: then the old one stays. formerLives says that the
+// token that is replaced stays valid beside the fresh one.
+func refreshed(c *store.Credential, fresh oauth.Token, formerLives bool, now time.Time) {
 	c.AskedAt = now
 	if fresh.AccessToken == c.Token.AccessToken || !fresh.Outlives(c.Token) {
 		if !c.Exhausted && !c.Token.ExpiresAt.IsZero() {
@@ -24,38 +23,39 @@ func (r *Refresher) refreshed(c *store.Credential, fresh oauth.Token, livesOn bo
 		}
 		c.Exhausted = true
 		c.RefreshFailing = false
-		r.checked(c, fresh)
+		checked(c, fresh, now)
 		return
 	}
-	if livesOn {
+	if formerLives {
 		plan.Replace(c, now)
 	}
 	c.Token, c.Exhausted, c.DataAccessOverAt = fresh, false, time.Time{}
 	c.Generation++
 	c.RefreshedAt = now
 	c.RefreshFailing = false
-	r.recovered(c, now)
+	recovered(c, now)
 	c.Record(now, "refreshed", "")
 }
 
-// checked takes in what the provider says of the token, or of another one
-// under the same grant.
-func (r *Refresher) checked(c *store.Credential, answer oauth.Token) {
-	now := r.Now().UTC()
+// checked applies what the provider says of the token, or of another one under the same
+// grant.
+func checked(c *store.Credential, answer oauth.Token, now time.Time) {
 	c.Token.Scopes, c.Token.Granular, c.Token.DataAccessExpiresAt = answer.Scopes, answer.Granular, answer.DataAccessExpiresAt
 	if over := c.DataAccessOverAt; !over.IsZero() && (c.Token.DataAccessExpiresAt.IsZero() || c.Token.DataAccessExpiresAt.After(over)) {
-		c.Token.DataAccessExpiresAt = over // debug_token calls the token valid all the while
+		// A call was refused because data access is over. An inspection still calls the
+		// token valid then.
+		c.Token.DataAccessExpiresAt = over
 	}
 	if answer.AccessToken == c.Token.AccessToken {
 		c.Token.ExpiresAt = answer.ExpiresAt
 	}
-	r.recovered(c, now)
+	recovered(c, now)
 }
 
-func (r *Refresher) recovered(c *store.Credential, now time.Time) {
+func recovered(c *store.Credential, now time.Time) {
 	c.CheckedAt, c.ToldAt, c.DeadSince = now, time.Time{}, time.Time{}
 	if c.RefreshFailing && c.Status == store.Active {
-		return // that the token lives does not mend what ails its refresh
+		return // a living token does not prove that its refresh works again
 	}
 	c.RefreshFailing = false
 	c.ConsecutiveFailures, c.LastError, c.RetryAt, c.FailingSince = 0, c.Outlived, time.Time{}, time.Time{}
@@ -65,20 +65,22 @@ func (r *Refresher) recovered(c *store.Credential, now time.Time) {
 	}
 }
 
-// recordFailure records on the credential how the provider refused the question,
-// a "refresh" or a "check". Only a verdict
-// about this token changes its status.
-func (r *Refresher) recordFailure(c *store.Credential, question string, cause error) {
-	now := r.Now().UTC()
+// recordFailure records on the credential the provider's error to a call of that name.
+// Only an error about this token changes its status.
+func recordFailure(c *store.Credential, name string, cause error, now time.Time) {
+	applyFailure(c, name, cause, now)
+	c.RefreshFailing = c.RefreshFailing || name == refresh && c.ConsecutiveFailures > 0
+}
+
+func applyFailure(c *store.Credential, name string, cause error, now time.Time) {
 	class := provider.ClassOf(cause)
 	switch {
 	case c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked:
-		r.askAgain(c, now)
-		return // it says nothing of why the token is dead
+		retryDead(c, now) // the error does not say why the token is dead
+		return
 	case class == provider.NeedsReauth && c.RefreshFailing && !c.Token.Live(now):
-		// It was not extended in time: that is why it is dead, and not what its owner
-		// did.
-		r.expired(c, now)
+		// It is dead because its refresh failed until it expired, not because of its owner.
+		fail(c, now)
 		return
 	}
 	if c.ConsecutiveFailures++; c.ConsecutiveFailures == 1 {
@@ -91,7 +93,7 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 	known := c.Status != store.Active && c.ToldAt.IsZero()
 	switch class {
 	case provider.NeedsReauth:
-		recordDeath(c, question, cause, now)
+		recordDeath(c, name, cause, now)
 	case provider.Revoked:
 		c.Status, c.ToldAt = store.Revoked, time.Time{}
 	}
@@ -99,7 +101,7 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 		c.Status = store.Failed
 	}
 	if c.Status != store.Active {
-		c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, revival(*c, now), time.Time{}
+		c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, nextRevival(*c, now), time.Time{}
 		if !known {
 			c.Record(now, string(c.Status), c.LastError.Message)
 		}
@@ -112,10 +114,11 @@ func (r *Refresher) recordFailure(c *store.Credential, question string, cause er
 	if class == provider.Misconfigured {
 		wait = plan.RetryRefused
 	}
-	r.rest(c, wait)
+	backOff(c, wait, now)
 	if class == provider.NeedsReauth {
-		c.NextCheck = now.Add(confirmAfter) // before the next refresh: a check knows best
-		putOff(c, c.NextCheck)
+		// The check that confirms it comes before the next refresh.
+		c.NextCheck = now.Add(confirmAfter)
+		Postpone(c, c.NextCheck)
 		if !c.NextRefresh.IsZero() && !c.NextRefresh.After(c.NextCheck) {
 			c.NextRefresh = c.NextCheck.Add(confirmAfter)
 		}
@@ -131,28 +134,26 @@ func about(c store.Credential, e *provider.Error) *provider.Error {
 	return e
 }
 
-// expired ends a credential whose refresh has failed until its token expired.
-// LastError stays that of the refresh.
-func (r *Refresher) expired(c *store.Credential, now time.Time) {
+// fail ends a credential whose refresh has failed until its token expired. LastError
+// stays that of the refresh.
+func fail(c *store.Credential, now time.Time) {
 	c.Status = store.Failed
 	c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, time.Time{}, time.Time{}
 	c.Record(now, string(c.Status), c.LastError.Message)
 }
 
-// rest leaves the provider alone about the credential for d, or half of the
-// life that its token has left, but a minute at least. What was due before is
-// due then.
-func (r *Refresher) rest(c *store.Credential, d time.Duration) {
-	now := r.Now().UTC()
+// backOff postpones the credential's due work for d, or for half of the life that its
+// token has left, but for a minute at least.
+func backOff(c *store.Credential, d time.Duration, now time.Time) {
 	if life := c.Token.ExpiresAt.Sub(now); !c.Token.ExpiresAt.IsZero() {
 		d = max(min(d, life/2), time.Minute)
 	}
 	c.RetryAt = now.Add(d)
-	putOff(c, c.RetryAt)
+	Postpone(c, c.RetryAt)
 }
 
-// putOff moves what is due at the credential before t to t.
-func putOff(c *store.Credential, t time.Time) {
+// Postpone moves the calls for the credential that are due before t to t.
+func Postpone(c *store.Credential, t time.Time) {
 	for _, next := range []*time.Time{&c.NextRefresh, &c.NextCheck} {
 		if !next.IsZero() && next.Before(t) {
 			*next = t
