@@ -17,7 +17,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// A Request asks for a session. Empty fields have the configuration's values.
+// A Request is for a session. An empty field stands for the configuration's value.
 type Request struct {
 	Ref                tenant.Ref
 	Actor              string
@@ -27,17 +27,17 @@ type Request struct {
 	Completion         string
 	Reauthorize        bool
 	AllowAccountChange bool
-	// configID is the configuration at the provider that takes the place of
-	// Scopes, if the request names none.
+	// configID names the configuration at the provider that is used in place of Scopes,
+	// if the request has none.
 	configID string
 	// expected are the scopes that the token should have.
 	expected []string
-	// Device asks for a login on a device (RFC 8628) instead of one by browser.
+	// Device is for a login on a device (RFC 8628) instead of one by browser.
 	Device bool
-	// SDK asks for a session whose code comes from the provider's JavaScript SDK:
-	// the application relays it, and it is exchanged without a redirect URI.
+	// SDK is for a session whose code comes from the provider's JavaScript SDK: the
+	// application relays it, and it is exchanged without a redirect URI.
 	SDK bool
-	// By is who asks, as Vault tells; its Actor is ignored.
+	// By is the caller, as Vault identifies it. Its Actor is ignored.
 	By store.Caller
 }
 
@@ -47,22 +47,21 @@ type Begun struct {
 	// State is what the application relays with the code that it gets from the
 	// provider's SDK; "" if the session has an AuthorizationURL or is a device's.
 	State oauth.Secret
-	// Device is what to tell the person of a login on a device; nil if it is
-	// none.
+	// Device has what a person needs for a login on a device. Nil: it is none.
 	Device     *provider.DeviceCode
 	SessionID  string
 	ExpiresAt  time.Time
 	Completion string
 }
 
-// Begin starts a session. It calls nobody, except for a login on a device.
+// Begin starts a session. It calls the provider only for a login on a device.
 func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	p, config, err := f.client(ctx, r.Ref.Provider)
 	if err != nil {
 		return Begun{}, err
 	}
 	if !*config.Enabled {
-		return Begun{}, oauth.Errorf(oauth.Suspended, "provider %s takes no new sessions; write config/%s enabled=true to let it", r.Ref.Provider, r.Ref.Provider)
+		return Begun{}, oauth.Errorf(oauth.Suspended, "provider %s takes no new sessions; to allow them, write config/%s enabled=true", r.Ref.Provider, r.Ref.Provider)
 	}
 	if err := r.fill(config); err != nil {
 		return Begun{}, err
@@ -111,38 +110,37 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if err != nil {
 		return Begun{}, err
 	}
-	if err := f.newSession(ctx, session); err != nil {
+	if err := f.sessions.begin(ctx, session); err != nil {
 		return Begun{}, err
 	}
 	return Begun{AuthorizationURL: url, SessionID: session.ID, ExpiresAt: session.ExpiresAt, Completion: session.Completion}, nil
 }
 
-// beginSDK starts a session whose dialog the provider's SDK opens. Neither PKCE
-// nor a nonce can be sent along.
+// beginSDK starts a session whose dialog the provider's SDK opens. The SDK sends neither
+// PKCE's challenge nor a nonce.
 func (f *Flow) beginSDK(ctx context.Context, s store.Session, state oauth.Secret) (Begun, error) {
-	if err := f.newSession(ctx, s); err != nil {
+	if err := f.sessions.begin(ctx, s); err != nil {
 		return Begun{}, err
 	}
 	return Begun{State: state, SessionID: s.ID, ExpiresAt: s.ExpiresAt, Completion: s.Completion}, nil
 }
 
-// renewBefore is how long before the end of data access a person who connects
-// again is asked to renew it. It is when the end is first announced.
+// renewBefore is how long before the end of data access a new connection renews it. It is
+// when the first notice of the end is published.
 const renewBefore = 7 * 24 * time.Hour
 
-// dataAccessEnds reports whether the app's access to the data of the person who
-// connected ref is over, or nearly.
+// dataAccessEnds reports whether the app's access to the data of the person behind ref is
+// over, or nearly.
 func (f *Flow) dataAccessEnds(ctx context.Context, ref tenant.Ref) (bool, error) {
 	c, err := f.Store.Credentials.Read(ctx, ref)
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
-		return false, nil // connecting is how both are mended
+		return false, nil // connecting again repairs both
 	}
 	end := c.Token.DataAccessExpiresAt
 	return err == nil && !end.IsZero() && f.Now().After(end.Add(-renewBefore)), err
 }
 
-// fill checks the request against the configuration and fills in what it
-// leaves open.
+// fill checks the request against the configuration, and fills in its empty fields.
 func (r *Request) fill(c store.Config) error {
 	installation := r.Ref.Kind() == tenant.Installation
 	switch {
@@ -192,7 +190,7 @@ func (r *Request) fill(c store.Config) error {
 		r.Scopes = c.ScopesFor(r.Ref)
 	}
 	if configured := c.ScopesFor(r.Ref); len(r.Scopes) > 0 && slices.Contains(configured, openID) {
-		r.Scopes = append(slices.Clone(r.Scopes), openID) // a request cannot choose the binding of its code away
+		r.Scopes = append(slices.Clone(r.Scopes), openID) // or a request could leave its code unbound
 	}
 	r.Scopes = slices.Compact(slices.Sorted(slices.Values(r.Scopes)))
 	if r.expected = r.Scopes; r.configID != "" {
@@ -205,8 +203,7 @@ func (r *Request) fill(c store.Config) error {
 // to the session and, at Facebook, PKCE the code.
 const openID = "openid"
 
-// checkSDK returns an error if the request names what a session of grant=sdk
-// cannot have.
+// checkSDK returns an error if the request has a field that grant=sdk does not allow.
 func (r *Request) checkSDK() error {
 	for _, field := range []struct{ name, value string }{{"redirect_uri", r.RedirectURI}, {"return_url", r.ReturnURL}} {
 		if field.value != "" {
@@ -230,9 +227,9 @@ func CheckActor(s string) error {
 // maxScopes keeps an authorization URL shorter than what servers accept.
 const maxScopes = 100
 
-// CheckScopes returns an error that names field if one of scopes is no
-// scope-token (RFC 6749, section 3.3). Facebook separates scopes by commas, so
-// they cannot stand in one.
+// CheckScopes returns an error that names field if one of scopes is no scope-token
+// (RFC 6749, section 3.3). A comma is not allowed, either: Facebook separates scopes by
+// commas.
 func CheckScopes(field string, scopes []string) error {
 	if len(scopes) > maxScopes {
 		return oauth.Invalid(field, "must be %d scopes at the most", maxScopes)

@@ -16,35 +16,35 @@ import (
 // maxWrongTries is how many wrong connect codes end a session.
 const maxWrongTries = 5
 
-// A Proof shows that who completes a session has seen its end: the connect
-// code from the callback page, or what the provider sent, if the application
-// hosts the redirect URI itself. The zero Proof is for a session on a device,
-// which the provider is asked about.
+// A Proof shows that the person that is signed in came back from the provider: the connect
+// code from the callback page, or the provider's answer if the application hosts the
+// redirect URI itself. The zero Proof is for a session on a device, whose completion polls
+// the provider.
 type Proof struct {
 	ConnectCode oauth.Secret
-	// Answer is nil if a connect code is offered.
+	// Answer is nil if there is a ConnectCode.
 	Answer *Answer
 }
 
-// A Completion asks to complete a session.
+// A Completion is a request to complete a session.
 type Completion struct {
 	Tenant    tenant.ID
 	SessionID string
-	// Actor is who is signed in to the application now.
+	// Actor is the person that is signed in to the application now.
 	Actor string
 	Proof Proof
 }
 
-// A Completed is the credential that a session brought.
+// A Completed is the credential of a completed session.
 type Completed struct {
 	Ref        tenant.Ref
 	Credential store.Credential
-	// Warning is for who completed the session; "": none.
+	// Warning is for the caller. "": there is none.
 	Warning string
 }
 
-// Complete redeems the session's code and stores the credential. It may be
-// repeated: with the same proof it answers what the first answered.
+// Complete redeems the session's code and stores the credential. It may be repeated: with
+// the same proof it has the same result.
 func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 	if err := CheckActor(c.Actor); err != nil {
 		return Completed{}, err
@@ -58,9 +58,9 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 	}
 	var (
 		r       *redemption
-		refused error // the session was changed all the same
+		refused error // of a step that has changed the session
 	)
-	session, err := f.take(context.WithoutCancel(ctx), c.SessionID, func(s *store.Session) (err error) {
+	session, err := f.sessions.take(context.WithoutCancel(ctx), c.SessionID, func(s *store.Session) (err error) {
 		r, refused, err = f.confirm(ctx, s, c)
 		return err
 	})
@@ -69,18 +69,18 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 	case errors.As(err, &reuse):
 		return Completed{}, f.refuseReused(ctx, session.ID, reuse.owner, *c.Proof.Answer)
 	case gone(err):
-		f.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
+		f.redeemer.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return Completed{}, errNoSession
 	case errors.Is(err, store.ErrTooManyCodes):
 		return Completed{}, errAnotherAnswer
 	case errors.Is(err, errRepeated):
 	case err != nil:
-		f.abandon(ctx, r, err)
+		f.redeemer.abandon(ctx, r, err)
 		return Completed{}, err
 	case refused != nil:
 		return Completed{}, refused
 	case r != nil:
-		f.redeem(ctx, session, r)
+		f.redeemer.redeem(ctx, session, r)
 	}
 	if r == nil {
 		credential, err := f.Store.Credentials.Connected(ctx, session.Ref)
@@ -89,7 +89,7 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 		}
 		warning := ""
 		if err == nil && credential.Session == session.ID {
-			warning, err = f.sharedBusiness(ctx, session.Ref, credential.Token)
+			warning, err = f.connector.sharedBusiness(ctx, session.Ref, credential.Token)
 		}
 		return Completed{session.Ref, credential, warning}, err
 	}
@@ -102,9 +102,9 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 
 var errNoSession = oauth.Errorf(oauth.NotFound, "the tenant has no such session, or it ended a while ago; begin again")
 
-// refuseReused ends a completion that was offered a code of the session owner.
+// refuseReused answers a completion that brought a code of the session owner.
 func (f *Flow) refuseReused(ctx context.Context, id, owner string, a Answer) error {
-	_, err := f.reused(ctx, id, owner, a)
+	_, err := f.sessions.failReused(ctx, id, owner, a)
 	switch {
 	case gone(err):
 		return errNoSession
@@ -117,7 +117,7 @@ func (f *Flow) refuseReused(ctx context.Context, id, owner string, a Answer) err
 // errAnotherAnswer refuses a second answer for one state.
 var errAnotherAnswer = oauth.Errorf(oauth.SessionUsed, "another answer of the provider has come for this session; begin again")
 
-// trimmed returns the proof without what a browser appends to a URL.
+// trimmed returns the proof without the end of a copied URL.
 func (p Proof) trimmed() Proof {
 	p.ConnectCode = withoutFragment(p.ConnectCode)
 	if p.Answer != nil {
@@ -139,34 +139,34 @@ func (p Proof) check() error {
 	return nil
 }
 
-// confirm is the step that a completion takes, under the session's lock. It
-// returns the redemption that it starts, or errRepeated with the one that it
-// joins, if that still runs. refused is an error that the changed session is
-// stored along with; any other error leaves the session as it was.
+// confirm is the step of a completion, under the session's lock. It returns the redemption
+// that it starts, or errRepeated and the one that it joins, if that still runs. With the
+// error refused, the changed session is stored; any other error leaves the session as it
+// was.
 func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *redemption, refused, err error) {
 	if s.Ref.Tenant != c.Tenant {
 		return nil, nil, errNoSession
 	}
-	// The code is claimed before the actor is looked at: it is good at the provider,
-	// whichever actor brings it.
+	// The code is claimed before the actor is compared: the provider accepts it, whichever
+	// actor brings it.
 	if a := c.Proof.Answer; a != nil && !s.Device && SessionID(a.State.Reveal()) == s.ID {
-		if err := f.claim(ctx, s, *a); err != nil {
+		if err := f.sessions.claim(ctx, s, *a); err != nil {
 			return nil, nil, err
 		}
 	}
-	running := f.runs(s.ID)
+	running := f.redeemer.running(s.ID)
 	if s.Status == store.SessionRedeeming && running == nil {
-		if err := f.mend(ctx, s); err != nil {
+		if err := f.redeemer.resolve(ctx, s); err != nil {
 			return nil, nil, err
 		}
 	}
 	// Only a session that completes by its callback may have no actor.
 	if s.Actor != "" && subtle.ConstantTimeCompare([]byte(s.Actor), []byte(c.Actor)) != 1 {
-		refused := oauth.Errorf(oauth.ActorMismatch, "the session was begun for somebody else; begin again as the person who is signed in")
+		refused := oauth.Errorf(oauth.ActorMismatch, "the session was begun for another actor; begin again as the person who is signed in")
 		if !unfinished(*s) {
 			return nil, nil, refused
 		}
-		s.Fail(oauth.ActorMismatch, "somebody else than its actor tried to complete the session; begin again")
+		s.Fail(oauth.ActorMismatch, "another actor tried to complete the session; begin again")
 		return nil, refused, nil
 	}
 	if refused, err := f.prove(s, c.Proof); refused != nil || err != nil {
@@ -182,18 +182,17 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 	case expired(*s, f.Now()):
 		return nil, nil, oauth.Errorf(oauth.SessionExpired, "the session expired; begin again")
 	}
-	// A code is not spent on a ref that cannot be connected as things stand. What
-	// was relayed stays parked.
+	// A code is not spent on a ref that cannot be connected now. It stays parked.
 	_, config, err := f.client(ctx, s.Ref.Provider)
 	if err == nil {
 		err = admission.Connect(ctx, f.Store, s.Ref, *config.RequireInstallation)
 	}
 	if err == nil {
-		err = f.limited(s)
+		err = limited(s, f.Now())
 	}
 	switch {
 	case err == nil:
-		return f.start(s), nil, nil
+		return f.redeemer.start(s), nil, nil
 	case oauth.CodeOf(err) != "":
 		return nil, err, nil
 	}
@@ -202,21 +201,21 @@ func (f *Flow) confirm(ctx context.Context, s *store.Session, c Completion) (r *
 
 // limited returns the error of a session whose code or token has met a rate limit that is
 // not over, so that a repeated request costs no call.
-func (f *Flow) limited(s *store.Session) error {
-	if left := s.RetryAt.Sub(f.Now()); left <= 0 || left > 24*time.Hour { // more: the clock was set back
+func limited(s *store.Session, now time.Time) error {
+	if left := s.RetryAt.Sub(now); left <= 0 || left > 24*time.Hour { // more: the clock was set back
 		return nil
 	}
 	return oauth.Errorf(oauth.Throttled, "the provider has limited the calls for this account; try again after %s", s.RetryAt.Format(time.RFC3339))
 }
 
-// prove holds the proof against the session. A relayed answer arrives with it.
-// Its results are as those of confirm.
+// prove compares the proof with the session. A relayed answer is applied here, as a
+// callback applies one. The results are those of confirm.
 func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
 	switch {
 	case s.Device && (p.Answer != nil || !p.ConnectCode.IsZero()):
-		return nil, oauth.Invalid("connect_code", "and state are not for a session on a device: complete it with the actor alone")
+		return nil, oauth.Invalid("connect_code", "and state are not taken by a device session: send only actor")
 	case s.Device:
-		return nil, f.mayPoll(*s)
+		return nil, mayPoll(*s, f.Now())
 	case s.SDK && p.Answer == nil:
 		return nil, oauth.Invalid("state", "is required, with the code that the provider's SDK handed to your page: the session was begun with grant=sdk, and has no connect_code")
 	case p.Answer == nil && p.ConnectCode.IsZero():
@@ -231,7 +230,7 @@ func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
 	switch {
 	case again:
 	case s.Denied:
-		return nil, nil // declined, and declined again
+		return nil, nil // the person has declined again
 	case s.CallbackHash != nil && !bytes.Equal(s.CallbackHash, p.Answer.hash()):
 		return nil, errAnotherAnswer
 	case s.CallbackHash != nil:
@@ -240,7 +239,7 @@ func (f *Flow) prove(s *store.Session, p Proof) (refused, err error) {
 	if s.Status != store.SessionPending && !again || expired(*s, f.Now()) {
 		return nil, nil
 	}
-	f.authorize(s, f.Providers[s.Ref.Provider], *p.Answer)
+	authorize(s, f.Providers[s.Ref.Provider], *p.Answer, f.Now().UTC())
 	if s.Status == store.SessionFailed {
 		return failure(*s), nil
 	}
@@ -268,7 +267,7 @@ func (f *Flow) proveConnectCode(s *store.Session, code oauth.Secret) (refused, e
 	return oauth.Invalid("connect_code", "is not the one that the callback page shows; tries left: %d", maxWrongTries-s.WrongTries), nil
 }
 
-// failure returns the error that a failed session answers with.
+// failure returns the error of a session that has failed.
 func failure(s store.Session) error {
 	code := s.Error
 	if code == oauth.Interrupted || code == oauth.Cancelled {

@@ -10,8 +10,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// beginDevice starts a session without a browser (RFC 8628). The device code
-// is parked at once; completing the session polls.
+// beginDevice starts a session without a browser (RFC 8628). It parks the device code at
+// once; completing the session polls.
 func (f *Flow) beginDevice(ctx context.Context, p provider.Provider, config store.Config, s store.Session) (Begun, error) {
 	device, ok := p.(provider.DeviceFlow)
 	if !ok {
@@ -31,22 +31,22 @@ func (f *Flow) beginDevice(ctx context.Context, p provider.Provider, config stor
 	s.PollAt = s.CreatedAt.Add(code.Interval)
 	s.ExpiresAt = s.CreatedAt.Add(code.ExpiresIn)
 	s.RedirectURI = ""
-	if err := f.newSession(ctx, s); err != nil {
+	if err := f.sessions.begin(ctx, s); err != nil {
 		return Begun{}, err
 	}
 	return Begun{Device: &code, SessionID: s.ID, ExpiresAt: s.ExpiresAt, Completion: s.Completion}, nil
 }
 
-// mayPoll returns an error if it is too early to ask the provider again.
-func (f *Flow) mayPoll(s store.Session) error {
-	if s.Device && s.Status == store.SessionPending && !expired(s, f.Now()) && f.Now().Before(s.PollAt) {
+// mayPoll returns an error if it is too early for another poll.
+func mayPoll(s store.Session, now time.Time) error {
+	if s.Device && s.Status == store.SessionPending && !expired(s, now) && now.Before(s.PollAt) {
 		return provider.Refusal(&provider.Error{Class: provider.Transient, Err: provider.ErrPending})
 	}
 	return nil
 }
 
-// poll asks once whether the person has approved.
-func (f *Flow) poll(ctx context.Context, p provider.Provider, c oauth.Client, code oauth.Secret) (oauth.Token, error) {
+// poll asks the provider once whether the person has approved.
+func poll(ctx context.Context, p provider.Provider, c oauth.Client, code oauth.Secret) (oauth.Token, error) {
 	device, ok := p.(provider.DeviceFlow)
 	if !ok {
 		return oauth.Token{}, oauth.Errorf(oauth.Misconfigured, "the provider has no device login")
@@ -54,15 +54,14 @@ func (f *Flow) poll(ctx context.Context, p provider.Provider, c oauth.Client, co
 	return device.PollDevice(ctx, c, code)
 }
 
-// slowDown is how much longer to wait after polling too often (RFC 8628,
-// section 3.5).
+// slowDown lengthens the interval after a poll that came too early (RFC 8628, section
+// 3.5).
 const slowDown = 5 * time.Second
 
-// waitOn puts a device's session back to where it is polled again, after a
-// poll that ended in cause.
-func (f *Flow) waitOn(s *store.Session, cause error) {
+// pollAgain plans the next poll of a device's session, after one that ended in cause.
+func pollAgain(s *store.Session, cause error, now time.Time) {
 	if errors.Is(cause, provider.ErrSlowDown) {
 		s.Interval += slowDown
 	}
-	s.Status, s.PollAt = store.SessionPending, f.Now().UTC().Add(s.Interval)
+	s.Status, s.PollAt = store.SessionPending, now.UTC().Add(s.Interval)
 }

@@ -1,22 +1,28 @@
-// Package flow is how a credential is born: one run of the authorization code
-// grant (RFC 6749, section 4.1), called a session, from the authorization URL
-// to the stored credential.
+// Package flow connects a credential: a session is one run of the authorization code
+// grant (RFC 6749, section 4.1), from the authorization URL to the stored credential.
 //
-//	Begin     pending                      the URL is handed out
+//	Begin     pending                      the application gets the URL
 //	Callback  pending → authorized         the browser brings a code; it is parked
-//	Complete  authorized → redeeming       the application says who is signed in now
+//	Complete  authorized → redeeming       the application names the person signed in now
 //	          redeeming → completed        the credential is stored
-//	Reap      any → gone
+//	Reap      any → deleted
 //
-// Each step is one Put of the session's record, made under its lock before
-// anything is sent to the provider: of two who bring the same code, one redeems
-// it and the other is told what came of it. A session that fails says why; what
-// it had parked is destroyed.
+// Each step is one Put of the session's record, made under its lock before any call to
+// the provider: of two requests that bring the same code, one redeems it and the other
+// gets the same result. A session that fails says why, and loses the code that it had
+// parked.
 //
-// That the application names, at both ends, the person who is signed in at
-// that moment is the defence against session fixation: a victim who follows an
-// attacker's link completes nothing (RFC 9700, section 4.7, and its update on
-// cross-user attacks).
+// The application names the person that is signed in at that moment, both when a session
+// begins and when it is completed. That is the defence against session fixation: a victim
+// that follows an attacker's link completes nothing (RFC 9700, section 4.7, and its update
+// on cross-user attacks).
+//
+// The types, each of which knows only those below it:
+//
+//	Flow       the requests: Begin, Callback, Complete, Import and the others
+//	redeemer   redeems codes, one request for each session at a time
+//	connector  stores a token as a credential
+//	sessions   changes sessions' records, one step at a time
 package flow
 
 import (
@@ -28,7 +34,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -52,8 +57,8 @@ const (
 	PKCENever  = "never"
 )
 
-// afterlife is for how long a session that has ended can still be read, and
-// completing it again still answers what the first time did.
+// afterlife is for how long a session that has ended can still be read. Completing it
+// again has the first result until then.
 const afterlife = 15 * time.Minute
 
 // Options are what a Flow needs.
@@ -65,8 +70,8 @@ type Options struct {
 	// Breaker makes the calls to the providers, Revoker those that revoke.
 	Breaker *breaker.Breaker
 	Revoker *revoke.Revoker
-	// Begun is told of each session that begins, Ended of each that is completed
-	// or, with the code that says why, fails. Nil: nobody is.
+	// Begun is called for each session that begins; Ended for each that is completed or,
+	// with the code of its error, fails. Nil: no function is called.
 	Begun func(provider string)
 	Ended func(provider string, code oauth.Code)
 }
@@ -74,11 +79,9 @@ type Options struct {
 // A Flow runs sessions. Make one with [New]. It is safe for concurrent use.
 type Flow struct {
 	Options
-
-	mu sync.Mutex
-	// running are the redemptions that requests of this process are at, by
-	// session id. A session found redeeming that is not here was interrupted.
-	running map[string]*redemption
+	sessions  sessions
+	connector connector
+	redeemer  *redeemer
 }
 
 // New returns a Flow.
@@ -89,16 +92,17 @@ func New(o Options) *Flow {
 	if o.Ended == nil {
 		o.Ended = func(string, oauth.Code) {}
 	}
-	return &Flow{Options: o, running: map[string]*redemption{}}
+	s, c := sessions{o}, connector{o}
+	return &Flow{o, s, c, &redeemer{Options: o, sessions: s, connector: c, redemptions: map[string]*redemption{}}}
 }
 
 // client returns the provider that is called name, and its configuration.
-func (f *Flow) client(ctx context.Context, name string) (provider.Provider, store.Config, error) {
-	p, ok := f.Providers[name]
+func (o *Options) client(ctx context.Context, name string) (provider.Provider, store.Config, error) {
+	p, ok := o.Providers[name]
 	if !ok {
 		return nil, store.Config{}, oauth.Errorf(oauth.NotFound, "there is no provider %q", name)
 	}
-	c, err := f.Store.Mount.Config(ctx, name)
+	c, err := o.Store.Mount.Config(ctx, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, store.Config{}, NotConfigured(name)
 	}
@@ -116,7 +120,7 @@ func SessionID(state string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// isSessionID reports whether s can be one: anything else is not looked up.
+// isSessionID reports whether s has the form of a session's id. Nothing else is looked up.
 func isSessionID(s string) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	return err == nil && len(b) == sha256.Size && !strings.ContainsAny(s, "\r\n")
@@ -138,7 +142,7 @@ func connectCode(s store.Session, code oauth.Secret) oauth.Secret {
 	return oauth.NewSecret(text[:4] + "-" + text[4:8] + "-" + text[8:12] + "-" + text[12:])
 }
 
-// connectCodeHash returns the hash of a connect code as a person typed it.
+// connectCodeHash returns the hash of a connect code, as a person may type it.
 func connectCodeHash(code oauth.Secret) []byte {
 	text := strings.ToUpper(code.Reveal())
 	text = strings.NewReplacer("-", "", " ", "").Replace(text)
@@ -148,7 +152,7 @@ func connectCodeHash(code oauth.Secret) []byte {
 
 func expired(s store.Session, now time.Time) bool { return !now.Before(s.ExpiresAt) }
 
-// unfinished reports whether the session still waits for somebody.
+// unfinished reports whether the session still waits for a request.
 func unfinished(s store.Session) bool {
 	return s.Status == store.SessionPending || s.Status == store.SessionAuthorized
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// An Import brings a token that was obtained elsewhere.
+// An Import is a request to store a token that was obtained elsewhere.
 type Import struct {
 	Ref                tenant.Ref
 	AccessToken        oauth.Secret
@@ -19,9 +19,8 @@ type Import struct {
 	By                 store.Caller
 }
 
-// Import stores a token that was obtained elsewhere as the credential of its
-// ref. The provider is asked about it: it must be this client's, and alive.
-// Nothing is stored if it is not, or cannot be asked.
+// Import stores a token that was obtained elsewhere as the credential of its ref. It first
+// checks at the provider that the token is this client's, and alive.
 func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warning string, err error) {
 	p, config, err := f.client(ctx, i.Ref.Provider)
 	if err != nil {
@@ -44,14 +43,14 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 	if err != nil {
 		return c, "", refusedImport(p, i, err)
 	}
-	return f.keep(ctx, birth{
+	return f.connector.connect(ctx, connection{
 		ref: i.Ref, event: "imported", scopes: config.ExpectedScopes(i.Ref), by: i.By, begun: begun, allowAccountChange: i.AllowAccountChange, life: life,
 	}, token)
 }
 
-// refusedImport returns the error of a token that the provider refuses, with
-// what is wrong with it, if the provider can say. Such an error wraps no
-// [provider.Error]: it has the code that it is to be answered with.
+// refusedImport returns the error of a token that the provider refuses, with the reason if
+// the provider can explain it. Such an error has its final code, and wraps no
+// [provider.Error] that would change it.
 func refusedImport(p provider.Provider, i Import, err error) error {
 	refusal := provider.Refusal(err)
 	var e *provider.Error
@@ -65,6 +64,6 @@ func refusedImport(p provider.Provider, i Import, err error) error {
 	case why.Malformed:
 		return oauth.Invalid("access_token", "%s (%s)", why.Text, e)
 	default:
-		return oauth.Errorf(oauth.CodeOf(refusal), "the token is not imported, for %s; import another, or connect with connect/%s (%s)", why.Text, i.Ref, e)
+		return oauth.Errorf(oauth.CodeOf(refusal), "the token was not imported, for %s; import another, or connect with connect/%s (%s)", why.Text, i.Ref, e)
 	}
 }

@@ -11,31 +11,31 @@ import (
 // maxOpen is how many sessions are open at a time for an actor and ref.
 const maxOpen = 100
 
-// newSession stores a session that has begun. Where too many are open for its
-// actor and ref, the oldest is cancelled.
-func (f *Flow) newSession(ctx context.Context, s store.Session) error {
-	defer f.Store.Sessions.LockOpen(s.Ref, s.Actor)()
-	open, err := f.Store.Sessions.ListOpen(ctx, s.Ref, s.Actor, maxOpen)
+// begin stores a session that has begun. If too many are open for its actor and ref, it
+// cancels the oldest.
+func (ss sessions) begin(ctx context.Context, s store.Session) error {
+	defer ss.Store.Sessions.LockOpen(s.Ref, s.Actor)()
+	open, err := ss.Store.Sessions.ListOpen(ctx, s.Ref, s.Actor, maxOpen)
 	if err != nil {
 		return err
 	}
 	for _, oldest := range open[:max(0, len(open)-maxOpen+1)] {
-		if err := f.cancelOpen(ctx, oldest); err != nil {
+		if err := ss.cancelOpen(ctx, oldest); err != nil {
 			return err
 		}
 	}
-	if err := f.Store.Sessions.Create(ctx, s, s.ExpiresAt.Add(afterlife)); err != nil {
+	if err := ss.Store.Sessions.Create(ctx, s, s.ExpiresAt.Add(afterlife)); err != nil {
 		return err
 	}
-	f.Begun(s.Ref.Provider)
+	ss.Begun(s.Ref.Provider)
 	return nil
 }
 
-// cancelOpen cancels the session, unless it is being redeemed: that ends it by
-// itself. An index entry that is left of a session that has ended is deleted.
-func (f *Flow) cancelOpen(ctx context.Context, o store.OpenSession) error {
+// cancelOpen cancels the session. One that is being redeemed is left to end by itself. If
+// the session has ended already, its index entry is stale and is deleted.
+func (ss sessions) cancelOpen(ctx context.Context, o store.OpenSession) error {
 	stale := false
-	_, err := f.take(ctx, o.ID, func(s *store.Session) error {
+	_, err := ss.take(ctx, o.ID, func(s *store.Session) error {
 		stale = !unfinished(*s) && !s.Denied && s.Status != store.SessionRedeeming
 		if stale || s.Status == store.SessionRedeeming {
 			return errRepeated
@@ -45,7 +45,7 @@ func (f *Flow) cancelOpen(ctx context.Context, o store.OpenSession) error {
 	})
 	switch {
 	case stale, gone(err):
-		return f.Store.Sessions.DeleteOpen(ctx, o)
+		return ss.Store.Sessions.DeleteOpen(ctx, o)
 	case errors.Is(err, errRepeated):
 		return nil
 	}

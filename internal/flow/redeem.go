@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
@@ -12,8 +13,20 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// A redemption is one request's work at a session that it has taken. Others
-// who come for the same session await it.
+// A redeemer redeems what sessions have parked. Of the requests for a session, one redeems
+// it and the others await its redemption.
+type redeemer struct {
+	Options
+	sessions  sessions
+	connector connector
+
+	mu sync.Mutex
+	// redemptions are those under way in this process, by session id. A session that is
+	// redeeming and not among them was interrupted.
+	redemptions map[string]*redemption
+}
+
+// A redemption is one request's work on a session that it has taken.
 type redemption struct {
 	id string
 	// code or token is what the session had parked.
@@ -28,36 +41,36 @@ type redemption struct {
 	err        error
 }
 
-// runs returns the redemption that is under way for the session, or nil.
-func (f *Flow) runs(id string) *redemption {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.running[id]
+// running returns the redemption that is under way for the session, or nil.
+func (rd *redeemer) running(id string) *redemption {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	return rd.redemptions[id]
 }
 
-// start takes an authorized session for redemption. It is called under the
-// session's lock, which tells others that it is owned before they can find it.
-func (f *Flow) start(s *store.Session) *redemption {
+// start takes an authorized session for redemption. It is called under the session's lock,
+// so that no other request finds the session redeeming and its redemption missing.
+func (rd *redeemer) start(s *store.Session) *redemption {
 	r := &redemption{id: s.ID, code: s.Code, token: s.Token, done: make(chan struct{})}
 	s.Status = store.SessionRedeeming
 	if s.Unpark(); s.Device {
-		s.Code = r.code // a poll does not spend it
+		s.Code = r.code // a poll does not spend the device code
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.running[s.ID] = r
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	rd.redemptions[s.ID] = r
 	return r
 }
 
-// abandon ends a redemption whose session could not be taken after all. The
-// write that should have taken it may have been made, and only its answer been
-// lost: nothing was sent yet, so what was parked is parked again.
-func (f *Flow) abandon(ctx context.Context, r *redemption, err error) {
+// abandon ends a redemption whose session could not be stored as redeeming. The write may
+// have succeeded although it returned an error. Nothing was sent to the provider yet, so
+// the code is parked again.
+func (rd *redeemer) abandon(ctx context.Context, r *redemption, err error) {
 	if r == nil {
 		return
 	}
 	if oauth.CodeOf(err) == "" {
-		_, putBack := f.take(context.WithoutCancel(ctx), r.id, func(s *store.Session) error {
+		_, putBack := rd.sessions.take(context.WithoutCancel(ctx), r.id, func(s *store.Session) error {
 			if s.Status != store.SessionRedeeming {
 				return errNotTaken
 			}
@@ -72,26 +85,26 @@ func (f *Flow) abandon(ctx context.Context, r *redemption, err error) {
 			return nil
 		})
 		if putBack != nil && !errors.Is(putBack, errNotTaken) {
-			f.Log.Warn("a session may have been taken for nothing", "session", r.id, "error", putBack)
+			rd.Log.Warn("a session may stay redeeming although its code was not sent", "session", r.id, "error", putBack)
 		}
 	}
 	r.err = err
-	f.finish(r)
+	rd.finish(r)
 }
 
 var errNotTaken = errors.New("the session was not taken")
 
-func (f *Flow) finish(r *redemption) {
-	f.mu.Lock()
-	if f.running[r.id] == r { // the next one may have begun: the session's end is stored already
-		delete(f.running, r.id)
+func (rd *redeemer) finish(r *redemption) {
+	rd.mu.Lock()
+	if rd.redemptions[r.id] == r { // the session's end is stored already, so the next one may have begun
+		delete(rd.redemptions, r.id)
 	}
-	f.mu.Unlock()
+	rd.mu.Unlock()
 	close(r.done)
 }
 
-// await returns what the redemption came to. The session's id is empty if its
-// end could not be stored.
+// await returns the redemption's result. The session's id is empty if its end could not be
+// stored.
 func (r *redemption) await(ctx context.Context) (store.Session, store.Credential, error) {
 	select {
 	case <-r.done:
@@ -101,31 +114,30 @@ func (r *redemption) await(ctx context.Context) (store.Session, store.Credential
 	}
 }
 
-// redeem carries the redemption out, whatever becomes of the caller: a code is
-// spent once it was sent.
-func (f *Flow) redeem(ctx context.Context, s store.Session, r *redemption) {
-	defer f.finish(r)
+// redeem carries out the redemption. It goes on when the request is cancelled: the code is
+// spent once it is sent.
+func (rd *redeemer) redeem(ctx context.Context, s store.Session, r *redemption) {
+	defer rd.finish(r)
 	defer func() {
 		if p := recover(); p != nil {
-			f.Log.Error("panic while redeeming a code", "ref", s.Ref.String(), "panic", p, "stack", string(debug.Stack()))
+			rd.Log.Error("panic while redeeming a code", "ref", s.Ref.String(), "panic", p, "stack", string(debug.Stack()))
 			r.err = fmt.Errorf("redeeming the code of session %s: internal error", s.ID)
 		}
 	}()
 	ctx = context.WithoutCancel(ctx)
-	token, err := f.exchange(ctx, s, r)
+	token, err := rd.exchange(ctx, s, r)
 	if err == nil {
 		r.token = token
-		r.credential, r.warning, err = f.keep(ctx, birth{
+		r.credential, r.warning, err = rd.connector.connect(ctx, connection{
 			ref: s.Ref, event: "connected", scopes: s.Scopes, by: s.StartedBy, session: s.ID, begun: s.CreatedAt, allowAccountChange: s.AllowAccountChange, life: s.DeletionCount,
 		}, token)
 	}
-	r.session, r.err = f.settle(ctx, s, r, err)
+	r.session, r.err = rd.settle(ctx, s, r, err)
 }
 
-// exchange turns the code, or a token that was parked, into a token worth
-// keeping.
-func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oauth.Token, error) {
-	p, config, err := f.client(ctx, s.Ref.Provider)
+// exchange trades the code, or a token that was parked, for a token that is worth storing.
+func (rd *redeemer) exchange(ctx context.Context, s store.Session, r *redemption) (oauth.Token, error) {
+	p, config, err := rd.client(ctx, s.Ref.Provider)
 	if err != nil {
 		return oauth.Token{}, err
 	}
@@ -136,11 +148,11 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 	if s.Device {
 		operation = "poll"
 	}
-	err = f.Breaker.Call(calls, s.Ref.Provider, operation, func() (err error) {
+	err = rd.Breaker.Call(calls, s.Ref.Provider, operation, func() (err error) {
 		switch {
 		case !r.token.AccessToken.IsZero():
 		case s.Device:
-			r.token, err = f.poll(calls, p, config.Client(), r.code)
+			r.token, err = poll(calls, p, config.Client(), r.code)
 		default:
 			r.token, err = p.Exchange(calls, config.Client(), provider.Grant{Code: r.code, RedirectURI: s.RedirectURI, Verifier: s.Verifier, Nonce: s.Nonce})
 		}
@@ -150,7 +162,7 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 		token, err = p.Settle(calls, config.Client(), r.token)
 		var e *provider.Error
 		if errors.As(err, &e) && e.Class == provider.NeedsReauth && e.Uncertain {
-			// The token was issued a moment ago. In bad hours Facebook calls living ones dead.
+			// The token was issued a moment ago. Facebook sometimes calls living tokens dead.
 			err = e.Reclassified(provider.Transient, provider.ConcernsToken)
 		}
 		return err
@@ -158,19 +170,18 @@ func (f *Flow) exchange(ctx context.Context, s store.Session, r *redemption) (oa
 	return token, err
 }
 
-// settle stores how the redemption ended. Where the provider could not be
-// reached, what is left to redeem is parked again; where it answered, the
-// session has ended.
-func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause error) (store.Session, error) {
+// settle stores the redemption's end. If the provider could not be reached, what is left to
+// redeem is parked again. If it answered, the session has ended.
+func (rd *redeemer) settle(ctx context.Context, s store.Session, r *redemption, cause error) (store.Session, error) {
 	refusal := refusalOf(s, cause)
-	session, err := f.take(ctx, s.ID, func(s *store.Session) error {
+	session, err := rd.sessions.take(ctx, s.ID, func(s *store.Session) error {
 		switch {
 		case cause == nil:
 			s.Status = store.SessionCompleted
 			s.Unpark()
-		case s.Device && r.token.AccessToken.IsZero() && passing(cause):
-			f.waitOn(s, cause)
-		case passing(cause) && !s.CodeReused:
+		case s.Device && r.token.AccessToken.IsZero() && retryable(cause):
+			pollAgain(s, cause, rd.Now())
+		case retryable(cause) && !s.CodeReused:
 			s.Status, s.Token, s.RetryAt = store.SessionAuthorized, r.token, time.Time{}
 			if limit := (*provider.Error)(nil); errors.As(cause, &limit) && limit.Class == provider.Throttled {
 				s.RetryAt = limit.Until
@@ -188,25 +199,25 @@ func (f *Flow) settle(ctx context.Context, s store.Session, r *redemption, cause
 		return nil
 	})
 	if cause == nil {
-		// The credential is stored, and that is what was asked for. The
-		// session's reader finds it by the credential's Session.
+		// The credential is stored, so the request has succeeded. A reader of the session
+		// finds out by the credential's Session.
 		if err != nil {
-			f.Log.Warn("a completed session could not be marked so", "ref", s.Ref.String(), "error", err)
+			rd.Log.Warn("storing the end of a completed session failed", "ref", s.Ref.String(), "error", err)
 			session = s
 			session.Status = store.SessionCompleted
 		}
-		f.Log.Info("connected", "ref", s.Ref.String())
+		rd.Log.Info("connected", "ref", s.Ref.String())
 		return session, nil
 	}
 	if oauth.CodeOf(refusal) != oauth.Pending {
-		f.Log.Warn("connecting failed", "ref", s.Ref.String(), "error", refusal)
+		rd.Log.Warn("connecting failed", "ref", s.Ref.String(), "error", refusal)
 	}
 	return session, refusal
 }
 
-// refusalOf returns cause as the caller gets it. What to do about a code that was
-// issued for another redirect URI depends on the session, so the provider's own
-// error is not kept: [provider.Refusal] would put its advice in place of this.
+// refusalOf returns cause as the caller gets it. What to do about a code that was issued
+// for another redirect URI depends on the session. So the result does not wrap the
+// provider's error, whose advice [provider.Refusal] would prefer to this one.
 func refusalOf(s store.Session, cause error) error {
 	switch {
 	case !errors.Is(cause, provider.ErrRedirectMismatch):
@@ -217,10 +228,10 @@ func refusalOf(s store.Session, cause error) error {
 	return oauth.Errorf(oauth.Misconfigured, "%v; the code was not issued for this session's redirect_uri: begin again, with grant=sdk if the code comes from the provider's JavaScript SDK (FB.login, Embedded Signup)", cause)
 }
 
-// passing reports whether trying again may do better: the provider was not
-// reached, or the token is there and storage failed, or an installation is
-// being removed or made, or the tenant is suspended.
-func passing(err error) bool {
+// retryable reports whether the redemption may succeed when it is repeated: the provider
+// was not reached, storage failed, an installation is missing or being removed, or the
+// tenant is suspended.
+func retryable(err error) bool {
 	var e *provider.Error
 	if errors.As(err, &e) && e.Err != nil {
 		return errors.Is(e, provider.ErrCircuitOpen) || errors.Is(e, provider.ErrPending) || errors.Is(e, provider.ErrSlowDown)
@@ -235,14 +246,14 @@ func passing(err error) bool {
 	return false
 }
 
-// mend finds out what became of a session that no request owns any more: its
-// credential tells whether the code was redeemed in time.
-func (f *Flow) mend(ctx context.Context, s *store.Session) error {
+// resolve ends a session whose redemption was interrupted. It was completed if the
+// credential is of this session.
+func (rd *redeemer) resolve(ctx context.Context, s *store.Session) error {
 	ref := s.Ref
-	switch c, err := f.Store.Credentials.Read(ctx, ref); {
+	switch c, err := rd.Store.Credentials.Read(ctx, ref); {
 	case err == nil && c.Session == s.ID:
 		s.Status = store.SessionCompleted
-	case (err == nil || errors.Is(err, store.ErrNotFound)) && s.Device && !expired(*s, f.Now()):
+	case (err == nil || errors.Is(err, store.ErrNotFound)) && s.Device && !expired(*s, rd.Now()):
 		s.Status = store.SessionPending // it is polled again
 	case err == nil, errors.Is(err, store.ErrNotFound):
 		s.Fail(oauth.Interrupted, "the engine was interrupted while it redeemed the code; begin again")

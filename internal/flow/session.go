@@ -10,8 +10,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// Session returns the tenant's session as it stands now: expired if its time
-// is over, failed if the request that redeemed its code is gone.
+// Session returns the tenant's session as it is now: expired if its time is over, failed
+// if the request that redeemed its code was interrupted.
 func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (store.Session, error) {
 	if !isSessionID(sessionID) {
 		return store.Session{}, errNoSession
@@ -22,10 +22,10 @@ func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (sto
 		return store.Session{}, errNoSession
 	case err != nil:
 		return store.Session{}, err
-	case s.Status == store.SessionRedeeming && f.runs(s.ID) == nil:
-		// Whoever redeemed may have finished between the two looks.
-		if s, err = f.Store.Sessions.Read(ctx, sessionID); err == nil && s.Status == store.SessionRedeeming && f.runs(s.ID) == nil {
-			err = f.mend(ctx, &s)
+	case s.Status == store.SessionRedeeming && f.redeemer.running(s.ID) == nil:
+		// The redemption may have ended after the session was read.
+		if s, err = f.Store.Sessions.Read(ctx, sessionID); err == nil && s.Status == store.SessionRedeeming && f.redeemer.running(s.ID) == nil {
+			err = f.redeemer.resolve(ctx, &s)
 		}
 	}
 	if unfinished(s) && expired(s, f.Now()) {
@@ -34,20 +34,20 @@ func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (sto
 	return s, err
 }
 
-// Cancel ends the tenant's session, if it has not ended yet. Its record stays
-// until it is reaped.
+// Cancel ends the tenant's session, if it has not ended yet. Its record stays until Reap
+// deletes it.
 func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error {
 	if !isSessionID(sessionID) {
 		return errNoSession
 	}
-	_, err := f.take(ctx, sessionID, func(s *store.Session) error {
+	_, err := f.sessions.take(ctx, sessionID, func(s *store.Session) error {
 		switch {
 		case s.Ref.Tenant != id:
 			return errNoSession
-		case f.runs(s.ID) != nil:
+		case f.redeemer.running(s.ID) != nil:
 			return oauth.Errorf(oauth.Pending, "the session is being completed right now; read it to see how it ended")
 		case s.Status == store.SessionRedeeming:
-			if err := f.mend(ctx, s); err != nil || !unfinished(*s) {
+			if err := f.redeemer.resolve(ctx, s); err != nil || !unfinished(*s) {
 				return err
 			}
 		case !unfinished(*s) && !s.Denied:
@@ -65,22 +65,26 @@ func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error
 	return err
 }
 
-// take is [store.Sessions.Take], and tells if that was the session's end.
-func (f *Flow) take(ctx context.Context, id string, step func(*store.Session) error) (store.Session, error) {
+// sessions changes the records of sessions.
+type sessions struct{ Options }
+
+// take is [store.Sessions.Take], and calls Ended if the step has ended the session.
+func (ss sessions) take(ctx context.Context, id string, step func(*store.Session) error) (store.Session, error) {
 	before := store.Session{}
-	s, err := f.Store.Sessions.Take(ctx, id, func(s *store.Session) error {
+	s, err := ss.Store.Sessions.Take(ctx, id, func(s *store.Session) error {
 		before = *s
 		return step(s)
 	})
 	if err == nil && !before.Ended() && s.Ended() {
-		f.Ended(s.Ref.Provider, s.Error)
+		ss.Ended(s.Ref.Provider, s.Error)
 	}
 	return s, err
 }
 
-// Reap deletes a session whose time, and some time after it, is over.
+// Reap is the due work at a session: it deletes one whose time is over, some time after
+// it has ended.
 func (f *Flow) Reap(ctx context.Context, entry due.Entry) error {
-	if f.runs(entry.ID) != nil {
+	if f.redeemer.running(entry.ID) != nil {
 		return nil
 	}
 	return f.Store.Sessions.Expire(ctx, entry)

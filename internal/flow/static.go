@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/admission"
@@ -11,13 +12,12 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// maxStatic is the length of the longest static credential, in bytes: room for
-// a service account's JSON file or a chain of certificates. JSON writes a byte
-// as six at worst, which still fits a record of any of Vault's storages, and
-// the ten thousand records in memory cannot fill that.
+// maxStatic is the length of the longest static credential, in bytes: enough for a service
+// account's JSON file or a chain of certificates. JSON writes a byte as six at worst, which
+// still fits a record of any of Vault's storages, and ten thousand of them fit in memory.
 const maxStatic = 16 << 10
 
-// A StaticImport brings an API key or a webhook secret.
+// A StaticImport is a request to store an API key or a webhook secret.
 type StaticImport struct {
 	Ref   tenant.Ref
 	Type  store.StaticType
@@ -25,10 +25,9 @@ type StaticImport struct {
 	By    store.Caller
 }
 
-// ImportStatic stores an API key or a webhook secret, to the byte, in place of
-// the one that is there, if any. No provider is asked, none need be
-// configured, and the tenant need not have an installation: such a key may be
-// what the way to one needs.
+// ImportStatic stores an API key or a webhook secret, to the byte, in place of the one that
+// is there, if any. It needs no provider and no installation of the tenant: such a key may
+// be necessary for an installation.
 func (f *Flow) ImportStatic(ctx context.Context, i StaticImport) (store.Credential, error) {
 	if err := i.check(); err != nil {
 		return store.Credential{}, err
@@ -37,7 +36,7 @@ func (f *Flow) ImportStatic(ctx context.Context, i StaticImport) (store.Credenti
 		if err := admission.Connect(ctx, f.Store, i.Ref, false); err != nil {
 			return store.Credential{}, err
 		}
-		return f.newStatic(i, old), nil
+		return newStatic(i, old, f.Now().UTC()), nil
 	})
 }
 
@@ -50,15 +49,14 @@ func (i StaticImport) check() error {
 	case value == "" || len(value) > maxStatic:
 		return oauth.Invalid("credential", "is required: 1 to %d bytes", maxStatic)
 	case strings.ContainsRune(value, 0), strings.ContainsRune(value, utf8.RuneError):
-		// JSON puts U+FFFD in place of bytes that are no text, as which ContainsRune
-		// takes them too: kept so, it would be found out when it is used.
+		// A JSON decoder puts U+FFFD in place of bytes that are not text. Stored so, the
+		// credential would fail when it is used.
 		return oauth.Invalid("credential", "must be UTF-8 text without NUL; bytes that are no text were lost on the way here: encode them, in base64 for instance")
 	}
 	return nil
 }
 
-func (f *Flow) newStatic(i StaticImport, old *store.Credential) store.Credential {
-	now := f.Now().UTC()
+func newStatic(i StaticImport, old *store.Credential, now time.Time) store.Credential {
 	c := store.Credential{
 		Birth:       random().Reveal(),
 		Generation:  1,

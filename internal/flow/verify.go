@@ -7,8 +7,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 )
 
-// Verify asks the provider whether its client is set up as it should be. It
-// changes nothing but what is known of which secret is accepted.
+// Verify checks at the provider whether its client is set up as it should be. It stores
+// nothing; the provider may note which of the client's secrets is accepted.
 func (f *Flow) Verify(ctx context.Context, name string) ([]provider.Finding, error) {
 	p, config, err := f.client(ctx, name)
 	if err != nil {
@@ -28,11 +28,11 @@ func (f *Flow) Verify(ctx context.Context, name string) ([]provider.Finding, err
 	return append(findings, unverifiedRedirects(config.RedirectURIs)...), nil
 }
 
-// unverifiedRedirects returns what can be told of redirect URIs where the
-// provider cannot be asked.
+// unverifiedRedirects returns the findings about redirect URIs for a provider that cannot
+// check them.
 func unverifiedRedirects(uris []string) (findings []provider.Finding) {
 	for _, uri := range uris {
-		detail := uri + " is https; whether it is registered to the letter shows when somebody logs in"
+		detail := uri + " is https; the first login shows whether it is registered to the letter"
 		if !strings.HasPrefix(uri, "https://") {
 			detail = uri + " is http on a loopback host: providers accept that of an app in development"
 		}
