@@ -175,7 +175,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	scans := upkeep.New(upkeep.Options{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
 	b.worker = sweep.New(sweep.Options{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.reconsider(ctx, scans) }, Works: map[string]sweep.Work{
 		store.DueCredential:   refresher.RefreshDue,
-		store.DueRemoval:      sweep.Each(remover.Remove),
+		store.DueRemoval:      sweep.Each(remover.RemoveInstallation),
 		store.DueReindex:      sweep.Each(scans.Reindex),
 		store.DueRecheck:      sweep.Each(scans.Recheck),
 		store.DueRotation:     sweep.Each(scans.Rotate),
@@ -183,10 +183,10 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueKeyAges:      sweep.Each(scans.PlanAges),
 		store.DueNewTenant:    sweep.Each(b.store.Removals.EndNewTenant),
 		store.DueIndexEntry:   sweep.Each(b.store.Credentials.DeleteUnusedEntries),
-		store.DueDeletion:     sweep.Each(remover.Delete),
+		store.DueDeletion:     sweep.Each(remover.RemoveTenant),
 		store.DueRedaction:    b.store.Removals.Redact,
-		store.DueDataDeletion: sweep.Each(remover.Erase),
-		store.DueSession:      sweep.Each(sessions.Reap),
+		store.DueDataDeletion: sweep.Each(remover.DeleteData),
+		store.DueSession:      sweep.Each(sessions.Expire),
 	}, Now: o.Now, Log: b.Logger(), Context: life, Done: b.metrics.Swept})
 	b.metrics.Watch(b.store, calls, b.worker)
 	b.Paths = paths.All(paths.Deps{

@@ -43,7 +43,7 @@ func accounts(d Deps) []*framework.Path {
 		Fields:       fields(accountFields, "provider", "account"),
 		DisplayAttrs: on("account"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			// Forwarded: a standby may not have heard of the last connections yet.
+			// Forwarded: a standby may not have the last connections yet.
 			logical.ReadOperation: forwarded(a.read, "Find the refs that rest on an account or a business.",
 				says("Answers `refs`, of every tenant, with `ref_info`."),
 				answers("The refs.", accountAnswer)),
@@ -97,7 +97,7 @@ func (a accountPaths) read(ctx context.Context, _ *logical.Request, d *framework
 	return &logical.Response{Data: map[string]any{"refs": refs, "ref_info": info}}, nil
 }
 
-// describe adds to the key_info of a ref what only this path says.
+// describe adds to the key_info of a ref the fields that only this path has.
 func (a accountPaths) describe(ctx context.Context, f removal.AccountRef, view map[string]any) error {
 	view["rests_on"] = "account"
 	if f.Business {

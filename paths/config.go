@@ -156,8 +156,8 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 		}
 		newSecret = merged.ClientSecret != old.ClientSecret
 		merged = c.rotate(name, old, merged)
-		// Whenever it is named: of a write that stored the interval and then failed,
-		// or died, the next one must not find it unchanged and plan nothing.
+		// Also for the interval that is stored already: a former write may have stored it,
+		// and then failed before it planned the checks.
 		_, replan = d.Raw["check_interval"]
 		replan = replan && old.ClientID != ""
 		if old.ClientID == "" || old.ClientID == merged.ClientID || d.Get("force").(bool) {
@@ -168,7 +168,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	if err != nil {
 		return nil, err
 	}
-	// What the provider refused was the former configuration.
+	// The provider has refused the former configuration.
 	c.breaker.Reset(ctx, name)
 	if replan {
 		if err := c.upkeep.PlanChecks(ctx); err != nil {
@@ -178,7 +178,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 	return advised(c.advice(name, p, d, newSecret)), nil
 }
 
-// advice are the warnings of a write that was carried out.
+// advice returns the warnings of a successful write.
 func (c configPaths) advice(name string, p provider.Provider, d *framework.FieldData, newSecret bool) (warnings []string) {
 	for _, field := range []string{"installation_scopes", "user_scopes"} {
 		if _, named := d.Raw[field]; named {
@@ -204,8 +204,8 @@ func (c configPaths) verify(ctx context.Context, _ *logical.Request, d *framewor
 	return &logical.Response{Data: map[string]any{"ok": ok, "findings": views}}, nil
 }
 
-// rotate keeps the secret that merged replaces, if the client is still the
-// same.
+// rotate returns merged with the secret that it replaces as the former one, if the client
+// is still the same.
 func (c configPaths) rotate(name string, old, merged store.Config) store.Config {
 	secret := merged.ClientSecret
 	overlap := *c.store.Mount.Resolve(name, merged).ClientSecretOverlap
@@ -245,7 +245,7 @@ func (c configPaths) refuseInUse(ctx context.Context, name, what string) error {
 	if err != nil || !used {
 		return err
 	}
-	return oauth.Errorf(oauth.InvalidRequest, "%s while credentials of %s exist; delete them first, or say force=true", what, name)
+	return oauth.Errorf(oauth.InvalidRequest, "%s while credentials of %s exist; delete them first, or set force=true", what, name)
 }
 
 func (c configPaths) unknown(name string) error {
@@ -306,8 +306,8 @@ func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error)
 	return c, nil
 }
 
-// text returns a field without the white space around it: what comes from a
-// file or a pipe has a line's end.
+// text returns a field without the white space around it: a value from a file or a pipe
+// ends with a line feed.
 func text(d *framework.FieldData, name string) string { return strings.TrimSpace(d.Get(name).(string)) }
 
 func duration(d *framework.FieldData, name string) time.Duration {

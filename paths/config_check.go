@@ -17,10 +17,10 @@ import (
 // maxAppName is how long the application's name may be, in characters.
 const maxAppName = 64
 
-// maxURIs is more than anybody needs, and keeps the record small.
+// maxURIs limits the size of the record.
 const maxURIs = 100
 
-// checkConfig judges a configuration as a whole, as it is to be stored.
+// checkConfig returns an error if the configuration cannot be stored.
 func checkConfig(name string, c store.Config) error {
 	for field, value := range map[string]string{"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal(), "client_token": c.ClientToken.Reveal(),
 		"installation_config_id": c.InstallationConfig, "user_config_id": c.UserConfig,
@@ -77,9 +77,9 @@ func checkChoices(c store.Config) error {
 	return nil
 }
 
-// checkURL accepts what a browser may be sent to with a code in its query: an
-// absolute https URL, or http on this machine's loopback, with nothing in it
-// that could make two readers see two hosts (RFC 9700, section 4.1).
+// checkURL accepts a URL to which a browser may take a code: an absolute https URL, or http
+// on this machine's loopback. It refuses any text that two parsers could read as different
+// hosts (RFC 9700, section 4.1).
 func checkURL(field, s string) error {
 	if len(s) > 2048 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' || r == '"' || r == '<' || r == '>' }) {
 		return oauth.Invalid(field, "must be a URL of at most 2048 visible ASCII characters without backslash, quote or angle brackets")
@@ -89,8 +89,8 @@ func checkURL(field, s string) error {
 	case err != nil || u.Hostname() == "" || u.Opaque != "":
 		return oauth.Invalid(field, "must be an absolute URL")
 	case !hostName.MatchString(u.Hostname()) && net.ParseIP(u.Hostname()) == nil:
-		// A host with escapes, for one: browsers take an ideographic full stop for a
-		// dot, and nobody else does.
+		// A host with escapes, for example: only browsers take an ideographic full stop
+		// for a dot.
 		return oauth.Invalid(field, "must name its host in letters, digits, dots, hyphens and underscores, or as an IP address")
 	case !properPort(u):
 		return oauth.Invalid(field, "must have no port, or one from 1 to 65535")
@@ -121,8 +121,8 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// publicURL returns the mount as browsers reach it: as configured, or cut from
-// a redirect URI that leads to the engine's own callback, or "".
+// publicURL returns the mount's URL for browsers: the configured one, or the beginning of a
+// redirect URI that leads to the engine's own callback, or "".
 func publicURL(name string, c store.Config) string {
 	if c.PublicURL != "" {
 		return c.PublicURL

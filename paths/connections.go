@@ -48,11 +48,11 @@ func (c connectionPaths) static() *framework.Path {
 	}
 }
 
-// staticRefused is a question that is asked about other credentials. Without the
-// path, Vault's "unsupported path" would say nothing of why.
-func (c connectionPaths) staticRefused(question, why string) *framework.Path {
+// staticRefused is a path of other credentials' connections that always fails for a static
+// one. Without the path, Vault's "unsupported path" would not say why.
+func (c connectionPaths) staticRefused(verb, why string) *framework.Path {
 	return &framework.Path{
-		Pattern:      "connections/" + refPrefix + staticLeaf.pattern + "/" + question,
+		Pattern:      "connections/" + refPrefix + staticLeaf.pattern + "/" + verb,
 		Fields:       fields(nil, staticLeaf.names...),
 		DisplayAttrs: on("static-connection"),
 		Operations: map[logical.Operation]framework.OperationHandler{
@@ -62,7 +62,7 @@ func (c connectionPaths) staticRefused(question, why string) *framework.Path {
 					return nil, err
 				}
 				return nil, oauth.Errorf(oauth.InvalidRequest, why, ref)
-			}, "Refused: a static credential is no provider's.", named(question), refuses("Always: with invalid_request, and what to do.")),
+			}, "Refused: a static credential is no provider's.", named(verb), refuses("Always: with invalid_request, and what to do.")),
 		},
 		HelpSynopsis:    "Refused: a static credential is no provider's.",
 		HelpDescription: "It is served as it was written, and nothing of it comes due.",
@@ -89,7 +89,7 @@ func (c connectionPaths) refreshing(l leaf) *framework.Path {
 		Fields:       fields(nil, l.names...),
 		DisplayAttrs: on(l.noun + "-connection"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.UpdateOperation: forwarded(c.asking(c.refresh.Refresh, notExtended), "Refresh the token now.", named("refresh"),
+			logical.UpdateOperation: forwarded(c.calling(c.refresh.Refresh, notExtended), "Refresh the token now.", named("refresh"),
 				answers("The connection.", connectionAnswer)),
 		},
 		HelpSynopsis:    "Refresh the token now.",
@@ -103,7 +103,7 @@ func (c connectionPaths) checking(l leaf) *framework.Path {
 		Fields:       fields(nil, l.names...),
 		DisplayAttrs: on(l.noun + "-connection"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.UpdateOperation: forwarded(c.asking(c.refresh.Check, nil), "Ask the provider now whether the token is alive.", named("check"),
+			logical.UpdateOperation: forwarded(c.calling(c.refresh.Check, nil), "Ask the provider now whether the token is alive.", named("check"),
 				answers("The connection of a living token.", connectionAnswer)),
 		},
 		HelpSynopsis:    "Ask the provider now whether the token is alive.",
@@ -136,15 +136,15 @@ func (c connectionPaths) read(ctx context.Context, _ *logical.Request, d *framew
 	return &logical.Response{Data: view}, nil
 }
 
-// asking is an operation that asks the provider about a credential and answers
-// its connection, with the warning that warn has for it, if there is one.
-func (c connectionPaths) asking(ask func(context.Context, tenant.Ref) (store.Credential, error), warn func(store.Credential) string) framework.OperationFunc {
+// calling is an operation that makes a call about a credential and answers its connection,
+// with the warning that warn has for it, if there is one.
+func (c connectionPaths) calling(call func(context.Context, tenant.Ref) (store.Credential, error), warn func(store.Credential) string) framework.OperationFunc {
 	return func(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 		ref, err := refOf(d)
 		if err != nil {
 			return nil, err
 		}
-		credential, err := ask(ctx, ref)
+		credential, err := call(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
@@ -156,12 +156,11 @@ func (c connectionPaths) asking(ask func(context.Context, tenant.Ref) (store.Cre
 	}
 }
 
-// notExtended is the warning of a refresh after which the token ends when it did
-// before.
+// notExtended is the warning of a refresh that did not extend the token's life.
 func notExtended(c store.Credential) string {
 	switch {
 	case c.Page != nil:
-		return "" // it was fetched anew
+		return "" // a new one was fetched
 	case c.Token.ExpiresAt.IsZero():
 		return "the token's life was not extended, for it does not expire; it was checked"
 	case c.Exhausted:

@@ -31,12 +31,12 @@ var credsFields = map[string]*framework.FieldSchema{
 type credsPaths struct {
 	refresh *refresh.Refresher
 	removal *removal.Remover
-	keep    func(context.Context, flow.Import) (c store.Credential, warning string, err error)
+	store   func(context.Context, flow.Import) (c store.Credential, warning string, err error)
 	now     func() time.Time
 }
 
-func creds(s *store.Store, r *refresh.Refresher, p *pages.Pages, m *removal.Remover, keep func(context.Context, flow.Import) (store.Credential, string, error), now func() time.Time) []*framework.Path {
-	c := credsPaths{r, m, keep, now}
+func creds(s *store.Store, r *refresh.Refresher, p *pages.Pages, m *removal.Remover, importToken func(context.Context, flow.Import) (store.Credential, string, error), now func() time.Time) []*framework.Path {
+	c := credsPaths{r, m, importToken, now}
 	var all []*framework.Path
 	for _, leaf := range connectable {
 		all = append(all, c.connectable(leaf))
@@ -53,8 +53,8 @@ func (c credsPaths) connectable(l leaf) *framework.Path {
 		Fields:       fields(credsFields, l.names...),
 		DisplayAttrs: on(l.noun + "-credential"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			// Not forwarded: any node serves what needs no call; a read that does is
-			// refused with ErrReadOnly where it may not be made, and so passed on.
+			// Not forwarded: any node can serve a read that needs no call. A read that does
+			// fails with ErrReadOnly on a node that may make none, and Vault forwards it.
 			logical.ReadOperation: local(c.read, "Read a credential that is ready to use.",
 				says("Takes `min_ttl`, `proof=now`."),
 				answers("The credential.", credentialAnswer)),
@@ -138,7 +138,7 @@ func (c credsPaths) write(ctx context.Context, req *logical.Request, d *framewor
 			return nil, err
 		}
 	}
-	credential, warning, err := c.keep(ctx, flow.Import{
+	credential, warning, err := c.store(ctx, flow.Import{
 		Ref: ref, AccessToken: oauth.NewSecret(token), AllowAccountChange: d.Get("allow_account_change").(bool),
 		By: store.Caller{Actor: actor, EntityID: req.EntityID, DisplayName: req.DisplayName},
 	})
@@ -148,8 +148,8 @@ func (c credsPaths) write(ctx context.Context, req *logical.Request, d *framewor
 	return warned(connectionView(ref, credential, c.now()), warning), nil
 }
 
-// checkToken returns an error if the text cannot be an access token (RFC 6750,
-// section 2.1), and says what was probably done to one. It shows none of it.
+// checkToken returns an error if the text cannot be an access token (RFC 6750, section
+// 2.1). It says what has probably happened to the token, and shows no part of it.
 func checkToken(token string) error {
 	scheme, _, _ := strings.Cut(token, " ")
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// captured describes the fields that stand in the path itself.
+// captured describes the fields that are segments of the path.
 var captured = map[string]*framework.FieldSchema{
 	"provider": {Type: framework.TypeString, Description: "The provider's short name, such as facebook."},
 	"tenant":   {Type: framework.TypeString, Description: "The tenant: the organization or workspace that owns the credential."},
@@ -46,7 +46,7 @@ func labelled(name string, schema framework.FieldSchema) *framework.FieldSchema 
 	return &schema
 }
 
-// spelled are the words of labels that are not spelled as words are.
+// spelled has the abbreviations in labels.
 var spelled = map[string]string{"id": "ID", "uri": "URI", "uris": "URIs", "url": "URL", "urls": "URLs", "ttl": "TTL", "pkce": "PKCE"}
 
 // label returns a field's name as a form shows it: "Redirect URIs".
@@ -78,9 +78,9 @@ func secret(group string) *framework.DisplayAttributes {
 	return &framework.DisplayAttributes{Group: group, Sensitive: true}
 }
 
-// An answer says what an operation answers, field by field. The framework makes
-// the OpenAPI document of it and checks nothing; the tests hold every answer
-// to it. Required are the fields that every answer has.
+// An answer describes the fields of an operation's answer. The framework makes the OpenAPI
+// document of it and checks nothing; the tests compare every answer with it. Every answer
+// has the required fields.
 type answer = map[string]*framework.FieldSchema
 
 // joined returns the fields of all the answers.

@@ -66,7 +66,7 @@ func (h healthPaths) inStatus() *framework.Path {
 	}
 }
 
-// read costs nothing for what is well.
+// read reads only index entries of credentials that are not active.
 func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	counts := map[string]any{}
 	for _, status := range store.NotActive {
@@ -156,8 +156,8 @@ func (h healthPaths) list(ctx context.Context, _ *logical.Request, d *framework.
 	return logical.ListResponseWithInfo(keys, info), nil
 }
 
-// shown returns those of refs that have the status, and adds their key_info to
-// info. The hints that led to the others are dropped.
+// shown returns those of refs that have the status, and adds their key_info to info. The
+// index entries of the others are stale, and are deleted.
 func (h healthPaths) shown(ctx context.Context, status store.Status, refs []tenant.Ref, info map[string]any) (keys []string, err error) {
 	names := make([]string, len(refs))
 	for i, ref := range refs {
@@ -170,7 +170,7 @@ func (h healthPaths) shown(ctx context.Context, status store.Status, refs []tena
 	for i, name := range names {
 		view, ok := views[name].(map[string]any)
 		if !ok || view["status"] != string(status) && view["status"] != unreadable {
-			h.drop(ctx, refs[i], status)
+			h.deleteStale(ctx, refs[i], status)
 			continue
 		}
 		if err := h.mark(ctx, refs[i], view); err != nil {
@@ -182,15 +182,15 @@ func (h healthPaths) shown(ctx context.Context, status store.Status, refs []tena
 	return keys, nil
 }
 
-// drop lets go of an outdated hint, where this node may. One that stays is
-// harmless, and met again.
-func (h healthPaths) drop(ctx context.Context, ref tenant.Ref, status store.Status) {
+// deleteStale deletes a stale index entry, if this node may write. One that stays does no
+// harm.
+func (h healthPaths) deleteStale(ctx context.Context, ref tenant.Ref, status store.Status) {
 	if h.Breaker.Writable() {
 		_ = h.Store.Credentials.DeleteStaleStatus(ctx, ref, status)
 	}
 }
 
-// mark says so in view if ref is being removed.
+// mark sets removing in view if ref is being removed.
 func (h healthPaths) mark(ctx context.Context, ref tenant.Ref, view map[string]any) error {
 	switch _, err := h.Store.Tenants.Removal(ctx, ref); {
 	case err == nil:

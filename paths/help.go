@@ -14,8 +14,8 @@ var (
 	pattern = regexp.MustCompile(`(?m)^( *|Matching Route: )\^(.*?)(/?)\??\$$`)
 )
 
-// Help returns the framework's help as people read it: its patterns written as
-// paths, creds/<tenant>/, and long lines wrapped.
+// Help returns the framework's help with its patterns written as paths, creds/<tenant>/,
+// and long lines wrapped.
 func Help(text string) string {
 	text = segment.ReplaceAllString(text, "<$1>")
 	text = pattern.ReplaceAllString(text, "$1$2$3")
@@ -26,7 +26,7 @@ func Help(text string) string {
 	return strings.TrimRight(wrapped.String(), "\n")
 }
 
-// wrap writes a line as several, each as far indented.
+// wrap writes a line as several with the same indentation.
 func wrap(to *strings.Builder, line string) {
 	if utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) <= helpWidth {
 		to.WriteString(line)

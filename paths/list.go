@@ -26,7 +26,7 @@ const (
 	maxLimit     = 10_000
 )
 
-// limitOf returns how many entries the request asks for at most.
+// limitOf returns the request's limit of entries.
 func limitOf(d *framework.FieldData) (int, error) {
 	limit := defaultLimit
 	if _, named := d.Raw["limit"]; named {
@@ -38,7 +38,7 @@ func limitOf(d *framework.FieldData) (int, error) {
 	return limit, nil
 }
 
-// pageOf returns the page of sorted names that the request asks for.
+// pageOf returns the part of the sorted names between the request's after and limit.
 func pageOf(d *framework.FieldData, names []string) ([]string, error) {
 	limit, err := limitOf(d)
 	if err != nil {
@@ -65,8 +65,8 @@ var refsAnswer = joined(namesAnswer, answer{
 		"of a static one its credential_type, of a page its name and tasks; and removing, if it is being removed."},
 })
 
-// tree lists refs one level at a time, below prefix. Its noun stands in the ids
-// of operations.
+// tree lists refs one level at a time, below prefix. Its noun is part of the ids of
+// operations.
 type tree struct {
 	store  *store.Store
 	pages  *pages.Pages
@@ -86,8 +86,7 @@ func (t tree) paths() []*framework.Path {
 	}
 }
 
-// level is the list of one level. What it lists the credentials of is named in
-// its operation's id.
+// level is the list of one level. Its operation's id begins with of.
 func (t tree) level(pattern, of string, names ...string) *framework.Path {
 	return &framework.Path{
 		Pattern:      t.prefix + pattern + "/?$",
@@ -103,8 +102,8 @@ func (t tree) level(pattern, of string, names ...string) *framework.Path {
 	}
 }
 
-// pageLevel is the list of the pages under a credential, which the provider may
-// have to be asked for.
+// pageLevel is the list of the pages under a credential. It may have to be fetched from the
+// provider.
 func (t tree) pageLevel(pattern, of string, names ...string) *framework.Path {
 	return &framework.Path{
 		Pattern:      t.prefix + "/" + refPrefix + pattern + "/?$",
@@ -182,7 +181,7 @@ func (t tree) dir(path string, d *framework.FieldData) (string, error) {
 	return strings.TrimSuffix(dir, "/") + "/", nil
 }
 
-// leafReads is how many records are read at once for a list's key_info.
+// leafReads is how many records are read concurrently for a list's key_info.
 const leafReads = 8
 
 // leaves returns the key_info of those of names that are credentials.
@@ -220,8 +219,8 @@ func (t tree) leaves(ctx context.Context, dir string, names []string) (map[strin
 	return info, nil
 }
 
-// removing reports whether what is listed at dir is being removed: it has a
-// status still, and is not served any more.
+// removing reports whether the credentials at dir are being removed: they still have a
+// status, but are not served any more.
 func (t tree) removing(ctx context.Context, dir string) (bool, error) {
 	if dir == "" {
 		return false, nil
@@ -243,7 +242,7 @@ func (t tree) removing(ctx context.Context, dir string) (bool, error) {
 	return err == nil, err
 }
 
-// unreadable stands in lists for the status of a record that does not open.
+// unreadable is in lists the status of a record that does not open.
 const unreadable = "unreadable"
 
 // leaf returns the key_info of ref, or nil if it is gone.
@@ -258,7 +257,7 @@ func (t tree) leaf(ctx context.Context, ref tenant.Ref) (view map[string]any, er
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil
 	case errors.Is(err, store.ErrCorrupt):
-		// The others are listed all the same.
+		// It does not prevent the list of the others.
 		return map[string]any{"status": unreadable}, nil
 	case err != nil:
 		return nil, err

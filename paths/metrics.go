@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// Metrics are read as they are: what scrapes them knows no JSON.
+// Metrics are answered as text: Prometheus reads no JSON.
 type Metrics struct {
 	ContentType string
 	Text        func(context.Context) ([]byte, error)

@@ -9,12 +9,11 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 )
 
-// Document returns the framework's OpenAPI document as Vault is to have it.
+// Document returns the framework's OpenAPI document in the form that Vault reads.
 //
-// Vault takes a document from a plugin apart by the names that the framework's
-// fields have in Go, where no tag says otherwise. For "$ref" none does: it
-// would be dropped, and no operation refer to its schemas any more. So each has
-// a "ref" beside it, which is read as what it is.
+// Vault decodes a plugin's document by the Go names of the framework's fields, unless a tag
+// names another. No tag names "$ref": Vault would drop it, and no operation would refer to
+// its schemas any more. So each "$ref" gets a "ref" beside it, which Vault reads.
 func Document(doc *framework.OASDocument) (map[string]any, error) {
 	for _, item := range doc.Paths {
 		prune(doc, item)
@@ -47,8 +46,8 @@ func nameRefs(node any) {
 	}
 }
 
-// prune takes out of a write's fields what [Check] would refuse there: the
-// framework documents the fields of queries as fields of bodies, too.
+// prune removes from a write's fields those that [Check] would refuse there: the framework
+// documents the fields of queries as fields of bodies, too.
 func prune(doc *framework.OASDocument, item *framework.OASPathItem) {
 	if item.Post == nil || item.Post.RequestBody == nil {
 		return

@@ -6,8 +6,8 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 )
 
-// forwarded is an operation that writes, or calls a provider, or knows what
-// only the active node can know: other nodes pass it on.
+// forwarded is an operation that only the active node can serve, because it writes, calls a
+// provider, or needs the active node's memory. Other nodes forward it.
 func forwarded(f framework.OperationFunc, summary string, more ...trait) *framework.PathOperation {
 	o := local(f, summary, more...)
 	o.ForwardPerformanceStandby, o.ForwardPerformanceSecondary = true, true
@@ -23,13 +23,11 @@ func local(f framework.OperationFunc, summary string, more ...trait) *framework.
 	return o
 }
 
-// A trait is what the OpenAPI document says of an operation beside its
-// summary.
+// A trait adds something to an operation in the OpenAPI document.
 type trait func(*framework.PathOperation)
 
-// says describes the operation's fields and effects, in Markdown and in a
-// sentence or two. With the synopsis of its path it stands in the table of paths
-// in the documentation.
+// says describes the operation's fields and effects in a sentence or two of Markdown. It is
+// in the documentation's table of paths, after the synopsis of the path.
 func says(markdown string) trait {
 	return func(o *framework.PathOperation) { o.Description = markdown }
 }
@@ -45,27 +43,27 @@ func named(verb string, suffix ...string) trait {
 	}
 }
 
-// answers says what an answer has in it.
+// answers describes the answer.
 func answers(what string, schema answer) trait {
 	return responds(http.StatusOK, framework.Response{Description: what, Fields: schema})
 }
 
-// answersNothing says that there is no answer, and what has been done then.
+// answersNothing says that the answer is empty, and what its status means.
 func answersNothing(what string) trait {
 	return responds(http.StatusNoContent, framework.Response{Description: what, Fields: answer{}})
 }
 
-// warns says that there may be a warning, where otherwise nothing is answered.
+// warns says that there may be a warning in place of an empty answer.
 func warns(what string) trait {
 	return responds(http.StatusOK, framework.Response{Description: what, Fields: answer{}})
 }
 
-// shows says that what is answered is no JSON.
+// shows describes an answer that is not JSON.
 func shows(status int, mediaType, what string) trait {
 	return responds(status, framework.Response{Description: what, MediaType: mediaType})
 }
 
-// refuses says that the operation is there to be refused with a reason.
+// refuses describes the error of an operation that always fails.
 func refuses(what string) trait {
 	return responds(http.StatusBadRequest, framework.Response{Description: what})
 }

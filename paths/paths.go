@@ -1,6 +1,6 @@
-// Package paths is the engine's HTTP API: one file a path family, named for
-// its word in the URL. It turns requests into calls of the rooms below and
-// their results into answers; it decides nothing.
+// Package paths is the engine's HTTP API: one file for each family of paths, named for its
+// word in the URL. It turns requests into calls of the packages below and their results
+// into answers; it decides nothing.
 package paths
 
 import (
@@ -31,7 +31,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/version"
 )
 
-// Deps are the rooms that the paths reach.
+// Deps are the packages that the paths call.
 type Deps struct {
 	Store         *store.Store
 	Flow          *flow.Flow
@@ -51,8 +51,8 @@ type Deps struct {
 	Now      func() time.Time
 }
 
-// All returns every path of the engine. The list is the map. The framework
-// tries one pattern after the other, so what is read most comes first.
+// All returns every path of the engine. The framework tries the patterns in this order, so
+// the paths that are read most come first.
 func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
 		creds(d.Store, d.Refresh, d.Pages, d.Removal, d.Flow.Import, d.Now),
@@ -76,8 +76,8 @@ func All(d Deps) []*framework.Path {
 // Unauthenticated are the paths that Vault serves without a token.
 var Unauthenticated = []string{"callback/+", "webhooks/+/deauthorize", "webhooks/+/data-deletion"}
 
-// Segments of patterns. They capture any text: a parser with a clear error
-// judges it, where a narrow pattern would say "unsupported path".
+// Segments of patterns. They capture any text, so that a parser can refuse it with a clear
+// error. With a narrow pattern, the error would be "unsupported path".
 const (
 	providerSegment = `(?P<provider>[^/]+)`
 	tenantSegment   = `(?P<tenant>[^/]+)`
@@ -90,8 +90,8 @@ const (
 	refPrefix       = tenantSegment + "/" + providerSegment
 )
 
-// A leaf is a pattern of refs, below <tenant>/<provider>. Its noun stands in the
-// ids of operations.
+// A leaf is a pattern of refs, below <tenant>/<provider>. Its noun is part of the ids of
+// operations.
 type leaf struct {
 	pattern string
 	noun    string
@@ -122,15 +122,13 @@ func refOf(d *framework.FieldData) (tenant.Ref, error) {
 	return r, r.Check()
 }
 
-// Check returns an error if a field of a write is unknown, or one of any request
-// has the wrong type. Vault would ignore the former, and turn a number into the
-// string of a float for the latter. An unknown field of a read, list or delete
-// is taken out of the request, with a warning: some clients send the same
-// parameters to every path.
+// Check returns an error if a write has an unknown field, or any request a field of the
+// wrong type. Vault ignores an unknown field, and turns a number into the string of a
+// float. An unknown field of a read, list or delete is removed from the request, with a
+// warning: some clients send the same parameters to every path.
 //
-// A path that takes arbitrary input has no error: what is not a string is taken
-// out of the request. A request for an operation that the path does not have is
-// not looked at.
+// A path that takes arbitrary input has no error: all but strings is removed from the
+// request. A request for an operation that the path does not have is not checked.
 func Check(p *framework.Path, req *logical.Request) (warnings []string, err error) {
 	if !has(p, req.Operation) {
 		return nil, nil
@@ -171,8 +169,7 @@ func has(p *framework.Path, op logical.Operation) bool {
 	return p.Operations[op] != nil
 }
 
-// nearest returns the name that a mistyped one is most like, or "" if it is like
-// none.
+// nearest returns the name that is most like a mistyped one, or "" if none is.
 func nearest(name string, names iter.Seq[string]) (found string) {
 	best := 1 + len(name)/3 // how many letters may differ
 	for _, known := range slices.Sorted(names) {
@@ -183,16 +180,15 @@ func nearest(name string, names iter.Seq[string]) (found string) {
 	return found
 }
 
-// both are the fields that are for reads or deletes, and for writes too. Of a
-// path with several operations any other is for writes, or else marked as one
-// that stands in a query.
+// both are the fields that are for reads or deletes, and for writes too. Any other field of
+// a path with several operations is for writes, or marked as one of a query.
 var both = map[string]bool{"force": true}
 
 // numeric are the fields that are strings in a query and may be numbers in JSON.
 var numeric = map[string]bool{"error_code": true}
 
-// fits reports whether value is of the field's type. What Vault would take for
-// the type's zero is not: null, and "" where it does not mean a reset.
+// fits reports whether value is of the field's type. Null is not, nor is "" where it does
+// not mean a reset, although Vault takes both for the type's zero.
 func fits(p *framework.Path, name string, value any) bool {
 	schema := p.Fields[name]
 	_, isString := value.(string)
@@ -236,9 +232,9 @@ var statuses = map[oauth.Code]int{
 	oauth.Unavailable:          http.StatusBadGateway,
 }
 
-// Coded turns an error of the rooms below into one that carries its HTTP
-// status through Vault. It must then be returned as it is and without a
-// response beside it. Errors of storage pass untouched: Vault knows them.
+// Coded turns an error of the packages below into one that has its HTTP status when Vault
+// writes the answer. It must be returned as it is, without a response beside it. Errors of
+// storage stay as they are: Vault knows them.
 func Coded(err error) error {
 	if errors.Is(err, store.ErrReadOnly) {
 		return logical.ErrReadOnly
@@ -262,9 +258,9 @@ func refusal(err error) error {
 	return provider.Refusal(err)
 }
 
-// Outcome says in a word how a request ended that was answered with resp, or
-// err as the rooms below have it: "ok", a code of the API, "denied" to a caller
-// who is bound to another tenant, "forwarded" to the node that may, or "error".
+// Outcome returns how a request ended, by its response and the error of the packages below:
+// "ok", a code of the API, "denied" to a caller that is bound to another tenant,
+// "forwarded" to the node that may write, or "error".
 func Outcome(resp *logical.Response, err error) string {
 	switch {
 	case err == nil && resp.IsError():

@@ -7,8 +7,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 )
 
-// scopeWarnings warns of the scopes of a field that the provider is not known to
-// have, and names the nearest that it has.
+// scopeWarnings warns of the scopes of a field that the provider is not known to have. Each
+// warning names the nearest that it has.
 func scopeWarnings(p provider.Provider, name, field string, scopes []string) (warnings []string) {
 	lister, ok := p.(provider.ScopeLister)
 	if !ok {

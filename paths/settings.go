@@ -67,8 +67,8 @@ func (p settingsPaths) read(ctx context.Context, _ *logical.Request, _ *framewor
 	}}, nil
 }
 
-// metadataKey matches what Vault takes for a metadata key. A key that no entity
-// can carry would bind nobody, and look as if it did.
+// metadataKey matches the metadata keys that Vault accepts. With a key that no entity can
+// have, no caller would be bound, although the setting suggests it.
 var metadataKey = regexp.MustCompile(`^[A-Za-z0-9=/+_-]{1,128}$`)
 
 func (p settingsPaths) write(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -84,16 +84,16 @@ func (p settingsPaths) write(ctx context.Context, _ *logical.Request, d *framewo
 		}
 		return settings, checkSettings(&settings)
 	})
-	// Whenever it is named: of a write that stored the period and then failed, or died,
-	// the next one must plan what is left.
+	// Also for the period that is stored already: a former write may have stored it, and
+	// then failed before all rotations were planned.
 	if _, named := d.Raw["key_rotation_period"]; named && err == nil {
 		err = p.upkeep.PlanRotations(ctx)
 	}
 	return nil, err
 }
 
-// The bounds of key_rotation_period. A rotation keeps the former key for an hour and a
-// half, and seals every record of the tenant anew.
+// The bounds of key_rotation_period. A rotation takes an hour and a half at least, and
+// reseals every record of the tenant.
 const (
 	shortestKeyAge = 24 * time.Hour
 	longestKeyAge  = 10 * 365 * 24 * time.Hour

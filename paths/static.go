@@ -16,7 +16,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
-// staticLeaf are the refs of what somebody handed out once and for all.
+// staticLeaf are the refs of static credentials.
 var staticLeaf = leaf{"/static/" + nameSegment, "static", []string{"tenant", "provider", "name"}}
 
 var staticFields = map[string]*framework.FieldSchema{
@@ -29,12 +29,12 @@ var staticFields = map[string]*framework.FieldSchema{
 type staticPaths struct {
 	refresh *refresh.Refresher
 	removal *removal.Remover
-	keep    func(context.Context, flow.StaticImport) (store.Credential, error)
+	store   func(context.Context, flow.StaticImport) (store.Credential, error)
 	now     func() time.Time
 }
 
-func static(r *refresh.Refresher, m *removal.Remover, keep func(context.Context, flow.StaticImport) (store.Credential, error), now func() time.Time) []*framework.Path {
-	s := staticPaths{r, m, keep, now}
+func static(r *refresh.Refresher, m *removal.Remover, importStatic func(context.Context, flow.StaticImport) (store.Credential, error), now func() time.Time) []*framework.Path {
+	s := staticPaths{r, m, importStatic, now}
 	return []*framework.Path{{
 		Pattern:      "creds/" + refPrefix + staticLeaf.pattern,
 		Fields:       fields(staticFields, staticLeaf.names...),
@@ -81,7 +81,7 @@ func (s staticPaths) write(ctx context.Context, req *logical.Request, d *framewo
 			return nil, err
 		}
 	}
-	credential, err := s.keep(ctx, flow.StaticImport{
+	credential, err := s.store(ctx, flow.StaticImport{
 		Ref: ref, Type: store.StaticType(d.Get("credential_type").(string)), Value: oauth.NewSecret(value),
 		By: store.Caller{Actor: actor, EntityID: req.EntityID, DisplayName: req.DisplayName},
 	})
@@ -104,16 +104,16 @@ func (s staticPaths) delete(ctx context.Context, _ *logical.Request, d *framewor
 	return nil, err
 }
 
-// staticView is publicView for a static credential, which was granted by no
-// account, for no scopes, and until nobody knows when.
+// staticView is publicView for a static credential, which has no account, no scopes and no
+// known end.
 func staticView(view map[string]any, c store.Credential) map[string]any {
 	view["credential_type"] = string(c.Static.Type)
 	view["status"] = string(c.Status)
 	return view
 }
 
-// unknownField says in an error why the path does not have the field. A
-// field that another kind of credential has, it shows the way.
+// unknownField returns what an error says about a field that the path does not have: which
+// other path has it, or which field is meant.
 func unknownField(p *framework.Path, name string) string {
 	switch {
 	case p.Fields["credential"] != nil && credsFields[name] != nil:

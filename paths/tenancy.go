@@ -7,12 +7,11 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// tenantFirst are the words that a tenant follows in a path.
+// tenantFirst are the first words of the paths whose second segment is a tenant.
 var tenantFirst = []string{"creds", "connections", "connect", "sessions", "tenants"}
 
-// TenantOf returns the tenant that a request's path is about, and nothing
-// beside it. "": the path is about several tenants, about none, or about what
-// cannot be a tenant.
+// TenantOf returns the one tenant that a request's path is about. "": the path is about
+// several tenants, about none, or about a name that cannot be a tenant's.
 func TenantOf(path string) tenant.ID {
 	part := strings.SplitN(path, "/", 3)
 	if len(part) < 2 || !slices.Contains(tenantFirst, part[0]) {

@@ -37,14 +37,14 @@ var tenantAnswer = answer{
 	"deletion":         {Type: framework.TypeMap, Description: "How far deleting it has come: as removals, with revoke and force."},
 }
 
-// walkAnswer is of work that goes through the tenant's records, when it begins.
-var walkAnswer = answer{
+// scanAnswer is of a scan over the tenant's records, when it begins.
+var scanAnswer = answer{
 	"started_at": {Type: framework.TypeTime, Required: true, Description: "When it began."},
 	"done":       {Type: framework.TypeInt, Required: true, Description: "How many records have been looked at, in the walk that is under way."},
 	"unreadable": {Type: framework.TypeInt, Required: true, Description: "How many records do not open. They are passed over."},
 }
 
-var rotationAnswer = joined(walkAnswer, answer{
+var rotationAnswer = joined(scanAnswer, answer{
 	"key_version": {Type: framework.TypeInt, Required: true, Description: "The version of the new key."},
 	"rewritten":   {Type: framework.TypeInt, Required: true, Description: "How many records have been sealed anew."},
 })
@@ -124,7 +124,7 @@ func (t tenantPaths) reindexing() *framework.Path {
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.UpdateOperation: forwarded(t.reindex, "Rebuild every index of the tenant.", named("reindex"),
 				says("It is done in the background."),
-				answers("The reindex that was begun, or is under way.", walkAnswer)),
+				answers("The reindex that was begun, or is under way.", scanAnswer)),
 		},
 		HelpSynopsis: "Rebuild every index of the tenant.",
 		HelpDescription: "For when refreshes, webhooks or health miss credentials that are there. It is done in the background and costs the provider nothing; " +
@@ -140,7 +140,7 @@ func (t tenantPaths) list(ctx context.Context, _ *logical.Request, d *framework.
 	for i := range names {
 		names[i] = strings.TrimSuffix(names[i], "/")
 	}
-	slices.Sort(names) // anew: a slash sorts after a hyphen
+	slices.Sort(names) // again: a slash sorts after a hyphen
 	page, err := pageOf(d, names)
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func tenantView(id tenant.ID, t store.Tenant, counts map[string]any) map[string]
 	}
 	view["removals"] = removals
 	if walk, ok := t.Scans[store.DueReindex]; ok {
-		view["reindex"] = walkView(walk)
+		view["reindex"] = scanView(walk)
 	}
 	if walk, ok := t.Scans[store.DueRotation]; ok {
 		view["rotation"] = rotationView(walk)
@@ -213,14 +213,14 @@ func tenantView(id tenant.ID, t store.Tenant, counts map[string]any) map[string]
 	return view
 }
 
-func walkView(w store.Scan) map[string]any {
+func scanView(w store.Scan) map[string]any {
 	view := map[string]any{"started_at": timestamp(w.StartedAt), "done": w.Done, "unreadable": w.Unreadable}
 	setTime(view, "finished_at", w.FinishedAt)
 	return view
 }
 
 func rotationView(w store.Scan) map[string]any {
-	view := walkView(w)
+	view := scanView(w)
 	view["key_version"], view["rewritten"] = w.Rotation.Version, w.Rotation.Rewritten+w.Changed
 	setTime(view, "former_key_until", w.Rotation.KeepUntil)
 	return view
@@ -270,5 +270,5 @@ func (t tenantPaths) reindex(ctx context.Context, _ *logical.Request, d *framewo
 	if err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: walkView(walk)}, nil
+	return &logical.Response{Data: scanView(walk)}, nil
 }

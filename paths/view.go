@@ -12,7 +12,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// refView returns the ref in parts; those that apply.
+// refView returns the parts of the ref that it has.
 func refView(ref tenant.Ref) map[string]any {
 	view := make(map[string]any, 24) // with room for what the others add
 	view["tenant_id"] = string(ref.Tenant)
@@ -30,8 +30,8 @@ func refView(ref tenant.Ref) map[string]any {
 	return view
 }
 
-// publicView is what creds/ and connections/ both answer. Nothing in it but
-// the three rotation fields changes between two reads of the same token.
+// publicView has the fields that creds/ and connections/ both answer. Between two reads of
+// the same token only the three rotation fields change.
 func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]any {
 	view := refView(ref)
 	if c.Static != nil {
@@ -66,7 +66,7 @@ func publicView(ref tenant.Ref, c store.Credential, now time.Time) map[string]an
 	return view
 }
 
-// credentialView is what creds/ answers: ready to use.
+// credentialView is the answer of creds/, with the token.
 func credentialView(ref tenant.Ref, s refresh.Served, proof map[string]any, now time.Time) map[string]any {
 	view := publicView(ref, s.Credential, now)
 	view["access_token"] = s.Credential.Token.AccessToken.Reveal()
@@ -76,7 +76,7 @@ func credentialView(ref tenant.Ref, s refresh.Served, proof map[string]any, now 
 	return view
 }
 
-// connectionView is what connections/ answers: no secret.
+// connectionView is the answer of connections/, without any secret.
 func connectionView(ref tenant.Ref, c store.Credential, now time.Time) map[string]any {
 	view := publicView(ref, c, now)
 	view["ref"] = ref.String()
@@ -141,7 +141,7 @@ func advised(warnings []string) *logical.Response {
 	return &logical.Response{Warnings: warnings}
 }
 
-// setPage sets what is known of a page, if it is one.
+// setPage sets the fields of a page, unless p is nil.
 func setPage(view map[string]any, p *store.Page) {
 	if p != nil {
 		view["name"], view["tasks"] = p.Name, append([]string{}, p.Tasks...)

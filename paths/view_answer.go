@@ -7,8 +7,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// What the views of view.go have in them: each is put together from the same
-// parts as its view.
+// The fields of the views of view.go. Each is joined from the same parts as its view.
 
 var refAnswer = answer{
 	"tenant_id":      {Type: framework.TypeString, Required: true, Description: "The tenant."},
@@ -18,7 +17,7 @@ var refAnswer = answer{
 	"page_id":        {Type: framework.TypeString, Description: "The provider's id of the page, if the ref has one."},
 }
 
-// statusAnswer is of what every credential has.
+// statusAnswer is of every credential.
 var statusAnswer = answer{
 	"status": {Type: framework.TypeString, Required: true, Description: "active; needs_reauth, if only the person can help; revoked, if it was taken away; failed, if refreshing kept failing and the token has expired.",
 		AllowedValues: oneOf(append([]store.Status{store.Active}, store.NotActive...)...)},
@@ -57,7 +56,7 @@ var staticCredentialAnswer = joined(staticAnswer, answer{
 	"credential": {Type: framework.TypeString, Required: true, Description: "The API key or webhook secret, as it was written.", DisplayAttrs: secret("")},
 })
 
-// recordAnswer is of what a record knows of itself beside the credential.
+// recordAnswer is of a record's own state.
 var recordAnswer = answer{
 	"ref":                  {Type: framework.TypeString, Required: true, Description: "What names the credential below creds/ and connections/."},
 	"generation":           {Type: framework.TypeInt64, Required: true, Description: "How many tokens have been stored for this connection."},
@@ -76,7 +75,7 @@ var connectionAnswer = joined(publicAnswer, recordAnswer, answer{
 
 var staticConnectionAnswer = joined(staticAnswer, recordAnswer)
 
-// removalAnswer is of an installation that is being removed, and of what stands under it.
+// removalAnswer is of an installation that is being removed, and of everything under it.
 var removalAnswer = answer{
 	"removal": {Type: framework.TypeMap, Description: "How far removing it has come, or the installation that it stands under: started_at, attempts, removed, unrevoked (a hundred refs at most) and unrevoked_count."},
 }

@@ -30,7 +30,7 @@ var deliveryFields = map[string]*framework.FieldSchema{
 	"signature": {Type: framework.TypeString, Required: true, Description: "The delivery's header X-Hub-Signature-256."},
 }
 
-// What the provider reads has no envelope of Vault's around it.
+// The answers to the provider have no envelope of Vault's.
 var (
 	confirmationAnswer = answer{
 		"url":               {Type: framework.TypeString, Required: true, Description: "Where the person can read what became of it."},
@@ -51,8 +51,8 @@ type webhookPaths struct {
 	notifications *notification.Receiver
 }
 
-// webhooks are the paths of what a provider tells by itself. Those that it posts
-// to are open to everybody; it may post more than is known here.
+// webhooks are the paths of a provider's notifications. Those that it posts to need no
+// token. It may post more fields than these.
 func webhooks(s *store.Store, r *removal.Remover, n *notification.Receiver) []*framework.Path {
 	w := webhookPaths{s, r, n}
 	return []*framework.Path{w.deauthorization(), w.dataDeletion(), w.delivery()}
@@ -108,14 +108,14 @@ func (w webhookPaths) delivery() *framework.Path {
 	}
 }
 
-// errWrapped refuses to wrap an answer that anybody can ask for: with such
-// answers Vault's storage could be filled.
+// errWrapped refuses a wrapped answer on a path that needs no token: Vault stores each
+// wrapped answer, so that anyone could fill its storage.
 var errWrapped = oauth.Errorf(oauth.InvalidRequest, "the answer cannot be wrapped")
 
 func wrapped(req *logical.Request) bool { return req.WrapInfo != nil && req.WrapInfo.TTL > 0 }
 
-// greet answers 200 and nothing. (Without a body Vault would make it a 204, and
-// Facebook insists.)
+// greet answers an empty 200, which Facebook requires. Without an HTTP body Vault would
+// answer 204.
 func (webhookPaths) greet(_ context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	if wrapped(req) {
 		return nil, errWrapped
@@ -142,7 +142,7 @@ func (w webhookPaths) delete(ctx context.Context, req *logical.Request, d *frame
 		return nil, errWrapped
 	}
 	name := d.Get("provider").(string)
-	code, err := w.removal.TakeDeletion(ctx, name, d.Get("signed_request").(string))
+	code, err := w.removal.BeginDataDeletion(ctx, name, d.Get("signed_request").(string))
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +152,8 @@ func (w webhookPaths) delete(ctx context.Context, req *logical.Request, d *frame
 	}
 	mount := publicURL(name, config)
 	if mount == "" {
-		// It is carried out all the same. The provider wants to know where to read of
-		// it, and will ask again.
+		// The deletion is carried out. The provider repeats its request until it gets the
+		// URL of the status.
 		return nil, oauth.Errorf(oauth.Misconfigured, "it is not known where browsers reach this mount; set public_url in config/%s", name)
 	}
 	q := url.Values{"confirmation_code": {code.Reveal()}}
@@ -168,14 +168,14 @@ func (w webhookPaths) deletion(ctx context.Context, req *logical.Request, d *fra
 	if code == "" || wrapped(req) {
 		return w.greet(ctx, req, d)
 	}
-	status, err := w.removal.Deletion(ctx, d.Get("provider").(string), oauth.NewSecret(code))
+	status, err := w.removal.DataDeletion(ctx, d.Get("provider").(string), oauth.NewSecret(code))
 	if err != nil {
 		return nil, err
 	}
 	return jsonAnswer(map[string]string{"status": string(status)})
 }
 
-// jsonAnswer answers with v alone, without what Vault puts around data.
+// jsonAnswer answers with v alone, without Vault's envelope.
 func jsonAnswer(v any) (*logical.Response, error) {
 	b, err := json.Marshal(v)
 	if err != nil {

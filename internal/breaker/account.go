@@ -42,8 +42,8 @@ func (c *circuit) pauseAccount(account string, e *provider.Error, now time.Time)
 	return p.outage.Until
 }
 
-// deleteOldPauses keeps the map from growing. A pause is kept for a while after its
-// end, for its count. It is called with the lock held.
+// deleteOldPauses limits the size of the map. A pause stays for a while after its end, for
+// its count. It is called with the lock held.
 func (c *circuit) deleteOldPauses(now time.Time) {
 	for account, p := range c.accounts {
 		if now.Sub(p.outage.Until) > longestPause || p.outage.Until.Sub(now) > longestOutage {

@@ -1,5 +1,5 @@
 // Package breaker is the circuit breaker between the engine and its providers: it
-// makes no calls to a provider that fails or that asked for a pause.
+// makes no calls to a provider that fails, or that has limited their rate.
 package breaker
 
 import (
@@ -28,7 +28,7 @@ import (
 // and a probe at each tick closes it.
 //
 // A rate limit of one account, page or business pauses the calls for that account
-// alone. Such pauses are kept in memory: after a restart each costs one call.
+// alone. Such pauses are in memory only: after a restart each costs one call.
 //
 // Make one with [New]. It is safe for concurrent use.
 type Breaker struct {
@@ -62,8 +62,8 @@ type circuit struct {
 	loaded bool
 	// standby says that it was loaded while this node was not allowed to write.
 	standby bool
-	// outage is why the circuit is open. An outage whose time is over is kept until a
-	// call succeeds.
+	// outage is why the circuit is open. An outage whose time is over stays until a call
+	// succeeds.
 	outage *store.Outage
 	// failures counts the consecutive calls that failed for the provider's own reasons,
 	// unknown those that were answered with an error that no rule knows, and pauses
@@ -188,7 +188,7 @@ const (
 	StateUnavailable   State = "unavailable"
 )
 
-// States are all states.
+// States has all states.
 var States = []State{StateOK, StateSuspected, StateThrottled, StateMisconfigured, StateUnavailable}
 
 func stateOf(o *store.Outage) State {
@@ -215,8 +215,8 @@ func (b *Breaker) Client(ctx context.Context, name string) (provider.Provider, s
 	return p, c, err
 }
 
-// Witness returns the provider's record of its server's last answer, or nil if it
-// keeps none.
+// Witness returns the provider's record of its server's last answer, or nil if it has
+// none.
 func (b *Breaker) Witness(name string) provider.Witness {
 	w, _ := b.Providers[name].(provider.Witness)
 	return w

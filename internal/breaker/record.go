@@ -44,8 +44,8 @@ func (b *Breaker) record(ctx context.Context, s Subject, c *circuit, err error) 
 	return err
 }
 
-// recordLimit pauses whom a rate limit concerns: all calls for the app's limit, one
-// account's for any other.
+// recordLimit pauses the calls that a rate limit concerns: all calls for the app's limit,
+// one account's for any other.
 func (b *Breaker) recordLimit(ctx context.Context, s Subject, c *circuit, e *provider.Error) error {
 	limit := *e
 	switch {
@@ -230,9 +230,9 @@ func (b *Breaker) close(ctx context.Context, name string, c *circuit) {
 	}
 }
 
-// probe asks the provider whether it works for the client. known is false if the
-// client's configuration could not be read. A provider that has no probe is taken to
-// work.
+// probe makes a call that shows whether the provider works for the client. known is false
+// if the client's configuration could not be read. A provider that has no probe is taken
+// to work.
 func (b *Breaker) probe(name string) (e *provider.Error, known bool) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -297,7 +297,7 @@ func (b *Breaker) probeSuspected(name string, c *circuit) {
 }
 
 // Reset closes the circuit of a provider whose configuration was changed, for the
-// outage was that of the former one. A pause that the provider asked for is kept. If
+// outage was that of the former one. The pause of a rate limit stays. If
 // the client has two secrets, a probe finds out which of them the provider accepts, for
 // the proofs that are served from now on.
 func (b *Breaker) Reset(ctx context.Context, name string) {

@@ -61,12 +61,12 @@ func (f *Flow) Callback(ctx context.Context, providerName string, a Answer) (Cal
 	case errors.As(err, &limit):
 		return f.page(ctx, session, a, limit.error), nil
 	case gone(err), errors.Is(err, errUnknownBrowser), errors.Is(err, store.ErrTooManyCodes):
-		f.redeemer.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
+		f.redeemer.undo(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return unknownPage(), nil
 	case err == nil && r != nil:
 		f.redeemer.redeem(ctx, session, r)
 	case err != nil && !errors.Is(err, errRepeated):
-		f.redeemer.abandon(ctx, r, err)
+		f.redeemer.undo(ctx, r, err)
 		return CallbackPage{}, err
 	}
 	if r == nil {

@@ -69,13 +69,13 @@ func (f *Flow) Complete(ctx context.Context, c Completion) (Completed, error) {
 	case errors.As(err, &reuse):
 		return Completed{}, f.refuseReused(ctx, session.ID, reuse.owner, *c.Proof.Answer)
 	case gone(err):
-		f.redeemer.abandon(ctx, r, errNoSession) // its tenant may have been deleted just now
+		f.redeemer.undo(ctx, r, errNoSession) // its tenant may have been deleted just now
 		return Completed{}, errNoSession
 	case errors.Is(err, store.ErrTooManyCodes):
 		return Completed{}, errAnotherAnswer
 	case errors.Is(err, errRepeated):
 	case err != nil:
-		f.redeemer.abandon(ctx, r, err)
+		f.redeemer.undo(ctx, r, err)
 		return Completed{}, err
 	case refused != nil:
 		return Completed{}, refused

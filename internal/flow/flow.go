@@ -5,7 +5,7 @@
 //	Callback  pending → authorized         the browser brings a code; it is parked
 //	Complete  authorized → redeeming       the application names the person signed in now
 //	          redeeming → completed        the credential is stored
-//	Reap      any → deleted
+//	Expire    any → deleted
 //
 // Each step is one Put of the session's record, made under its lock before any call to
 // the provider: of two requests that bring the same code, one redeems it and the other

@@ -62,10 +62,10 @@ func (rd *redeemer) start(s *store.Session) *redemption {
 	return r
 }
 
-// abandon ends a redemption whose session could not be stored as redeeming. The write may
+// undo ends a redemption whose session could not be stored as redeeming. The write may
 // have succeeded although it returned an error. Nothing was sent to the provider yet, so
 // the code is parked again.
-func (rd *redeemer) abandon(ctx context.Context, r *redemption, err error) {
+func (rd *redeemer) undo(ctx context.Context, r *redemption, err error) {
 	if r == nil {
 		return
 	}

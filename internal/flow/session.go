@@ -34,7 +34,7 @@ func (f *Flow) Session(ctx context.Context, id tenant.ID, sessionID string) (sto
 	return s, err
 }
 
-// Cancel ends the tenant's session, if it has not ended yet. Its record stays until Reap
+// Cancel ends the tenant's session, if it has not ended yet. Its record stays until Expire
 // deletes it.
 func (f *Flow) Cancel(ctx context.Context, id tenant.ID, sessionID string) error {
 	if !isSessionID(sessionID) {
@@ -81,9 +81,9 @@ func (ss sessions) take(ctx context.Context, id string, step func(*store.Session
 	return s, err
 }
 
-// Reap is the due work at a session: it deletes one whose time is over, some time after
+// Expire is the due work at a session: it deletes one whose time is over, some time after
 // it has ended.
-func (f *Flow) Reap(ctx context.Context, entry due.Entry) error {
+func (f *Flow) Expire(ctx context.Context, entry due.Entry) error {
 	if f.redeemer.running(entry.ID) != nil {
 		return nil
 	}

@@ -25,9 +25,8 @@ var errUnverified = oauth.Errorf(oauth.InvalidRequest, "this was not sent by the
 // errUnchanged is returned by a change of a credential that there is no need to store.
 var errUnchanged = errors.New("nothing changes")
 
-// Believed is for how long a notification is believed although a check has found the token
-// alive since: the provider's own servers take a while to agree. The engine does not check
-// before.
+// Believed is for how long a notification counts although a check has found the token alive
+// since: the provider's own servers take a while to agree. The engine does not check before.
 const Believed = time.Minute
 
 // Options are what a Receiver needs.
@@ -123,8 +122,8 @@ func (r *Receiver) Apply(ctx context.Context, name string, notifications ...prov
 	return changed, err
 }
 
-// applyOne applies a notification to each credential that it is about. A failure at one
-// does not keep the others from being changed.
+// applyOne applies a notification to each credential that it is about, also after a failure
+// at one of them.
 func (r *Receiver) applyOne(ctx context.Context, name string, n provider.Notification) (changed int, err error) {
 	holders, err := r.concerned(ctx, name, n)
 	errs := []error{err}
@@ -200,9 +199,9 @@ func apply(c *store.Credential, n provider.Notification, now time.Time) error {
 	return nil
 }
 
-// Precedes reports whether a notification of that time is older than c's grant. This
-// node's clock alone cannot tell: the token was obtained some time before it was stored,
-// and the provider's clock may be behind.
+// Precedes reports whether a notification of that time is older than c's grant. It compares
+// with both times that the credential has: the token was obtained some time before it was
+// stored, and the provider's clock may be behind.
 func Precedes(at time.Time, c store.Credential) bool {
 	return before(at, c.ConnectedAt) && before(at, c.Token.IssuedAt)
 }

@@ -13,10 +13,10 @@ const (
 	// ttlPastRefresh is how long after the planned refresh a reader comes back: the
 	// refresh's minute has to end, a tick to come, and the call to be made.
 	ttlPastRefresh = 2*time.Minute + 5*time.Second
-	// formersKept is how many former tokens a credential has at most. With one more, the
-	// one whose time ends first is revoked at once. A refresh by hand each day, between
-	// two that are planned, stays below it.
-	formersKept = 50
+	// maxFormers is how many former tokens a credential has at most. With one more, the one
+	// whose time ends first is revoked at once. A manual refresh each day, between two that
+	// are planned, stays below it.
+	maxFormers = 50
 )
 
 // TTL returns how long a reader of the credential waits before it comes back. Until then
@@ -28,7 +28,7 @@ func TTL(c store.Credential, now time.Time) time.Duration {
 // promisedUntil returns when the last reader of the credential's token will have come
 // back. Reads store nothing, so any reader may have got the latest plan that the token
 // has had. The tokens of its pages were derived from it and have plans of their own: with
-// pages, it is kept until it expires.
+// pages, it is not revoked before it expires.
 func promisedUntil(c store.Credential, now time.Time) time.Time {
 	until := now.Add(minTTL)
 	for _, refresh := range []time.Time{c.NextRefresh, c.PromisedUntil} {
@@ -59,8 +59,8 @@ func Replace(c *store.Credential, now time.Time) {
 	}
 	formers = append(formers, store.Former{AccessToken: c.Token.AccessToken, RevokeAt: promisedUntil(*c, now), ExpiresAt: c.Token.ExpiresAt})
 	slices.SortStableFunc(formers, func(a, b store.Former) int { return a.RevokeAt.Compare(b.RevokeAt) })
-	for i := range len(formers) - formersKept {
+	for i := range len(formers) - maxFormers {
 		formers[i].RevokeAt = now
 	}
-	c.Formers = formers[max(len(formers)-2*formersKept, 0):] // if none could be revoked
+	c.Formers = formers[max(len(formers)-2*maxFormers, 0):] // if none could be revoked
 }

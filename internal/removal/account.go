@@ -24,9 +24,9 @@ type AccountRef struct {
 	Unreadable bool
 }
 
-// Account returns the refs of every tenant that rest on the provider's account
-// or business with the id, sorted, without the pages that are reached through
-// them. The error is [oauth.NotFound] if there are none.
+// Account returns the refs, of all tenants, that rest on the provider's account or business
+// with the id, sorted and without their pages. The error is [oauth.NotFound] if there are
+// none.
 func (r *Remover) Account(ctx context.Context, providerName, id string) ([]AccountRef, error) {
 	var found []AccountRef
 	for _, name := range []string{id, store.BusinessAccount(id)} {
@@ -68,10 +68,10 @@ func (r *Remover) removing(ctx context.Context, ref tenant.Ref) (bool, error) {
 	return err == nil, err
 }
 
-// An AccountDeletion says what came of [Remover.DisconnectAccount].
+// An AccountDeletion is the result of [Remover.DisconnectAccount].
 type AccountDeletion struct {
-	// Deleted are the refs that are gone, Removing those that are out of service
-	// and being removed in the background.
+	// Deleted are the refs that are deleted, Removing those that are out of service and
+	// are removed in the background.
 	Deleted, Removing []tenant.Ref
 	Warnings          []string
 }
@@ -82,11 +82,10 @@ func (a *AccountDeletion) warn(warning string) {
 	}
 }
 
-// DisconnectAccount disconnects every credential that rests on the account or
-// the business, whatever the tenant. The account's grant is revoked first, once:
-// if that fails, nothing is deleted, unless d says Force. Tokens that are
-// revoked one by one are revoked as their credentials are deleted. A call that
-// was cut short is completed by another one.
+// DisconnectAccount disconnects the credentials of all tenants that rest on the account or
+// the business. It revokes the account's grant first, once: if that fails, it deletes
+// nothing, unless d says Force. A token that can be revoked alone is revoked when its
+// credential is deleted. After an interruption, another call completes the work.
 func (r *Remover) DisconnectAccount(ctx context.Context, providerName, id string, d Disconnection) (AccountDeletion, error) {
 	ctx = context.WithoutCancel(ctx) // as in Disconnect
 	var done AccountDeletion
@@ -129,16 +128,16 @@ type standing struct {
 	ref        tenant.Ref
 	credential store.Credential
 	unreadable bool
-	revoked    bool // its grant is, or need not be
+	revoked    bool // its grant is revoked, or need not be
 }
 
-// standing returns those of found that are to be disconnected, users before
-// installations. What is being removed already only learns of d's Force.
+// standing returns those of found that are to be disconnected, users before installations.
+// A removal that is under way gets d's Force, and its refs are not among them.
 func (r *Remover) standing(ctx context.Context, found []AccountRef, d Disconnection, done *AccountDeletion) (all []standing, err error) {
 	for _, a := range found {
 		switch {
 		case a.Removing:
-			if err := r.hastenRemoval(ctx, a.Ref, d); err != nil {
+			if err := r.forceRemovalOf(ctx, a.Ref, d); err != nil {
 				return nil, err
 			}
 			if err := r.Store.Removals.ScheduleRedaction(ctx, a.Ref.String()); err != nil {
@@ -169,27 +168,27 @@ func rank(ref tenant.Ref) int {
 	return 0
 }
 
-// hastenRemoval lets the removal of ref's installation delete what it cannot
-// revoke, if d says Force and there is one.
-func (r *Remover) hastenRemoval(ctx context.Context, ref tenant.Ref, d Disconnection) error {
+// forceRemovalOf lets the removal of ref's installation, if there is one, delete what it
+// cannot revoke, if d says Force.
+func (r *Remover) forceRemovalOf(ctx context.Context, ref tenant.Ref, d Disconnection) error {
 	if !d.Force {
 		return nil
 	}
 	if _, err := r.Store.Tenants.Removal(ctx, ref.Installation()); err != nil {
 		if errors.Is(err, store.ErrNotFound) {
-			return nil // its tenant is being deleted, which has a Force of its own
+			return nil // the tenant is being deleted, which has a Force of its own
 		}
 		return err
 	}
-	err := r.hasten(ctx, ref.Installation())
+	err := r.forceRemoval(ctx, ref.Installation())
 	if oauth.CodeOf(err) == oauth.NotFound {
-		return nil // it has just ended
+		return nil // the removal has just ended
 	}
 	return err
 }
 
-// revokeOnce revokes each grant that several credentials may rest on, once. One
-// that a credential outside found holds too is left alone, with a warning.
+// revokeOnce revokes each grant that several credentials may rest on, once. If a credential
+// outside found rests on it too, the grant is not revoked, with a warning.
 func (r *Remover) revokeOnce(ctx context.Context, found []AccountRef, all []standing, d Disconnection, done *AccountDeletion) error {
 	ours := func(ref tenant.Ref) bool {
 		return slices.ContainsFunc(found, func(a AccountRef) bool { return a.Ref == ref.Above() })
@@ -223,8 +222,9 @@ func (r *Remover) revokeOnce(ctx context.Context, found []AccountRef, all []stan
 	return nil
 }
 
-// disconnectStanding disconnects one credential, and has its name forgotten by the events:
-// a person has asked for that. removing says that it goes on in the background.
+// disconnectStanding disconnects one credential, and deletes its name from the events: the
+// account is deleted because a person requested that. removing says that the work goes on
+// in the background.
 func (r *Remover) disconnectStanding(ctx context.Context, s *standing, d Disconnection, done *AccountDeletion) (removing bool, err error) {
 	if err := r.Store.Removals.ScheduleRedaction(ctx, s.ref.String()); err != nil {
 		return false, err
@@ -253,8 +253,8 @@ func (r *Remover) disconnectStanding(ctx context.Context, s *standing, d Disconn
 	return removing, err
 }
 
-// deleteRevoked deletes the credential of a user, with its pages, if it is still
-// c. Its grant has been dealt with.
+// deleteRevoked deletes the credential of a user, with its pages, if it is still c. Its
+// grant is revoked, or need not be.
 func (r *Remover) deleteRevoked(ctx context.Context, ref tenant.Ref, c store.Credential) error {
 	if err := r.Store.Credentials.DeletePages(ctx, ref); err != nil {
 		return err
@@ -266,5 +266,5 @@ func (r *Remover) deleteRevoked(ctx context.Context, ref tenant.Ref, c store.Cre
 	if err != nil {
 		return err
 	}
-	return r.Store.Credentials.DeletePages(ctx, ref) // what was fetched meanwhile
+	return r.Store.Credentials.DeletePages(ctx, ref) // those fetched meanwhile
 }

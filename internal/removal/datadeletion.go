@@ -14,17 +14,17 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// deletionKept is for how long it can be read what became of a deletion. A
-// request is refused after a day, so none that was carried out comes back.
-const deletionKept = 90 * 24 * time.Hour
+// statusKept is for how long a deletion's status can be read. A request is refused after a
+// day, so none comes back after its status is deleted.
+const statusKept = 90 * 24 * time.Hour
 
-// TakeDeletion takes in that somebody took their grant away and asks for what
-// is kept of them to be deleted. The credentials that live by the grant are
-// treated as by [notification.Receiver.Deauthorize]; the worker deletes them when the provider,
-// asked, says that the grant is gone. It is not asked before its servers can
-// agree: a deletion that was rejected is not taken up again. The code confirms
-// the deletion; the same request has the same one.
-func (r *Remover) TakeDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
+// BeginDataDeletion applies the request of a person that took their grant away and wants
+// their data deleted. It takes the credentials that rest on the grant out of service, as
+// [notification.Receiver.Deauthorize] does. The worker deletes them when a check confirms
+// that the grant is gone. The check waits until the provider's own servers agree, because a
+// deletion that was rejected is final. The code confirms the deletion; the same request has
+// the same code.
+func (r *Remover) BeginDataDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
 	notice, err := r.Notifications.Open(ctx, name, signed)
 	if err != nil {
 		return oauth.Secret{}, err
@@ -48,9 +48,8 @@ func (r *Remover) TakeDeletion(ctx context.Context, name, signed string) (code o
 	return code, err
 }
 
-// Deletion returns what became of the deletion that code confirms, for whoever
-// has the code.
-func (r *Remover) Deletion(ctx context.Context, name string, code oauth.Secret) (store.DataDeletionStatus, error) {
+// DataDeletion returns the status of the deletion that code confirms.
+func (r *Remover) DataDeletion(ctx context.Context, name string, code oauth.Secret) (store.DataDeletionStatus, error) {
 	if len(code.Reveal()) != store.DataDeletionCodeLength {
 		return "", errNoDeletion
 	}
@@ -63,9 +62,9 @@ func (r *Remover) Deletion(ctx context.Context, name string, code oauth.Secret) 
 
 var errNoDeletion = oauth.Errorf(oauth.NotFound, "there is no such deletion, or it ended long ago")
 
-// Erase is the due work at a deletion: to carry it out, and to forget it when
-// its time is over.
-func (r *Remover) Erase(ctx context.Context, entry due.Entry) error {
+// DeleteData is the due work at a deletion: it carries it out, and deletes its record when
+// its status need not be readable any more.
+func (r *Remover) DeleteData(ctx context.Context, entry due.Entry) error {
 	if dropped, err := r.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
@@ -76,9 +75,9 @@ func (r *Remover) Erase(ctx context.Context, entry due.Entry) error {
 	if d.Status != store.DataDeletionPending {
 		return r.Store.Mount.DeleteDataDeletion(ctx, entry)
 	}
-	status, err := r.eraseAll(ctx, d)
+	status, err := r.deletePerson(ctx, d)
 	if err != nil {
-		r.Log.Warn("a deletion could not be carried out", "error", err)
+		r.Log.Warn("a data deletion failed", "error", err)
 	}
 	return r.Store.Mount.UpdateDataDeletion(ctx, entry.ID, func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
 		if old == nil {
@@ -90,41 +89,41 @@ func (r *Remover) Erase(ctx context.Context, entry due.Entry) error {
 			return after, now.Add(plan.Backoff(after.Attempts)), nil
 		}
 		after.Status, after.Account, after.EndedAt = status, "", now
-		return after, now.Add(deletionKept), nil
+		return after, now.Add(statusKept), nil
 	})
 }
 
-// eraseAll deletes the credentials that the deletion is about, and returns what
-// has become of it. The error says why it is still pending. All are asked about
-// before one is deleted: where one lives the grant stands, and a token that is
-// dead all the same died of something else.
-func (r *Remover) eraseAll(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
+// deletePerson deletes the credentials that the deletion is about, and returns its status.
+// The error says why it is still pending. All credentials are checked before one is
+// deleted: if one lives the grant was not taken away, and any dead token has died of
+// something else.
+func (r *Remover) deletePerson(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
 	holders, err := r.Store.Credentials.Holders(ctx, d.Provider, d.Account)
 	if err != nil {
 		return store.DataDeletionPending, err
 	}
 	var errs []error
-	perished, status := map[tenant.Ref]store.Credential{}, store.DataDeletionCompleted
+	dead, status := map[tenant.Ref]store.Credential{}, store.DataDeletionCompleted
 	for _, holder := range holders {
 		switch c, verdict, err := r.examine(ctx, d, holder.Ref); {
 		case err != nil:
 			errs = append(errs, err)
-		case verdict == lives:
+		case verdict == tokenLives:
 			status = store.DataDeletionRejected
-		case verdict == dead:
-			perished[holder.Ref] = c
+		case verdict == tokenDead:
+			dead[holder.Ref] = c
 		}
 	}
 	if status != store.DataDeletionRejected {
-		for ref, c := range perished {
-			errs = append(errs, r.eraseOne(ctx, ref, c))
+		for ref, c := range dead {
+			errs = append(errs, r.deleteOwned(ctx, ref, c))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return store.DataDeletionPending, err
 	}
 	if status == store.DataDeletionCompleted {
-		// It drops the account's index entries that lead nowhere.
+		// This deletes the account's stale index entries.
 		if _, err := r.Store.Credentials.Holders(ctx, d.Provider, d.Account); err != nil {
 			return store.DataDeletionPending, err
 		}
@@ -132,54 +131,54 @@ func (r *Remover) eraseAll(ctx context.Context, d store.DataDeletion) (store.Dat
 	return status, nil
 }
 
-// A verdict is what the provider, asked, says of a grant.
+// A verdict is the result of a check for a deletion.
 type verdict int
 
 const (
-	spared verdict = iota // it is not what the deletion is about, or is there no more
-	dead
-	lives
+	notConcerned verdict = iota // the deletion is not about the credential, or it is gone
+	tokenDead
+	tokenLives
 )
 
-// examine asks the provider about a credential, and returns it as it then is.
-// What was connected since the person asked is not what they asked about.
+// examine checks a credential, and returns it as it is afterwards. A deletion is not about
+// a credential that was connected after the person's request.
 func (r *Remover) examine(ctx context.Context, d store.DataDeletion, ref tenant.Ref) (store.Credential, verdict, error) {
 	if err := r.Budget.Wait(ctx); err != nil {
-		return store.Credential{}, spared, err
+		return store.Credential{}, notConcerned, err
 	}
 	_, refusal := r.Refresh.Check(ctx, ref)
 	c, err := r.Store.Credentials.Read(ctx, ref)
 	switch {
 	case err != nil, notification.Precedes(d.AskedAt, c):
-		return c, spared, ignore(err, store.ErrNotFound)
+		return c, notConcerned, ignore(err, store.ErrNotFound)
 	case refusal == nil && c.Status == store.Active:
-		return c, lives, nil
+		return c, tokenLives, nil
 	case c.Status == store.NeedsReauth, c.Gone():
-		return c, dead, nil
+		return c, tokenDead, nil
 	}
-	return c, spared, cmp.Or(refusal, errSuperseded) // it is not known
+	return c, notConcerned, cmp.Or(refusal, errSuperseded) // the check brought no verdict
 }
 
-// eraseOne deletes one credential, with its pages.
-func (r *Remover) eraseOne(ctx context.Context, ref tenant.Ref, c store.Credential) error {
+// deleteOwned deletes one credential, with its pages.
+func (r *Remover) deleteOwned(ctx context.Context, ref tenant.Ref, c store.Credential) error {
 	if err := r.Store.Removals.ScheduleRedaction(ctx, ref.String()); err != nil {
 		return err
 	}
-	// First the pages: of a credential that is gone nobody would look for them.
+	// The pages are deleted first: without the credential above they would not be found.
 	if err := r.Store.Credentials.DeletePages(ctx, ref); err != nil {
 		return err
 	}
 	if err := r.Store.Credentials.Delete(ctx, ref, unchanged(c)); err != nil {
 		return ignore(err, store.ErrNotFound)
 	}
-	r.Log.Info("deleted, as the person asked of the provider", "ref", ref.String())
-	return r.Store.Credentials.DeletePages(ctx, ref) // what was fetched meanwhile
+	r.Log.Info("deleted at the person's request", "ref", ref.String())
+	return r.Store.Credentials.DeletePages(ctx, ref) // those fetched meanwhile
 }
 
-// errUnchanged is returned if there is nothing to be stored.
+// errUnchanged is returned by a change that there is no need to store.
 var errUnchanged = errors.New("nothing changes")
 
-// ignore returns err, unless it is what is expected.
+// ignore returns err, or nil if it is the expected one.
 func ignore(err, expected error) error {
 	if errors.Is(err, expected) {
 		return nil

@@ -179,7 +179,7 @@ func TestForcedTenantDeletionPurgesKeysAtOnce(t *testing.T) {
 	other.Read("creds/" + enginetest.Uma)
 	n := e.Facebook.Count("")
 	resp, err := e.Do(logical.DeleteOperation, enginetest.Acme, map[string]any{"force": true})
-	if err != nil || len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], "can be revoked") {
+	if err != nil || len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], "can only be revoked by the people") {
 		t.Fatalf("answered %v, %v", resp, err)
 	}
 	if left := e.Storage.Under("keyring/tenant/org_acme"); len(left) > 0 {
@@ -210,7 +210,7 @@ func TestForcedTenantDeletionRemovesAll(t *testing.T) {
 	if e.Facebook.Count("") != n {
 		t.Error("the provider was asked")
 	}
-	if log := e.Log.String(); !strings.Contains(log, "forgotten without revoking") || !strings.Contains(log, enginetest.Uma) {
+	if log := e.Log.String(); !strings.Contains(log, "deleted without revoking the grant") || !strings.Contains(log, enginetest.Uma) {
 		t.Errorf("the log does not say what was forgotten: %s", log)
 	}
 	if left := e.Storage.LeftOf("org_acme"); len(left) > 0 {

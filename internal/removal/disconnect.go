@@ -15,31 +15,30 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// A Disconnection says how to part with a credential.
+// A Disconnection says how to disconnect a credential.
 type Disconnection struct {
-	// Revoke tells the provider to end the grant.
+	// Revoke revokes the grant at the provider.
 	Revoke bool
-	// Force forgets the credential even if the provider could not be told.
+	// Force deletes the credential even if its grant could not be revoked.
 	Force bool
 }
 
-// warnShared is the warning of a disconnection that left the grant alone.
+// warnShared is the warning of a disconnection that did not revoke the grant.
 const warnShared = "the grant was not revoked at the provider, for another credential of this mount holds the same account"
 
-// warnCorrupt is the warning of one that could not know the grant.
-const warnCorrupt = "the record did not open, so the grant could not be revoked at the provider; it is forgotten"
+// warnCorrupt is the warning of a disconnection that could not read the token.
+const warnCorrupt = "the record did not open, so the grant could not be revoked at the provider; the record is deleted"
 
-// Disconnect revokes the grant at the provider and then forgets the
-// credential. If the provider cannot be told, nothing is forgotten, unless d
-// says Force. The grant of an account that another credential holds too is
-// left alone. With an installation goes all that stands under it: see
-// [Remover.Remove]. A static credential is only forgotten.
+// Disconnect revokes the grant at the provider and then deletes the credential. If the
+// grant cannot be revoked, it deletes nothing, unless d says Force. It does not revoke the
+// grant of an account on which another credential rests, too. With an installation it
+// removes everything under it: see [Remover.RemoveInstallation]. A static credential has no
+// grant and is only deleted.
 func (r *Remover) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
-	// A caller who goes away must not leave a grant revoked and its credential
-	// in service.
+	// A cancelled request must not leave a revoked grant's credential in service.
 	ctx = context.WithoutCancel(ctx)
 	if ref.Kind() == tenant.Installation {
-		return r.uninstall(ctx, ref, d)
+		return r.removeInstallation(ctx, ref, d)
 	}
 	c, err := admission.Credential(ctx, r.Store, ref)
 	if errors.Is(err, store.ErrCorrupt) && d.Force {
@@ -49,23 +48,23 @@ func (r *Remover) Disconnect(ctx context.Context, ref tenant.Ref, d Disconnectio
 	if err != nil {
 		return "", err
 	}
-	return r.part(ctx, ref, c, d)
+	return r.disconnect(ctx, ref, c, d)
 }
 
-// part is Disconnect for a credential that nothing stands under.
-func (r *Remover) part(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+// disconnect is Disconnect for any credential but an installation's.
+func (r *Remover) disconnect(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
 	if ref.Kind() == tenant.Static {
-		return "", r.forget(ctx, ref)
+		return "", r.deleteStatic(ctx, ref)
 	}
 	if ref.Kind() == tenant.Page {
-		// It lives by the grant above it, and comes back with the next fetch.
+		// It has no grant of its own. The next fetch of the pages brings it back.
 		return "", r.Store.Credentials.DeletePage(ctx, ref.Above(), ref.Page)
 	}
 	if err := r.Store.Credentials.DeletePages(ctx, ref); err != nil {
 		return "", err
 	}
 	for {
-		warning, err = r.partOnce(ctx, ref, c, d)
+		warning, err = r.disconnectOnce(ctx, ref, c, d)
 		if !errors.Is(err, errSuperseded) {
 			break
 		}
@@ -80,11 +79,11 @@ func (r *Remover) part(ctx context.Context, ref tenant.Ref, c store.Credential, 
 	if err != nil {
 		return warning, err
 	}
-	return warning, r.Store.Credentials.DeletePages(ctx, ref) // what was fetched meanwhile
+	return warning, r.Store.Credentials.DeletePages(ctx, ref) // those fetched meanwhile
 }
 
-// forget is part for a static credential, which no provider has granted.
-func (r *Remover) forget(ctx context.Context, ref tenant.Ref) error {
+// deleteStatic is disconnect for a static credential, which has no grant.
+func (r *Remover) deleteStatic(ctx context.Context, ref tenant.Ref) error {
 	err := r.Store.Credentials.Delete(ctx, ref, func(store.Credential) error { return nil })
 	if errors.Is(err, store.ErrNotFound) {
 		return admission.NoCredential(ref)
@@ -92,8 +91,8 @@ func (r *Remover) forget(ctx context.Context, ref tenant.Ref) error {
 	return err
 }
 
-func (r *Remover) partOnce(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
-	if forgotten, err := r.forgetShared(ctx, ref, c); forgotten || err != nil {
+func (r *Remover) disconnectOnce(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
+	if deleted, err := r.deleteShared(ctx, ref, c); deleted || err != nil {
 		if err == nil && d.Revoke {
 			warning = warnShared
 		}
@@ -105,7 +104,7 @@ func (r *Remover) partOnce(ctx context.Context, ref tenant.Ref, c store.Credenti
 	return warning, r.Store.Credentials.Delete(ctx, ref, unchanged(c))
 }
 
-// unchanged allows what is to be done to a credential only while it is c.
+// unchanged returns a condition for a change of a credential: that it is still c.
 func unchanged(c store.Credential) func(store.Credential) error {
 	return func(now store.Credential) error {
 		if now.Birth != c.Birth {
@@ -115,10 +114,10 @@ func unchanged(c store.Credential) func(store.Credential) error {
 	}
 }
 
-// forgetShared deletes the credential if another one holds its account, and
-// reports whether it did. Of the holders of one account that part at the same
-// time, each sees the others or is the last.
-func (r *Remover) forgetShared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
+// deleteShared deletes the credential if another one rests on its account, and reports
+// whether it did. The account's lock orders credentials that are disconnected at the same
+// time: each sees the others or is the last.
+func (r *Remover) deleteShared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
 	defer r.Store.Credentials.LockAccount(ref.Provider, c.Token.Account)()
 	if shared, err := r.shared(ctx, ref, c); !shared || err != nil {
 		return false, err
@@ -127,13 +126,13 @@ func (r *Remover) forgetShared(ctx context.Context, ref tenant.Ref, c store.Cred
 	return err == nil, err
 }
 
-// shared reports whether another credential lives by what would be revoked: the
-// account's grant, or this one token. One that was revoked does not.
+// shared reports whether another credential that is not revoked rests on what would be
+// revoked: the account's grant, or this one token.
 func (r *Remover) shared(ctx context.Context, ref tenant.Ref, c store.Credential) (bool, error) {
 	return r.sharedBeyond(ctx, ref, c, func(other tenant.Ref) bool { return other == ref })
 }
 
-// sharedBeyond is shared without the credentials that except names.
+// sharedBeyond is shared without the credentials for which except is true.
 func (r *Remover) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Credential, except func(tenant.Ref) bool) (bool, error) {
 	alone := r.Revoker.Alone(ref.Provider, c.Token)
 	holders, err := r.Store.Credentials.Holders(ctx, ref.Provider, c.Token.Account)
@@ -142,8 +141,8 @@ func (r *Remover) sharedBeyond(ctx context.Context, ref tenant.Ref, c store.Cred
 	}), err
 }
 
-// revoke tells the provider, if there is anything to tell. The warning says
-// that Force went over an error.
+// revoke revokes the credential's tokens and grant, if that is necessary and the provider
+// can. The warning has the error that Force has overruled.
 func (r *Remover) revoke(ctx context.Context, ref tenant.Ref, c store.Credential, d Disconnection) (warning string, err error) {
 	if !d.Revoke || c.Gone() {
 		return "", nil
@@ -165,15 +164,14 @@ func (r *Remover) revoke(ctx context.Context, ref tenant.Ref, c store.Credential
 		r.Log.Info("revoked", "ref", ref.String())
 		return "", r.Revoker.CheckOthers(ctx, ref.Provider, ref, c.Token.Account)
 	case !errors.As(err, &e):
-		return "", err // storage's
+		return "", err // an error of storage
 	case e.Class == provider.Transient && !errors.Is(e, provider.ErrCircuitOpen):
-		// It may have been done, and only the answer been lost.
+		// The provider may have revoked the grant although its answer was lost.
 		if err := r.Revoker.CheckOthers(ctx, ref.Provider, tenant.Ref{}, c.Token.Account); err != nil {
 			return "", err
 		}
 	}
-	switch {
-	case d.Force:
+	if d.Force {
 		r.unrevoked(ref, e)
 		return "the grant could not be revoked at the provider: " + e.Error(), nil
 	}
@@ -186,8 +184,8 @@ func (r *Remover) revoke(ctx context.Context, ref tenant.Ref, c store.Credential
 	return "", provider.Refusal(err)
 }
 
-// recordOutlived notes on the credential that only its owner can end the grant:
-// what has to be done there must not be in the log alone.
+// recordOutlived records on the credential that only its owner can end the grant, and how.
+// The log alone is not enough for that: the caller has to pass it on.
 func (r *Remover) recordOutlived(ctx context.Context, ref tenant.Ref, c store.Credential, e *provider.Error) error {
 	_, err := r.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if old == nil || old.Birth != c.Birth {
@@ -205,14 +203,14 @@ func (r *Remover) recordOutlived(ctx context.Context, ref tenant.Ref, c store.Cr
 	return err
 }
 
-// unrevoked tells whom it may concern that ref is forgotten by force, and why
-// its grant was not revoked.
+// unrevoked logs and publishes that ref is deleted by force, and why its grant was not
+// revoked.
 func (r *Remover) unrevoked(ref tenant.Ref, why error) {
-	r.Log.Warn("forgotten without revoking", "ref", ref.String(), "error", why)
+	r.Log.Warn("deleted without revoking the grant", "ref", ref.String(), "error", why)
 	r.Store.Events.Add(event.Event{At: r.Now().UTC(), Type: event.ConnectionUnrevoked, Ref: ref.String(), Reason: why.Error()})
 }
 
-// revokeAll revokes what can be revoked of the credential.
+// revokeAll revokes the credential's tokens, without those that other credentials hold.
 func (r *Remover) revokeAll(ctx context.Context, p provider.Revoker, client oauth.Client, ref tenant.Ref, c store.Credential) error {
 	for _, token := range c.Tokens() {
 		if token.AccessToken != c.Token.AccessToken {
@@ -230,19 +228,20 @@ func (r *Remover) revokeAll(ctx context.Context, p provider.Revoker, client oaut
 	return nil
 }
 
-// uninstall parts with an installation. Its own grant goes first: if that
-// fails, nothing has changed. Then one write takes all of it out of service.
-// Said again with Force, a removal forgets what it cannot revoke.
-func (r *Remover) uninstall(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
+// removeInstallation begins the removal of an installation. It revokes the installation's
+// own grant first: if that fails, nothing has changed. Then one write takes everything
+// under it out of service. If the removal is under way and d says Force, it continues with
+// Force.
+func (r *Remover) removeInstallation(ctx context.Context, ref tenant.Ref, d Disconnection) (warning string, err error) {
 	const under = "the installation is out of service; it, and what stands under it, is being revoked and removed in the background: see connections/"
 	if _, err := r.Store.Tenants.Removal(ctx, ref); err == nil && d.Force {
-		return under + ref.String(), r.hasten(ctx, ref)
+		return under + ref.String(), r.forceRemoval(ctx, ref)
 	}
 	c, err := admission.Credential(ctx, r.Store, ref)
 	switch {
 	case errors.Is(err, store.ErrCorrupt) && d.Force:
 		r.unrevoked(ref, err)
-		warning, c.Status = warnCorrupt, store.Revoked // nothing to tell the provider
+		warning, c.Status = warnCorrupt, store.Revoked // there is no token to revoke
 	case err != nil:
 		return "", err
 	}
@@ -252,29 +251,29 @@ func (r *Remover) uninstall(ctx context.Context, ref tenant.Ref, d Disconnection
 	}
 	removal := store.Removal{ID: store.NewID(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
 	if !shared {
-		told, err := r.revoke(ctx, ref, c, d)
+		failed, err := r.revoke(ctx, ref, c, d)
 		if err != nil {
 			return "", err
 		}
-		warning, removal.RevokedBirth = join(warning, told), c.Birth
+		warning, removal.RevokedBirth = join(warning, failed), c.Birth
 	}
-	told, ended, err := r.beginRemoval(ctx, ref, removal)
+	last, ended, err := r.beginRemoval(ctx, ref, removal)
 	if err != nil {
 		return "", err
 	}
-	if warning = join(warning, told); !ended {
+	if warning = join(warning, last); !ended {
 		warning = join(warning, under+ref.String())
 	}
 	return warning, nil
 }
 
-// beginRemoval takes the installation, and what stands under it, out of service
-// with one write. The worker does the rest, but what is soon done is done now:
-// ended says that it was.
+// beginRemoval takes the installation, and everything under it, out of service with one
+// write. The worker does the rest. If nothing is under it, the removal ends at once, and
+// ended is true.
 func (r *Remover) beginRemoval(ctx context.Context, ref tenant.Ref, removal store.Removal) (warning string, ended bool, err error) {
 	err = r.Store.Removals.Update(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old != nil {
-			return store.Removal{}, time.Time{}, admission.NoCredential(ref) // another request was first
+			return store.Removal{}, time.Time{}, admission.NoCredential(ref) // another request came first
 		}
 		return removal, r.Now(), nil
 	})
@@ -284,7 +283,7 @@ func (r *Remover) beginRemoval(ctx context.Context, ref tenant.Ref, removal stor
 	if err != nil {
 		return "", false, err
 	}
-	// From here on the removal stands, whatever comes.
+	// From here on the removal is stored, and an error only leaves the rest to the worker.
 	if bare, err := r.Store.Credentials.Bare(ctx, ref); bare && err == nil {
 		if end, err := r.removeLast(ctx, ref, removal); err == nil && end.ended {
 			return end.warning, true, nil
@@ -293,8 +292,8 @@ func (r *Remover) beginRemoval(ctx context.Context, ref tenant.Ref, removal stor
 	return "", false, nil
 }
 
-// hasten lets a removal forget what it cannot revoke, and takes it up at once.
-func (r *Remover) hasten(ctx context.Context, ref tenant.Ref) error {
+// forceRemoval lets a removal delete what it cannot revoke, and continues it at once.
+func (r *Remover) forceRemoval(ctx context.Context, ref tenant.Ref) error {
 	err := r.Store.Removals.Update(ctx, ref, func(old *store.Removal) (store.Removal, time.Time, error) {
 		if old == nil {
 			return store.Removal{}, time.Time{}, admission.NoCredential(ref)

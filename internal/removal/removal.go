@@ -1,6 +1,6 @@
-// Package removal is how a credential ends: it revokes grants and deletes credentials,
-// installations with all that stands under them, accounts, tenants, and what people asked
-// the provider to have deleted.
+// Package removal ends credentials: it revokes grants and deletes credentials,
+// installations with everything under them, accounts, tenants, and the data of people that
+// requested it at the provider.
 package removal
 
 import (
@@ -23,8 +23,8 @@ type Options struct {
 	Store     *store.Store
 	Providers map[string]provider.Provider
 	Revoker   *revoke.Revoker
-	// Refresh checks credentials, Notifications verifies and applies what a person's
-	// request to be deleted says.
+	// Refresh checks credentials. Notifications verifies a person's request for deletion,
+	// and applies it to their credentials.
 	Refresh       *refresh.Refresher
 	Notifications *notification.Receiver
 	Now           func() time.Time
@@ -36,11 +36,11 @@ type Options struct {
 	Budget *rate.Limiter
 }
 
-// A Remover removes credentials and what they rest on. It is safe for concurrent use.
+// A Remover deletes credentials, installations and tenants. It is safe for concurrent use.
 type Remover struct {
 	Options
-	// joint does work once for concurrent callers.
-	joint singleflight.Group
+	// endings are the last steps of removals, each shared by concurrent callers.
+	endings singleflight.Group
 }
 
 // New returns a Remover.

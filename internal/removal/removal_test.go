@@ -69,7 +69,7 @@ func TestRemovalIsForced(t *testing.T) {
 	_, at := e.Events(0)
 	e.After(2 * time.Minute)
 	e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Installation, nil)
-	if log := e.Log.String(); !strings.Contains(log, "forgotten without revoking") || !strings.Contains(log, enginetest.Uma) {
+	if log := e.Log.String(); !strings.Contains(log, "deleted without revoking the grant") || !strings.Contains(log, enginetest.Uma) {
 		t.Errorf("the log does not say what was forgotten: %s", log)
 	}
 	// Nor does it end with the removal who was left with a grant.

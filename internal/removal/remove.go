@@ -18,20 +18,19 @@ import (
 )
 
 const (
-	// removalSlice is how long one attempt at a removal may take, so that the
-	// sweep that it is part of ends.
-	removalSlice = 20 * time.Second
-	// together is how many credentials of one removal are parted with at once: it is
-	// the provider's answers that take the time.
-	together = 16
-	// unrevokedKept is how many refs a removal names; a record has its limits.
-	unrevokedKept = 100
+	// sliceTime is how long a removal may go on in one sweep.
+	sliceTime = 20 * time.Second
+	// batchSize is how many credentials of one removal are deleted concurrently. Most of
+	// the time is spent waiting for the provider.
+	batchSize = 16
+	// maxUnrevoked is how many refs a removal names, since a record's size is limited.
+	maxUnrevoked = 100
 )
 
-// Remove is the background work at an installation's removal: all that stands
-// under it is revoked and removed, and then itself. What cannot be revoked is
-// tried again, for as long as it takes; with Force it is forgotten.
-func (r *Remover) Remove(ctx context.Context, entry due.Entry) error {
+// RemoveInstallation is the due work at an installation's removal: it revokes and deletes
+// everything under the installation, and the installation last. A credential that cannot be
+// revoked is tried again without end, or deleted if the removal has Force.
+func (r *Remover) RemoveInstallation(ctx context.Context, entry due.Entry) error {
 	if dropped, err := r.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
@@ -41,43 +40,43 @@ func (r *Remover) Remove(ctx context.Context, entry due.Entry) error {
 	}
 	removal, err := r.Store.Tenants.Removal(ctx, ref)
 	if err != nil {
-		return quietly(err)
+		return ignoreGone(err)
 	}
 	ctx = store.WithoutCaching(ctx)
-	through, err := r.removeAll(ctx, &removal, r.Store.Credentials.Under(ctx, ref, removal.After))
+	finished, err := r.removeAll(ctx, &removal, r.Store.Credentials.Under(ctx, ref, removal.After))
 	if errors.Is(err, provider.ErrCircuitOpen) {
-		return quietly(r.Store.Removals.Update(ctx, ref, r.wait(removal, err)))
+		return ignoreGone(r.Store.Removals.Update(ctx, ref, r.wait(removal, err)))
 	}
 	if err != nil {
 		return err
 	}
-	if through && removal.UnrevokedCount == 0 {
+	if finished && removal.UnrevokedCount == 0 {
 		end, err := r.removeLast(ctx, ref, removal)
 		if end.ended {
 			r.Log.Info("removed", "ref", ref.String(), "credentials", removal.Removed+1)
 			return nil
 		}
 		if err != nil {
-			owe(&removal, ref)
+			countUnrevoked(&removal, ref)
 			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
 		}
 	}
-	return quietly(r.Store.Removals.Update(ctx, ref, r.next(removal, through)))
+	return ignoreGone(r.Store.Removals.Update(ctx, ref, r.next(removal, finished)))
 }
 
-// next returns what is stored of a removal after a slice of it, and when the
-// worker goes on. through says that it came to the end of what there was:
-// whatever could not be removed has then had its turn, and is let rest.
-func (r *Remover) next(removal store.Removal, through bool) func(*store.Removal) (store.Removal, time.Time, error) {
+// next returns the change of the stored removal after a slice of it, which plans the next
+// slice. A removal that has finished its refs backs off before it tries those again that
+// could not be removed.
+func (r *Remover) next(removal store.Removal, finished bool) func(*store.Removal) (store.Removal, time.Time, error) {
 	return func(now *store.Removal) (store.Removal, time.Time, error) {
 		if now == nil || now.ID != removal.ID {
 			return store.Removal{}, time.Time{}, errSuperseded
 		}
 		if now.Force && !removal.Force || removal.Revoke && !now.Revoke {
 			removal.Force, removal.Revoke, removal.After = now.Force, now.Revoke, ""
-			return removal, r.Now(), nil // said meanwhile: at once
+			return removal, r.Now(), nil // a request has changed it meanwhile: begin again at once
 		}
-		if !through || removal.UnrevokedCount == 0 {
+		if !finished || removal.UnrevokedCount == 0 {
 			return removal, r.Now(), nil
 		}
 		removal.Attempts++
@@ -85,17 +84,17 @@ func (r *Remover) next(removal store.Removal, through bool) func(*store.Removal)
 	}
 }
 
-// wait is next for a slice that ended since the provider is being left alone:
-// the worker goes on where it stopped, when that is over.
-func (r *Remover) wait(removal store.Removal, shut error) func(*store.Removal) (store.Removal, time.Time, error) {
+// wait is next for a slice that ended because calls to the provider are paused. The next
+// slice continues there when the pause is over.
+func (r *Remover) wait(removal store.Removal, paused error) func(*store.Removal) (store.Removal, time.Time, error) {
 	now, until := r.Now(), time.Time{}
-	if e := (*provider.Error)(nil); errors.As(shut, &e) {
+	if e := (*provider.Error)(nil); errors.As(paused, &e) {
 		until = e.Until
 	}
-	if until.Before(now) { // it did not say, and is asked each minute
+	if until.Before(now) { // the pause ends with a successful probe
 		until = now.Add(breaker.ShortestPause)
 	}
-	r.Log.Warn("removing waits for the provider", "until", until, "error", shut)
+	r.Log.Warn("a removal waits for the provider", "until", until, "error", paused)
 	next := r.next(removal, false)
 	return func(now *store.Removal) (store.Removal, time.Time, error) {
 		after, at, err := next(now)
@@ -106,66 +105,64 @@ func (r *Remover) wait(removal store.Removal, shut error) func(*store.Removal) (
 	}
 }
 
-// removeAll parts with those of refs that there is time for, from where the
-// removal stopped, and writes down in it how that went. It reports whether it
-// came to their end: one that cannot be removed keeps none from its turn. The
-// error wraps [provider.ErrCircuitOpen] if the provider is being left alone: none that
-// comes next would fare better.
-func (r *Remover) removeAll(ctx context.Context, removal *store.Removal, refs iter.Seq2[tenant.Ref, error]) (through bool, err error) {
+// removeAll deletes as many of refs as there is time for, moves the removal's cursor, and
+// counts the results in it. It reports whether it has finished the refs: one that cannot be
+// removed does not stop it. It does stop at calls that are paused: the error then wraps
+// [provider.ErrCircuitOpen].
+func (r *Remover) removeAll(ctx context.Context, removal *store.Removal, refs iter.Seq2[tenant.Ref, error]) (finished bool, err error) {
 	begun := r.Now()
 	if removal.After == "" {
 		removal.Unrevoked, removal.UnrevokedCount = nil, 0
 	}
-	var lot []tenant.Ref
+	var batch []tenant.Ref
 	for ref, err := range refs {
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return false, err
 		}
-		// A page is looked at when what is above it, which takes its pages along, is
-		// gone: it is counted once.
-		if len(lot) == together || slices.Contains(lot, ref.Above()) {
-			if err := r.removeLot(ctx, removal, lot); err != nil {
+		// A page comes in a later batch than the credential above it, which is deleted with
+		// its pages: so a page is counted once.
+		if len(batch) == batchSize || slices.Contains(batch, ref.Above()) {
+			if err := r.removeBatch(ctx, removal, batch); err != nil {
 				return false, err
 			}
-			if r.Now().Sub(begun) > removalSlice {
+			if r.Now().Sub(begun) > sliceTime {
 				return false, nil
 			}
-			lot = lot[:0]
+			batch = batch[:0]
 		}
-		lot = append(lot, ref)
+		batch = append(batch, ref)
 	}
-	if err := r.removeLot(ctx, removal, lot); err != nil {
+	if err := r.removeBatch(ctx, removal, batch); err != nil {
 		return false, err
 	}
 	removal.After = ""
 	return true, nil
 }
 
-// removeLot parts with all of lot, which comes next, at once. A crash has it
-// come again.
-func (r *Remover) removeLot(ctx context.Context, removal *store.Removal, lot []tenant.Ref) error {
-	errs := make([]error, len(lot))
-	crash := sweep.InParallel(ctx, together, len(lot), func(i int) error {
-		errs[i] = errSuperseded // should it panic
-		errs[i] = r.removeOne(ctx, lot[i], Disconnection{Revoke: removal.Revoke, Force: removal.Force})
+// removeBatch deletes the refs of a batch concurrently. After a crash the batch is repeated.
+func (r *Remover) removeBatch(ctx context.Context, removal *store.Removal, batch []tenant.Ref) error {
+	errs := make([]error, len(batch))
+	crash := sweep.InParallel(ctx, batchSize, len(batch), func(i int) error {
+		errs[i] = errSuperseded // in case of a panic
+		errs[i] = r.removeOne(ctx, batch[i], Disconnection{Revoke: removal.Revoke, Force: removal.Force})
 		return nil
 	})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if crash != nil {
-		r.Log.Error("removing", "error", crash)
+		r.Log.Error("panic while removing", "error", crash)
 	}
 	if len(errs) > 0 && !slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, provider.ErrCircuitOpen) }) {
 		return errs[0]
 	}
-	for i, ref := range lot {
+	for i, ref := range batch {
 		switch err := errs[i]; {
 		case err == nil:
 			removal.Removed++
 		case !errors.Is(err, store.ErrNotFound):
 			r.Log.Warn("removing failed", "ref", ref.String(), "error", err)
-			owe(removal, ref)
+			countUnrevoked(removal, ref)
 		}
 		removal.After = ref.String()
 	}
@@ -181,7 +178,7 @@ func (r *Remover) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection
 	}
 	switch {
 	case err == nil:
-		_, err = r.part(ctx, ref, c, d)
+		_, err = r.disconnect(ctx, ref, c, d)
 	case errors.Is(err, store.ErrCorrupt) && d.Force:
 		r.unrevoked(ref, err)
 		err = r.Store.Credentials.DeleteUnreadable(ctx, ref)
@@ -189,27 +186,26 @@ func (r *Remover) removeOne(ctx context.Context, ref tenant.Ref, d Disconnection
 	return err
 }
 
-// owe writes down in removal that ref could not be parted with.
-func owe(removal *store.Removal, ref tenant.Ref) {
+// countUnrevoked counts ref among those that the removal could not revoke.
+func countUnrevoked(removal *store.Removal, ref tenant.Ref) {
 	removal.UnrevokedCount++
-	if len(removal.Unrevoked) < unrevokedKept {
+	if len(removal.Unrevoked) < maxUnrevoked {
 		removal.Unrevoked = append(slices.Clip(removal.Unrevoked), ref.String())
 	}
 }
 
-// An ending is what came of the last step of a removal.
+// An ending is the result of a removal's last step.
 type ending struct {
 	warning string
 	ended   bool
 }
 
-// removeLast revokes the installation's own grant, if that has not been done,
-// and ends the removal. It does nothing if something still stands under the
-// installation, or the removal is over. One caller does it, those who come
-// meanwhile share what comes of it: so the removal stands, and nothing can be
-// connected, from the look at it to its end.
+// removeLast revokes the installation's own grant, if that has not been done, and ends the
+// removal. It does nothing if a credential is left under the installation, or the removal
+// has ended. Concurrent callers share one call: so the removal that it has read cannot end,
+// and nothing can be connected, before it is done.
 func (r *Remover) removeLast(ctx context.Context, ref tenant.Ref, removal store.Removal) (ending, error) {
-	end, err, _ := r.joint.Do("removal "+ref.String(), func() (any, error) {
+	end, err, _ := r.endings.Do(ref.String(), func() (any, error) {
 		standing, err := r.Store.Tenants.Removal(ctx, ref)
 		if errors.Is(err, store.ErrNotFound) || err == nil && standing.ID != removal.ID {
 			return ending{ended: true}, nil
@@ -250,8 +246,7 @@ func (r *Remover) endRemoval(ctx context.Context, ref tenant.Ref, removal store.
 	return ending{warning, ended}, err
 }
 
-// endShared is forgetShared for an installation: of the holders of one account
-// that go at the same time, each sees the others or is the last.
+// endShared is deleteShared for an installation, whose removal it ends.
 func (r *Remover) endShared(ctx context.Context, ref tenant.Ref, removal store.Removal, c store.Credential) (shared, ended bool, err error) {
 	defer r.Store.Credentials.LockAccount(ref.Provider, c.Token.Account)()
 	if shared, err = r.shared(ctx, ref, c); !shared || err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// Suspend has nothing of the tenant be served or connected any more, or lifts
-// that. Its grants are kept alive all the while, so that it is whole then.
+// Suspend stops serving and connecting the tenant's credentials, or resumes it. They are
+// refreshed meanwhile, so that they work when the tenant is resumed.
 func (r *Remover) Suspend(ctx context.Context, id tenant.ID, suspended bool) error {
 	err := r.Store.Tenants.Suspend(ctx, id, suspended)
 	if errors.Is(err, store.ErrNotFound) {
@@ -22,13 +22,12 @@ func (r *Remover) Suspend(ctx context.Context, id tenant.ID, suspended bool) err
 	return err
 }
 
-// DeleteTenant takes the tenant out of service for good and has the worker
-// revoke and remove all that it has, then its keys, then itself. Said again, it
-// adds what is said: that what is left need not be revoked, or d's Force, which
-// destroys the keys at once: what they have sealed can then be neither opened
-// nor revoked, and is forgotten.
+// DeleteTenant takes the tenant out of service and begins its removal: the worker revokes
+// and deletes all its credentials, then its keys, then its record. While that is under way,
+// another call can end the revoking or add d's Force. Force purges the keys at once: the
+// records that they have sealed can be neither opened nor revoked, and are deleted.
 func (r *Remover) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnection) (warning string, err error) {
-	// A caller who goes away must not keep keys from being destroyed.
+	// A cancelled request must not prevent the keys from being purged.
 	ctx = context.WithoutCancel(ctx)
 	err = r.Store.Removals.UpdateDeletion(ctx, id, func(old *store.Removal) (store.Removal, time.Time, error) {
 		deletion := store.Removal{ID: store.NewID(), StartedAt: r.Now().UTC(), Revoke: d.Revoke, Force: d.Force}
@@ -46,14 +45,14 @@ func (r *Remover) DeleteTenant(ctx context.Context, id tenant.ID, d Disconnectio
 	}
 	r.Log.Info("deleting", "tenant", id, "revoke", d.Revoke, "force", d.Force)
 	if d.Force {
-		return "the tenant's keys are destroyed: no grant of it can be revoked any more by anybody but the people who gave them; its records are removed in the background: see tenants/" + string(id), nil
+		return "the tenant's keys are purged: its grants can only be revoked by the people who gave them; its records are removed in the background: see tenants/" + string(id), nil
 	}
-	return "the tenant is out of service; all that it has is being revoked and removed in the background, its keys at last: see tenants/" + string(id), nil
+	return "the tenant is out of service; all that it has is being revoked and removed in the background, its keys last: see tenants/" + string(id), nil
 }
 
-// Delete is the background work at a tenant's deletion. What cannot be revoked
-// is tried again, for as long as it takes.
-func (r *Remover) Delete(ctx context.Context, entry due.Entry) error {
+// RemoveTenant is the due work at a tenant's deletion. A credential that cannot be revoked
+// is tried again without end.
+func (r *Remover) RemoveTenant(ctx context.Context, entry due.Entry) error {
 	if dropped, err := r.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
@@ -63,23 +62,23 @@ func (r *Remover) Delete(ctx context.Context, entry due.Entry) error {
 	}
 	deletion, err := r.Store.Tenants.Deletion(ctx, id)
 	if err == nil && deletion.Force {
-		err = r.Store.Removals.PurgeKeys(ctx, id) // the request may have been cut short
+		err = r.Store.Removals.PurgeKeys(ctx, id) // the request may have been interrupted
 	}
 	if err != nil {
-		return quietly(err)
+		return ignoreGone(err)
 	}
 	ctx = store.WithoutCaching(ctx)
-	through, err := r.removeAll(ctx, &deletion, r.Store.Credentials.Refs(ctx, id, deletion.After))
+	finished, err := r.removeAll(ctx, &deletion, r.Store.Credentials.Refs(ctx, id, deletion.After))
 	if errors.Is(err, provider.ErrCircuitOpen) {
-		return quietly(r.Store.Removals.UpdateDeletion(ctx, id, r.wait(deletion, err)))
+		return ignoreGone(r.Store.Removals.UpdateDeletion(ctx, id, r.wait(deletion, err)))
 	}
 	if err != nil {
 		return err
 	}
-	done := through && deletion.UnrevokedCount == 0
-	if done && deletion.Force { // what did not open has left its index entries
+	done := finished && deletion.UnrevokedCount == 0
+	if done && deletion.Force { // records that did not open have left stale index entries
 		begun := r.Now()
-		more := func() bool { return ctx.Err() == nil && r.Now().Sub(begun) <= removalSlice }
+		more := func() bool { return ctx.Err() == nil && r.Now().Sub(begun) <= sliceTime }
 		if deletion.EntriesAfter, done, err = r.Store.Removals.DeleteEntries(ctx, id, deletion.EntriesAfter, more); err != nil {
 			return err
 		}
@@ -93,12 +92,11 @@ func (r *Remover) Delete(ctx context.Context, entry due.Entry) error {
 			return nil
 		}
 	}
-	return quietly(r.Store.Removals.UpdateDeletion(ctx, id, r.next(deletion, through)))
+	return ignoreGone(r.Store.Removals.UpdateDeletion(ctx, id, r.next(deletion, finished)))
 }
 
-// quietly passes over the errors of work whose tenant, or whose reason, is
-// gone.
-func quietly(err error) error {
+// ignoreGone returns err, or nil if it says that the tenant or the removal is gone.
+func ignoreGone(err error) error {
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errSuperseded) {
 		return nil
 	}

@@ -132,7 +132,7 @@ func (w *Worker) Poke() {
 func (w *Worker) Wait() { w.done.Wait() }
 
 // Sweep does everything that is due, and returns the errors of the work that failed.
-// The failure of one entry does not keep others from being done.
+// A failed entry does not stop the others.
 func (w *Worker) Sweep(ctx context.Context) error {
 	w.sweeping.Lock()
 	defer w.sweeping.Unlock()

@@ -12,7 +12,7 @@ import (
 )
 
 // PlanChecks has the worker plan all checks anew, after the check interval was changed.
-// A credential without a planned check would never learn of the change by itself.
+// Nothing else would plan the check of a credential that has none.
 func (u *Upkeep) PlanChecks(ctx context.Context) error {
 	return u.eachTenant(ctx, func(id tenant.ID) error {
 		_, err := u.Store.Tenants.UpdateScan(ctx, id, store.DueRecheck, func(*store.Scan) (store.Scan, time.Time, error) {
@@ -68,9 +68,9 @@ func (u *Upkeep) Reconsider(ctx context.Context) error {
 			if old == nil || old.Status != store.Failed || !old.Token.Live(u.Now()) {
 				return store.Credential{}, errUnchanged
 			}
-			doubted := *old
-			doubted.NextCheck = u.Now().UTC()
-			return doubted, nil
+			c := *old
+			c.NextCheck = u.Now().UTC()
+			return c, nil
 		})
 		errs = append(errs, ignoreUnchanged(err))
 	}

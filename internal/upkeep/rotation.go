@@ -18,7 +18,7 @@ import (
 
 // BeginRotation gives the tenant a new key, which is in use as soon as it returns. The
 // worker then reseals what was sealed with the former key. A second rotation meanwhile is
-// refused: it would prolong the life of the former key, or do nothing.
+// refused: it would delay the purge of the former key, or do nothing.
 func (u *Upkeep) BeginRotation(ctx context.Context, id tenant.ID) (store.Scan, error) {
 	walk, err := u.Store.Rotations.Begin(ctx, id, func(old *store.Scan) (store.Scan, time.Time, error) {
 		if old != nil && old.FinishedAt.IsZero() {
@@ -92,7 +92,7 @@ func (u *Upkeep) tenantsAfter(ctx context.Context, after string) ([]string, erro
 }
 
 // RotateAged is the due work at a key that has reached the mount's period: it begins a
-// rotation. One that is under way is waited for.
+// rotation. While another is under way, the entry in the due index stays.
 func (u *Upkeep) RotateAged(ctx context.Context, entry due.Entry) error {
 	if dropped, err := u.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
@@ -135,16 +135,16 @@ func (u *Upkeep) Rotate(ctx context.Context, entry due.Entry) error {
 	return u.work(ctx, entry, scan{
 		refs:  u.Store.Credentials.Refs,
 		visit: u.Store.Rotations.Reseal,
-		again: func(ctx context.Context, walk *store.Scan) (time.Time, error) { return u.retire(ctx, id, walk) },
+		again: func(ctx context.Context, walk *store.Scan) (time.Time, error) { return u.purgeFormerKey(ctx, id, walk) },
 		ended: func() {
 			u.Store.Events.Add(event.Event{At: u.Now().UTC(), Type: event.TenantKeyRotated, Ref: string(id)})
 		},
 	})
 }
 
-// retire deletes the former key once no session is left that it may have sealed, and a
-// whole scan has found no record that it has. Until then the scan begins again.
-func (u *Upkeep) retire(ctx context.Context, id tenant.ID, walk *store.Scan) (time.Time, error) {
+// purgeFormerKey purges the former key when no session is left that it may have sealed, and
+// a whole scan has found no record that it has. Until then the scan begins again.
+func (u *Upkeep) purgeFormerKey(ctx context.Context, id tenant.ID, walk *store.Scan) (time.Time, error) {
 	rotation, now := *walk.Rotation, u.Now().UTC()
 	clean := walk.Changed == 0 && !rotation.KeepUntil.IsZero()
 	if rotation.KeepUntil.IsZero() {
