@@ -26,7 +26,7 @@ var accountAnswer = answer{
 }
 
 var accountDeletionAnswer = answer{
-	"deleted":  {Type: framework.TypeStringSlice, Required: true, Description: "The refs that are gone."},
+	"deleted":  {Type: framework.TypeStringSlice, Required: true, Description: "The refs that are deleted."},
 	"removing": {Type: framework.TypeStringSlice, Required: true, Description: "The refs that are out of service and being removed in the background: see connections/."},
 }
 
@@ -53,8 +53,8 @@ func accounts(d Deps) []*framework.Path {
 		},
 		HelpSynopsis: "All that rests on an account or a business of the provider, whatever the tenant.",
 		HelpDescription: "The account is the provider's id of a person (at Facebook the app-scoped id, as in its lists of people whose data is to be deleted), of a system user or of a business. " +
-			"Deleting is as deleting each of the refs at creds/: if the grant cannot be revoked, nothing is deleted, unless force=true; an installation takes along what stands under it, in the background. " +
-			"Repeat a delete that failed or was interrupted. Both speak of several tenants: a caller who is bound to one is refused.",
+			"Deleting deletes each of the refs, as at creds/: if the grant cannot be revoked, nothing is deleted, unless force=true; with an installation everything under it is removed, in the background. " +
+			"Repeat a delete that failed or was interrupted. Both are about several tenants: a caller that is bound to one gets 403.",
 	}}
 }
 

@@ -65,7 +65,7 @@ func (c configPaths) one() *framework.Path {
 				answersNothing("The configuration is deleted.")),
 		},
 		HelpSynopsis: "The OAuth client that is registered with a provider.",
-		HelpDescription: `A write changes the fields that it names and keeps the rest; "" or an empty list resets a field to its default. ` +
+		HelpDescription: `A write changes only the fields that it names; "" or an empty list resets a field to its default. ` +
 			"The whole is checked before any of it is stored. client_id, client_secret and redirect_uris are required.",
 	}
 }

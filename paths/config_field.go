@@ -14,19 +14,19 @@ const (
 	browserGroup = "Browser"
 	scopesGroup  = "Permissions"
 	sessionGroup = "Sessions"
-	keepingGroup = "Keeping"
+	checksGroup  = "Checks"
 	apiGroup     = "Provider API"
 )
 
 var configFields = map[string]*framework.FieldSchema{
 	"client_id":              {Type: framework.TypeString, DisplayAttrs: grouped(clientGroup), Description: "The app id. Changing it while credentials exist needs force=true."},
 	"client_secret":          {Type: framework.TypeString, DisplayAttrs: secret(clientGroup), Description: "The app secret. It is never read back."},
-	"client_secret_overlap":  {Type: framework.TypeDurationSecond, DisplayAttrs: grouped(clientGroup), Description: "How long a replaced secret is still tried where the new one is refused. Default 24h; 0 forgets it at once."},
+	"client_secret_overlap":  {Type: framework.TypeDurationSecond, DisplayAttrs: grouped(clientGroup), Description: "How long a replaced secret is still tried where the new one is refused. Default 24h; with 0 it is not tried."},
 	"client_token":           {Type: framework.TypeString, DisplayAttrs: secret(clientGroup), Description: "Facebook's client token, for device login. It is never read back."},
 	"enabled":                {Type: framework.TypeBool, DisplayAttrs: grouped(clientGroup), Description: "false: no new sessions; credentials are still served and refreshed. Default true."},
 	"app_name":               {Type: framework.TypeString, DisplayAttrs: grouped(browserGroup), Description: "The name by which people know the application, up to 64 characters. The callback page shows it. Default: empty."},
 	"redirect_uris":          {Type: framework.TypeCommaStringSlice, DisplayAttrs: grouped(browserGroup), Description: "The redirect URIs, exactly as registered with the provider; the first is the default."},
-	"public_url":             {Type: framework.TypeString, DisplayAttrs: grouped(browserGroup), Description: "The mount as browsers and the provider reach it. By default it is cut from a redirect URI that ends in /callback/<provider>."},
+	"public_url":             {Type: framework.TypeString, DisplayAttrs: grouped(browserGroup), Description: "The mount as browsers and the provider reach it. Default: the beginning of a redirect URI that ends in /callback/<provider>."},
 	"return_urls":            {Type: framework.TypeCommaStringSlice, DisplayAttrs: grouped(browserGroup), Description: "The application URLs that a session may return the browser to, matched to the letter."},
 	"installation_scopes":    {Type: framework.TypeCommaStringSlice, DisplayAttrs: grouped(scopesGroup), Description: "The scopes asked for at installation."},
 	"user_scopes":            {Type: framework.TypeCommaStringSlice, DisplayAttrs: grouped(scopesGroup), Description: "The scopes asked of users."},
@@ -36,7 +36,7 @@ var configFields = map[string]*framework.FieldSchema{
 	"completion":             {Type: framework.TypeString, DisplayAttrs: grouped(sessionGroup), AllowedValues: oneOf(flow.Confirm, flow.Callback), Description: "confirm: the callback parks the code until the application completes the session. callback: the callback redeems it by itself. Default confirm."},
 	"session_ttl":            {Type: framework.TypeDurationSecond, DisplayAttrs: grouped(sessionGroup), Description: "The life of an unfinished session, at most 1h. Default 10m."},
 	"pkce":                   {Type: framework.TypeString, DisplayAttrs: grouped(sessionGroup), AllowedValues: oneOf(flow.PKCEAuto, flow.PKCEAlways, flow.PKCENever), Description: "auto, always or never. auto sends PKCE where the provider is known to bind it. Default auto."},
-	"check_interval":         {Type: framework.TypeDurationSecond, DisplayAttrs: grouped(keepingGroup), Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
+	"check_interval":         {Type: framework.TypeDurationSecond, DisplayAttrs: grouped(checksGroup), Description: "How often a live token is checked with the provider; 0 turns checks off. Default 24h."},
 	"graph_version":          {Type: framework.TypeString, DisplayAttrs: grouped(apiGroup), Description: "The version of the provider's API, such as v27.0."},
 	"dialog_url":             {Type: framework.TypeString, DisplayAttrs: grouped(apiGroup), Description: "Another base for the provider's login dialog: a test double or an egress proxy."},
 	"graph_url":              {Type: framework.TypeString, DisplayAttrs: grouped(apiGroup), Description: "Another base for the provider's API."},

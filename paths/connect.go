@@ -55,7 +55,7 @@ func (c connectPaths) path(l leaf, synopsis, description string) *framework.Path
 				answers("The session that was begun.", connectAnswer)),
 		},
 		HelpSynopsis: "Begin a session that connects a credential.",
-		HelpDescription: synopsis + " " + description + " Nothing is asked of the provider. " +
+		HelpDescription: synopsis + " " + description + " Only grant=device calls the provider. " +
 			"When the browser comes back, complete the session at sessions/<tenant>/<session_id>/complete.",
 	}
 }

@@ -27,7 +27,7 @@ func connections(s *store.Store, r *refresh.Refresher, p *pages.Pages, now func(
 	c := connectionPaths{s, r, now}
 	all := append(tree{s, p, "connections", "connection"}.paths(), c.static(),
 		c.staticRefused("refresh", "a static credential has nothing to refresh; write a new value to creds/%s"),
-		c.staticRefused("check", "no provider knows a static credential, so none can be asked about it; read it at creds/%s"))
+		c.staticRefused("check", "a static credential has no provider that could check it; read it at creds/%s"))
 	for _, leaf := range append(slices.Clone(connectable), pageRefs...) {
 		all = append(all, c.state(leaf), c.refreshing(leaf), c.checking(leaf))
 	}
@@ -44,7 +44,7 @@ func (c connectionPaths) static() *framework.Path {
 				answers("The connection.", staticConnectionAnswer)),
 		},
 		HelpSynopsis:    "The state of a static credential, without the credential.",
-		HelpDescription: "For those who may see state but no credential: its type, who brought it and when, and the last outcomes.",
+		HelpDescription: "For callers that may see the state and not the credential: its type, who stored it and when, and the last outcomes.",
 	}
 }
 
@@ -62,10 +62,10 @@ func (c connectionPaths) staticRefused(verb, why string) *framework.Path {
 					return nil, err
 				}
 				return nil, oauth.Errorf(oauth.InvalidRequest, why, ref)
-			}, "Refused: a static credential is no provider's.", named(verb), refuses("Always: with invalid_request, and what to do.")),
+			}, "Refused: a static credential has no provider.", named(verb), refuses("Always: with invalid_request, and what to do.")),
 		},
-		HelpSynopsis:    "Refused: a static credential is no provider's.",
-		HelpDescription: "It is served as it was written, and nothing of it comes due.",
+		HelpSynopsis:    "Refused: a static credential has no provider.",
+		HelpDescription: "It is served as it was written, and has no due work.",
 	}
 }
 
@@ -79,7 +79,7 @@ func (c connectionPaths) state(l leaf) *framework.Path {
 				answers("The connection.", joined(connectionAnswer, removalAnswer))),
 		},
 		HelpSynopsis:    "The state of a credential, without any secret.",
-		HelpDescription: "For those who may see state but no token: status, who connected it and when, what is due next, the last error and the last outcomes.",
+		HelpDescription: "For callers that may see the state and not the token: status, who connected it and when, what is due next, the last error and the last outcomes.",
 	}
 }
 

@@ -20,12 +20,12 @@ import (
 
 var credsFields = map[string]*framework.FieldSchema{
 	"min_ttl":              {Type: framework.TypeDurationSecond, Query: true, Description: "On a read: a token with less life than this is refreshed first."},
-	"proof":                {Type: framework.TypeString, Query: true, Description: `On a read: "now" asks for a proof of possession that is stamped with the time.`, AllowedValues: oneOf("now")},
-	"force":                {Type: framework.TypeBool, Query: true, Description: "On a delete: forget the credential even if the provider could not be told."},
+	"proof":                {Type: framework.TypeString, Query: true, Description: `On a read: "now" adds a proof of possession that is stamped with the time.`, AllowedValues: oneOf("now")},
+	"force":                {Type: framework.TypeBool, Query: true, Description: "On a delete: delete the credential even if its grant could not be revoked."},
 	"access_token":         {Type: framework.TypeString, Required: true, Description: "On a write: a token that was obtained elsewhere, for this client.", DisplayAttrs: secret("")},
 	"actor":                {Type: framework.TypeString, Description: "On a write: your application's own id of the person who connected it, for the record."},
 	"allow_account_change": {Type: framework.TypeBool, Description: "On a write: let another account of the provider take the place of the one that is connected."},
-	"revoke":               {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the provider is told. Default true."},
+	"revoke":               {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the grant is revoked at the provider. Default true."},
 }
 
 type credsPaths struct {
@@ -61,15 +61,15 @@ func (c credsPaths) connectable(l leaf) *framework.Path {
 			logical.UpdateOperation: forwarded(c.write, "Import a token that was obtained elsewhere.", named("import"),
 				says("Writing `access_token` imports a token."),
 				answers("The connection.", connectionAnswer)),
-			logical.DeleteOperation: forwarded(c.delete, "Revoke the grant at the provider, and forget the credential.",
+			logical.DeleteOperation: forwarded(c.delete, "Revoke the grant at the provider, and delete the credential.",
 				says("Deleting revokes at the provider first; `force`, `revoke=false`."),
-				answersNothing("The credential is forgotten."),
-				warns("The credential is forgotten, or will be; the warning says what else there is to know.")),
+				answersNothing("The credential is deleted."),
+				warns("The credential is deleted, or removed in the background; the warning says more.")),
 		},
 		HelpSynopsis: "A credential, ready to use.",
 		HelpDescription: "There is no lease: the token is shared, and one reader's revocation must not end another's use. Come back after ttl seconds. " +
 			"Writing imports a token, which the provider must know as this client's and alive. " +
-			"Deleting revokes at the provider first; if that fails nothing is deleted, unless force=true. With an installation goes all that stands under it.",
+			"Deleting revokes at the provider first; if that fails nothing is deleted, unless force=true. Deleting an installation removes everything under it.",
 	}
 }
 
@@ -84,8 +84,8 @@ func (c credsPaths) page(l leaf) *framework.Path {
 				answers("The credential.", credentialAnswer)),
 		},
 		HelpSynopsis: "A page's own credential, ready to use.",
-		HelpDescription: "It is derived from the credential above it: fetched when it is first read and when that changes, gone when that goes. " +
-			"What is done in the page's name needs this token, not the user's.",
+		HelpDescription: "It is derived from the credential above it: fetched when it is first read and when that changes, and deleted with it. " +
+			"Calls in the page's name need this token, not the user's.",
 	}
 }
 

@@ -31,7 +31,7 @@ func events(s *store.Store) []*framework.Path {
 				answers("The events.", eventsAnswer)),
 		},
 		HelpSynopsis: "What happened to connections and providers.",
-		HelpDescription: "The newest 10,000 are kept. Events are written after the record that they tell of: a crash may lose one, and connections/ is the truth. " +
+		HelpDescription: "The newest 10,000 are kept. An event is written after the record that it is about: a crash may lose one, and connections/ is right. " +
 			"Read on from the last id; an answer without events means that nothing has happened since.",
 	}}
 }

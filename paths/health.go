@@ -16,9 +16,9 @@ import (
 
 var healthAnswer = answer{
 	"counts":              {Type: framework.TypeMap, Required: true, Description: "How many credentials are in each status other than active, as the status index has it."},
-	"overdue":             {Type: framework.TypeInt, Required: true, Description: "How much should have been done minutes ago."},
+	"overdue":             {Type: framework.TypeInt, Required: true, Description: "How many entries of due work are minutes late."},
 	"overdue_all_counted": {Type: framework.TypeBool, Required: true, Description: "false: overdue is a lower bound."},
-	"last_sweep":          {Type: framework.TypeMap, Description: "What this node did last by itself: at, milliseconds, due and failed. Absent on a node that does not sweep."},
+	"last_sweep":          {Type: framework.TypeMap, Description: "This node's last sweep: at, milliseconds, due and failed. Absent on a node that does not sweep."},
 	"providers": {Type: framework.TypeMap, Required: true, Description: "By name, of each that is configured: its state (ok, suspected, throttled, misconfigured, unavailable), since and until when, and error; " +
 		"how many throttled_accounts there are, if any; its clock_skew in seconds; and its served_version, if it answers by another API version than is configured."},
 }
@@ -43,11 +43,11 @@ func (h healthPaths) mount() *framework.Path {
 					"since and until when, and why, its `clock_skew` and, if another than configured, its `served_version`."),
 				answers("How the mount is.", healthAnswer)),
 		},
-		HelpSynopsis: "What needs somebody's attention.",
-		HelpDescription: "counts are of credentials in each status other than active; health/<status> lists them. overdue counts what should have been done minutes ago. " +
-			"last_sweep is what this node did last by itself; a node that does not sweep has none. Of each provider that is configured it says whether it is left alone, why, " +
+		HelpSynopsis: "What needs attention.",
+		HelpDescription: "counts are of credentials in each status other than active; health/<status> lists them. overdue counts due work that is minutes late. " +
+			"last_sweep is this node's last sweep; a node that does not sweep has none. For each configured provider: whether calls to it are paused, and why, " +
 			"by how many seconds this server's clock is ahead of its own, and, as served_version, " +
-			"by which API version it answers if that is not the one that is configured: graph_version has ended then.",
+			"the API version of its answers if that is not the configured one: graph_version has ended then.",
 	}
 }
 
@@ -127,8 +127,8 @@ func (h healthPaths) provider(ctx context.Context, name string) (map[string]any,
 	return view, nil
 }
 
-// list reads the records of the page only. What it finds outdated is not shown
-// and its place given to the next, so that only the last page is a short one.
+// list reads only the records of one page. A stale index entry is replaced by the next one,
+// so that only the last page is a short one.
 func (h healthPaths) list(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	status := store.Status(d.Get("status").(string))
 	if !slices.Contains(store.NotActive, status) {

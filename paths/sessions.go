@@ -17,7 +17,7 @@ var completeFields = joined(answerFields, map[string]*framework.FieldSchema{
 	"actor":        {Type: framework.TypeString, Required: true, Description: "Your application's own id of the person who is signed in to it now. It must be the actor of the session."},
 	"connect_code": {Type: framework.TypeString, Description: "The code that the callback page shows, or hands to return_url.", DisplayAttrs: secret("")},
 	// Facebook sends both where the authorization URL has return_scopes.
-	"granted_scopes": {Type: framework.TypeString, Description: "The provider's granted_scopes. It is ignored: the provider is asked what was granted."},
+	"granted_scopes": {Type: framework.TypeString, Description: "The provider's granted_scopes. It is ignored: the engine asks the provider what was granted."},
 	"denied_scopes":  {Type: framework.TypeString, Description: "The provider's denied_scopes, ignored likewise."},
 })
 
@@ -61,7 +61,7 @@ func (s sessionPaths) one() *framework.Path {
 				answersNothing("The session is cancelled.")),
 		},
 		HelpSynopsis:    "The state of a session.",
-		HelpDescription: "status is pending, authorized (the code is parked), redeeming, completed, failed (with error) or expired. A deleted session reads as failed until it is forgotten.",
+		HelpDescription: "status is pending, authorized (the code is parked), redeeming, completed, failed (with error) or expired. A deleted session reads as failed until its record is deleted.",
 	}
 }
 
@@ -72,12 +72,12 @@ func (s sessionPaths) completion() *framework.Path {
 		DisplayAttrs: on("session"),
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.UpdateOperation: forwarded(s.complete, "Complete a session.", named("complete"),
-				says("Takes `actor`, with `connect_code`, or with `state` and `code` (or `error` …) as the provider sent them, or with nothing, for a device; asks the provider once."),
+				says("Takes `actor`, with `connect_code`, or with `state` and `code` (or `error` …) as the provider sent them, or with nothing, for a device; polls the provider once."),
 				answers("The connection.", connectionAnswer)),
 		},
 		HelpSynopsis: "Complete a session.",
 		HelpDescription: "Name as actor who is signed in to your application now, and bring the proof: the connect_code, or, if your application hosts the redirect URI, " +
-			"state with code or error as the provider sent them; nothing for a session on a device, which asks the provider once. Answers the connection. It may be repeated.",
+			"state with code or error as the provider sent them; nothing for a session on a device, which polls the provider once. Answers the connection. It may be repeated.",
 	}
 }
 

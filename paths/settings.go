@@ -17,13 +17,13 @@ import (
 var settingsFields = map[string]*framework.FieldSchema{
 	"tenant_metadata_key": {Type: framework.TypeString, Description: "The metadata key of an entity that names the one tenant which the entity's tokens may touch. Default: empty, which is off."},
 	"unbound_callers":     {Type: framework.TypeString, AllowedValues: []any{"allow", "deny"}, Description: "What callers may do whose entity lacks tenant_metadata_key, or that have no entity: allow, what their policy says; deny, nothing that belongs to a tenant. Default: allow."},
-	"key_rotation_period": {Type: framework.TypeDurationSecond, Description: "How old a tenant's key becomes before it is rotated by itself: at least 24h. Default: 0, which leaves it to tenants/<tenant>/rotate."},
+	"key_rotation_period": {Type: framework.TypeDurationSecond, Description: "The age at which a tenant's key is rotated automatically: at least 24h. Default: 0, which leaves it to tenants/<tenant>/rotate."},
 }
 
 var settingsAnswer = answer{
 	"tenant_metadata_key": {Type: framework.TypeString, Required: true, Description: "The metadata key of an entity that names the one tenant which the entity's tokens may touch; empty: off."},
 	"unbound_callers":     {Type: framework.TypeString, Required: true, Description: "What callers may do that are bound to no tenant: allow or deny."},
-	"key_rotation_period": {Type: framework.TypeInt64, Required: true, Description: "How old a tenant's key becomes before it is rotated by itself, in seconds; 0: it is not."},
+	"key_rotation_period": {Type: framework.TypeInt64, Required: true, Description: "The age in seconds at which a tenant's key is rotated automatically; 0: it is not."},
 }
 
 type settingsPaths struct {
@@ -39,16 +39,16 @@ func settings(s *store.Store, u *upkeep.Upkeep) []*framework.Path {
 		DisplayAttrs: on("settings"),
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: local(p.read, "Read the settings of the mount.",
-				says("`tenant_metadata_key` holds callers to the tenant that their entity's metadata names, and `unbound_callers=deny` refuses all others what belongs to a tenant. `key_rotation_period` has each tenant's key rotated by itself."),
+				says("`tenant_metadata_key` binds callers to the tenant that their entity's metadata names; `unbound_callers=deny` refuses other callers everything that belongs to a tenant. `key_rotation_period` rotates each tenant's key automatically."),
 				answers("The settings.", settingsAnswer)),
 			logical.UpdateOperation: forwarded(p.write, "Write some or all settings of the mount.",
 				says("A write changes the settings it names; `\"\"` resets one."),
 				answersNothing("The settings are stored.")),
 		},
 		HelpSynopsis: "Settings of the mount.",
-		HelpDescription: `A write changes the settings that it names and keeps the rest; "" resets one to its default. ` +
+		HelpDescription: `A write changes only the settings that it names; "" resets one to its default. ` +
 			"With tenant_metadata_key, a caller whose entity's metadata carries the key may touch the tenant that it names and nothing else of the mount, whatever the policy says: " +
-			"creds, connections, connect, sessions and tenants under that tenant. A value that names no tenant opens nothing. " +
+			"creds, connections, connect, sessions and tenants under that tenant. A value that names no tenant allows nothing. " +
 			"Callers whose entity lacks the key, or without an entity, are bound by policy alone, unless unbound_callers is deny: then they get 403 for whatever belongs to a tenant, " +
 			"root and orphan tokens too. config/, settings and the mount's own paths stay with policy. " +
 			"With key_rotation_period each tenant's key is rotated in the last tenth of that time after its last rotation; keys that are older when it is set are, within the next period, one after the other.",

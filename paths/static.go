@@ -20,10 +20,10 @@ import (
 var staticLeaf = leaf{"/static/" + nameSegment, "static", []string{"tenant", "provider", "name"}}
 
 var staticFields = map[string]*framework.FieldSchema{
-	"credential":      {Type: framework.TypeString, Required: true, Description: "On a write: the API key or webhook secret, which is kept to the byte.", DisplayAttrs: secret("")},
+	"credential":      {Type: framework.TypeString, Required: true, Description: "On a write: the API key or webhook secret, which is stored to the byte.", DisplayAttrs: secret("")},
 	"credential_type": {Type: framework.TypeString, Required: true, Description: "On a write: api_key or webhook_secret.", AllowedValues: oneOf(store.APIKey, store.WebhookSecret)},
-	"actor":           {Type: framework.TypeString, Description: "On a write: your application's own id of the person who brought it, for the record."},
-	"force":           {Type: framework.TypeBool, Query: true, Description: "On a delete: forget even a record that does not open."},
+	"actor":           {Type: framework.TypeString, Description: "On a write: your application's own id of the person who stored it, for the record."},
+	"force":           {Type: framework.TypeBool, Query: true, Description: "On a delete: delete even a record that does not open."},
 }
 
 type staticPaths struct {
@@ -42,17 +42,16 @@ func static(r *refresh.Refresher, m *removal.Remover, importStatic func(context.
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: local(s.read, "Read an API key or webhook secret.",
 				answers("The credential.", staticCredentialAnswer)),
-			logical.UpdateOperation: forwarded(s.write, "Keep an API key or webhook secret.",
+			logical.UpdateOperation: forwarded(s.write, "Store an API key or webhook secret.",
 				says("Writing takes `credential` and `credential_type` (`api_key`, `webhook_secret`), with `actor` for the record."),
 				answers("The connection.", staticConnectionAnswer)),
-			logical.DeleteOperation: forwarded(s.delete, "Forget an API key or webhook secret.",
-				says("Deleting forgets it; `force`."),
-				answersNothing("The credential is forgotten.")),
+			logical.DeleteOperation: forwarded(s.delete, "Delete an API key or webhook secret.",
+				says("Deleting takes `force`."),
+				answersNothing("The credential is deleted.")),
 		},
 		HelpSynopsis: "An API key or webhook secret, under the tenant's key.",
-		HelpDescription: "It is served as it was written: nobody is asked about it, no configuration is needed, and nothing of it comes due. " +
-			"The tenant need not have an installation, and removing one leaves it where it is. Writing again replaces it. " +
-			"Deleting forgets it; whoever issued it is told nothing.",
+		HelpDescription: "It is served as it was written. It needs no configuration and no installation, has no due work, and stays when an installation is removed. " +
+			"Writing again replaces it. Deleting it does not revoke it at its issuer.",
 	}}
 }
 
@@ -90,7 +89,7 @@ func (s staticPaths) write(ctx context.Context, req *logical.Request, d *framewo
 	}
 	warning := ""
 	if strings.TrimSpace(value) != value {
-		warning = "the credential begins or ends with white space, which is kept: the line feed at the end of a file, for instance"
+		warning = "the credential begins or ends with white space, which is stored: the line feed at the end of a file, for instance"
 	}
 	return warned(connectionView(ref, credential, s.now()), warning), nil
 }

@@ -18,9 +18,9 @@ import (
 )
 
 var tenantFields = map[string]*framework.FieldSchema{
-	"suspended": {Type: framework.TypeBool, Required: true, Description: "On a write: whether everything under the tenant is withheld. The grants stay, and are kept alive."},
-	"revoke":    {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the provider is told. Default true."},
-	"force":     {Type: framework.TypeBool, Query: true, Description: "On a delete: destroy the tenant's keys at once. What they have sealed cannot be revoked then."},
+	"suspended": {Type: framework.TypeBool, Required: true, Description: "On a write: whether everything under the tenant is withheld. The grants stay, and are refreshed."},
+	"revoke":    {Type: framework.TypeBool, Query: true, Default: true, Description: "On a delete: whether the grants are revoked at the provider. Default true."},
+	"force":     {Type: framework.TypeBool, Query: true, Description: "On a delete: purge the tenant's keys at once. Grants whose tokens they have sealed cannot be revoked then."},
 }
 
 var tenantAnswer = answer{
@@ -28,20 +28,20 @@ var tenantAnswer = answer{
 	"created_at":       {Type: framework.TypeTime, Required: true, Description: "When its first credential was stored."},
 	"counts":           {Type: framework.TypeMap, Required: true, Description: "How many of its credentials are in each status other than active, as the status index has it."},
 	"suspended":        {Type: framework.TypeBool, Required: true, Description: "Whether everything under it is withheld."},
-	"suspended_at":     {Type: framework.TypeTime, Description: "Since when it is."},
+	"suspended_at":     {Type: framework.TypeTime, Description: "Since when it is suspended."},
 	"key_version":      {Type: framework.TypeInt, Required: true, Description: "The version of its key: 1, and one more for each rotation."},
 	"removals":         {Type: framework.TypeMap, Required: true, Description: "By provider, how far removing its installation has come: started_at, attempts, removed, unrevoked and unrevoked_count."},
 	"reindex":          {Type: framework.TypeMap, Description: "How far the last reindex has come: started_at, done, unreadable and, at its end, finished_at."},
-	"rotation":         {Type: framework.TypeMap, Description: "How far the last rotation has come: as reindex, with key_version, rewritten and, once the first walk is done, former_key_until."},
-	"next_rotation_at": {Type: framework.TypeTime, Description: "When its key is rotated by itself: see key_rotation_period of settings."},
+	"rotation":         {Type: framework.TypeMap, Description: "How far the last rotation has come: as reindex, with key_version, rewritten and, once the first scan is done, former_key_until."},
+	"next_rotation_at": {Type: framework.TypeTime, Description: "When its key is rotated automatically: see key_rotation_period of settings."},
 	"deletion":         {Type: framework.TypeMap, Description: "How far deleting it has come: as removals, with revoke and force."},
 }
 
 // scanAnswer is of a scan over the tenant's records, when it begins.
 var scanAnswer = answer{
 	"started_at": {Type: framework.TypeTime, Required: true, Description: "When it began."},
-	"done":       {Type: framework.TypeInt, Required: true, Description: "How many records have been looked at, in the walk that is under way."},
-	"unreadable": {Type: framework.TypeInt, Required: true, Description: "How many records do not open. They are passed over."},
+	"done":       {Type: framework.TypeInt, Required: true, Description: "How many records have been visited, in the scan that is under way."},
+	"unreadable": {Type: framework.TypeInt, Required: true, Description: "How many records do not open. They are skipped."},
 }
 
 var rotationAnswer = joined(scanAnswer, answer{
@@ -84,17 +84,17 @@ func (t tenantPaths) one() *framework.Path {
 			logical.ReadOperation: local(t.read, "Read the state of a tenant.",
 				says("Shows `created_at`, `suspended`, `key_version`, `counts` by status other than `active`, and work in progress: `removals` by provider, the last `reindex`, the last `rotation`, the `deletion`."),
 				answers("The tenant.", tenantAnswer)),
-			logical.UpdateOperation: forwarded(t.write, "Suspend a tenant, or lift that.",
+			logical.UpdateOperation: forwarded(t.write, "Suspend or resume a tenant.",
 				says("Writing `suspended` withholds everything under it."),
 				answersNothing("It is done.")),
-			logical.DeleteOperation: forwarded(t.delete, "Revoke and remove all that a tenant has, and destroy its keys.",
-				says("Deleting revokes and removes all that it has, and destroys its keys; `force`, `revoke=false`."),
-				warns("The tenant is out of service; the warning says what is left to be done.")),
+			logical.DeleteOperation: forwarded(t.delete, "Revoke and remove all that a tenant has, and purge its keys.",
+				says("Deleting revokes and removes all that it has, and purges its keys; `force`, `revoke=false`."),
+				warns("The tenant is out of service; the warning says what is left to do.")),
 		},
 		HelpSynopsis: "The state of a tenant, and its end.",
 		HelpDescription: "How many of its credentials are in each status other than active, as the status index has it; the version of its key; and the work in progress: " +
 			"removals, by provider, the last reindex and the last rotation, which go on until they have a finished_at, and its deletion. " +
-			"While a tenant is suspended, nothing under it is served or connected; its grants are kept alive. " +
+			"While a tenant is suspended, nothing under it is served or connected; its grants are refreshed. " +
 			"Deleting takes it out of service at once. Revoking and removing is done in the background, and what cannot be revoked is tried again; deleting again with " +
 			"revoke=false or force=true gives that up. Older snapshots of Vault's storage still hold the keys.",
 	}
@@ -107,12 +107,12 @@ func (t tenantPaths) rotation() *framework.Path {
 		DisplayAttrs: on("tenant-key"),
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.UpdateOperation: forwarded(t.rotate, "Give the tenant a new key.", named("rotate"),
-				says("Old records are sealed anew in the background, then the former key is destroyed."),
+				says("Old records are resealed in the background, then the former key is purged."),
 				answers("The rotation that was begun.", rotationAnswer)),
 		},
 		HelpSynopsis: "Give the tenant a new key.",
-		HelpDescription: "It seals from now on. What the former one has sealed is sealed anew in the background; read the tenant to see how far that has come. " +
-			"The former key is destroyed when no session is left that it may have sealed, an hour and a half later. Until then another rotation is refused with pending.",
+		HelpDescription: "The new key is in use as soon as the request returns. Records that the former one has sealed are resealed in the background; read the tenant to see how far that has come. " +
+			"The former key is purged when no session is left that it may have sealed, an hour and a half later. Until then another rotation is refused with pending.",
 	}
 }
 
@@ -128,7 +128,7 @@ func (t tenantPaths) reindexing() *framework.Path {
 		},
 		HelpSynopsis: "Rebuild every index of the tenant.",
 		HelpDescription: "For when refreshes, webhooks or health miss credentials that are there. It is done in the background and costs the provider nothing; " +
-			"read the tenant to see how far it has come. Writing again while it is under way lets it go on.",
+			"read the tenant to see how far it has come. Writing again while it is under way continues it.",
 	}
 }
 

@@ -25,7 +25,7 @@ var statusAnswer = answer{
 
 // publicAnswer is of a token, staticAnswer of a static credential.
 var publicAnswer = joined(refAnswer, statusAnswer, answer{
-	"name":                   {Type: framework.TypeString, Description: "A page's name, as last told by the provider."},
+	"name":                   {Type: framework.TypeString, Description: "A page's name, as of the last fetch."},
 	"tasks":                  {Type: framework.TypeStringSlice, Description: "What the person may do on the page, in the provider's words."},
 	"credential_type":        {Type: framework.TypeString, Required: true, Description: "The kind of credential.", AllowedValues: oneOf("oauth_token")},
 	"token_type":             {Type: framework.TypeString, Required: true, Description: "How the token is presented (RFC 6750): bearer."},

@@ -22,7 +22,7 @@ var signedFields = map[string]*framework.FieldSchema{
 
 var deletionFields = map[string]*framework.FieldSchema{
 	"signed_request":    signedFields["signed_request"],
-	"confirmation_code": {Type: framework.TypeString, Query: true, Description: "The code that confirms a deletion, to read what became of it."},
+	"confirmation_code": {Type: framework.TypeString, Query: true, Description: "The code that confirms a deletion, to read its status."},
 }
 
 var deliveryFields = map[string]*framework.FieldSchema{
@@ -33,11 +33,11 @@ var deliveryFields = map[string]*framework.FieldSchema{
 // The answers to the provider have no envelope of Vault's.
 var (
 	confirmationAnswer = answer{
-		"url":               {Type: framework.TypeString, Required: true, Description: "Where the person can read what became of it."},
+		"url":               {Type: framework.TypeString, Required: true, Description: "Where the person can read the status."},
 		"confirmation_code": {Type: framework.TypeString, Required: true, Description: "The code that confirms the deletion."},
 	}
 	deletionAnswer = answer{
-		"status": {Type: framework.TypeString, Description: "What became of the deletion that confirmation_code confirms. Without one there is no answer.",
+		"status": {Type: framework.TypeString, Description: "The status of the deletion that confirmation_code confirms. Without one the answer is empty.",
 			AllowedValues: oneOf(store.DataDeletionPending, store.DataDeletionCompleted, store.DataDeletionRejected)},
 	}
 	deliveryAnswer = answer{
@@ -65,13 +65,13 @@ func (w webhookPaths) deauthorization() *framework.Path {
 		TakesArbitraryInput: true,
 		DisplayAttrs:        on("deauthorization"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: local(w.greet, "Answer a provider that looks whether somebody is there.", named("greet"),
-				shows(http.StatusOK, "text/plain", "Somebody is there.")),
-			logical.UpdateOperation: forwarded(w.deauthorize, "Take in that a person took their grant away.", named("receive"),
-				shows(http.StatusOK, "text/plain", "It is taken in.")),
+			logical.ReadOperation: local(w.greet, "Answer a provider's test of the URL.", named("greet"),
+				shows(http.StatusOK, "text/plain", "The URL works.")),
+			logical.UpdateOperation: forwarded(w.deauthorize, "Apply that a person took their grant away.", named("receive"),
+				shows(http.StatusOK, "text/plain", "It is applied.")),
 		},
 		HelpSynopsis:    "Where the provider posts that a person took their grant away.",
-		HelpDescription: "It is open to everybody; what the provider has not signed changes nothing.",
+		HelpDescription: "It needs no token; a request that the provider has not signed changes nothing.",
 	}
 }
 
@@ -82,14 +82,14 @@ func (w webhookPaths) dataDeletion() *framework.Path {
 		TakesArbitraryInput: true,
 		DisplayAttrs:        on("data-deletion"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: forwarded(w.deletion, "Read what became of a deletion.",
-				says("A GET with `confirmation_code` tells what became of that."),
-				answers("What became of it, without Vault's envelope.", deletionAnswer)),
-			logical.UpdateOperation: forwarded(w.delete, "Take in that a person asks for their data to be deleted.", named("receive"),
+			logical.ReadOperation: forwarded(w.deletion, "Read the status of a deletion.",
+				says("A GET with `confirmation_code` answers the status of that deletion."),
+				answers("The status, without Vault's envelope.", deletionAnswer)),
+			logical.UpdateOperation: forwarded(w.delete, "Begin the deletion of a person's data.", named("receive"),
 				answers("The provider's confirmation, without Vault's envelope.", confirmationAnswer)),
 		},
-		HelpSynopsis:    "Where the provider posts that a person asks for their data to be deleted.",
-		HelpDescription: "It is open to everybody; what the provider has not signed changes nothing. Read with a confirmation_code it tells what became of that deletion: pending, completed or rejected.",
+		HelpSynopsis:    "Where the provider posts a person's request for the deletion of their data.",
+		HelpDescription: "It needs no token; a request that the provider has not signed changes nothing. A read with a confirmation_code answers the status of that deletion: pending, completed or rejected.",
 	}
 }
 
@@ -99,12 +99,12 @@ func (w webhookPaths) delivery() *framework.Path {
 		Fields:       fields(deliveryFields, "provider"),
 		DisplayAttrs: on("webhook-delivery"),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.UpdateOperation: forwarded(w.notify, "Take in a delivery that the application's webhook has received.", named("relay"),
+			logical.UpdateOperation: forwarded(w.notify, "Apply a delivery that the application's webhook has received.", named("relay"),
 				says("Takes `payload`, the body's bytes in base64, and `signature`, its `X-Hub-Signature-256`; answers how many credentials were `marked`."),
-				answers("What it came to.", deliveryAnswer)),
+				answers("The result.", deliveryAnswer)),
 		},
-		HelpSynopsis:    "Take in a delivery that the application's webhook has received.",
-		HelpDescription: "The signature is over the bytes of the body, which Vault hands to no plugin: so the application relays both. Answers how many credentials were marked.",
+		HelpSynopsis:    "Apply a delivery that the application's webhook has received.",
+		HelpDescription: "The signature is over the bytes of the body, which Vault passes to no plugin: so the application relays both. Answers how many credentials were marked.",
 	}
 }
 
