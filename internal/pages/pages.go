@@ -54,8 +54,8 @@ type Options struct {
 type Pages struct {
 	Options
 	fetches singleflight.Group
-	// failures are the recent failures of fetches for readers, a failure by its attempt.
-	failures sync.Map
+	// recent has the recent fetches that did not help a reader, a fetch by its attempt.
+	recent sync.Map
 }
 
 // New returns Pages.
@@ -65,8 +65,8 @@ const (
 	// readRounds is how often one read fetches the pages again because the credential
 	// above has changed meanwhile.
 	readRounds = 4
-	// retryAfter is how long after a failed fetch readers get its error from memory, and
-	// how long after a failed first check a page's readers get that error.
+	// retryAfter is how long after a fetch that did not help a reader no read fetches again,
+	// and how long after a failed first check a page's readers get that error.
 	retryAfter = time.Minute
 )
 
@@ -75,8 +75,10 @@ const (
 // before it is first served.
 //
 // If the fetch fails while the credential above lives, Read returns the page as it was
-// fetched before and a warning, as long as both are of the same connection. Such failures
-// are remembered for a minute, so that many readers cost one call.
+// fetched before and a warning, as long as both are of the same connection.
+//
+// After a fetch that failed, or that did not bring the page, no read of a page under that
+// credential fetches again for a minute.
 func (p *Pages) Read(ctx context.Context, ref tenant.Ref) (page store.Credential, warning string, err error) {
 	page, above, warning, err := p.current(ctx, ref)
 	switch fresh := page.Page.FetchedWith(above); {
@@ -120,10 +122,15 @@ func (p *Pages) current(ctx context.Context, ref tenant.Ref) (page, above store.
 		if page, above, err = p.stored(ctx, ref); err != nil {
 			return page, above, "", err
 		}
-		if cause == nil {
-			continue
-		}
-		if page.Page == nil || page.Page.Birth != above.Birth || oauth.CodeOf(cause) == "" {
+		switch {
+		case cause == nil && above.PagesAt != above.Generation:
+			continue // the fetch was superseded
+		case cause == nil:
+			if !page.Page.FetchedWith(above) || page.Status != store.Active {
+				p.remember(ref.Above(), above, nil)
+			}
+			return page, above, "", deadOnArrival(page, p.Now())
+		case page.Page == nil || page.Page.Birth != above.Birth || oauth.CodeOf(cause) == "":
 			return page, above, "", cause
 		}
 		return page, above, "the page's token could not be fetched anew: " + cause.Error(), nil
@@ -172,31 +179,37 @@ type (
 		birth      string
 		generation uint64
 	}
-	// A failure is the error of an attempt, which readers get until then.
-	failure struct {
+	// A recentFetch is an attempt's result for other readers, until then. A nil err says
+	// that the attempt brought what there is.
+	recentFetch struct {
 		err   error
 		until time.Time
 	}
 )
 
-// fetchForReader is Fetch with its recent failures from memory.
+// fetchForReader is Fetch with the recent fetches from memory.
 func (p *Pages) fetchForReader(ctx context.Context, ref tenant.Ref, above store.Credential) error {
-	key := attempt{ref, above.Birth, above.Generation}
-	if failed, ok := p.failures.Load(key); ok && p.Now().Before(failed.(failure).until) {
-		return failed.(failure).err
+	if recent, ok := p.recent.Load(attempt{ref, above.Birth, above.Generation}); ok && p.Now().Before(recent.(recentFetch).until) {
+		return recent.(recentFetch).err
 	}
 	_, err := p.Fetch(ctx, ref)
-	if c := oauth.CodeOf(err); c == "" || c == oauth.NotFound {
-		return err
+	if c := oauth.CodeOf(err); c != "" && c != oauth.NotFound {
+		p.remember(ref, above, err)
 	}
-	p.failures.Range(func(key, failed any) bool {
-		if !p.Now().Before(failed.(failure).until) {
-			p.failures.Delete(key)
+	return err
+}
+
+// remember remembers a fetch that did not help its reader, and deletes those whose time is
+// over.
+func (p *Pages) remember(ref tenant.Ref, above store.Credential, err error) {
+	now := p.Now()
+	p.recent.Range(func(key, recent any) bool {
+		if !now.Before(recent.(recentFetch).until) {
+			p.recent.Delete(key)
 		}
 		return true
 	})
-	p.failures.Store(key, failure{err, p.Now().Add(retryAfter)})
-	return err
+	p.recent.LoadOrStore(attempt{ref, above.Birth, above.Generation}, recentFetch{err, now.Add(retryAfter)})
 }
 
 // Update fetches the pages under above if that has changed since they were fetched. It
