@@ -165,7 +165,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Calls: tokenCalls, Pages: pageReader, Now: o.Now, Log: b.Logger(), Budget: budget,
 	})
 	remover := removal.New(removal.Options{
-		Store: b.store, Providers: providers, Revoker: revoker, Refresh: refresher, Notifications: notifications,
+		Store: b.store, Providers: providers, Revoker: revoker, Calls: tokenCalls, Notifications: notifications,
 		Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Budget: budget,
 	})
 	sessions := flow.New(flow.Options{

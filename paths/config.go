@@ -14,7 +14,6 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/upkeep"
 )
@@ -22,15 +21,14 @@ import (
 type configPaths struct {
 	store     *store.Store
 	breaker   *breaker.Breaker
-	refresh   *refresh.Refresher
 	upkeep    *upkeep.Upkeep
 	verifier  func(ctx context.Context, name string) ([]provider.Finding, error)
 	providers []string
 	now       func() time.Time
 }
 
-func config(s *store.Store, breaker *breaker.Breaker, refresh *refresh.Refresher, upkeep *upkeep.Upkeep, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
-	c := configPaths{s, breaker, refresh, upkeep, verifier, providers, now}
+func config(s *store.Store, breaker *breaker.Breaker, upkeep *upkeep.Upkeep, verifier func(context.Context, string) ([]provider.Finding, error), providers []string, now func() time.Time) []*framework.Path {
+	c := configPaths{s, breaker, upkeep, verifier, providers, now}
 	return []*framework.Path{c.all(), c.one(), c.verification()}
 }
 
@@ -140,7 +138,7 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 		return nil, c.unknown(name)
 	}
 	replan, newSecret := false, false
-	p := c.refresh.Providers[name]
+	p := c.breaker.Providers[name]
 	err := c.store.Mount.UpdateConfig(ctx, name, func(old store.Config) (store.Config, error) {
 		merged, err := mergeConfig(old, d)
 		if err != nil {

@@ -57,7 +57,7 @@ func All(d Deps) []*framework.Path {
 	return framework.PathAppend(
 		creds(d.Store, d.Refresh, d.Pages, d.Removal, d.Flow.Import, d.Now),
 		static(d.Refresh, d.Removal, d.Flow.ImportStatic, d.Now),
-		config(d.Store, d.Breaker, d.Refresh, d.Upkeep, d.Flow.Verify, d.Providers, d.Now),
+		config(d.Store, d.Breaker, d.Upkeep, d.Flow.Verify, d.Providers, d.Now),
 		connect(d.Flow),
 		callback(d.Flow),
 		sessions(d.Flow, d.Now),

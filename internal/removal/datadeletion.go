@@ -146,7 +146,7 @@ func (r *Remover) examine(ctx context.Context, d store.DataDeletion, ref tenant.
 	if err := r.Budget.Wait(ctx); err != nil {
 		return store.Credential{}, notConcerned, err
 	}
-	_, refusal := r.Refresh.Check(ctx, ref)
+	_, refusal := r.Calls.Check(ctx, ref)
 	c, err := r.Store.Credentials.Read(ctx, ref)
 	switch {
 	case err != nil, notification.Precedes(d.AskedAt, c):

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/call"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/notification"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/refresh"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/revoke"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
@@ -23,9 +23,9 @@ type Options struct {
 	Store     *store.Store
 	Providers map[string]provider.Provider
 	Revoker   *revoke.Revoker
-	// Refresh checks credentials. Notifications verifies a person's request for deletion,
-	// and applies it to their credentials.
-	Refresh       *refresh.Refresher
+	// Calls checks credentials. Notifications verifies a person's request for deletion, and
+	// applies it to their credentials.
+	Calls         *call.Calls
 	Notifications *notification.Receiver
 	Now           func() time.Time
 	Log           hclog.Logger
