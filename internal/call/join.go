@@ -1,0 +1,80 @@
+package call
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// A result is that of a call. done is closed when the other fields are set.
+type result struct {
+	done       chan struct{}
+	credential store.Credential
+	err        error
+}
+
+// underWay has the results of the calls under way, by name and ref. The zero value is
+// ready.
+type underWay struct {
+	mu      sync.Mutex
+	results map[string]*result
+}
+
+// join returns the result of the call under way for ref. If there is none, mine is
+// true, and the caller must make the call and finish it.
+func (u *underWay) join(name string, ref tenant.Ref) (res *result, mine bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	key := name + " " + ref.String()
+	if res := u.results[key]; res != nil {
+		return res, false
+	}
+	if u.results == nil {
+		u.results = map[string]*result{}
+	}
+	res = &result{done: make(chan struct{})}
+	u.results[key] = res
+	return res, true
+}
+
+// finish passes the result to all callers that joined.
+func (u *underWay) finish(name string, ref tenant.Ref, res *result) {
+	u.mu.Lock()
+	delete(u.results, name+" "+ref.String())
+	u.mu.Unlock()
+	close(res.done)
+}
+
+// Wait returns the result of a shared call, or an error if ctx or its budget of provider
+// calls ends before. The call goes on for other callers.
+func Wait[T any](ctx context.Context, results <-chan T) (res T, err error) {
+	patience, cancel := provider.Patience(ctx)
+	defer cancel()
+	select {
+	case res = <-results:
+		return res, nil
+	case <-patience.Done():
+	}
+	if ctx.Err() != nil {
+		return res, ctx.Err()
+	}
+	return res, oauth.Errorf(oauth.Unavailable, "the provider did not answer within %s; try again", provider.CallTimeout)
+}
+
+// Guard calls do, and turns a panic into a transient error and a log line.
+func Guard(log hclog.Logger, ref tenant.Ref, do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("panic while calling the provider", "ref", ref.String(), "panic", p, "stack", string(debug.Stack()))
+			err = &provider.Error{Class: provider.Transient, Op: "calling the provider", Message: "internal error"}
+		}
+	}()
+	return do()
+}
