@@ -199,11 +199,11 @@ func tenantView(id tenant.ID, t store.Tenant, counts map[string]any) map[string]
 		removals[provider] = removalView(removal)
 	}
 	view["removals"] = removals
-	if walk, ok := t.Scans[store.DueReindex]; ok {
-		view["reindex"] = scanView(walk)
+	if scan, ok := t.Scans[store.DueReindex]; ok {
+		view["reindex"] = scanView(scan)
 	}
-	if walk, ok := t.Scans[store.DueRotation]; ok {
-		view["rotation"] = rotationView(walk)
+	if scan, ok := t.Scans[store.DueRotation]; ok {
+		view["rotation"] = rotationView(scan)
 	}
 	if t.Deletion != nil {
 		deletion := removalView(*t.Deletion)
@@ -254,11 +254,11 @@ func (t tenantPaths) rotate(ctx context.Context, _ *logical.Request, d *framewor
 	if err != nil {
 		return nil, err
 	}
-	walk, err := t.upkeep.BeginRotation(ctx, id)
+	scan, err := t.upkeep.BeginRotation(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: rotationView(walk)}, nil
+	return &logical.Response{Data: rotationView(scan)}, nil
 }
 
 func (t tenantPaths) reindex(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -266,9 +266,9 @@ func (t tenantPaths) reindex(ctx context.Context, _ *logical.Request, d *framewo
 	if err != nil {
 		return nil, err
 	}
-	walk, err := t.upkeep.BeginReindex(ctx, id)
+	scan, err := t.upkeep.BeginReindex(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: scanView(walk)}, nil
+	return &logical.Response{Data: scanView(scan)}, nil
 }

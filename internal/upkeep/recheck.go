@@ -16,7 +16,7 @@ import (
 func (u *Upkeep) PlanChecks(ctx context.Context) error {
 	return u.eachTenant(ctx, func(id tenant.ID) error {
 		_, err := u.Store.Tenants.UpdateScan(ctx, id, store.DueRecheck, func(*store.Scan) (store.Scan, time.Time, error) {
-			return u.newWalk(), u.Now(), nil // one that is under way begins anew: it has passed some records
+			return u.newScan(), u.Now(), nil // one that is under way begins anew: it has passed some records
 		})
 		return err
 	})
@@ -24,7 +24,7 @@ func (u *Upkeep) PlanChecks(ctx context.Context) error {
 
 // Recheck is the due work at that, for one tenant.
 func (u *Upkeep) Recheck(ctx context.Context, entry due.Entry) error {
-	return u.work(ctx, entry, scan{refs: u.Store.Credentials.Refs, visit: uncounted(u.recheck)})
+	return u.work(ctx, entry, task{refs: u.Store.Credentials.Refs, visit: uncounted(u.recheck)})
 }
 
 // recheck plans the check of one credential, unless its check is planned within the

@@ -12,14 +12,14 @@ import (
 // [store.Credentials.Reindex] does for each record. Those of the tenant's removals and
 // rotations, without which that work would never continue, are rebuilt immediately.
 func (u *Upkeep) BeginReindex(ctx context.Context, id tenant.ID) (store.Scan, error) {
-	walk, err := u.begin(ctx, id, store.DueReindex)
+	scan, err := u.begin(ctx, id, store.DueReindex)
 	if err != nil {
-		return walk, err
+		return scan, err
 	}
-	return walk, ignoreGone(u.Store.Removals.RescheduleWork(ctx, id))
+	return scan, ignoreGone(u.Store.Removals.RescheduleWork(ctx, id))
 }
 
 // Reindex is the due work at a reindex.
 func (u *Upkeep) Reindex(ctx context.Context, entry due.Entry) error {
-	return u.work(ctx, entry, scan{refs: u.Store.Credentials.Indexed, visit: uncounted(u.Store.Credentials.Reindex)})
+	return u.work(ctx, entry, task{refs: u.Store.Credentials.Indexed, visit: uncounted(u.Store.Credentials.Reindex)})
 }

@@ -20,23 +20,23 @@ import (
 // worker then reseals what was sealed with the former key. A second rotation meanwhile is
 // refused: it would delay the purge of the former key, or do nothing.
 func (u *Upkeep) BeginRotation(ctx context.Context, id tenant.ID) (store.Scan, error) {
-	walk, err := u.Store.Rotations.Begin(ctx, id, func(old *store.Scan) (store.Scan, time.Time, error) {
+	scan, err := u.Store.Rotations.Begin(ctx, id, func(old *store.Scan) (store.Scan, time.Time, error) {
 		if old != nil && old.FinishedAt.IsZero() {
 			return store.Scan{}, time.Time{}, oauth.Errorf(oauth.Pending, "the key of %s is being rotated since %s; watch tenants/%s and try again when that has ended", id, old.StartedAt.Format(time.RFC3339), id)
 		}
-		return u.newWalk(), u.Now(), nil
+		return u.newScan(), u.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		err = admission.TenantNotFound(ctx, u.Store, id)
 	}
 	if err != nil {
-		return walk, err
+		return scan, err
 	}
 	if err := ignoreGone(u.Store.Tenants.PlanRotation(ctx, id)); err != nil {
 		// RotateAged looks at the key's age, and plans the next one then.
 		u.Log.Warn("planning the next rotation failed", "tenant", id, "error", err)
 	}
-	return walk, nil
+	return scan, nil
 }
 
 // PlanRotations has the worker plan the next rotation of every tenant's key anew, after the
@@ -132,10 +132,10 @@ func (u *Upkeep) Rotate(ctx context.Context, entry due.Entry) error {
 	if err := u.Store.Rotations.ReplaceKey(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return u.work(ctx, entry, scan{
+	return u.work(ctx, entry, task{
 		refs:  u.Store.Credentials.Refs,
 		visit: u.Store.Rotations.Reseal,
-		again: func(ctx context.Context, walk *store.Scan) (time.Time, error) { return u.purgeFormerKey(ctx, id, walk) },
+		again: func(ctx context.Context, scan *store.Scan) (time.Time, error) { return u.purgeFormerKey(ctx, id, scan) },
 		ended: func() {
 			u.Store.Events.Add(event.Event{At: u.Now().UTC(), Type: event.TenantKeyRotated, Ref: string(id)})
 		},
@@ -144,17 +144,17 @@ func (u *Upkeep) Rotate(ctx context.Context, entry due.Entry) error {
 
 // purgeFormerKey purges the former key when no session is left that it may have sealed, and
 // a whole scan has found no record that it has. Until then the scan begins again.
-func (u *Upkeep) purgeFormerKey(ctx context.Context, id tenant.ID, walk *store.Scan) (time.Time, error) {
-	rotation, now := *walk.Rotation, u.Now().UTC()
-	clean := walk.Changed == 0 && !rotation.KeepUntil.IsZero()
+func (u *Upkeep) purgeFormerKey(ctx context.Context, id tenant.ID, scan *store.Scan) (time.Time, error) {
+	rotation, now := *scan.Rotation, u.Now().UTC()
+	clean := scan.Changed == 0 && !rotation.KeepUntil.IsZero()
 	if rotation.KeepUntil.IsZero() {
 		rotation.KeepUntil = now.Add(store.SessionKept)
 	}
 	if clean && !now.Before(rotation.KeepUntil) {
-		return time.Time{}, u.Store.Rotations.PurgeReplaced(ctx, id, walk.ID)
+		return time.Time{}, u.Store.Rotations.PurgeReplaced(ctx, id, scan.ID)
 	}
-	rotation.Rewritten += walk.Changed
-	walk.Rotation, walk.After, walk.Changed = &rotation, "", 0
+	rotation.Rewritten += scan.Changed
+	scan.Rotation, scan.After, scan.Changed = &rotation, "", 0
 	if now.Before(rotation.KeepUntil) {
 		return rotation.KeepUntil, nil
 	}

@@ -40,8 +40,8 @@ const sliceTime = 20 * time.Second
 // errUnchanged is returned by a change of a record that there is no need to store.
 var errUnchanged = errors.New("nothing changes")
 
-// A scan says which records are visited, and what is done at each.
-type scan struct {
+// A task says which records are visited, and what is done at each.
+type task struct {
 	// refs yields the refs after a given one, in a stable order.
 	refs func(ctx context.Context, id tenant.ID, after string) iter.Seq2[tenant.Ref, error]
 	// visit may be repeated for a ref: after a crash a slice begins anew. It reports
@@ -62,28 +62,28 @@ func uncounted(visit func(context.Context, tenant.Ref) error) func(context.Conte
 // begin begins the tenant's scan of that kind. One that is under way continues, with a
 // new entry in the due index, for the old one may be lost.
 func (u *Upkeep) begin(ctx context.Context, id tenant.ID, kind string) (store.Scan, error) {
-	walk, err := u.Store.Tenants.UpdateScan(ctx, id, kind, func(old *store.Scan) (store.Scan, time.Time, error) {
+	scan, err := u.Store.Tenants.UpdateScan(ctx, id, kind, func(old *store.Scan) (store.Scan, time.Time, error) {
 		if old != nil && old.FinishedAt.IsZero() {
 			return *old, u.Now(), nil
 		}
-		return u.newWalk(), u.Now(), nil
+		return u.newScan(), u.Now(), nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		err = admission.TenantNotFound(ctx, u.Store, id)
 	}
-	return walk, err
+	return scan, err
 }
 
-func (u *Upkeep) newWalk() store.Scan {
+func (u *Upkeep) newScan() store.Scan {
 	return store.Scan{ID: store.NewID(), StartedAt: u.Now().UTC()}
 }
 
-// errOtherWalk is returned if another scan has taken the place of the one that is
+// errOtherScan is returned if another scan has taken the place of the one that is
 // stored.
-var errOtherWalk = errors.New("another scan has begun")
+var errOtherScan = errors.New("another scan has begun")
 
 // work does one slice of a scan. It does nothing if the tenant was deleted.
-func (u *Upkeep) work(ctx context.Context, entry due.Entry, s scan) error {
+func (u *Upkeep) work(ctx context.Context, entry due.Entry, t task) error {
 	if dropped, err := u.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
@@ -91,69 +91,69 @@ func (u *Upkeep) work(ctx context.Context, entry due.Entry, s scan) error {
 	if err != nil {
 		return err
 	}
-	walk, err := u.Store.Tenants.Scan(ctx, id, entry.Kind)
+	scan, err := u.Store.Tenants.Scan(ctx, id, entry.Kind)
 	if err != nil {
 		return ignoreGone(err)
 	}
 	next := time.Time{}
-	finished, cause := u.slice(ctx, id, &walk, s)
-	if finished && s.again != nil {
-		next, cause = s.again(ctx, &walk)
+	finished, cause := u.slice(ctx, id, &scan, t)
+	if finished && t.again != nil {
+		next, cause = t.again(ctx, &scan)
 		finished = next.IsZero() && cause == nil
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case finished:
-		walk.FinishedAt = u.Now().UTC()
-		u.Log.Info("finished", "work", entry.Kind, "tenant", id, "records", walk.Done, "unreadable", walk.Unreadable)
+		scan.FinishedAt = u.Now().UTC()
+		u.Log.Info("finished", "work", entry.Kind, "tenant", id, "records", scan.Done, "unreadable", scan.Unreadable)
 	case next.IsZero():
 		next = u.Now()
 	}
 	_, err = u.Store.Tenants.UpdateScan(ctx, id, entry.Kind, func(now *store.Scan) (store.Scan, time.Time, error) {
-		if now == nil || now.ID != walk.ID {
-			return store.Scan{}, time.Time{}, errOtherWalk
+		if now == nil || now.ID != scan.ID {
+			return store.Scan{}, time.Time{}, errOtherScan
 		}
-		return walk, next, nil
+		return scan, next, nil
 	})
-	if finished && err == nil && s.ended != nil {
-		s.ended()
+	if finished && err == nil && t.ended != nil {
+		t.ended()
 	}
 	return errors.Join(ignoreGone(cause), ignoreGone(err))
 }
 
-// slice visits as many refs as there is time for, and moves the cursor in walk. It
+// slice visits as many refs as there is time for, and moves the cursor in scan. It
 // reports whether it has visited the last one. A record that does not open is skipped; an
 // error of storage ends the slice before it.
-func (u *Upkeep) slice(ctx context.Context, id tenant.ID, walk *store.Scan, s scan) (finished bool, err error) {
+func (u *Upkeep) slice(ctx context.Context, id tenant.ID, scan *store.Scan, t task) (finished bool, err error) {
 	begun := u.Now()
 	ctx = store.WithoutCaching(ctx)
-	if walk.After == "" {
-		walk.Done, walk.Unreadable = 0, 0 // it may begin again
+	if scan.After == "" {
+		scan.Done, scan.Unreadable = 0, 0 // it may begin again
 	}
-	for ref, err := range s.refs(ctx, id, walk.After) {
+	for ref, err := range t.refs(ctx, id, scan.After) {
 		if err != nil || ctx.Err() != nil || u.Now().Sub(begun) > sliceTime {
 			return false, err
 		}
-		changed, err := s.visit(ctx, ref)
+		changed, err := t.visit(ctx, ref)
 		switch {
 		case errors.Is(err, store.ErrCorrupt):
 			u.Log.Warn("skipped a record that does not open", "ref", ref.String(), "error", err)
-			walk.Unreadable++
+			scan.Unreadable++
 		case err != nil:
 			return false, err
 		case changed:
-			walk.Changed++
+			scan.Changed++
 		}
-		walk.After = ref.String()
-		walk.Done++
+		scan.After = ref.String()
+		scan.Done++
 	}
 	return true, nil
 }
 
 // ignoreGone returns err, or nil if it says that the tenant or the scan is gone.
 func ignoreGone(err error) error {
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errOtherWalk) {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errOtherScan) {
 		return nil
 	}
 	return err
