@@ -67,7 +67,7 @@ var secretField = regexp.MustCompile(`(?i)^(.*(token|secret|verifier|nonce|passw
 
 // plain are the structs that have a secret in a plain string: as it travels,
 // or as it is sealed. They are made in the call that sends, parses or seals
-// them, and nobody keeps or prints them.
+// them, and are neither kept nor printed.
 var plain = map[string][]string{
 	"facebook.accounts":      {"AccessToken"},
 	"facebook.tokenAnswer":   {"AccessToken"},

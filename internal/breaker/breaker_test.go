@@ -20,8 +20,7 @@ func TestThrottledProviderIsNotCalled(t *testing.T) {
 	clear := e.Facebook.Fail(enginetest.Throttled(`{"1":[{"estimated_time_to_regain_access":90}]}`))
 	e.Refused("throttled", 429, logical.UpdateOperation, "connections/"+refs[0]+"/check", nil)
 
-	// Whoever asks is answered from memory, after a restart too, and told until
-	// when.
+	// Callers get the cached error with its time, after a restart too.
 	e.Restart()
 	calls := e.Facebook.CallsDuring(func() {
 		for _, path := range []string{"connections/" + refs[1] + "/check", "connections/" + refs[2] + "/refresh"} {

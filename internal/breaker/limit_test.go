@@ -143,7 +143,7 @@ func TestLimitAtAnInspectionPausesThatAccountAlone(t *testing.T) {
 	e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
 }
 
-// TestLimitThatOutlastsATokenEndsIt: it is told in time, checked meanwhile, and never
+// TestLimitThatOutlastsATokenEndsIt: its end is announced in time, it is checked meanwhile, and never
 // active with a dead token.
 func TestLimitThatOutlastsATokenEndsIt(t *testing.T) {
 	for _, code := range []int{4, 17} {

@@ -55,7 +55,7 @@ func TestThrottledProbeWithoutTimePauses(t *testing.T) {
 	}
 }
 
-// Two are throttled at once; the first is told until when, the other not.
+// Two calls are throttled at once; the answer to the first names a time, the other none.
 func TestLaterLimitWithoutTimeKeepsPause(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Clock.Advance(enginetest.Day) // checks are due: one batch
@@ -139,8 +139,8 @@ func slowCallsOpenNoCircuit(t *testing.T) {
 	e.Must(logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
 }
 
-// One tenant's request that is given up at the right moment shuts nobody
-// out.
+// One tenant's request that is cancelled at the right moment does not open the circuit
+// for others.
 func TestCancelledCallerOpensNoCircuit(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
@@ -202,7 +202,7 @@ func TestConfigWriteDoesNotEndPause(t *testing.T) {
 	}
 }
 
-// Who are throttled at the same time are one event.
+// Calls that are throttled at the same time record one event.
 func TestThrottledCallsRecordOneEvent(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
@@ -237,7 +237,7 @@ func TestThrottledCallsRecordOneEvent(t *testing.T) {
 	}
 }
 
-// A standby's health tells how the provider is now, and a node that becomes
+// A standby's health shows the provider's present state, and a node that becomes
 // active keeps a pause.
 func TestStandbyReadsCircuitOfActiveNode(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})

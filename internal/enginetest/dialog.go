@@ -14,7 +14,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
 )
 
-// A Dialog is a person with a browser, who connects accounts of Facebook's. It
+// A Dialog is a person with a browser that connects accounts of Facebook's. It
 // is part of an [Engine].
 type Dialog struct{ e *Engine }
 

@@ -17,9 +17,9 @@ var (
 	matcher         = regexp.MustCompile(`([a-z]+)(=~|=)"([^"]*)"`)
 )
 
-// TestAlertedSeriesBeginAtZero holds the alert rules to what a new process
-// tells: of a series that begins at thirty Prometheus sees no increase, and of
-// the night in which all are lost nobody would hear.
+// TestAlertedSeriesBeginAtZero holds the alert rules to the series of a new process:
+// Prometheus sees no increase of a series that begins at thirty, so the night in which all
+// tokens are lost would raise no alert.
 func TestAlertedSeriesBeginAtZero(t *testing.T) {
 	told := enginetest.New(t, authpipetest.Options{}).Metrics()
 	checked := 0
@@ -41,8 +41,8 @@ func TestAlertedSeriesBeginAtZero(t *testing.T) {
 	}
 }
 
-// A session that fails is told by how: what the rule leaves out are the ends
-// that are nobody's fault.
+// Sessions that fail are counted by outcome: the rule leaves out the outcomes that no
+// operator can help.
 func TestSessionOutcomesBeginAtZero(t *testing.T) {
 	told := enginetest.New(t, authpipetest.Options{}).Metrics()
 	for _, outcome := range []string{"completed", "access_denied", "cancelled", "actor_mismatch", "account_mismatch", "session_expired", "session_used", "interrupted", "misconfigured"} {
@@ -52,9 +52,8 @@ func TestSessionOutcomesBeginAtZero(t *testing.T) {
 	}
 }
 
-// TestProcessThatNeverSweepsAlerts has one that is asked for its metrics
-// and that nobody wakes: of the time of its last sweep there is no series, and
-// what is over that alone stays silent.
+// TestProcessThatNeverSweepsAlerts scrapes a process that never sweeps: there is no
+// series of its last sweep's time, and a rule on that series alone stays silent.
 func TestProcessThatNeverSweepsAlerts(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Clock.Advance(enginetest.Day)

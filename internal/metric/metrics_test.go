@@ -206,7 +206,7 @@ func TestMetricsCountDeviceLogins(t *testing.T) {
 	}
 }
 
-// TestMetricsShowMountState moves the clock for each look: what storage tells
+// TestMetricsShowMountState moves the clock for each look: what storage says
 // is looked up once a minute.
 func TestMetricsShowMountState(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})

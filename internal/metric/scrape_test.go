@@ -78,7 +78,7 @@ func TestMetricsCountStorageCalls(t *testing.T) {
 	}
 }
 
-// What is due has some minutes, in which nobody needs to know.
+// Due work has some minutes before it is reported.
 func TestDueWorkIsNotOverdueAtOnce(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()
@@ -103,7 +103,7 @@ func TestDueWorkIsNotOverdueAtOnce(t *testing.T) {
 	}
 }
 
-// A caller who leaves is no failure of storage's, of which somebody would be
+// A caller that cancels is no failure of storage's, of which somebody would be
 // woken.
 func TestCancelledCallerIsNoStorageFailure(t *testing.T) {
 	for name, left := range map[string]error{"as Go says it": context.Canceled, "as it comes from Vault": status.Error(codes.Canceled, "context canceled")} {
@@ -119,7 +119,7 @@ func TestCancelledCallerIsNoStorageFailure(t *testing.T) {
 	}
 }
 
-// Two who scrape at once are both answered. (It is for the race detector.)
+// Two scrapes at once are both answered. (It is for the race detector.)
 func TestConcurrentScrapesAreAnswered(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	var all sync.WaitGroup
@@ -173,7 +173,7 @@ func TestLabelsNameNoTenantOrPerson(t *testing.T) {
 		}
 	}
 	ask("stranger-1")
-	_, before := e.Metrics(), e.Metrics() // the second tells of the first
+	_, before := e.Metrics(), e.Metrics() // the second counts the first
 	for _, name := range []string{"stranger-2", "stranger-3", "stranger-4"} {
 		ask(name)
 	}

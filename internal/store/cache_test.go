@@ -187,7 +187,7 @@ func TestReadFailsAfterKeyIsPurged(t *testing.T) {
 	})
 }
 
-// TestUpdateBypassesCache has another node write and nobody tell:
+// TestUpdateBypassesCache has another node write and Vault send no invalidation:
 // nothing of what it wrote is lost.
 func TestUpdateBypassesCache(t *testing.T) {
 	s, storage, clock := newStore()
@@ -436,7 +436,7 @@ func TestScanDoesNotEvictCachedRecords(t *testing.T) {
 	if _, err := s.Credentials.Read(t.Context(), uma); err != nil || len(storage.Operations()) > 0 {
 		t.Errorf("%v, %v", storage.Operations(), err)
 	}
-	// What is remembered stays right, whoever writes it.
+	// What is cached stays right, whichever node writes it.
 	if _, err := s.Credentials.Update(passing, uma, func(old *store.Credential) (store.Credential, error) {
 		c := *old
 		c.Status = store.Revoked

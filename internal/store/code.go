@@ -12,7 +12,7 @@ import (
 var ErrTooManyCodes = errors.New("too many codes were presented in the session")
 
 // maxCodes is how many codes are recorded for one session, whatever its status. A
-// second one comes from a person who goes back and approves again; a third hardly
+// second one comes when a person goes back and approves again; a third hardly
 // ever. It bounds what a caller that knows a state can store, and is so large that
 // made-up codes crowd out the person's own only in a flood that no quota stops.
 const maxCodes = 1000

@@ -42,7 +42,7 @@ type Config struct {
 
 	// FormerSecret is the secret that ClientSecret replaced, until
 	// FormerSecretUntil. FormerAccepted says that the provider still accepted it
-	// when it was last asked: nobody tells when it changes its mind.
+	// when it was last asked: it does not say when it stops.
 	FormerSecret      oauth.Secret `json:"-"`
 	FormerSecretUntil time.Time    `json:"former_secret_until,omitzero"`
 	FormerAccepted    bool         `json:"former_accepted,omitempty"`
@@ -51,7 +51,7 @@ type Config struct {
 	// scopes.
 	defaultInstallationScopes, defaultUserScopes bool
 
-	// accepted is told which secret the provider accepted.
+	// accepted is called with the secret that the provider accepted.
 	accepted func(ctx context.Context, secret oauth.Secret)
 }
 

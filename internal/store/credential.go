@@ -21,7 +21,7 @@ const (
 )
 
 // A Credential is what the engine keeps for one ref. What it points to is
-// shared with whoever else has read it: it is replaced, never changed.
+// shared with every caller that has read it: it is replaced, never changed.
 type Credential struct {
 	// Birth is random and new at each connect or import; Generation grows with
 	// each token that is stored, Revision with whatever is stored. The answer to
@@ -36,7 +36,7 @@ type Credential struct {
 	// each is revoked when its readers have had the time that they were promised.
 	Formers []Former `json:"-"`
 	// PromisedUntil is the latest refresh that was planned for the token, and that
-	// its readers may have been told of, if NextRefresh is earlier now. Zero: it is
+	// answers to its readers may have named, if NextRefresh is earlier now. Zero: it is
 	// not.
 	PromisedUntil time.Time `json:"promised_until,omitzero"`
 	// AskedScopes are the scopes that were asked for, sorted; some may not have
@@ -51,7 +51,7 @@ type Credential struct {
 	CheckedAt   time.Time `json:"checked_at,omitzero"`
 
 	// NextRefresh and NextCheck are when the engine will next touch the
-	// credential by itself, NextNotice when it will tell that the token or the
+	// credential by itself, NextNotice when it will announce that the token or the
 	// access to data is about to end. Zero: it will not.
 	NextRefresh time.Time `json:"next_refresh,omitzero"`
 	NextCheck   time.Time `json:"next_check,omitzero"`
@@ -75,7 +75,7 @@ type Credential struct {
 	// fetched. Zero: they never were.
 	PagesAt uint64 `json:"pages_at,omitempty"`
 
-	// ToldAt is when the provider told by itself that the grant is gone, until it
+	// ToldAt is when the provider reported by itself that the grant is gone, until it
 	// was asked whether that is so. Zero: there is no such doubt.
 	ToldAt time.Time `json:"told_at,omitzero"`
 
@@ -124,7 +124,7 @@ func (p *Page) FetchedWith(above Credential) bool {
 // A Failure is the provider's last refusal, as its support desk wants it.
 type Failure struct {
 	Class string `json:"class"`
-	// Concerns and Remedy say whom the refusal is about and what helps. "" in
+	// Concerns and Remedy say what the refusal is about and what helps. "" in
 	// records of versions that did not know.
 	Concerns string    `json:"concerns,omitempty"`
 	Remedy   string    `json:"remedy,omitempty"`

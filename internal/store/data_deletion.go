@@ -29,7 +29,7 @@ type DataDeletion struct {
 	Provider string             `json:"provider"`
 	Status   DataDeletionStatus `json:"status"`
 	// Account is whose it is, while the deletion is pending: what remains of it
-	// then names nobody.
+	// then names no account.
 	Account string `json:"account,omitempty"`
 	// AskedAt is when the person asked for it, EndedAt when the deletion came to
 	// its end.
@@ -42,7 +42,7 @@ type DataDeletion struct {
 }
 
 // DataDeletionCode returns the confirmation code of the deletion that an account
-// asked for at a time: 128 bits that nobody else can guess. It is the same each
+// asked for at a time: 128 bits that cannot be guessed. It is the same each
 // time, so that a request that comes twice is one.
 func (m *Mount) DataDeletionCode(ctx context.Context, provider, account string, asked time.Time) (oauth.Secret, error) {
 	// No provider's name has a colon, so that this is no entry of the index.
@@ -57,7 +57,7 @@ func (m *Mount) DataDeletionCode(ctx context.Context, provider, account string, 
 const DataDeletionCodeLength = 32
 
 // DataDeletionID returns the id of the deletion that code confirms. It does not
-// tell the code.
+// show the code.
 func DataDeletionID(code oauth.Secret) string {
 	sum := sha256.Sum256([]byte(code.Reveal()))
 	return base64.RawURLEncoding.EncodeToString(sum[:])

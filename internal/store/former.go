@@ -55,7 +55,7 @@ func (c *Credential) nextRevocation() (next time.Time) {
 	return next
 }
 
-// keepPromise remembers what readers of the token were told of its next refresh,
+// keepPromise keeps the time of the next refresh that readers of the token were given,
 // if that is planned for an earlier time now than it was in old.
 func (c *Credential) keepPromise(old Credential) {
 	c.PromisedUntil = time.Time{}

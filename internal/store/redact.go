@@ -17,7 +17,7 @@ import (
 // those.
 
 // ScheduleRedaction has the worker remove the ref and the reason from the events of subject,
-// once it is deleted, but for those that tell of its deletion; a week later from these,
+// once it is deleted, but for the event of its deletion; a week later from these,
 // too. It is called before subject is deleted, so that a crash leaves an entry in the due index
 // too many and never one too few. Subject is a tenant's id or a ref in its text form; what
 // stands under it is meant too.

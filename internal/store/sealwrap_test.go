@@ -25,7 +25,7 @@ func (w wrapped) Put(ctx context.Context, e *logical.StorageEntry) error {
 }
 
 // TestKeysetsAndConfigurationsAreSealWrapped holds each key that is written
-// against the prefixes that Vault is told to wrap with its seal, and each
+// against the prefixes that Vault gets to wrap with its seal, and each
 // keyset against its own flag, which says so too.
 func TestKeysetsAndConfigurationsAreSealWrapped(t *testing.T) {
 	w := wrapped{&logical.InmemStorage{}, map[string]bool{}}

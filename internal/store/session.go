@@ -68,12 +68,12 @@ type Session struct {
 	// A device's stays until the session ends.
 	Code oauth.Secret `json:"-"`
 	// Token is parked in place of the code once that was redeemed, if the
-	// provider then failed to tell about the token.
+	// provider then failed to describe the token.
 	Token oauth.Token `json:"token,omitzero"`
 	// RetryAt is when the code or token may be sent to the provider again, after a rate
 	// limit that named a time. Zero: at once.
 	RetryAt time.Time `json:"retry_at,omitzero"`
-	// CallbackHash tells a callback that comes again from another one.
+	// CallbackHash distinguishes a callback that comes again from another one.
 	CallbackHash []byte `json:"callback_hash,omitempty"`
 	// ConnectCodeHash is SHA-256 of the connect code, WrongTries how often
 	// another one was offered.
@@ -98,7 +98,7 @@ type Session struct {
 	DeletionCount int `json:"-"`
 }
 
-// A Caller is who made a request to the engine, as Vault tells.
+// A Caller is the caller of a request to the engine, as Vault names it.
 type Caller struct {
 	Actor       string `json:"actor,omitempty"`
 	EntityID    string `json:"entity_id,omitempty"`

@@ -14,7 +14,7 @@ import (
 type Settings struct {
 	Version int `json:"version"`
 	// TenantMetadataKey names the metadata of a caller's entity that says which
-	// tenant the caller is bound to. "": nobody is bound.
+	// tenant the caller is bound to. "": no caller is bound.
 	TenantMetadataKey string `json:"tenant_metadata_key,omitempty"`
 	// UnboundCallers says what callers without that metadata may do. "": what their
 	// policy allows.

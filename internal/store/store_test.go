@@ -295,7 +295,7 @@ func TestKeyringIsCreatedOnce(t *testing.T) {
 	arrived.Add(n)
 	var looks atomic.Int64
 	storage.Fail(func(_ int, op storagetest.Operation) error {
-		// Nobody goes on before all have seen that there is none.
+		// None goes on before all have seen that there is none.
 		if op == (storagetest.Operation{Verb: "get", Key: "keyring/tenant/org_new"}) && looks.Add(1) <= n {
 			arrived.Done()
 			arrived.Wait()

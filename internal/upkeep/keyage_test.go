@@ -189,7 +189,7 @@ func TestOldKeysAreRotatedOneAtATime(t *testing.T) {
 			t.Errorf("%d of %d are planned %v from now", planned, n, d)
 		}
 	}
-	// Who sets the same period each day puts nothing off.
+	// Setting the same period each day postpones nothing.
 	e.Clock.Advance(time.Minute)
 	rotateEvery(e, "240h")
 	for i, before := range plans {
@@ -272,7 +272,7 @@ func TestRotationByAgeSurvivesCrash(t *testing.T) {
 				return e
 			}
 			enginetest.EachCrash(setup, step.act, func(e *enginetest.Engine, f enginetest.Failure) {
-				rotateEvery(e, "240h") // as whoever got no answer does
+				rotateEvery(e, "240h") // as a caller does that got no answer
 				e.WriteStatic(enginetest.StaticStripe, "api_key", enginetest.APIKey)
 				e.After(10 * time.Minute)
 				if keyVersion(e) == 1 {

@@ -99,7 +99,7 @@ func checkDue(e *enginetest.Engine, refs []string) {
 func minuteName(t time.Time) string { return fmt.Sprintf("%010d", t.Unix()/60) }
 
 // TestShortIntervalChecksAllSoon is what operations.md says to do
-// by who cannot wait a day: naming the interval that is set already would bring
+// by an operator that cannot wait a day: naming the interval that is set already would bring
 // no check forward.
 func TestShortIntervalChecksAllSoon(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})

@@ -21,7 +21,7 @@ const (
 	scope     = "email,user_birthday,user_link,user_location,pages_show_list,pages_read_engagement,pages_manage_posts"
 )
 
-// simulator is a Facebook with one app and Ada, who has two pages.
+// simulator is a Facebook with one app and one person, Ada, with two pages.
 type simulator struct {
 	*authpipetest.Facebook
 	t *testing.T
