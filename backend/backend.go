@@ -223,9 +223,9 @@ func fallbacks(providers map[string]provider.Provider) map[string]store.Config {
 		all[name] = store.Config{
 			InstallationScopes:  d.InstallationScopes,
 			UserScopes:          d.UserScopes,
-			GraphVersion:        d.APIVersion,
-			DialogURL:           d.AuthorizationBase,
-			GraphURL:            d.APIBase,
+			APIVersion:          d.APIVersion,
+			AuthorizationBase:   d.AuthorizationBase,
+			APIBase:             d.APIBase,
 			PKCE:                flow.PKCEAuto,
 			Completion:          flow.Confirm,
 			RequireInstallation: &yes,

@@ -116,15 +116,15 @@ func (c configPaths) read(ctx context.Context, _ *logical.Request, d *framework.
 		"return_urls":           append([]string{}, config.ReturnURLs...),
 		"installation_scopes":   append([]string{}, config.InstallationScopes...),
 		"user_scopes":           append([]string{}, config.UserScopes...),
-		"graph_version":         config.GraphVersion,
+		"graph_version":         config.APIVersion,
 		"pkce":                  config.PKCE,
 		"completion":            config.Completion,
 		"require_installation":  *config.RequireInstallation,
 		"session_ttl":           seconds(config.SessionTTL),
 		"check_interval":        seconds(*config.CheckInterval),
 		"enabled":               *config.Enabled,
-		"dialog_url":            config.DialogURL,
-		"graph_url":             config.GraphURL,
+		"dialog_url":            config.AuthorizationBase,
+		"graph_url":             config.APIBase,
 		"app_name":              config.AppName,
 	}
 	view["installation_config_id"], view["user_config_id"] = config.InstallationConfig, config.UserConfig
@@ -255,8 +255,8 @@ func mergeConfig(old store.Config, d *framework.FieldData) (store.Config, error)
 	c := old
 	for name, into := range map[string]*string{
 		"client_id": &c.ClientID, "installation_config_id": &c.InstallationConfig, "user_config_id": &c.UserConfig, "public_url": &c.PublicURL,
-		"graph_version": &c.GraphVersion, "pkce": &c.PKCE, "completion": &c.Completion,
-		"dialog_url": &c.DialogURL, "graph_url": &c.GraphURL, "app_name": &c.AppName,
+		"graph_version": &c.APIVersion, "pkce": &c.PKCE, "completion": &c.Completion,
+		"dialog_url": &c.AuthorizationBase, "graph_url": &c.APIBase, "app_name": &c.AppName,
 	} {
 		if _, named := d.Raw[name]; named {
 			*into = text(d, name)

@@ -48,7 +48,7 @@ func checkConfig(name string, c store.Config) error {
 			}
 		}
 	}
-	for field, base := range map[string]string{"dialog_url": c.DialogURL, "graph_url": c.GraphURL, "public_url": c.PublicURL} {
+	for field, base := range map[string]string{"dialog_url": c.AuthorizationBase, "graph_url": c.APIBase, "public_url": c.PublicURL} {
 		if base == "" {
 			continue
 		}

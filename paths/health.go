@@ -108,7 +108,7 @@ func (h healthPaths) provider(ctx context.Context, name string) (map[string]any,
 		if err != nil {
 			return nil, err
 		}
-		if served := w.Served(); served != "" && served != config.GraphVersion {
+		if served := w.Served(); served != "" && served != config.APIVersion {
 			view["served_version"] = served
 		}
 	}

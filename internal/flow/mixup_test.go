@@ -77,9 +77,9 @@ func newFlow(t *testing.T, facebooks map[string]*authpipetest.Facebook) *flow.Fl
 		providers[name] = facebook.New(http.DefaultTransport, time.Now)
 		err := s.Mount.UpdateConfig(t.Context(), name, func(store.Config) (store.Config, error) {
 			return store.Config{
-				ClientID: "123", ClientSecret: oauth.NewSecret("SEC"), RedirectURIs: []string{redirect}, InstallationScopes: []string{"email"}, GraphVersion: "v26.0",
+				ClientID: "123", ClientSecret: oauth.NewSecret("SEC"), RedirectURIs: []string{redirect}, InstallationScopes: []string{"email"}, APIVersion: "v26.0",
 				PKCE: flow.PKCENever, Completion: flow.Confirm, RequireInstallation: &yes, Enabled: &yes, SessionTTL: time.Minute, CheckInterval: &day, ClientSecretOverlap: &day,
-				DialogURL: base, GraphURL: base,
+				AuthorizationBase: base, APIBase: base,
 			}, nil
 		})
 		if err != nil {

@@ -168,7 +168,7 @@ func (s *state) provider(ctx context.Context, name string) (metrics []prometheus
 		return metrics, err
 	}
 	if served := w.Served(); served != "" {
-		metrics = append(metrics, gauge(endedDesc, truth(served != config.GraphVersion), name))
+		metrics = append(metrics, gauge(endedDesc, truth(served != config.APIVersion), name))
 	}
 	return metrics, nil
 }

@@ -25,7 +25,7 @@ type Config struct {
 	ReturnURLs          []string       `json:"return_urls,omitempty"`
 	InstallationScopes  []string       `json:"installation_scopes,omitempty"`
 	UserScopes          []string       `json:"user_scopes,omitempty"`
-	GraphVersion        string         `json:"graph_version,omitempty"`
+	APIVersion          string         `json:"graph_version,omitempty"`
 	PKCE                string         `json:"pkce,omitempty"`
 	Completion          string         `json:"completion,omitempty"`
 	RequireInstallation *bool          `json:"require_installation,omitempty"`
@@ -33,8 +33,8 @@ type Config struct {
 	CheckInterval       *time.Duration `json:"check_interval,omitempty"`
 	Enabled             *bool          `json:"enabled,omitempty"`
 	AppName             string         `json:"app_name,omitempty"`
-	DialogURL           string         `json:"dialog_url,omitempty"`
-	GraphURL            string         `json:"graph_url,omitempty"`
+	AuthorizationBase   string         `json:"dialog_url,omitempty"`
+	APIBase             string         `json:"graph_url,omitempty"`
 
 	// SecretForeign says that ClientSecret was written for another ClientID, which
 	// was changed since: once replaced, it is no fallback.
@@ -94,7 +94,7 @@ func (c Config) Resolve(fallback Config) Config {
 	if len(c.UserScopes) == 0 {
 		c.UserScopes, c.defaultUserScopes = fallback.UserScopes, true
 	}
-	c.GraphVersion = cmp.Or(c.GraphVersion, fallback.GraphVersion)
+	c.APIVersion = cmp.Or(c.APIVersion, fallback.APIVersion)
 	c.PKCE = cmp.Or(c.PKCE, fallback.PKCE)
 	c.Completion = cmp.Or(c.Completion, fallback.Completion)
 	c.RequireInstallation = cmp.Or(c.RequireInstallation, fallback.RequireInstallation)
@@ -102,8 +102,8 @@ func (c Config) Resolve(fallback Config) Config {
 	c.CheckInterval = cmp.Or(c.CheckInterval, fallback.CheckInterval)
 	c.ClientSecretOverlap = cmp.Or(c.ClientSecretOverlap, fallback.ClientSecretOverlap)
 	c.Enabled = cmp.Or(c.Enabled, fallback.Enabled)
-	c.DialogURL = cmp.Or(c.DialogURL, fallback.DialogURL)
-	c.GraphURL = cmp.Or(c.GraphURL, fallback.GraphURL)
+	c.AuthorizationBase = cmp.Or(c.AuthorizationBase, fallback.AuthorizationBase)
+	c.APIBase = cmp.Or(c.APIBase, fallback.APIBase)
 	return c
 }
 
@@ -144,7 +144,7 @@ func (c Config) ConfigFor(ref tenant.Ref) string {
 func (c Config) Client() oauth.Client {
 	client := oauth.Client{
 		ID: c.ClientID, Secret: c.ClientSecret, OtherSecret: c.FormerSecret, Token: c.ClientToken, Accepted: c.accepted,
-		APIVersion: c.GraphVersion, AuthorizationBase: c.DialogURL, APIBase: c.GraphURL,
+		APIVersion: c.APIVersion, AuthorizationBase: c.AuthorizationBase, APIBase: c.APIBase,
 	}
 	if c.FormerAccepted {
 		client.Secret, client.OtherSecret = client.OtherSecret, client.Secret

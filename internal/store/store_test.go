@@ -74,9 +74,9 @@ func config() store.Config {
 	no, interval := false, 12*time.Hour
 	return store.Config{
 		ClientID: "123", ClientSecret: oauth.NewSecret("SEC"), RedirectURIs: []string{"https://e/cb"}, PublicURL: "https://e", ReturnURLs: []string{"https://e/r"},
-		InstallationScopes: []string{"a"}, UserScopes: []string{"b"}, GraphVersion: "v26.0", PKCE: "auto", Completion: "confirm",
+		InstallationScopes: []string{"a"}, UserScopes: []string{"b"}, APIVersion: "v26.0", PKCE: "auto", Completion: "confirm",
 		ClientSecretOverlap: &interval, ClientToken: oauth.NewSecret("CT"), InstallationConfig: "31", UserConfig: "32", FormerSecret: oauth.NewSecret("OLD"), FormerSecretUntil: noon.Add(time.Hour), FormerAccepted: true,
-		RequireInstallation: &no, SessionTTL: time.Minute, CheckInterval: &interval, Enabled: &no, DialogURL: "https://d", GraphURL: "https://g",
+		RequireInstallation: &no, SessionTTL: time.Minute, CheckInterval: &interval, Enabled: &no, AuthorizationBase: "https://d", APIBase: "https://g",
 	}
 }
 
