@@ -206,8 +206,8 @@ func (b *Backend) wrote(events []event.Event) {
 func versions(providers map[string]provider.Provider) map[string][]string {
 	all := map[string][]string{}
 	for name, p := range providers {
-		if v, ok := p.(provider.Versioned); ok {
-			all[name] = v.Versions()
+		if served := p.Versions(); served != nil {
+			all[name] = served
 		}
 	}
 	return all

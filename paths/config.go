@@ -144,13 +144,11 @@ func (c configPaths) write(ctx context.Context, _ *logical.Request, d *framework
 		if err != nil {
 			return store.Config{}, err
 		}
-		if err := checkConfig(name, merged); err != nil {
+		if err := checkConfig(p, merged); err != nil {
 			return store.Config{}, err
 		}
-		if checker, ok := p.(provider.ClientChecker); ok {
-			if err := checker.CheckClient(merged.Client()); err != nil {
-				return store.Config{}, err
-			}
+		if err := p.CheckClient(merged.Client()); err != nil {
+			return store.Config{}, err
 		}
 		newSecret = merged.ClientSecret != old.ClientSecret
 		merged = c.rotate(name, old, merged)

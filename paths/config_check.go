@@ -11,6 +11,7 @@ import (
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
 )
 
@@ -21,7 +22,7 @@ const maxAppName = 64
 const maxURIs = 100
 
 // checkConfig returns an error if the configuration cannot be stored.
-func checkConfig(name string, c store.Config) error {
+func checkConfig(p provider.Provider, c store.Config) error {
 	for field, value := range map[string]string{"client_id": c.ClientID, "client_secret": c.ClientSecret.Reveal(), "client_token": c.ClientToken.Reveal(),
 		"installation_config_id": c.InstallationConfig, "user_config_id": c.UserConfig,
 	} {
@@ -60,7 +61,7 @@ func checkConfig(name string, c store.Config) error {
 		}
 	}
 	for field, scopes := range map[string][]string{"installation_scopes": c.InstallationScopes, "user_scopes": c.UserScopes} {
-		if err := flow.CheckScopes(field, scopes); err != nil {
+		if err := flow.CheckScopes(p, field, scopes); err != nil {
 			return err
 		}
 	}

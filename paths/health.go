@@ -100,7 +100,7 @@ func (h healthPaths) read(ctx context.Context, _ *logical.Request, _ *framework.
 
 func (h healthPaths) provider(ctx context.Context, name string) (map[string]any, error) {
 	view := map[string]any{}
-	if w := h.Breaker.Witness(name); w != nil {
+	if w, ok := h.Breaker.Providers[name]; ok { // else another build configured it
 		if ahead, known := w.Skew(); known {
 			view["clock_skew"] = seconds(ahead)
 		}

@@ -10,11 +10,10 @@ import (
 // scopeWarnings warns of the scopes of a field that the provider is not known to have. Each
 // warning names the nearest that it has.
 func scopeWarnings(p provider.Provider, name, field string, scopes []string) (warnings []string) {
-	lister, ok := p.(provider.ScopeLister)
-	if !ok {
+	known := p.Scopes()
+	if known == nil {
 		return nil
 	}
-	known := lister.Scopes()
 	for _, scope := range scopes {
 		if slices.Contains(known, scope) {
 			continue

@@ -16,7 +16,7 @@ import (
 var completeFields = joined(answerFields, map[string]*framework.FieldSchema{
 	"actor":        {Type: framework.TypeString, Required: true, Description: "Your application's own id of the person who is signed in to it now. It must be the actor of the session."},
 	"connect_code": {Type: framework.TypeString, Description: "The code that the callback page shows, or hands to return_url.", DisplayAttrs: secret("")},
-	// Facebook sends both where the authorization URL has return_scopes.
+	// Some providers send both, if the authorization URL asks for them.
 	"granted_scopes": {Type: framework.TypeString, Description: "The provider's granted_scopes. It is ignored: the engine asks the provider what was granted."},
 	"denied_scopes":  {Type: framework.TypeString, Description: "The provider's denied_scopes, ignored likewise."},
 })

@@ -114,8 +114,8 @@ var errWrapped = oauth.Errorf(oauth.InvalidRequest, "the answer cannot be wrappe
 
 func wrapped(req *logical.Request) bool { return req.WrapInfo != nil && req.WrapInfo.TTL > 0 }
 
-// greet answers an empty 200, which Facebook requires. Without an HTTP body Vault would
-// answer 204.
+// greet answers an empty 200, which a provider may require. Without an HTTP body Vault
+// would answer 204.
 func (webhookPaths) greet(_ context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	if wrapped(req) {
 		return nil, errWrapped

@@ -81,7 +81,7 @@ const (
 	// whether the circuit opens.
 	failureThreshold = 5
 	// ShortestPause and longestPause bound a pause whose length the provider does not
-	// name. Facebook counts by the hour.
+	// name. Many count by the hour.
 	ShortestPause, longestPause = 5 * time.Minute, time.Hour
 	// longestOutage bounds a pause whose length the provider names.
 	longestOutage = 24 * time.Hour
@@ -213,13 +213,6 @@ func (b *Breaker) Client(ctx context.Context, name string) (provider.Provider, s
 		return nil, store.Config{}, &provider.Error{Class: provider.Misconfigured, Op: "finding the client", Message: "config/" + name + " is missing"}
 	}
 	return p, c, err
-}
-
-// Witness returns the provider's record of its server's last answer, or nil if it has
-// none.
-func (b *Breaker) Witness(name string) provider.Witness {
-	w, _ := b.Providers[name].(provider.Witness)
-	return w
 }
 
 // circuit returns the provider's circuit, as the active node has stored it.

@@ -231,8 +231,7 @@ func (b *Breaker) close(ctx context.Context, name string, c *circuit) {
 }
 
 // probe makes a call that shows whether the provider works for the client. known is false
-// if the client's configuration could not be read. A provider that has no probe is taken
-// to work.
+// if the client's configuration could not be read.
 func (b *Breaker) probe(name string) (e *provider.Error, known bool) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -240,10 +239,6 @@ func (b *Breaker) probe(name string) (e *provider.Error, known bool) {
 			e, known = &provider.Error{Class: provider.Transient, Op: "probing the provider", Message: "internal error"}, true
 		}
 	}()
-	p, ok := b.Providers[name].(provider.Prober)
-	if !ok {
-		return nil, true
-	}
 	calls, cancel := provider.Within(b.Context)
 	defer cancel()
 	config, err := b.Store.Mount.Config(calls, name)
@@ -254,7 +249,7 @@ func (b *Breaker) probe(name string) (e *provider.Error, known bool) {
 		return nil, false
 	}
 	began := b.Now()
-	err = p.Probe(calls, config.Client())
+	err = b.Providers[name].Probe(calls, config.Client())
 	b.Called(name, "probe", err, b.Now().Sub(began))
 	errors.As(err, &e)
 	return e, true

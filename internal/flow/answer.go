@@ -3,12 +3,13 @@ package flow
 import (
 	"crypto/sha256"
 	"strings"
+	"unicode"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
 // An Answer is what the provider sent to the redirect URI (RFC 6749, sections
-// 4.1.2 and 4.1.2.1, and Facebook's additions). Anyone can send one.
+// 4.1.2 and 4.1.2.1, and the additions of some providers). Anyone can send one.
 type Answer struct {
 	State            oauth.Secret
 	Code             oauth.Secret
@@ -19,25 +20,29 @@ type Answer struct {
 	ErrorMessage     string
 }
 
-// Longer answers are not looked up. Facebook names no limit for its codes; they are a few
-// hundred characters long.
+// Longer answers are not looked up. Codes are a few hundred characters long.
 const (
 	maxCode  = 4096
 	maxError = 1024
 )
 
-// trimmed returns the answer without the end of a copied URL: Facebook redirects to one
-// that ends in #_=_. A state or a code contains no #, but the text of an error may.
+// trimmed returns the answer without the fragment of a copied URL: some providers redirect
+// to one that has a fragment, such as #_=_. A state or a code contains no #, but the text of
+// an error may, before a word.
 func (a Answer) trimmed() Answer {
 	a.State, a.Code = withoutFragment(a.State), withoutFragment(a.Code)
 	for _, s := range []*string{&a.Error, &a.ErrorReason, &a.ErrorCode} {
 		*s, _, _ = strings.Cut(*s, "#")
 	}
 	for _, s := range []*string{&a.ErrorDescription, &a.ErrorMessage} {
-		*s = strings.TrimSuffix(*s, "#_=_")
+		if i := strings.LastIndex(*s, "#"); i >= 0 && !strings.ContainsFunc((*s)[i:], isWordRune) {
+			*s = (*s)[:i]
+		}
 	}
 	return a
 }
+
+func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 func withoutFragment(s oauth.Secret) oauth.Secret {
 	before, _, _ := strings.Cut(s.Reveal(), "#")

@@ -63,7 +63,10 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 	if !*config.Enabled {
 		return Begun{}, oauth.Errorf(oauth.Suspended, "provider %s takes no new sessions; to allow them, write config/%s enabled=true", r.Ref.Provider, r.Ref.Provider)
 	}
-	if err := r.fill(config); err != nil {
+	if r.SDK && p.Defaults().SDK == "" {
+		return Begun{}, oauth.Invalid("grant", "must be code: the provider has no JavaScript SDK that hands out codes")
+	}
+	if err := r.fill(p, config); err != nil {
 		return Begun{}, err
 	}
 	if err := admission.Connect(ctx, f.Store, r.Ref, *config.RequireInstallation); err != nil {
@@ -141,7 +144,7 @@ func (f *Flow) dataAccessEnds(ctx context.Context, ref tenant.Ref) (bool, error)
 }
 
 // fill checks the request against the configuration, and fills in its empty fields.
-func (r *Request) fill(c store.Config) error {
+func (r *Request) fill(p provider.Provider, c store.Config) error {
 	installation := r.Ref.Kind() == tenant.Installation
 	switch {
 	case r.Completion == "" && !r.SDK:
@@ -196,11 +199,11 @@ func (r *Request) fill(c store.Config) error {
 	if r.expected = r.Scopes; r.configID != "" {
 		r.expected = c.ExpectedScopes(r.Ref)
 	}
-	return CheckScopes("scopes", r.Scopes)
+	return CheckScopes(p, "scopes", r.Scopes)
 }
 
 // openID is the scope of an OpenID Connect request: the nonce binds the ID token
-// to the session and, at Facebook, PKCE the code.
+// to the session.
 const openID = "openid"
 
 // checkSDK returns an error if the request has a field that grant=sdk does not allow.
@@ -228,15 +231,17 @@ func CheckActor(s string) error {
 const maxScopes = 100
 
 // CheckScopes returns an error that names field if one of scopes is no scope-token
-// (RFC 6749, section 3.3). A comma is not allowed, either: Facebook separates scopes by
-// commas.
-func CheckScopes(field string, scopes []string) error {
+// (RFC 6749, section 3.3), or the provider cannot be asked for it.
+func CheckScopes(p provider.Provider, field string, scopes []string) error {
 	if len(scopes) > maxScopes {
 		return oauth.Invalid(field, "must be %d scopes at the most", maxScopes)
 	}
 	for _, scope := range scopes {
-		if scope == "" || len(scope) > 128 || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`",\`, r) }) {
-			return oauth.Invalid(field, "must be scopes of 1 to 128 visible ASCII characters without comma, quote or backslash")
+		if scope == "" || len(scope) > 128 || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\`, r) }) {
+			return oauth.Invalid(field, "must be scopes of 1 to 128 visible ASCII characters without quote or backslash")
+		}
+		if rule := p.CheckScope(scope); rule != "" {
+			return oauth.Invalid(field, "%s", rule)
 		}
 	}
 	return nil
@@ -246,6 +251,5 @@ func sendsPKCE(p provider.Provider, setting string, scopes []string) bool {
 	if setting != PKCEAuto {
 		return setting == PKCEAlways
 	}
-	b, ok := p.(provider.PKCEBinder)
-	return !ok || b.BindsPKCE(scopes)
+	return p.BindsPKCE(scopes)
 }

@@ -211,7 +211,7 @@ func (f *Flow) page(ctx context.Context, s store.Session, a Answer, err error) C
 	}
 	_, config, configErr := f.client(ctx, s.Ref.Provider)
 	page.Application, page.Provider = config.AppName, s.Ref.Provider
-	if p, ok := f.Providers[s.Ref.Provider].(provider.Named); ok {
+	if p, ok := f.Providers[s.Ref.Provider]; ok {
 		page.Provider = p.DisplayName()
 	}
 	switch {

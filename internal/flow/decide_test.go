@@ -5,11 +5,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/flow"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 )
 
 // state has the form of one: 32 bytes in base64url.
@@ -119,15 +121,16 @@ func TestCheckActor(t *testing.T) {
 }
 
 func TestCheckScopes(t *testing.T) {
+	p := facebook.New(nil, time.Now) // whose scopes have no comma
 	for scope, ok := range map[string]bool{
 		"pages_show_list": true, "https://www.googleapis.com/auth/drive": true, strings.Repeat("a", 128): true,
 		"": false, strings.Repeat("a", 129): false, "a b": false, "a,b": false, `a"b`: false, `a\b`: false, "é": false,
 	} {
-		if err := flow.CheckScopes("scopes", []string{scope}); (err == nil) != ok {
+		if err := flow.CheckScopes(p, "scopes", []string{scope}); (err == nil) != ok {
 			t.Errorf("%q: %v", scope, err)
 		}
 	}
-	if err := flow.CheckScopes("scopes", make([]string, 101)); err == nil || !strings.Contains(err.Error(), "100 scopes") {
+	if err := flow.CheckScopes(p, "scopes", make([]string, 101)); err == nil || !strings.Contains(err.Error(), "100 scopes") {
 		t.Errorf("101 scopes: %v", err)
 	}
 }

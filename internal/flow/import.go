@@ -54,11 +54,10 @@ func (f *Flow) Import(ctx context.Context, i Import) (c store.Credential, warnin
 func refusedImport(p provider.Provider, i Import, err error) error {
 	refusal := provider.Refusal(err)
 	var e *provider.Error
-	explainer, ok := p.(provider.ImportExplainer)
-	if !ok || !errors.As(err, &e) {
+	if !errors.As(err, &e) {
 		return refusal
 	}
-	switch why := explainer.ExplainImport(e, i.AccessToken); {
+	switch why := p.ExplainImport(e, i.AccessToken); {
 	case why.Text == "":
 		return refusal
 	case why.Malformed:

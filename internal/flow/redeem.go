@@ -162,7 +162,7 @@ func (rd *redeemer) exchange(ctx context.Context, s store.Session, r *redemption
 		token, err = p.Settle(calls, config.Client(), r.token)
 		var e *provider.Error
 		if errors.As(err, &e) && e.Class == provider.NeedsReauth && e.Uncertain {
-			// The token was issued a moment ago. Facebook sometimes calls living tokens dead.
+			// The token was issued a moment ago. Some providers call living tokens dead at times.
 			err = e.Reclassified(provider.Transient, provider.ConcernsToken)
 		}
 		return err
@@ -173,7 +173,7 @@ func (rd *redeemer) exchange(ctx context.Context, s store.Session, r *redemption
 // settle stores the redemption's end. If the provider could not be reached, what is left to
 // redeem is parked again. If it answered, the session has ended.
 func (rd *redeemer) settle(ctx context.Context, s store.Session, r *redemption, cause error) (store.Session, error) {
-	refusal := refusalOf(s, cause)
+	refusal := rd.refusalOf(s, cause)
 	session, err := rd.sessions.take(ctx, s.ID, func(s *store.Session) error {
 		switch {
 		case cause == nil:
@@ -218,14 +218,18 @@ func (rd *redeemer) settle(ctx context.Context, s store.Session, r *redemption, 
 // refusalOf returns cause as the caller gets it. What to do about a code that was issued
 // for another redirect URI depends on the session. So the result does not wrap the
 // provider's error, whose advice [provider.Refusal] would prefer to this one.
-func refusalOf(s store.Session, cause error) error {
+func (rd *redeemer) refusalOf(s store.Session, cause error) error {
 	switch {
 	case !errors.Is(cause, provider.ErrRedirectMismatch):
 		return provider.Refusal(cause)
 	case s.SDK:
 		return oauth.Errorf(oauth.Misconfigured, "%v; the session was begun with grant=sdk, for a code that the provider's JavaScript SDK hands to your page: for a code that came to a redirect URI, begin again without grant", cause)
 	}
-	return oauth.Errorf(oauth.Misconfigured, "%v; the code was not issued for this session's redirect_uri: begin again, with grant=sdk if the code comes from the provider's JavaScript SDK (FB.login, Embedded Signup)", cause)
+	advice := "begin again"
+	if p, ok := rd.Providers[s.Ref.Provider]; ok && p.Defaults().SDK != "" {
+		advice += ", with grant=sdk if the code comes from the provider's JavaScript SDK (" + p.Defaults().SDK + ")"
+	}
+	return oauth.Errorf(oauth.Misconfigured, "%v; the code was not issued for this session's redirect_uri: %s", cause, advice)
 }
 
 // retryable reports whether the redemption may succeed when it is repeated: the provider

@@ -18,10 +18,7 @@ func (f *Flow) Verify(ctx context.Context, name string) ([]provider.Finding, err
 	defer cancel()
 	client := config.Client()
 	client.Secret, client.OtherSecret = config.ClientSecret, config.FormerSecret
-	var findings []provider.Finding
-	if v, ok := p.(provider.Verifier); ok {
-		findings = v.Verify(calls, client)
-	}
+	findings := p.Verify(calls, client)
 	if v, ok := p.(provider.RedirectVerifier); ok {
 		return append(findings, v.VerifyRedirects(calls, client, config.RedirectURIs)...), nil
 	}

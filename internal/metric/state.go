@@ -156,8 +156,8 @@ func (s *state) provider(ctx context.Context, name string) (metrics []prometheus
 			metrics = append(metrics, gauge(untilDesc, unix(outage.Until), name))
 		}
 	}
-	w := s.breaker.Witness(name)
-	if w == nil {
+	w, ok := s.breaker.Providers[name]
+	if !ok { // another build configured it
 		return metrics, nil
 	}
 	if ahead, known := w.Skew(); known {

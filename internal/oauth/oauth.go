@@ -25,8 +25,8 @@ type Client struct {
 	// Token is the provider's substitute for the secret, for programs that cannot
 	// keep a secret. "": none is known.
 	Token Secret
-	// APIVersion is the version of the provider's API in calls, "v27.0" for
-	// Facebook's Graph API.
+	// APIVersion is the version of the provider's API in calls. "": the API has no
+	// versions.
 	APIVersion string
 	// AuthorizationBase and APIBase are the base URLs of the provider's
 	// authorization endpoint and API, without a trailing slash.
@@ -40,10 +40,9 @@ type Token struct {
 	// Type is how the token is presented, "bearer" (RFC 6749, section 7.1).
 	Type string `json:"token_type"`
 	// Account is the provider's id of the person or system user that granted
-	// the token. At Facebook it is scoped to the app.
+	// the token. It may depend on the client.
 	Account string `json:"account"`
-	// Kind is the provider's word for the kind of token: "USER", "PAGE",
-	// "SYSTEM_USER" at Facebook. "": not known.
+	// Kind is the provider's word for the kind of token. "": not known.
 	Kind string `json:"kind,omitempty"`
 	// Business is the provider's id of the business that the token is for. "":
 	// for none, or not known.

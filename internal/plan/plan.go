@@ -16,8 +16,8 @@ const (
 	// sweepLag is how late due work may be done: its minute has to end, the next tick
 	// to come, and the work before it to be done.
 	sweepLag = 4 * time.Minute
-	// retryExhausted is when a refresh is repeated that gave no longer life. Facebook
-	// extends a token at most once a day.
+	// retryExhausted is when a refresh is repeated that gave no longer life.
+	// A provider may extend a token at most once a day.
 	retryExhausted = 24 * time.Hour
 	// RetryRefused is when a refresh or a check is repeated after the provider refused
 	// the client for this credential alone, or if there is no client. The provider works

@@ -88,6 +88,10 @@ var (
 	// ErrRedirectMismatch is returned if an authorization code was issued for
 	// another redirect URI than it was presented with, or for none.
 	ErrRedirectMismatch = errors.New("authorization code was issued for another redirect URI")
+	// ErrCodeRefused is returned if an authorization code is refused and the server
+	// does not say why: it was used, is too old, or was issued for another redirect URI
+	// or code verifier (RFC 6749, section 5.2, "invalid_grant").
+	ErrCodeRefused = errors.New("authorization code was refused")
 	// ErrPending is returned if the person has not approved a device login yet.
 	ErrPending = errors.New("authorization is pending")
 	// ErrCircuitOpen is returned instead of a call while calls to the provider, or for
@@ -188,7 +192,7 @@ func Refusal(err error) error {
 	switch {
 	case errors.Is(e, ErrCodeUsed):
 		return oauth.Errorf(oauth.SessionUsed, "%w; begin again", e)
-	case errors.Is(e, ErrCodeExpired):
+	case errors.Is(e, ErrCodeExpired), errors.Is(e, ErrCodeRefused):
 		return oauth.Errorf(oauth.SessionExpired, "%w; begin again", e)
 	case errors.Is(e, ErrOutlived):
 		return oauth.Errorf(oauth.Unavailable, "%w; delete again afterwards, or with force=true", e)
@@ -202,7 +206,7 @@ func Refusal(err error) error {
 		}
 		return oauth.Errorf(oauth.Throttled, "%w; try again after %s", e, e.Until.UTC().Format(time.RFC3339))
 	case Misconfigured:
-		return oauth.Errorf(oauth.Misconfigured, "%w; the provider refuses this client: check client_id, client_secret, redirect_uris and graph_version in the provider's config", e)
+		return oauth.Errorf(oauth.Misconfigured, "%w; the provider refuses this client: check the client's id, secret, redirect URIs and API version in the provider's config", e)
 	case NeedsReauth, Permission:
 		return oauth.Errorf(oauth.NeedsReauth, "%w; the person must connect again", e)
 	case Revoked:

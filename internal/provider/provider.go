@@ -1,6 +1,7 @@
 // Package provider is the seam between the engine and the authorization
 // servers whose tokens it keeps. A dialect (package facebook) implements
-// [Provider], and the optional interfaces for what else its server can do.
+// [Provider], and the optional interfaces for what only some servers can do.
+// Package providertest holds a dialect against the contract.
 package provider
 
 import (
@@ -49,38 +50,112 @@ func Budget(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // A Provider speaks one authorization server's dialect of OAuth 2.0. It keeps
-// no state and is safe for concurrent use.
+// no state but a Witness's and is safe for concurrent use.
 //
 // Each method that calls the server returns an [*Error] if the server refused,
-// failed or could not be reached.
+// failed or could not be reached. A call ends when its context ends. Where the
+// server refuses the client, OtherSecret is tried in place of Secret: see
+// [WithEither]. No error shows a secret.
 type Provider interface {
+	Description
+	Granter
+	Refresher
+	Witness
+
+	// Probe makes one call that succeeds if the server works and accepts c: its
+	// id, its secret and its API version. It concerns no token.
+	Probe(ctx context.Context, c oauth.Client) error
+
+	// Verify asks the server whether c is set up as it should be. It tries Secret and,
+	// if there is one, OtherSecret, and calls Accepted with the one that the server
+	// accepts. What cannot be found out is a finding, too.
+	Verify(ctx context.Context, c oauth.Client) []Finding
+}
+
+// A Description is what is known of a server without a call.
+type Description interface {
+	// DisplayName returns the name by which people know the server: "Facebook".
+	DisplayName() string
+
 	// Defaults returns what a configuration falls back on.
 	Defaults() Defaults
 
+	// Versions returns the versions of the server's API that this build knows and
+	// that have not ended, oldest first. Nil: the API has no versions.
+	Versions() []string
+
+	// Scopes returns the scopes that the server documents. It may have others:
+	// what is not among them is worth a warning, and is not refused. Nil: they are
+	// not known.
+	Scopes() []string
+
+	// CheckScope returns the rule that scope breaks, "must be …", or "". The scope is
+	// a scope-token (RFC 6749, section 3.3); the server may be stricter.
+	CheckScope(scope string) (rule string)
+
+	// CheckClient returns an [oauth.InvalidRequest] error for the field of the provider's
+	// configuration, with the rule and what to do, if the client's id or API version cannot
+	// be one of the server's.
+	CheckClient(c oauth.Client) error
+
+	// BindsPKCE reports whether a request for scopes would bind a PKCE challenge
+	// (RFC 7636).
+	BindsPKCE(scopes []string) bool
+}
+
+// A Granter obtains tokens.
+type Granter interface {
 	// AuthorizationURL returns the authorization request (RFC 6749, section
-	// 4.1.1) that r describes. It calls nobody.
+	// 4.1.1) that r describes. It makes no call.
 	AuthorizationURL(c oauth.Client, r AuthorizationRequest) (string, error)
 
 	// Exchange redeems an authorization code (RFC 6749, section 4.1.3). The
 	// token may be short-lived, and little may be known of it: see Settle.
-	// The error wraps [ErrCodeUsed] or [ErrCodeExpired] if that is why.
+	// The error wraps [ErrCodeUsed], [ErrCodeExpired] or [ErrRedirectMismatch] if
+	// that is why, and [ErrCodeRefused] if the server does not say which.
 	Exchange(ctx context.Context, c oauth.Client, g Grant) (oauth.Token, error)
 
-	// Settle makes of a new token one worth keeping: it trades a short-lived
+	// Settle makes of a new token one worth storing: it trades a short-lived
 	// token for a long-lived one, and asks the server for what it knows of it.
 	// It returns an error of class [Caller] if the token is not c's. Settle may
-	// be called again after an error.
+	// be called again after an error, so it spends nothing that the token needs.
 	Settle(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error)
 
-	// Refresh trades a living token for a fresh one. The fresh one may expire
-	// no later than the old: the caller compares. It must return an error of
-	// class [NeedsReauth] or [Revoked] if only the resource owner can help; any
-	// other error is taken to be passing, and Refresh is tried again.
+	// ExplainImport says what is wrong with a token that was obtained elsewhere,
+	// for which Settle returned e. It shows neither the token nor any secret. The
+	// zero Explanation: no more than e says.
+	ExplainImport(e *Error, token oauth.Secret) Explanation
+}
+
+// A Refresher keeps tokens alive.
+type Refresher interface {
+	// Refresh trades a token for a fresh one: a living access token, or a refresh
+	// token if it has one (RFC 6749, section 6). It is not called before
+	// old.RefreshAfter. The fresh token has old's account and, if the server gave no
+	// other, old's refresh token. It may be the same access token, and may expire no
+	// later than the old: the caller compares.
+	//
+	// Refresh must return an error of class [NeedsReauth] or [Revoked] if only the
+	// resource owner can help; any other error is taken to be passing, and Refresh is
+	// tried again. A server that rotates refresh tokens has spent the old one once it
+	// has answered: then Refresh returns the token, and makes no further call that
+	// could lose it.
 	Refresh(ctx context.Context, c oauth.Client, old oauth.Token) (oauth.Token, error)
 
 	// Inspect asks the server about a token: whose it is, its scopes, when it
-	// expires. Its errors are as those of Refresh.
+	// expires. Its errors are as those of Refresh. An access token that has ended
+	// while its refresh token lives is no error: it is returned with an ExpiresAt
+	// that is past.
 	Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error)
+}
+
+// A Witness records what the server's last answer says of the server.
+type Witness interface {
+	// Skew returns by how much our clock was ahead of the server's, to the second;
+	// false if it has not answered yet.
+	Skew() (ahead time.Duration, known bool)
+	// Served returns the API version by which it answered, or "".
+	Served() string
 }
 
 // A BatchInspector is a [Provider] that can be asked about many tokens at
@@ -99,18 +174,14 @@ type Inspection struct {
 	Err   error
 }
 
-// A Revoker is a [Provider] that can take an account's grant away.
+// A Revoker is a [Provider] that can take grants away. Without it a grant lives on
+// at the server when the engine deletes its credential.
 type Revoker interface {
-	// Revoke ends the grant under which t was issued, and so every token of t's
-	// account at this client. A grant that is gone already is no error.
+	// Revoke ends the grant under which t was issued, and so every token of it: its
+	// refresh token too. A grant that is gone already is no error.
 	Revoke(ctx context.Context, c oauth.Client, t oauth.Token) error
-}
-
-// A TokenRevoker is a [Revoker] that revokes some tokens one by one.
-type TokenRevoker interface {
-	Revoker
-	// RevokesAlone reports whether revoking t leaves the account's other tokens
-	// alone.
+	// RevokesAlone reports whether revoking t leaves the account's other grants at
+	// this client alone.
 	RevokesAlone(t oauth.Token) bool
 }
 
@@ -162,74 +233,12 @@ type DeviceCode struct {
 	ExpiresIn, Interval time.Duration
 }
 
-// A Verifier is a [Provider] that can be asked whether a client is set up as it
-// should be.
-type Verifier interface {
-	// Verify asks the server about c. OtherSecret, if there is one, is looked at
-	// as well as Secret, and Accepted is told which it is. What cannot be found out is a finding, too.
-	Verify(ctx context.Context, c oauth.Client) []Finding
-}
-
 // A RedirectVerifier is a [Provider] that can be asked, without a browser, whether
 // redirect URIs are registered with a client.
 type RedirectVerifier interface {
 	// VerifyRedirects returns a finding "redirect_uri" for each of uris, in their
 	// order. OtherSecret is as for Verify.
 	VerifyRedirects(ctx context.Context, c oauth.Client, uris []string) []Finding
-}
-
-// A Prober is a [Provider] that can be asked whether it answers at all, and
-// answers this client.
-type Prober interface {
-	// Probe makes one call that succeeds if the server works and accepts c: its
-	// id, its secret and its API version. It concerns no token.
-	Probe(ctx context.Context, c oauth.Client) error
-}
-
-// A Named is a [Provider] that has a name by which people know it.
-type Named interface {
-	// DisplayName returns it: "Facebook".
-	DisplayName() string
-}
-
-// A Witness is a [Provider] that remembers what the last answer told of the
-// server.
-type Witness interface {
-	// Skew returns by how much our clock was ahead of the server's, to the second;
-	// false if it has not answered yet.
-	Skew() (ahead time.Duration, known bool)
-	// Served returns the API version by which it answered, or "".
-	Served() string
-}
-
-// A Versioned is a [Provider] whose API has versions.
-type Versioned interface {
-	// Versions returns those that this build knows and that have not ended, oldest
-	// first.
-	Versions() []string
-}
-
-// A ScopeLister is a [Provider] whose scopes are known by name.
-type ScopeLister interface {
-	// Scopes returns the scopes that the server documents. It may have others:
-	// what is not among them is worth a warning, and is not refused.
-	Scopes() []string
-}
-
-// A ClientChecker is a [Provider] that knows the form of a client's settings.
-type ClientChecker interface {
-	// CheckClient returns an [oauth.InvalidRequest] error for the field of the provider's
-	// configuration, with the rule and what to do, if the client's id or API version cannot
-	// be one of the server's.
-	CheckClient(c oauth.Client) error
-}
-
-// An ImportExplainer is a [Provider] that can say why it refuses a token that was
-// obtained elsewhere.
-type ImportExplainer interface {
-	// ExplainImport says what is wrong with the token for which Settle returned e.
-	// It shows neither the token nor any secret.
-	ExplainImport(e *Error, token oauth.Secret) Explanation
 }
 
 // An Explanation is what is wrong with a token, for whoever brings it.
@@ -243,20 +252,14 @@ type Explanation struct {
 
 // A Finding is the outcome of one check of a client.
 type Finding struct {
-	// Check names what was looked at: "client_secret", "graph_version", ….
+	// Check names what was looked at: a field of the configuration, such as
+	// "client_secret", or "clock_skew".
 	Check string
 	OK    bool
 	// Expected says that what is not OK is as it should be for the time being.
 	Expected bool
 	// Detail says what was found and, if that is not well, what to do.
 	Detail string
-}
-
-// A PKCEBinder is a [Provider] that binds PKCE challenges (RFC 7636) in some
-// requests only.
-type PKCEBinder interface {
-	// BindsPKCE reports whether a request for scopes would bind a challenge.
-	BindsPKCE(scopes []string) bool
 }
 
 // Defaults are a provider's own values for fields of its configuration.
@@ -266,6 +269,9 @@ type Defaults struct {
 	APIVersion         string
 	AuthorizationBase  string
 	APIBase            string
+	// SDK names what of the provider's JavaScript SDK hands an authorization code to a
+	// page, without a redirect URI. "": nothing does.
+	SDK string
 	// CodeLife is how long an authorization code lasts; a parked one is given
 	// up after it.
 	CodeLife time.Duration

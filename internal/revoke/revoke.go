@@ -37,8 +37,8 @@ func New(o Options) *Revoker { return &Revoker{Options: o} }
 // Alone reports whether revoking the token leaves the account's other tokens alive. Any
 // other token is revoked with its whole grant.
 func (r *Revoker) Alone(providerName string, t oauth.Token) bool {
-	tokens, ok := r.Breaker.Providers[providerName].(provider.TokenRevoker)
-	return ok && tokens.RevokesAlone(t)
+	revoker, ok := r.Breaker.Providers[providerName].(provider.Revoker)
+	return ok && revoker.RevokesAlone(t)
 }
 
 // Token revokes the token of ref's account, and the grant with it unless it is revoked

@@ -17,7 +17,7 @@ import (
 const batchLimit = 50
 
 // BatchLimit implements [provider.BatchInspector].
-func (*Provider) BatchLimit() int { return batchLimit }
+func (inspector) BatchLimit() int { return batchLimit }
 
 // batched is one call of a batch.
 type batched struct {
@@ -35,8 +35,8 @@ type batchAnswer struct {
 }
 
 // InspectAll implements [provider.BatchInspector].
-func (p *Provider) InspectAll(ctx context.Context, c oauth.Client, tokens []oauth.Token) []provider.Inspection {
-	all, err := withEither(ctx, c, func(c oauth.Client) ([]provider.Inspection, error) { return p.inspectAll(ctx, c, tokens) })
+func (p inspector) InspectAll(ctx context.Context, c oauth.Client, tokens []oauth.Token) []provider.Inspection {
+	all, err := provider.WithEither(ctx, c, func(c oauth.Client) ([]provider.Inspection, error) { return p.inspectAll(ctx, c, tokens) })
 	if all == nil {
 		all = make([]provider.Inspection, len(tokens))
 		for i := range all {
@@ -48,7 +48,7 @@ func (p *Provider) InspectAll(ctx context.Context, c oauth.Client, tokens []oaut
 
 // inspectAll also returns the error of a call in the batch that refuses the
 // client: another secret may fare better with all of them.
-func (p *Provider) inspectAll(ctx context.Context, c oauth.Client, tokens []oauth.Token) ([]provider.Inspection, error) {
+func (p inspector) inspectAll(ctx context.Context, c oauth.Client, tokens []oauth.Token) ([]provider.Inspection, error) {
 	secrets := make([]oauth.Secret, len(tokens))
 	for i, t := range tokens {
 		secrets[i] = t.AccessToken
@@ -63,14 +63,14 @@ func (p *Provider) inspectAll(ctx context.Context, c oauth.Client, tokens []oaut
 	all := make([]provider.Inspection, len(tokens))
 	for i, t := range tokens {
 		all[i].Token, all[i].Err = p.inspected(ctx, c, t, answers[i])
-		if refusesClient(all[i].Err) {
+		if provider.RefusesClient(all[i].Err) {
 			err = all[i].Err
 		}
 	}
 	return all, err
 }
 
-func (p *Provider) inspectEach(ctx context.Context, c oauth.Client, tokens []oauth.Token) []provider.Inspection {
+func (p inspector) inspectEach(ctx context.Context, c oauth.Client, tokens []oauth.Token) []provider.Inspection {
 	all := make([]provider.Inspection, len(tokens))
 	for i, t := range tokens {
 		all[i].Token, all[i].Err = p.Inspect(ctx, c, t)
@@ -82,7 +82,7 @@ func (p *Provider) inspectEach(ctx context.Context, c oauth.Client, tokens []oau
 // "Debug-Token"). Alone, debug_token is a GET with the token in its URL, which
 // logs show; in a batch that URL stands in the body of a POST. It returns as
 // many answers as there are tokens.
-func (p *Provider) debugTokens(ctx context.Context, op string, c oauth.Client, tokens ...oauth.Secret) ([]batchAnswer, error) {
+func (p inspector) debugTokens(ctx context.Context, op string, c oauth.Client, tokens ...oauth.Secret) ([]batchAnswer, error) {
 	calls := make([]batched, len(tokens))
 	for i, t := range tokens {
 		q := url.Values{"input_token": {t.Reveal()}}

@@ -24,7 +24,7 @@ const (
 // withBusiness returns t with the client's business that it is for, unless it
 // is a person's. That it has one, and not its kind, tells a business's token.
 func (p *Provider) withBusiness(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.askBusiness(ctx, c, t) })
+	return provider.WithEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.askBusiness(ctx, c, t) })
 }
 
 func (p *Provider) askBusiness(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
@@ -62,58 +62,4 @@ func integrationRemoved(err error, t oauth.Token) error {
 		return e.Reclassified(provider.Revoked, provider.ConcernsBusiness)
 	}
 	return err
-}
-
-// RevokesAlone implements [provider.TokenRevoker].
-func (*Provider) RevokesAlone(t oauth.Token) bool {
-	return t.Kind == kindSystemUser || t.Business != ""
-}
-
-// revokeSystemUser revokes the one token (Meta: "System Users: Install Apps,
-// Generate, Refresh, and Revoke Tokens"). That is a GET, whose secrets Meta takes
-// in the URL alone, but for the token that authorizes the call. A token that is
-// dead already is gone.
-func (p *Provider) revokeSystemUser(ctx context.Context, c oauth.Client, t oauth.Token) (success, error) {
-	var done success
-	q := url.Values{
-		"client_id": {c.ID}, "client_secret": {c.Secret.Reveal()}, "revoke_token": {t.AccessToken.Reveal()},
-		"appsecret_proof": {proof(c, t.AccessToken.Reveal())},
-	}
-	err := p.call(ctx, request{
-		op:      "revoking the token",
-		method:  http.MethodGet,
-		token:   true,
-		url:     c.APIBase + "/" + c.APIVersion + "/oauth/revoke?" + q.Encode(),
-		bearer:  t.AccessToken,
-		secrets: []oauth.Secret{c.Secret, t.AccessToken},
-	}, &done)
-	var e *provider.Error
-	if errors.As(err, &e) && (e.Class == provider.Revoked || e.Class == provider.NeedsReauth) {
-		return true, nil
-	}
-	if err == nil && !done {
-		return false, &provider.Error{Class: provider.Transient, Op: "revoking the token", Message: "the answer does not say that it was done"}
-	}
-	if err == nil && t.Business != "" {
-		err = p.outlived(ctx, c, t)
-	}
-	return done, err
-}
-
-// outlived returns an error if the token of a client's business lives after it
-// was revoked: Facebook is known to report success and to leave it alive.
-func (p *Provider) outlived(ctx context.Context, c oauth.Client, t oauth.Token) error {
-	_, err := p.inspect(ctx, c, t)
-	switch provider.ClassOf(err) {
-	case provider.NeedsReauth, provider.Revoked:
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return &provider.Error{
-		Class: provider.Permission, Op: "revoking the token", Err: provider.ErrOutlived,
-		Message: "the provider reports success, and the token still works: an admin of business " + t.Business +
-			" must remove the app, in Business settings, Integrations, Connected apps",
-	}
 }

@@ -3,27 +3,19 @@ package facebook
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 )
-
-// maxBody is how much of an answer is read: none that the engine understands
-// is longer.
-const maxBody = 1 << 20
 
 // request is one call to the Graph API.
 type request struct {
@@ -44,8 +36,24 @@ type request struct {
 	secrets []oauth.Secret
 }
 
+// graph is Facebook's API as seen through one transport.
+type graph struct {
+	http *http.Client
+	now  func() time.Time
+	// skew and served are what Skew and Served return.
+	skew   atomic.Pointer[time.Duration]
+	served atomic.Pointer[string]
+}
+
+func newGraph(transport http.RoundTripper, now func() time.Time) *graph {
+	return &graph{
+		http: provider.HTTPClient(transport),
+		now:  now,
+	}
+}
+
 // call sends r and decodes a successful answer into into. Its errors are [*provider.Error].
-func (p *Provider) call(ctx context.Context, r request, into any) error {
+func (p *graph) call(ctx context.Context, r request, into any) error {
 	var body io.Reader
 	if r.form != nil {
 		body = strings.NewReader(r.form.Encode())
@@ -63,7 +71,7 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 	}
 	resp, err := p.http.Do(req)
 	if err != nil {
-		return unreachable(r.op, err)
+		return provider.Unreachable(r.op, err)
 	}
 	defer resp.Body.Close()
 	p.witness(resp.Header)
@@ -72,7 +80,7 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 	}
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return unreachable(r.op, err)
+		return provider.Unreachable(r.op, err)
 	}
 	if failure := refusal(r, resp.StatusCode, b); failure != nil {
 		return p.told(failure, resp.Header)
@@ -84,7 +92,7 @@ func (p *Provider) call(ctx context.Context, r request, into any) error {
 }
 
 // witness takes in what an answer tells of Facebook's time and version.
-func (p *Provider) witness(header http.Header) {
+func (p *graph) witness(header http.Header) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		skew := p.now().Sub(date).Round(time.Second)
 		p.skew.Store(&skew)
@@ -97,16 +105,16 @@ func (p *Provider) witness(header http.Header) {
 // versionIn is a version as answers name it.
 var versionIn = regexp.MustCompile(`^v[0-9]{1,3}\.[0-9]{1,3}$`)
 
-// Served implements [provider.Witness].
-func (p *Provider) Served() string {
+// Served implements [provider.Provider].
+func (p *graph) Served() string {
 	if version := p.served.Load(); version != nil {
 		return *version
 	}
 	return ""
 }
 
-// Skew implements [provider.Witness].
-func (p *Provider) Skew() (ahead time.Duration, known bool) {
+// Skew implements [provider.Provider].
+func (p *graph) Skew() (ahead time.Duration, known bool) {
 	if skew := p.skew.Load(); skew != nil {
 		return *skew, true
 	}
@@ -168,9 +176,9 @@ func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // heard returns the error of an exchange that failed. An answer that holds
 // neither a token nor an error says nothing of the code.
-func (p *Provider) heard(t *recorder, r request) error {
+func (p *graph) heard(t *recorder, r request) error {
 	if t.err != nil || t.status == 0 {
-		return unreachable(r.op, t.err)
+		return provider.Unreachable(r.op, t.err)
 	}
 	if failure := refusal(r, t.status, t.body); failure != nil {
 		return p.told(failure, t.header)
@@ -179,61 +187,4 @@ func (p *Provider) heard(t *recorder, r request) error {
 		return &provider.Error{Class: provider.Transient, Uncertain: true, Op: r.op, Message: "the answer holds no usable access_token"}
 	}
 	return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
-}
-
-// unreachable says why there was no answer, in words of its own: an error of
-// the transport may show the URL or, of a peer that speaks no HTTP, what was
-// sent to it.
-func unreachable(op string, err error) error {
-	e := &provider.Error{Class: provider.Transient, Op: op, Message: "the provider could not be reached"}
-	var (
-		dns     *net.DNSError
-		unknown x509.UnknownAuthorityError
-		host    x509.HostnameError
-		invalid x509.CertificateInvalidError
-	)
-	switch {
-	case errors.Is(err, errTooLong):
-		e.Message = "the answer is longer than 1 MiB"
-	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
-		e.Message = "the provider did not answer within " + provider.CallTimeout.String()
-	case errors.Is(err, context.Canceled):
-		e.Message = "the call was given up"
-	case errors.As(err, &dns):
-		e.Message += ": its host name is not known"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		e.Message += ": the connection was refused"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		e.Message += ": the connection broke"
-	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid):
-		e.Message += ": its certificate is not good"
-	}
-	return e
-}
-
-var errTooLong = errors.New("answer too long")
-
-// bounded is a transport whose answers end in an error after maxBody bytes.
-type bounded struct{ http.RoundTripper }
-
-// RoundTrip implements [http.RoundTripper].
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.RoundTripper.RoundTrip(r)
-	if err == nil {
-		resp.Body = &boundedBody{resp.Body, maxBody}
-	}
-	return resp, err
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, errTooLong
-	}
-	return n, err
 }

@@ -118,24 +118,9 @@ func (g *graphError) wrongKind() bool {
 	return g.Code == 190 && strings.Contains(g.Message, "must be called with a")
 }
 
-// maxMessage is how much of a provider's text is kept, in bytes.
-const maxMessage = 300
-
 // anyToken is what an access token looks like. An answer might show one that
 // the call knows nothing of: another token of the same batch, or a fresh one.
 var anyToken = regexp.MustCompile(`EAA[A-Za-z0-9_-]{16,}`)
 
-// clean makes a provider's text fit to show: one line, not long, and without
-// the secrets of the call that it answers or any token.
-func clean(s string, secrets ...oauth.Secret) string {
-	s = strings.Map(func(r rune) rune {
-		if oauth.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(oauth.Hide(s, anyToken, secrets...), "?"))
-	if len(s) > maxMessage {
-		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
-	}
-	return s
-}
+// clean is [provider.Text] without any token.
+func clean(s string, secrets ...oauth.Secret) string { return provider.Text(s, anyToken, secrets...) }

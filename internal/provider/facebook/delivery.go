@@ -21,7 +21,7 @@ const (
 // Started"): signature is the header X-Hub-Signature-256, over the bytes of the
 // body as they came. Of the objects that an app can subscribe to, permissions
 // and application (Meta: "Business Integration Webhooks") tell of grants.
-func (p *Provider) OpenDelivery(c oauth.Client, body []byte, signature string) ([]provider.Notification, error) {
+func (p notices) OpenDelivery(c oauth.Client, body []byte, signature string) ([]provider.Notification, error) {
 	if len(body) > maxDelivery {
 		return nil, unverified("it is too long")
 	}
@@ -141,7 +141,7 @@ func businessWords(e entry) (words []provider.Notification) {
 
 // distinct returns one word for each thing that words say, the last: a batch
 // costs no more than there are accounts in it. A time that lies ahead is none.
-func (p *Provider) distinct(words []provider.Notification) (all []provider.Notification) {
+func (p notices) distinct(words []provider.Notification) (all []provider.Notification) {
 	type saying struct {
 		account, business string
 		gone              bool

@@ -25,8 +25,11 @@ const (
 // section 3.2).
 const deviceInterval = 5 * time.Second
 
+// devices logs people in where there is no browser.
+type devices struct{ *graph }
+
 // BeginDevice implements [provider.DeviceFlow].
-func (p *Provider) BeginDevice(ctx context.Context, c oauth.Client, scopes []string) (provider.DeviceCode, error) {
+func (p devices) BeginDevice(ctx context.Context, c oauth.Client, scopes []string) (provider.DeviceCode, error) {
 	const op = "beginning a device login"
 	var answer struct {
 		Code            string `json:"code"`
@@ -56,7 +59,7 @@ func (p *Provider) BeginDevice(ctx context.Context, c oauth.Client, scopes []str
 }
 
 // PollDevice implements [provider.DeviceFlow].
-func (p *Provider) PollDevice(ctx context.Context, c oauth.Client, code oauth.Secret) (oauth.Token, error) {
+func (p devices) PollDevice(ctx context.Context, c oauth.Client, code oauth.Secret) (oauth.Token, error) {
 	const op = "polling a device login"
 	var answer tokenAnswer
 	err := p.device(ctx, c, op, "/device/login_status", url.Values{"code": {code.Reveal()}}, &answer)
@@ -80,7 +83,7 @@ func (p *Provider) PollDevice(ctx context.Context, c oauth.Client, code oauth.Se
 
 // device makes a call of the device login, which takes the client token and no
 // other.
-func (p *Provider) device(ctx context.Context, c oauth.Client, op, path string, form url.Values, into any) error {
+func (p devices) device(ctx context.Context, c oauth.Client, op, path string, form url.Values, into any) error {
 	form.Set("access_token", c.ID+"|"+c.Token.Reveal())
 	secrets := []oauth.Secret{c.Token}
 	if code := form.Get("code"); code != "" {

@@ -26,7 +26,7 @@ var deadBecause = map[int]string{
 	468: "it was invalidated: it was not used for long",
 }
 
-// ExplainImport implements [provider.ImportExplainer].
+// ExplainImport implements [provider.Provider].
 func (p *Provider) ExplainImport(e *provider.Error, token oauth.Secret) provider.Explanation {
 	g := graphError{Code: number(e.Code), Subcode: number(e.Subcode), Message: e.Message}
 	subcode, session := g.session()

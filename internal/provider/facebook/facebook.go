@@ -12,14 +12,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -32,32 +29,26 @@ import (
 // token "hours" and a long-lived one about 60 days.
 const longLived = 7 * 24 * time.Hour
 
-// A Provider is Facebook. Make one with [New].
+// A Provider is Facebook. Make one with [New]. Its parts are by subject.
 type Provider struct {
-	http *http.Client
-	now  func() time.Time
-	// skew and served are what Skew and Served return.
-	skew   atomic.Pointer[time.Duration]
-	served atomic.Pointer[string]
+	*graph
+	description
+	inspector
+	revoker
+	verifier
+	devices
+	pages
+	notices
 }
 
 var (
-	_ provider.Named          = (*Provider)(nil)
 	_ provider.Provider       = (*Provider)(nil)
 	_ provider.BatchInspector = (*Provider)(nil)
-	_ provider.TokenRevoker   = (*Provider)(nil)
-	_ provider.Witness        = (*Provider)(nil)
-	_ provider.Prober         = (*Provider)(nil)
-	_ provider.Versioned      = (*Provider)(nil)
+	_ provider.Revoker        = (*Provider)(nil)
 	_ provider.Prover         = (*Provider)(nil)
-	_ provider.PKCEBinder     = (*Provider)(nil)
 	_ provider.Pager          = (*Provider)(nil)
-	_ provider.Verifier       = (*Provider)(nil)
 
 	_ provider.RedirectVerifier = (*Provider)(nil)
-	_ provider.ScopeLister      = (*Provider)(nil)
-	_ provider.ClientChecker    = (*Provider)(nil)
-	_ provider.ImportExplainer  = (*Provider)(nil)
 
 	_ provider.DeviceFlow     = (*Provider)(nil)
 	_ provider.SignedRequests = (*Provider)(nil)
@@ -66,29 +57,10 @@ var (
 
 // New returns Facebook as seen through transport, by the clock now.
 func New(transport http.RoundTripper, now func() time.Time) *Provider {
+	g := newGraph(transport, now)
 	return &Provider{
-		http: &http.Client{
-			Transport: bounded{transport},
-			// A redirect would carry a secret to a place that nobody chose.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		now: now,
-	}
-}
-
-// DisplayName implements [provider.Named].
-func (*Provider) DisplayName() string { return "Facebook" }
-
-// Defaults implements [provider.Provider].
-func (*Provider) Defaults() provider.Defaults {
-	return provider.Defaults{
-		InstallationScopes: []string{"pages_show_list", "pages_read_engagement", "pages_manage_posts"},
-		UserScopes:         []string{"public_profile", "email"},
-		APIVersion:         newest,
-		AuthorizationBase:  "https://www.facebook.com",
-		APIBase:            "https://graph.facebook.com",
-		// Codes are believed to live 10 minutes; give up before they do.
-		CodeLife: 8 * time.Minute,
+		graph: g, description: description{g}, inspector: inspector{g}, revoker: revoker{inspector{g}}, verifier: verifier{g},
+		devices: devices{g}, pages: pages{g}, notices: notices{g},
 	}
 }
 
@@ -126,14 +98,9 @@ func (*Provider) AuthorizationURL(c oauth.Client, r provider.AuthorizationReques
 	return c.AuthorizationBase + "/" + c.APIVersion + "/dialog/oauth?" + q.Encode(), nil
 }
 
-// BindsPKCE implements [provider.PKCEBinder]: Facebook documents PKCE for
-// OpenID Connect only, and is known to drop the challenge of other requests
-// and then to refuse the verifier.
-func (*Provider) BindsPKCE(scopes []string) bool { return slices.Contains(scopes, "openid") }
-
 // Exchange implements [provider.Provider].
 func (p *Provider) Exchange(ctx context.Context, c oauth.Client, g provider.Grant) (oauth.Token, error) {
-	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.exchange(ctx, c, g) })
+	return provider.WithEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.exchange(ctx, c, g) })
 }
 
 func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Grant) (oauth.Token, error) {
@@ -234,7 +201,7 @@ func (p *Provider) Refresh(ctx context.Context, c oauth.Client, old oauth.Token)
 // extend trades a living token for a long-lived one (Meta: "Long-Lived Access
 // Tokens").
 func (p *Provider) extend(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.exchangeToken(ctx, c, t) })
+	return provider.WithEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.exchangeToken(ctx, c, t) })
 }
 
 func (p *Provider) exchangeToken(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
@@ -265,61 +232,6 @@ func (p *Provider) exchangeToken(ctx context.Context, c oauth.Client, t oauth.To
 	fresh := p.token(answer)
 	fresh.Business = t.Business
 	return fresh, nil
-}
-
-// Revoke implements [provider.Revoker] (Meta: "User Permissions": deleting
-// without a permission's name uninstalls the app for that person). The app's
-// own token is used, for the person's may have expired.
-func (p *Provider) Revoke(ctx context.Context, c oauth.Client, t oauth.Token) error {
-	_, err := withEither(ctx, c, func(c oauth.Client) (success, error) { return p.revoke(ctx, c, t) })
-	return err
-}
-
-func (p *Provider) revoke(ctx context.Context, c oauth.Client, t oauth.Token) (success, error) {
-	if p.RevokesAlone(t) {
-		return p.revokeSystemUser(ctx, c, t)
-	}
-	var done success
-	err := p.call(ctx, request{
-		op:      "revoking the grant",
-		method:  http.MethodDelete,
-		url:     c.APIBase + "/" + c.APIVersion + "/" + url.PathEscape(t.Account) + "/permissions?appsecret_proof=" + appProof(c),
-		bearer:  appToken(c),
-		client:  true,
-		secrets: []oauth.Secret{c.Secret, t.AccessToken},
-	}, &done)
-	if err == nil && !done {
-		return false, &provider.Error{Class: provider.Transient, Op: "revoking the grant", Message: "the answer does not say that it was done"}
-	}
-	var e *provider.Error
-	if errors.As(err, &e) && e.Code == 100 && e.Subcode == subcodeNoObject {
-		// For the app the person does not exist, or so it seems: the token tells.
-		_, err = p.inspect(ctx, c, t)
-		if err == nil {
-			return false, e
-		}
-	}
-	if provider.ClassOf(err) == provider.Revoked {
-		return true, nil
-	}
-	return done, err
-}
-
-// success is the answer of an edge that does something. Meta's reference has
-// true, its examples {"success":true}.
-type success bool
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (s *success) UnmarshalJSON(b []byte) error {
-	var object struct {
-		Success bool `json:"success"`
-	}
-	if json.Unmarshal(b, (*bool)(s)) == nil {
-		return nil
-	}
-	err := json.Unmarshal(b, &object)
-	*s = success(object.Success)
-	return err
 }
 
 // Proof implements [provider.Prover] (Meta: "Login Security", appsecret_proof).
@@ -360,7 +272,7 @@ type tokenAnswer struct {
 	ExpiresIn   number `json:"expires_in"`
 }
 
-func (p *Provider) token(a tokenAnswer) oauth.Token {
+func (p *graph) token(a tokenAnswer) oauth.Token {
 	t := oauth.Token{AccessToken: oauth.NewSecret(a.AccessToken), Type: "bearer", IssuedAt: p.now().UTC()}
 	if a.ExpiresIn > 0 {
 		t.ExpiresAt = t.IssuedAt.Add(time.Duration(a.ExpiresIn) * time.Second)

@@ -72,12 +72,15 @@ func (id *objectID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// inspector asks about tokens.
+type inspector struct{ *graph }
+
 // Inspect implements [provider.Provider].
-func (p *Provider) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
-	return withEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.inspect(ctx, c, t) })
+func (p inspector) Inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+	return provider.WithEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.inspect(ctx, c, t) })
 }
 
-func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
+func (p inspector) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	answers, err := p.debugTokens(ctx, inspecting, c, t.AccessToken)
 	if err != nil {
 		return oauth.Token{}, err
@@ -86,7 +89,7 @@ func (p *Provider) inspect(ctx context.Context, c oauth.Client, t oauth.Token) (
 }
 
 // inspected returns what the answer of debug_token says of t.
-func (p *Provider) inspected(ctx context.Context, c oauth.Client, t oauth.Token, a batchAnswer) (oauth.Token, error) {
+func (p inspector) inspected(ctx context.Context, c oauth.Client, t oauth.Token, a batchAnswer) (oauth.Token, error) {
 	answer, err := a.read(c, t.AccessToken)
 	if err == nil {
 		return answer.of(c, t)
@@ -102,7 +105,7 @@ func (p *Provider) inspected(ctx context.Context, c oauth.Client, t oauth.Token,
 // code 100, which does not name the reason: the token of a business that has
 // removed the app, for one. It returns the refusal of that call. A token that is
 // accepted lives, and the first refusal is the provider's failure.
-func (p *Provider) undescribed(ctx context.Context, c oauth.Client, t oauth.Token, refused *provider.Error) error {
+func (p inspector) undescribed(ctx context.Context, c oauth.Client, t oauth.Token, refused *provider.Error) error {
 	q := url.Values{"fields": {"id"}, "appsecret_proof": {proof(c, t.AccessToken.Reveal())}}
 	err := p.call(ctx, request{
 		op:      inspecting,
@@ -123,14 +126,14 @@ func (p *Provider) undescribed(ctx context.Context, c oauth.Client, t oauth.Toke
 	return integrationRemoved(err, t)
 }
 
-// Probe implements [provider.Prober]: it inspects the app's own token, with
+// Probe implements [provider.Provider]: it inspects the app's own token, with
 // itself. Whatever is wrong with the client is wrong with that call.
-func (p *Provider) Probe(ctx context.Context, c oauth.Client) error {
-	_, err := withEither(ctx, c, func(c oauth.Client) (inspection, error) { return p.probe(ctx, c) })
+func (p inspector) Probe(ctx context.Context, c oauth.Client) error {
+	_, err := provider.WithEither(ctx, c, func(c oauth.Client) (inspection, error) { return p.probe(ctx, c) })
 	return err
 }
 
-func (p *Provider) probe(ctx context.Context, c oauth.Client) (inspection, error) {
+func (p inspector) probe(ctx context.Context, c oauth.Client) (inspection, error) {
 	answers, err := p.debugTokens(ctx, inspecting, c, appToken(c))
 	if err != nil {
 		return inspection{}, err

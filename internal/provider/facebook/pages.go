@@ -46,13 +46,16 @@ func (id *pageID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// pages lists the pages that tokens reach.
+type pages struct{ *graph }
+
 // Pages implements [provider.Pager]. A page token of a long-lived user token
 // does not expire (Meta: "Long-Lived Access Tokens").
-func (p *Provider) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]provider.Page, error) {
+func (p pages) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]provider.Page, error) {
 	var pages []provider.Page
 	after := ""
 	for range maxPages / pagesAtOnce {
-		answer, err := withEither(ctx, c, func(c oauth.Client) (accounts, error) { return p.accounts(ctx, c, t, after) })
+		answer, err := provider.WithEither(ctx, c, func(c oauth.Client) (accounts, error) { return p.accounts(ctx, c, t, after) })
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +83,7 @@ func (p *Provider) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]
 // maxTasks is more than Facebook has.
 const maxTasks = 32
 
-func (p *Provider) page(id, name string, tasks []string, token string) provider.Page {
+func (p pages) page(id, name string, tasks []string, token string) provider.Page {
 	page := provider.Page{ID: id, Name: clean(name), Token: oauth.Token{
 		AccessToken: oauth.NewSecret(token), Type: "bearer", IssuedAt: p.now().UTC(),
 	}}
@@ -90,7 +93,7 @@ func (p *Provider) page(id, name string, tasks []string, token string) provider.
 	return page
 }
 
-func (p *Provider) accounts(ctx context.Context, c oauth.Client, t oauth.Token, after string) (answer accounts, err error) {
+func (p pages) accounts(ctx context.Context, c oauth.Client, t oauth.Token, after string) (answer accounts, err error) {
 	q := url.Values{
 		"fields":          {"id,name,access_token,tasks"},
 		"limit":           {strconv.Itoa(pagesAtOnce)},

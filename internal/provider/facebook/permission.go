@@ -1,11 +1,6 @@
 package facebook
 
-import (
-	"regexp"
-	"strings"
-
-	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
-)
+import "strings"
 
 // permissions are those that Meta documents ("Permissions Reference", as of
 // November 2026), and openid ("Facebook Login with OpenID Connect").
@@ -30,19 +25,3 @@ var permissions = strings.Fields(`
 	user_age_range user_birthday user_friends user_gender user_hometown user_likes user_link user_location user_messenger_contact user_photos user_posts user_videos
 	whatsapp_business_manage_events whatsapp_business_management whatsapp_business_messaging
 `)
-
-// Scopes implements [provider.ScopeLister].
-func (*Provider) Scopes() []string { return permissions }
-
-var versionForm = regexp.MustCompile(`^v[1-9][0-9]{0,2}\.[0-9]{1,2}$`)
-
-// CheckClient implements [provider.ClientChecker].
-func (*Provider) CheckClient(c oauth.Client) error {
-	switch {
-	case c.APIVersion != "" && !versionForm.MatchString(c.APIVersion):
-		return oauth.Invalid("graph_version", "must be a v and two numbers, such as v27.0")
-	case len(c.ID) > maxID || strings.Trim(c.ID, "0123456789") != "":
-		return oauth.Invalid("client_id", "must be decimal digits: copy the App ID from App settings, Basic, in Meta's App Dashboard; the app's name and its secret are something else")
-	}
-	return nil
-}

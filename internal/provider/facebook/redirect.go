@@ -23,7 +23,7 @@ const redirectsAtOnce = 8
 // redirect URI before the code: with a code that it has not issued, one that is
 // not registered is refused with code 191 or subcode 36008, and for one that is,
 // the code is.
-func (p *Provider) VerifyRedirects(ctx context.Context, c oauth.Client, uris []string) []provider.Finding {
+func (p verifier) VerifyRedirects(ctx context.Context, c oauth.Client, uris []string) []provider.Finding {
 	findings := make([]provider.Finding, len(uris))
 	var group errgroup.Group
 	group.SetLimit(redirectsAtOnce)
@@ -37,7 +37,7 @@ func (p *Provider) VerifyRedirects(ctx context.Context, c oauth.Client, uris []s
 	return findings
 }
 
-func (p *Provider) verifyRedirect(ctx context.Context, c oauth.Client, uri string) provider.Finding {
+func (p verifier) verifyRedirect(ctx context.Context, c oauth.Client, uri string) provider.Finding {
 	found := provider.Finding{Check: "redirect_uri"}
 	if strings.HasPrefix(uri, "http://") {
 		// Of other hosts the configuration takes none. Facebook lets these pass
@@ -45,7 +45,7 @@ func (p *Provider) verifyRedirect(ctx context.Context, c oauth.Client, uri strin
 		found.OK, found.Detail = true, uri+" is http on a loopback host: it works while the app is in development mode, and not in live mode"
 		return found
 	}
-	_, err := withEither(ctx, c, func(c oauth.Client) (tokenAnswer, error) { return p.exchangeMadeUp(ctx, c, uri) })
+	_, err := provider.WithEither(ctx, c, func(c oauth.Client) (tokenAnswer, error) { return p.exchangeMadeUp(ctx, c, uri) })
 	var refused *provider.Error
 	switch {
 	case err == nil:
@@ -62,7 +62,7 @@ func (p *Provider) verifyRedirect(ctx context.Context, c oauth.Client, uri strin
 	return found
 }
 
-func (p *Provider) exchangeMadeUp(ctx context.Context, c oauth.Client, uri string) (answer tokenAnswer, err error) {
+func (p verifier) exchangeMadeUp(ctx context.Context, c oauth.Client, uri string) (answer tokenAnswer, err error) {
 	err = p.call(ctx, request{
 		op:      "exchanging a made-up code",
 		token:   true,

@@ -29,6 +29,9 @@ const (
 // stranger is told.
 func unverified(reason string) error { return fmt.Errorf("%w: %s", provider.ErrUnverified, reason) }
 
+// notices opens what Facebook posts by itself.
+type notices struct{ *graph }
+
 // OpenSignedRequest implements [provider.SignedRequests] for what Facebook
 // posts when a person removes the app (Meta: "Manually Build a Login Flow",
 // deauthorize callback) and asks for their data to be deleted (Meta: "Data
@@ -40,7 +43,7 @@ func unverified(reason string) error { return fmt.Errorf("%w: %s", provider.ErrU
 // uses the app may hold one as well, from the JavaScript SDK or on a canvas
 // page: that one is there to log in, with a code or a token in it, and is
 // refused.
-func (p *Provider) OpenSignedRequest(c oauth.Client, signed string) (provider.Notification, error) {
+func (p notices) OpenSignedRequest(c oauth.Client, signed string) (provider.Notification, error) {
 	if len(signed) > maxSignedRequest {
 		return provider.Notification{}, unverified("it is too long")
 	}
@@ -77,7 +80,7 @@ func signedWithEither(c oauth.Client, message, signature string, encoded func([]
 }
 
 // wordOf judges a payload whose signature is right.
-func (p *Provider) wordOf(fields map[string]json.RawMessage) (provider.Notification, error) {
+func (p notices) wordOf(fields map[string]json.RawMessage) (provider.Notification, error) {
 	var (
 		algorithm string
 		person    decimalID

@@ -16,7 +16,7 @@ const maxRegain = 24 * time.Hour
 const traceHeader = "X-Fb-Trace-Id"
 
 // told completes a refusal with what only the headers of the answer tell.
-func (p *Provider) told(e *provider.Error, header http.Header) error {
+func (p *graph) told(e *provider.Error, header http.Header) error {
 	if e.TraceID == "" {
 		e.TraceID = clean(header.Get(traceHeader))
 	}
@@ -30,7 +30,7 @@ func (p *Provider) told(e *provider.Error, header http.Header) error {
 // an answer have it, or zero (Meta: "Rate Limits", business use case rate
 // limits). Facebook sends no Retry-After, and for an app's or a user's limit it
 // does not say.
-func (p *Provider) regained(header http.Header) time.Time {
+func (p *graph) regained(header http.Header) time.Time {
 	// By the id of a business object; each may be under several limits.
 	var usage map[string][]struct {
 		Minutes float64 `json:"estimated_time_to_regain_access"`

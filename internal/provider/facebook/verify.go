@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -33,18 +32,6 @@ const newest = "v27.0"
 // endless are the versions whose end Meta has not announced.
 var endless = []string{"v26.0", newest}
 
-// Versions implements [provider.Versioned].
-func (p *Provider) Versions() []string {
-	served := slices.Clone(endless)
-	for version := range lastDays {
-		if !ended(version, p.now()) {
-			served = append(served, version)
-		}
-	}
-	slices.Sort(served) // all of two digits
-	return served
-}
-
 func day(year int, month time.Month, d int) time.Time {
 	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC)
 }
@@ -53,14 +40,17 @@ func day(year int, month time.Month, d int) time.Time {
 // proof is valid for five minutes.
 const maxSkew = 2 * time.Minute
 
-// Verify implements [provider.Verifier].
-func (p *Provider) Verify(ctx context.Context, c oauth.Client) []provider.Finding {
+// verifier asks whether a client is set up as it should be.
+type verifier struct{ *graph }
+
+// Verify implements [provider.Provider].
+func (p verifier) Verify(ctx context.Context, c oauth.Client) []provider.Finding {
 	return append(append(p.verifySecrets(ctx, c), p.verifyVersion(ctx, c)...), appMode)
 }
 
 // verifySecrets looks at both secrets of a client that has two. Facebook
 // accepts one of them, and which is remembered.
-func (p *Provider) verifySecrets(ctx context.Context, c oauth.Client) []provider.Finding {
+func (p verifier) verifySecrets(ctx context.Context, c oauth.Client) []provider.Finding {
 	secret := p.verifySecret(ctx, c, "client_secret", c.Secret)
 	if c.OtherSecret.IsZero() {
 		return []provider.Finding{secret}
@@ -87,7 +77,7 @@ var appMode = provider.Finding{
 // verifySecret asks for an app access token (Meta: "Access Tokens"), which
 // needs nothing but the client's id and secret, and names no version, which may
 // be the trouble.
-func (p *Provider) verifySecret(ctx context.Context, c oauth.Client, check string, secret oauth.Secret) provider.Finding {
+func (p verifier) verifySecret(ctx context.Context, c oauth.Client, check string, secret oauth.Secret) provider.Finding {
 	var answer tokenAnswer
 	err := p.call(ctx, request{
 		op:      "asking for an app token",
@@ -106,7 +96,7 @@ func (p *Provider) verifySecret(ctx context.Context, c oauth.Client, check strin
 // verifyVersion asks for nothing, with no token: a version that Facebook knows
 // says that the token is missing. The answer's header names the version that
 // served it, and its date the provider's clock.
-func (p *Provider) verifyVersion(ctx context.Context, c oauth.Client) []provider.Finding {
+func (p verifier) verifyVersion(ctx context.Context, c oauth.Client) []provider.Finding {
 	var (
 		header  http.Header
 		refusal *provider.Error
@@ -142,7 +132,7 @@ func ended(version string, now time.Time) bool {
 	return known && !now.Before(last)
 }
 
-func (p *Provider) verifyClock(header http.Header) provider.Finding {
+func (p verifier) verifyClock(header http.Header) provider.Finding {
 	date, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
 		return provider.Finding{Check: "clock_skew", Detail: "the answer tells no date"}
