@@ -37,6 +37,9 @@ type Client struct {
 type Token struct {
 	// AccessToken is the token itself.
 	AccessToken Secret `json:"-"`
+	// RefreshToken brings another token when this one has ended (RFC 6749, section
+	// 1.5). "": the provider gave none.
+	RefreshToken Secret `json:"-"`
 	// Type is how the token is presented, "bearer" (RFC 6749, section 7.1).
 	Type string `json:"token_type"`
 	// Account is the provider's id of the person or system user that granted
@@ -57,6 +60,9 @@ type Token struct {
 	IssuedAt time.Time `json:"issued_at"`
 	// ExpiresAt is when the token expires. Zero: never.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// RefreshAfter is the time before which the provider refuses to refresh the token.
+	// Zero: it does not.
+	RefreshAfter time.Time `json:"refresh_after,omitzero"`
 	// DataAccessExpiresAt is when the token's access to the person's data ends,
 	// although the token stays valid. Zero: the provider has no such limit.
 	DataAccessExpiresAt time.Time `json:"data_access_expires_at,omitzero"`
@@ -76,6 +82,10 @@ type GranularScope struct {
 func (t Token) Live(now time.Time) bool {
 	return t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt)
 }
+
+// Refreshable reports whether a refresh token can bring another token, even once t has
+// expired.
+func (t Token) Refreshable() bool { return !t.RefreshToken.IsZero() }
 
 // Outlives reports whether t is valid for longer than u.
 func (t Token) Outlives(u Token) bool {

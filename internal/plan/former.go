@@ -57,7 +57,11 @@ func Replace(c *store.Credential, now time.Time) {
 			formers[i].RevokeAt = now
 		}
 	}
-	formers = append(formers, store.Former{AccessToken: c.Token.AccessToken, RevokeAt: promisedUntil(*c, now), ExpiresAt: c.Token.ExpiresAt})
+	former := store.Former{AccessToken: c.Token.AccessToken, RefreshToken: c.Token.RefreshToken, RevokeAt: promisedUntil(*c, now), ExpiresAt: c.Token.ExpiresAt}
+	if c.Token.Refreshable() {
+		former.ExpiresAt = time.Time{} // its grant does not end with it
+	}
+	formers = append(formers, former)
 	slices.SortStableFunc(formers, func(a, b store.Former) int { return a.RevokeAt.Compare(b.RevokeAt) })
 	for i := range len(formers) - maxFormers {
 		formers[i].RevokeAt = now

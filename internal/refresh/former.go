@@ -71,7 +71,7 @@ func (r *Refresher) revokeFormer(ctx context.Context, ref tenant.Ref, c store.Cr
 		return false, nil
 	}
 	token := c.Token
-	token.AccessToken = former.AccessToken
+	token.AccessToken, token.RefreshToken = former.AccessToken, former.RefreshToken
 	if held, err := r.Revoker.HeldBeyond(ctx, ref, token); held || err != nil {
 		return false, err
 	}

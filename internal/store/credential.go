@@ -184,6 +184,7 @@ func (c *Credential) MissingScopes() []string {
 type credentialAtRest struct {
 	Credential
 	AccessToken  string         `json:"access_token"`
+	RefreshToken string         `json:"refresh_token,omitempty"`
 	FormerTokens []formerAtRest `json:"former_tokens,omitempty"`
 	StaticValue  string         `json:"static_value,omitempty"`
 	// FormerToken is in records of earlier versions.
@@ -196,7 +197,7 @@ func (c *Credential) Tokens() (tokens []oauth.Token) {
 	for _, former := range c.Formers {
 		if former.AccessToken != c.Token.AccessToken {
 			token := c.Token
-			token.AccessToken = former.AccessToken
+			token.AccessToken, token.RefreshToken = former.AccessToken, former.RefreshToken
 			tokens = append(tokens, token)
 		}
 	}

@@ -66,6 +66,7 @@ func (s *Credentials) opener(ctx context.Context, ref tenant.Ref) func([]byte) (
 			return Credential{}, err
 		}
 		r.Credential.Token.AccessToken, r.Credential.Formers = oauth.NewSecret(r.AccessToken), r.formers()
+		r.Credential.Token.RefreshToken = oauth.NewSecret(r.RefreshToken)
 		if err := r.openStatic(ref); err != nil {
 			return Credential{}, err
 		}
@@ -77,7 +78,8 @@ func (s *Credentials) opener(ctx context.Context, ref tenant.Ref) func([]byte) (
 func (s *Credentials) put(ctx context.Context, ref tenant.Ref, c Credential) error {
 	key := credentialKey(ref)
 	b, err := s.keyrings.sealed(ctx, ref.Tenant, key, nil, credentialAtRest{
-		Credential: c, AccessToken: c.Token.AccessToken.Reveal(), FormerTokens: formersAtRest(c.Formers), StaticValue: c.staticValue(),
+		Credential: c, AccessToken: c.Token.AccessToken.Reveal(), RefreshToken: c.Token.RefreshToken.Reveal(), FormerTokens: formersAtRest(c.Formers),
+		StaticValue: c.staticValue(),
 	})
 	if err != nil {
 		return err

@@ -6,10 +6,13 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
-// A Former is an access token that a refresh has replaced and that lives on,
-// until it is revoked.
+// A Former is a token that a refresh, or another connect, has replaced and that lives
+// on, until it is revoked.
 type Former struct {
 	AccessToken oauth.Secret
+	// RefreshToken is the one that came with it: revoking it ends the former grant. "":
+	// there was none.
+	RefreshToken oauth.Secret
 	// RevokeAt is when the last reader that was given the token has come back for
 	// another: it is not revoked before. Zero: at the next refresh. An earlier
 	// version of the engine stored it so.
@@ -20,14 +23,15 @@ type Former struct {
 
 // formerAtRest is a Former as it is sealed.
 type formerAtRest struct {
-	AccessToken string    `json:"access_token"`
-	RevokeAt    time.Time `json:"revoke_at,omitzero"`
-	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+	AccessToken  string    `json:"access_token"`
+	RevokeAt     time.Time `json:"revoke_at,omitzero"`
+	ExpiresAt    time.Time `json:"expires_at,omitzero"`
+	RefreshToken string    `json:"refresh_token,omitempty"`
 }
 
 func formersAtRest(formers []Former) (sealed []formerAtRest) {
 	for _, f := range formers {
-		sealed = append(sealed, formerAtRest{f.AccessToken.Reveal(), f.RevokeAt, f.ExpiresAt})
+		sealed = append(sealed, formerAtRest{f.AccessToken.Reveal(), f.RevokeAt, f.ExpiresAt, f.RefreshToken.Reveal()})
 	}
 	return sealed
 }
@@ -39,7 +43,7 @@ func (r *credentialAtRest) formers() (formers []Former) {
 		formers = append(formers, Former{AccessToken: oauth.NewSecret(r.FormerToken)})
 	}
 	for _, f := range r.FormerTokens {
-		formers = append(formers, Former{oauth.NewSecret(f.AccessToken), f.RevokeAt, f.ExpiresAt})
+		formers = append(formers, Former{oauth.NewSecret(f.AccessToken), oauth.NewSecret(f.RefreshToken), f.RevokeAt, f.ExpiresAt})
 	}
 	return formers
 }

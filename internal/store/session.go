@@ -124,9 +124,10 @@ func (s *Session) Unpark() { s.Code, s.Token = oauth.Secret{}, oauth.Token{} }
 // does not marshal.
 type sessionAtRest struct {
 	Session
-	Verifier    string `json:"verifier,omitempty"`
-	Nonce       string `json:"nonce,omitempty"`
-	ConnectKey  string `json:"connect_key"`
-	Code        string `json:"code,omitempty"`
-	AccessToken string `json:"access_token,omitempty"`
+	Verifier     string `json:"verifier,omitempty"`
+	Nonce        string `json:"nonce,omitempty"`
+	ConnectKey   string `json:"connect_key"`
+	Code         string `json:"code,omitempty"`
+	AccessToken  string `json:"access_token,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
 }

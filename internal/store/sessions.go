@@ -89,6 +89,7 @@ func (s *Sessions) Read(ctx context.Context, id string) (Session, error) {
 	session.DeletionCount = count
 	session.Verifier, session.ConnectKey, session.Code = oauth.NewSecret(r.Verifier), oauth.NewSecret(r.ConnectKey), oauth.NewSecret(r.Code)
 	session.Token.AccessToken, session.Nonce = oauth.NewSecret(r.AccessToken), oauth.NewSecret(r.Nonce)
+	session.Token.RefreshToken = oauth.NewSecret(r.RefreshToken)
 	return session, nil
 }
 
@@ -145,6 +146,7 @@ func (s *Sessions) put(ctx context.Context, session Session) error {
 	head := append([]byte{formatVersion, byte(len(owner))}, owner...)
 	b, err := s.keyrings.sealed(ctx, session.Ref.Tenant, sessionKey(session.ID), head, sessionAtRest{
 		session, session.Verifier.Reveal(), session.Nonce.Reveal(), session.ConnectKey.Reveal(), session.Code.Reveal(), session.Token.AccessToken.Reveal(),
+		session.Token.RefreshToken.Reveal(),
 	})
 	if err != nil {
 		return err
