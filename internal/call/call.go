@@ -10,6 +10,7 @@ package call
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -33,7 +34,8 @@ type Options struct {
 	// Writable reports whether this node may write. Where it may not, no calls are made,
 	// and the request is forwarded to the active node.
 	Writable func() bool
-	// Context ends when the mount shuts down, and all calls with it.
+	// Context ends when the mount shuts down, and all calls with it, but for a refresh with
+	// a refresh token: see [Calls.Wait].
 	Context context.Context
 	// Ended is called with the outcome of each "refresh" and "check" of a credential: as
 	// [Succeeded] has it; "not_extended"; "superseded" by another change; "left_alone"
@@ -46,6 +48,7 @@ type Options struct {
 type Calls struct {
 	Options
 	underWay underWay
+	unstored unstoreds
 }
 
 // New returns Calls.
@@ -62,19 +65,27 @@ const (
 )
 
 // Refresh trades the token of ref's credential for a fresh one. A token that does not
-// expire is inspected instead. Wanted reports whether the refresh is still needed when
+// expire, or that the provider does not refresh yet, is inspected instead. Wanted reports whether the refresh is still needed when
 // its turn comes: another call may just have changed the credential.
 //
 // An error of the provider is returned as [provider.Refusal] has it, and recorded on the
 // credential if it is about that credential.
 func (cs *Calls) Refresh(ctx context.Context, ref tenant.Ref, wanted func(store.Credential) bool) (store.Credential, error) {
+	early := false
 	return cs.call(ctx, ref, operation{refresh, wanted, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
-		if c.Token.ExpiresAt.IsZero() {
+		early = cs.Now().Before(c.Token.RefreshAfter)
+		if early || c.Token.ExpiresAt.IsZero() {
 			return p.Inspect(ctx, client, c.Token)
 		}
 		return p.Refresh(ctx, client, c.Token)
 	}, func(c *store.Credential, fresh oauth.Token, now time.Time) {
-		refreshed(c, fresh, cs.Revoker.Alone(ref.Provider, c.Token), now)
+		if early {
+			checked(c, fresh, now)
+			return
+		}
+		// The tokens of a refresh token are of one grant: the former one cannot be revoked
+		// by itself.
+		refreshed(c, fresh, cs.Revoker.Alone(ref.Provider, c.Token) && !c.Token.Refreshable(), now)
 	}})
 }
 
@@ -118,6 +129,18 @@ func (cs *Calls) call(ctx context.Context, ref tenant.Ref, op operation) (store.
 
 // run makes the call and records its result.
 func (cs *Calls) run(ctx context.Context, ref tenant.Ref, op operation) (store.Credential, error) {
+	if op.name == refresh {
+		if held, ok := cs.unstored.take(ref); ok {
+			config, err := cs.Store.Mount.Config(ctx, ref.Provider)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				cs.unstored.hold(ref, held)
+				return store.Credential{}, err
+			}
+			return cs.record(ctx, ref, op, held.before, config, held.answer, nil)
+		}
+	} else if err := cs.storeUnstored(ctx, ref); err != nil {
+		return store.Credential{}, err
+	}
 	before, err := admission.Credential(ctx, cs.Store, ref)
 	if err != nil || !op.wanted(before) {
 		return before, err
@@ -132,7 +155,11 @@ func (cs *Calls) send(ctx context.Context, ref tenant.Ref, op operation, credent
 	if err != nil {
 		return oauth.Token{}, config, err
 	}
-	calls, cancel := provider.Within(ctx)
+	within := provider.Within
+	if op.name == refresh && credential.Token.Refreshable() {
+		within = provider.Budget // a refresh token that was sent may be spent
+	}
+	calls, cancel := within(ctx)
 	defer cancel()
 	of := Subject(ref, credential)
 	if op.name == check {

@@ -248,10 +248,11 @@ func TestRefreshStoresALongerLifeOnly(t *testing.T) {
 		exhausted  bool
 		outcome    string
 	}{
-		"a longer life is stored":                         {"fresh", 61 * day, 2, false, "refresh refreshed"},
-		"the same life is not":                            {"fresh", 60 * day, 1, true, "refresh not_extended"},
-		"a shorter life is not":                           {"fresh", day, 1, true, "refresh not_extended"},
-		"the same token with a longer life is not stored": {"token of org_acme/facebook/users/uma", 61 * day, 1, true, "refresh not_extended"},
+		"a longer life is stored":                     {"fresh", 61 * day, 2, false, "refresh refreshed"},
+		"the same life is not":                        {"fresh", 60 * day, 1, true, "refresh not_extended"},
+		"a shorter life is not":                       {"fresh", day, 1, true, "refresh not_extended"},
+		"the same token with a longer life is stored": {"token of org_acme/facebook/users/uma", 61 * day, 2, false, "refresh refreshed"},
+		"the same token with the same life is not":    {"token of org_acme/facebook/users/uma", 60 * day, 1, true, "refresh not_extended"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEngine(t)

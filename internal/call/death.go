@@ -58,7 +58,7 @@ func nextRevival(c store.Credential, now time.Time) time.Time {
 	}
 	for _, after := range revivals {
 		if at := c.DeadSince.Add(after); at.After(now) {
-			if !c.Token.Live(at) {
+			if ended(c.Token, at) {
 				break
 			}
 			return at

@@ -2,7 +2,9 @@ package call
 
 import (
 	"context"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -50,6 +52,17 @@ func (u *underWay) finish(name string, ref tenant.Ref, res *result) {
 	delete(u.results, name+" "+ref.String())
 	u.mu.Unlock()
 	close(res.done)
+}
+
+// Wait returns when the calls that are under way have ended. After [Options].Context that
+// is within [provider.CallTimeout].
+func (cs *Calls) Wait() {
+	cs.underWay.mu.Lock()
+	results := slices.Collect(maps.Values(cs.underWay.results))
+	cs.underWay.mu.Unlock()
+	for _, res := range results {
+		<-res.done
+	}
 }
 
 // Wait returns the result of a shared call, or an error if ctx or its budget of provider

@@ -13,11 +13,13 @@ import (
 )
 
 // refreshed applies the answer to a refresh. A provider may return a token that lasts no
-// longer than the one that it was sent: then the old one stays. formerLives says that the
-// token that is replaced stays valid beside the fresh one.
+// longer than the one that it was sent: then the old one stays, unless a refresh token
+// brought the fresh one, which may have ended the other. formerLives says that the token
+// that is replaced stays valid beside the fresh one.
 func refreshed(c *store.Credential, fresh oauth.Token, formerLives bool, now time.Time) {
 	c.AskedAt = now
-	if fresh.AccessToken == c.Token.AccessToken || !fresh.Outlives(c.Token) {
+	extended := fresh.Outlives(c.Token)
+	if !extended && (fresh.AccessToken == c.Token.AccessToken || !fresh.Refreshable()) && fresh.RefreshToken == c.Token.RefreshToken {
 		if !c.Exhausted && !c.Token.ExpiresAt.IsZero() {
 			c.Record(now, "not_extended", "the provider gave a token that lasts no longer")
 		}
@@ -26,10 +28,10 @@ func refreshed(c *store.Credential, fresh oauth.Token, formerLives bool, now tim
 		checked(c, fresh, now)
 		return
 	}
-	if formerLives {
+	if formerLives && fresh.AccessToken != c.Token.AccessToken {
 		plan.Replace(c, now)
 	}
-	c.Token, c.Exhausted, c.DataAccessOverAt = fresh, false, time.Time{}
+	c.Token, c.Exhausted, c.DataAccessOverAt = fresh, !extended, time.Time{}
 	c.Generation++
 	c.RefreshedAt = now
 	c.RefreshFailing = false
@@ -46,7 +48,8 @@ func checked(c *store.Credential, answer oauth.Token, now time.Time) {
 		// token valid then.
 		c.Token.DataAccessExpiresAt = over
 	}
-	if answer.AccessToken == c.Token.AccessToken {
+	// The end of a token that has expired stays: a later check does not know it.
+	if answer.AccessToken == c.Token.AccessToken && (answer.Live(now) || c.Token.Live(now)) {
 		c.Token.ExpiresAt = answer.ExpiresAt
 	}
 	recovered(c, now)
@@ -78,7 +81,7 @@ func applyFailure(c *store.Credential, name string, cause error, now time.Time) 
 	case c.Status != store.Active && class != provider.NeedsReauth && class != provider.Revoked:
 		retryDead(c, now) // the error does not say why the token is dead
 		return
-	case class == provider.NeedsReauth && c.RefreshFailing && !c.Token.Live(now):
+	case class == provider.NeedsReauth && c.RefreshFailing && ended(c.Token, now):
 		// It is dead because its refresh failed until it expired, not because of its owner.
 		fail(c, now)
 		return
@@ -97,7 +100,7 @@ func applyFailure(c *store.Credential, name string, cause error, now time.Time) 
 	case provider.Revoked:
 		c.Status, c.ToldAt = store.Revoked, time.Time{}
 	}
-	if c.Status == store.Active && !c.Token.Live(now) {
+	if c.Status == store.Active && (ended(c.Token, now) || !c.Token.Live(now.Add(-givenUpAfter))) {
 		c.Status = store.Failed
 	}
 	if c.Status != store.Active {
@@ -125,6 +128,13 @@ func applyFailure(c *store.Credential, name string, cause error, now time.Time) 
 	}
 }
 
+// givenUpAfter is for how long after its token has expired the engine tries to refresh a
+// credential that has a refresh token. Then it ends as failed.
+const givenUpAfter = 7 * 24 * time.Hour
+
+// ended reports whether the token has expired, and no refresh token brings another.
+func ended(t oauth.Token, now time.Time) bool { return !t.Live(now) && !t.Refreshable() }
+
 // about returns what e means for c. A lost role on a page ends that page's token,
 // and no other.
 func about(c store.Credential, e *provider.Error) *provider.Error {
@@ -145,7 +155,7 @@ func fail(c *store.Credential, now time.Time) {
 // backOff postpones the credential's due work for d, or for half of the life that its
 // token has left, but for a minute at least.
 func backOff(c *store.Credential, d time.Duration, now time.Time) {
-	if life := c.Token.ExpiresAt.Sub(now); !c.Token.ExpiresAt.IsZero() {
+	if life := c.Token.ExpiresAt.Sub(now); !c.Token.ExpiresAt.IsZero() && (life > 0 || !c.Token.Refreshable()) {
 		d = max(min(d, life/2), time.Minute)
 	}
 	c.RetryAt = now.Add(d)

@@ -19,7 +19,11 @@ import (
 func (cs *Calls) record(ctx context.Context, ref tenant.Ref, op operation, before store.Credential, config store.Config, answer oauth.Token, cause error) (store.Credential, error) {
 	after, err := cs.storeResult(ctx, ref, op, before, config, answer, cause)
 	cs.Ended(ref.Provider, op.name, outcomeOf(op.name, before, after, err))
-	if cause == nil && answer.AccessToken != before.Token.AccessToken && (errors.Is(err, ErrSuperseded) || oauth.CodeOf(err) == oauth.NotFound) {
+	if cause == nil && op.name == refresh && err != nil && !errors.Is(err, ErrSuperseded) && oauth.CodeOf(err) == "" {
+		cs.Log.Error("a fresh token could not be stored; it is held in memory and stored at the next sweep", "ref", ref.String(), "error", err)
+		cs.unstored.hold(ref, unstored{before, answer})
+	}
+	if cause == nil && !sameTokens(answer, before.Token) && (errors.Is(err, ErrSuperseded) || oauth.CodeOf(err) == oauth.NotFound) {
 		// The answer is a fresh token that no record has: its credential was deleted or
 		// connected again meanwhile. The credential's own token was dealt with then.
 		cs.Revoker.Unstored(ctx, ref, answer)
@@ -34,6 +38,10 @@ func (cs *Calls) record(ctx context.Context, ref tenant.Ref, op operation, befor
 		}
 	}
 	return after, err
+}
+
+func sameTokens(a, b oauth.Token) bool {
+	return a.AccessToken == b.AccessToken && a.RefreshToken == b.RefreshToken
 }
 
 // ErrSuperseded is returned if the credential has changed since a call began.
@@ -93,7 +101,7 @@ func (cs *Calls) storeResult(ctx context.Context, ref tenant.Ref, op operation, 
 // limitOutlasts reports whether a rate limit has prevented a refresh until a week after
 // the token expired. Before that the caller gets the limit's error.
 func limitOutlasts(c store.Credential, e *provider.Error, now time.Time) bool {
-	return e.Class == provider.Throttled && c.Status == store.Active && !c.Token.ExpiresAt.IsZero() && !c.Token.Live(now.Add(-7*24*time.Hour))
+	return e.Class == provider.Throttled && c.Status == store.Active && !c.Token.ExpiresAt.IsZero() && !c.Token.Live(now.Add(-givenUpAfter))
 }
 
 // providerWide reports whether a failure is the provider's, and not to be recorded on the

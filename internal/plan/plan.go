@@ -51,10 +51,13 @@ func Refresh(ref tenant.Ref, c *store.Credential, now time.Time) {
 	if c.Exhausted {
 		at = min(retryExhausted, at)
 	}
-	if life == 0 {
+	if life == 0 && !c.Token.Refreshable() {
 		at = RetryRefused // this node's clock may be ahead: not at each tick
 	}
 	c.NextRefresh = now.UTC().Add(at)
+	if c.Token.RefreshAfter.After(c.NextRefresh) {
+		c.NextRefresh = c.Token.RefreshAfter
+	}
 }
 
 // Check plans the next check. It does not plan the refresh anew: with a check each day,

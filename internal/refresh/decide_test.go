@@ -48,6 +48,9 @@ func TestReadWaitsForARefreshOnlyIfThatCanHelp(t *testing.T) {
 		"an expired token, when the wait after a failure is over": {
 			func() store.Credential { c := lasting(-time.Minute); c.RetryAt = now; return c }(), 0, true,
 		},
+		"an expired token that the provider does not refresh yet": {
+			func() store.Credential { c := lasting(-time.Minute); c.Token.RefreshAfter = in(time.Second); return c }(), 0, false,
+		},
 		"a negative min_ttl of a living token": {lasting(day), -time.Hour, false},
 	} {
 		if got := refresh.ShouldRefresh(row.credential, row.minTTL, now); got != row.want {

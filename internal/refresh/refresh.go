@@ -161,7 +161,11 @@ func expired(c store.Credential) error {
 	if c.LastError != nil {
 		message = c.LastError.Message
 	}
-	return oauth.Errorf(oauth.Unavailable, "the token has expired: %s; it is tried again after %s", message, c.RetryAt.Format(time.RFC3339))
+	again := c.RetryAt
+	if c.Token.RefreshAfter.After(again) {
+		message, again = "the provider does not refresh it yet", c.Token.RefreshAfter
+	}
+	return oauth.Errorf(oauth.Unavailable, "the token has expired: %s; it is tried again after %s", message, again.Format(time.RFC3339))
 }
 
 // outlasts reports whether the token lives, and for d at least.
@@ -174,7 +178,7 @@ func outlasts(c store.Credential, d time.Duration, now time.Time) bool {
 // refresh is not requested again before the next planned one.
 func shouldRefresh(c store.Credential, minTTL time.Duration, now time.Time) bool {
 	switch {
-	case outlasts(c, minTTL, now), now.Before(c.RetryAt):
+	case outlasts(c, minTTL, now), now.Before(c.RetryAt), now.Before(c.Token.RefreshAfter):
 		return false
 	case !c.Token.Live(now), c.AskedAt.IsZero(), !now.Before(c.NextRefresh):
 		return true
@@ -193,8 +197,8 @@ func warnings(c store.Credential, now time.Time) (all []string) {
 	return all
 }
 
-// Refresh trades the credential's token for a fresh one now. A token that does not expire
-// stays as it is. A page's token is fetched with the credential above it.
+// Refresh trades the credential's token for a fresh one now. A token that does not expire,
+// or that the provider does not refresh yet, stays as it is. A page's token is fetched with the credential above it.
 func (r *Refresher) Refresh(ctx context.Context, ref tenant.Ref) (store.Credential, error) {
 	if ref.Kind() == tenant.Page {
 		if _, err := r.Pages.Fetch(ctx, ref.Above()); err != nil {

@@ -1,0 +1,82 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
+	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
+)
+
+// An unstored is the answer to a refresh that storage did not take. The provider may have
+// spent the refresh token that the record has: it is held in memory until it is stored, and
+// no call is made about the credential meanwhile. What is lost in a crash is in
+// docs/decisions/refresh-tokens.md.
+type unstored struct {
+	before store.Credential
+	answer oauth.Token
+}
+
+// unstoreds are the unstored answers by ref. The zero value is ready.
+type unstoreds struct {
+	mu sync.Mutex
+	by map[tenant.Ref]unstored
+}
+
+func (u *unstoreds) hold(ref tenant.Ref, answer unstored) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.by == nil {
+		u.by = map[tenant.Ref]unstored{}
+	}
+	u.by[ref] = answer
+}
+
+// take returns the answer that is held for ref, which is then held no more.
+func (u *unstoreds) take(ref tenant.Ref) (answer unstored, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	answer, ok = u.by[ref]
+	delete(u.by, ref)
+	return answer, ok
+}
+
+func (u *unstoreds) holds(ref tenant.Ref) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, ok := u.by[ref]
+	return ok
+}
+
+func (u *unstoreds) refs() (refs []tenant.Ref) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for ref := range u.by {
+		refs = append(refs, ref)
+	}
+	return refs
+}
+
+// storeUnstored stores the answer that is held for ref, if there is one. If its credential
+// was deleted or connected again meanwhile, it is revoked.
+func (cs *Calls) storeUnstored(ctx context.Context, ref tenant.Ref) error {
+	if !cs.unstored.holds(ref) {
+		return nil
+	}
+	_, err := cs.Refresh(ctx, ref, func(store.Credential) bool { return false })
+	if store.Gone(err) || oauth.CodeOf(err) != "" {
+		return nil
+	}
+	return err
+}
+
+// StoreUnstored stores every answer that is held.
+func (cs *Calls) StoreUnstored(ctx context.Context) error {
+	var errs []error
+	for _, ref := range cs.unstored.refs() {
+		errs = append(errs, cs.storeUnstored(ctx, ref))
+	}
+	return errors.Join(errs...)
+}
