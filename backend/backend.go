@@ -52,6 +52,9 @@ its state at connections/.
 type Options struct {
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+	// Providers makes the dialects of the providers that the engine knows, by their names
+	// in the API. Nil: those of this build.
+	Providers map[string]Dialect
 	// Transport carries the calls to providers. Nil: HTTP, through the proxy
 	// that the environment of the Vault server names.
 	Transport http.RoundTripper
@@ -64,6 +67,14 @@ type Options struct {
 	Build version.Build
 }
 
+// A Dialect makes a provider of the transport of its calls and the clock.
+type Dialect func(transport http.RoundTripper, now func() time.Time) provider.Provider
+
+// dialects are those of the providers that this build knows.
+var dialects = map[string]Dialect{
+	"facebook": func(t http.RoundTripper, now func() time.Time) provider.Provider { return facebook.New(t, now) },
+}
+
 // A Backend is one mount of the engine. No state lives outside it: several
 // mounts share a process.
 type Backend struct {
@@ -74,6 +85,7 @@ type Backend struct {
 	breaker *breaker.Breaker
 	metrics *metric.Metrics
 	events  *publisher
+	calls   *call.Calls
 	start   sync.Once
 }
 
@@ -95,6 +107,9 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 	}
 	if o.Transport == nil {
 		o.Transport = newTransport()
+	}
+	if o.Providers == nil {
+		o.Providers = dialects
 	}
 	if o.Build == (version.Build{}) {
 		o.Build = version.Read()
@@ -123,6 +138,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		Clean: func(context.Context) {
 			end()
 			b.worker.Wait()
+			b.calls.Wait()
 			b.events.Wait()
 		},
 	}
@@ -139,7 +155,10 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 
 // assemble joins the rooms.
 func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Options) {
-	providers := map[string]provider.Provider{"facebook": facebook.New(o.Transport, o.Now)}
+	providers := map[string]provider.Provider{}
+	for name, dialect := range o.Providers {
+		providers[name] = dialect(o.Transport, o.Now)
+	}
 	names := slices.Sorted(maps.Keys(providers))
 	b.metrics = metric.New(metric.Options{Build: o.Build, Providers: names, Now: o.Now})
 	b.events = newPublisher(life, c, b.Logger(), b.metrics.Published)
@@ -158,6 +177,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	tokenCalls := call.New(call.Options{
 		Store: b.store, Breaker: calls, Revoker: revoker, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Context: life, Ended: b.metrics.CallEnded,
 	})
+	b.calls = tokenCalls
 	pageReader := pages.New(pages.Options{
 		Store: b.store, Breaker: calls, Calls: tokenCalls, Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Context: life,
 	})
