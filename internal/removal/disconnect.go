@@ -29,6 +29,10 @@ const warnShared = "the grant was not revoked at the provider, for another crede
 // warnCorrupt is the warning of a disconnection that could not read the token.
 const warnCorrupt = "the record did not open, so the grant could not be revoked at the provider; the record is deleted"
 
+// errNoRevocation is why the grant of a provider that is no [provider.Revoker] is not
+// revoked.
+var errNoRevocation = errors.New("the provider cannot be asked to revoke a grant")
+
 // Disconnect revokes the grant at the provider and then deletes the credential. If the
 // grant cannot be revoked, it deletes nothing, unless d says Force. It does not revoke the
 // grant of an account on which another credential rests, too. With an installation it
@@ -152,7 +156,8 @@ func (r *Remover) revoke(ctx context.Context, ref tenant.Ref, c store.Credential
 	}
 	if p, known := r.Providers[ref.Provider]; known {
 		if _, ok := p.(provider.Revoker); !ok {
-			return "", nil
+			r.unrevoked(ref, errNoRevocation)
+			return "the grant lives on at " + p.DisplayName() + ", which cannot be asked to revoke it: only its owner can end it there", nil
 		}
 	}
 	err = r.Revoker.Call(ctx, ref, c.Token, func(calls context.Context, p provider.Revoker, client oauth.Client) error {

@@ -19,8 +19,8 @@ const (
 	ConnectionRecovered     Type = "connection.recovered"
 	ConnectionRevoked       Type = "connection.revoked"
 	ConnectionDeleted       Type = "connection.deleted"
-	// ConnectionUnrevoked is of a credential that was deleted by force: the grant stands at
-	// the provider.
+	// ConnectionUnrevoked is of a credential that was deleted by force, or whose provider
+	// has no revocation: the grant stands at the provider.
 	ConnectionUnrevoked Type = "connection.unrevoked"
 	ScopesChanged       Type = "scopes.changed"
 	// SessionCodeReused is of a code that was presented in two sessions: one event for the
