@@ -62,6 +62,9 @@ var rooms = map[string]rule{
 	"internal/reference": {nil, []string{vault}},
 	// The harness of the engine's tests. Test packages of all rooms import it; no package does.
 	"internal/enginetest": {[]string{"authpipetest", "authpipetest/storagetest", "backend", "internal/longtest", "internal/tenant", "internal/version"}, nil},
+	// What holds dialects against the contract of the seam, and the one that only tests use.
+	"internal/provider/providertest":       {[]string{"internal/oauth", "internal/provider"}, []string{vault}},
+	"internal/provider/providertest/plain": {[]string{"internal/oauth", "internal/provider"}, []string{vault}},
 	// What tests use that need a Vault.
 	"internal/longtest":  {nil, []string{vault}},
 	"internal/vaulttest": {nil, []string{vault + "/sdk"}},
