@@ -128,8 +128,8 @@ var otherMoves = []namedMove{
 		tests:   []string{"TestCallbackPageIsNotWrapped", "TestPublicAnswerIsNeverWrapped"},
 	},
 	{
-		name: "steals a refresh token", section: "4.14", stops: "Facebook issues none: a token's life is extended with the token and the app secret",
-		tests: []string{"TestEveryCallWithTokenSendsProof"},
+		name: "steals a refresh token", section: "4.14", stops: "Facebook issues none: a token's life is extended with the token and the app secret. Another provider's is sealed with its access token, and stands in no answer, log line or error",
+		tests: []string{"TestEveryCallWithTokenSendsProof", "TestRotatingRefreshTokensAreKeptForGenerations"},
 	},
 	{
 		name: "frames the callback page", section: "4.16", stops: "the page has no script and no form. Framed, it offers one link or, without a `return_url`, a code behind a click",
