@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,7 @@ type engine struct {
 	breaker  *breaker.Breaker
 	server   *server
 	clock    *authpipetest.Clock
+	mu       sync.Mutex
 	outcomes []string
 }
 
@@ -82,7 +84,11 @@ func newEngine(t *testing.T) *engine {
 	e.calls = call.New(call.Options{
 		Store: e.store, Breaker: e.breaker, Revoker: revoke.New(revoke.Options{Store: e.store, Breaker: e.breaker, Now: e.clock.Now, Log: log}),
 		Now: e.clock.Now, Log: log, Writable: writable, Context: t.Context(),
-		Ended: func(_, name, outcome string) { e.outcomes = append(e.outcomes, name+" "+outcome) },
+		Ended: func(_, name, outcome string) {
+			e.mu.Lock() // the results of a batch are recorded concurrently
+			defer e.mu.Unlock()
+			e.outcomes = append(e.outcomes, name+" "+outcome)
+		},
 	})
 	return e
 }
