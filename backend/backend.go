@@ -125,7 +125,7 @@ func New(ctx context.Context, c *logical.BackendConfig, o Options) (*Backend, er
 		InitializeFunc: func(context.Context, *logical.InitializationRequest) error {
 			b.Logger().Info("at work", "version", o.Build.Version, "commit", o.Build.Commit, "writes", b.WriteSafeReplicationState())
 			b.start.Do(b.worker.Start)
-			// What came due while nobody was at work need not wait for the tick.
+			// Work that came due while the plugin did not run need not wait for the tick.
 			return b.tick(context.Background(), nil)
 		},
 		PeriodicFunc: b.tick,
@@ -298,8 +298,8 @@ func (b *Backend) reconsider(ctx context.Context, u *upkeep.Upkeep) {
 }
 
 // flushEvents writes the events that were noted meanwhile, on the node that may.
-// Who only reads does not pay for what others did: the next write or the sweep
-// does.
+// A read does not wait for the events of others: the next write or the sweep
+// writes them.
 func (b *Backend) flushEvents(ctx context.Context, op logical.Operation) error {
 	if op == logical.ReadOperation || op == logical.ListOperation || !b.WriteSafeReplicationState() {
 		return nil
@@ -320,7 +320,7 @@ func (b *Backend) HandleRequest(ctx context.Context, req *logical.Request) (*log
 	if err != nil {
 		return nil, paths.Coded(err)
 	}
-	b.tell(req)
+	b.logChange(req)
 	return resp, nil
 }
 

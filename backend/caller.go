@@ -31,7 +31,7 @@ type bond struct {
 	at          time.Time
 }
 
-// callers tell which tenant a caller is bound to.
+// callers finds which tenant a caller is bound to.
 type callers struct {
 	system logical.SystemView
 	now    func() time.Time
@@ -60,7 +60,7 @@ func (c *callers) bond(entityID, key string) (bond, error) {
 		c.log.Warn("Vault did not tell of an entity", "entity", entityID, "error", err)
 		return bond{}, oauth.Errorf(oauth.Unavailable, "Vault did not tell which tenant the caller is bound to; nothing was changed, try again")
 	}
-	// Of an entity that is gone nobody knows what its metadata said. Vault itself
+	// The metadata of a deleted entity is not known any more. Vault itself
 	// refuses its tokens.
 	b := bond{key: key, bound: entity == nil, at: now}
 	if entity != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // leaks searches what has left the engine for the canaries: its log, storage,
-// what it answers to those who may see no secret, the pages and errors in
+// what it answers to callers that may see no secret, the pages and errors in
 // shown, and the URLs of its calls.
 func leaks(e *enginetest.Engine, search *canary.Search, shown ...string) []string {
 	e.T.Helper()
@@ -59,8 +59,8 @@ func leaks(e *enginetest.Engine, search *canary.Search, shown ...string) []strin
 	return found
 }
 
-// wire plants what the provider has seen of secrets: also those that nobody
-// else does, as verifiers.
+// wire plants what the provider has seen of secrets: also those that only it
+// sees, as verifiers.
 func throughWire(e *enginetest.Engine, search *canary.Search) {
 	for _, r := range e.Facebook.Requests() {
 		bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")

@@ -6,11 +6,11 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
-// tell logs a request that has changed what an operator decides: the client,
-// the settings, a tenant, a credential that was brought along. What becomes of
-// credentials otherwise is logged where it happens; who asked stands in Vault's
+// logChange logs a request that has changed what an operator decides: the client,
+// the settings, a tenant, an imported credential. Other changes of
+// credentials are logged where they happen; the caller stands in Vault's
 // audit log.
-func (b *Backend) tell(req *logical.Request) {
+func (b *Backend) logChange(req *logical.Request) {
 	if req.Operation != logical.UpdateOperation && req.Operation != logical.DeleteOperation {
 		return
 	}

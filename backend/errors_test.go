@@ -12,8 +12,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
-// A consequence is what an error of a class does: to who asked, to the
-// credential that it was about, and to the session that was on its way.
+// A consequence is what an error of a class does: to the caller, to the
+// credential that it was about, and to the session that was under way.
 type consequence struct {
 	code     string // the API's
 	http     int
@@ -39,7 +39,7 @@ var consequences = map[string]consequence{
 }
 
 // An answer is an error that the provider's tables and reports know, and its
-// class by who made the call: the token endpoint, where the client's secret is
+// class by the kind of the call: the token endpoint, where the client's secret is
 // what is refused; a token of a person or a business; the client's own.
 type answer struct {
 	error  authpipetest.GraphError
@@ -188,8 +188,8 @@ func suffered(e *enginetest.Engine, ref, class string, a authpipetest.GraphError
 	}
 }
 
-// traced checks that what befell the credential can be told to the provider's
-// support desk.
+// traced checks that the credential's failure has what the provider's support desk
+// needs.
 func traced(e *enginetest.Engine, ref string) {
 	e.T.Helper()
 	if last, ok := e.Read("connections/" + ref)["last_error"].(map[string]any); ok && last["fbtrace_id"] == "" {
@@ -197,7 +197,7 @@ func traced(e *enginetest.Engine, ref string) {
 	}
 }
 
-// completed checks what the answer did to the session, whoever completed it.
+// completed checks what the answer did to the session, on each way to complete it.
 func completed(e *enginetest.Engine, s enginetest.Session, proof map[string]any, class, status string) {
 	e.T.Helper()
 	want := consequences[class]
@@ -340,8 +340,8 @@ func errorAtTheBusiness(t *testing.T, a answer) {
 	e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Installation, nil)
 }
 
-// errorAtAPersonsBusiness keeps nobody from connecting who may not ask: a
-// business's token may.
+// errorAtAPersonsBusiness does not keep a person from connecting whose token may not
+// ask for the business: a business's token may.
 func errorAtAPersonsBusiness(t *testing.T, a answer) {
 	e := enginetest.New(t, authpipetest.Options{})
 	s := e.Begin(enginetest.Installation, map[string]any{"actor": "admin"})

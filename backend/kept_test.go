@@ -22,8 +22,8 @@ type kept struct {
 	// calm is how much time without trouble has passed since.
 	calm    time.Duration
 	noticed bool
-	// deleting is the token of one that an operator wanted deleted, and was told
-	// that it is not, or nothing: it may be, or be dead.
+	// deleting is the token of a credential whose deletion failed, or was not answered:
+	// it may be deleted, or dead.
 	deleting string
 	gone     bool
 }
@@ -71,13 +71,13 @@ var endings = []struct {
 	{"needs_reauth", func(w *world, _ *kept, token string) { w.Facebook.ExpireToken(token) }},
 }
 
-// lose ends a grant at the provider, where nobody tells the engine.
+// lose ends a grant at the provider, which sends no notification.
 func (w *world) lose(k *kept) {
 	w.T.Helper()
 	ending := endings[w.rand.IntN(len(endings))]
 	token, ok := w.served(k)
 	if !ok {
-		ending = endings[0] // nobody is there to say which token it is
+		ending = endings[0] // the record does not open, so which token it is is not known
 	}
 	ending.end(w, k, token)
 	k.died, k.status = w.Clock.Now(), ending.status

@@ -10,9 +10,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
-// TestLogNamesChanges has an operator, or whoever has taken an
-// operator's token, do what matters afterwards. Who it was stands in Vault's
-// audit log; when, in this one.
+// TestLogNamesChanges makes the changes that matter after a theft of an operator's
+// token. The caller stands in Vault's audit log; the time, in this one.
 func TestLogNamesChanges(t *testing.T) {
 	for name, row := range map[string]struct {
 		operation logical.Operation

@@ -21,7 +21,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
-// A told is what Vault was told.
+// A told is an event that was sent to Vault.
 type told struct {
 	name string
 	data map[string]any
@@ -180,7 +180,7 @@ func TestRequestsDoNotWaitForPublishing(t *testing.T) {
 	}
 }
 
-// Nobody waits for Vault, but what hangs would keep all later events.
+// No request waits for Vault, but a call that hangs would hold up all later events.
 func TestPublishingTimesOut(t *testing.T) {
 	bounds := make(chan time.Duration, 100)
 	e, _ := publishing(t, func(ctx context.Context) error {

@@ -17,13 +17,13 @@ import (
 )
 
 // A replica is a standby as an OpenBao cluster has it: its storage may only be
-// read and is behind the active node's, and of each write it is told some time
-// after that has arrived.
+// read and is behind the active node's, and Vault invalidates each key some time
+// after its write has arrived.
 type replica struct {
 	*enginetest.Engine
-	journal *journal
-	arrived int // how much of the journal is in the replica's storage
-	told    int // of how much of it the engine was told
+	journal     *journal
+	arrived     int // how much of the journal is in the replica's storage
+	invalidated int // how many of them were invalidated
 }
 
 // A journal is the active node's storage, and what was written to it, in order.
@@ -54,7 +54,7 @@ func (j *journal) Delete(ctx context.Context, key string) error {
 }
 
 // newReplica returns a standby with what is stored now. From now on it hears of
-// what happens at e by arrive and tell.
+// what happens at e by arrive and invalidate.
 func newReplica(e *enginetest.Engine) *replica {
 	e.T.Helper()
 	j, ok := e.Storage.Storage.(*journal)
@@ -119,22 +119,22 @@ func (r *replica) arrive(n int) {
 	}
 }
 
-// tell tells the engine of all writes that have arrived.
-func (r *replica) tell() {
+// invalidate invalidates the keys of all writes that have arrived.
+func (r *replica) invalidate() {
 	r.journal.mu.Lock()
-	writes := r.journal.writes[r.told:r.arrived]
-	r.told = r.arrived
+	writes := r.journal.writes[r.invalidated:r.arrived]
+	r.invalidated = r.arrived
 	r.journal.mu.Unlock()
 	for _, w := range writes {
 		r.InvalidateKey(context.Background(), w.key)
 	}
 }
 
-// catchUp has everything arrive, and be told.
+// catchUp has all writes arrive, and invalidates their keys.
 func (r *replica) catchUp() {
 	r.T.Helper()
 	r.arrive(r.behind())
-	r.tell()
+	r.invalidate()
 }
 
 // looked are what a replica is asked for all the time.
@@ -229,10 +229,9 @@ func happenings(e *enginetest.Engine) []struct {
 	}
 }
 
-// TestReplicaAnswersFromItsStorage has a standby be told of the writes behind
-// what happens late and one by one, and be asked for everything in between. It
-// remembers nothing longer than it is told: time stands still for it, so that
-// its own mistrust does not help. Its own mistakes would be others than to be
+// TestReplicaAnswersFromItsStorage invalidates a standby's keys late and one by one, and reads
+// everything in between. It must not cache a record longer than until its
+// invalidation: time stands still, so that the cache's own age limit does not help. Its own mistakes would be others than to be
 // behind.
 func TestReplicaAnswersFromItsStorage(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
@@ -246,11 +245,11 @@ func TestReplicaAnswersFromItsStorage(t *testing.T) {
 			r.arrive(1)
 			r.look(fmt.Sprintf("%s, and %d writes have arrived", h.what, i))
 			if i%3 == 2 {
-				r.tell()
-				r.look(fmt.Sprintf("%s, and %d writes are told", h.what, i))
+				r.invalidate()
+				r.look(fmt.Sprintf("%s, and %d writes are invalidated", h.what, i))
 			}
 		}
-		r.tell()
+		r.invalidate()
 		if calls, writes := e.Facebook.Count("")-n, r.Storage.Writes(); calls != 0 || len(writes) != 0 {
 			t.Errorf("%s: the replica makes %d calls of the provider and %v", h.what, calls, writes)
 		}

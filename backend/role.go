@@ -51,7 +51,7 @@ func (v *roleView) LocalMount() bool { return v.role().local }
 // refusal is what a request is answered with that failed with err.
 //
 // A node that may not write is behind the one that does, if only by
-// milliseconds: a person who has just connected may read through it. So it
+// milliseconds: an application whose user has just connected may read through it. So it
 // serves what it has, but refuses nothing by itself. That a credential is not
 // there, dead, suspended or unreadable, the node that wrote last shall say.
 // What is wrong with the request alone is refused by any.

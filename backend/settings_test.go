@@ -28,7 +28,7 @@ func (standbyOf) ReplicationState() consts.ReplicationState {
 
 // as it is: Vault knows it by identity
 
-// A scope is what a path means to a caller who is bound to a tenant.
+// A scope is what a path means to a caller that is bound to a tenant.
 type scope string
 
 const (
@@ -101,7 +101,7 @@ func example(template, tenant string) string {
 }
 
 // TestBoundCallerReachesItsTenantOnly asks for every path of the
-// engine, by each of its operations, in the name of a caller who is bound to
+// engine, by each of its operations, in the name of a caller that is bound to
 // org_acme. A path that is added must be decided upon in scopes.
 func TestBoundCallerReachesItsTenantOnly(t *testing.T) {
 	e, _ := enginetest.Scoped(t)
@@ -124,8 +124,8 @@ func TestBoundCallerReachesItsTenantOnly(t *testing.T) {
 		}
 		for op := range p.Operations {
 			for entity, want := range map[string][2]bool{
-				// Whether org_acme, and another tenant, is denied them. "nobody" is an
-				// entity that is gone.
+				// Whether org_acme, and another tenant, is denied them. "nobody" is a
+				// deleted entity.
 				"acme": {scope != theirs, true}, "free": {false, false}, "": {false, false}, "nobody": {true, true},
 			} {
 				for i, path := range []string{own, others} {
@@ -337,8 +337,8 @@ func TestSettingsOfAnotherNodeApplyOnInvalidation(t *testing.T) {
 	if _, err := e.DoAs("acme", logical.ListOperation, "tenants/", nil); !enginetest.Denied(err) {
 		t.Errorf("told: %v", err)
 	}
-	// A standby that nobody tells believes for half a minute what it has read,
-	// that there is nothing included.
+	// Without an invalidation a standby uses for half a minute what it has read, also
+	// that there are no settings.
 	e.Must(logical.UpdateOperation, "settings", map[string]any{"tenant_metadata_key": ""})
 	e.Storage.Remove("settings")
 	quiet := e.Node(standbyOf{d})

@@ -40,7 +40,7 @@ func TestIdleCredentialsCostNothing(t *testing.T) {
 		e := enginetest.New(t, authpipetest.Options{})
 		e.Install()
 		sleepers(e, n)
-		e.Restart() // who put them there told nobody
+		e.Restart() // they were stored without an invalidation
 		for range 24 {
 			e.After(time.Hour)
 		}

@@ -17,8 +17,8 @@ import (
 )
 
 // answeredAnywhere are the reads and lists that any node answers by itself. All
-// else a standby passes on before it has done anything. Who adds a path decides
-// here, too, which of the two it is.
+// else a standby passes on before it has done anything. A path that is added must be listed
+// here, too, as one of the two.
 var answeredAnywhere = []string{
 	"list config",
 	"list connections", "list connections/T", "list connections/T/P", "list connections/T/P/users", "list connections/T/P/static",

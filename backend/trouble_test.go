@@ -91,7 +91,7 @@ func (w *world) step(by time.Duration) {
 }
 
 // resetSecret is what happens where somebody resets the app's secret in the
-// dashboard and tells the operator of the mount a day later.
+// dashboard; the operator of the mount learns of it a day later.
 func (w *world) resetSecret() (mend func()) {
 	secret := "s3cr3t-number-" + w.Clock.Now().Format(time.DateOnly) + "-0123456789"
 	w.Facebook.SetAppSecret(enginetest.AppID, secret)

@@ -25,8 +25,8 @@ import (
 
 // A world is an engine that is driven through months, the Facebook that it
 // keeps credentials at, and what truly became of each. All chance in it comes
-// from one seed and is drawn between the sweeps, so that a seed tells the same
-// story again; in which order the engine's goroutines run within a sweep it
+// from one seed and is drawn between the sweeps, so that a seed gives the same
+// run again; in which order the engine's goroutines run within a sweep it
 // does not say.
 type world struct {
 	*enginetest.Engine
@@ -200,7 +200,7 @@ func (w *world) doom() {
 }
 
 // failStorage has each operation fail with probability p. Which ones is a
-// matter of the key and how often it came, not of who comes first.
+// matter of the key and how often it came, not of the order of the goroutines.
 func (w *world) failStorage(p float64) {
 	var mu sync.Mutex
 	came := map[storagetest.Operation]int{}
