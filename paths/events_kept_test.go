@@ -15,8 +15,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
-// A node that was active before does not write over what was told since, whether
-// or not it has heard of it.
+// A node that was active before does not overwrite later events, whether
+// or not it got the invalidation.
 func TestEventsOfAnotherNodeAreNotOverwritten(t *testing.T) {
 	for name, heard := range map[string]bool{"the node was told": true, "the word of it was lost": false} {
 		t.Run(name, func(t *testing.T) { testEventsOfAnotherNode(t, heard) })
@@ -51,7 +51,7 @@ func testEventsOfAnotherNode(t *testing.T, heard bool) {
 	e.Restart()
 }
 
-// A warm read makes no storage call, whatever there is to tell of others.
+// A warm read makes no storage call, whatever events are pending.
 func TestWarmReadWritesNoEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Read("creds/" + enginetest.Installation)
@@ -112,7 +112,7 @@ func TestForcedDeleteRecordsEvents(t *testing.T) {
 	e.CheckEvents(at, "connection.unrevoked "+enginetest.Installation, "connection.deleted "+enginetest.Installation)
 }
 
-// What a sweep that is killed had to tell is told, but for a little.
+// The events of a sweep that is killed are written, but for a few.
 func TestCrashInLongSweepLosesFewEvents(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()

@@ -145,7 +145,7 @@ func TestUnacceptedSecretMakesNoProof(t *testing.T) {
 }
 
 // TestLateAnswerSelectsNoSecret has a call find out that a secret is accepted
-// which is replaced before it is told.
+// which is replaced before the answer arrives.
 func TestLateAnswerSelectsNoSecret(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"client_secret": enginetest.NewSecret})

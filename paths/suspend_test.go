@@ -173,7 +173,7 @@ func TestSuspensionNeedsKnownTenant(t *testing.T) {
 }
 
 // TestPagesOfSuspendedTenantAreListedWithoutACall: the list would otherwise fetch
-// them, whoever reads it.
+// them, for every reader.
 func TestPagesOfSuspendedTenantAreListedWithoutACall(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	dir := "connections/org_acme/facebook/pages/"

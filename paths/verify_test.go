@@ -113,7 +113,7 @@ func TestUnknownVersionIsNamedInErrors(t *testing.T) {
 		}
 	}
 	e.CheckHealthy([]string{enginetest.Uma})
-	// One that has ended is served by another, which verifying alone tells.
+	// A version that has ended is served by another, which only verifying shows.
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"graph_version": "v18.0"})
 	e.Must(logical.UpdateOperation, "connections/"+enginetest.Uma+"/check", nil)
 	if ok, found := e.Findings(); ok || !strings.Contains(found["graph_version"]["detail"].(string), "has ended") {

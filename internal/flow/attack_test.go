@@ -125,7 +125,7 @@ func TestStolenCodeIsRefused(t *testing.T) {
 			t.Error("the code is taken")
 		}
 		e.Refused("not_found", 404, logical.ReadOperation, "creds/"+enginetest.Udo, nil)
-		e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"}) // and nobody else is held up
+		e.Connect(enginetest.Uma, "uma", authpipetest.Consent{User: "uma"}) // and no other person is held up
 	})
 	t.Run("is refused where the challenge was taken out of the victim's URL", func(t *testing.T) {
 		// A PKCE downgrade (RFC 9700, section 4.8). The engine sends no verifier
@@ -179,7 +179,7 @@ func TestStolenCodeIsRefused(t *testing.T) {
 }
 
 // TestLinkFollowedByAnotherPersonConnectsNothing is cross-user session
-// fixation: whoever's browser does what in between, one of the two ends names
+// fixation: whichever browser does what in between, one of the two ends names
 // another actor.
 func TestLinkFollowedByAnotherPersonConnectsNothing(t *testing.T) {
 	for name, a := range map[string]struct{ began, consented, completed string }{
@@ -247,7 +247,7 @@ func TestConcurrentCallbacksConnectOnce(t *testing.T) {
 		if n := e.Facebook.Count(authpipetest.EndpointAccessToken); n != 1 {
 			t.Errorf("run %d: codes were sent to the provider %d times", i, n)
 		}
-		// Who has the state may spoil the session, and no more.
+		// The state lets a caller spoil the session, and no more.
 		if done := done.Load(); done != 0 && done != 3 || taken.Load() != 0 {
 			t.Errorf("run %d: %d completions with the code, %d with the forged one", i, done, taken.Load())
 		}

@@ -177,8 +177,8 @@ func TestCodeReuseDoesNotRevokeCompletedSession(t *testing.T) {
 	exchanges(e, 1)
 }
 
-// TestCodePresentedFirstElsewhereFailsItsSession shows what tells of a theft
-// that nothing could stop: the code was taken before it came to the engine.
+// TestCodePresentedFirstElsewhereFailsItsSession shows how a theft is reported
+// that the engine cannot stop: the code was taken before it came to the engine.
 func TestCodePresentedFirstElsewhereFailsItsSession(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})
 	e.Install()

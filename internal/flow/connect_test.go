@@ -211,7 +211,7 @@ func TestAnotherAccountDoesNotTakeOverRef(t *testing.T) {
 	}
 }
 
-// TestReconnectUpgradesScopes has a person who is connected asked
+// TestReconnectUpgradesScopes asks a connected person
 // for one scope more. Until the new token is stored the old one is served, and
 // for good if they refuse.
 func TestReconnectUpgradesScopes(t *testing.T) {

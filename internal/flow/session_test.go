@@ -136,7 +136,7 @@ func TestCallbackRevealsNothingToStrangers(t *testing.T) {
 		p := e.Callback(u)
 		writes := e.Storage.Writes()
 		if name == "another code for a state that was used" {
-			// It may be a good one, of a person who approved twice: no other session takes it.
+			// It may be a good one, of a person that approved twice: no other session takes it.
 			writes = slices.DeleteFunc(writes, func(op storagetest.Operation) bool {
 				return strings.HasPrefix(op.Key, "code/") || strings.HasPrefix(op.Key, "session-code/")
 			})
@@ -257,7 +257,7 @@ func TestSessionsAreDeletedAfterExpiry(t *testing.T) {
 }
 
 // TestConcurrentCompletionsExchangeOnce holds the first exchange at the provider until the second has
-// come: only one may send the code, and both are told the same.
+// come: only one may send the code, and both get the same answer.
 func TestConcurrentCompletionsExchangeOnce(t *testing.T) {
 	race := func(t *testing.T, e *enginetest.Engine, step func() any) {
 		release := e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointAccessToken, Hang: true})

@@ -214,14 +214,14 @@ func TestSimulatorDeliveriesAreApplied(t *testing.T) {
 			e.Refused("not_found", 404, logical.ReadOperation, "connections/"+enginetest.Udo, nil)
 			e.Clock.Advance(time.Hour)
 			e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
-			arrive(1) // Facebook tells of the new grant
+			arrive(1) // Facebook reports the new grant
 			e.Read("creds/" + enginetest.Udo)
 		})
 	}
 }
 
 // serve is Vault and the application in one: what Facebook posts becomes a
-// request to the engine, and what its webhook is told is relayed.
+// request to the engine, and relays what its webhook receives.
 func serve(e *enginetest.Engine, w http.ResponseWriter, r *http.Request, marked *[]int) {
 	if r.URL.Path == "/hook" {
 		if r.Method == http.MethodGet {

@@ -146,7 +146,7 @@ func TestNotificationIsAppliedOnce(t *testing.T) {
 		e.After(2 * time.Minute)
 	}
 	history := e.Read("connections/" + enginetest.Uma)["history"].([]map[string]any)
-	if n := len(history); n != 3 { // connected, told, confirmed
+	if n := len(history); n != 3 { // connected, reported, confirmed
 		t.Errorf("the history is %v", history)
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // TestPageIsCheckedBeforeItIsServed has the list of pages hold one whose
-// token is dead: every reader is told that, and the provider is asked once.
+// token is dead: every reader gets that error, for one call.
 func TestPageIsCheckedBeforeItIsServed(t *testing.T) {
 	for name, row := range map[string]struct{ subcode, code string }{
 		"the role is lost":   {"492", "revoked"},

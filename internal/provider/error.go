@@ -9,8 +9,8 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 )
 
-// A Class says what an error of the provider means for the credential, and who
-// can help.
+// A Class says what an error of the provider means for the credential, and whose
+// action can help.
 type Class string
 
 const (
@@ -113,7 +113,7 @@ var (
 // An Error is a provider's refusal or failure, classified.
 type Error struct {
 	Class Class
-	// Concerns and Remedy say whom the refusal is about and what helps. "": what
+	// Concerns and Remedy say what the refusal is about and what helps. "": what
 	// Class means by itself; see [Error.Owner] and [Error.Help].
 	Concerns Concern
 	Remedy   Remedy
@@ -155,7 +155,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Owner returns whom the refusal is about.
+// Owner returns what the refusal is about.
 func (e *Error) Owner() Concern { return cmp.Or(e.Concerns, defaults[e.Class].concerns) }
 
 // Help returns what ends the trouble.
@@ -182,7 +182,7 @@ func ClassOf(err error) Class {
 	return Transient
 }
 
-// Refusal returns err as the caller of the engine's API is told of it. An error
+// Refusal returns err as the caller of the engine's API gets it. An error
 // without an [Error] in its chain is returned as it is.
 func Refusal(err error) error {
 	var e *Error

@@ -25,7 +25,7 @@ func WithBudget(ctx context.Context) context.Context {
 	return context.WithValue(ctx, budgetKey{}, time.Now().Add(CallTimeout))
 }
 
-// Patience returns a context for who waits for calls that others make: it ends
+// Patience returns a context for a caller that waits for the calls of others: it ends
 // with ctx, and with the budget that ctx carries, if it carries one.
 func Patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	if end, ok := ctx.Value(budgetKey{}).(time.Time); ok {
@@ -241,7 +241,7 @@ type RedirectVerifier interface {
 	VerifyRedirects(ctx context.Context, c oauth.Client, uris []string) []Finding
 }
 
-// An Explanation is what is wrong with a token, for whoever brings it.
+// An Explanation is what is wrong with an imported token, for the caller.
 type Explanation struct {
 	// Malformed says that it is no token, or not the whole of one.
 	Malformed bool

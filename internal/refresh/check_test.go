@@ -13,7 +13,7 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/enginetest"
 )
 
-// TestCheckStoresInspection has debug_token tell other things of the
+// TestCheckStoresInspection has debug_token say other things about the
 // token than it did when that was obtained.
 func TestCheckStoresInspection(t *testing.T) {
 	e := enginetest.New(t, authpipetest.Options{})

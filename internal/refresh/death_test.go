@@ -207,8 +207,8 @@ func TestRevokedGrantIsFoundInEveryTenant(t *testing.T) {
 }
 
 // TestClientRefusedForOneTokenEndsAsFailed: the token endpoint refuses the client
-// for this token, and a probe of the client succeeds. Nothing would tell of it
-// otherwise, and the token would end as active.
+// for this token, and a probe of the client succeeds. Otherwise nothing would show it, and
+// the token would end as active.
 func TestClientRefusedForOneTokenEndsAsFailed(t *testing.T) {
 	for _, g := range []authpipetest.GraphError{
 		{Code: 3, Message: "Capability"}, {Code: 101, Message: "Error validating application."}, {Code: 1, Message: "Error validating client secret."},

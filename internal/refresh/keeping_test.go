@@ -140,7 +140,7 @@ func TestCheckDoesNotPostponeRefresh(t *testing.T) {
 	}
 }
 
-// Each end is told twice, not at the other end's times, too.
+// Each end is announced twice, and not at the other end's times.
 func TestEachExpiryHasTwoEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	defer e.Facebook.Fail(authpipetest.Fault{Endpoint: authpipetest.EndpointExchangeToken, Error: &authpipetest.GraphError{Code: 987654}})()
@@ -216,7 +216,7 @@ func TestDeletedConfigMakesNoCall(t *testing.T) {
 	}
 }
 
-// What a person is told of a dead credential is why it died.
+// The error that a person sees of a dead credential is why it died.
 func TestFailedCheckKeepsReasonOfDeath(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.ChangePassword("uma")

@@ -78,7 +78,7 @@ func TestCredentialConnectedByFastClockIsDeleted(t *testing.T) {
 	}
 }
 
-// TestFastClockKeepsUnreadToken is as TestFastClockEndsNoLivingToken, and nobody reads.
+// TestFastClockKeepsUnreadToken is as TestFastClockEndsNoLivingToken, without a reader.
 func TestFastClockKeepsUnreadToken(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Facebook.SetTokenExpiry(e.Token(enginetest.Uma), e.Clock.Now().Add(enginetest.Day/2))

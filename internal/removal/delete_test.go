@@ -216,7 +216,7 @@ func TestForcedTenantDeletionRemovesAll(t *testing.T) {
 	if left := e.Storage.LeftOf("org_acme"); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	// Their account is nobody's but the other tenant's.
+	// Only the other tenant holds their account.
 	token := e.Token(enginetest.Globex)
 	if resp, err := e.Do(logical.DeleteOperation, "creds/"+enginetest.Globex, nil); err != nil || resp != nil && len(resp.Warnings) > 0 {
 		t.Errorf("answered %v, %v", resp, err)
@@ -300,7 +300,7 @@ func TestSessionOfDeletedTenantIsNotFound(t *testing.T) {
 func TestTenantDeletionReplacesRemovalAndRotation(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	repair := e.Facebook.Fail(enginetest.RevokeDown)
-	e.Connect("org_acme/facebook/users/ada", "ada", authpipetest.Consent{User: "ada"}) // so that the installation is not told
+	e.Connect("org_acme/facebook/users/ada", "ada", authpipetest.Consent{User: "ada"}) // so that the installation's grant is not revoked
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	e.Must(logical.UpdateOperation, enginetest.Acme+"/rotate", nil)
 	e.After(2 * time.Minute)

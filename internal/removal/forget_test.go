@@ -38,8 +38,8 @@ func namedIn(e *enginetest.Engine, text string) (types []string, all int) {
 	return types, all
 }
 
-// TestDeletedTenantIsNamedNowhere: the last that names it is the event that tells of
-// its end, and that goes in a week.
+// TestDeletedTenantIsNamedNowhere: the last that names it is the event of
+// its deletion, and that goes in a week.
 func TestDeletedTenantIsNamedNowhere(t *testing.T) {
 	for name, said := range map[string]map[string]any{"revoked": nil, "by force": {"force": true}} {
 		t.Run(name, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestEventsOfProviderStay(t *testing.T) {
 }
 
 // TestDeletedPersonIsNamedNowhere: of a person whose deletion Facebook asks for, the
-// event of the deletion is told for a week.
+// event of the deletion stays for a week.
 func TestDeletedPersonIsNamedNowhere(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Connect(enginetest.Udo, "udo", authpipetest.Consent{User: "udo"})
@@ -284,7 +284,7 @@ func TestIndexEntriesThatCannotBeDeletedAreDeletedLater(t *testing.T) {
 	}
 }
 
-// TestReconnectedRefKeepsItsEvents, those too that tell of deletions in it.
+// TestReconnectedRefKeepsItsEvents, also those of deletions in it.
 func TestReconnectedRefKeepsItsEvents(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	e.Must(logical.DeleteOperation, enginetest.Acme, nil)

@@ -61,8 +61,8 @@ func TestRemovalOfManyEndsOnSlowStorage(t *testing.T) {
 	}
 }
 
-// TestRemovalRevokesSeveralAtOnce has the provider not answer before it was
-// told of all.
+// TestRemovalRevokesSeveralAtOnce has the provider not answer before it has
+// received all revocations.
 func TestRemovalRevokesSeveralAtOnce(t *testing.T) {
 	const users = 10
 	e := enginetest.New(t, authpipetest.Options{})

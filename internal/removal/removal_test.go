@@ -72,14 +72,14 @@ func TestRemovalIsForced(t *testing.T) {
 	if log := e.Log.String(); !strings.Contains(log, "deleted without revoking the grant") || !strings.Contains(log, enginetest.Uma) {
 		t.Errorf("the log does not say what was forgotten: %s", log)
 	}
-	// Nor does it end with the removal who was left with a grant.
+	// The grant that was left is named after the removal, too.
 	e.CheckEvents(at, "connection.unrevoked "+enginetest.Uma, "connection.deleted "+enginetest.Uma, "connection.deleted "+enginetest.Installation)
 }
 
 func TestInstallationIsRevokedAfterItsUsers(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	const ada = "org_acme/facebook/users/ada"
-	e.Connect(ada, "ada", authpipetest.Consent{User: "ada"}) // so its grant is not told at once
+	e.Connect(ada, "ada", authpipetest.Consent{User: "ada"}) // so its grant is not revoked at once
 	token := e.Read("creds/" + enginetest.Installation)["access_token"].(string)
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	repair := e.Facebook.Fail(enginetest.RevokeDown)

@@ -22,7 +22,7 @@ const (
 )
 
 // withBusiness returns t with the client's business that it is for, unless it
-// is a person's. That it has one, and not its kind, tells a business's token.
+// is a person's. A business's token is known by having one, not by its kind.
 func (p *Provider) withBusiness(ctx context.Context, c oauth.Client, t oauth.Token) (oauth.Token, error) {
 	return provider.WithEither(ctx, c, func(c oauth.Client) (oauth.Token, error) { return p.askBusiness(ctx, c, t) })
 }

@@ -24,7 +24,7 @@ type request struct {
 	url    string
 	form   url.Values
 	bearer oauth.Secret
-	// token and client tell what a refusal speaks of: the token endpoint,
+	// token and client say what a refusal is about: the token endpoint,
 	// where code 1 means the client, or a call that the client's own token
 	// makes, where code 190 does.
 	token, client bool
@@ -91,7 +91,7 @@ func (p *graph) call(ctx context.Context, r request, into any) error {
 	return nil
 }
 
-// witness takes in what an answer tells of Facebook's time and version.
+// witness records Facebook's time and version from an answer.
 func (p *graph) witness(header http.Header) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		skew := p.now().Sub(date).Round(time.Second)

@@ -20,7 +20,7 @@ const (
 // OpenDelivery implements [provider.Notifier] (Meta: "Webhooks, Getting
 // Started"): signature is the header X-Hub-Signature-256, over the bytes of the
 // body as they came. Of the objects that an app can subscribe to, permissions
-// and application (Meta: "Business Integration Webhooks") tell of grants.
+// and application (Meta: "Business Integration Webhooks") are about grants.
 func (p notices) OpenDelivery(c oauth.Client, body []byte, signature string) ([]provider.Notification, error) {
 	if len(body) > maxDelivery {
 		return nil, unverified("it is too long")

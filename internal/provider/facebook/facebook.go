@@ -122,7 +122,7 @@ func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Gran
 	if !g.Verifier.IsZero() {
 		options = append(options, oauth2.VerifierOption(g.Verifier.Reveal()))
 	}
-	// x/oauth2 tells little of an answer that it does not expect, and its errors
+	// x/oauth2 says little about an answer that it does not expect, and its errors
 	// show all of it: the answer is judged here.
 	heard := &recorder{next: p.http.Transport}
 	client := &http.Client{Transport: heard, CheckRedirect: p.http.CheckRedirect}
@@ -145,7 +145,7 @@ func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Gran
 
 // dropsChallenge reports whether the code verifier was refused because the
 // login dialog had dropped its challenge. Facebook does that without a word,
-// and only the text tells.
+// and only the text says so.
 func dropsChallenge(err error) bool {
 	var e *provider.Error
 	return errors.As(err, &e) && e.Code == 1 && strings.Contains(e.Message, "code_verifier param is provided without a code_challenge")

@@ -99,7 +99,7 @@ func FuzzGraphAnswer(f *testing.F) {
 				t.Errorf("%s: the message is %q", op, e.Message)
 			}
 			for _, text := range []string{err.Error(), provider.Refusal(err).Error()} {
-				// What a call was not sent, nobody can echo.
+				// What a call was not sent cannot be echoed.
 				known := search.Without("code", "client token")
 				switch op {
 				case "exchange":

@@ -92,7 +92,7 @@ func TestATokenOfAnotherAppIsNotTakenForOurs(t *testing.T) {
 }
 
 // TestOneOddTargetDoesNotHideTheOthers also keeps a scope that was narrowed to
-// what nobody understands from reading as one that was granted for all.
+// a target that is not understood from reading as one that was granted for all.
 func TestOneOddTargetDoesNotHideTheOthers(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	token := w.token(t)

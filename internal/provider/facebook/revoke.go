@@ -40,7 +40,7 @@ func (p revoker) revoke(ctx context.Context, c oauth.Client, t oauth.Token) (suc
 	}
 	var e *provider.Error
 	if errors.As(err, &e) && e.Code == 100 && e.Subcode == subcodeNoObject {
-		// For the app the person does not exist, or so it seems: the token tells.
+		// For the app the person does not exist, or so it seems: an inspection of the token shows it.
 		_, err = p.inspect(ctx, c, t)
 		if err == nil {
 			return false, e

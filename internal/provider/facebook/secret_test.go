@@ -10,7 +10,7 @@ import (
 )
 
 // TestASecretIsAcceptedByWhatIsSaidOfTheCall has the former secret refused and
-// looks at what the answer to the other one tells.
+// looks at what the answer to the other one says.
 func TestASecretIsAcceptedByWhatIsSaidOfTheCall(t *testing.T) {
 	refused := authpipetest.Fault{Endpoint: authpipetest.EndpointDebugToken, Times: 1, Error: &authpipetest.GraphError{Code: 190, Message: "Invalid OAuth access token signature."}}
 	for name, row := range map[string]struct {

@@ -25,8 +25,8 @@ const (
 	oldestRequest, earliestRequest = 24 * time.Hour, 5 * time.Minute
 )
 
-// unverified is the error of what does not verify. The reason is for tests: no
-// stranger is told.
+// unverified is the error of what does not verify. The reason is for tests:
+// callers do not get it.
 func unverified(reason string) error { return fmt.Errorf("%w: %s", provider.ErrUnverified, reason) }
 
 // notices opens what Facebook posts by itself.

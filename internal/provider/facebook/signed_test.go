@@ -17,13 +17,13 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider/facebook"
 )
 
-// told is the time at which Facebook speaks in these tests, issued the same as
+// told is the time of Facebook's notifications in these tests, issued the same as
 // it writes it.
 var told = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
 
 const issued = "1795435200"
 
-// offline is a provider that calls nobody.
+// offline is a provider that makes no call.
 func offline() *facebook.Provider {
 	return facebook.New(http.NewFileTransport(nil), func() time.Time { return told.Add(time.Minute) })
 }

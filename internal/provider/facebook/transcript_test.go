@@ -31,7 +31,7 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 type transcript struct{ text strings.Builder }
 
 var (
-	// randomParts are told apart in a transcript, and shown by these names.
+	// randomParts are distinguished in a transcript, and shown by these names.
 	randomParts = []struct{ name, looks string }{
 		{"id token", `eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+`},
 		{"token", `EAA[A-Za-z0-9]{20,}`},

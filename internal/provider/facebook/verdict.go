@@ -90,7 +90,7 @@ var rules = []rule{
 	// The subcodes of 190, which occur as codes too.
 	{Name: "190/458", Class: provider.Revoked, Concerns: provider.ConcernsAccount, OfToken: true, when: session(subcodeNotInstalled)},
 	{Name: "190/492", Class: provider.Permission, Concerns: provider.ConcernsPage, OfToken: true, when: session(subcodeNoPageRole)},
-	// A person who was away for 90 days has lost no more than what the token opens of
+	// After 90 days without the person, the app has lost no more than what the token opens of
 	// their data (reports).
 	{Name: "190/493", Class: provider.Permission, OfToken: true, when: session(subcodeInactive)},
 	// Bad hours answer so for good tokens (reports).
@@ -149,7 +149,7 @@ func (g *graphError) apply(r rule, e *provider.Error) {
 	}
 }
 
-// A Caller tells with what a call is made.
+// A Caller says with what a call is made.
 type Caller int
 
 const (

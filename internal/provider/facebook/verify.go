@@ -68,7 +68,7 @@ func (p verifier) verifySecrets(ctx context.Context, c oauth.Client) []provider.
 }
 
 // appMode is all that can be found out of an app's mode: no field of the API
-// tells it.
+// has it.
 var appMode = provider.Finding{
 	Check: "app_mode", OK: true,
 	Detail: "the API does not tell an app's mode: in development mode only people with a role in the app can log in; see App Mode at the top of the App Dashboard",
