@@ -105,8 +105,8 @@ func (p notices) wordOf(fields map[string]json.RawMessage) (provider.Notificatio
 }
 
 const (
-	removedByPerson   = "the provider tells that the person removed the app"
-	removedByBusiness = "the provider tells that the business removed the app"
+	removedByPerson   = "the provider reports that the person removed the app"
+	removedByBusiness = "the provider reports that the business removed the app"
 )
 
 // members returns the members of a JSON object. One that is there twice makes
