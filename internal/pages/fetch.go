@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -33,7 +34,7 @@ func (p *Pages) Fetch(ctx context.Context, above tenant.Ref) (Change, error) {
 		var change Change
 		var err error
 		crash := call.Guard(p.Log, above, func() error {
-			change, err = p.fetch(p.Context, above)
+			change, err = p.fetchAndRemember(p.Context, above)
 			err = errors.Join(err, p.deleteOrphans(p.Context, above))
 			return nil
 		})
@@ -46,50 +47,59 @@ func (p *Pages) Fetch(ctx context.Context, above tenant.Ref) (Change, error) {
 	return res.Val.(Change), res.Err
 }
 
-func (p *Pages) fetch(ctx context.Context, above tenant.Ref) (Change, error) {
+// fetchAndRemember is fetch, and remembers the result for readers.
+func (p *Pages) fetchAndRemember(ctx context.Context, above tenant.Ref) (Change, error) {
 	c, err := admission.Credential(ctx, p.Store, above)
 	if err != nil {
 		return Change{}, err
 	}
-	listed, err := p.list(ctx, above, c)
+	until := p.Now().Add(retryAfter)
+	change, listed, err := p.fetch(ctx, above, c)
+	if errors.Is(err, errSuperseded) {
+		return Change{}, nil
+	}
+	p.remember(above, c, recentFetch{err, listed, until})
+	return change, err
+}
+
+// fetch lists and stores the pages under the credential c, and returns those that were
+// listed, by id, with their status as stored.
+func (p *Pages) fetch(ctx context.Context, above tenant.Ref, c store.Credential) (change Change, listed map[string]store.Status, err error) {
+	list, err := p.list(ctx, above, c)
 	if err != nil {
-		return Change{}, provider.Refusal(err)
+		return Change{}, nil, provider.Refusal(err)
 	}
 	stored, err := p.Store.Credentials.List(ctx, store.PagesDir(above))
 	if err != nil {
-		return Change{}, err
+		return Change{}, nil, err
 	}
-	for _, page := range listed {
-		if err := p.store(ctx, above, c, page); errors.Is(err, errSuperseded) {
-			return Change{}, nil
-		} else if err != nil {
-			return Change{}, err
+	listed = map[string]store.Status{}
+	for _, page := range list {
+		if listed[page.ID], err = p.store(ctx, above, c, page); err != nil {
+			return Change{}, nil, err
 		}
 	}
-	change := changeOf(stored, listed)
+	change = changeOf(stored, slices.Collect(maps.Keys(listed)))
 	for _, id := range change.Lost {
 		if err := p.Store.Credentials.DeletePage(ctx, above, id); err != nil {
-			return Change{}, err
+			return Change{}, nil, err
 		}
 	}
 	if len(change.Gained)+len(change.Lost) > 0 {
 		p.Log.Info("the pages of a credential changed", "ref", above.String(), "gained", len(change.Gained), "lost", len(change.Lost))
 	}
-	return change, p.markFetched(ctx, above, c)
+	return change, listed, p.markFetched(ctx, above, c)
 }
 
-// changeOf compares the ids of the pages that were stored with what the provider lists.
-func changeOf(stored []string, listed []provider.Page) (change Change) {
-	ids := make([]string, len(listed))
-	for i, page := range listed {
-		ids[i] = page.ID
-	}
+// changeOf compares the ids of the pages that were stored with those that the provider
+// lists.
+func changeOf(stored, listed []string) Change {
 	without := func(all, some []string) []string {
 		rest := slices.DeleteFunc(slices.Clone(all), func(id string) bool { return slices.Contains(some, id) })
 		slices.Sort(rest)
 		return slices.Compact(rest)
 	}
-	return Change{Gained: without(ids, stored), Lost: without(stored, ids)}
+	return Change{Gained: without(listed, stored), Lost: without(stored, listed)}
 }
 
 // list calls the provider for the pages that above reaches. If the provider says that the
@@ -127,23 +137,23 @@ func (p *Pages) list(ctx context.Context, above tenant.Ref, c store.Credential) 
 // The next reader sees that, and fetches again.
 var errSuperseded = errors.New("the credential above has changed since the fetch began")
 
-// store stores a page that was listed with the credential c.
-func (p *Pages) store(ctx context.Context, above tenant.Ref, c store.Credential, page provider.Page) error {
+// store stores a page that was listed with the credential c, and returns its status.
+func (p *Pages) store(ctx context.Context, above tenant.Ref, c store.Credential, page provider.Page) (store.Status, error) {
 	ref := above
 	ref.Page = page.ID
 	if err := ref.Check(); err != nil {
-		return err
+		return "", err
 	}
-	_, err := p.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
+	stored, err := p.Store.Credentials.Update(ctx, ref, func(old *store.Credential) (store.Credential, error) {
 		if now, err := p.Store.Credentials.Read(ctx, above); err != nil || now.Birth != c.Birth || now.Generation != c.Generation {
 			return store.Credential{}, cmp.Or(err, errSuperseded)
 		}
 		return fetched(old, c, page, p.Now().UTC()), nil
 	})
 	if errors.Is(err, store.ErrRemoving) || errors.Is(err, store.ErrNotFound) {
-		return admission.NoCredential(above)
+		err = admission.NoCredential(above)
 	}
-	return err
+	return stored.Status, err
 }
 
 // fetched returns the record of a page that was listed with above, in place of old. A
@@ -175,10 +185,7 @@ func (p *Pages) markFetched(ctx context.Context, above tenant.Ref, c store.Crede
 		marked.PagesAt = c.Generation
 		return marked, nil
 	})
-	switch {
-	case errors.Is(err, errSuperseded):
-		return nil
-	case errors.Is(err, store.ErrRemoving):
+	if errors.Is(err, store.ErrRemoving) {
 		return admission.NoCredential(above)
 	}
 	return err

@@ -54,7 +54,7 @@ type Options struct {
 type Pages struct {
 	Options
 	fetches singleflight.Group
-	// recent has the recent fetches that did not help a reader, a fetch by its attempt.
+	// recent has the recent fetches, a recentFetch by its attempt.
 	recent sync.Map
 }
 
@@ -65,8 +65,8 @@ const (
 	// readRounds is how often one read fetches the pages again because the credential
 	// above has changed meanwhile.
 	readRounds = 4
-	// retryAfter is how long after a fetch that did not help a reader no read fetches again,
-	// and how long after a failed first check a page's readers get that error.
+	// retryAfter is how long no read fetches again after a fetch that could not help it, and
+	// how long after a failed first check a page's readers get that error.
 	retryAfter = time.Minute
 )
 
@@ -77,8 +77,9 @@ const (
 // If the fetch fails while the credential above lives, Read returns the page as it was
 // fetched before and a warning, as long as both are of the same connection.
 //
-// After a fetch that failed, or that did not bring the page, no read of a page under that
-// credential fetches again for a minute.
+// For a minute after a fetch no read fetches again that it could not help: after an error
+// of the provider, none; otherwise none of a page that the provider did not list, or whose
+// token was dead already.
 func (p *Pages) Read(ctx context.Context, ref tenant.Ref) (page store.Credential, warning string, err error) {
 	page, above, warning, err := p.current(ctx, ref)
 	switch fresh := page.Page.FetchedWith(above); {
@@ -87,7 +88,7 @@ func (p *Pages) Read(ctx context.Context, ref tenant.Ref) (page store.Credential
 	case warning == "" && !fresh && above.PagesAt != above.Generation:
 		return page, "", oauth.Errorf(oauth.Unavailable, "%s changes while its pages are fetched; try again", ref.Above())
 	case page.Page == nil || warning == "" && !fresh:
-		return page, "", oauth.Errorf(oauth.NotFound, "%s has no access to page %s; connect it again with connect/%s reauthorize=true, and grant the page", ref.Above(), ref.Page, ref.Above())
+		return page, "", oauth.Errorf(oauth.NotFound, "%s has no access to page %s by its last list of pages; if access was given since then, write connections/%s/refresh, else connect it again with connect/%s reauthorize=true, and grant the page", ref.Above(), ref.Page, ref, ref.Above())
 	case page.CheckedAt.IsZero() && !p.Now().Before(page.RetryAt):
 		// The list of pages does not say when a page's token expires or what it may do.
 		switch checked, err := p.Calls.Check(ctx, ref); {
@@ -118,7 +119,7 @@ func (p *Pages) current(ctx context.Context, ref tenant.Ref) (page, above store.
 				return page, above, "", nil
 			}
 		}
-		cause := p.fetchForReader(ctx, ref.Above(), above)
+		cause := p.fetchForReader(ctx, ref, above, page)
 		if page, above, err = p.stored(ctx, ref); err != nil {
 			return page, above, "", err
 		}
@@ -126,9 +127,6 @@ func (p *Pages) current(ctx context.Context, ref tenant.Ref) (page, above store.
 		case cause == nil && above.PagesAt != above.Generation:
 			continue // the fetch was superseded
 		case cause == nil:
-			if !page.Page.FetchedWith(above) || page.Status != store.Active {
-				p.remember(ref.Above(), above, nil)
-			}
 			return page, above, "", deadOnArrival(page, p.Now())
 		case page.Page == nil || page.Page.Birth != above.Birth || oauth.CodeOf(cause) == "":
 			return page, above, "", cause
@@ -179,29 +177,46 @@ type (
 		birth      string
 		generation uint64
 	}
-	// A recentFetch is an attempt's result for other readers, until then. A nil err says
-	// that the attempt brought what there is.
+	// A recentFetch is what a fetch brought: an error, or the pages that the provider
+	// listed, by id, with their status as they were stored. Readers get it until then.
 	recentFetch struct {
-		err   error
-		until time.Time
+		err    error
+		listed map[string]store.Status
+		until  time.Time
 	}
 )
 
-// fetchForReader is Fetch with the recent fetches from memory.
-func (p *Pages) fetchForReader(ctx context.Context, ref tenant.Ref, above store.Credential) error {
-	if recent, ok := p.recent.Load(attempt{ref, above.Birth, above.Generation}); ok && p.Now().Before(recent.(recentFetch).until) {
-		return recent.(recentFetch).err
+// helps reports whether another fetch could help a reader of the page that ref names.
+func (f recentFetch) helps(ref tenant.Ref, above, page store.Credential) bool {
+	switch {
+	case f.err != nil:
+		return false
+	case above.PagesAt != above.Generation:
+		return true // storage was restored to a time before the fetch
+	case page.Page == nil:
+		return f.listed[ref.Page] != "" // the page was deleted since
 	}
-	_, err := p.Fetch(ctx, ref)
-	if c := oauth.CodeOf(err); c != "" && c != oauth.NotFound {
-		p.remember(ref, above, err)
+	return f.listed[ref.Page] == store.Active // its token died since
+}
+
+// fetchForReader fetches the pages for a reader of the one that ref names, unless a recent
+// fetch could not help it.
+func (p *Pages) fetchForReader(ctx context.Context, ref tenant.Ref, above, page store.Credential) error {
+	if f, ok := p.recent.Load(attempt{ref.Above(), above.Birth, above.Generation}); ok {
+		if recent := f.(recentFetch); p.Now().Before(recent.until) && !recent.helps(ref, above, page) {
+			return recent.err
+		}
 	}
+	_, err := p.Fetch(ctx, ref.Above())
 	return err
 }
 
-// remember remembers a fetch that did not help its reader, and deletes those whose time is
-// over.
-func (p *Pages) remember(ref tenant.Ref, above store.Credential, err error) {
+// remember remembers a fetch under the credential c, and deletes those whose time is over.
+// Failures of this node and of its storage are not remembered.
+func (p *Pages) remember(above tenant.Ref, c store.Credential, fetch recentFetch) {
+	if code := oauth.CodeOf(fetch.err); fetch.err != nil && (code == "" || code == oauth.NotFound) {
+		return
+	}
 	now := p.Now()
 	p.recent.Range(func(key, recent any) bool {
 		if !now.Before(recent.(recentFetch).until) {
@@ -209,7 +224,7 @@ func (p *Pages) remember(ref tenant.Ref, above store.Credential, err error) {
 		}
 		return true
 	})
-	p.recent.LoadOrStore(attempt{ref, above.Birth, above.Generation}, recentFetch{err, now.Add(retryAfter)})
+	p.recent.Store(attempt{above, c.Birth, c.Generation}, fetch)
 }
 
 // Update fetches the pages under above if that has changed since they were fetched. It

@@ -222,6 +222,39 @@ func TestReadsOfPagesWithoutAccessCostOneCallAMinute(t *testing.T) {
 	}
 }
 
+// TestMissOfOnePageDoesNotHoldUpAnother has a page be deleted, and another die, after a
+// read of a third one that the credential has no access to.
+func TestMissOfOnePageDoesNotHoldUpAnother(t *testing.T) {
+	e := newEngine(t)
+	read := func(id string) error {
+		_, _, err := e.pages.Read(t.Context(), pageRef(id))
+		return err
+	}
+	if err := read("3"); oauth.CodeOf(err) != oauth.NotFound {
+		t.Fatal(err)
+	}
+	if err := e.store.Credentials.DeletePage(t.Context(), uma, "1"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := e.store.Credentials.Update(t.Context(), pageRef("2"), func(old *store.Credential) (store.Credential, error) {
+		c := *old
+		c.Status, c.Token.AccessToken = store.NeedsReauth, oauth.NewSecret("another token, which died")
+		return c, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := e.server.listed
+	for _, id := range []string{"1", "2", "3", "3"} {
+		if err := read(id); (err != nil) != (id == "3") {
+			t.Errorf("page %s: %v", id, err)
+		}
+	}
+	if n := e.server.listed - listed; n != 1 {
+		t.Errorf("the pages were fetched %d times", n)
+	}
+}
+
 func TestReadsOfADeadPageCostOneCallAMinute(t *testing.T) {
 	e := newEngine(t)
 	if _, _, err := e.pages.Read(t.Context(), pageRef("1")); err != nil {

@@ -48,7 +48,7 @@ func everyPackage(ctx context.Context) ([]string, error) {
 var withVault = only(module+"/cmd/vault-plugin-secrets-authpipe", module+"/client/authpipe")
 
 // withEngine lists the packages whose tests drive the engine through its harness.
-var withEngine = only("./backend", "./internal/breaker", "./internal/notification", "./internal/upkeep", "./internal/removal", "./internal/flow", "./internal/refresh", "./internal/metric", "./paths")
+var withEngine = only("./backend", "./internal/breaker", "./internal/notification", "./internal/upkeep", "./internal/removal", "./internal/flow", "./internal/pages", "./internal/refresh", "./internal/metric", "./paths")
 
 // withoutVault lists all others.
 func withoutVault(ctx context.Context) ([]string, error) {

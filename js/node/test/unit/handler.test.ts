@@ -253,7 +253,7 @@ describe('a return', () => {
 
   test('of another person is refused by the engine, which receives that person as the actor', async () => {
     who = { tenantId: 'org_acme', userId: 'mallory', mayInstall: false };
-    completing = (body) => (body.actor === 'bob' ? double.reply(connection) : double.refuse(409, 'actor_mismatch: the session was begun for somebody else'));
+    completing = (body) => (body.actor === 'bob' ? double.reply(connection) : double.refuse(409, 'actor_mismatch: the session was begun for another actor'));
     const { status, message } = await comes();
     expect(written.at(-1)).toEqual({ actor: 'mallory', connect_code: 'CODE-1' });
     expect(status).toBe(409);
@@ -264,7 +264,7 @@ describe('a return', () => {
   test('of another person to an installation is refused by the engine, even if they may install', async () => {
     session = { ...session, ref: 'org_acme/facebook/installation', credential_for: 'installation', actor: 'alice' };
     who = { tenantId: 'org_acme', userId: 'mallory', mayInstall: false };
-    completing = () => double.refuse(409, 'actor_mismatch: the session was begun for somebody else');
+    completing = () => double.refuse(409, 'actor_mismatch: the session was begun for another actor');
     expect((await comes()).message).toMatchObject({ outcome: 'failed', error: { code: 'actor_mismatch' } });
     expect(written.at(-1)).toEqual({ actor: 'mallory', connect_code: 'CODE-1' });
     expect(double.asked).not.toContain(`DELETE sessions/org_acme/${id}`);
