@@ -28,6 +28,8 @@ type Fixture struct {
 	// Rotates says that each refresh brings another refresh token and spends the one that
 	// was sent, except for a while in which the answer may have been lost.
 	Rotates bool
+	// Lasting says that the server's tokens do not expire.
+	Lasting bool
 
 	Now     func() time.Time
 	Advance func(time.Duration)
@@ -39,6 +41,14 @@ type Fixture struct {
 	End func(account string)
 	// Foreign returns a living token of another client.
 	Foreign func(t testing.TB) oauth.Token
+}
+
+// boundScopes returns scopes that the server binds a PKCE challenge with, if any.
+func (f Fixture) boundScopes() []string {
+	if f.BoundScopes != nil {
+		return f.BoundScopes
+	}
+	return f.Scopes
 }
 
 // A Factory makes a fixture whose server is reached through wire, which it connects.
