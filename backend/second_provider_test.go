@@ -663,6 +663,59 @@ func TestFreshTokenOfDeletedCredentialIsRevoked(t *testing.T) {
 	}
 }
 
+// TestRefreshOutweighsCheckThatMetTheSpentTokens has a check come between the provider's
+// answer to a refresh and the engine's put.
+func TestRefreshOutweighsCheckThatMetTheSpentTokens(t *testing.T) {
+	s := newSecond(t, plain.Options{}, true)
+	former := s.token(plainUma)
+	s.wire.Strike(func(r *http.Request, server http.RoundTripper) (*http.Response, error) {
+		resp, err := server.RoundTrip(r)
+		s.wire.Strike(nil)
+		s.server.EndAccess(former)
+		s.refused("needs_reauth", 409, logical.UpdateOperation, "connections/"+plainUma+"/check", nil)
+		return resp, err
+	})
+	s.must(logical.UpdateOperation, "connections/"+plainUma+"/refresh", nil)
+	if living := s.server.Living("uma"); living != 1 || !s.works(s.token(plainUma)) {
+		t.Errorf("%d grants live", living)
+	}
+	if status := s.read("connections/" + plainUma)["status"]; status != "active" {
+		t.Errorf("it is %v", status)
+	}
+	s.after(3 * time.Hour)
+	if !s.works(s.token(plainUma)) {
+		t.Error("it is not refreshed any more")
+	}
+}
+
+// TestCheckDoesNotJudgeTokenWhoseSuccessorIsHeld has storage take no record between the
+// beginning of a check and its verdict, when a refresh is made.
+func TestCheckDoesNotJudgeTokenWhoseSuccessorIsHeld(t *testing.T) {
+	s := newSecond(t, plain.Options{}, true)
+	former := s.token(plainUma)
+	s.wire.Strike(func(r *http.Request, server http.RoundTripper) (*http.Response, error) {
+		s.wire.Strike(nil)
+		s.storage.Fail(func(_ int, op storagetest.Operation) error {
+			if strings.HasPrefix(op.Key, "cred/"+plainUma) && op.Verb == "put" {
+				return errors.New("storage is down")
+			}
+			return nil
+		})
+		s.do(logical.UpdateOperation, "connections/"+plainUma+"/refresh", nil)
+		s.storage.Reset()
+		s.server.EndAccess(former)
+		return server.RoundTrip(r)
+	})
+	s.must(logical.UpdateOperation, "connections/"+plainUma+"/check", nil)
+	if status := s.read("connections/" + plainUma)["status"]; status != "active" {
+		t.Errorf("it is %v", status)
+	}
+	s.must(logical.UpdateOperation, "connections/"+plainUma+"/check", nil)
+	if !s.works(s.token(plainUma)) {
+		t.Error("the token that was held is lost")
+	}
+}
+
 func TestRefreshComesNotBeforeItsTime(t *testing.T) {
 	s := newSecond(t, plain.Options{NotBefore: 55 * time.Minute}, true)
 	former, calls := s.token(plainUma), s.server.Count("token")

@@ -21,7 +21,7 @@ type Held struct {
 const parallelResults = 8
 
 // CheckAll checks credentials of one provider, a [provider.BatchInspector], in one call.
-// It skips those whose check is under way. The results are on the credentials; an error
+// It skips those whose check is under way, and those whose fresh token is not stored yet. The results are on the credentials; an error
 // is one of storage.
 func (cs *Calls) CheckAll(ctx context.Context, batch []Held) error {
 	mine, results := cs.joinAll(batch)
@@ -46,9 +46,13 @@ func (cs *Calls) CheckAll(ctx context.Context, batch []Held) error {
 	})
 }
 
-// joinAll begins the checks of a batch, without those that are under way already.
+// joinAll begins the checks of a batch, without those that are under way already or whose
+// token is replaced by one that is held.
 func (cs *Calls) joinAll(batch []Held) (mine []Held, results []*result) {
 	for _, held := range batch {
+		if cs.unstored.holds(held.Ref) {
+			continue
+		}
 		if res, ok := cs.underWay.join(check, held.Ref); ok {
 			mine, results = append(mine, held), append(results, res)
 		}

@@ -66,9 +66,11 @@ func (cs *Calls) storeResult(ctx context.Context, ref tenant.Ref, op operation, 
 		if old == nil || old.Birth != before.Birth || old.Generation != before.Generation {
 			return store.Credential{}, ErrSuperseded
 		}
-		// A fresh token is stored although a check has changed the record meanwhile.
-		if old.Revision != before.Revision && (op.name != refresh || cause != nil || old.Status != store.Active) {
+		if old.Revision != before.Revision && !outweighs(op, before, *old, answer, cause) {
 			return store.Credential{}, ErrSuperseded
+		}
+		if op.name == check && cs.unstored.holds(ref) {
+			return store.Credential{}, ErrSuperseded // the check was about a token that is replaced
 		}
 		c, now := *old, cs.Now().UTC()
 		if cause != nil {
@@ -96,6 +98,19 @@ func (cs *Calls) storeResult(ctx context.Context, ref tenant.Ref, op operation, 
 		cs.Log.Info("refreshed", "ref", ref.String(), "expires_at", after.Token.ExpiresAt)
 	}
 	return after, refusal(after, cause)
+}
+
+// outweighs reports whether a result is stored although the record has changed from before
+// to old. A fresh token is, if a check alone has changed it. A check that meets a token
+// whose refresh token has just been spent may call it dead: then the answer to the refresh
+// is the grant's only token, and the credential becomes active again. A notification that
+// the grant has ended is no such verdict.
+func outweighs(op operation, before, old store.Credential, answer oauth.Token, cause error) bool {
+	if op.name != refresh || cause != nil {
+		return false
+	}
+	rotated := answer.Refreshable() && !sameTokens(answer, before.Token)
+	return old.Status == store.Active || rotated && old.ToldAt.IsZero()
 }
 
 // limitOutlasts reports whether a rate limit has prevented a refresh until a week after
