@@ -193,7 +193,7 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
 	})
 	scans := upkeep.New(upkeep.Options{Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger()})
-	b.worker = sweep.New(sweep.Options{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.reconsider(ctx, scans) }, Works: map[string]sweep.Work{
+	b.worker = sweep.New(sweep.Options{Store: b.store, Before: func(ctx context.Context) { calls.Tick(ctx); b.storeUnstored(ctx); b.reconsider(ctx, scans) }, Works: map[string]sweep.Work{
 		store.DueCredential:   refresher.RefreshDue,
 		store.DueRemoval:      sweep.Each(remover.RemoveInstallation),
 		store.DueReindex:      sweep.Each(scans.Reindex),
@@ -285,6 +285,17 @@ func (b *Backend) tick(context.Context, *logical.Request) error {
 // Sweep does what is due now and returns when it is done. The worker does so
 // by itself; tests and tools that have a clock of their own call it.
 func (b *Backend) Sweep(ctx context.Context) error { return b.worker.Sweep(ctx) }
+
+// storeUnstored stores the fresh tokens that storage did not take before, whether or not
+// anything is due.
+func (b *Backend) storeUnstored(ctx context.Context) {
+	if !b.WriteSafeReplicationState() {
+		return
+	}
+	if err := b.calls.StoreUnstored(ctx); err != nil {
+		b.Logger().Warn("a fresh token could not be stored yet", "error", err)
+	}
+}
 
 // reconsider looks again at what was decided by a clock that was set back since.
 func (b *Backend) reconsider(ctx context.Context, u *upkeep.Upkeep) {

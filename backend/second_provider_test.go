@@ -590,18 +590,41 @@ func TestFreshTokenThatStorageDoesNotTakeIsHeld(t *testing.T) {
 func TestHeldTokenOfDeletedCredentialIsRevoked(t *testing.T) {
 	s := newSecond(t, plain.Options{}, true)
 	s.clock.Advance(50 * time.Minute)
-	s.storage.Fail(func(_ int, op storagetest.Operation) error {
-		if strings.HasPrefix(op.Key, "cred/"+plainUma) && op.Verb == "put" {
-			return errors.New("storage is down")
-		}
-		return nil
-	})
+	s.refuseRecord(plainUma)
 	_ = s.Sweep(context.Background())
 	s.must(logical.DeleteOperation, "creds/"+plainUma, map[string]any{"revoke": false})
 	s.storage.Reset()
 	s.after(time.Hour)
 	if living := s.server.Living("uma"); living != 0 {
 		t.Errorf("%d grants live that no record has", living)
+	}
+}
+
+// refuseRecord has storage refuse each write of the credential's record until Reset.
+func (s *second) refuseRecord(ref string) {
+	s.storage.Fail(func(_ int, op storagetest.Operation) error {
+		if strings.HasPrefix(op.Key, "cred/"+ref) && op.Verb == "put" {
+			return errors.New("storage is down")
+		}
+		return nil
+	})
+}
+
+// TestHeldTokenIsStoredByNextSweep has a refresh by hand, long before one is due.
+func TestHeldTokenIsStoredByNextSweep(t *testing.T) {
+	s := newSecond(t, plain.Options{}, true)
+	generation := s.read("connections/" + plainUma)["generation"]
+	s.refuseRecord(plainUma)
+	s.do(logical.UpdateOperation, "connections/"+plainUma+"/refresh", nil)
+	s.storage.Reset()
+	s.sweep()
+	if s.read("connections/" + plainUma)["generation"] == generation {
+		t.Error("a sweep with nothing due does not store the token that is held")
+	}
+	s.restart()
+	s.after(3 * time.Hour)
+	if !s.works(s.token(plainUma)) {
+		t.Error("the refresh token that was stored is not the last")
 	}
 }
 
@@ -695,12 +718,7 @@ func TestCheckDoesNotJudgeTokenWhoseSuccessorIsHeld(t *testing.T) {
 	former := s.token(plainUma)
 	s.wire.Strike(func(r *http.Request, server http.RoundTripper) (*http.Response, error) {
 		s.wire.Strike(nil)
-		s.storage.Fail(func(_ int, op storagetest.Operation) error {
-			if strings.HasPrefix(op.Key, "cred/"+plainUma) && op.Verb == "put" {
-				return errors.New("storage is down")
-			}
-			return nil
-		})
+		s.refuseRecord(plainUma)
 		s.do(logical.UpdateOperation, "connections/"+plainUma+"/refresh", nil)
 		s.storage.Reset()
 		s.server.EndAccess(former)

@@ -30,9 +30,6 @@ const (
 // are on the credentials; the error is one of storage.
 func (r *Refresher) RefreshDue(ctx context.Context, entries []due.Entry) error {
 	ctx = store.WithoutCaching(ctx)
-	if err := r.Calls.StoreUnstored(ctx); err != nil {
-		r.Log.Warn("a fresh token could not be stored yet", "error", err)
-	}
 	checks := make([]*call.Held, len(entries))
 	errs := []error{sweep.InParallel(ctx, sweep.Parallel, len(entries), func(i int) (err error) {
 		checks[i], err = r.work(ctx, entries[i])
