@@ -628,6 +628,29 @@ func TestHeldTokenIsStoredByNextSweep(t *testing.T) {
 	}
 }
 
+func TestHeldTokenIsStoredAtShutdown(t *testing.T) {
+	s := newSecond(t, plain.Options{}, true)
+	s.refuseRecord(plainUma)
+	s.do(logical.UpdateOperation, "connections/"+plainUma+"/refresh", nil)
+	s.storage.Reset()
+	s.Cleanup(context.Background())
+	s.restart()
+	s.after(3 * time.Hour)
+	if !s.works(s.token(plainUma)) {
+		t.Error("a fresh token that was held at the shutdown is lost")
+	}
+}
+
+func TestShutdownReportsHeldTokenThatStorageDoesNotTake(t *testing.T) {
+	s := newSecond(t, plain.Options{}, true)
+	s.refuseRecord(plainUma)
+	s.do(logical.UpdateOperation, "connections/"+plainUma+"/refresh", nil)
+	s.Cleanup(context.Background())
+	if !strings.Contains(s.log.String(), "could not be stored before the shutdown") {
+		t.Error("the log does not say that a fresh token is lost")
+	}
+}
+
 func TestRefreshUnderWayAtShutdownIsStored(t *testing.T) {
 	s := newSecond(t, plain.Options{}, true)
 	arrived, shuttingDown, answer := make(chan string, 2), make(chan struct{}), make(chan struct{})

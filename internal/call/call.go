@@ -10,7 +10,6 @@ package call
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -65,14 +64,20 @@ const (
 )
 
 // Refresh trades the token of ref's credential for a fresh one. A token that does not
-// expire, or that the provider does not refresh yet, is inspected instead. Wanted reports whether the refresh is still needed when
-// its turn comes: another call may just have changed the credential.
+// expire, or that the provider does not refresh yet, is inspected instead. Wanted reports
+// whether the refresh is still needed when its turn comes: another call may just have
+// changed the credential.
 //
 // An error of the provider is returned as [provider.Refusal] has it, and recorded on the
 // credential if it is about that credential.
 func (cs *Calls) Refresh(ctx context.Context, ref tenant.Ref, wanted func(store.Credential) bool) (store.Credential, error) {
+	return cs.call(ctx, ref, cs.refreshing(ref.Provider, wanted))
+}
+
+// refreshing is the operation of [Calls.Refresh].
+func (cs *Calls) refreshing(providerName string, wanted func(store.Credential) bool) operation {
 	early := false
-	return cs.call(ctx, ref, operation{refresh, wanted, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
+	return operation{refresh, wanted, func(ctx context.Context, p provider.Provider, client oauth.Client, c store.Credential) (oauth.Token, error) {
 		early = cs.Now().Before(c.Token.RefreshAfter)
 		if early || c.Token.ExpiresAt.IsZero() {
 			return p.Inspect(ctx, client, c.Token)
@@ -85,8 +90,8 @@ func (cs *Calls) Refresh(ctx context.Context, ref tenant.Ref, wanted func(store.
 		}
 		// The tokens of a refresh token are of one grant: the former one cannot be revoked
 		// by itself.
-		refreshed(c, fresh, cs.Revoker.Alone(ref.Provider, c.Token) && !c.Token.Refreshable(), now)
-	}})
+		refreshed(c, fresh, cs.Revoker.Alone(providerName, c.Token) && !c.Token.Refreshable(), now)
+	}}
 }
 
 // Check asks the provider whether the token of ref's credential is alive. A credential
@@ -131,12 +136,7 @@ func (cs *Calls) call(ctx context.Context, ref tenant.Ref, op operation) (store.
 func (cs *Calls) run(ctx context.Context, ref tenant.Ref, op operation) (store.Credential, error) {
 	if op.name == refresh {
 		if held, ok := cs.unstored.take(ref); ok {
-			config, err := cs.Store.Mount.Config(ctx, ref.Provider)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				cs.unstored.hold(ref, held)
-				return store.Credential{}, err
-			}
-			return cs.record(ctx, ref, op, held.before, config, held.answer, nil)
+			return cs.storeHeld(ctx, ref, op, held)
 		}
 	} else if err := cs.storeUnstored(ctx, ref); err != nil {
 		return store.Credential{}, err

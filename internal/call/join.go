@@ -54,8 +54,9 @@ func (u *underWay) finish(name string, ref tenant.Ref, res *result) {
 	close(res.done)
 }
 
-// Wait returns when the calls that are under way have ended. After [Options].Context that
-// is within [provider.CallTimeout].
+// Wait returns when the calls that are under way have ended, and what they left unstored
+// has been tried once more. After [Options].Context the calls end within
+// [provider.CallTimeout].
 func (cs *Calls) Wait() {
 	cs.underWay.mu.Lock()
 	results := slices.Collect(maps.Values(cs.underWay.results))
@@ -63,6 +64,7 @@ func (cs *Calls) Wait() {
 	for _, res := range results {
 		<-res.done
 	}
+	cs.storeLast()
 }
 
 // Wait returns the result of a shared call, or an error if ctx or its budget of provider

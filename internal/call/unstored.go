@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/store"
@@ -71,6 +72,52 @@ func (cs *Calls) storeUnstored(ctx context.Context, ref tenant.Ref) error {
 	}
 	return err
 }
+
+// storeHeld records the answer that is held for ref, also if the mount shuts down.
+func (cs *Calls) storeHeld(ctx context.Context, ref tenant.Ref, op operation, held unstored) (store.Credential, error) {
+	ctx = context.WithoutCancel(ctx)
+	config, err := cs.Store.Mount.Config(ctx, ref.Provider)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		cs.unstored.hold(ref, held)
+		return store.Credential{}, err
+	}
+	return cs.record(ctx, ref, op, held.before, config, held.answer, nil)
+}
+
+// storeLast stores every answer that is held when no call can be made any more, within
+// lastStoring.
+func (cs *Calls) storeLast() {
+	if !cs.Writable() || len(cs.unstored.refs()) == 0 {
+		return
+	}
+	stored := make(chan struct{})
+	go func() {
+		defer close(stored)
+		for _, ref := range cs.unstored.refs() {
+			err := Guard(cs.Log, ref, func() error {
+				held, ok := cs.unstored.take(ref)
+				if !ok {
+					return nil
+				}
+				_, err := cs.storeHeld(cs.Context, ref, cs.refreshing(ref.Provider, nil), held)
+				return StorageError(err)
+			})
+			if err != nil && !store.Gone(err) {
+				cs.Log.Error("a fresh token could not be stored before the shutdown, and is lost", "ref", ref.String(), "error", err)
+			}
+		}
+	}()
+	late := time.NewTimer(lastStoring)
+	defer late.Stop()
+	select {
+	case <-stored:
+	case <-late.C:
+		cs.Log.Error("storage did not take all fresh tokens before the shutdown", "waited", lastStoring)
+	}
+}
+
+// lastStoring is for how long a shutdown waits for storage to take what is held.
+const lastStoring = 10 * time.Second
 
 // StoreUnstored stores every answer that is held.
 func (cs *Calls) StoreUnstored(ctx context.Context) error {
