@@ -361,6 +361,33 @@ func TestOutageOfHoursCostsNoCredentialWithRefreshToken(t *testing.T) {
 	}
 }
 
+// TestFirstErrorAfterLongDowntimeEndsNoCredential has the engine come back more than a week
+// after the access tokens have expired, to a provider that does not answer at once.
+func TestFirstErrorAfterLongDowntimeEndsNoCredential(t *testing.T) {
+	for name, fault := range map[string]providertest.Fault{
+		"a broken connection": func(*http.Request, http.RoundTripper) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
+		"a rate limit": func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSecond(t, plain.Options{}, true)
+			s.restart()
+			s.clock.Advance(8 * 24 * time.Hour)
+			s.wire.Strike(fault)
+			s.sweep()
+			s.wire.Strike(nil)
+			if status := s.read("connections/" + plainUma)["status"]; status != "active" {
+				t.Errorf("after one error it is %v", status)
+			}
+			s.after(3 * time.Hour)
+			if !s.works(s.token(plainUma)) {
+				t.Error("it is not refreshed")
+			}
+		})
+	}
+}
+
 // TestCredentialThatAloneIsRefusedEndsAsFailed has one refresh token be refused for an
 // unknown reason, while the provider works.
 func TestCredentialThatAloneIsRefusedEndsAsFailed(t *testing.T) {

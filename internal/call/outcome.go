@@ -100,7 +100,7 @@ func applyFailure(c *store.Credential, name string, cause error, now time.Time) 
 	case provider.Revoked:
 		c.Status, c.ToldAt = store.Revoked, time.Time{}
 	}
-	if c.Status == store.Active && (ended(c.Token, now) || !c.Token.Live(now.Add(-givenUpAfter))) {
+	if c.Status == store.Active && (ended(c.Token, now) || givenUp(*c, now)) {
 		c.Status = store.Failed
 	}
 	if c.Status != store.Active {
@@ -131,6 +131,12 @@ func applyFailure(c *store.Credential, name string, cause error, now time.Time) 
 // givenUpAfter is for how long after its token has expired the engine tries to refresh a
 // credential that has a refresh token. Then it ends as failed.
 const givenUpAfter = 7 * 24 * time.Hour
+
+// givenUp reports whether the refreshes of an expired token have failed for so long. While
+// the engine does not run, none fails.
+func givenUp(c store.Credential, now time.Time) bool {
+	return !c.Token.Live(now.Add(-givenUpAfter)) && now.Sub(c.FailingSince) >= givenUpAfter
+}
 
 // ended reports whether the token has expired, and no refresh token brings another.
 func ended(t oauth.Token, now time.Time) bool { return !t.Live(now) && !t.Refreshable() }

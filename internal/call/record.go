@@ -114,7 +114,8 @@ func outweighs(op operation, before, old store.Credential, answer oauth.Token, c
 }
 
 // limitOutlasts reports whether a rate limit has prevented a refresh until a week after
-// the token expired. Before that the caller gets the limit's error.
+// the token expired. Before that the caller gets the limit's error. From then on the limit
+// counts as a failure of the credential.
 func limitOutlasts(c store.Credential, e *provider.Error, now time.Time) bool {
 	return e.Class == provider.Throttled && c.Status == store.Active && !c.Token.ExpiresAt.IsZero() && !c.Token.Live(now.Add(-givenUpAfter))
 }

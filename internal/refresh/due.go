@@ -116,8 +116,9 @@ func (r *Refresher) refreshOne(ctx context.Context, held call.Held) error {
 	if err := r.Budget.WaitN(ctx, callsOfRefresh); err != nil {
 		return err
 	}
-	_, err := r.Refresh(ctx, held.Ref)
-	if since := held.Credential.FailingSince; err != nil && !since.IsZero() && r.Now().Sub(since) >= failingLong {
+	c, err := r.Refresh(ctx, held.Ref)
+	givenUp := c.Status == store.Failed && c.Token.Refreshable() // a check of the refresh token would begin the tries anew
+	if since := held.Credential.FailingSince; err != nil && !givenUp && !since.IsZero() && r.Now().Sub(since) >= failingLong {
 		// The errors of the refresh do not say whether the token lives. A check does.
 		if err := r.Budget.Wait(ctx); err != nil {
 			return err
