@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -816,6 +817,54 @@ func TestSameTokenWithLaterEndCountsAsRefreshed(t *testing.T) {
 	history := fmt.Sprint(s.read("connections/" + plainUma)["history"])
 	if !strings.Contains(history, "refreshed") || strings.Contains(history, "not_extended") {
 		t.Errorf("its history is %s", history)
+	}
+}
+
+// TestTokenWithoutExpiresInIsRefreshedAsTheOneBefore has the answers to refreshes leave out
+// expires_in, which RFC 6749 only recommends.
+func TestTokenWithoutExpiresInIsRefreshedAsTheOneBefore(t *testing.T) {
+	s := newSecond(t, plain.Options{}, true)
+	s.wire.Strike(without("expires_in"))
+	for hour := range 12 {
+		s.after(time.Hour)
+		if !s.works(s.token(plainUma)) {
+			t.Fatalf("in hour %d a dead token is served", hour)
+		}
+	}
+	s.must(logical.UpdateOperation, "connections/"+plainUma+"/check", nil)
+	if !s.works(s.token(plainUma)) {
+		t.Error("after a check a dead token is served")
+	}
+	s.server.EndAccess(s.token(plainUma))
+	s.must(logical.UpdateOperation, "connections/"+plainUma+"/check", nil)
+	calls := s.server.Count("token")
+	for range 60 {
+		s.after(time.Minute)
+		if !s.works(s.token(plainUma)) {
+			t.Fatal("after an early end a dead token is served")
+		}
+	}
+	if calls = s.server.Count("token") - calls; calls > 20 {
+		t.Errorf("%d refreshes were made in an hour", calls)
+	}
+}
+
+// without returns a fault that removes a field from the answers of the token endpoint.
+func without(field string) providertest.Fault {
+	return func(r *http.Request, server http.RoundTripper) (*http.Response, error) {
+		resp, err := server.RoundTrip(r)
+		if err != nil || r.URL.Path != "/token" {
+			return resp, err
+		}
+		var body map[string]any
+		if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
+			return nil, err
+		}
+		delete(body, field)
+		text, err := json.Marshal(body)
+		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+		resp.Header.Del("Content-Length")
+		return resp, err
 	}
 }
 

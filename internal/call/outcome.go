@@ -14,10 +14,15 @@ import (
 
 // refreshed applies the answer to a refresh. A provider may return a token that lasts no
 // longer than the one that it was sent: then the old one stays, unless a refresh token
-// brought the fresh one, which may have ended the other. formerLives says that the token
+// brought the fresh one, which may have ended the other. Where the answer to a refresh token
+// does not say when the fresh token ends, it is taken to live as long as the one before, until
+// a check says more. formerLives says that the token
 // that is replaced stays valid beside the fresh one.
 func refreshed(c *store.Credential, fresh oauth.Token, formerLives bool, now time.Time) {
 	c.AskedAt = now
+	if fresh.ExpiryUnknown && fresh.ExpiresAt.IsZero() && fresh.Refreshable() {
+		fresh.ExpiresAt = fresh.IssuedAt.Add(max(c.Token.ExpiresAt.Sub(c.Token.IssuedAt), shortestLife))
+	}
 	extended := fresh.Outlives(c.Token)
 	if !extended && (fresh.AccessToken == c.Token.AccessToken || !fresh.Refreshable()) && fresh.RefreshToken == c.Token.RefreshToken {
 		if !c.Exhausted && !c.Token.ExpiresAt.IsZero() {
@@ -39,6 +44,10 @@ func refreshed(c *store.Credential, fresh oauth.Token, formerLives bool, now tim
 	c.Record(now, "refreshed", "")
 }
 
+// shortestLife is how long a token is taken to live at least if its end is not known. The
+// one before may have been ended early.
+const shortestLife = 10 * time.Minute
+
 // checked applies what the provider says of the token, or of another one under the same
 // grant.
 func checked(c *store.Credential, answer oauth.Token, now time.Time) {
@@ -50,7 +59,7 @@ func checked(c *store.Credential, answer oauth.Token, now time.Time) {
 	}
 	// The end of a token that has expired stays: a later check does not know it.
 	if answer.AccessToken == c.Token.AccessToken && (answer.Live(now) || c.Token.Live(now)) {
-		c.Token.ExpiresAt = answer.ExpiresAt
+		c.Token.ExpiresAt, c.Token.ExpiryUnknown = answer.ExpiresAt, answer.ExpiryUnknown
 	}
 	recovered(c, now)
 }
