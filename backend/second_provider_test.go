@@ -656,6 +656,21 @@ func TestHeldTokenIsStoredByNextSweep(t *testing.T) {
 	}
 }
 
+func TestNoRefreshBeginsAfterShutdown(t *testing.T) {
+	s := newSecond(t, plain.Options{}, true)
+	calls := s.wire.Requests()
+	s.Cleanup(context.Background())
+	for _, call := range []string{"refresh", "check"} {
+		s.refused("unavailable", 502, logical.UpdateOperation, "connections/"+plainUma+"/"+call, nil)
+	}
+	if !s.works(s.token(plainUma)) {
+		t.Error("a living token is not served")
+	}
+	if extra := s.wire.Requests() - calls; extra > 0 {
+		t.Errorf("%d requests were sent after the shutdown", extra)
+	}
+}
+
 func TestHeldTokenIsStoredAtShutdown(t *testing.T) {
 	s := newSecond(t, plain.Options{}, true)
 	s.refuseRecord(plainUma)

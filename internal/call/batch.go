@@ -53,7 +53,7 @@ func (cs *Calls) joinAll(batch []Held) (mine []Held, results []*result) {
 		if cs.unstored.holds(held.Ref) {
 			continue
 		}
-		if res, ok := cs.underWay.join(check, held.Ref); ok {
+		if res, ok, err := cs.underWay.join(cs.Context, check, held.Ref); err == nil && ok {
 			mine, results = append(mine, held), append(results, res)
 		}
 	}

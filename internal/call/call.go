@@ -118,7 +118,10 @@ func (cs *Calls) call(ctx context.Context, ref tenant.Ref, op operation) (store.
 	if !cs.Writable() {
 		return store.Credential{}, store.ErrReadOnly
 	}
-	res, mine := cs.underWay.join(op.name, ref)
+	res, mine, err := cs.underWay.join(cs.Context, op.name, ref)
+	if err != nil {
+		return store.Credential{}, err
+	}
 	if mine {
 		go func() {
 			defer cs.underWay.finish(op.name, ref, res)

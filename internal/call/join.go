@@ -27,23 +27,32 @@ type result struct {
 type underWay struct {
 	mu      sync.Mutex
 	results map[string]*result
+	closed  bool // no call begins any more
 }
 
+// errClosed is returned instead of a call that would begin while the mount shuts down:
+// [Calls.Wait] would not wait for it.
+var errClosed = oauth.Errorf(oauth.Unavailable, "the engine is shutting down; try again")
+
 // join returns the result of the call under way for ref. If there is none, mine is
-// true, and the caller must make the call and finish it.
-func (u *underWay) join(name string, ref tenant.Ref) (res *result, mine bool) {
+// true, and the caller must make the call and finish it. No call begins once ctx has
+// ended.
+func (u *underWay) join(ctx context.Context, name string, ref tenant.Ref) (res *result, mine bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	key := name + " " + ref.String()
 	if res := u.results[key]; res != nil {
-		return res, false
+		return res, false, nil
+	}
+	if u.closed || ctx.Err() != nil {
+		return nil, false, errClosed
 	}
 	if u.results == nil {
 		u.results = map[string]*result{}
 	}
 	res = &result{done: make(chan struct{})}
 	u.results[key] = res
-	return res, true
+	return res, true, nil
 }
 
 // finish passes the result to all callers that joined.
@@ -54,11 +63,12 @@ func (u *underWay) finish(name string, ref tenant.Ref, res *result) {
 	close(res.done)
 }
 
-// Wait returns when the calls that are under way have ended, and what they left unstored
+// Wait begins no more calls. It returns when the calls that are under way have ended, and what they left unstored
 // has been tried once more. After [Options].Context the calls end within
 // [provider.CallTimeout].
 func (cs *Calls) Wait() {
 	cs.underWay.mu.Lock()
+	cs.underWay.closed = true
 	results := slices.Collect(maps.Values(cs.underWay.results))
 	cs.underWay.mu.Unlock()
 	for _, res := range results {
