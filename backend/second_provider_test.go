@@ -656,6 +656,41 @@ func TestHeldTokenIsStoredByNextSweep(t *testing.T) {
 	}
 }
 
+func TestAnswerWithoutFreshTokensIsNotHeld(t *testing.T) {
+	s := newSecond(t, plain.Options{SameToken: true}, true)
+	s.wire.Strike(without("refresh_token"))
+	s.refuseRecord(plainUma)
+	s.do(logical.UpdateOperation, "connections/"+plainUma+"/refresh", nil)
+	s.storage.Reset()
+	if strings.Contains(s.log.String(), "held in memory") {
+		t.Error("an answer that the provider gives again is held")
+	}
+	s.after(3 * time.Hour)
+	if !s.works(s.token(plainUma)) {
+		t.Error("it is not refreshed any more")
+	}
+}
+
+// TestHeldTokenSurvivesPanicOfStorage has storage panic at the second try to store a token.
+func TestHeldTokenSurvivesPanicOfStorage(t *testing.T) {
+	s := newSecond(t, plain.Options{}, true)
+	generation := s.read("connections/" + plainUma)["generation"]
+	s.refuseRecord(plainUma)
+	s.do(logical.UpdateOperation, "connections/"+plainUma+"/refresh", nil)
+	s.storage.Fail(func(_ int, op storagetest.Operation) error {
+		if strings.HasPrefix(op.Key, "cred/"+plainUma) && op.Verb == "put" {
+			panic("storage is broken")
+		}
+		return nil
+	})
+	s.sweep()
+	s.storage.Reset()
+	s.sweep()
+	if s.read("connections/" + plainUma)["generation"] == generation {
+		t.Error("the token that was held is lost")
+	}
+}
+
 func TestNoRefreshBeginsAfterShutdown(t *testing.T) {
 	s := newSecond(t, plain.Options{}, true)
 	calls := s.wire.Requests()

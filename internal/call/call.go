@@ -82,7 +82,11 @@ func (cs *Calls) refreshing(providerName string, wanted func(store.Credential) b
 		if early || c.Token.ExpiresAt.IsZero() {
 			return p.Inspect(ctx, client, c.Token)
 		}
-		return p.Refresh(ctx, client, c.Token)
+		fresh, err := p.Refresh(ctx, client, c.Token)
+		if fresh.RefreshToken.IsZero() {
+			fresh.RefreshToken = c.Token.RefreshToken // the one before goes on (RFC 6749, section 6)
+		}
+		return fresh, err
 	}, func(c *store.Credential, fresh oauth.Token, now time.Time) {
 		if early {
 			checked(c, fresh, now)
@@ -138,7 +142,7 @@ func (cs *Calls) call(ctx context.Context, ref tenant.Ref, op operation) (store.
 // run makes the call and records its result.
 func (cs *Calls) run(ctx context.Context, ref tenant.Ref, op operation) (store.Credential, error) {
 	if op.name == refresh {
-		if held, ok := cs.unstored.take(ref); ok {
+		if held, ok := cs.unstored.of(ref); ok {
 			return cs.storeHeld(ctx, ref, op, held)
 		}
 	} else if err := cs.storeUnstored(ctx, ref); err != nil {

@@ -277,6 +277,20 @@ func TestRefreshStoresALongerLifeOnly(t *testing.T) {
 	}
 }
 
+func TestRefreshTokenThatIsNotReplacedIsKept(t *testing.T) {
+	e := newEngine(t)
+	e.put(uma, func(c *store.Credential) { c.Token.RefreshToken = oauth.NewSecret("refresh token") })
+	e.server.refresh = func(oauth.Token) (oauth.Token, error) {
+		return oauth.Token{AccessToken: oauth.NewSecret("fresh"), Account: "42", ExpiresAt: start.Add(61 * day)}, nil
+	}
+	if _, err := e.calls.Refresh(t.Context(), uma, func(store.Credential) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	if c := e.get(uma); c.Token.AccessToken != oauth.NewSecret("fresh") || c.Token.RefreshToken != oauth.NewSecret("refresh token") {
+		t.Error("the refresh token is lost")
+	}
+}
+
 func TestCheckThatSucceedsDoesNotEndRefreshFailures(t *testing.T) {
 	e := newEngine(t)
 	e.put(uma, nil)

@@ -17,11 +17,17 @@ import (
 // record records the result of a call that began with the credential before: the
 // answer, or its error, cause. It returns what the call's callers get.
 func (cs *Calls) record(ctx context.Context, ref tenant.Ref, op operation, before store.Credential, config store.Config, answer oauth.Token, cause error) (store.Credential, error) {
+	fresh := cause == nil && op.name == refresh && !sameTokens(answer, before.Token)
+	if fresh {
+		cs.unstored.hold(ref, unstored{before, answer})
+	}
 	after, err := cs.storeResult(ctx, ref, op, before, config, answer, cause)
 	cs.Ended(ref.Provider, op.name, outcomeOf(op.name, before, after, err))
-	if cause == nil && op.name == refresh && err != nil && !errors.Is(err, ErrSuperseded) && oauth.CodeOf(err) == "" {
+	switch {
+	case fresh && (err == nil || errors.Is(err, ErrSuperseded) || oauth.CodeOf(err) != ""):
+		cs.unstored.release(ref)
+	case fresh:
 		cs.Log.Error("a fresh token could not be stored; it is held in memory and stored at the next sweep", "ref", ref.String(), "error", err)
-		cs.unstored.hold(ref, unstored{before, answer})
 	}
 	if cause == nil && !sameTokens(answer, before.Token) && (errors.Is(err, ErrSuperseded) || oauth.CodeOf(err) == oauth.NotFound) {
 		// The answer is a fresh token that no record has: its credential was deleted or

@@ -11,10 +11,10 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/tenant"
 )
 
-// An unstored is the answer to a refresh that storage did not take. The provider may have
-// spent the refresh token that the record has: it is held in memory until it is stored, and
-// no call is made about the credential meanwhile. What is lost in a crash is in
-// docs/decisions/refresh-tokens.md.
+// An unstored is the answer to a refresh, with fresh tokens, that storage has not taken. The
+// provider may have spent the refresh token that the record has: the answer is held in
+// memory until it is stored, and no call is made about the credential meanwhile. What is
+// lost in a crash is in docs/decisions/refresh-tokens.md.
 type unstored struct {
 	before store.Credential
 	answer oauth.Token
@@ -35,19 +35,22 @@ func (u *unstoreds) hold(ref tenant.Ref, answer unstored) {
 	u.by[ref] = answer
 }
 
-// take returns the answer that is held for ref, which is then held no more.
-func (u *unstoreds) take(ref tenant.Ref) (answer unstored, ok bool) {
+// of returns the answer that is held for ref. It is held until release.
+func (u *unstoreds) of(ref tenant.Ref) (answer unstored, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	answer, ok = u.by[ref]
-	delete(u.by, ref)
 	return answer, ok
 }
 
-func (u *unstoreds) holds(ref tenant.Ref) bool {
+func (u *unstoreds) release(ref tenant.Ref) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	_, ok := u.by[ref]
+	delete(u.by, ref)
+}
+
+func (u *unstoreds) holds(ref tenant.Ref) bool {
+	_, ok := u.of(ref)
 	return ok
 }
 
@@ -78,7 +81,6 @@ func (cs *Calls) storeHeld(ctx context.Context, ref tenant.Ref, op operation, he
 	ctx = context.WithoutCancel(ctx)
 	config, err := cs.Store.Mount.Config(ctx, ref.Provider)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		cs.unstored.hold(ref, held)
 		return store.Credential{}, err
 	}
 	return cs.record(ctx, ref, op, held.before, config, held.answer, nil)
@@ -95,7 +97,7 @@ func (cs *Calls) storeLast() {
 		defer close(stored)
 		for _, ref := range cs.unstored.refs() {
 			err := Guard(cs.Log, ref, func() error {
-				held, ok := cs.unstored.take(ref)
+				held, ok := cs.unstored.of(ref)
 				if !ok {
 					return nil
 				}
