@@ -199,6 +199,27 @@ func TestDoubtfulVerdictIsConfirmedByTheNextCheck(t *testing.T) {
 	}
 }
 
+func TestDoubtfulVerdictOnExpiredTokenIsConfirmed(t *testing.T) {
+	for _, row := range []struct {
+		refreshToken string
+		first        store.Status
+	}{{"", store.NeedsReauth}, {"refresh token", store.Active}} {
+		e := newEngine(t)
+		e.put(uma, func(c *store.Credential) { c.Token.RefreshToken = oauth.NewSecret(row.refreshToken) })
+		e.clock.Advance(61 * day)
+		e.refuses(&provider.Error{Class: provider.NeedsReauth, Uncertain: true})
+		_, _ = e.calls.Check(t.Context(), uma)
+		if c := e.get(uma); c.Status != row.first {
+			t.Errorf("with the refresh token %q it is %s", row.refreshToken, c.Status)
+		}
+		e.clock.Advance(time.Minute)
+		_, _ = e.calls.Check(t.Context(), uma)
+		if c := e.get(uma); c.Status != store.NeedsReauth {
+			t.Errorf("with the refresh token %q it is %s after the second verdict", row.refreshToken, c.Status)
+		}
+	}
+}
+
 func TestDeadTokenIsCheckedForAMonth(t *testing.T) {
 	e := newEngine(t)
 	e.put(uma, nil)

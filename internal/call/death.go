@@ -47,7 +47,7 @@ func recordDeath(c *store.Credential, name string, cause error, now time.Time) {
 // token that has expired by this node's clock is dead.
 func doubtful(c store.Credential, cause error, now time.Time) bool {
 	var e *provider.Error
-	return c.Token.Live(now) && errors.As(cause, &e) && (e.Uncertain || errors.Is(e, provider.ErrTokenExpired))
+	return errors.As(cause, &e) && (e.Uncertain && !ended(c.Token, now) || errors.Is(e, provider.ErrTokenExpired) && c.Token.Live(now))
 }
 
 // nextRevival returns when a dead credential is checked next, or the zero time. An
