@@ -241,6 +241,10 @@ func (b *Breaker) probe(name string) (e *provider.Error, known bool) {
 	}()
 	calls, cancel := provider.Within(b.Context)
 	defer cancel()
+	p, ok := b.Providers[name]
+	if !ok {
+		return nil, false // this build does not know it: nothing shows whether it works
+	}
 	config, err := b.Store.Mount.Config(calls, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, true
@@ -249,7 +253,7 @@ func (b *Breaker) probe(name string) (e *provider.Error, known bool) {
 		return nil, false
 	}
 	began := b.Now()
-	err = b.Providers[name].Probe(calls, config.Client())
+	err = p.Probe(calls, config.Client())
 	b.Called(name, "probe", err, b.Now().Sub(began))
 	errors.As(err, &e)
 	return e, true
