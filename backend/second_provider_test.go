@@ -522,6 +522,33 @@ func TestCodeThatSecondProviderRefusesEndsTheSession(t *testing.T) {
 	}
 }
 
+// TestEventOfLivingGrantFollowsTheDelete has storage refuse deletes, twice.
+func TestEventOfLivingGrantFollowsTheDelete(t *testing.T) {
+	for _, ref := range []string{plainUma, plainInstallation} {
+		s := newSecond(t, plain.Options{}, false)
+		s.storage.Fail(func(_ int, op storagetest.Operation) error {
+			if strings.HasPrefix(op.Key, "cred/"+ref) && op.Verb == "delete" || strings.HasPrefix(op.Key, "tenant/") && op.Verb == "put" {
+				return errors.New("storage is down")
+			}
+			return nil
+		})
+		for range 2 {
+			if _, err := s.do(logical.DeleteOperation, "creds/"+ref, nil); err == nil {
+				t.Errorf("%s is deleted although storage is down", ref)
+			}
+		}
+		s.storage.Reset()
+		if events := fmt.Sprint(s.read("events")["events"]); strings.Contains(events, "connection.unrevoked") {
+			t.Errorf("of %s, which is not deleted, an event says so", ref)
+		}
+		s.must(logical.DeleteOperation, "creds/"+ref, nil)
+		s.after(5 * time.Minute)
+		if events := fmt.Sprint(s.read("events")["events"]); strings.Count(events, "connection.unrevoked") == 0 {
+			t.Errorf("no event says that the grant of %s lives on", ref)
+		}
+	}
+}
+
 func TestKeyRotationKeepsRefreshTokens(t *testing.T) {
 	s := newSecond(t, plain.Options{}, true)
 	s.connect(plainUma, "uma")

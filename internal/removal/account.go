@@ -129,6 +129,8 @@ type standing struct {
 	credential store.Credential
 	unreadable bool
 	revoked    bool // its grant is revoked, or need not be
+	// irrevocable says that revoked is only what was tried: the provider has no revocation.
+	irrevocable bool
 }
 
 // standing returns those of found that are to be disconnected, users before installations.
@@ -217,7 +219,7 @@ func (r *Remover) revokeOnce(ctx context.Context, found []AccountRef, all []stan
 			return err
 		}
 		done.warn(warning)
-		revoked[c.Token.Account], s.revoked = true, true
+		revoked[c.Token.Account], s.revoked, s.irrevocable = true, true, r.irrevocable(s.ref)
 	}
 	return nil
 }
@@ -249,6 +251,9 @@ func (r *Remover) disconnectStanding(ctx context.Context, s *standing, d Disconn
 	}
 	if err == nil {
 		done.warn(warning)
+	}
+	if err == nil && s.irrevocable {
+		r.publishIrrevocable(s.ref, s.credential, d)
 	}
 	return removing, err
 }

@@ -105,7 +105,10 @@ func (r *Remover) disconnectOnce(ctx context.Context, ref tenant.Ref, c store.Cr
 	if warning, err = r.revoke(ctx, ref, c, d); err != nil {
 		return "", err
 	}
-	return warning, r.Store.Credentials.Delete(ctx, ref, unchanged(c))
+	if err = r.Store.Credentials.Delete(ctx, ref, unchanged(c)); err == nil {
+		r.publishIrrevocable(ref, c, d)
+	}
+	return warning, err
 }
 
 // unchanged returns a condition for a change of a credential: that it is still c.
@@ -154,11 +157,8 @@ func (r *Remover) revoke(ctx context.Context, ref tenant.Ref, c store.Credential
 	if !r.Writable() {
 		return "", store.ErrReadOnly
 	}
-	if p, known := r.Providers[ref.Provider]; known {
-		if _, ok := p.(provider.Revoker); !ok {
-			r.unrevoked(ref, errNoRevocation)
-			return "the grant lives on at " + p.DisplayName() + ", which cannot be asked to revoke it: only its owner can end it there", nil
-		}
+	if r.irrevocable(ref) {
+		return "the grant lives on at " + r.Providers[ref.Provider].DisplayName() + ", which cannot be asked to revoke it: only its owner can end it there", nil
 	}
 	err = r.Revoker.Call(ctx, ref, c.Token, func(calls context.Context, p provider.Revoker, client oauth.Client) error {
 		return r.revokeAll(calls, p, client, ref, c)
@@ -187,6 +187,21 @@ func (r *Remover) revoke(ctx context.Context, ref tenant.Ref, c store.Credential
 		}
 	}
 	return "", provider.Refusal(err)
+}
+
+// irrevocable reports whether ref's provider has no revocation.
+func (r *Remover) irrevocable(ref tenant.Ref) bool {
+	p, known := r.Providers[ref.Provider]
+	_, ok := p.(provider.Revoker)
+	return known && !ok
+}
+
+// publishIrrevocable publishes that the grant of c, which was deleted, lives on because its
+// provider has no revocation.
+func (r *Remover) publishIrrevocable(ref tenant.Ref, c store.Credential, d Disconnection) {
+	if d.Revoke && !c.Gone() && r.irrevocable(ref) {
+		r.unrevoked(ref, errNoRevocation)
+	}
 }
 
 // recordOutlived records on the credential that only its owner can end the grant, and how.
@@ -265,6 +280,9 @@ func (r *Remover) removeInstallation(ctx context.Context, ref tenant.Ref, d Disc
 	last, ended, err := r.beginRemoval(ctx, ref, removal)
 	if err != nil {
 		return "", err
+	}
+	if !shared {
+		r.publishIrrevocable(ref, c, d)
 	}
 	if warning = join(warning, last); !ended {
 		warning = join(warning, under+ref.String())

@@ -235,14 +235,17 @@ func (r *Remover) endRemoval(ctx context.Context, ref tenant.Ref, removal store.
 		}
 		return ending{warning, ended}, err
 	}
-	warning := ""
+	warning, d := "", Disconnection{Revoke: removal.Revoke, Force: removal.Force}
 	if c.Birth != removal.RevokedBirth {
-		if warning, err = r.revoke(ctx, ref, c, Disconnection{Revoke: removal.Revoke, Force: removal.Force}); err != nil {
+		if warning, err = r.revoke(ctx, ref, c, d); err != nil {
 			return ending{}, err
 		}
 	}
 	defer r.Store.Credentials.LockAccount(ref.Provider, c.Token.Account)()
 	ended, err = r.Store.Removals.End(ctx, ref, removal.ID, unchanged(c))
+	if ended && err == nil && c.Birth != removal.RevokedBirth {
+		r.publishIrrevocable(ref, c, d)
+	}
 	return ending{warning, ended}, err
 }
 
