@@ -214,7 +214,7 @@ func (c configPaths) rotate(name string, old, merged store.Config) store.Config 
 		merged.FormerSecretUntil = end
 	}
 	if old.ClientSecret == secret {
-		return merged.Forget(c.now())
+		return merged.WithoutOldSecret(c.now())
 	}
 	merged.ClientSecret = old.ClientSecret
 	return merged.ReplaceSecret(secret, c.now(), overlap)

@@ -36,10 +36,10 @@ func recordDeath(c *store.Credential, name string, cause error, now time.Time) {
 	if c.Status == store.Active && !confirmed && doubtful(*c, cause, now) {
 		return
 	}
-	if c.ToldAt.IsZero() { // else a notification has ended the grant already, and the check agrees
+	if c.NotifiedAt.IsZero() { // else a notification has ended the grant already, and the check agrees
 		c.Status = store.NeedsReauth
 	}
-	c.ToldAt = time.Time{}
+	c.NotifiedAt = time.Time{}
 }
 
 // doubtful reports whether the verdict that the token is dead may be wrong: the provider
@@ -70,7 +70,7 @@ func nextRevival(c store.Credential, now time.Time) time.Time {
 // retryDead plans the next check of a dead credential after one that brought no verdict.
 func retryDead(c *store.Credential, now time.Time) {
 	switch {
-	case !c.ToldAt.IsZero(): // a notification has ended the grant, which no check has confirmed yet
+	case !c.NotifiedAt.IsZero(): // a notification has ended the grant, which no check has confirmed yet
 		c.ConsecutiveFailures++
 		backOff(c, plan.Backoff(c.ConsecutiveFailures), now)
 	case now.Sub(c.DeadSince) >= revivals[len(revivals)-1]:

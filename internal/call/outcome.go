@@ -65,7 +65,7 @@ func checked(c *store.Credential, answer oauth.Token, now time.Time) {
 }
 
 func recovered(c *store.Credential, now time.Time) {
-	c.CheckedAt, c.ToldAt, c.DeadSince = now, time.Time{}, time.Time{}
+	c.CheckedAt, c.NotifiedAt, c.DeadSince = now, time.Time{}, time.Time{}
 	if c.RefreshFailing && c.Status == store.Active {
 		return // a living token does not prove that its refresh works again
 	}
@@ -102,12 +102,12 @@ func applyFailure(c *store.Credential, name string, cause error, now time.Time) 
 	if end := c.Token.DataAccessExpiresAt; errors.Is(cause, provider.ErrDataAccessOver) && (end.IsZero() || end.After(now)) {
 		c.Token.DataAccessExpiresAt, c.DataAccessOverAt = now, now // sooner than the provider had said
 	}
-	known := c.Status != store.Active && c.ToldAt.IsZero()
+	known := c.Status != store.Active && c.NotifiedAt.IsZero()
 	switch class {
 	case provider.NeedsReauth:
 		recordDeath(c, name, cause, now)
 	case provider.Revoked:
-		c.Status, c.ToldAt = store.Revoked, time.Time{}
+		c.Status, c.NotifiedAt = store.Revoked, time.Time{}
 	}
 	if c.Status == store.Active && (ended(c.Token, now) || givenUp(*c, now)) {
 		c.Status = store.Failed

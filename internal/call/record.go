@@ -116,7 +116,7 @@ func outweighs(op operation, before, old store.Credential, answer oauth.Token, c
 		return false
 	}
 	rotated := answer.Refreshable() && !sameTokens(answer, before.Token)
-	return old.Status == store.Active || rotated && old.ToldAt.IsZero()
+	return old.Status == store.Active || rotated && old.NotifiedAt.IsZero()
 }
 
 // limitOutlasts reports whether a rate limit has prevented a refresh until a week after

@@ -191,7 +191,7 @@ func apply(c *store.Credential, n provider.Notification, now time.Time) error {
 	case !n.Gone, known, before(n.At, c.ConnectedAt):
 		return checkSoon(c, now)
 	}
-	c.Status, c.ToldAt = store.Revoked, now
+	c.Status, c.NotifiedAt = store.Revoked, now
 	c.LastError = &store.Failure{Class: string(provider.Revoked), Concerns: string(provider.ConcernsAccount), Remedy: string(provider.RemedyPerson), Message: n.Reason, At: now}
 	c.NextRefresh, c.NextCheck, c.NextNotice = time.Time{}, now.Add(Believed), time.Time{}
 	c.ConsecutiveFailures = 0 // the failures of the check are counted from here

@@ -64,8 +64,8 @@ type configAtRest struct {
 	ClientToken  string `json:"client_token,omitempty"`
 }
 
-// Forget returns c without a former secret whose time is over.
-func (c Config) Forget(now time.Time) Config {
+// WithoutOldSecret returns c without a former secret whose time is over.
+func (c Config) WithoutOldSecret(now time.Time) Config {
 	if !now.Before(c.FormerSecretUntil) {
 		c.FormerSecret, c.FormerSecretUntil, c.FormerAccepted = oauth.Secret{}, time.Time{}, false
 	}

@@ -75,9 +75,9 @@ type Credential struct {
 	// fetched. Zero: they never were.
 	PagesAt uint64 `json:"pages_at,omitempty"`
 
-	// ToldAt is when the provider reported by itself that the grant is gone, until it
+	// NotifiedAt is when the provider reported by itself that the grant is gone, until it
 	// was asked whether that is so. Zero: there is no such doubt.
-	ToldAt time.Time `json:"told_at,omitzero"`
+	NotifiedAt time.Time `json:"told_at,omitzero"`
 
 	// DataAccessOverAt is when the provider refused a call because the app's access
 	// to the person's data is over, until the person connects again or a refresh
@@ -166,7 +166,7 @@ func (c *Credential) NextDue() (next time.Time) {
 
 // Gone reports whether the grant is known to be gone, so that there is nothing
 // to be revoked.
-func (c *Credential) Gone() bool { return c.Status == Revoked && c.ToldAt.IsZero() }
+func (c *Credential) Gone() bool { return c.Status == Revoked && c.NotifiedAt.IsZero() }
 
 // MissingScopes returns the scopes that were asked for and not granted.
 func (c *Credential) MissingScopes() []string {

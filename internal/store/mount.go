@@ -32,7 +32,7 @@ func newMount(r *records, k *keyrings, fallbacks map[string]Config) *Mount {
 // ErrNotFound is returned if there is none.
 func (m *Mount) Config(ctx context.Context, provider string) (Config, error) {
 	c, err := m.ConfigAsWritten(ctx, provider)
-	c = c.Forget(m.now())
+	c = c.WithoutOldSecret(m.now())
 	c.accepted = func(ctx context.Context, secret oauth.Secret) { m.acceptSecret(ctx, provider, secret) }
 	return m.Resolve(provider, c), err
 }

@@ -23,7 +23,7 @@ import (
 // stands under it is meant too.
 func (r *Removals) ScheduleRedaction(ctx context.Context, subject string) error {
 	id := strings.ReplaceAll(subject, "/", ",")
-	for _, at := range []time.Time{r.now(), r.now().Add(event.DeletionTold)} { // the latter should the event of the deletion be lost
+	for _, at := range []time.Time{r.now(), r.now().Add(event.DeletionShown)} { // the latter should the event of the deletion be lost
 		if _, err := r.due.Schedule(ctx, at, time.Time{}, DueRedaction, id); err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func (p *graph) call(ctx context.Context, r request, into any) error {
 		return provider.Unreachable(r.op, err)
 	}
 	if failure := refusal(r, resp.StatusCode, b); failure != nil {
-		return p.told(failure, resp.Header)
+		return p.withHeaders(failure, resp.Header)
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is not the JSON that was expected"}
@@ -181,7 +181,7 @@ func (p *graph) heard(t *recorder, r request) error {
 		return provider.Unreachable(r.op, t.err)
 	}
 	if failure := refusal(r, t.status, t.body); failure != nil {
-		return p.told(failure, t.header)
+		return p.withHeaders(failure, t.header)
 	}
 	if json.Unmarshal(t.body, &struct{}{}) == nil {
 		return &provider.Error{Class: provider.Transient, Uncertain: true, Op: r.op, Message: "the answer holds no usable access_token"}

@@ -15,8 +15,8 @@ const maxRegain = 24 * time.Hour
 // traceHeader has the trace of an answer whose body has none.
 const traceHeader = "X-Fb-Trace-Id"
 
-// told completes a refusal with what only the headers of the answer say.
-func (p *graph) told(e *provider.Error, header http.Header) error {
+// withHeaders completes a refusal with what only the headers of the answer say.
+func (p *graph) withHeaders(e *provider.Error, header http.Header) error {
 	if e.TraceID == "" {
 		e.TraceID = clean(header.Get(traceHeader))
 	}

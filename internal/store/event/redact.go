@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// DeletionTold is for how long the event of a deletion names the deleted tenant or
+	// DeletionShown is for how long the event of a deletion names the deleted tenant or
 	// credential, so that applications learn of it.
-	DeletionTold = 7 * 24 * time.Hour
+	DeletionShown = 7 * 24 * time.Hour
 	// clockSlack is how far ahead a clock may have been when an event was recorded.
 	clockSlack = 24 * time.Hour
 )
@@ -92,7 +92,7 @@ func (r *Ring) Redact(ctx context.Context, names []string, alive func(ctx contex
 
 // redact redacts the events up to the one with the id last.
 func (r *Ring) redact(ctx context.Context, found subjects, last int64) error {
-	recent := r.now().Add(clockSlack - DeletionTold)
+	recent := r.now().Add(clockSlack - DeletionShown)
 	wanted := func(e Event) (wanted bool) {
 		if e.Ref == "" || e.ID > last || strings.HasPrefix(string(e.Type), "provider.") {
 			return false
@@ -101,7 +101,7 @@ func (r *Ring) redact(ctx context.Context, found subjects, last int64) error {
 			switch {
 			case subject.alive && e.ID > subject.last:
 			case tellsDeletion(e) && e.At.After(recent):
-				if at := e.At.Add(DeletionTold); at.After(subject.again) {
+				if at := e.At.Add(DeletionShown); at.After(subject.again) {
 					subject.again = at
 				}
 			default:
