@@ -59,7 +59,7 @@ func codeRecords(e *enginetest.Engine) (keys []string) {
 	return keys
 }
 
-// TestParkedCodeIsRefusedInAnySessionOfAThief is issue 16: a thief reads the
+// TestParkedCodeIsRefusedInAnySessionOfAThief: a thief reads the
 // code of a victim from a log and chooses everything about their own session.
 func TestParkedCodeIsRefusedInAnySessionOfAThief(t *testing.T) {
 	for name, thief := range map[string]struct {
