@@ -33,11 +33,19 @@ type Engine struct {
 	T        testing.TB
 	Log      *strings.Builder
 	Ends     sync.Map // the deadlines of calls
+
+	// options are what backends are made with. answered is called with each answer.
+	options  func() backend.Options
+	answered func(path string, resp *logical.Response, err error)
 }
 
 // newNode returns an engine without a backend: see RestartOn.
 func newNode(t testing.TB, storage *storagetest.Storage, fb *Facebook, clock *authpipetest.Clock, log *strings.Builder) *Engine {
 	e := &Engine{T: t, Storage: &Storage{storage, t}, Facebook: fb, Clock: clock, Log: log}
+	e.options = func() backend.Options {
+		return backend.Options{Now: e.Clock.Now, Transport: panics{e.Facebook.link, e.T, &e.Ends}, Build: Build}
+	}
+	e.answered = func(string, *logical.Response, error) {}
 	e.Dialog.e, e.Webhooks.e, e.Tenant.e = e, e, e
 	return e
 }
@@ -96,6 +104,16 @@ func NewOver(t testing.TB, o authpipetest.Options, reach func(*authpipetest.Face
 	return e
 }
 
+// NewOther returns an engine that is not configured, for another provider than Facebook,
+// which options name by that clock. Answered is called with the answer to each request.
+func NewOther(t testing.TB, clock *authpipetest.Clock, options func() backend.Options, answered func(path string, resp *logical.Response, err error)) *Engine {
+	t.Helper()
+	e := newNode(t, storagetest.New(), nil, clock, &strings.Builder{})
+	e.options, e.answered = options, answered
+	e.Restart()
+	return e
+}
+
 // Restart drops the engine as a crash would and makes another over the same
 // storage.
 func (e *Engine) Restart() { e.RestartOn(SystemView()) }
@@ -108,7 +126,7 @@ func (e *Engine) RestartOn(system logical.SystemView) {
 		StorageView: e.Storage,
 		System:      system,
 		Logger:      hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: e.Log}),
-	}, backend.Options{Now: e.Clock.Now, Transport: panics{e.Facebook.link, e.T, &e.Ends}, Build: Build})
+	}, e.options())
 	if err != nil {
 		e.T.Fatalf("making the engine: %v", err)
 	}

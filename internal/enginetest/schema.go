@@ -25,6 +25,7 @@ import (
 // and each answer is checked against the schema that the engine documents for it.
 func (e *Engine) HandleRequest(ctx context.Context, req *logical.Request) (*logical.Response, error) {
 	resp, err := e.Backend.HandleRequest(ctx, req)
+	e.answered(req.Path, resp, err)
 	t, ok := e.T.(*testing.T)
 	if route := e.Route(req.Path); ok && err == nil && !resp.IsError() && route != nil && route.Operations[req.Operation] != nil {
 		t.Helper()

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// A Wire carries a dialect's requests to its server, or strikes them.
+// A Wire carries a dialect's requests to its server, or answers them with a fault.
 type Wire struct {
 	mu       sync.Mutex
 	server   http.RoundTripper
-	strike   Fault
+	fault    Fault
 	requests []sent
 }
 
@@ -37,11 +37,11 @@ func (w *Wire) Connect(server http.RoundTripper) {
 	w.server = server
 }
 
-// Strike has fault answer every request from now on. Nil: the server does.
-func (w *Wire) Strike(fault Fault) {
+// Inject has fault answer every request from now on. Nil: the server does.
+func (w *Wire) Inject(fault Fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.strike = fault
+	w.fault = fault
 }
 
 // Requests returns how many requests were sent.
@@ -62,10 +62,10 @@ func (w *Wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	deadline, _ := r.Context().Deadline()
 	w.mu.Lock()
 	w.requests = append(w.requests, sent{deadline})
-	strike, server := w.strike, w.server
+	fault, server := w.fault, w.server
 	w.mu.Unlock()
-	if strike != nil {
-		return strike(r, server)
+	if fault != nil {
+		return fault(r, server)
 	}
 	return server.RoundTrip(r)
 }
