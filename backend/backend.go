@@ -184,10 +184,11 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 	refresher := refresh.New(refresh.Options{
 		Store: b.store, Providers: providers, Breaker: calls, Revoker: revoker, Calls: tokenCalls, Pages: pageReader, Now: o.Now, Log: b.Logger(), Budget: budget,
 	})
-	remover := removal.New(removal.Options{
+	removals := removal.Options{
 		Store: b.store, Providers: providers, Revoker: revoker, Calls: tokenCalls, Notifications: notifications,
 		Now: o.Now, Log: b.Logger(), Writable: b.WriteSafeReplicationState, Budget: budget,
-	})
+	}
+	remover, deletions := removal.New(removals), removal.NewDataDeletions(removals)
 	sessions := flow.New(flow.Options{
 		Store: b.store, Providers: providers, Now: o.Now, Log: b.Logger(), Breaker: calls, Revoker: revoker,
 		Begun: b.metrics.Begun, Ended: b.metrics.Ended,
@@ -205,12 +206,12 @@ func (b *Backend) assemble(life context.Context, c *logical.BackendConfig, o Opt
 		store.DueIndexEntry:   sweep.Each(b.store.Credentials.DeleteUnusedEntries),
 		store.DueDeletion:     sweep.Each(remover.RemoveTenant),
 		store.DueRedaction:    b.store.Removals.Redact,
-		store.DueDataDeletion: sweep.Each(remover.DeleteData),
+		store.DueDataDeletion: sweep.Each(deletions.Continue),
 		store.DueSession:      sweep.Each(sessions.Expire),
 	}, Now: o.Now, Log: b.Logger(), Context: life, Done: b.metrics.Swept})
 	b.metrics.Watch(b.store, calls, b.worker)
 	b.Paths = paths.All(paths.Deps{
-		Store: b.store, Flow: sessions, Pages: pageReader, Refresh: refresher, Removal: remover, Notifications: notifications, Upkeep: scans, Breaker: calls, Worker: b.worker,
+		Store: b.store, Flow: sessions, Pages: pageReader, Refresh: refresher, Removal: remover, DataDeletions: deletions, Notifications: notifications, Upkeep: scans, Breaker: calls, Worker: b.worker,
 		Providers: names, Versions: func() map[string][]string { return versions(providers) },
 		Metrics: paths.Metrics{ContentType: metric.ContentType, Text: b.metrics.Text}, Build: o.Build, Now: o.Now,
 	})

@@ -38,6 +38,7 @@ type Deps struct {
 	Pages         *pages.Pages
 	Refresh       *refresh.Refresher
 	Removal       *removal.Remover
+	DataDeletions *removal.DataDeletions
 	Upkeep        *upkeep.Upkeep
 	Notifications *notification.Receiver
 	Breaker       *breaker.Breaker
@@ -65,7 +66,7 @@ func All(d Deps) []*framework.Path {
 		accounts(d),
 		events(d.Store),
 		tenants(d.Store, d.Removal, d.Upkeep),
-		webhooks(d.Store, d.Removal, d.Notifications),
+		webhooks(d.Store, d.DataDeletions, d.Notifications),
 		health(d),
 		settings(d.Store, d.Upkeep),
 		metrics(d.Metrics),

@@ -47,13 +47,13 @@ var (
 
 type webhookPaths struct {
 	store         *store.Store
-	removal       *removal.Remover
+	deletions     *removal.DataDeletions
 	notifications *notification.Receiver
 }
 
 // webhooks are the paths of a provider's notifications. Those that it posts to need no
 // token. It may post more fields than these.
-func webhooks(s *store.Store, r *removal.Remover, n *notification.Receiver) []*framework.Path {
+func webhooks(s *store.Store, r *removal.DataDeletions, n *notification.Receiver) []*framework.Path {
 	w := webhookPaths{s, r, n}
 	return []*framework.Path{w.deauthorization(), w.dataDeletion(), w.delivery()}
 }
@@ -142,7 +142,7 @@ func (w webhookPaths) delete(ctx context.Context, req *logical.Request, d *frame
 		return nil, errWrapped
 	}
 	name := d.Get("provider").(string)
-	code, err := w.removal.BeginDataDeletion(ctx, name, d.Get("signed_request").(string))
+	code, err := w.deletions.Begin(ctx, name, d.Get("signed_request").(string))
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (w webhookPaths) deletion(ctx context.Context, req *logical.Request, d *fra
 	if code == "" || wrapped(req) {
 		return w.greet(ctx, req, d)
 	}
-	status, err := w.removal.DataDeletion(ctx, d.Get("provider").(string), oauth.NewSecret(code))
+	status, err := w.deletions.Status(ctx, d.Get("provider").(string), oauth.NewSecret(code))
 	if err != nil {
 		return nil, err
 	}

@@ -146,7 +146,7 @@ func TestDataDeletionNeedsStatusURL(t *testing.T) {
 	if status, body := e.Webhooks.Post(enginetest.DataDeletionPath, word); status != http.StatusFailedDependency {
 		t.Errorf("answered %d %s", status, body)
 	}
-	e.CheckStatus("revoked", enginetest.Uma) // it is heard all the same
+	e.CheckStatus("revoked", enginetest.Uma) // the notification counts in spite of that
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"public_url": "https://public.example.com/v1/authpipe"})
 	if body := e.Webhooks.MustPost(enginetest.DataDeletionPath, word); !strings.Contains(body, `"https://public.example.com/v1/authpipe/webhooks/facebook/data-deletion?`) {
 		t.Errorf("answered %s", body)

@@ -18,42 +18,48 @@ import (
 // day, so none comes back after its status is deleted.
 const statusKept = 90 * 24 * time.Hour
 
-// BeginDataDeletion applies the request of a person that took their grant away and wants
+// DataDeletions delete the data of people that requested it at the provider.
+type DataDeletions struct{ Options }
+
+// NewDataDeletions returns DataDeletions.
+func NewDataDeletions(o Options) *DataDeletions { return &DataDeletions{o} }
+
+// Begin applies the request of a person that took their grant away and wants
 // their data deleted. It takes the credentials that rest on the grant out of service, as
 // [notification.Receiver.Deauthorize] does. The worker deletes them when a check confirms
 // that the grant is gone. The check waits until the provider's own servers agree, because a
 // deletion that was rejected is final. The code confirms the deletion; the same request has
 // the same code.
-func (r *Remover) BeginDataDeletion(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
-	notice, err := r.Notifications.Open(ctx, name, signed)
+func (ds *DataDeletions) Begin(ctx context.Context, name, signed string) (code oauth.Secret, err error) {
+	notice, err := ds.Notifications.Open(ctx, name, signed)
 	if err != nil {
 		return oauth.Secret{}, err
 	}
-	if code, err = r.Store.Mount.DataDeletionCode(ctx, name, notice.Account, notice.At); err != nil {
+	if code, err = ds.Store.Mount.DataDeletionCode(ctx, name, notice.Account, notice.At); err != nil {
 		return oauth.Secret{}, err
 	}
 	ctx = context.WithoutCancel(ctx)
 	ended := false
-	err = r.Store.Mount.UpdateDataDeletion(ctx, store.DataDeletionID(code), func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
+	err = ds.Store.Mount.UpdateDataDeletion(ctx, store.DataDeletionID(code), func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
 		if old != nil {
 			ended = old.Status != store.DataDeletionPending
 			return store.DataDeletion{}, time.Time{}, errUnchanged
 		}
-		return store.DataDeletion{Provider: name, Status: store.DataDeletionPending, Account: notice.Account, AskedAt: notice.At}, r.Now().Add(notification.Believed), nil
+		return store.DataDeletion{Provider: name, Status: store.DataDeletionPending, Account: notice.Account, AskedAt: notice.At}, ds.Now().Add(notification.Believed), nil
 	})
 	if err = ignore(err, errUnchanged); err != nil || ended {
 		return code, err
 	}
-	_, err = r.Notifications.Apply(ctx, name, notice)
+	_, err = ds.Notifications.Apply(ctx, name, notice)
 	return code, err
 }
 
-// DataDeletion returns the status of the deletion that code confirms.
-func (r *Remover) DataDeletion(ctx context.Context, name string, code oauth.Secret) (store.DataDeletionStatus, error) {
+// Status returns the status of the deletion that code confirms.
+func (ds *DataDeletions) Status(ctx context.Context, name string, code oauth.Secret) (store.DataDeletionStatus, error) {
 	if len(code.Reveal()) != store.DataDeletionCodeLength {
 		return "", errNoDeletion
 	}
-	d, err := r.Store.Mount.DataDeletion(ctx, store.DataDeletionID(code))
+	d, err := ds.Store.Mount.DataDeletion(ctx, store.DataDeletionID(code))
 	if errors.Is(err, store.ErrNotFound) || err == nil && d.Provider != name {
 		return "", errNoDeletion
 	}
@@ -62,28 +68,28 @@ func (r *Remover) DataDeletion(ctx context.Context, name string, code oauth.Secr
 
 var errNoDeletion = oauth.Errorf(oauth.NotFound, "there is no such deletion, or it ended long ago")
 
-// DeleteData is the due work at a deletion: it carries it out, and deletes its record when
+// Continue is the due work at a deletion: it carries it out, and deletes its record when
 // its status need not be readable any more.
-func (r *Remover) DeleteData(ctx context.Context, entry due.Entry) error {
-	if dropped, err := r.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
+func (ds *DataDeletions) Continue(ctx context.Context, entry due.Entry) error {
+	if dropped, err := ds.Store.DeleteIfStale(ctx, entry); dropped || err != nil {
 		return err
 	}
-	d, err := r.Store.Mount.DataDeletion(ctx, entry.ID)
+	d, err := ds.Store.Mount.DataDeletion(ctx, entry.ID)
 	if err != nil {
 		return err
 	}
 	if d.Status != store.DataDeletionPending {
-		return r.Store.Mount.DeleteDataDeletion(ctx, entry)
+		return ds.Store.Mount.DeleteDataDeletion(ctx, entry)
 	}
-	status, err := r.deletePerson(ctx, d)
+	status, err := ds.deletePerson(ctx, d)
 	if err != nil {
-		r.Log.Warn("a data deletion failed", "error", err)
+		ds.Log.Warn("a data deletion failed", "error", err)
 	}
-	return r.Store.Mount.UpdateDataDeletion(ctx, entry.ID, func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
+	return ds.Store.Mount.UpdateDataDeletion(ctx, entry.ID, func(old *store.DataDeletion) (store.DataDeletion, time.Time, error) {
 		if old == nil {
 			return store.DataDeletion{}, time.Time{}, store.ErrNotFound
 		}
-		after, now := *old, r.Now().UTC()
+		after, now := *old, ds.Now().UTC()
 		if status == store.DataDeletionPending {
 			after.Attempts++
 			return after, now.Add(plan.Backoff(after.Attempts)), nil
@@ -97,15 +103,15 @@ func (r *Remover) DeleteData(ctx context.Context, entry due.Entry) error {
 // The error says why it is still pending. All credentials are checked before one is
 // deleted: if one lives the grant was not taken away, and any dead token has died of
 // something else.
-func (r *Remover) deletePerson(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
-	holders, err := r.Store.Credentials.Holders(ctx, d.Provider, d.Account)
+func (ds *DataDeletions) deletePerson(ctx context.Context, d store.DataDeletion) (store.DataDeletionStatus, error) {
+	holders, err := ds.Store.Credentials.Holders(ctx, d.Provider, d.Account)
 	if err != nil {
 		return store.DataDeletionPending, err
 	}
 	var errs []error
 	dead, status := map[tenant.Ref]store.Credential{}, store.DataDeletionCompleted
 	for _, holder := range holders {
-		switch c, verdict, err := r.examine(ctx, d, holder.Ref); {
+		switch c, verdict, err := ds.examine(ctx, d, holder.Ref); {
 		case err != nil:
 			errs = append(errs, err)
 		case verdict == tokenLives:
@@ -116,7 +122,7 @@ func (r *Remover) deletePerson(ctx context.Context, d store.DataDeletion) (store
 	}
 	if status != store.DataDeletionRejected {
 		for ref, c := range dead {
-			errs = append(errs, r.deleteOwned(ctx, ref, c))
+			errs = append(errs, ds.deleteOwned(ctx, ref, c))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -124,7 +130,7 @@ func (r *Remover) deletePerson(ctx context.Context, d store.DataDeletion) (store
 	}
 	if status == store.DataDeletionCompleted {
 		// This deletes the account's stale index entries.
-		if _, err := r.Store.Credentials.Holders(ctx, d.Provider, d.Account); err != nil {
+		if _, err := ds.Store.Credentials.Holders(ctx, d.Provider, d.Account); err != nil {
 			return store.DataDeletionPending, err
 		}
 	}
@@ -142,12 +148,12 @@ const (
 
 // examine checks a credential, and returns it as it is afterwards. A deletion is not about
 // a credential that was connected after the person's request.
-func (r *Remover) examine(ctx context.Context, d store.DataDeletion, ref tenant.Ref) (store.Credential, verdict, error) {
-	if err := r.Budget.Wait(ctx); err != nil {
+func (ds *DataDeletions) examine(ctx context.Context, d store.DataDeletion, ref tenant.Ref) (store.Credential, verdict, error) {
+	if err := ds.Budget.Wait(ctx); err != nil {
 		return store.Credential{}, notConcerned, err
 	}
-	_, refusal := r.Calls.Check(ctx, ref)
-	c, err := r.Store.Credentials.Read(ctx, ref)
+	_, refusal := ds.Calls.Check(ctx, ref)
+	c, err := ds.Store.Credentials.Read(ctx, ref)
 	switch {
 	case err != nil, notification.Precedes(d.AskedAt, c):
 		return c, notConcerned, ignore(err, store.ErrNotFound)
@@ -160,19 +166,19 @@ func (r *Remover) examine(ctx context.Context, d store.DataDeletion, ref tenant.
 }
 
 // deleteOwned deletes one credential, with its pages.
-func (r *Remover) deleteOwned(ctx context.Context, ref tenant.Ref, c store.Credential) error {
-	if err := r.Store.Removals.ScheduleRedaction(ctx, ref.String()); err != nil {
+func (ds *DataDeletions) deleteOwned(ctx context.Context, ref tenant.Ref, c store.Credential) error {
+	if err := ds.Store.Removals.ScheduleRedaction(ctx, ref.String()); err != nil {
 		return err
 	}
 	// The pages are deleted first: without the credential above they would not be found.
-	if err := r.Store.Credentials.DeletePages(ctx, ref); err != nil {
+	if err := ds.Store.Credentials.DeletePages(ctx, ref); err != nil {
 		return err
 	}
-	if err := r.Store.Credentials.Delete(ctx, ref, unchanged(c)); err != nil {
+	if err := ds.Store.Credentials.Delete(ctx, ref, unchanged(c)); err != nil {
 		return ignore(err, store.ErrNotFound)
 	}
-	r.Log.Info("deleted at the person's request", "ref", ref.String())
-	return r.Store.Credentials.DeletePages(ctx, ref) // those fetched meanwhile
+	ds.Log.Info("deleted at the person's request", "ref", ref.String())
+	return ds.Store.Credentials.DeletePages(ctx, ref) // those fetched meanwhile
 }
 
 // errUnchanged is returned by a change that there is no need to store.

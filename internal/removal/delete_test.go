@@ -357,7 +357,7 @@ func TestTenantDeletionContinuesWithoutItsEntry(t *testing.T) {
 	e.Refused("not_found", 404, logical.ReadOperation, enginetest.Acme, nil)
 }
 
-// TestLargeTenantIsDeletedInSlices has each slice be over after a lot of records.
+// TestLargeTenantIsDeletedInSlices ends each slice after some records.
 func TestLargeTenantIsDeletedInSlices(t *testing.T) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	for i := range 100 {

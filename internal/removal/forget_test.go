@@ -68,7 +68,7 @@ func TestDeletedTenantIsNamedNowhere(t *testing.T) {
 			}
 			e.Connect(enginetest.Newcomer, "boss", authpipetest.Consent{User: "ada"})
 			if types, _ := namedIn(e, enginetest.Newcomer); len(types) == 0 {
-				t.Error("no event is told any more")
+				t.Error("no event is left")
 			}
 		})
 	}

@@ -18,7 +18,7 @@ func TestRemovalKeepsUnrevokedCredential(t *testing.T) {
 	token := e.Read("creds/" + enginetest.Uma)["access_token"].(string)
 	e.Must(logical.DeleteOperation, "creds/"+enginetest.Installation, nil)
 	if got := e.Read("connections/" + enginetest.Uma); got["removal"] == nil {
-		t.Errorf("who stands under it reads %v", got)
+		t.Errorf("a credential under it reads %v", got)
 	}
 	repair := e.Facebook.Fail(enginetest.RevokeDown)
 	for range 12 {
