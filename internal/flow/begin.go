@@ -73,23 +73,8 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 		return Begun{}, err
 	}
 
-	state, now := random(), f.Now().UTC()
-	session := store.Session{
-		ID:                 SessionID(state.Reveal()),
-		Ref:                r.Ref,
-		Actor:              r.Actor,
-		Status:             store.SessionPending,
-		CreatedAt:          now,
-		ExpiresAt:          now.Add(config.SessionTTL),
-		RedirectURI:        r.RedirectURI,
-		ReturnURL:          r.ReturnURL,
-		Scopes:             r.expected,
-		Completion:         r.Completion,
-		AllowAccountChange: r.AllowAccountChange,
-		SDK:                r.SDK,
-		StartedBy:          store.Caller{Actor: r.Actor, EntityID: r.By.EntityID, DisplayName: r.By.DisplayName},
-		ConnectKey:         random(),
-	}
+	state := random()
+	session := r.session(state, f.Now().UTC(), config.SessionTTL)
 	if r.Device {
 		return f.beginDevice(ctx, p, config, session)
 	}
@@ -117,6 +102,26 @@ func (f *Flow) Begin(ctx context.Context, r Request) (Begun, error) {
 		return Begun{}, err
 	}
 	return Begun{AuthorizationURL: url, SessionID: session.ID, ExpiresAt: session.ExpiresAt, Completion: session.Completion}, nil
+}
+
+// session returns the session of a request that was filled in.
+func (r *Request) session(state oauth.Secret, now time.Time, ttl time.Duration) store.Session {
+	return store.Session{
+		ID:                 SessionID(state.Reveal()),
+		Ref:                r.Ref,
+		Actor:              r.Actor,
+		Status:             store.SessionPending,
+		CreatedAt:          now,
+		ExpiresAt:          now.Add(ttl),
+		RedirectURI:        r.RedirectURI,
+		ReturnURL:          r.ReturnURL,
+		Scopes:             r.expected,
+		Completion:         r.Completion,
+		AllowAccountChange: r.AllowAccountChange,
+		SDK:                r.SDK,
+		StartedBy:          store.Caller{Actor: r.Actor, EntityID: r.By.EntityID, DisplayName: r.By.DisplayName},
+		ConnectKey:         random(),
+	}
 }
 
 // beginSDK starts a session whose dialog the provider's SDK opens. The SDK sends neither

@@ -174,9 +174,9 @@ func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// heard returns the error of an exchange that failed. An answer that holds
+// exchangeError returns the error of an exchange that failed. An answer that holds
 // neither a token nor an error says nothing of the code.
-func (p *graph) heard(t *recorder, r request) error {
+func (p *graph) exchangeError(t *recorder, r request) error {
 	if t.err != nil || t.status == 0 {
 		return provider.Unreachable(r.op, t.err)
 	}

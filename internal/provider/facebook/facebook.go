@@ -124,11 +124,11 @@ func (p *Provider) exchange(ctx context.Context, c oauth.Client, g provider.Gran
 	}
 	// x/oauth2 says little about an answer that it does not expect, and its errors
 	// show all of it: the answer is judged here.
-	heard := &recorder{next: p.http.Transport}
-	client := &http.Client{Transport: heard, CheckRedirect: p.http.CheckRedirect}
+	last := &recorder{next: p.http.Transport}
+	client := &http.Client{Transport: last, CheckRedirect: p.http.CheckRedirect}
 	t, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, client), g.Code.Reveal(), options...)
 	if err != nil {
-		err = p.heard(heard, request{op: "exchanging the code", token: true, secrets: []oauth.Secret{c.Secret, g.Code, g.Verifier}})
+		err = p.exchangeError(last, request{op: "exchanging the code", token: true, secrets: []oauth.Secret{c.Secret, g.Code, g.Verifier}})
 	}
 	if !g.Verifier.IsZero() && dropsChallenge(err) {
 		g.Verifier = oauth.Secret{}
