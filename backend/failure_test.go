@@ -145,7 +145,7 @@ func TestPanicBecomesErrorAndLogLine(t *testing.T) {
 		if _, err := e.Do(r.op, r.path, nil); err == nil || !strings.Contains(err.Error(), "internal error") {
 			t.Errorf("%s %s answers %v", r.op, r.path, err)
 		}
-		if log := e.Log.String(); !strings.Contains(log, "[ERROR]") || !strings.Contains(log, "nobody thought of") {
+		if log := e.Log.String(); !strings.Contains(log, "[ERROR]") || !strings.Contains(log, "an unexpected answer") {
 			t.Errorf("the log says %s", log)
 		}
 	}
@@ -252,7 +252,7 @@ func TestPanickingHandlerAnswers(t *testing.T) {
 			e.Restart() // knows nothing
 			e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 				if op.Verb == verb && strings.HasPrefix(op.Key, r.prefix) {
-					panic("storage that nobody thought of")
+					panic("an unexpected answer of storage")
 				}
 				return nil
 			})

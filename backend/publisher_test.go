@@ -154,7 +154,7 @@ func TestRequestsDoNotWaitForPublishing(t *testing.T) {
 	}{
 		"it hangs":  {func(ctx context.Context) error { reached <- true; <-ctx.Done(); return ctx.Err() }, ""},
 		"it fails":  {func(context.Context) error { reached <- true; return errors.New("the bus is full") }, "failed"},
-		"it panics": {func(context.Context) error { reached <- true; panic("nobody thought of it") }, "failed"},
+		"it panics": {func(context.Context) error { reached <- true; panic("an unexpected event") }, "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, _ := publishing(t, row.take)

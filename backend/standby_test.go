@@ -105,10 +105,10 @@ func TestStandbyForwardsReadThatNeedsACall(t *testing.T) {
 		path    string
 		data    map[string]any
 	}{
-		"more life is wanted than the token has":    {nil, "creds/" + enginetest.Uma, map[string]any{"min_ttl": "90d"}},
-		"a page's token was never fetched":          {nil, "creds/" + enginetest.Page777, nil},
-		"the credential above a page's has changed": {func(e *enginetest.Engine) { e.Read("creds/" + enginetest.Page777); e.Install() }, "creds/" + enginetest.Page777, nil},
-		"the token has expired and nobody noticed":  {func(e *enginetest.Engine) { e.Clock.Advance(61 * enginetest.Day) }, "creds/" + enginetest.Uma, nil},
+		"more life is wanted than the token has":      {nil, "creds/" + enginetest.Uma, map[string]any{"min_ttl": "90d"}},
+		"a page's token was never fetched":            {nil, "creds/" + enginetest.Page777, nil},
+		"the credential above a page's has changed":   {func(e *enginetest.Engine) { e.Read("creds/" + enginetest.Page777); e.Install() }, "creds/" + enginetest.Page777, nil},
+		"the token has expired and was not refreshed": {func(e *enginetest.Engine) { e.Clock.Advance(61 * enginetest.Day) }, "creds/" + enginetest.Uma, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := enginetest.Connected(t, authpipetest.Options{})

@@ -18,12 +18,12 @@ import (
 // A node that was active before does not overwrite later events, whether
 // or not it got the invalidation.
 func TestEventsOfAnotherNodeAreNotOverwritten(t *testing.T) {
-	for name, heard := range map[string]bool{"the node was told": true, "the word of it was lost": false} {
-		t.Run(name, func(t *testing.T) { testEventsOfAnotherNode(t, heard) })
+	for name, invalidated := range map[string]bool{"its keys were invalidated": true, "the invalidation was lost": false} {
+		t.Run(name, func(t *testing.T) { testEventsOfAnotherNode(t, invalidated) })
 	}
 }
 
-func testEventsOfAnotherNode(t *testing.T, heard bool) {
+func testEventsOfAnotherNode(t *testing.T, invalidated bool) {
 	e := enginetest.Connected(t, authpipetest.Options{})
 	s := &enginetest.System{}
 	other := e.Node(s)
@@ -34,7 +34,7 @@ func testEventsOfAnotherNode(t *testing.T, heard bool) {
 	other.Read("creds/" + enginetest.Uma)
 	e.Restart() // e is another node, and active now
 	forget := func() { e.Must(logical.DeleteOperation, "creds/"+enginetest.Udo, nil) }
-	if heard {
+	if invalidated {
 		e.PassWrites(other, forget)
 	} else {
 		forget()
@@ -122,7 +122,7 @@ func TestCrashInLongSweepLosesFewEvents(t *testing.T) {
 	}
 	_, at := e.Events(0)
 	e.Clock.Advance(enginetest.Day)
-	// The process dies when all checks are stored, as the lot ends.
+	// The process dies when all checks are stored, as the batch ends.
 	var dead atomic.Bool
 	e.Storage.Fail(func(_ int, op storagetest.Operation) error {
 		if strings.HasPrefix(op.Key, "event/") {

@@ -25,7 +25,7 @@ func TestThrottledProviderIsNotCalled(t *testing.T) {
 	calls := e.Facebook.CallsDuring(func() {
 		for _, path := range []string{"connections/" + refs[1] + "/check", "connections/" + refs[2] + "/refresh"} {
 			if text := e.Refused("throttled", 429, logical.UpdateOperation, path, nil); !strings.Contains(text, "2026-11-23T13:30:00Z") {
-				t.Errorf("nobody is told until when: %s", text)
+				t.Errorf("the error names no time: %s", text)
 			}
 		}
 		e.Refused("throttled", 429, logical.UpdateOperation, parked.Path+"/complete", map[string]any{"actor": "udo", "connect_code": code})

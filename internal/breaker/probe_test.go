@@ -335,7 +335,7 @@ func TestUnreadableConfigurationClosesNoCircuit(t *testing.T) {
 	e.SweepRecovering(t.Context())
 	e.Storage.Reset()
 	if found, _ := e.Events(0); slices.Contains(found, "provider.recovered facebook") {
-		t.Error("a storage error is told as the provider's recovery")
+		t.Error("a storage error is reported as the provider's recovery")
 	}
 }
 

@@ -104,7 +104,7 @@ func TestEachLanguageCanBeAskedFor(t *testing.T) {
 	}
 }
 
-// FuzzAcceptLanguage: the header is a stranger's, and the path open to anybody.
+// FuzzAcceptLanguage: any client may send the header: the path needs no token.
 func FuzzAcceptLanguage(f *testing.F) {
 	for _, header := range []string{"", "*", "de-AT, fr;q=0.5", "x-y, i-klingon", "en-u-co-phonebk;q=0.001", strings.Repeat("a-", 500), "zh-Hant-TW;q=1.000"} {
 		f.Add(header)

@@ -10,7 +10,7 @@ type texts struct {
 	Returning        string // the browser is about to leave for the application
 	Continue         string // the link there
 
-	// What happened. A stranger sees Invalid.
+	// What happened. A browser with an unknown state sees Invalid.
 	Invalid string
 	Denied  string // {provider}
 	Expired string // {provider}

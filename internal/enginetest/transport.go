@@ -24,7 +24,7 @@ func (p panics) RoundTrip(r *http.Request) (*http.Response, error) {
 		p.ends.Store(end, true)
 	}
 	if strings.Contains(r.URL.Path, "v99.9") {
-		panic("a provider's answer that nobody thought of")
+		panic("an unexpected answer")
 	}
 	return p.RoundTripper.RoundTrip(r)
 }

@@ -374,7 +374,7 @@ func TestCompletionRetriesUnreachableProvider(t *testing.T) {
 			return nil
 		})
 		if p, err := e.TryCallback(back); err == nil && p.Status == 200 {
-			t.Error("the browser is told of success")
+			t.Error("the browser sees a success")
 		}
 		e.Restart()
 		if p := e.Callback(back); p.Status != 400 {

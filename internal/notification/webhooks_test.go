@@ -298,7 +298,7 @@ func TestNotificationWinsOverCallsUnderWay(t *testing.T) {
 			})
 		e.CheckStatus("revoked", enginetest.Uma)
 		e.After(2 * time.Minute)
-		e.CheckStatus("active", enginetest.Uma) // Facebook had not heard of it
+		e.CheckStatus("active", enginetest.Uma) // Facebook had not received it
 	})
 	t.Run("a connection, which is checked at once", func(t *testing.T) {
 		e := enginetest.Connected(t, authpipetest.Options{})

@@ -58,7 +58,7 @@ func TestDeadPageTokenIsFetchedAnew(t *testing.T) {
 	n := e.Facebook.Count(authpipetest.EndpointAccounts)
 	e.Do(logical.ReadOperation, "creds/"+enginetest.Page777, nil)
 	if got := e.Facebook.Count(authpipetest.EndpointAccounts) - n; got == 0 {
-		t.Error("nobody asked for another")
+		t.Error("no other token was fetched")
 	}
 }
 

@@ -48,7 +48,7 @@ func TestReindexRestoresLostIndexes(t *testing.T) {
 				e.After(24 * time.Hour)
 			}
 			if left := e.Expiry(enginetest.Uma).Sub(e.Clock.Now()); left < 30*24*time.Hour {
-				t.Errorf("after 50 days the token has %v left: nobody refreshed it", left)
+				t.Errorf("after 50 days the token has %v left: it was not refreshed", left)
 			}
 		})
 	}

@@ -109,7 +109,7 @@ func TestShortIntervalChecksAllSoon(t *testing.T) {
 		e.After(time.Minute)
 	}
 	if status := e.Read("connections/" + enginetest.Uma)["status"]; status != "revoked" {
-		t.Errorf("who took the grant away is %v", status)
+		t.Errorf("the person that took the grant away is %v", status)
 	}
 	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"check_interval": "24h"})
 	e.After(time.Minute)
