@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,10 +31,46 @@ func TestAcceptance(t *testing.T) {
 		t.Skip("needs a Vault server: left out with -short")
 	}
 	t.Parallel() // beside the tests that wait for Vault's ticks
+	testscript.Run(t, scripts(t, func(name string) bool { return name != agentScript }))
+}
+
+// agentScript waits for two of Vault's ticks, so it begins first, in a test of its own.
+const agentScript = "agent.txt"
+
+func TestAcceptanceAgent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a Vault server and its minutes: left out with -short")
+	}
+	t.Parallel()
+	testscript.RunT(inTurn{t}, scripts(t, func(name string) bool { return name == agentScript }))
+}
+
+// inTurn runs scripts one after the other. As parallel tests they would first wait for their turn among all others.
+type inTurn struct{ *testing.T }
+
+func (inTurn) Parallel() {}
+
+func (t inTurn) Run(name string, script func(testscript.T)) {
+	t.T.Run(name, func(t *testing.T) { script(inTurn{t}) })
+}
+
+func (inTurn) Verbose() bool { return testing.Verbose() }
+
+// scripts returns the scripts of testdata/script whose file names are wanted, and what they run with.
+func scripts(t *testing.T, wanted func(name string) bool) testscript.Params {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "testdata", "script", "*.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = slices.DeleteFunc(files, func(path string) bool { return !wanted(filepath.Base(path)) })
+	if len(files) == 0 {
+		t.Fatal("no such script")
+	}
 	vault, plugin := findVault(t), buildPlugin(t)
 	made := &releases{tree: filepath.Join(t.TempDir(), "tree")}
-	testscript.Run(t, testscript.Params{
-		Dir:   filepath.Join(root, "testdata", "script"),
+	return testscript.Params{
+		Files: files,
 		Cmds:  commands(),
 		Setup: func(env *testscript.Env) error { return setup(env, vault, plugin, made) },
 		Condition: func(name string) (bool, error) {
@@ -45,7 +82,7 @@ func TestAcceptance(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
-	})
+	}
 }
 
 // findVault returns the path of the Vault to test with. It does not build one, which takes minutes.

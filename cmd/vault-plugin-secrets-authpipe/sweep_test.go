@@ -15,9 +15,61 @@ import (
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/vaulttest"
 )
 
-// TestSweepRefreshesWithoutRequests gives a token a short lifetime, and makes no request from then on: the sweep refreshes it, after a
-// provider that hangs, a leader that steps down and a plugin that is killed.
-func TestSweepRefreshesWithoutRequests(t *testing.T) {
+// The two tests give a token a short lifetime, and make no request from then on: the sweep refreshes it. They wait two minutes,
+// for Vault's ticks.
+
+// TestNewLeaderRefreshesWithoutRequests has the leader step down while the sweep's call hangs.
+func TestNewLeaderRefreshesWithoutRequests(t *testing.T) {
+	testSweepInTrouble(t, func(h hangingSweep) error {
+		// A read of another token does not wait for the sweep's call.
+		h.token(t, "org_acme/facebook/installation")
+		if !h.held() {
+			return errors.New("a read returned only after the sweep's call")
+		}
+		// The leader steps down without waiting for the call, which is cancelled.
+		called := h.lastCall(exchangeToken)
+		ended := make(chan time.Duration, 1)
+		go func() {
+			_ = vaulttest.Await("the sweep's call to end", patience, nil, func() error {
+				if h.held() && h.lastCall(exchangeToken).Equal(called) {
+					return errors.New("it hangs")
+				}
+				return nil
+			})
+			ended <- time.Since(called)
+		}()
+		h.server.stepDown(t)
+		if took := <-ended; took >= callTimeout {
+			return fmt.Errorf("the leader stepped down, and the sweep's call went on for %v", took)
+		}
+		return nil
+	})
+}
+
+// TestSweepRefreshesAfterPluginCrash kills the plugin while the sweep's call hangs.
+func TestSweepRefreshesAfterPluginCrash(t *testing.T) {
+	testSweepInTrouble(t, func(h hangingSweep) error {
+		if !h.held() {
+			return errors.New("the call ended before the plugin was killed")
+		}
+		killPlugins(t, h.server)
+		return nil
+	})
+}
+
+// A hangingSweep is a Vault whose sweep waits for Facebook, which does not answer.
+type hangingSweep struct{ *environment }
+
+const exchangeToken = authpipetest.EndpointExchangeToken
+
+// held reports whether the sweep's call hangs.
+func (h hangingSweep) held() bool { return h.facebook.Held(exchangeToken) > 0 }
+
+// testSweepInTrouble has a sweep's call hang, makes trouble, and checks that the due work is then done without a request. The
+// engine gives up a call after 10 seconds. On a slow machine trouble may come later, and then returns an error: that proves
+// nothing, and all is tried again.
+func testSweepInTrouble(t *testing.T, trouble func(hangingSweep) error) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a Vault server and its minutes: left out with -short")
 	}
@@ -30,11 +82,9 @@ func TestSweepRefreshesWithoutRequests(t *testing.T) {
 	w.mount(t, facebook.Start(t))
 	w.connect(t, "org_acme/facebook/installation", alice)
 
-	// The engine gives up a call after 10 seconds. On a slow machine the steps during a hanging call may take longer; that proves
-	// nothing, and they are tried again.
 	const attempts = 5
 	for n := 1; ; n++ {
-		late := w.sweepInTrouble(t)
+		late := w.sweepInTrouble(t, trouble)
 		if late == nil {
 			return
 		}
@@ -45,56 +95,27 @@ func TestSweepRefreshesWithoutRequests(t *testing.T) {
 	}
 }
 
-// sweepInTrouble returns an error if a step came too late, because the machine is slow or because it waited for the hanging call.
-func (w *environment) sweepInTrouble(t *testing.T) (late error) {
+// sweepInTrouble returns the error of trouble, if that came too late.
+func (w *environment) sweepInTrouble(t *testing.T, trouble func(hangingSweep) error) (late error) {
 	t.Helper()
-	const (
-		ref      = "org_acme/facebook/users/bob"
-		exchange = authpipetest.EndpointExchangeToken
-	)
-	held := func() bool { return w.facebook.Held(exchange) > 0 }
+	const ref = "org_acme/facebook/users/bob"
 	w.connect(t, ref, bob)
 	token := w.token(t, ref)
 
-	exchanges := w.facebook.Count(exchange)
-	release := w.facebook.Fail(authpipetest.Fault{Endpoint: exchange, Hang: true})
+	exchanges := w.facebook.Count(exchangeToken)
+	release := w.facebook.Fail(authpipetest.Fault{Endpoint: exchangeToken, Hang: true})
 	defer release()
 	w.facebook.SetTokenExpiry(token, time.Now().Add(4*time.Minute))
 	w.server.call(t, http.MethodPost, "authpipe/connections/"+ref+"/check", nil)
-	awaitCalls(t, w.facebook, exchange, exchanges+1)
-
-	// The sweep's call hangs. A read of another token does not wait for it.
-	w.token(t, "org_acme/facebook/installation")
-	if !held() {
-		return errors.New("a read returned only after the sweep's call")
+	awaitCalls(t, w.facebook, exchangeToken, exchanges+1)
+	if late := trouble(hangingSweep{w}); late != nil {
+		return late
 	}
-	// The leader steps down without waiting for the call, which is cancelled.
-	called := w.lastCall(exchange)
-	ended := make(chan time.Duration, 1)
-	go func() {
-		_ = vaulttest.Await("the sweep's call to end", patience, nil, func() error {
-			if held() && w.lastCall(exchange).Equal(called) {
-				return errors.New("it hangs")
-			}
-			return nil
-		})
-		ended <- time.Since(called)
-	}()
-	w.server.stepDown(t)
-	if took := <-ended; took >= callTimeout {
-		return fmt.Errorf("the leader stepped down, and the sweep's call went on for %v", took)
-	}
-	// The new leader does the due work by itself. Its plugin is killed during that.
-	awaitCalls(t, w.facebook, exchange, exchanges+2)
-	if !held() {
-		return errors.New("the new leader's call ended before its plugin was killed")
-	}
-	killPlugins(t, w.server)
 	// Within a day Facebook extends no token, so set its expiry.
 	w.facebook.SetTokenExpiry(token, time.Now().Add(2*time.Hour))
 	release()
 	// The next tick starts the plugin again, and the work is still due.
-	awaitCalls(t, w.facebook, exchange, exchanges+3)
+	awaitCalls(t, w.facebook, exchangeToken, exchanges+2)
 	await(t, "the fresh token to be served", func() error {
 		answer, err := w.server.request(http.MethodGet, "authpipe/creds/"+ref, nil)
 		if err != nil || answer.status != http.StatusOK {

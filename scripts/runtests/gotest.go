@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,6 +31,8 @@ type goTest struct {
 	race     bool
 	verbose  bool // print the logs of passing tests
 	keep     bool // keep the binaries
+	parallel int  // tests at a time in a package; 0: 4
+	low      bool // at a low priority: see background
 }
 
 func only(packages ...string) func(context.Context) ([]string, error) {
@@ -50,14 +53,16 @@ var withVault = only(module+"/cmd/vault-plugin-secrets-authpipe", module+"/clien
 // withEngine lists the packages whose tests drive the engine through its harness.
 var withEngine = only("./backend", "./internal/breaker", "./internal/notification", "./internal/upkeep", "./internal/removal", "./internal/flow", "./internal/pages", "./internal/refresh", "./internal/metric", "./paths")
 
-// withoutVault lists all others.
+// withoutVault lists all others. The longest comes last, when those with a Vault have ended.
 func withoutVault(ctx context.Context) ([]string, error) {
 	packages, err := everyPackage(ctx)
 	if err != nil {
 		return nil, err
 	}
 	with, _ := withVault(ctx)
-	return slices.DeleteFunc(packages, func(pkg string) bool { return slices.Contains(with, pkg) }), nil
+	const longest = module + "/backend"
+	packages = slices.DeleteFunc(packages, func(pkg string) bool { return pkg == longest || slices.Contains(with, pkg) })
+	return append(packages, longest), nil
 }
 
 func (g goTest) run(ctx context.Context, r *report) {
@@ -71,7 +76,8 @@ func (g goTest) run(ctx context.Context, r *report) {
 		r.fail("go", err.Error())
 		return
 	}
-	args := []string{"test", "-json", "-timeout=60m", "-p=2", "-parallel=4"}
+	args := []string{"test", "-json", "-timeout=60m", "-p=2", "-vet=off", "-ldflags=-s",
+		fmt.Sprintf("-parallel=%d", cmp.Or(g.parallel, 4))}
 	if g.race {
 		args = append(args, "-race")
 	}
@@ -87,7 +93,11 @@ func (g goTest) run(ctx context.Context, r *report) {
 	}
 	fmt.Fprintf(r.out, "go %s (%d packages)\n", strings.Join(append(args, g.args...), " "), len(packages))
 	args = append(append(args, packages...), g.args...)
-	cmd := exec.CommandContext(ctx, "go", args...)
+	command := exec.CommandContext
+	if g.low {
+		command = background
+	}
+	cmd := command(ctx, "go", args...)
 	// The tests make much garbage and have small heaps: collecting it less often saves a quarter of the processor time.
 	cmd.Env = append(os.Environ(), "VAULT_BIN="+vault, "GOGC=200", "LONG_TESTS="+g.verb)
 	counter := &counter{verb: g.verb, verbose: g.verbose, out: r.out, report: r, packages: map[string]*counted{}}
@@ -97,6 +107,12 @@ func (g goTest) run(ctx context.Context, r *report) {
 	if g.match != "" && counter.tests == 0 {
 		r.fail("go test", "no test matches "+g.match)
 	}
+}
+
+// background is [exec.CommandContext] at a lower priority. The tests with a Vault, which run at the
+// same time, wait for its ticks: work that is late by a moment costs them a minute.
+func background(ctx context.Context, name string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "nice", append([]string{"-n", "5", name}, args...)...)
 }
 
 // findVault returns the path of the Vault to test with. It builds one if there is

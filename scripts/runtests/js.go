@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -37,7 +36,7 @@ func runBrowser(ctx context.Context, r *report) {
 func npm(ctx context.Context, r *report, dir, name, command string) error {
 	begun := time.Now()
 	words := strings.Fields(command)
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd := background(ctx, words[0], words[1:]...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -73,7 +72,7 @@ func vitest(ctx context.Context, r *report, name, command string, args ...string
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "results.json")
-	cmd := exec.CommandContext(ctx, command, append(args, "--reporter=json", "--outputFile="+file)...)
+	cmd := background(ctx, command, append(args, "--reporter=json", "--outputFile="+file)...)
 	out, ran := cmd.CombinedOutput()
 	var got results
 	text, err := os.ReadFile(file)

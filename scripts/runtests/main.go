@@ -23,8 +23,8 @@ import (
 type part struct {
 	name string
 	run  func(ctx context.Context, r *report)
-	// beside is set if the part runs at the same time as those after it: the part
-	// vault waits for Vault's ticks half of the time.
+	// beside is set if the part runs at the same time as those after it. The part vault
+	// waits for Vault's ticks most of the time.
 	beside bool
 	// alone is set if the part waits until those have ended.
 	alone bool
@@ -38,8 +38,8 @@ const full = "Survives?(Crash|Storage)|EachFacebookDecision|EachTrouble|JunkCall
 // defaults are set only here.
 var parts = []part{
 	{name: "js", run: runJS, beside: true},
-	{name: "vault", run: goTest{packages: withVault, race: true, keep: true}.run},
-	{name: "go", run: goTest{packages: withoutVault, race: true, keep: true}.run},
+	{name: "vault", run: goTest{packages: withVault, race: true, keep: true, parallel: 6}.run, beside: true},
+	{name: "go", run: goTest{packages: withoutVault, race: true, keep: true, low: true}.run},
 	{name: "fuzz", run: runFuzz},
 	{name: "browser", run: runBrowser, alone: true},
 	{name: "full", run: goTest{verb: "test-full", race: true, packages: withEngine,
