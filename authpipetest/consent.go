@@ -1,7 +1,6 @@
 package authpipetest
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -24,6 +23,12 @@ type Consent struct {
 	ErrorMessage string
 	// Pages are the pages that the person selects, among their own or those of the business. Nil: all, future ones too.
 	Pages []string
+	// Businesses are the businesses that the person selects for business_management. Nil: all, future ones too.
+	Businesses []string
+	// AsOffered is a person who chooses pages and businesses only where the dialog offers the choice, as in the browser
+	// and with parameters for scripts: at the first login, with a further permission that is granted asset by asset, and
+	// with auth_type=rerequest or reauthorize. At other logins nil Pages and Businesses are those of the earlier login.
+	AsOffered bool
 	// Business is the business that the person connects, at the dialog of a [Configuration] for system user tokens.
 	// Zero: the first business of which the person is an admin.
 	Business string
@@ -37,6 +42,7 @@ const (
 	steerCancel       = "_cancel"  // any non-empty value
 	steerPages        = "_pages"   // comma separated; present and empty: none
 	steerBusiness     = "_business"
+	steerBusinesses   = "_businesses" // as _pages
 	steerErrorCode    = "_error_code"
 	steerErrorMessage = "_error_message"
 	steerHeader       = "X-Simulator-User"
@@ -54,18 +60,18 @@ func (d *dialog) consentOf(c *call, l login) (consent Consent, known bool) {
 	case c.steered():
 		return steeredConsent(q, c.request.Header.Get(steerHeader)), true
 	}
-	return Consent{}, d.options().AutoApprove
+	return Consent{AsOffered: true}, d.options().AutoApprove
 }
 
 func (c *call) steered() bool {
 	return c.request.Header.Get(steerHeader) != "" || slices.ContainsFunc(
-		[]string{steerUser, steerDecline, steerCancel, steerPages, steerBusiness, steerErrorCode, steerErrorMessage}, c.query.Has)
+		[]string{steerUser, steerDecline, steerCancel, steerPages, steerBusiness, steerBusinesses, steerErrorCode, steerErrorMessage}, c.query.Has)
 }
 
 func steeredConsent(q url.Values, user string) Consent {
 	consent := Consent{
 		User: user, Decline: list(q.Get(steerDecline)), Cancel: q.Get(steerCancel) != "",
-		ErrorMessage: q.Get(steerErrorMessage), Business: q.Get(steerBusiness),
+		ErrorMessage: q.Get(steerErrorMessage), Business: q.Get(steerBusiness), AsOffered: true,
 	}
 	if q.Has(steerUser) {
 		consent.User = q.Get(steerUser)
@@ -73,6 +79,9 @@ func steeredConsent(q url.Values, user string) Consent {
 	consent.ErrorCode, _ = strconv.Atoi(q.Get(steerErrorCode)) // 0 if it is not a number
 	if q.Has(steerPages) {
 		consent.Pages = append([]string{}, list(q.Get(steerPages))...)
+	}
+	if q.Has(steerBusinesses) {
+		consent.Businesses = append([]string{}, list(q.Get(steerBusinesses))...)
 	}
 	return consent
 }
@@ -150,92 +159,6 @@ func (f *Facebook) LoginBySDK(appID string, options url.Values, c Consent) (code
 	return code, nil
 }
 
-// stepAs is the parameter by which the page of people links to the page of permissions.
-const stepAs = "_as"
-
-// consentPage asks who the person is, and then for their consent.
-func (d *dialog) consentPage(c *call, l login) answer {
-	as := d.directory.users[c.query.Get(stepAs)]
-	if as == nil && len(d.directory.people) == 1 {
-		as = d.directory.users[d.directory.people[0]]
-	}
-	if as == nil {
-		return htmlAnswer(d.options().Now(), http.StatusOK, peopleTemplate, map[string]any{"App": l.app.Name, "People": d.choices(c)})
-	}
-	g := d.grants.of(l.app.ID, as.ID)
-	shown := map[string]any{"App": l.app.Name, "Name": as.Name, "User": as.ID, "Host": host(l.redirectURI)}
-	shown["Offered"] = slices.DeleteFunc(l.offered(g), func(s string) bool { return s == publicProfile })
-	if g != nil {
-		shown["Granted"] = g.granted()
-	}
-	shown["AsksPages"] = slices.ContainsFunc(l.scopes, perAsset)
-	shown["Pages"] = d.directory.pagesOf(as.Pages)
-	if l.configuration != nil {
-		shown["Offered"], shown["Granted"] = l.configuration.Permissions, nil
-	}
-	if l.configuration != nil && l.configuration.TokenKind == KindSystemUser {
-		d.showBusinesses(shown, as)
-	}
-	return htmlAnswer(d.options().Now(), http.StatusOK, consentTemplate, shown)
-}
-
-type choice struct{ Name, URL string }
-
-func (d *dialog) choices(c *call) []choice {
-	var people []choice
-	for _, id := range d.directory.people {
-		q := c.request.URL.Query()
-		q.Set(stepAs, id)
-		people = append(people, choice{d.directory.users[id].Name, "?" + q.Encode()})
-	}
-	return people
-}
-
-// showBusinesses makes the page ask for a business, and offer its pages instead of the person's.
-func (d *dialog) showBusinesses(shown map[string]any, as *User) {
-	var businesses []*Business
-	var pages []string
-	for _, id := range d.directory.businessesOf(&token{kind: KindUser, person: as.ID}) {
-		businesses = append(businesses, d.directory.businesses[id])
-		pages = append(pages, d.directory.businesses[id].Pages...)
-	}
-	shown["Businesses"], shown["Pages"] = businesses, d.directory.pagesOf(pages)
-}
-
-// posted reads the consent page's form.
-func (d *dialog) posted(form url.Values, l login) Consent {
-	consent := Consent{User: form.Get("user"), Cancel: form.Get("action") != "continue"}
-	consent.Business = form.Get("business")
-	consent.Decline = slices.DeleteFunc(l.offered(d.grants.of(l.app.ID, consent.User)), func(s string) bool {
-		return slices.Contains(form["allow"], s)
-	})
-	if l.configuration != nil {
-		consent.Decline = beyond(l.configuration.Permissions, form["allow"])
-	}
-	if form.Has("pages") {
-		consent.Pages = append([]string{}, form["page"]...)
-	}
-	return consent
-}
-
-func host(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil || u.Host == "" {
-		return uri
-	}
-	return u.Host
-}
-
-// index is the page at /, which Facebook does not have: the apps and people of the simulator.
-func (d *dialog) index(*call) answer {
-	apps := make([]*App, 0, len(d.directory.apps))
-	for _, app := range d.directory.apps {
-		apps = append(apps, app)
-	}
-	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.ID, b.ID) })
-	return htmlAnswer(d.options().Now(), http.StatusOK, indexTemplate, map[string]any{"Apps": apps, "People": d.directory.peopleInOrder()})
-}
-
 // completeBusiness applies the decision at the dialog of a configuration. Declining one permission there is the same as
 // cancelling.
 func (d *dialog) completeBusiness(l login, person string, consent Consent) (location string, err error) {
@@ -254,7 +177,7 @@ func (d *dialog) completeBusiness(l login, person string, consent Consent) (loca
 }
 
 func (d *dialog) chosenBusiness(person string, consent Consent) (*Business, error) {
-	for _, id := range d.directory.businessesOf(&token{kind: KindUser, person: person}) {
+	for _, id := range d.directory.administeredBy(person) {
 		if consent.Business == "" || consent.Business == id {
 			return d.directory.businesses[id], nil
 		}

@@ -132,12 +132,12 @@ func (d *debugger) granularScopes(t *token) []granularScope {
 // targets returns the assets to which a permission is restricted. Empty: all.
 func (t *token) targets(scope string) []string {
 	switch {
-	case t.business != "" && scope == "business_management":
+	case t.business != "" && scope == managesBusinesses:
 		return []string{t.business}
 	case t.assets != nil:
 		return t.assets
 	}
-	return t.grant.pages
+	return t.grant.targets(scope)
 }
 
 func (d *debugger) appID(id string) any { return asNumber(id, d.options().AppIDAsNumber) }

@@ -55,6 +55,7 @@ type login struct {
 	responseType []string
 	scopes       []string // sorted, including public_profile
 	rerequest    bool     // offer declined permissions again
+	choose       bool     // offer the choice of pages and businesses again
 	returnScopes bool
 	challenge    challenge
 	nonce        string // of OpenID Connect
@@ -118,7 +119,9 @@ func (d *dialog) readParameters(l *login, q url.Values) {
 	}
 	slices.Sort(l.scopes)
 	l.scopes = slices.Compact(l.scopes)
-	l.rerequest = slices.Contains(list(q.Get("auth_type")), "rerequest")
+	authType := list(q.Get("auth_type"))
+	l.rerequest = slices.Contains(authType, "rerequest")
+	l.choose = l.rerequest || slices.Contains(authType, "reauthorize") || q.Has(stepEdit)
 	l.nonce = q.Get("nonce")
 	l.returnScopes = q.Get("return_scopes") == "true"
 	l.challenge = bindChallenge(d.options().PKCE, q.Get("code_challenge"), q.Get("code_challenge_method"), l.asksOpenID())
@@ -164,6 +167,12 @@ func (l login) offered(g *grant) []string {
 		}
 		return g != nil && (g.permissions[s] == Granted || g.permissions[s] == Declined && !l.rerequest)
 	})
+}
+
+// offersAssets reports whether the dialog offers a choice of pages and businesses. A later login keeps the choice of the
+// first, unless it asks for a further permission that is granted asset by asset, or for the choice.
+func (l login) offersAssets(g *grant) bool {
+	return slices.ContainsFunc(l.offered(g), perAsset) || l.choose && slices.ContainsFunc(l.scopes, perAsset)
 }
 
 // facebookFragment is the fragment of every redirect that has none of its own. It never reaches a server unless a

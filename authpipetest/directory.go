@@ -28,6 +28,9 @@ type App struct {
 	DeauthorizeURL, DataDeletionURL string
 	// Developers are the people whose user tokens debug_token accepts, besides the app token.
 	Developers []string
+	// PublicContentAccess is the feature "Page Public Content Access": the app reads the public fields of any published
+	// page by its id, with any token.
+	PublicContentAccess bool
 }
 
 // User is a person with a Facebook account.
@@ -36,6 +39,9 @@ type User struct {
 	Name  string
 	Email string   // empty: no confirmed address, so apps get none
 	Pages []string // ids of the pages on which the person has a role
+	// Tasks are the tasks that the person may perform on a page, by the page's id. Absent: those of the [Page]. Empty:
+	// the role gives no rights, as a live contributor's, so that the page is listed without an access_token.
+	Tasks map[string][]string
 	// Profile has further fields by name, such as birthday: "05/16/1990". A field that needs a permission is absent
 	// without it ("Permissions Reference"). A field that Facebook documents and Profile lacks is absent.
 	Profile map[string]any
@@ -54,6 +60,9 @@ type Page struct {
 	// Portfolio is the id of the business portfolio that holds the page. A person's list of pages includes the page
 	// only for tokens with business_management; the page can be read by its id without. Empty: none.
 	Portfolio string
+	// NeedsBusinessManagement withholds the access_token and the tasks of a page in a portfolio from tokens without
+	// business_management when they read the page by its id, too.
+	NeedsBusinessManagement bool
 	// Fields has further fields by name, such as fan_count or about, for tokens with pages_read_engagement. A field
 	// that Facebook documents and Fields lacks is absent.
 	Fields map[string]any
@@ -141,7 +150,7 @@ func (f *Facebook) AddUser(u User) {
 }
 
 func (d *directory) addUser(u User) {
-	u.Pages, u.Profile = slices.Clone(u.Pages), maps.Clone(u.Profile)
+	u.Pages, u.Profile, u.Tasks = slices.Clone(u.Pages), maps.Clone(u.Profile), maps.Clone(u.Tasks)
 	if _, known := d.users[u.ID]; !known {
 		d.people = append(d.people, u.ID)
 	}
@@ -189,12 +198,6 @@ func scopedID(appID, userID string) string {
 // hasSecret need not compare in constant time: the simulator protects nothing.
 func (a *App) hasSecret(secret string) bool {
 	return secret != "" && secret == a.Secret
-}
-
-// mayHave reports whether the person has a role on the page.
-func (d *directory) mayHave(person, page string) bool {
-	u := d.users[person]
-	return u != nil && d.pages[page] != nil && slices.Contains(u.Pages, page)
 }
 
 // AddBusiness adds a business, or replaces the one with that id.
@@ -246,25 +249,68 @@ func (d *directory) manages(t *token, business *Business) bool {
 	return t.kind == KindUser && slices.Contains(business.Admins, t.person)
 }
 
-// businessesOf returns the ids of the businesses that the token reaches, in order.
-func (d *directory) businessesOf(t *token) []string {
-	var reached []string
-	for id, business := range d.businesses {
-		if t.business == id || t.kind == KindUser && slices.Contains(business.Admins, t.person) {
-			reached = append(reached, id)
-		}
-	}
-	slices.Sort(reached)
-	return reached
+// administeredBy returns the ids of the businesses of which the person is an admin, in order.
+func (d *directory) administeredBy(person string) []string {
+	return d.businessesWith(func(b *Business) bool { return slices.Contains(b.Admins, person) })
 }
 
-// RemovePageRole removes a person's role on a page. The person's page tokens for it are refused with 190/492, and the
-// page is no longer in their list. Their user tokens stay valid.
-func (f *Facebook) RemovePageRole(pageID, userID string) {
+// joinedBy returns the ids of the businesses of which the person is an admin or through which they have a role on a
+// page, in order.
+func (d *directory) joinedBy(person string) []string {
+	return d.businessesWith(func(b *Business) bool {
+		return slices.Contains(b.Admins, person) || slices.ContainsFunc(d.pagesOf(d.users[person].Pages), func(p *Page) bool { return p.Portfolio == b.ID })
+	})
+}
+
+// businessesOf returns the ids of the businesses that the token reaches, in order.
+func (d *directory) businessesOf(t *token) []string {
+	if t.kind == KindUser {
+		return slices.DeleteFunc(d.joinedBy(t.person), func(id string) bool { return !t.grant.selectedBusiness(id) })
+	}
+	return d.businessesWith(func(b *Business) bool { return b.ID == t.business })
+}
+
+func (d *directory) businessesWith(wanted func(*Business) bool) []string {
+	var ids []string
+	for id, b := range d.businesses {
+		if wanted(b) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Rename changes the name of the page, person, system user or business with that id. It does nothing if there is none.
+func (f *Facebook) Rename(id, name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if u := f.directory.users[userID]; u != nil {
-		u.Pages = slices.DeleteFunc(u.Pages, func(id string) bool { return id == pageID })
+	f.directory.rename(id, name)
+}
+
+func (d *directory) rename(id, name string) (known bool) {
+	if p := d.pages[id]; p != nil {
+		p.Name, known = name, true
+	}
+	if u := d.users[id]; u != nil {
+		u.Name, known = name, true
+	}
+	if s := d.systemUsers[id]; s != nil {
+		s.Name = name // its user has the same id
+	}
+	if b := d.businesses[id]; b != nil {
+		b.Name, known = name, true
+	}
+	return known
+}
+
+// SetPortfolio moves a page into the portfolio of a business, or out of any if businessID is empty: see
+// [Page].Portfolio. It does nothing if there is no such page.
+func (f *Facebook) SetPortfolio(pageID, businessID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.directory.pages[pageID]; p != nil {
+		p.Portfolio = businessID
 	}
 }
 

@@ -282,6 +282,8 @@ type edge struct {
 	path   string     // of the list, with the id in place of me
 	params url.Values // fields, limit, after and before, as they were sent
 	fields []field
+
+	endless bool // the list begins again after its end
 }
 
 // edgeOf reads a list request from the call's own parameters.
@@ -336,10 +338,7 @@ func expanded(l listing, err error) (any, error) {
 
 // window returns the part of the list that limit, after and before select.
 func (e edge) window(all []string) (from, to int) {
-	limit, err := strconv.Atoi(e.params.Get("limit"))
-	if err != nil || limit <= 0 {
-		limit = listingLimit
-	}
+	limit := e.limit()
 	to = len(all)
 	if after := slices.Index(all, uncursor(e.params.Get("after"))); after >= 0 {
 		from = after + 1
@@ -347,7 +346,18 @@ func (e edge) window(all []string) (from, to int) {
 	if before := slices.Index(all, uncursor(e.params.Get("before"))); before >= 0 {
 		return max(0, before-limit), before
 	}
+	if e.endless && from == len(all) {
+		from = 0
+	}
 	return from, min(to, from+limit)
+}
+
+// limit is how many entries the list may have.
+func (e edge) limit() int {
+	if limit, err := strconv.Atoi(e.params.Get("limit")); err == nil && limit > 0 {
+		return limit
+	}
+	return listingLimit
 }
 
 func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
@@ -362,7 +372,7 @@ func (gr *graph) pagingOf(c *call, t *token, e edge, all []string, from, to int)
 	if from > 0 {
 		p.Previous = gr.listingURL(c, t, e, "before", p.Cursors.Before)
 	}
-	if to < len(all) {
+	if to < len(all) || e.endless {
 		p.Next = gr.listingURL(c, t, e, "after", p.Cursors.After)
 	}
 	return p

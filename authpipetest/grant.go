@@ -26,6 +26,7 @@ type grant struct {
 	app, person string
 	permissions map[string]string // Granted, Declined or Expired
 	pages       []string          // the selected pages; nil: all, future ones too
+	businesses  []string          // likewise, for business_management
 	active      time.Time         // when the person was last active in the app
 	ended       bool
 	business    string   // set if the person is the system user that acts for the app at this client's business
@@ -68,6 +69,19 @@ func (g *grant) selected(page string) bool {
 	return g.pages == nil || slices.Contains(g.pages, page)
 }
 
+// selectedBusiness reports whether business_management is granted for the business.
+func (g *grant) selectedBusiness(id string) bool {
+	return g.businesses == nil || slices.Contains(g.businesses, id)
+}
+
+// targets returns the pages or businesses for which a permission is granted. Nil: all.
+func (g *grant) targets(permission string) []string {
+	if permission == managesBusinesses {
+		return g.businesses
+	}
+	return g.pages
+}
+
 // grants has the grants in effect, of people and of businesses.
 type grants struct {
 	*settings
@@ -97,19 +111,47 @@ func (gs *grants) open(app, person string) *grant {
 // allow records a person's consent and notifies the app.
 func (gs *grants) allow(l login, person string, consent Consent) *grant {
 	g := gs.open(l.app.ID, person)
-	before := g.granted()
+	before, chosen := g.granted(), gs.chosen(g)
+	chooses := !consent.AsOffered || l.offersAssets(g)
 	for _, scope := range l.offered(g) {
 		g.permissions[scope] = Granted
 		if scope != publicProfile && slices.Contains(consent.Decline, scope) {
 			g.permissions[scope] = Declined
 		}
 	}
-	g.pages = slices.DeleteFunc(slices.Clone(consent.Pages), func(page string) bool { // keeps nil apart from none
-		return !gs.directory.mayHave(person, page)
-	})
+	if chooses || consent.Pages != nil {
+		g.pages = within(consent.Pages, func(page string) bool { return gs.directory.mayHave(person, page) })
+	}
+	if joined := gs.directory.joinedBy(person); chooses || consent.Businesses != nil {
+		g.businesses = within(consent.Businesses, func(id string) bool { return slices.Contains(joined, id) })
+	}
 	g.active = gs.options().Now()
 	gs.notifications.permissionsChanged(g, "granted", beyond(g.granted(), before)...)
+	gs.notifyChoice(g, before, chosen)
 	return g
+}
+
+// within returns the elements that are allowed. It keeps nil, which means all, apart from none.
+func within(ids []string, allowed func(id string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !allowed(id) })
+}
+
+// chosen returns those of the person's pages that they selected.
+func (gs *grants) chosen(g *grant) []string {
+	return within(gs.directory.users[g.person].Pages, g.selected)
+}
+
+// notifyChoice notifies the webhook for permissions of pages that a new choice dropped or added, for the permissions that
+// were granted before.
+func (gs *grants) notifyChoice(g *grant, before, chosen []string) {
+	kept := within(g.granted(), func(scope string) bool { return perPage(scope) && slices.Contains(before, scope) })
+	now := gs.chosen(g)
+	if dropped := beyond(chosen, now); len(dropped) > 0 {
+		gs.notifications.pagesChanged(g, "revoked", dropped, kept)
+	}
+	if added := beyond(now, chosen); len(added) > 0 {
+		gs.notifications.pagesChanged(g, "granted", added, kept)
+	}
 }
 
 // end ends a grant and notifies the app, whether the person, the business or the app asked for it.
@@ -163,11 +205,16 @@ func (f *Facebook) SetPermission(appID, userID, permission, status string) {
 	}
 }
 
-// perAsset reports whether a permission is granted page by page ("Permissions": all Page permissions and
-// business_management).
-func perAsset(permission string) bool {
-	return strings.HasPrefix(permission, "pages_") || strings.HasPrefix(permission, "page_") || permission == "business_management"
+// managesBusinesses is the permission that is granted business by business.
+const managesBusinesses = "business_management"
+
+// perPage reports whether a permission is granted page by page ("Permissions": all Page permissions).
+func perPage(permission string) bool {
+	return strings.HasPrefix(permission, "pages_") || strings.HasPrefix(permission, "page_")
 }
+
+// perAsset reports whether a permission is granted page by page or business by business.
+func perAsset(permission string) bool { return perPage(permission) || permission == managesBusinesses }
 
 // integrationUser is the id of the system user that acts for an app at a client's business. Removing the app deletes
 // it, and the next installation makes another ("Business Integration Webhooks").
@@ -228,9 +275,7 @@ func (gs *grants) connect(l login, business *Business, consent Consent) *grant {
 	for _, p := range l.scopes {
 		g.permissions[p] = Granted
 	}
-	g.pages = slices.DeleteFunc(slices.Clone(consent.Pages), func(page string) bool { // keeps nil apart from none
-		return !slices.Contains(business.Pages, page)
-	})
+	g.pages = within(consent.Pages, func(page string) bool { return slices.Contains(business.Pages, page) })
 	g.active = gs.options().Now()
 	gs.notifications.integrationChanged(l.app.ID, field, business.ID, l.configuration.ID)
 	return g

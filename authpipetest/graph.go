@@ -102,7 +102,7 @@ func (gr *graph) authenticateManager(c *call) (*token, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case t.kind != KindUser && t.kind != KindSystemUser || !t.has("business_management"):
+	case t.kind != KindUser && t.kind != KindSystemUser || !t.has(managesBusinesses):
 		return nil, gr.permissionError(mayNotManage)
 	}
 	return t, nil

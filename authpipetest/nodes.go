@@ -21,6 +21,7 @@ type nodes struct {
 	tokens     *tokens
 	businesses *businesses
 	posts      *posts
+	lists      *pageLists
 }
 
 // target is the person, page or business that a node of the Graph API identifies.
@@ -35,12 +36,14 @@ func (ns *nodes) target(c *call, t *token) (target, error) {
 		return target{page: t.page}, nil
 	case c.node == "me":
 		return target{person: t.person}, nil
-	case t.personal() && ns.tokens.mayRead(t, c.node):
-		return target{page: c.node}, nil
-	case t.personal() && t.has("business_management") && slices.Contains(ns.directory.businessesOf(t), c.node):
+	case t.personal() && t.has(managesBusinesses) && slices.Contains(ns.directory.businessesOf(t), c.node):
 		return target{business: c.node}, nil
 	case t.business != "" && t.person == c.node:
 		return target{person: t.person}, nil
+	}
+	if p := ns.directory.pages[c.node]; p != nil {
+		_, err := ns.accessTo(c, t, p)
+		return target{page: p.ID}, err
 	}
 	for person := range ns.directory.users {
 		if c.node == scopedID(t.app, person) && (t.kind == KindApp && ns.grants.of(t.app, person) != nil || t.person == person) {
@@ -147,102 +150,10 @@ func (ns *nodes) addUserEdges(c *call, t *token, u *User, values map[string]any)
 	values["permissions"] = expansion(func(field) (any, error) {
 		return map[string]any{"data": ns.grants.of(t.app, u.ID).list("", "")}, nil
 	})
-	if t.has("business_management") {
+	if t.has(managesBusinesses) {
 		values["businesses"] = expansion(func(x field) (any, error) {
 			return expanded(ns.businesses.listed(c, t, x.edge(scopedID(t.app, u.ID)+"/businesses")))
 		})
-	}
-}
-
-// accountFields are the default fields of a page in the list of accounts.
-var accountFields = []string{"access_token", "category", "category_list", "name", "id", "tasks"}
-
-// accounts lists the pages that the person selected for the app, each with its page token ("User Accounts"). Without
-// pages_show_list the list is empty.
-func (ns *nodes) accounts(c *call) (any, error) {
-	t, err := ns.graph.authenticate(c)
-	if err != nil {
-		return nil, err
-	}
-	subject, err := ns.target(c, t)
-	switch {
-	case err != nil:
-		return nil, err
-	case subject.page != "":
-		return nil, noSuchField("accounts", "Page")
-	case subject.business != "":
-		return nil, noSuchField("accounts", "Business")
-	case t.kind == KindApp:
-		return nil, oauthError(codeSession, "A user access token is required to request this resource.")
-	}
-	e, err := c.edgeOf(ns.accountsPath(t))
-	if err != nil {
-		return nil, err
-	}
-	return ns.accountsOf(c, t, e)
-}
-
-func (ns *nodes) accountsPath(t *token) string { return scopedID(t.app, t.person) + "/accounts" }
-
-func (ns *nodes) accountsOf(c *call, t *token, e edge) (listing, error) {
-	return ns.graph.list(c, t, e, ns.listed(t), func(id string) node {
-		n := ns.pageNode(c, t, ns.directory.pages[id])
-		n.byDefault = accountFields
-		return n
-	})
-}
-
-// listed returns the pages in the accounts of a user token.
-func (ns *nodes) listed(t *token) []string {
-	return slices.DeleteFunc(ns.tokens.readable(t), func(page string) bool {
-		return ns.directory.pages[page].Portfolio != "" && !t.has("business_management")
-	})
-}
-
-// pageNode is a page as visible to the token ("Page").
-func (ns *nodes) pageNode(c *call, t *token, p *Page) node {
-	link := "https://www.facebook.com/" + p.ID
-	if p.Username != "" {
-		link = "https://www.facebook.com/" + p.Username
-	}
-	values := map[string]any{"is_published": true, "link": link}
-	for name, value := range p.Fields {
-		values[name] = value
-	}
-	if p.Username != "" {
-		values["username"] = p.Username
-	}
-	if p.Instagram != "" {
-		values["instagram_business_account"] = instagramAccount(p.Instagram)
-	}
-	for name := range values {
-		if needed := pageFieldPermission(name); needed != "" && !t.has(needed) {
-			values[name] = nil
-		}
-	}
-	values["id"], values["name"], values["category"], values["tasks"] = p.ID, p.Name, p.Category, p.Tasks
-	values["category_list"] = []object{{{"id", "1605186416478696"}, {"name", p.Category}}}
-	values["picture"] = expansion(func(x field) (any, error) { return pictureOf(c, p.ID, x.args).expand(x) })
-	values["access_token"] = t.value
-	if t.personal() {
-		values["access_token"] = ns.tokens.pageTokenOf(t, p.ID).value
-	}
-	for _, name := range []string{"feed", "posts", "published_posts"} {
-		values[name] = expansion(func(x field) (any, error) {
-			if err := ns.posts.mayRead(t); err != nil {
-				return nil, err
-			}
-			return expanded(ns.posts.listOf(c, t, p, x.edge(p.ID+"/"+name)))
-		})
-	}
-	return node{"Page", []string{"id", "name"}, pageFieldNames, values}
-}
-
-// instagramAccount is the professional account at Instagram that a page is linked with. The simulator has only its id.
-func instagramAccount(id string) expansion {
-	return func(x field) (any, error) {
-		return node{"IGUser", []string{"id"}, "biography followers_count follows_count has_profile_pic ig_id media_count name " +
-			"profile_picture_url username website", map[string]any{"id": id}}.pick(x.fields)
 	}
 }
 

@@ -111,28 +111,41 @@ func (n *notifications) queueChanges(app, topic string, entry webhookEntry) {
 
 // permissionsChanged notifies the webhook for permissions of permissions that a person granted or withdrew.
 func (n *notifications) permissionsChanged(g *grant, verb string, names ...string) {
-	if n.directory.systemUsers[g.person] != nil || g.business != "" {
-		return // not a person
-	}
-	entry := webhookEntry{ID: scopedID(g.app, g.person)}
-	entry.UID = entry.ID
+	var changes []object
 	for _, name := range names {
-		change := object{{"field", name}, {"value", n.permissionValue(g, name, verb)}}
+		change := object{{"field", name}, {"value", permissionValue(g, name, verb)}}
 		if name == connected && n.options().ConnectedVerbBeside {
 			change = object{{"field", name}, {"verb", verb}}
 		}
-		entry.Changes = append(entry.Changes, change)
+		changes = append(changes, change)
 	}
-	n.queueChanges(g.app, "permissions", entry)
+	n.queuePermissions(g, changes)
+}
+
+// pagesChanged notifies the webhook for permissions of pages for which a person granted or withdrew some permissions.
+func (n *notifications) pagesChanged(g *grant, verb string, pages, names []string) {
+	var changes []object
+	for _, name := range names {
+		changes = append(changes, object{{"field", name}, {"value", object{{"verb", verb}, {"target_ids", pages}}}})
+	}
+	n.queuePermissions(g, changes)
+}
+
+func (n *notifications) queuePermissions(g *grant, changes []object) {
+	if n.directory.systemUsers[g.person] != nil || g.business != "" {
+		return // not a person
+	}
+	id := scopedID(g.app, g.person)
+	n.queueChanges(g.app, "permissions", webhookEntry{ID: id, UID: id, Changes: changes})
 }
 
 // connected is the field that stands for the app as a whole.
 const connected = "connected"
 
-func (n *notifications) permissionValue(g *grant, name, verb string) object {
+func permissionValue(g *grant, name, verb string) object {
 	value := object{{"verb", verb}}
-	if perAsset(name) && g.pages != nil {
-		value = append(value, member{"target_ids", g.pages})
+	if targets := g.targets(name); perAsset(name) && targets != nil {
+		value = append(value, member{"target_ids", targets})
 	}
 	return value
 }

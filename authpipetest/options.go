@@ -116,7 +116,10 @@ type Options struct {
 	// TokenErrorStatus is the HTTP status for an unknown token (190 "Cannot parse access token"). The zero value is
 	// 400; 401 has been recorded too.
 	TokenErrorStatus int
-	// PermissionErrorStatus is the HTTP status for a missing permission (200 to 299). The zero value is 403.
+	// PageScopeErrorCode is the code of the error about a permission that a token lacks for reading a page by its id: 10,
+	// 100, 190 or 200. All four have been reported. The zero value is 10.
+	PageScopeErrorCode int
+	// PermissionErrorStatus is the HTTP status for a missing permission (10, and 200 to 299). The zero value is 403.
 	PermissionErrorStatus int
 	// ThrottleStatus is the HTTP status of a call beyond a limit ([Throttle]). It is not documented. The zero value is
 	// 400.
@@ -146,6 +149,9 @@ type Options struct {
 	// OmitsIssuedAt omits issued_at from debug_token's answers, PageTokenOmitsIssuedAt only from those about page
 	// tokens.
 	OmitsIssuedAt, PageTokenOmitsIssuedAt bool
+
+	// pageList is how all lists of pages answer, for behaviors.
+	pageList PageList
 }
 
 // Lifetimes of user tokens ("Long-Lived Access Tokens").

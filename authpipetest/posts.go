@@ -82,14 +82,14 @@ func (ps *posts) publish(c *call) (any, error) {
 }
 
 // mayPost reports whether a page token may publish, change and delete.
-func (t *token) mayPost(page *Page) bool {
-	return t.has("pages_read_engagement") && t.has("pages_manage_posts") && slices.Contains(page.Tasks, "CREATE_CONTENT")
+func (ps *posts) mayPost(t *token, page *Page) bool {
+	return t.has(readsPages) && t.has("pages_manage_posts") && slices.Contains(ps.directory.tasksOf(t.person, page.ID), "CREATE_CONTENT")
 }
 
 func (ps *posts) add(c *call, t *token, page *Page) (any, error) {
 	message, link := c.param("message"), c.param("link")
 	switch {
-	case !t.mayPost(page):
+	case !ps.mayPost(t, page):
 		return nil, ps.graph.permissionError(mayNotPost)
 	case message == "" && link == "":
 		return nil, oauthError(codeInvalid, "(#100) Missing message or attachment")
@@ -125,18 +125,27 @@ func (ps *posts) list(c *call) (any, error) {
 // page returns the page if the token may read its posts: the token's own page, or one of the person's.
 func (ps *posts) page(c *call, t *token, id string) (*Page, error) {
 	switch {
-	case t.kind == KindPage && (id == "me" || id == t.page):
+	case t.kind == KindPage && id == "me":
 		id = t.page
 	case t.kind == KindUser && id == "me":
 		return nil, unknownPath(c) // the feed of a person, which is not simulated
-	case !t.personal() || !ps.tokens.mayRead(t, id):
+	}
+	page := ps.directory.pages[id]
+	if page == nil {
 		return nil, noSuchObject(c, c.node)
 	}
-	return ps.directory.pages[id], ps.mayRead(t)
+	own, err := ps.nodes.accessTo(c, t, page)
+	switch {
+	case err != nil:
+		return nil, err
+	case !own:
+		return nil, noSuchObject(c, c.node)
+	}
+	return page, ps.mayRead(t)
 }
 
 func (ps *posts) mayRead(t *token) error {
-	if t.has("pages_read_engagement") {
+	if t.has(readsPages) {
 		return nil
 	}
 	r := ps.graph.permissionError(mayNotRead)
@@ -185,7 +194,7 @@ func (ps *posts) change(c *call) (any, error) {
 		return nil, noSuchObject(c, c.node)
 	case t.kind != KindPage:
 		return nil, tokenError(0, pageTokenWanted)
-	case !t.mayPost(ps.directory.pages[post.PageID]) || post.App != t.app:
+	case !ps.mayPost(t, ps.directory.pages[post.PageID]) || post.App != t.app:
 		return nil, ps.graph.permissionError(mayNotPost)
 	}
 	if c.method() == "DELETE" {

@@ -69,6 +69,7 @@ func newEndpoints(f *Facebook) endpoints {
 	e.posts = newPosts(e.graph, f.directory, f.tokens)
 	e.nodes = &nodes{
 		settings: f.settings, graph: e.graph, directory: f.directory, grants: f.grants, tokens: f.tokens, businesses: e.businesses, posts: e.posts,
+		lists: newPageLists(f.settings),
 	}
 	e.posts.nodes = e.nodes // a page has the field posts, and a post the field from
 	e.webhooks = &webhooks{settings: f.settings, mu: &f.mu, graph: e.graph, notifications: f.notifications}

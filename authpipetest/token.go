@@ -168,18 +168,6 @@ func (ts *tokens) find(value string) (*token, error) {
 	return nil, refused
 }
 
-// readable returns the pages that a user token reaches.
-func (ts *tokens) readable(t *token) []string {
-	if !t.has("pages_show_list") {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(ts.directory.users[t.person].Pages), func(page string) bool {
-		return ts.directory.pages[page] == nil || !t.selected(page)
-	})
-}
-
-func (ts *tokens) mayRead(t *token, page string) bool { return slices.Contains(ts.readable(t), page) }
-
 // validate returns the error with which a token is refused, or nil.
 func (ts *tokens) validate(t *token) *GraphError {
 	switch {
@@ -193,7 +181,7 @@ func (ts *tokens) validate(t *token) *GraphError {
 		return ts.sessionError(t, SubcodeAppNotInstalled)
 	case !t.expires.IsZero() && !ts.options().Now().Before(t.expires):
 		return ts.sessionError(t, SubcodeExpired)
-	case t.kind == KindPage && !ts.directory.mayHave(t.person, t.page):
+	case t.kind == KindPage && len(ts.directory.tasksOf(t.person, t.page)) == 0:
 		return ts.sessionError(t, SubcodeNoPageRole)
 	case t.kind == KindPage && !t.selected(t.page):
 		// The person has logged in again and selected other pages. No report has the subcode.
