@@ -24,7 +24,9 @@ type control struct {
 }
 
 // Control returns a page that shows the simulator's state and has buttons for failures: remove an app, expire or
-// invalidate a token, change a password, throttle, start and end an outage. It works without scripts, shows no token in
+// invalidate a token, change a password, throttle, start and end an outage. There, too, a person's roles on pages change,
+// pages move between portfolios, pages, people and businesses get other names, and lists of pages come empty or without an
+// end. It works without scripts, shows no token in
 // full, works under any path, and answers only loopback clients under loopback names. An outage of f does not affect
 // it.
 func (f *Facebook) Control() http.Handler {
@@ -76,7 +78,7 @@ func (c *control) serve(w http.ResponseWriter, r *http.Request) {
 
 // loginBySDK logs a person in as FB.login would, and shows the code that the calling page gets.
 func (c *control) loginBySDK(w http.ResponseWriter, r *http.Request) {
-	code, err := c.f.LoginBySDK(r.PostFormValue("app"), nil, Consent{User: r.PostFormValue("user")})
+	code, err := c.f.LoginBySDK(r.PostFormValue("app"), nil, Consent{User: r.PostFormValue("user"), AsOffered: true})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -129,7 +131,7 @@ func (c *control) act(r *http.Request) bool {
 	case "up":
 		c.endOutage()
 	default:
-		return c.actOnToken(r)
+		return c.actOnPages(r) || c.actOnToken(r)
 	}
 	return true
 }
@@ -220,6 +222,8 @@ type controlState struct {
 	Apps       []*App
 	People     []*User
 	Businesses []*Business
+	Pages      []pageRow
+	Lists      []listRow
 	Grants     []grantRow
 	Tokens     []tokenRow
 	Requests   []requestRow
@@ -269,7 +273,7 @@ func (c *control) state(down string) controlState {
 	return controlState{
 		Now: clockTime(c.f.settings.options().Now()), Down: down, Outages: outages, Pending: len(c.f.notifications.queue), Throttles: c.throttleRows(), Behaviors: c.behaviorRows(),
 		Apps: sorted(c.f.directory.apps), People: c.f.directory.peopleInOrder(), Businesses: sorted(c.f.directory.businesses),
-		Grants: c.grantRows(), Tokens: c.tokenRows(), Requests: c.requestRows(),
+		Pages: c.pageRows(), Lists: c.listRows(), Grants: c.grantRows(), Tokens: c.tokenRows(), Requests: c.requestRows(),
 	}
 }
 

@@ -178,7 +178,7 @@ var deviceTemplate = pageTemplate("device.html")
 func (ds *devices) page(c *call) answer {
 	shown := map[string]any{"Code": c.query.Get("user_code"), "People": ds.directory.peopleInOrder()}
 	if c.request.Method == http.MethodPost {
-		consent := Consent{User: c.form.Get("user"), Cancel: c.form.Get("action") != "continue"}
+		consent := Consent{User: c.form.Get("user"), Cancel: c.form.Get("action") != "continue", AsOffered: true}
 		shown["Code"] = c.form.Get("user_code")
 		if err := ds.approve(c.form.Get("user_code"), consent); err != nil {
 			shown["Error"] = err.Error()

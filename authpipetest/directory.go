@@ -169,7 +169,7 @@ func (d *directory) addPage(p Page) {
 		p.Category = "Brand"
 	}
 	if p.Tasks == nil {
-		p.Tasks = []string{"ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"}
+		p.Tasks = pageTasks
 	}
 	p.Tasks, p.Fields = slices.Clone(p.Tasks), maps.Clone(p.Fields)
 	d.pages[p.ID] = &p

@@ -32,9 +32,30 @@
 //	_decline=a,b        permissions to decline
 //	_pages=ID,ID        pages to select; empty selects none, absent selects all
 //	_business=ID        the business to connect, where the dialog asks for one
+//	_businesses=ID,ID   businesses to select for business_management, like _pages
 //	_cancel=1           cancel
 //	_error_code=N       make Facebook refuse the app, …
 //	_error_message=…    … with only error_code and error_message
+//
+// The dialog offers the choice of pages and businesses at the first login, with a further permission that is granted page
+// by page or business by business, and with auth_type=rerequest or reauthorize. What is granted is selected already. Other
+// logins keep the choice. On the page for browsers the person can open it all the same; [Consent].AsOffered says whether a
+// Consent without Pages does.
+//
+// # Pages
+//
+// A choice of pages belongs to a person and an app. The next choice ends the tokens of pages that it drops, and narrows the
+// granular scopes of the person's older tokens. The webhook for permissions is notified, with target_ids.
+//
+// GET /{page} has tasks and an access_token if the person selected the page and has a role on it. Otherwise the app gets the
+// public fields if it has [App].PublicContentAccess, and no such object (code 100, subcode 33) if it has not. For a page of
+// the person's own that the token lacks a permission for, the error is that of [Options].PageScopeErrorCode.
+//
+// [Facebook.SetPageRole] gives a role, changes its tasks, or makes it one without rights: such a page is listed without
+// access_token. [Facebook.RemovePageRole] takes it. A page with a [Page].Portfolio is listed only for tokens with
+// business_management, and can be read by its id; [Page].NeedsBusinessManagement withholds its token there too.
+// [Facebook.SetPortfolio] moves it. [Facebook.SetPageList] has the list of pages come empty, refuse a large limit, or never
+// end. [Facebook.Rename] renames pages, people and businesses.
 //
 // # Businesses
 //
@@ -60,7 +81,7 @@
 //
 // [Facebook.Fail] makes any endpoint fail, hang, or lose all or half of its answer. [Facebook.Throttle] sets the usage of a rate
 // limit, with its headers. [Facebook.Behave] starts one of the [Behaviors] that have been reported. [Facebook.KillToken],
-// [Facebook.ExpireToken], [Facebook.RemoveApp], [Facebook.ChangePassword], [Facebook.RemovePageRole], [Facebook.SetBusinessPages] and
+// [Facebook.ExpireToken], [Facebook.RemoveApp], [Facebook.ChangePassword], [Facebook.SetBusinessPages] and
 // [Facebook.SetAppSecret] do what people and admins do. [Facebook.Requests] is the log of all requests, and [Facebook.AwaitCount] waits
 // for a request to arrive.
 //

@@ -252,23 +252,30 @@ func answers() []Behavior {
 		{Name: "business-limit", Text: "Calls with a token are refused with code 80004, the limit of one ad account (Meta: “Rate Limits”).",
 			faults: at(refusing(80004, 0, "(#80004) There have been too many calls to this ad-account. Wait a bit and try again."), tokenEndpoints...)},
 		{Name: "permission-as-403", Text: "A missing permission is refused with status 403 and code 200.",
-			faults: at(Fault{Status: http.StatusForbidden, Error: &GraphError{Code: 200, Message: "(#200) Requires pages_show_list permission to manage the object"}}, EndpointAccounts, EndpointFeed)},
+			faults: at(Fault{Status: http.StatusForbidden, Error: &GraphError{Code: 200, Message: "(#200) Requires pages_show_list permission to manage the object"}}, EndpointAccounts, EndpointFeed),
+			change: func(o *Options) { o.PageScopeErrorCode = codePermission }},
 		{Name: "permission-as-190", Text: "A missing permission is refused with code 190.",
-			faults: at(refusing(codeToken, 0, "(#190) The pages_read_engagement permission(s) must be granted before impersonating a user's page."), EndpointAccounts, EndpointFeed)},
+			faults: at(refusing(codeToken, 0, mayNotImpersonate), EndpointAccounts, EndpointFeed),
+			change: func(o *Options) { o.PageScopeErrorCode = codeToken }},
 		{Name: "permission-as-100", Text: "A missing permission is refused with code 100.",
-			faults: at(refusing(codeInvalid, 0, "(#100) Missing Permission"), EndpointAccounts, EndpointFeed)},
+			faults: at(refusing(codeInvalid, 0, missingPermissions), EndpointAccounts, EndpointFeed),
+			change: func(o *Options) { o.PageScopeErrorCode = codeInvalid }},
 		{Name: "inspection-empty", Text: "debug_token answers with an empty list.",
 			faults: []Fault{{Endpoint: EndpointDebugToken, Body: `{"data":[]}`}}},
-		{Name: "pages-empty", Text: "The list of pages is empty for a moment.",
-			faults: []Fault{{Endpoint: EndpointAccounts, Body: `{"data":[]}`}}},
 		{Name: "pages-too-many-once", Text: "The next list of pages answers status 500: it is asked for too much.",
-			faults: at(once(Fault{Status: http.StatusInternalServerError, Error: &GraphError{Code: codeUnknown, Message: "Please reduce the amount of data you're asking for, then retry your request"}}), EndpointAccounts)},
+			faults: at(once(Fault{Status: http.StatusInternalServerError, Error: &GraphError{Code: codeUnknown, Message: reduceData}}), EndpointAccounts)},
 	}
 }
 
 // switches are the behaviors that [Options] have a field for.
 func switches() []Behavior {
 	return []Behavior{
+		{Name: "pages-empty", Text: "The list of pages is empty for a moment.",
+			change: func(o *Options) { o.pageList.Empty = -1 }},
+		{Name: "pages-limited", Text: "A list of more than 25 pages at once answers status 500: it is asked for too much.",
+			change: func(o *Options) { o.pageList.Limit = listingLimit }},
+		{Name: "pages-endless", Text: "The list of pages begins again after its end: there is always a next part.",
+			change: func(o *Options) { o.pageList.Endless = true }},
 		{Name: "old-app", Text: "Apps are from before 2026-11-04 and may override the HTTP method, ask for several ids and so on (Meta: “Introducing Graph API v27.0”).",
 			change: func(o *Options) { o.OldApps = true }},
 		{Name: "revocation-spares-businesses", Text: "/oauth/revoke reports success for a business's token and leaves it alive.",

@@ -4,12 +4,13 @@
 //	facebook-simulator -redirect-uri http://127.0.0.1:8200/v1/authpipe/callback/facebook
 //	facebook simulator: http://127.0.0.1:40123
 //
-// It has one app and two people: Ada Admin with two Pages and a business, and Uma User with neither. The dialog asks the
-// person at the browser, unless -auto-approve is given or the dialog's URL has parameters for scripts: see the package
-// authpipetest.
+// It has one app and three people: Ada Admin with two Pages and a business, Pia Portfolio with a Page of her own and two that
+// she holds through a business portfolio, and Uma User with none. The dialog asks the person at the browser, unless
+// -auto-approve is given or the dialog's URL has parameters for scripts: see the package authpipetest.
 //
 // The page /_control shows what has happened and has buttons for failures: remove the app, expire a token, change a password,
-// throttle, start and end an outage. Open it beside the integration to see how that reacts. It answers to this machine only.
+// throttle, start and end an outage. It changes a person's roles on Pages and their tasks, moves Pages between portfolios,
+// renames Pages, people and businesses, and has the list of Pages come empty, refuse a large limit, or never end. Open it beside the integration to see how that reacts. It answers to this machine only.
 //
 // With -deauthorize-url, -data-deletion-url and -webhook-url the app is notified of changes to its grants, within two seconds
 // and until it answers as it should.
@@ -132,7 +133,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags.StringVar(&c.verifyToken, "webhook-verify-token", "", "the `token` that is sent when the webhook is verified")
 	flags.BoolVar(&c.app.RequireAppSecret, "require-app-secret", false, "refuse calls without an appsecret_proof")
 	flags.BoolVar(&c.options.AutoApprove, "auto-approve", false, "let the dialog consent at once, without a page")
-	flags.StringVar(&c.options.AutoApproveUser, "auto-approve-user", "ada", "who consents: ada or uma, by `id`")
+	flags.StringVar(&c.options.AutoApproveUser, "auto-approve-user", "ada", "who consents: ada, pia or uma, by `id`")
 	if err := flags.Parse(args); err != nil {
 		return config{}, err
 	}

@@ -25,6 +25,13 @@ func seeded(c config) *authpipetest.Facebook {
 	fb.AddConfiguration(authpipetest.Configuration{
 		ID: configID, App: c.app.ID, Permissions: []string{"business_management", "pages_show_list", "pages_read_engagement", "pages_manage_posts"},
 	})
+	fb.AddBusiness(authpipetest.Business{ID: agencyID, Name: "Pia's Agency", Admins: []string{"pia"}})
+	fb.AddPage(authpipetest.Page{ID: "100000000000991", Name: "Pia's Diary"})
+	fb.AddPage(authpipetest.Page{ID: "100000000000992", Name: "Client of the Agency", Portfolio: agencyID})
+	fb.AddPage(authpipetest.Page{ID: "100000000000993", Name: "Closed Client of the Agency", Portfolio: agencyID, NeedsBusinessManagement: true})
+	fb.AddUser(authpipetest.User{
+		ID: "pia", Name: "Pia Portfolio", Email: "pia@example.com", Pages: []string{"100000000000991", "100000000000992", "100000000000993"},
+	})
 	fb.AddUser(authpipetest.User{ID: "uma", Name: "Uma User", Email: "uma@example.com"})
 	return fb
 }
@@ -34,6 +41,9 @@ const (
 	businessID = "200000000000555"
 	configID   = "300000000000001"
 )
+
+// agencyID is the business whose portfolio holds some of Pia's pages.
+const agencyID = "200000000000556"
 
 func firstOr(all []string, otherwise string) string {
 	if len(all) == 0 {
@@ -57,7 +67,8 @@ Use this base URL for the dialog and for the Graph API; a browser finds an index
 
 Break things at %[1]s/_control
 
-People: ada (Ada Admin, two Pages, a business), uma (Uma User). Scripts add to the dialog's URL any of
+People: ada (Ada Admin, two Pages, a business), pia (Pia Portfolio, a Page, and two through
+a business portfolio), uma (Uma User). Scripts add to the dialog's URL any of
 _user=ada, _decline=email, _pages=100000000000777, _cancel=1, _error_code=1&_error_message=text,
 or send the header X-Simulator-User: ada; the dialog then redirects at once.
 `
