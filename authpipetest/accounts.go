@@ -37,9 +37,9 @@ func (ns *nodes) accounts(c *call) (any, error) {
 func (ns *nodes) accountsPath(t *token) string { return scopedID(t.app, t.person) + "/accounts" }
 
 func (ns *nodes) accountsOf(c *call, t *token, e edge) (listing, error) {
-	answers := ns.lists.next(t.person)
+	answers := ns.lists.next(t.person, e.limit())
 	switch {
-	case answers.Limit > 0 && e.limit() > answers.Limit:
+	case answers.refuses(e.limit()):
 		return listing{}, tooMuchData()
 	case answers.Empty != 0:
 		return listing{Data: []object{}}, nil
@@ -99,17 +99,28 @@ func (pl *pageLists) set(person string, answers PageList) {
 	}
 }
 
-// next returns how a person's next list answers, and counts it.
-func (pl *pageLists) next(person string) PageList {
-	set := cmp.Or(pl.answers[person], pl.answers[""], &PageList{})
-	answers, behavior := *set, pl.options().pageList
-	if set.Empty > 0 {
-		set.Empty--
+// next returns how a person's next list answers. One that is empty counts, unless its limit is refused.
+func (pl *pageLists) next(person string, limit int) PageList {
+	answers := pl.options().pageList
+	if pl.answers[person] == nil {
+		person = ""
 	}
-	return PageList{
-		Empty: cmp.Or(answers.Empty, behavior.Empty), Limit: cmp.Or(answers.Limit, behavior.Limit), Endless: answers.Endless || behavior.Endless,
+	set := pl.answers[person]
+	if set == nil {
+		return answers
 	}
+	answers = PageList{
+		Empty: cmp.Or(set.Empty, answers.Empty), Limit: cmp.Or(set.Limit, answers.Limit), Endless: set.Endless || answers.Endless,
+	}
+	if set.Empty > 0 && !answers.refuses(limit) {
+		counted := *set
+		counted.Empty--
+		pl.set(person, counted)
+	}
+	return answers
 }
+
+func (l PageList) refuses(limit int) bool { return l.Limit > 0 && limit > l.Limit }
 
 // tooMuchData refuses a list with too large a limit.
 func tooMuchData() refusal {

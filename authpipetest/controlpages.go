@@ -123,9 +123,6 @@ type listRow struct{ Owner, Text string }
 func (c *control) listRows() []listRow {
 	var rows []listRow
 	for person, answers := range c.f.endpoints.nodes.lists.answers {
-		if *answers == (PageList{}) {
-			continue // the last of the empty ones was served
-		}
 		row := listRow{Owner: "Everyone else", Text: answers.text()}
 		if person != "" {
 			row.Owner = c.f.directory.nameOf(person)

@@ -2,6 +2,7 @@ package authpipetest_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/authpipetest"
@@ -116,4 +117,28 @@ func TestRemoveAppInvalidatesTokens(t *testing.T) {
 	w.get("/v26.0/me", params("access_token", token)).refusedSub(190, 458, notAuthorized)
 	w.debug(token).is(http.StatusOK, `{"data":{"app_id":"123","type":"USER","is_valid":false,"expires_at":1800000000,"scopes":[],
 		"error":{"code":190,"subcode":458,"message":"`+notAuthorized+`"}}}`)
+}
+
+func TestAnotherChoiceOfPagesEndsAndNarrowsFormerTokens(t *testing.T) {
+	w := newWorld(t, authpipetest.Options{})
+	first := w.tokenAs(authpipetest.Consent{User: "ada", Pages: []string{"777"}}, pageScope)
+	page := w.byID("777", first).accessToken()
+	second := w.tokenAs(authpipetest.Consent{User: "ada", Pages: []string{"888"}}, pageScope)
+	if r := w.get("/me", params("access_token", page)); r.status != http.StatusBadRequest || !strings.Contains(r.body, `"code":190`) {
+		t.Errorf("the token of the page that was dropped: %s", r.body)
+	}
+	for name, token := range map[string]string{"former": first, "new": second} {
+		if r := w.debug(token); !strings.Contains(r.body, `{"scope":"pages_show_list","target_ids":["888"]}`) {
+			t.Errorf("debug_token of the %s token: %s", name, r.body)
+		}
+		if got := w.byID("777", token).shape() + ", " + w.byID("888", token).shape(); got != pageAbsent+", "+pageOwn {
+			t.Errorf("the pages for the %s token: %s", name, got)
+		}
+	}
+	// A grant is for one app.
+	other := w.loginAs(authpipetest.Consent{User: "ada", Pages: []string{"777"}}, "scope", pageScope, "client_id", "456")
+	w.exchange("code", other, "client_id", "456", "client_secret", "OTHER").accessToken()
+	if got := w.byID("888", first).shape(); got != pageOwn {
+		t.Errorf("after a login to another app: %s", got)
+	}
 }

@@ -108,6 +108,37 @@ func (w world) payload(d authpipetest.Delivery, secret string) string {
 	return string(must(base64.RawURLEncoding.DecodeString(payload)))
 }
 
+func TestAnotherChoiceOfPagesNotifies(t *testing.T) {
+	w, _ := newListening(t, authpipetest.Options{})
+	id := w.ScopedID(appID, "ada")
+	hook := func(verb, page string) string {
+		change := func(field string) string {
+			return `{"field": "` + field + `", "value": {"verb": "` + verb + `", "target_ids": ["` + page + `"]}}`
+		}
+		return `hook {"object": "permissions", "entry": [{"id": "` + id + `", "uid": "` + id + `", "time": 1794816000, "changes": [` +
+			change("pages_read_engagement") + `, ` + change("pages_show_list") + `]}]}`
+	}
+	choose := func(pages ...string) []string {
+		w.tokenAs(authpipetest.Consent{User: "ada", Pages: pages}, "email,pages_show_list,pages_read_engagement")
+		return w.delivered(appSecret)
+	}
+	choose("777")
+	for _, step := range []struct {
+		name      string
+		got, want []string
+	}{
+		{"another page", choose("888"), []string{hook("revoked", "777"), hook("granted", "888")}},
+		{"the same", choose("888"), nil},
+		{"all, which is one more", choose(), []string{hook("granted", "777")}},
+		{"each by its name, which is the same", choose("777", "888"), nil},
+		{"one fewer", choose("777"), []string{hook("revoked", "888")}},
+	} {
+		if diff := cmp.Diff(step.want, step.got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
 func TestDeliverSendsNotifications(t *testing.T) {
 	w, l := newListening(t, authpipetest.Options{})
 	l.replies(http.StatusOK, `{"url":"https://e/status/1","confirmation_code":"c1"}`)
