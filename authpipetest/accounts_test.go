@@ -191,11 +191,11 @@ func TestPageListWithoutEndBeginsAgain(t *testing.T) {
 func TestPageListIsOfOnePersonOrAll(t *testing.T) {
 	w := newWorld(t, authpipetest.Options{})
 	w.AddUser(authpipetest.User{ID: "max", Name: "Max", Pages: []string{"777"}})
-	ada, max := w.token(pageScope), w.tokenAs(authpipetest.Consent{User: "max"}, pageScope)
+	ada, other := w.token(pageScope), w.tokenAs(authpipetest.Consent{User: "max"}, pageScope)
 	read := accountReaders["the edge"]
 	both := func() []string {
 		first, _ := read(w, ada, "25")
-		second, _ := read(w, max, "25")
+		second, _ := read(w, other, "25")
 		return []string{first, second}
 	}
 	for _, step := range []struct {

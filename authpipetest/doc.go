@@ -39,8 +39,7 @@
 //
 // The dialog offers the choice of pages and businesses at the first login, with a further permission that is granted page
 // by page or business by business, and with auth_type=rerequest or reauthorize. What is granted is selected already. Other
-// logins keep the choice. On the page for browsers the person can open it all the same; [Consent].AsOffered says whether a
-// Consent without Pages does.
+// logins keep the choice, unless the person opens it by a link of the page. A [Consent] opens it too, unless AsOffered is set.
 //
 // # Pages
 //

@@ -61,7 +61,7 @@ func TestPageByIDHasTokenWhereGrantedAndRoleExists(t *testing.T) {
 		return w.exchange("code", code, "client_id", app, "client_secret", secret).accessToken()
 	}
 	w.AddUser(authpipetest.User{ID: "max", Name: "Max", Pages: []string{"777"}})
-	max := w.tokenAs(authpipetest.Consent{User: "max"}, "pages_manage_posts")
+	narrow := w.tokenAs(authpipetest.Consent{User: "max"}, "pages_manage_posts")
 	own, featured := token(appID, "pages_show_list", "777"), token("321", "pages_read_engagement", "777")
 	for _, test := range []struct{ name, page, token, want string }{
 		{"granted, with a role", "777", own, pageOwn},
@@ -75,7 +75,7 @@ func TestPageByIDHasTokenWhereGrantedAndRoleExists(t *testing.T) {
 		{"without a person", "777", appToken, pageAbsent},
 		{"by the token of another page", "888", w.pageToken(own), pageAbsent},
 		{"by its own token", "777", w.pageToken(own), pageOwn},
-		{"with too narrow a permission", "777", max, "403: 10/0"},
+		{"with too narrow a permission", "777", narrow, "403: 10/0"},
 		{"no page at all", "4711", own, pageAbsent},
 	} {
 		t.Run(test.name, func(t *testing.T) {
