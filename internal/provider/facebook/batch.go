@@ -88,32 +88,33 @@ func (p inspector) debugTokens(ctx context.Context, op string, c oauth.Client, t
 		q := url.Values{"input_token": {t.Reveal()}}
 		calls[i] = batched{http.MethodGet, c.APIVersion + "/debug_token?" + q.Encode()}
 	}
+	return p.batch(ctx, request{op: op, bearer: appToken(c), client: true, secrets: slices.Concat(tokens, []oauth.Secret{c.Secret})}, c, calls)
+}
+
+// batch makes calls in one synchronous batch, with r's bearer token and its secrets
+// (Meta: "Batch Requests"). It returns as many answers as there are calls.
+func (p *graph) batch(ctx context.Context, r request, c oauth.Client, calls []batched) ([]batchAnswer, error) {
 	batch, err := json.Marshal(calls)
 	if err != nil {
-		return nil, &provider.Error{Class: provider.Transient, Op: op, Message: "the batch cannot be written"}
+		return nil, &provider.Error{Class: provider.Transient, Op: r.op, Message: "the batch cannot be written"}
 	}
 	var (
 		header  http.Header
 		answers []*batchAnswer
 	)
-	err = p.call(ctx, request{
-		op:     op,
-		method: http.MethodPost,
-		url:    c.APIBase + "/" + c.APIVersion + "/",
-		form: url.Values{
-			"access_token": {appToken(c).Reveal()}, "appsecret_proof": {appProof(c)}, "include_headers": {"false"}, "batch": {string(batch)},
-		},
-		client:  true,
-		header:  &header,
-		secrets: slices.Concat(tokens, []oauth.Secret{c.Secret}),
-	}, &answers)
-	if err == nil && len(answers) != len(tokens) {
-		err = &provider.Error{Class: provider.Transient, Op: op, Message: "the batch has another number of answers than of calls"}
+	r.method, r.url, r.header = http.MethodPost, c.APIBase+"/"+c.APIVersion+"/", &header
+	r.form = url.Values{
+		"access_token": {r.bearer.Reveal()}, "appsecret_proof": {proof(c, r.bearer.Reveal())}, "include_headers": {"false"}, "batch": {string(batch)},
+	}
+	r.bearer = oauth.Secret{} // it stands in the form, where the calls of the batch get it from
+	err = p.call(ctx, r, &answers)
+	if err == nil && len(answers) != len(calls) {
+		err = &provider.Error{Class: provider.Transient, Op: r.op, Message: "the batch has another number of answers than of calls"}
 	}
 	if err != nil {
 		return nil, wholeBatch(err)
 	}
-	all := make([]batchAnswer, len(tokens))
+	all := make([]batchAnswer, len(calls))
 	for i, a := range answers {
 		if a == nil {
 			a = &batchAnswer{timedOut: true}

@@ -2,29 +2,38 @@ package facebook
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/oauth"
 	"github.com/authpipe/vault-plugin-secrets-authpipe/internal/provider"
 )
 
-const (
-	// pagesAtOnce is how many pages one call asks for; maxPages is more than
-	// anybody was seen to manage, and ends a list that does not.
-	pagesAtOnce = 100
-	maxPages    = 5000
-)
+// maxPages is more pages than any account was seen to manage. It ends a list that does not.
+const maxPages = 5000
+
+// listSizes are how many pages one call asks for: fewer after a refusal of a larger number,
+// and after an empty answer.
+var listSizes = []int{100, 25, 5}
+
+// pageFields are the fields of a page that are asked for.
+const pageFields = "id,name,access_token,tasks"
+
+// A listedPage is a page, in a list or by itself (Meta: "User Accounts", "Page").
+type listedPage struct {
+	ID          pageID   `json:"id"`
+	Name        string   `json:"name"`
+	AccessToken string   `json:"access_token"`
+	Tasks       []string `json:"tasks"`
+}
 
 // accounts is the answer of the accounts edge (Meta: "User Accounts").
 type accounts struct {
-	Data *[]struct {
-		ID          pageID   `json:"id"`
-		Name        string   `json:"name"`
-		AccessToken string   `json:"access_token"`
-		Tasks       []string `json:"tasks"`
-	} `json:"data"`
+	Data   *[]listedPage `json:"data"`
 	Paging struct {
 		Cursors struct {
 			After string `json:"after"`
@@ -50,60 +59,97 @@ func (id *pageID) UnmarshalJSON(b []byte) error {
 type pages struct{ *graph }
 
 // Pages implements [provider.Pager]. A page token of a long-lived user token
-// does not expire (Meta: "Long-Lived Access Tokens").
+// does not expire (Meta: "Long-Lived Access Tokens"). Pages that the granular scopes name
+// and the list has not are read by their ids.
 func (p pages) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]provider.Page, error) {
-	var pages []provider.Page
+	listed, err := p.list(ctx, c, t)
+	if err != nil {
+		return nil, err
+	}
+	unlisted := slices.DeleteFunc(named(t), func(id string) bool {
+		return slices.ContainsFunc(listed, func(page provider.Page) bool { return page.ID == id })
+	})
+	more, err := p.byID(ctx, c, t, unlisted)
+	if err != nil {
+		return nil, err
+	}
+	return append(listed, more...), nil
+}
+
+// list lists the pages on the accounts edge. Facebook fails at a list that it finds too
+// large, and may answer none for a moment (reports): then it is asked for less.
+func (p pages) list(ctx context.Context, c oauth.Client, t oauth.Token) (listed []provider.Page, err error) {
+	for i, size := range listSizes {
+		last := i == len(listSizes)-1
+		var empty bool
+		listed, empty, err = p.listBy(ctx, c, t, size)
+		var refused *provider.Error
+		tooMuch := errors.As(err, &refused) && refused.Code == 1 && strings.Contains(refused.Message, "reduce the amount of data")
+		if last || !tooMuch && (err != nil || !empty || i > 0) {
+			break
+		}
+	}
+	return listed, err
+}
+
+// listBy lists the pages, size of them with each call. Empty: there is no page at all, not
+// even one without a token.
+func (p pages) listBy(ctx context.Context, c oauth.Client, t oauth.Token, size int) (listed []provider.Page, empty bool, err error) {
 	after := ""
-	for range maxPages / pagesAtOnce {
-		answer, err := provider.WithEither(ctx, c, func(c oauth.Client) (accounts, error) { return p.accounts(ctx, c, t, after) })
+	for seen := 0; seen < maxPages; {
+		answer, err := provider.WithEither(ctx, c, func(c oauth.Client) (accounts, error) { return p.accounts(ctx, c, t, size, after) })
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if answer.Data == nil {
-			return nil, &provider.Error{Class: provider.Transient, Op: "listing the pages", Message: "the answer holds no list"}
+			return nil, false, &provider.Error{Class: provider.Transient, Op: listingPages, Message: "the answer holds no list"}
 		}
 		for _, page := range *answer.Data {
 			// One without a token is listed, and the account may do nothing on it.
 			if page.AccessToken != "" && page.ID != "" {
-				pages = append(pages, p.page(string(page.ID), page.Name, page.Tasks, page.AccessToken))
+				listed = append(listed, p.page(page))
 			}
 		}
 		if answer.Paging.Next == "" {
-			return pages, nil
+			return listed, seen == 0 && len(*answer.Data) == 0, nil
 		}
 		if answer.Paging.Cursors.After == "" || answer.Paging.Cursors.After == after {
 			break
 		}
 		after = answer.Paging.Cursors.After
+		seen += size
 	}
 	// What was not listed to its end says nothing of what is missing.
-	return nil, &provider.Error{Class: provider.Transient, Op: "listing the pages", Message: "the list does not end"}
+	return nil, false, &provider.Error{Class: provider.Transient, Op: listingPages, Message: "the list does not end"}
 }
+
+// listingPages is what goes wrong where a list does.
+const listingPages = "listing the pages"
 
 // maxTasks is more than Facebook has.
 const maxTasks = 32
 
-func (p pages) page(id, name string, tasks []string, token string) provider.Page {
-	page := provider.Page{ID: id, Name: clean(name), Token: oauth.Token{
-		AccessToken: oauth.NewSecret(token), Type: "bearer", IssuedAt: p.now().UTC(),
+func (p pages) page(listed listedPage) provider.Page {
+	page := provider.Page{ID: string(listed.ID), Name: clean(listed.Name), Token: oauth.Token{
+		AccessToken: oauth.NewSecret(listed.AccessToken), Type: "bearer", IssuedAt: p.now().UTC(),
 	}}
-	for _, task := range tasks[:min(len(tasks), maxTasks)] {
+	for _, task := range listed.Tasks[:min(len(listed.Tasks), maxTasks)] {
 		page.Tasks = append(page.Tasks, clean(task))
 	}
 	return page
 }
 
-func (p pages) accounts(ctx context.Context, c oauth.Client, t oauth.Token, after string) (answer accounts, err error) {
+func (p pages) accounts(ctx context.Context, c oauth.Client, t oauth.Token, size int, after string) (answer accounts, err error) {
 	q := url.Values{
-		"fields":          {"id,name,access_token,tasks"},
-		"limit":           {strconv.Itoa(pagesAtOnce)},
+		"fields":          {pageFields},
+		"limit":           {strconv.Itoa(size)},
 		"appsecret_proof": {proof(c, t.AccessToken.Reveal())},
 	}
 	if after != "" {
 		q.Set("after", after)
 	}
 	err = p.call(ctx, request{
-		op:      "listing the pages",
+		op:      listingPages,
 		method:  http.MethodGet,
 		url:     c.APIBase + "/" + c.APIVersion + "/me/accounts?" + q.Encode(),
 		bearer:  t.AccessToken,
