@@ -79,6 +79,9 @@ func init() {
 		for _, question := range []string{"/refresh", "/check"} {
 			scopes["connections"+ref+leaf+question] = theirs
 		}
+		if leaf != "/static/<name>" {
+			scopes["connections"+ref+leaf+"/access"] = theirs
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ var answeredAnywhere = []string{
 	"list tenants",
 	"read config/P",
 	"read connections/T/P/installation", "read connections/T/P/users/U", "read connections/T/P/pages/G", "read connections/T/P/users/U/pages/G", "read connections/T/P/static/N",
+	"read connections/T/P/installation/access", "read connections/T/P/users/U/access", "read connections/T/P/pages/G/access", "read connections/T/P/users/U/pages/G/access",
 	"read creds/T/P/installation", "read creds/T/P/users/U", "read creds/T/P/pages/G", "read creds/T/P/users/U/pages/G", "read creds/T/P/static/N",
 	"read events",
 	"read health", "read info", "read metrics",

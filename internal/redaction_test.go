@@ -69,7 +69,7 @@ var secretField = regexp.MustCompile(`(?i)^(.*(token|secret|verifier|nonce|passw
 // or as it is sealed. They are made in the call that sends, parses or seals
 // them, and are neither kept nor printed.
 var plain = map[string][]string{
-	"facebook.accounts":      {"AccessToken"},
+	"facebook.listedPage":    {"AccessToken"},
 	"facebook.tokenAnswer":   {"AccessToken"},
 	"store.configAtRest":     {"ClientSecret", "FormerSecret", "ClientToken"},
 	"store.sessionAtRest":    {"Verifier", "Nonce", "ConnectKey", "Code", "AccessToken", "RefreshToken"},

@@ -37,6 +37,21 @@ func TestPageOfAUserAnswersAsACredential(t *testing.T) {
 	}
 }
 
+func TestAccessAnswersAtEachRef(t *testing.T) {
+	e := enginetest.Connected(t, authpipetest.Options{})
+	const ada = "org_acme/facebook/users/ada"
+	e.Must(logical.UpdateOperation, "config/facebook", map[string]any{"user_scopes": "pages_show_list"})
+	e.Connect(ada, "ada", authpipetest.Consent{User: "ada"})
+	for _, page := range []string{enginetest.Page777, ada + "/pages/777"} {
+		e.Read("creds/" + page)
+	}
+	for _, ref := range []string{enginetest.Installation, enginetest.Page777, ada, ada + "/pages/777"} {
+		if got := e.Read("connections/" + ref + "/access"); got["granted"] != true || len(got["reasons"].([]string)) != 0 {
+			t.Errorf("%s answers %v", ref, got)
+		}
+	}
+}
+
 func TestEachGrantAnswersWithWhatItNeeds(t *testing.T) {
 	e, s, _ := enginetest.Device(t, enginetest.Installation, "admin")
 	e.Must(logical.DeleteOperation, s.Path, nil)

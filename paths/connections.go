@@ -20,16 +20,17 @@ import (
 type connectionPaths struct {
 	store   *store.Store
 	refresh *refresh.Refresher
+	pages   *pages.Pages
 	now     func() time.Time
 }
 
 func connections(s *store.Store, r *refresh.Refresher, p *pages.Pages, now func() time.Time) []*framework.Path {
-	c := connectionPaths{s, r, now}
+	c := connectionPaths{s, r, p, now}
 	all := append(tree{s, p, "connections", "connection"}.paths(), c.static(),
 		c.staticRefused("refresh", "a static credential has nothing to refresh; write a new value to creds/%s"),
 		c.staticRefused("check", "a static credential has no provider that could check it; read it at creds/%s"))
 	for _, leaf := range append(slices.Clone(connectable), pageRefs...) {
-		all = append(all, c.state(leaf), c.refreshing(leaf), c.checking(leaf))
+		all = append(all, c.state(leaf), c.refreshing(leaf), c.checking(leaf), c.accessible(leaf))
 	}
 	return all
 }

@@ -156,7 +156,7 @@ func Check(p *framework.Path, req *logical.Request) (warnings []string, err erro
 			return nil, oauth.Invalid(name, unknownField(p, name)+"; see vault path-help")
 		case len(p.Operations) > 1 && schema.Query == (req.Operation == logical.UpdateOperation) && !both[name]:
 			return nil, oauth.Invalid(name, "is not for this operation; see vault path-help")
-		case captured[name] != nil:
+		case captured[name] != nil && !schema.Query:
 			return nil, oauth.Invalid(name, "stands in the path and cannot be given again")
 		case !fits(p, name, value):
 			return nil, oauth.Invalid(name, "must be %s", nouns[schema.Type])

@@ -45,6 +45,8 @@ func (s *server) Inspect(_ context.Context, _ oauth.Client, t oauth.Token) (oaut
 	return s.inspect(t)
 }
 
+func (*server) TaskFor(string) string { return "" }
+
 func (s *server) Pages(context.Context, oauth.Client, oauth.Token) ([]provider.Page, error) {
 	s.listed++
 	return s.pages()

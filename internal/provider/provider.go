@@ -200,6 +200,9 @@ type Pager interface {
 	// Pages returns the pages that t reaches, each with its own token, of which
 	// little may be known. Its errors are as those of Refresh.
 	Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]Page, error)
+	// TaskFor returns the task that an account must have on a page for calls that need
+	// scope; "": it needs none that is known.
+	TaskFor(scope string) string
 }
 
 // A Page is one that a token reaches.

@@ -126,6 +126,20 @@ func (p pages) listBy(ctx context.Context, c oauth.Client, t oauth.Token, size i
 // listingPages is what goes wrong where a list does.
 const listingPages = "listing the pages"
 
+// tasks are what people must be able to do on a page for a permission to be of use there
+// (Meta: "Permissions Reference", "Pages API").
+var tasks = map[string]string{
+	"pages_manage_posts":      "CREATE_CONTENT",
+	"pages_manage_engagement": "MODERATE",
+	"pages_messaging":         "MESSAGING",
+	"pages_manage_metadata":   "MANAGE",
+	"read_insights":           "ANALYZE",
+	"ads_management":          "ADVERTISE",
+}
+
+// TaskFor implements [provider.Pager].
+func (pages) TaskFor(scope string) string { return tasks[scope] }
+
 // maxTasks is more than Facebook has.
 const maxTasks = 32
 
