@@ -66,9 +66,11 @@ func (p pages) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]prov
 	if err != nil {
 		return nil, err
 	}
-	unlisted := slices.DeleteFunc(named(t), func(id string) bool {
-		return slices.ContainsFunc(listed, func(page provider.Page) bool { return page.ID == id })
-	})
+	have := map[string]bool{}
+	for _, page := range listed {
+		have[page.ID] = true
+	}
+	unlisted := slices.DeleteFunc(named(t), func(id string) bool { return have[id] })
 	more, err := p.byID(ctx, c, t, unlisted)
 	if err != nil {
 		return nil, err
@@ -80,16 +82,19 @@ func (p pages) Pages(ctx context.Context, c oauth.Client, t oauth.Token) ([]prov
 // large, and may answer none for a moment (reports): then it is asked for less.
 func (p pages) list(ctx context.Context, c oauth.Client, t oauth.Token) (listed []provider.Page, err error) {
 	for i, size := range listSizes {
-		last := i == len(listSizes)-1
 		var empty bool
 		listed, empty, err = p.listBy(ctx, c, t, size)
-		var refused *provider.Error
-		tooMuch := errors.As(err, &refused) && refused.Code == 1 && strings.Contains(refused.Message, "reduce the amount of data")
-		if last || !tooMuch && (err != nil || !empty || i > 0) {
+		if again := tooMuch(err) || empty && i == 0; !again {
 			break
 		}
 	}
 	return listed, err
+}
+
+// tooMuch reports whether err refuses a list for its size.
+func tooMuch(err error) bool {
+	var e *provider.Error
+	return errors.As(err, &e) && e.Code == 1 && strings.Contains(e.Message, "reduce the amount of data")
 }
 
 // listBy lists the pages, size of them with each call. Empty: there is no page at all, not
