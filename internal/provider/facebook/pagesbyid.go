@@ -62,16 +62,16 @@ func (p pages) batchByID(ctx context.Context, c oauth.Client, t oauth.Token, ids
 			return nil, &provider.Error{Class: provider.Transient, Op: r.op, Message: "the provider had no time for all of them"}
 		}
 		if refused := refusal(r, a.Code, []byte(a.Body)); refused != nil {
-			if refused.Class == provider.Permission || refused.Class == provider.Caller {
-				continue
+			if refused.Class == provider.Permission || refused.Class == provider.Caller || refused.Concerns == provider.ConcernsRequest {
+				continue // it is this page's, such as "was migrated to page ID" (21), and must not withhold the others
 			}
 			return nil, refused
 		}
 		var page listedPage
-		if err := json.Unmarshal([]byte(a.Body), &page); err != nil || string(page.ID) != ids[i] {
-			return nil, &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is no page, or another one"}
+		if err := json.Unmarshal([]byte(a.Body), &page); err != nil || page.ID == "" {
+			return nil, &provider.Error{Class: provider.Transient, Op: r.op, Message: "the answer is no page"}
 		}
-		if page.AccessToken != "" {
+		if page.AccessToken != "" && string(page.ID) == ids[i] {
 			reached = append(reached, p.page(page))
 		}
 	}

@@ -115,17 +115,32 @@ func TestPagesByIDLeaveOutLostPages(t *testing.T) {
 
 func TestPagesByIDReturnPassingFailures(t *testing.T) {
 	for name, fault := range map[string]authpipetest.Fault{
-		"a failing server":      {Status: http.StatusServiceUnavailable, Body: "<html>"},
-		"a rate limit":          {Status: http.StatusBadRequest, Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}},
-		"an unknown error":      {Status: http.StatusBadRequest, Error: &authpipetest.GraphError{Code: 1, Message: "An unknown error occurred"}},
-		"another page's fields": {Body: `{"id":"777","name":"A","access_token":"EAAx"}`},
-		"no object":             {Body: `null`},
+		"a failing server": {Status: http.StatusServiceUnavailable, Body: "<html>"},
+		"a rate limit":     {Status: http.StatusBadRequest, Error: &authpipetest.GraphError{Code: 4, Message: "Application request limit reached"}},
+		"an unknown error": {Status: http.StatusBadRequest, Error: &authpipetest.GraphError{Code: 1, Message: "An unknown error occurred"}},
+		"no object":        {Body: `null`},
 	} {
 		w, token := managing(t, authpipetest.Page{ID: "901", Name: "Own"}, authpipetest.Page{ID: "902", Name: "Portfolio", Portfolio: "55"})
 		fault.Endpoint, fault.ContentType = authpipetest.EndpointMe, "application/json"
 		w.fb.Fail(fault)
 		if pages, err := w.Pages(t.Context(), w.client, token); err == nil || pages != nil {
 			t.Errorf("%s: %v", name, pages)
+		}
+	}
+}
+
+// What is wrong with one page does not withhold the others.
+func TestPagesByIDLeaveOutRefusedPage(t *testing.T) {
+	for name, fault := range map[string]authpipetest.Fault{
+		"a page that was migrated": {Status: http.StatusBadRequest, Error: &authpipetest.GraphError{Code: 21, Message: "(#21) Page ID 902 was migrated to page ID 904. Please update your API calls to the new ID"}},
+		"no permission":            {Status: http.StatusBadRequest, Error: &authpipetest.GraphError{Code: 10, Message: "(#10) This endpoint requires the 'pages_read_engagement' permission"}},
+		"another page":             {Body: `{"id":"777","name":"A","access_token":"EAAx"}`},
+	} {
+		w, token := managing(t, authpipetest.Page{ID: "901", Name: "Own"}, authpipetest.Page{ID: "902", Name: "Portfolio", Portfolio: "55"})
+		fault.Endpoint, fault.ContentType = authpipetest.EndpointMe, "application/json"
+		w.fb.Fail(fault)
+		if ids := w.pageIDs(t, token); !slices.Equal(ids, []string{"901"}) {
+			t.Errorf("%s: reached are %v", name, ids)
 		}
 	}
 }
