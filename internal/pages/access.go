@@ -46,12 +46,13 @@ func (p *Pages) Access(ctx context.Context, ref tenant.Ref, scopes []string) (re
 		return reasons, nil
 	}
 	page, err := p.Store.Credentials.Read(ctx, ref)
-	switch found := err == nil && page.Status == store.Active; {
+	// A page of a former connection says nothing of this one.
+	switch known := page.Page != nil && page.Page.Birth == above.Birth; {
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return nil, err
-	case found:
+	case known && page.Status == store.Active:
 		return append(reasons, p.missingTasks(ref.Provider, page.Page.Tasks, scopes)...), nil
-	case above.PagesAt != 0 || err == nil:
+	case known || above.PagesAt != 0:
 		reasons = append(reasons, "page_missing")
 	}
 	return reasons, nil

@@ -61,7 +61,7 @@ func TestAccessNamesStatus(t *testing.T) {
 	e.Facebook.RemoveApp(enginetest.AppID, "ada")
 	e.Refused("revoked", 409, logical.UpdateOperation, "connections/"+enginetest.Installation+"/check", nil)
 	access(t, e, accessOf, map[string]any{"scopes": "pages_show_list"}, "status:revoked")
-	e.Refused("not_found", 404, logical.ReadOperation, "connections/org_acme/facebook/users/nobody/access", nil)
+	e.Refused("not_found", 404, logical.ReadOperation, "connections/org_acme/facebook/users/bob/access", nil)
 	e.Refused("invalid_request", 400, logical.ReadOperation, accessOf, map[string]any{"page": "../777"})
 	e.Refused("invalid_request", 400, logical.ReadOperation, accessOf, map[string]any{"scopes": "two words"})
 }
@@ -74,6 +74,13 @@ func TestAccessEndsWithPageRole(t *testing.T) {
 	_, _ = e.Do(logical.UpdateOperation, "connections/"+enginetest.Page777+"/check", nil)
 	access(t, e, accessOf, map[string]any{"page": "777"}, "page_missing")
 	access(t, e, accessOf, map[string]any{"page": "778"})
+
+	// What was known of it ends with the connection.
+	e.Facebook.SetPageRole("777", "ada", nil)
+	e.Connect(enginetest.Installation, "admin", authpipetest.Consent{User: "ada", Pages: []string{"777", "778"}})
+	access(t, e, accessOf, map[string]any{"page": "777"})
+	e.Must(logical.ListOperation, "creds/org_acme/facebook/pages/", nil)
+	access(t, e, accessOf, map[string]any{"page": "777"})
 }
 
 func TestAccessEndsWithDataAccess(t *testing.T) {
